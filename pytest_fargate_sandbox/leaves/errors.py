@@ -1,0 +1,207 @@
+"""The tree of errors. Each says what happened, where, and what to do, and carries its context as attributes.
+
+An error shared between processes is a JSON file, so each has ``to_dict`` and ``SandboxError.from_dict``.
+
+    SandboxError
+    ├── ConfigError (ValueError)            a setting is wrong; nothing was launched
+    ├── ImageBuildError                     an image could not be built
+    ├── StartError                          a sandbox did not come up
+    ├── TransportError                      the tunnel or the server is out of reach
+    ├── SandboxLost                         the task died under us
+    ├── ExecFailed                          a checked command returned non-zero
+    ├── ExecTimeout (TimeoutError)          a checked command ran out of time
+    ├── RemoteFileError                     a file operation in the sandbox failed
+    │   ├── RemoteFileNotFound (FileNotFoundError)
+    │   ├── RemotePermissionError (PermissionError)
+    │   └── RemoteIsADirectory (IsADirectoryError)
+    └── UnsafeArchiveError                  an archive wanted to write outside its folder
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_fargate_sandbox.leaves.results import ExecResult
+
+_TAIL_CHARACTERS = 2000
+
+
+class SandboxError(Exception):
+    """The root. ``context`` holds JSON values only; each of its keys is an attribute as well."""
+
+    _by_name: ClassVar[dict[str, type[SandboxError]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        SandboxError._by_name[cls.__name__] = cls
+
+    def __init__(self, message: str, **context: Any) -> None:
+        # Not super().__init__(): OSError, which some of us are as well, would read the arguments as errno and text.
+        self.args = (message,)
+        self.message = message
+        self.context = context
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["context"][name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}") from None
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SandboxError.from_dict, (self.to_dict(),)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"type": type(self).__name__, "message": self.message, "context": self.context}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> SandboxError:
+        kind = SandboxError._by_name.get(data["type"], SandboxError)
+        error = kind.__new__(kind)
+        SandboxError.__init__(error, data["message"], **data["context"])
+        return error
+
+
+class ConfigError(SandboxError, ValueError):
+    """A setting is wrong. ``key``, ``value`` and ``allowed`` say which."""
+
+    def __init__(self, message: str, *, key: str = "", value: Any = None, allowed: str = "") -> None:
+        super().__init__(message, key=key, value=value if _is_plain(value) else repr(value), allowed=allowed)
+
+
+class ImageBuildError(SandboxError):
+    """An image could not be built: the failed ``phase``, the end of its log, and a ``link`` to the whole of it."""
+
+    def __init__(self, message: str, *, phase: str = "", log_tail: str = "", link: str = "") -> None:
+        super().__init__(_with_log(message, log_tail), phase=phase, log_tail=log_tail, link=link)
+
+
+class StartError(SandboxError):
+    """A sandbox did not come up. ``transient`` tells whether trying again can help."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        phase: str = "",
+        cause: str = "unknown",
+        reason: str = "",
+        exit_codes: Mapping[str, int | None] | None = None,
+        log_tail: str = "",
+        transient: bool = False,
+        task_arn: str = "",
+    ) -> None:
+        super().__init__(
+            _with_log(message, log_tail),
+            phase=phase,
+            cause=cause,
+            reason=reason,
+            exit_codes=dict(exit_codes or {}),
+            log_tail=log_tail,
+            transient=transient,
+            task_arn=task_arn,
+        )
+
+
+class TransportError(SandboxError):
+    """The tunnel or the server behind it is out of reach, while nothing says that the task is dead."""
+
+
+class SandboxLost(SandboxError):
+    """The task died under us; ``cause`` is one of ``names.Cause``."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str = "unknown",
+        reason: str = "",
+        exit_codes: Mapping[str, int | None] | None = None,
+        log_tail: str = "",
+        task_arn: str = "",
+    ) -> None:
+        super().__init__(
+            _with_log(message, log_tail),
+            cause=cause,
+            reason=reason,
+            exit_codes=dict(exit_codes or {}),
+            log_tail=log_tail,
+            task_arn=task_arn,
+        )
+
+
+class _CheckedCommand(SandboxError):
+    """What ``ExecFailed`` and ``ExecTimeout`` share: they are made of a result."""
+
+    _verb: ClassVar[str]
+
+    @classmethod
+    def of(cls, result: ExecResult) -> SandboxError:
+        stdout, stderr = result.stdout[-_TAIL_CHARACTERS:], result.stderr[-_TAIL_CHARACTERS:]
+        verb = cls._verb.format(code=result.return_code, seconds=result.duration_sec)
+        lines = [f"command {verb}: {_shortened(result.command)}"]
+        lines += [f"--- {name} (end) ---\n{text.rstrip()}" for name, text in (("stdout", stdout), ("stderr", stderr)) if text]
+        return cls(
+            "\n".join(lines),
+            command=result.command,
+            return_code=result.return_code,
+            stdout=stdout,
+            stderr=stderr,
+            timed_out=result.timed_out,
+            duration_sec=result.duration_sec,
+        )
+
+
+class ExecFailed(_CheckedCommand):
+    """A command that had to succeed returned something else than 0."""
+
+    _verb = "returned {code}"
+
+
+class ExecTimeout(_CheckedCommand, TimeoutError):
+    """A command that had to succeed ran out of time; its output up to then is in ``stdout`` and ``stderr``."""
+
+    _verb = "ran out of time after {seconds:.1f} s"
+
+
+class RemoteFileError(SandboxError):
+    """A file operation in the sandbox failed at ``path``; ``kind`` is the server's word for it."""
+
+    def __init__(self, message: str, *, path: str = "", kind: str = "", errno: int | None = None) -> None:
+        super().__init__(message, path=path, kind=kind, errno=errno)
+
+
+class RemoteFileNotFound(RemoteFileError, FileNotFoundError):
+    """There is no such file or directory in the sandbox."""
+
+
+class RemotePermissionError(RemoteFileError, PermissionError):
+    """The sandbox's user may not do that."""
+
+
+class RemoteIsADirectory(RemoteFileError, IsADirectoryError):
+    """A directory stands where a file was meant."""
+
+
+class UnsafeArchiveError(SandboxError):
+    """A member of an archive wanted to leave its folder; nothing was changed."""
+
+    def __init__(self, message: str, *, member: str = "") -> None:
+        super().__init__(message, member=member)
+
+
+def _with_log(message: str, log_tail: str) -> str:
+    return f"{message}\n--- log (end) ---\n{log_tail.rstrip()}" if log_tail.strip() else message
+
+
+def _shortened(command: str, limit: int = 300) -> str:
+    return command if len(command) <= limit else f"{command[:limit]}… ({len(command)} characters)"
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool))

@@ -1,0 +1,78 @@
+"""The words that cross a boundary: tags, paths, environment variables and exit codes.
+
+Whoever writes one of these on one side of a socket, a task definition or a process, and whoever reads it on
+the other, takes it from here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CACHE_DIR_NAME: Final = "pytest-fargate-sandbox"
+"""Our folder in the user's cache directory."""
+
+# --- tags on everything that we make in an account ------------------------------------------------------------------
+TAG_PREFIX: Final = "fargate-sandbox:"
+TAG_OWNER: Final = TAG_PREFIX + "owner"
+TAG_RUN: Final = TAG_PREFIX + "run"
+TAG_TASK: Final = TAG_PREFIX + "task"
+TAG_WORKER: Final = TAG_PREFIX + "worker"
+TAG_TEST: Final = TAG_PREFIX + "test"
+TAG_EXPIRES: Final = TAG_PREFIX + "expires"
+TAG_LEDGER: Final = TAG_PREFIX + "ledger"
+TAG_KEPT: Final = TAG_PREFIX + "kept"
+
+# --- the cluster, images and containers -----------------------------------------------------------------------------
+LOCAL_CLUSTER: Final = "local"
+"""This cluster name means: find or start the embedded engine."""
+
+HOST_IMAGE: Final = "host"
+"""The engine's default image: the machine's own root, copy on write."""
+
+SIDECAR_REFERENCE: Final = (
+    "public.ecr.aws/docker/library/alpine@sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1"
+)
+"""The sidecar's image where nobody named one: public Alpine by digest on AWS; the engine brings its own under it."""
+
+SIDECAR_CONTAINER: Final = "ssh-sidecar"
+
+# --- the volume that both containers mount ----------------------------------------------------------------------------
+SHARED_VOLUME: Final = "fargate-sandbox"
+SHARED_DIR: Final = "/run/fargate-sandbox"
+WORK_DIR: Final = SHARED_DIR + "/work"
+"""Writable by everybody (1777): the exec server's spool, journal and links."""
+
+RUNTIME_DIR: Final = SHARED_DIR + "/runtime"
+"""Where the sidecar drops a Python for images that have none."""
+
+# --- what travels to a single task, in its RunTask overrides ------------------------------------------------------------
+ENV_SERVER_PORT: Final = "FARGATE_SANDBOX_PORT"
+ENV_TOKEN_SHA256: Final = "FARGATE_SANDBOX_TOKEN_SHA256"
+ENV_SSHD_PORT: Final = "FARGATE_SANDBOX_SSHD_PORT"
+ENV_AUTHORIZED_KEY: Final = "FARGATE_SANDBOX_AUTHORIZED_KEY"
+ENV_HOST_KEY: Final = "FARGATE_SANDBOX_HOST_KEY"
+ENV_TTL: Final = "FARGATE_SANDBOX_TTL"
+ENV_REVERSE_PORTS: Final = "FARGATE_SANDBOX_REVERSE_PORTS"
+ENV_RUNTIME: Final = "FARGATE_SANDBOX_RUNTIME"
+
+EXIT_EXPIRED: Final = 92
+"""The sidecar's exit code when the task's time is over."""
+
+STOP_TIMEOUT_SEC: Final = 2
+"""Our containers have nothing to save: the shortest grace that Fargate allows."""
+
+
+class Cause:
+    """Why a task ended or could not start."""
+
+    OUT_OF_MEMORY: Final = "out_of_memory"
+    SPOT_RECLAIMED: Final = "spot_reclaimed"
+    EXPIRED: Final = "expired"
+    STOPPED_BY_USER: Final = "stopped_by_user"
+    ESSENTIAL_EXITED: Final = "essential_exited"
+    START_FAILED: Final = "start_failed"
+    CAPACITY: Final = "capacity"
+    THROTTLED: Final = "throttled"
+    QUOTA: Final = "quota"
+    PULL_FAILED: Final = "pull_failed"
+    UNKNOWN: Final = "unknown"

@@ -1,0 +1,51 @@
+"""What a command gives back, and what a sandbox may reach outside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """How a command ended. A non-zero ``return_code`` is a result, not an error; ``check()`` makes it one.
+
+    ``stdout`` and ``stderr`` are UTF-8 with replacement; the exact bytes are in ``stdout_bytes`` and ``stderr_bytes``.
+    A command killed by a signal has the shell's code for it, 128 + its number; one that ran out of time has 124.
+    """
+
+    stdout: str
+    stderr: str
+    return_code: int
+    timed_out: bool = False
+    truncated: bool = False
+    duration_sec: float = 0.0
+    stdout_bytes: bytes = field(default=b"", repr=False)
+    stderr_bytes: bytes = field(default=b"", repr=False)
+    oom_killed: bool = False
+    stdout_spool: str | None = None
+    """Where the whole of a truncated stdout lies in the sandbox."""
+    stderr_spool: str | None = None
+    command: str = field(default="", repr=False)
+
+    @property
+    def ok(self) -> bool:
+        return self.return_code == 0
+
+    def check(self) -> ExecResult:
+        """Return self if the command succeeded, else raise ``ExecTimeout`` or ``ExecFailed``."""
+        if self.ok:
+            return self
+        from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout
+
+        raise (ExecTimeout if self.timed_out else ExecFailed).of(self)
+
+
+@dataclass(frozen=True)
+class OutsideEndpoint:
+    """A service on our side that processes in the sandbox must reach.
+
+    ``env_var`` is set, in the sandbox, to the URL that works there.
+    """
+
+    url: str
+    env_var: str
