@@ -43,6 +43,8 @@ class SandboxError(Exception):
         self.args = (message,)
         self.message = message
         self.context = context
+        if isinstance(self, OSError):
+            self.errno = context.get("errno")  # OSError has this attribute already, so __getattr__ never sees it
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -145,7 +147,9 @@ class _CheckedCommand(SandboxError):
         stdout, stderr = result.stdout[-_TAIL_CHARACTERS:], result.stderr[-_TAIL_CHARACTERS:]
         verb = cls._verb.format(code=result.return_code, seconds=result.duration_sec)
         lines = [f"command {verb}: {_shortened(result.command)}"]
-        lines += [f"--- {name} (end) ---\n{text.rstrip()}" for name, text in (("stdout", stdout), ("stderr", stderr)) if text]
+        for name, text in (("stdout", stdout), ("stderr", stderr)):
+            if text:
+                lines.append(f"--- {name} (end) ---\n{text.rstrip()}")
         return cls(
             "\n".join(lines),
             command=result.command,

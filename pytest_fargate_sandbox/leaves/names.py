@@ -36,7 +36,7 @@ SIDECAR_REFERENCE: Final = (
 
 SIDECAR_CONTAINER: Final = "ssh-sidecar"
 
-# --- the volume that both containers mount ----------------------------------------------------------------------------
+# --- the volume that both containers mount --------------------------------------------------------------------------
 SHARED_VOLUME: Final = "fargate-sandbox"
 SHARED_DIR: Final = "/run/fargate-sandbox"
 WORK_DIR: Final = SHARED_DIR + "/work"
@@ -45,7 +45,7 @@ WORK_DIR: Final = SHARED_DIR + "/work"
 RUNTIME_DIR: Final = SHARED_DIR + "/runtime"
 """Where the sidecar drops a Python for images that have none."""
 
-# --- what travels to a single task, in its RunTask overrides ------------------------------------------------------------
+# --- what travels to a single task, in its RunTask overrides --------------------------------------------------------
 ENV_SERVER_PORT: Final = "FARGATE_SANDBOX_PORT"
 ENV_TOKEN_SHA256: Final = "FARGATE_SANDBOX_TOKEN_SHA256"
 ENV_SSHD_PORT: Final = "FARGATE_SANDBOX_SSHD_PORT"

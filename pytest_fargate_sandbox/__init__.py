@@ -1,0 +1,91 @@
+"""A container on AWS Fargate as if it were a local object, with or without an AWS account.
+
+Every public name is imported from here, and loads what it needs when it is first asked for (PEP 562), so that a
+project which only has the plugin installed does not pay for boto3 or paramiko.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
+    from pytest_fargate_sandbox.leaves.errors import (
+        ConfigError,
+        ExecFailed,
+        ExecTimeout,
+        ImageBuildError,
+        RemoteFileError,
+        SandboxError,
+        SandboxLost,
+        StartError,
+        TransportError,
+        UnsafeArchiveError,
+    )
+    from pytest_fargate_sandbox.leaves.results import ExecResult, OutsideEndpoint
+    from pytest_fargate_sandbox.orchestration.ecs_fargate import EcsFargateSandbox
+    from pytest_fargate_sandbox.providers.images import ImageBuilder
+    from pytest_fargate_sandbox.providers.ssh import SshTunnel
+    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.protocol import Sandbox
+
+_HOMES = {
+    "ConfigError": "leaves.errors",
+    "EcsFargateConfig": "leaves.config",
+    "EcsFargateSandbox": "orchestration.ecs_fargate",
+    "ExecClient": "sandbox.exec_client",
+    "ExecFailed": "leaves.errors",
+    "ExecResult": "leaves.results",
+    "ExecTimeout": "leaves.errors",
+    "ImageBuildError": "leaves.errors",
+    "ImageBuilder": "providers.images",
+    "OutsideEndpoint": "leaves.results",
+    "RemoteFileError": "leaves.errors",
+    "Sandbox": "sandbox.protocol",
+    "SandboxError": "leaves.errors",
+    "SandboxLost": "leaves.errors",
+    "SshSidecarConfig": "leaves.config",
+    "SshTunnel": "providers.ssh",
+    "StartError": "leaves.errors",
+    "TransportError": "leaves.errors",
+    "UnsafeArchiveError": "leaves.errors",
+}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "EcsFargateConfig",
+    "EcsFargateSandbox",
+    "ExecClient",
+    "ExecFailed",
+    "ExecResult",
+    "ExecTimeout",
+    "ImageBuildError",
+    "ImageBuilder",
+    "OutsideEndpoint",
+    "RemoteFileError",
+    "Sandbox",
+    "SandboxError",
+    "SandboxLost",
+    "SshSidecarConfig",
+    "SshTunnel",
+    "StartError",
+    "TransportError",
+    "UnsafeArchiveError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

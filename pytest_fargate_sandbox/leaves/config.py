@@ -1,0 +1,311 @@
+"""How a sandbox is configured: two frozen dataclasses, checked when they are made, before any call.
+
+``from_dict`` takes what JSON, TOML or YAML give: a lone string where a list is meant, numbers as strings and strings
+as numbers. Everything that is wrong is a ``ConfigError`` that names the key, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.fargate_rules import STORAGE_GIB, size_problem
+
+_Config = TypeVar("_Config")
+
+_ENVIRONMENT_NAME = re.compile(r"[^=\0]+")
+_FAMILY_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,180}")
+
+
+@dataclass(frozen=True)
+class SshSidecarConfig:
+    """The container beside the main one through which we reach it."""
+
+    sshd_port: int = 2222
+    """Where the sidecar's sshd listens."""
+    ssh_ready_timeout_sec: float = 120.0
+    """How long to wait for it, and for the server behind it."""
+    public_key_secret_arn: str = ""
+    private_key_secret_arn: str = ""
+    """Secrets Manager entries. Both empty: a fresh ed25519 pair for each session."""
+    image: str | None = None
+    """The sidecar's image. None: the reserved reference, which the engine brings and AWS pulls."""
+    exec_server_port: int | None = None
+    """Set: exec-server mode. None: agent-server mode."""
+
+    def __post_init__(self) -> None:
+        _check_port("ssh_sidecar.sshd_port", self.sshd_port)
+        if self.exec_server_port is not None:
+            _check_port("ssh_sidecar.exec_server_port", self.exec_server_port)
+            if self.exec_server_port == self.sshd_port:
+                raise _wrong("ssh_sidecar.exec_server_port", self.exec_server_port, "another port than sshd_port")
+        _check_positive("ssh_sidecar.ssh_ready_timeout_sec", self.ssh_ready_timeout_sec)
+        if bool(self.public_key_secret_arn) != bool(self.private_key_secret_arn):
+            missing = "private_key_secret_arn" if self.public_key_secret_arn else "public_key_secret_arn"
+            raise _wrong(f"ssh_sidecar.{missing}", "", "both secrets, or neither for a fresh key pair each session")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SshSidecarConfig:
+        return _from_plain(cls, data, "ssh_sidecar.")
+
+
+@dataclass(frozen=True)
+class EcsFargateConfig:
+    """Where and how a sandbox's task runs. Each field says what it does; the README has the same as a table."""
+
+    region: str | None = None
+    """The AWS region. None: as boto3 finds it."""
+    cluster: str = ""
+    """The ECS cluster. ``local``: the embedded engine."""
+    subnets: Sequence[str] = field(default_factory=list)
+    security_groups: Sequence[str] = field(default_factory=list)
+    assign_public_ip: bool = False
+    task_definition: str | None = None
+    """A task definition to clone: its container ``container_name`` gets our image, command and environment."""
+    task_definition_family_prefix: str = "ecs-sandbox"
+    image_template: str | None = None
+    """The image; ``{task_id}`` and ``{task_id_sanitized}`` are filled in."""
+    container_name: str = "main"
+    container_port: int | None = None
+    """Agent-server mode: the port that ``local_port`` forwards to."""
+    cpu: str = "4096"
+    memory: str = "8192"
+    ephemeral_storage_gib: int | None = None
+    platform_version: str | None = None
+    execution_role_arn: str | None = None
+    task_role_arn: str | None = None
+    extra_env: Mapping[str, str] | None = None
+    """Environment of the main container; values may hold ``{task_id}``, ``{task_ip}`` and ``{ssh_tunnel_port}``."""
+    log_group: str | None = None
+    log_stream_prefix: str | None = None
+    max_task_lifetime_sec: int = 14400
+    """After this the task ends by itself, whatever became of us."""
+    startup_timeout_sec: float = 300.0
+    poll_interval_sec: float = 2.0
+    run_task_max_retries: int = 30
+    ssh_sidecar: SshSidecarConfig | None = None
+    s3_bucket: str | None = None
+    """Files above 512 KiB go through this bucket, once for their content."""
+    s3_prefix: str | None = None
+    ecr_repository: str | None = None
+    environment_dir: str | None = None
+    """A directory with a Dockerfile, built once for its content into ``ecr_repository``."""
+    codebuild_project: str | None = None
+    codebuild_service_role: str | None = None
+    codebuild_compute_type: str = "BUILD_GENERAL1_MEDIUM"
+    codebuild_build_timeout: int = 30
+    dockerhub_secret_arn: str | None = None
+    build_parallelism: int = 50
+
+    endpoint_url: str | None = None
+    """Where AWS answers; None: AWS itself, or what ``AWS_ENDPOINT_URL`` says."""
+    capacity_provider: Literal["FARGATE", "FARGATE_SPOT"] | None = None
+    tags: Mapping[str, str] | None = None
+    """Tags of your own on every task."""
+    volumes: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    """EFS volumes: ``{"file_system_id", "path", "root_directory", "access_point_id", "read_only"}``."""
+    connect_via: Literal["auto", "public", "private"] = "auto"
+    """Which address of the task to connect to; ``auto``: the public one if it has one."""
+    user: str | None = None
+    """The main container's user; None: the image's own."""
+    runtime: Literal["auto", "image", "sidecar"] = "auto"
+    """Whose Python runs the exec server: the image's, the sidecar's, or the image's if it has one."""
+    owner: str | None = None
+    """Who sweeps what; None: the AWS identity."""
+    cpu_architecture: Literal["X86_64", "ARM64"] = "X86_64"
+    ssm_config: str | None = None
+    """The name of an SSM parameter that holds this same mapping as JSON; explicit values win."""
+    mirror_images: bool = False
+    """Copy public images into ``ecr_repository`` once, and run them from there."""
+
+    def __post_init__(self) -> None:
+        self._check_size()
+        self._check_numbers()
+        self._check_words()
+        if bool(self.environment_dir) and not self.ecr_repository and self.cluster and self.cluster != "local":
+            raise _wrong("ecr_repository", None, "the ECR repository that images built from environment_dir go to")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> EcsFargateConfig:
+        """Make a config of plain values; with a sidecar it asks for a public address unless the values say otherwise."""
+        plain = dict(data)
+        private = plain.get("connect_via") == "private"
+        if plain.get("ssh_sidecar") is not None and not private and plain.get("assign_public_ip") is None:
+            plain["assign_public_ip"] = True
+        if "build_parallelism" in plain:
+            plain["build_parallelism"] = max(1, _coerce("build_parallelism", plain["build_parallelism"], int))
+        return _from_plain(cls, plain, "")
+
+    def _check_size(self) -> None:
+        cpu, memory = _coerce("cpu", self.cpu, int), _coerce("memory", self.memory, int)
+        problem = size_problem(cpu, memory)
+        if problem:
+            key = "cpu" if problem.startswith("cpu") else "memory"
+            raise ConfigError(
+                f"{key}={getattr(self, key)!r}: {problem}", key=key, value=getattr(self, key), allowed=problem
+            )
+        if self.ephemeral_storage_gib is not None and self.ephemeral_storage_gib not in STORAGE_GIB:
+            raise _wrong(
+                "ephemeral_storage_gib", self.ephemeral_storage_gib, "21 to 200 GiB, or nothing for Fargate's 20"
+            )
+
+    def _check_numbers(self) -> None:
+        for key in ("max_task_lifetime_sec", "startup_timeout_sec", "poll_interval_sec", "codebuild_build_timeout"):
+            _check_positive(key, getattr(self, key))
+        if self.run_task_max_retries < 0:
+            raise _wrong("run_task_max_retries", self.run_task_max_retries, "0 or more")
+        if self.build_parallelism < 1:
+            raise _wrong("build_parallelism", self.build_parallelism, "1 or more")
+        if self.container_port is not None:
+            _check_port("container_port", self.container_port)
+
+    def _check_words(self) -> None:
+        for key in ("capacity_provider", "connect_via", "runtime", "cpu_architecture"):
+            _check_choice(key, getattr(self, key), _HINTS[EcsFargateConfig][key])
+        if not _FAMILY_PREFIX.fullmatch(self.task_definition_family_prefix):
+            raise _wrong(
+                "task_definition_family_prefix",
+                self.task_definition_family_prefix,
+                "1 to 180 letters, digits, hyphens and underscores",
+            )
+        for name in self.extra_env or {}:
+            if not _ENVIRONMENT_NAME.fullmatch(name):
+                raise _wrong("extra_env", name, "names without '=' and NUL")
+
+
+def field_types(config: type) -> dict[str, Any]:
+    """The resolved type of each field, by its name."""
+    return dict(_HINTS[config])
+
+
+_HINTS: dict[type, dict[str, Any]] = {
+    config: typing.get_type_hints(config) for config in (SshSidecarConfig, EcsFargateConfig)
+}
+
+
+def nearest(word: str, words: Sequence[str]) -> str:
+    """``; did you mean 'x'?`` for the closest of ``words``, or nothing."""
+    close = difflib.get_close_matches(word, words, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _from_plain(cls: type[_Config], data: Mapping[str, Any], prefix: str) -> _Config:
+    if not isinstance(data, Mapping):
+        raise _wrong(prefix.rstrip(".") or cls.__name__, data, "a mapping")
+    hints = _HINTS[cls]
+    values = {}
+    for key, value in data.items():
+        if key not in hints:
+            raise ConfigError(
+                f"unknown key {prefix}{key} (value {value!r}){nearest(str(key), list(hints))} (allowed: {', '.join(hints)})",
+                key=f"{prefix}{key}",
+                value=value,
+                allowed=", ".join(hints),
+            )
+        if value is not None or _takes_none(hints[key]):
+            values[key] = _coerce(f"{prefix}{key}", value, hints[key])
+    return cls(**values)
+
+
+def _takes_none(hint: Any) -> bool:
+    return type(None) in typing.get_args(hint)
+
+
+def _coerce(key: str, value: Any, hint: Any) -> Any:
+    """``value`` as ``hint`` wants it; a config file has strings where numbers are meant, and the other way round."""
+    choices = [each for each in (typing.get_args(hint) if _is_union(hint) else [hint]) if each is not type(None)]
+    if value is None and _takes_none(hint):
+        return None
+    kind = choices[0]
+    origin = typing.get_origin(kind)
+    if kind is SshSidecarConfig:
+        return value if isinstance(value, SshSidecarConfig) else SshSidecarConfig.from_dict(value)
+    if origin is Literal:
+        _check_choice(key, value, hint)
+        return value
+    if origin is Sequence:
+        return _as_list(key, value)
+    if origin is Mapping:
+        return _as_mapping(key, value)
+    return _as_scalar(key, value, kind)
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _as_list(key: str, value: Any) -> list[Any]:
+    if isinstance(value, (str, Mapping)):
+        return [value] if value else []
+    if not isinstance(value, Sequence):
+        raise _wrong(key, value, "a list")
+    return list(value)
+
+
+def _as_mapping(key: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise _wrong(key, value, "a mapping of names to values")
+    return {str(name): _as_scalar(f"{key}.{name}", each, str) for name, each in value.items()}
+
+
+def _as_scalar(key: str, value: Any, kind: type) -> Any:
+    if kind is bool:
+        return _as_bool(key, value)
+    if isinstance(value, bool) and kind is str:
+        return "true" if value else "false"
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
+        raise _wrong(key, value, _WORDS[kind])
+    try:
+        converted = kind(value)
+    except ValueError:
+        raise _wrong(key, value, _WORDS[kind]) from None
+    if kind is int and isinstance(value, float) and value != converted:
+        raise _wrong(key, value, _WORDS[kind])
+    return converted
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "a string"}
+_TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def _as_bool(key: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    truth = _TRUTH.get(str(value).lower())
+    if truth is None:
+        raise _wrong(key, value, "true or false")
+    return truth
+
+
+def _check_choice(key: str, value: Any, hint: Any) -> None:
+    literal = next((each for each in typing.get_args(hint) if typing.get_origin(each) is Literal), hint)
+    allowed = typing.get_args(literal)
+    if value in allowed or (value is None and _takes_none(hint)):
+        return
+    raise _wrong(key, value, " or ".join(map(repr, allowed)) + nearest(str(value), allowed))
+
+
+def _check_port(key: str, value: int) -> None:
+    if not 1 <= value <= 65535:
+        raise _wrong(key, value, "a port, 1 to 65535")
+
+
+def _check_positive(key: str, value: float) -> None:
+    if not value > 0:
+        raise _wrong(key, value, "a number above 0")
+
+
+def _wrong(key: str, value: Any, allowed: str) -> ConfigError:
+    return ConfigError(f"{key}={value!r}: expected {allowed}", key=key, value=value, allowed=allowed)
+
+
+def replaced(config: _Config, **values: Any) -> _Config:
+    """A copy of ``config`` with some fields changed, checked again."""
+    return dataclasses.replace(config, **values)  # type: ignore[type-var]

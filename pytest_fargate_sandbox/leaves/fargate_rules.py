@@ -1,0 +1,54 @@
+"""What Fargate allows, as far as a value can be judged without a call. The config and the engine share it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+def _steps(first: int, last: int, step: int = 1024) -> tuple[int, ...]:
+    return tuple(range(first, last + 1, step))
+
+
+FARGATE_SIZES: Final[dict[int, tuple[int, ...]]] = {
+    256: (512, 1024, 2048),
+    512: _steps(1024, 4096),
+    1024: _steps(2048, 8192),
+    2048: _steps(4096, 16384),
+    4096: _steps(8192, 30720),
+    8192: _steps(16384, 61440, 4096),
+    16384: _steps(32768, 122880, 8192),
+}
+"""CPU units to the MiB of memory that go with them."""
+
+STORAGE_GIB: Final = range(21, 201)
+DEFAULT_STORAGE_GIB: Final = 20
+
+OVERRIDES_CHARACTERS: Final = 8192
+TASK_DEFINITION_BYTES: Final = 64 * 1024
+CLIENT_TOKEN_CHARACTERS: Final = 64
+STARTED_BY_CHARACTERS: Final = 128
+TASKS_PER_RUN: Final = 10
+TASKS_PER_DESCRIBE: Final = 100
+TIMEOUT_SEC: Final = range(2, 121)
+"""What ``startTimeout`` and ``stopTimeout`` may be."""
+
+HEALTH_INTERVAL_SEC: Final = range(5, 301)
+HEALTH_TIMEOUT_SEC: Final = range(2, 61)
+HEALTH_RETRIES: Final = range(1, 11)
+
+
+def memory_for(cpu: int) -> str:
+    """The memory sizes that go with ``cpu``, in words."""
+    sizes = FARGATE_SIZES[cpu]
+    if len(sizes) <= 3:
+        return ", ".join(map(str, sizes))
+    return f"{sizes[0]} to {sizes[-1]} in steps of {sizes[1] - sizes[0]}"
+
+
+def size_problem(cpu: int, memory: int) -> str | None:
+    """What is wrong with this pair of CPU units and MiB, or None."""
+    if cpu not in FARGATE_SIZES:
+        return f"cpu {cpu} is not a Fargate size; allowed are {', '.join(map(str, FARGATE_SIZES))} CPU units"
+    if memory not in FARGATE_SIZES[cpu]:
+        return f"with cpu {cpu}, memory {memory} is not a Fargate size; allowed are {memory_for(cpu)} MiB"
+    return None
