@@ -30,7 +30,7 @@ HOST_IMAGE: Final = "host"
 """The engine's default image: the machine's own root, copy on write."""
 
 SIDECAR_REFERENCE: Final = (
-    "public.ecr.aws/docker/library/alpine@sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1"
+    "public.ecr.aws/docker/library/alpine@sha256:a2d49ea686c2adfe3c992e47dc3b5e7fa6e6b5055609400dc2acaeb241c829f4"
 )
 """The sidecar's image where nobody named one: public Alpine by digest on AWS; the engine brings its own under it."""
 

@@ -1,0 +1,167 @@
+"""Connections carried between a local socket and a stream of the tunnel, and the listeners that take them in."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.waiting import pauses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 1 << 18
+_JOIN_SECONDS = 5.0
+
+
+class Stream(Protocol):
+    """What is needed of a stream here; ``ChannelStream`` is one."""
+
+    def recv(self, size: int, /) -> bytes: ...
+    def sendall(self, data: bytes, /) -> None: ...
+    def shutdown_write(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Relays:
+    """All connections that one owner carries, two threads each, and an end to them all."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+        self._open: set[socket.socket | Stream] = set()
+        self._closed = False
+
+    def carry(self, sock: socket.socket, stream: Stream) -> None:
+        """Carry bytes both ways until both sides have ended, then close both. Returns at once."""
+        if not self._keep(sock, stream):
+            return
+
+        def inward() -> None:
+            if not _copy(sock.recv, stream.sendall, stream.shutdown_write):
+                _wake(sock, stream)
+
+        other_way = self._run(inward)
+
+        def outward_then_close() -> None:
+            if not _copy(stream.recv, sock.sendall, lambda: sock.shutdown(socket.SHUT_WR)):
+                _wake(sock, stream)
+            if other_way:
+                other_way.join()
+            self._drop(sock, stream)
+
+        self._run(outward_then_close)
+
+    def connect(self, address: tuple[str, int], stream: Stream, timeout: float = 10.0) -> None:
+        """Connect to ``address`` in a thread, then carry; a stream that leads nowhere is closed. Returns at once."""
+
+        def connect_then_carry() -> None:
+            try:
+                sock = socket.create_connection(address, timeout=timeout)
+                sock.settimeout(None)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError:
+                self._drop(stream)
+            else:
+                self.carry(sock, stream)
+
+        if self._keep(stream):
+            self._run(connect_then_carry)
+
+    def close(self) -> None:
+        """End every connection and wait for the threads."""
+        with self._lock:
+            self._closed = True
+            threads = list(self._threads)
+            _wake(*self._open)
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(_JOIN_SECONDS)
+
+    def _keep(self, *ends: socket.socket | Stream) -> bool:
+        with self._lock:
+            if not self._closed:
+                self._open.update(ends)
+                return True
+        for each in ends:
+            each.close()
+        return False
+
+    def _drop(self, *ends: socket.socket | Stream) -> None:
+        with self._lock:
+            self._open.difference_update(ends)
+        for each in ends:
+            each.close()
+
+    def _run(self, work: Callable[[], None]) -> threading.Thread | None:
+        def run() -> None:
+            try:
+                work()
+            finally:
+                with self._lock:
+                    self._threads.discard(thread)
+
+        thread = threading.Thread(target=run, name=self.name, daemon=True)
+        with self._lock:
+            if self._closed:
+                return None
+            self._threads.add(thread)
+            thread.start()
+        return thread
+
+
+class Listener:
+    """A listening socket; each connection is handed to ``on_connection`` in this listener's one thread."""
+
+    def __init__(self, sock: socket.socket, on_connection: Callable[[socket.socket], None], name: str) -> None:
+        self._socket = sock
+        self._on_connection = on_connection
+        self._closed = threading.Event()
+        self.port: int = sock.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        _wake(self._socket)  # a listening socket too: accept() returns with an error
+        self._thread.join(_JOIN_SECONDS)
+        self._socket.close()
+
+    def _accept(self) -> None:
+        breath = pauses(0.01, 0.5)
+        while not self._closed.is_set():
+            try:
+                sock, _ = self._socket.accept()
+            except OSError:
+                # The client is gone already, or we are out of descriptors for the moment.
+                self._closed.wait(next(breath))
+                continue
+            breath = pauses(0.01, 0.5)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._on_connection(sock)
+
+
+def _copy(read: Callable[[int], bytes], write: Callable[[bytes], None], end: Callable[[], None]) -> bool:
+    """Whether it went well to the end of what there was to read."""
+    try:
+        while data := read(_CHUNK):
+            write(data)
+        end()
+    except (OSError, TransportError):
+        return False
+    return True
+
+
+def _wake(*ends: socket.socket | Stream) -> None:
+    """End them for whoever waits on them. A socket is closed later, by its owner: its number must not be reused yet."""
+    for each in ends:
+        if isinstance(each, socket.socket):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        else:
+            each.close()

@@ -1,0 +1,71 @@
+"""A channel of an SSH connection, with the manners of a socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import paramiko
+
+from pytest_fargate_sandbox.leaves.errors import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PACKET = 32_000
+"""A little less than SSH's packet: what is sent in one piece is encrypted and written in one piece."""
+
+
+class ChannelStream:
+    """``sendall``, ``recv``, ``settimeout`` and ``close`` as on a socket; a time-out is a ``TimeoutError``.
+
+    A stream that ends without a word from the other side raises ``TransportError``, so that a lost tunnel is never
+    taken for the end of what the other side had to say.
+    """
+
+    def __init__(self, channel: paramiko.Channel, name: str, why_dead: Callable[[], str | None]) -> None:
+        self.name = name
+        self._channel = channel
+        self._why_dead = why_dead
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._channel.settimeout(seconds)
+
+    def recv(self, size: int) -> bytes:
+        """At most ``size`` bytes; none at the end of the stream."""
+        data = self._channel.recv(size)
+        if not data and not self._channel.eof_received:
+            raise TransportError(f"lost {self.name}: {self._why_dead() or 'it was broken off'}", where=self.name)
+        return data
+
+    def recv_into(self, buffer: bytearray | memoryview, size: int = 0) -> int:
+        data = self.recv(size or len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def sendall(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything, a packet at a time: paramiko's own ``sendall`` copies the whole rest for each packet."""
+        view = memoryview(data)
+        sent = 0
+        try:
+            while sent < len(view):
+                count = self._channel.send(bytes(view[sent : sent + _PACKET]))
+                if not count:
+                    raise ConnectionResetError("the other side closed the stream")
+                sent += count
+        except TimeoutError:
+            raise
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise TransportError(f"cannot send to {self.name}: {self._why_dead() or error}", where=self.name) from error
+
+    def shutdown_write(self) -> None:
+        """Tell the other side that nothing more will come."""
+        try:
+            self._channel.shutdown_write()
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise TransportError(f"cannot end {self.name}: {self._why_dead() or error}", where=self.name) from error
+
+    def close(self) -> None:
+        try:
+            self._channel.close()
+        except (OSError, EOFError, paramiko.SSHException):
+            pass  # what is gone is closed
