@@ -134,7 +134,7 @@ class EcsFargateConfig:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> EcsFargateConfig:
-        """Make a config of plain values; with a sidecar it asks for a public address unless the values say otherwise."""
+        """Make a config of plain values; a sidecar asks for a public address unless the values say otherwise."""
         plain = dict(data)
         private = plain.get("connect_via") == "private"
         if plain.get("ssh_sidecar") is not None and not private and plain.get("assign_public_ip") is None:
@@ -203,11 +203,12 @@ def _from_plain(cls: type[_Config], data: Mapping[str, Any], prefix: str) -> _Co
     values = {}
     for key, value in data.items():
         if key not in hints:
+            allowed = ", ".join(hints)
             raise ConfigError(
-                f"unknown key {prefix}{key} (value {value!r}){nearest(str(key), list(hints))} (allowed: {', '.join(hints)})",
+                f"unknown key {prefix}{key}={value!r}{nearest(str(key), list(hints))} (allowed: {allowed})",
                 key=f"{prefix}{key}",
                 value=value,
-                allowed=", ".join(hints),
+                allowed=allowed,
             )
         if value is not None or _takes_none(hints[key]):
             values[key] = _coerce(f"{prefix}{key}", value, hints[key])

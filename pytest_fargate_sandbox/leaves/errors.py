@@ -44,7 +44,8 @@ class SandboxError(Exception):
         self.message = message
         self.context = context
         if isinstance(self, OSError):
-            self.errno = context.get("errno")  # OSError has this attribute already, so __getattr__ never sees it
+            # OSError has this attribute already, so __getattr__ is never asked for it.
+            vars(OSError)["errno"].__set__(self, context.get("errno"))
 
     def __getattr__(self, name: str) -> Any:
         try:

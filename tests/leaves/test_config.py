@@ -1,0 +1,84 @@
+"""A config is checked when it is made, and says what it wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_fargate_sandbox import ConfigError, EcsFargateConfig, SshSidecarConfig
+
+
+def test_plain_values_become_what_the_fields_mean() -> None:
+    cfg = EcsFargateConfig.from_dict(
+        {
+            "cluster": "bench",
+            "subnets": "subnet-1",
+            "cpu": 1024,
+            "memory": 2048,
+            "max_task_lifetime_sec": "600",
+            "poll_interval_sec": "0.5",
+            "extra_env": {"RETRIES": 3, "DEBUG": True},
+            "ssh_sidecar": {"exec_server_port": "19542"},
+        }
+    )
+    assert cfg.subnets == ["subnet-1"]
+    assert (cfg.cpu, cfg.memory) == ("1024", "2048")
+    assert (cfg.max_task_lifetime_sec, cfg.poll_interval_sec) == (600, 0.5)
+    assert cfg.extra_env == {"RETRIES": "3", "DEBUG": "true"}
+    assert cfg.ssh_sidecar == SshSidecarConfig(exec_server_port=19542)
+
+
+@pytest.mark.parametrize(
+    ("values", "public"),
+    [
+        ({}, False),
+        ({"ssh_sidecar": {}}, True),
+        ({"ssh_sidecar": {}, "assign_public_ip": False}, False),
+        ({"ssh_sidecar": {}, "connect_via": "private"}, False),
+        ({"ssh_sidecar": None}, False),
+    ],
+)
+def test_a_sidecar_asks_for_a_public_address_unless_told_otherwise(values: dict[str, Any], public: bool) -> None:
+    assert EcsFargateConfig.from_dict(values).assign_public_ip is public
+
+
+def test_build_parallelism_is_at_least_one() -> None:
+    assert EcsFargateConfig.from_dict({"build_parallelism": 0}).build_parallelism == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "says"),
+    [
+        ({"clutser": "x"}, "clutser", "did you mean 'cluster'"),
+        ({"ssh_sidecar": {"sshdport": 1}}, "ssh_sidecar.sshdport", "did you mean 'sshd_port'"),
+        ({"cpu": 999}, "cpu", "256, 512, 1024"),
+        ({"cpu": "lots"}, "cpu", "a whole number"),
+        ({"cpu": 256, "memory": 4096}, "memory", "512, 1024, 2048 MiB"),
+        ({"cpu": 8192, "memory": 17000}, "memory", "16384 to 61440 in steps of 4096"),
+        ({"ephemeral_storage_gib": 20}, "ephemeral_storage_gib", "21 to 200"),
+        ({"ephemeral_storage_gib": 201}, "ephemeral_storage_gib", "21 to 200"),
+        ({"connect_via": "publik"}, "connect_via", "did you mean 'public'"),
+        ({"assign_public_ip": "maybe"}, "assign_public_ip", "true or false"),
+        ({"subnets": 3}, "subnets", "a list"),
+        ({"extra_env": ["A=1"]}, "extra_env", "a mapping"),
+        ({"max_task_lifetime_sec": -1}, "max_task_lifetime_sec", "above 0"),
+        ({"max_task_lifetime_sec": 1.5}, "max_task_lifetime_sec", "a whole number"),
+        ({"container_port": 70000}, "container_port", "1 to 65535"),
+        ({"ssh_sidecar": {"exec_server_port": 2222}}, "ssh_sidecar.exec_server_port", "another port"),
+        ({"ssh_sidecar": {"public_key_secret_arn": "arn"}}, "ssh_sidecar.private_key_secret_arn", "both secrets"),
+        ({"task_definition_family_prefix": "a b"}, "task_definition_family_prefix", "letters, digits"),
+        ({"ssh_sidecar": "yes"}, "ssh_sidecar", "a mapping"),
+    ],
+)
+def test_a_wrong_value_names_key_value_and_what_is_allowed(values: dict[str, Any], key: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        EcsFargateConfig.from_dict(values)
+    assert caught.value.key == key
+    assert key in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_a_config_error_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="cpu"):
+        EcsFargateConfig(cpu="7")

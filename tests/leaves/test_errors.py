@@ -1,0 +1,72 @@
+"""Errors keep what they know on every way to another process."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+
+from pytest_fargate_sandbox.leaves import errors
+from pytest_fargate_sandbox.leaves.results import ExecResult
+
+EACH_ERROR = [
+    errors.SandboxError("plain", anything=1),
+    errors.ConfigError("cpu=999: expected a size", key="cpu", value=999, allowed="256, 512"),
+    errors.ImageBuildError("the build failed", phase="BUILD", log_tail="step 3: no", link="https://log"),
+    errors.StartError("no task", phase="launch", cause="capacity", reason="none left", transient=True),
+    errors.TransportError("the tunnel is down", port=2222),
+    errors.SandboxLost("the task died", cause="expired", exit_codes={"main": 137}, log_tail="bye"),
+    errors.ExecFailed.of(ExecResult("out", "err", 3, command="false")),
+    errors.ExecTimeout.of(ExecResult("out", "", 124, timed_out=True, duration_sec=2.0, command="sleep 9")),
+    errors.RemoteFileNotFound("no /x", path="/x", kind="not_found", errno=2),
+    errors.RemotePermissionError("not yours", path="/x", kind="permission", errno=13),
+    errors.RemoteIsADirectory("/x is a directory", path="/x", kind="is_directory", errno=21),
+    errors.UnsafeArchiveError("../x leaves the folder", member="../x"),
+]
+
+
+@pytest.mark.parametrize("error", EACH_ERROR, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("travel", ["json", "pickle"])
+def test_an_error_survives_the_way_to_another_process(error: errors.SandboxError, travel: str) -> None:
+    if travel == "json":
+        arrived = errors.SandboxError.from_dict(json.loads(json.dumps(error.to_dict())))
+    else:
+        arrived = pickle.loads(pickle.dumps(error))
+    assert type(arrived) is type(error)
+    assert str(arrived) == str(error)
+    assert arrived.context == error.context
+
+
+def test_every_error_of_the_tree_is_in_the_table_above() -> None:
+    def leaves(kind: type) -> set[type]:
+        return {kind}.union(*(leaves(each) for each in kind.__subclasses__()))
+
+    tested = {type(error) for error in EACH_ERROR}
+    untested = {kind for kind in leaves(errors.SandboxError) - tested if not kind.__name__.startswith("_")}
+    assert untested <= {errors.RemoteFileError}
+
+
+def test_context_is_readable_as_attributes() -> None:
+    lost = errors.SandboxLost("the task died", cause="out_of_memory", exit_codes={"main": 137})
+    assert (lost.cause, lost.exit_codes) == ("out_of_memory", {"main": 137})
+    with pytest.raises(AttributeError, match="SandboxLost has no attribute 'colour'"):
+        _ = lost.colour
+
+
+def test_remote_file_errors_are_the_builtin_ones_too() -> None:
+    error = errors.RemoteFileNotFound("no /x", path="/x", errno=2)
+    assert isinstance(error, FileNotFoundError)
+    assert error.errno == 2
+
+
+def test_check_names_the_command_the_code_and_both_tails() -> None:
+    with pytest.raises(errors.ExecFailed) as caught:
+        ExecResult("partial result", "no such host", 6, command="curl example").check()
+    text = str(caught.value)
+    assert all(part in text for part in ("curl example", "returned 6", "partial result", "no such host"))
+
+
+def test_check_raises_a_timeout_for_a_command_that_ran_out_of_time() -> None:
+    with pytest.raises(TimeoutError, match=r"ran out of time after 2.5 s: sleep 9"):
+        ExecResult("", "", 124, timed_out=True, duration_sec=2.5, command="sleep 9").check()
