@@ -10,7 +10,7 @@ pytest_plugins = ["pytester"]
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+def pytest_runtest_makereport():  # type: ignore[no-untyped-def]
     """In CI a missing real component fails: a skip would hide that something was never tried."""
     report: pytest.TestReport = yield
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
