@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -146,6 +147,13 @@ class SshTunnel:
 
     def dial(self, port: int, timeout: float = 10.0, *, host: str = LOOPBACK) -> ChannelStream:
         """A stream to a port on the other side; it behaves like a connected socket."""
+        connection = self._live_connection()
+        try:
+            return connection.open_stream(host, port, timeout)
+        except TransportError:
+            if connection.is_alive:
+                raise
+        # It was dead already and nobody had noticed. Nothing was sent, so asking again is safe.
         return self._live_connection().open_stream(host, port, timeout)
 
     def request_reverse(self, remote_port: int, host: str, port: int) -> int:
@@ -307,6 +315,8 @@ def _expect_success(url: str, timeout: float) -> None:
         with opener.open(url, timeout=timeout):
             pass
     except (OSError, ValueError) as error:  # urllib's own errors are OSErrors
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the answer as well, with a socket below
         raise NotYet(str(error)) from error
 
 

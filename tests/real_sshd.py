@@ -1,0 +1,96 @@
+"""OpenSSH's own sshd on loopback, as an unprivileged or a root process, for tests and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.providers.keys import KeyPair, fresh_key_pair
+
+SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+
+def need_sshd() -> str:
+    """Its path; without it the test is skipped here, and fails in CI, which has to install it."""
+    if SSHD:
+        return SSHD
+    if os.environ.get("CI"):
+        pytest.fail("CI must have OpenSSH's sshd installed")
+    pytest.skip("OpenSSH's sshd is not installed (Debian: openssh-server)")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class RealSshd:
+    """An sshd that lets one key in."""
+
+    def __init__(self, directory: Path, *, port: int | None = None, extra_config: str = "") -> None:
+        self.directory = directory
+        self.port = port or free_port()
+        self.host_key: KeyPair = fresh_key_pair()
+        self.user_key: KeyPair = fresh_key_pair()
+        self.host_key.write(directory / "host_key")
+        (directory / "authorized_keys").write_text(self.user_key.public + "\n")
+        (directory / "sshd_config").write_text(
+            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {directory}/host_key\n"
+            f"AuthorizedKeysFile {directory}/authorized_keys\nStrictModes no\nPidFile none\nUsePAM no\n"
+            f"PermitRootLogin prohibit-password\nMaxSessions 100\n{extra_config}\n"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        log = (self.directory / "sshd.log").open("ab")
+        self._process = subprocess.Popen(
+            [need_sshd(), "-D", "-e", "-f", str(self.directory / "sshd_config")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        log.close()
+        wait_until(self._accepts, deadline=10, what="sshd listening")
+
+    def kill(self) -> None:
+        """SIGKILL to the listener and to all its sessions."""
+        if self._process is None:
+            return
+        pids = [self._process.pid, *_descendants(self._process.pid)]
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self._process.wait()
+        self._process = None
+
+    def _accepts(self) -> bool | None:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return None
+        return True
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = task.read_text().split()
+        except OSError:
+            continue  # it ended under our eyes
+        for child in map(int, children):
+            found += [child, *_descendants(child)]
+    return found
