@@ -1,0 +1,1 @@
+"""The embedded Fargate: a program of its own that nobody imports."""

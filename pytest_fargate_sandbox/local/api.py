@@ -1,0 +1,126 @@
+"""The engine's main application: every call of a client comes in here, is named, logged and sent on."""
+
+from __future__ import annotations
+
+import hmac
+import io
+import json
+import re
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_fargate_sandbox.local.credentials import Credentials
+    from pytest_fargate_sandbox.local.faults import Faults
+    from pytest_fargate_sandbox.local.journal import Journal
+    from pytest_fargate_sandbox.local.moto_services import MotoServices
+
+FAULTS_PATH = "/_engine/faults"
+
+_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
+_OBJECT_OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+_BUCKET_OPERATIONS = {"GET": "ListObjects", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
+_XML_SERVICES = ("ec2", "sts", "s3", "iam")
+
+
+class Api:
+    """The WSGI application that AWS clients talk to."""
+
+    def __init__(self, services: MotoServices, faults: Faults, credentials: Credentials, journal: Journal) -> None:
+        self._services = services
+        self._faults = faults
+        self._credentials = credentials
+        self._journal = journal
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == FAULTS_PATH:
+            return self._answer_faults(environ, start_response)
+        began = time.monotonic()
+        service = _service(environ)
+        operation = _operation(service, environ)
+        status = 500
+
+        def answered(line: str, headers: Any, exc_info: Any = None) -> Any:
+            nonlocal status
+            status = int(line[:3])
+            return start_response(line, headers, exc_info)
+
+        try:
+            return self._answer(service, operation, environ, answered)
+        finally:
+            self._journal.call(service, operation, status, time.monotonic() - began)
+
+    def _answer(
+        self, service: str, operation: str, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        if (service, operation) == ("ecs", "RunTask"):
+            if self._faults.take("throttle"):
+                return _refuse(start_response, service, 400, "ThrottlingException", "Rate exceeded")
+            if self._faults.take("quota"):
+                text = "You've reached the limit on the number of vCPUs you can run concurrently"
+                return _refuse(start_response, service, 400, "ThrottlingException", text)
+        try:
+            return self._services(service, environ, start_response)
+        except NotImplementedError as error:
+            return _refuse(
+                start_response, service, 501, "NotImplemented", f"The engine does not have {operation}: {error}"
+            )
+        except Exception as error:
+            self._journal.error(f"{service}.{operation}", traceback.format_exc())
+            return _refuse(start_response, service, 500, "ServerException", f"{type(error).__name__}: {error}")
+
+    def _answer_faults(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """GET tells the faults in force, POST a JSON object sets some; for the holder of the engine's secret key."""
+        token = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(token.encode(), self._credentials.secret_access_key.encode()):
+            return _json(start_response, "403 Forbidden", {"message": "send Authorization: Bearer <secret access key>"})
+        if environ["REQUEST_METHOD"] == "POST":
+            try:
+                for name, value in dict(json.loads(environ["wsgi.input"].read())).items():
+                    self._faults.set(name, float(value))
+            except (ValueError, TypeError) as error:
+                return _json(start_response, "400 Bad Request", {"message": str(error)})
+        return _json(start_response, "200 OK", self._faults.in_force())
+
+
+def _service(environ: dict[str, Any]) -> str:
+    signed = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", "")) or _SCOPE.search(
+        "Credential=" + parse_qs(environ["QUERY_STRING"]).get("X-Amz-Credential", [""])[0]
+    )
+    return signed[1] if signed else ""
+
+
+def _operation(service: str, environ: dict[str, Any]) -> str:
+    target = environ.get("HTTP_X_AMZ_TARGET")
+    if target:
+        return str(target).rpartition(".")[2]
+    if service in ("s3", ""):
+        is_object = "/" in unquote(environ["PATH_INFO"]).strip("/")
+        operations = _OBJECT_OPERATIONS if is_object else _BUCKET_OPERATIONS
+        method = str(environ["REQUEST_METHOD"])
+        return operations.get(method, method)
+    body = environ["wsgi.input"]
+    if isinstance(body, io.BytesIO):  # a form is never so long that it is left in the socket
+        return str(parse_qs(body.getvalue().decode("utf-8", "replace")).get("Action", [""])[0])
+    return str(environ["PATH_INFO"])
+
+
+def _refuse(start_response: Callable[..., Any], service: str, status: int, code: str, message: str) -> Iterable[bytes]:
+    line = f"{status} {'Bad Request' if status < 500 else 'Server Error'}"
+    if service not in _XML_SERVICES:
+        return _json(start_response, line, {"__type": code, "message": message})
+    text = (
+        f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>".encode()
+    )
+    start_response(line, [("Content-Type", "text/xml"), ("Content-Length", str(len(text)))])
+    return [text]
+
+
+def _json(start_response: Callable[..., Any], status: str, value: dict[str, Any]) -> Iterable[bytes]:
+    text = json.dumps(value).encode()
+    start_response(status, [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(text)))])
+    return [text]

@@ -1,0 +1,220 @@
+"""The work of a build: its context out of S3, an image by podman or docker, and a line in ECR that says it is there.
+
+The buildspec's commands are not run; its effect is brought about from the variables that they read. So a buildspec
+that says something else is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import threading
+import time
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.local.moto_services import backend
+from pytest_fargate_sandbox.local.podman.command import PROGRAMS, CommandFailed, ContainerCommand
+from pytest_fargate_sandbox.providers.images import buildspec
+from pytest_fargate_sandbox.providers.images.context import TAR_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_fargate_sandbox.local.build import Build
+
+NEITHER_IS_HERE = (
+    "this machine has neither podman nor docker, and the local engine builds images with one of them: "
+    "install podman (`apt-get install podman`), or name an image that is built already"
+)
+_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+_POLL_SEC = 0.2
+
+
+class _Failed(Exception):
+    """The phase failed; the text is its context's message."""
+
+
+class _Ended(Exception):
+    """The build was stopped, or its time is over; the text is the build's status."""
+
+
+class BuildWork:
+    """Does one build in a thread of its own."""
+
+    def __init__(self, build: Build, program: str | None) -> None:
+        self._build = build
+        self._program = program
+        self._image = build.variables.get(buildspec.IMAGE, "")
+        self._log = _BuildLog(build.log_group, build.stream)
+        self._deadline = time.monotonic() + build.timeout_minutes * 60
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name=f"build-{self._build.stream[:8]}", daemon=True).start()
+
+    def _run(self) -> None:
+        status = "SUCCEEDED"
+        directory = Path(tempfile.mkdtemp(prefix="fargate-sandbox-build-"))
+        try:
+            self._work(directory)
+        except _Ended as ended:
+            status = str(ended)
+            self._build.fail_phase(status, "")
+        except Exception as error:  # whatever it was, it is the build's failure and must be told as one
+            status = "FAILED"
+            message = str(error) or type(error).__name__
+            self._log.line(message)
+            self._build.fail_phase("FAILED", message)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+            self._build.enter("FINALIZING")
+            self._build.finish(status)
+
+    def _work(self, directory: Path) -> None:
+        build = self._build
+        build.enter("QUEUED")
+        build.enter("PROVISIONING")
+        if buildspec.BUILDSPEC not in (self._build.describe()["source"]["buildspec"],):
+            raise _Failed("the local engine runs the builds of pytest-fargate-sandbox only, not any other buildspec")
+        command = self._command()
+        build.enter("DOWNLOAD_SOURCE")
+        if build.source:
+            self._fetch(directory)
+        build.enter("INSTALL")
+        build.enter("PRE_BUILD")
+        build.enter("BUILD")
+        if build.source:
+            self._run_builder(command, directory)
+        else:
+            self._pull(command)
+        build.enter("POST_BUILD")
+        _register(self._image, _digest(command, self._image))
+        build.enter("UPLOAD_ARTIFACTS")
+
+    def _command(self) -> ContainerCommand:
+        program = self._program or next(filter(shutil.which, PROGRAMS), None)
+        if program is None:
+            raise _Failed(NEITHER_IS_HERE)
+        return ContainerCommand(program)
+
+    def _fetch(self, directory: Path) -> None:
+        bucket, _, key = self._build.source.partition("/")
+        stored = backend("s3").get_object(bucket, key)
+        if stored is None:
+            raise _Failed(f"NoSuchKey: the source {self._build.source} does not exist")
+        # moto's own spool file behind the object: a gigabyte is not to be copied into memory.
+        with stored.lock, zipfile.ZipFile(stored._value_buffer) as archive, archive.open(TAR_NAME) as member:
+            with tarfile.open(fileobj=member, mode="r|") as packed:
+                packed.extractall(directory, filter="tar")
+
+    def _run_builder(self, command: ContainerCommand, directory: Path) -> None:
+        options = ["--tag", self._image, "--platform", self._build.variables[buildspec.PLATFORM]]
+        if command.is_podman:
+            # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
+            options += ["--format", "docker", *command.ulimit_options(())]
+        self._follow(command.argv("build", *options, str(directory)))
+
+    def _pull(self, command: ContainerCommand) -> None:
+        source = self._build.variables[buildspec.SOURCE_IMAGE]
+        if not command.succeeds("image", "inspect", source):
+            self._follow(command.argv("pull", source))
+        command.run("tag", source, self._image)
+
+    def _follow(self, argv: list[str]) -> None:
+        """Run it, every line into the log; end it when the build is stopped or its time is over."""
+        with _process(argv) as process:
+            assert process.stdout is not None
+            reader = threading.Thread(target=self._log.copy, args=(process.stdout,), daemon=True)
+            reader.start()
+            while (code := _exit_code(process)) is None:
+                if self._build.stop_requested.is_set():
+                    raise _Ended("STOPPED")
+                if time.monotonic() > self._deadline:
+                    raise _Ended("TIMED_OUT")
+            reader.join(5.0)
+        if code:
+            words = " ".join(argv[:1] + [word for word in argv[1:] if word in ("build", "pull")])
+            raise _Failed(f"Error while executing command: {words}. Reason: exit status {code}")
+
+
+@contextmanager
+def _process(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    try:
+        return process.wait(_POLL_SEC)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _digest(command: ContainerCommand, image: str) -> str:
+    try:
+        found = command.run("image", "inspect", "--format", "{{.Id}}", image)
+    except CommandFailed as error:
+        raise _Failed(f"the image was built, yet {command.program} does not know it: {error}") from error
+    return "sha256:" + found.removeprefix("sha256:")
+
+
+def _register(image: str, config_digest: str) -> None:
+    """Let DescribeImages know the image; it lives in podman's or docker's own store, from where RunTask starts it."""
+    name, _, tag = image.partition("/")[2].rpartition(":")
+    ecr = backend("ecr")
+    if name not in ecr.repositories:
+        raise _Failed(f"name unknown: The repository with name '{name}' does not exist in the registry")
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST_TYPE,
+        "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "digest": config_digest, "size": 0},
+        "layers": [],
+        "annotations": {"tag": tag},  # one manifest a tag, or a second tag of the same image would take the first away
+    }
+    text = json.dumps(manifest)
+    if any(tag in known.image_tags and known.image_manifest == text for known in ecr.repositories[name].images):
+        return
+    ecr.put_image(name, text, tag, _MANIFEST_TYPE, "sha256:" + hashlib.sha256(text.encode()).hexdigest())
+
+
+class _BuildLog:
+    """The build's stream in CloudWatch Logs."""
+
+    def __init__(self, group: str, stream: str) -> None:
+        self._logs: Any = backend("logs")
+        self._group, self._stream = group, stream
+        with _logs_lock:
+            if group not in self._logs.groups:
+                self._logs.create_log_group(group, {})
+            self._logs.ensure_log_stream(group, stream)
+
+    def copy(self, output: Any) -> None:
+        for line in output:
+            self.line(line.decode("utf-8", "replace").rstrip("\r\n"))
+
+    def line(self, text: str) -> None:
+        event = {"timestamp": int(time.time() * 1000), "message": text or " "}
+        with _logs_lock:
+            self._logs.put_log_events(self._group, self._stream, [event])
+
+
+_logs_lock = threading.Lock()

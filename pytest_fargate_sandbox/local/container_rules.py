@@ -1,0 +1,135 @@
+"""What RegisterTaskDefinition refuses in a single container definition."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.fargate_rules import (
+    HEALTH_INTERVAL_SEC,
+    HEALTH_RETRIES,
+    HEALTH_TIMEOUT_SEC,
+    TIMEOUT_SEC,
+)
+from pytest_fargate_sandbox.local.refusals import ClientException
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_UNSUPPORTED = ("links", "extraHosts", "dnsServers", "dnsSearchDomains", "dockerSecurityOptions", "disableNetworking")
+_UNSUPPORTED_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
+_FARGATE_LOG_DRIVERS = ("awslogs", "splunk", "awsfirelens")
+_START_PERIOD_SEC = range(301)
+
+
+def check_container(container: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    """Raise ClientException for what AWS would not register in ``container``, one of ``request``'s."""
+    for key in ("name", "image"):
+        if not container.get(key):
+            raise ClientException(f"Container.{key} should not be null or empty.")
+    if not _NAME.fullmatch(container["name"]):
+        raise ClientException(
+            "Container.name contains invalid characters. Only letters, numbers, hyphens and underscores are allowed."
+        )
+    if request.get("networkMode") == "awsvpc":
+        _check_awsvpc(container)
+    if "FARGATE" in (request.get("requiresCompatibilities") or ()):
+        _check_fargate(container)
+    _check_timeouts(container)
+    _check_health(container)
+    _check_mounts(container, request)
+    _check_variables(container)
+    _check_log(container)
+
+
+def _invalid(container: Mapping[str, Any], what: str) -> ClientException:
+    return ClientException(f"Invalid setting for container '{container['name']}'. {what}")
+
+
+def _check_awsvpc(container: Mapping[str, Any]) -> None:
+    if container.get("hostname"):
+        raise ClientException("hostname is not supported on container when networkMode=awsvpc.")
+    for port in container.get("portMappings") or ():
+        if port.get("hostPort") not in (None, 0, port.get("containerPort")):
+            raise ClientException(
+                "When networkMode=awsvpc, the host ports and container ports in port mappings must match."
+            )
+
+
+def _check_fargate(container: Mapping[str, Any]) -> None:
+    if container.get("privileged"):
+        raise _invalid(container, "'privileged' is not supported on Fargate.")
+    linux = container.get("linuxParameters") or {}
+    added = set((linux.get("capabilities") or {}).get("add") or ()) - {"SYS_PTRACE"}
+    if added:
+        raise _invalid(
+            container, f"Fargate adds no capability but SYS_PTRACE; found {', '.join(sorted(added))} in 'capabilities'."
+        )
+    for key in _UNSUPPORTED:
+        if container.get(key):
+            raise _invalid(container, f"'{key}' is not supported on Fargate.")
+    for key in _UNSUPPORTED_LINUX:
+        if linux.get(key):
+            raise _invalid(container, f"'linuxParameters.{key}' is not supported on Fargate.")
+
+
+def _check_timeouts(container: Mapping[str, Any]) -> None:
+    for key in ("startTimeout", "stopTimeout"):
+        _check_range(container, key, container.get(key), TIMEOUT_SEC)
+
+
+def _check_health(container: Mapping[str, Any]) -> None:
+    check = container.get("healthCheck")
+    if not check:
+        return
+    command = check.get("command") or []
+    if not command or (command[0] in ("CMD", "CMD-SHELL") and len(command) < 2):
+        raise _invalid(container, "'healthCheck.command' must start with CMD or CMD-SHELL and name a command.")
+    for key, allowed in (
+        ("interval", HEALTH_INTERVAL_SEC),
+        ("timeout", HEALTH_TIMEOUT_SEC),
+        ("retries", HEALTH_RETRIES),
+        ("startPeriod", _START_PERIOD_SEC),
+    ):
+        _check_range(container, f"healthCheck.{key}", check.get(key), allowed)
+
+
+def _check_range(container: Mapping[str, Any], key: str, value: int | None, allowed: range) -> None:
+    if value is not None and value not in allowed:
+        raise _invalid(container, f"'{key}' must be between {allowed[0]} and {allowed[-1]}. Found: {value}.")
+
+
+def _check_mounts(container: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    volumes = {volume.get("name") for volume in request.get("volumes") or ()}
+    for mount in container.get("mountPoints") or ():
+        if mount.get("sourceVolume") not in volumes:
+            raise ClientException(f"Unknown volume '{mount.get('sourceVolume')}'.")
+        if not mount.get("containerPath"):
+            raise _invalid(container, "'mountPoints.containerPath' should not be null or empty.")
+
+
+def _check_variables(container: Mapping[str, Any]) -> None:
+    seen = {item.get("name") for item in container.get("environment") or ()}
+    for secret in container.get("secrets") or ():
+        name = secret.get("name")
+        if name in seen:
+            raise ClientException(
+                "The secret name must be unique and not shared with any new or existing environment variables set on "
+                f"the container, such as '{name}'."
+            )
+        seen.add(name)
+
+
+def _check_log(container: Mapping[str, Any]) -> None:
+    configuration = container.get("logConfiguration")
+    if not configuration:
+        return
+    driver = configuration.get("logDriver")
+    if driver not in _FARGATE_LOG_DRIVERS:
+        raise _invalid(container, f"Log driver '{driver}' is not supported on Fargate.")
+    options = configuration.get("options") or {}
+    if driver == "awslogs":
+        for key in ("awslogs-group", "awslogs-region", "awslogs-stream-prefix"):
+            if not options.get(key):
+                raise ClientException(f"Log driver awslogs requires options: {key}.")

@@ -1,0 +1,110 @@
+"""The answers of the ECS operations that moto only writes down: it parses and serializes, we decide."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from moto.core.responses import ActionResult
+from moto.ecs.responses import EC2ContainerServiceResponse
+
+from pytest_fargate_sandbox.local.refusals import InvalidParameter
+from pytest_fargate_sandbox.local.run_task_rules import check_describe_tasks, check_list_tasks, check_tags
+from pytest_fargate_sandbox.local.task import now
+from pytest_fargate_sandbox.local.task_definition_rules import check_task_definition
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.ecs_backend import FargateBackend
+    from pytest_fargate_sandbox.local.task import Task
+
+_MOST_LISTED = 100
+
+
+class FargateResponse(EC2ContainerServiceResponse):
+    """moto finds the method of an operation by its name in snake case."""
+
+    @property
+    def _backend(self) -> FargateBackend:
+        return cast("FargateBackend", self.ecs_backend)
+
+    def _request(self) -> dict[str, Any]:
+        """What was sent: moto's own parameters leave out every field that botocore's model does not know."""
+        request: dict[str, Any] = json.loads(self.body or "{}")
+        return {key: value for key, value in request.items() if value is not None}
+
+    def register_task_definition(self) -> ActionResult:
+        request = self._request()
+        check_task_definition(request, len(self.raw_body))
+        check_tags(request.get("tags") or [])
+        registered: Any = super().register_task_definition().result
+        definition = registered["taskDefinition"]
+        definition.registered_at = now()
+        return ActionResult({"taskDefinition": definition, "tags": definition.tags})
+
+    def describe_task_definition(self) -> ActionResult:
+        name = self._get_param("taskDefinition")
+        if ":" not in name.rpartition("/")[2]:
+            self.params["taskDefinition"] = self._backend.active_definition(name).arn
+        return super().describe_task_definition()
+
+    def run_task(self) -> ActionResult:
+        tasks, failures = self._backend.launch(self._request())
+        return ActionResult({"tasks": [task.describe() for task in tasks], "failures": failures})
+
+    def describe_tasks(self) -> ActionResult:
+        request = self._request()
+        check_describe_tasks(request.get("tasks") or [])
+        cluster = self._backend.active_cluster(request.get("cluster"))
+        described, failures = [], []
+        for name in request["tasks"]:
+            task = self._backend.find(cluster, name)
+            if task is None or self._backend.is_hidden(task):
+                failures.append({"arn": self._arn_of(cluster.name, name), "reason": "MISSING"})
+            else:
+                described.append(_describe(task, with_tags="TAGS" in (request.get("include") or ())))
+        return ActionResult({"tasks": described, "failures": failures})
+
+    def stop_task(self) -> ActionResult:
+        request = self._request()
+        cluster = self._backend.active_cluster(request.get("cluster"))
+        task = self._backend.find(cluster, request.get("task") or "")
+        if task is None:
+            raise InvalidParameter("The referenced task was not found.")
+        task.request_stop("UserInitiated", request.get("reason") or "Task stopped by user")
+        return ActionResult({"task": _describe(task, with_tags=False)})
+
+    def list_tasks(self) -> ActionResult:
+        request = self._request()
+        check_list_tasks(request)
+        cluster = self._backend.active_cluster(request.get("cluster"))
+        wanted = [task for task in self._backend.all_tasks() if _matches(task, cluster.arn, request)]
+        first = int(request.get("nextToken") or 0)
+        last = first + min(request.get("maxResults") or _MOST_LISTED, _MOST_LISTED)
+        page = {"taskArns": [task.task_arn for task in wanted[first:last]]}
+        return ActionResult(page if last >= len(wanted) else {**page, "nextToken": str(last)})
+
+    def _arn_of(self, cluster: str, name: str) -> str:
+        if name.startswith("arn:"):
+            return name
+        backend = self._backend
+        return f"arn:{backend.partition}:ecs:{backend.region_name}:{backend.account_id}:task/{cluster}/{name}"
+
+
+def _describe(task: Task, *, with_tags: bool) -> dict[str, Any]:
+    described = task.describe()
+    if not with_tags:
+        del described["tags"]
+    return described
+
+
+def _matches(task: Task, cluster_arn: str, request: dict[str, Any]) -> bool:
+    place = task.placement
+    if place.cluster_arn != cluster_arn or request.get("serviceName") or request.get("containerInstance"):
+        return False  # nothing here belongs to a service or runs on an instance of one's own
+    family = place.definition_arn.rpartition("/")[2].partition(":")[0]
+    return bool(
+        task.desired_status == request.get("desiredStatus", "RUNNING")
+        and request.get("family", family) == family
+        and request.get("startedBy", place.started_by) == place.started_by
+        and request.get("launchType", place.launch_type) == place.launch_type
+    )

@@ -1,0 +1,118 @@
+"""The embedded Fargate as one object: listeners, control plane, runner, and how all of it ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT
+from pytest_fargate_sandbox.local.api import Api
+from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION, Credentials
+from pytest_fargate_sandbox.local.ecs_backend import FARGATE_PROVIDERS, FargateBackend
+from pytest_fargate_sandbox.local.faults import Faults
+from pytest_fargate_sandbox.local.gate import Gate
+from pytest_fargate_sandbox.local.http_server import HttpServer
+from pytest_fargate_sandbox.local.journal import Journal
+from pytest_fargate_sandbox.local.lifecycle import Surroundings
+from pytest_fargate_sandbox.local.moto_services import MotoServices, backend, replace_backend
+from pytest_fargate_sandbox.local.network import default_network
+from pytest_fargate_sandbox.local.peers import is_own_user
+from pytest_fargate_sandbox.local.runners import open_runner
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.options import EngineOptions
+    from pytest_fargate_sandbox.local.task import Task
+
+EXECUTION_ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/ecsTaskExecutionRole"
+_STOP_PATIENCE_SEC = 5.0
+
+
+class Engine:
+    """Serves from the moment it is made until ``close()``."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.credentials = Credentials()
+        self._journal = Journal(options.log)
+        listener, gate_listener = _listen(options.port), _listen(0)
+        self.port = listener.getsockname()[1]
+        self._runner = open_runner(options.runner, options.images, gate_listener.getsockname())
+        faults = Faults(options.faults)
+        self._surroundings = Surroundings(
+            runner=self._runner,
+            faults=faults,
+            journal=self._journal,
+            gate_port=self.port,
+            launch_delay=options.launch_delay,
+            real_health=options.real_health,
+        )
+        replace_backend("ecs", self._make_backend)
+        self._ecs: FargateBackend = backend("ecs")
+        self._subnets, self._security_groups = default_network()
+        services = MotoServices()
+        gate = Gate(self.credentials, lambda: services.app("s3"), self._journal)
+        api = Api(services, faults, self.credentials, self._journal)
+        self._servers = [HttpServer(gate_listener, gate), HttpServer(listener, api, admit=is_own_user)]
+        for server in self._servers:
+            server.start()
+        self._journal.engine("ready", pid=os.getpid(), port=self.port, runner=self._runner.name)
+
+    def _make_backend(self, region: str, account_id: str) -> FargateBackend:
+        made = FargateBackend(region, account_id, self._surroundings)
+        if region == REGION:
+            for name in (LOCAL_CLUSTER, "default"):
+                made.create_cluster(name, capacity_providers=list(FARGATE_PROVIDERS))
+        return made
+
+    def facts(self) -> dict[str, Any]:
+        """What a client needs to use the engine."""
+        return {
+            "endpoint_url": f"http://127.0.0.1:{self.port}",
+            "pid": os.getpid(),
+            "region": REGION,
+            "access_key_id": self.credentials.access_key_id,
+            "secret_access_key": self.credentials.secret_access_key,
+            "subnets": self._subnets,
+            "security_groups": self._security_groups,
+            "execution_role_arn": EXECUTION_ROLE_ARN,
+            "runner": self._runner.name,
+            "version": version("pytest-fargate-sandbox"),
+        }
+
+    def kept_tasks(self) -> list[Task]:
+        return [task for task in self._ecs.all_tasks() if not task.is_stopped and task.tag(TAG_KEPT) == "true"]
+
+    def stop_tasks_but(self, kept: list[Task]) -> None:
+        """End every other task, and wait a little for each to do so in good order."""
+        ending = [task for task in self._ecs.all_tasks() if not task.is_stopped and task not in kept]
+        for task in ending:
+            task.request_stop("TerminationNotice", "The engine is ending.")
+        deadline = time.monotonic() + _STOP_PATIENCE_SEC
+        for task in ending:
+            task.wait_until_stopped(max(0.0, deadline - time.monotonic()))
+
+    def close(self) -> None:
+        """End all tasks, what the runner holds, and the listeners."""
+        self.stop_tasks_but([])
+        self._runner.close()
+        for server in self._servers:
+            server.close()
+        left = [task.task_arn for task in self._ecs.all_tasks() if not task.is_stopped]
+        self._journal.engine("ended", tasks_cut_off=left, threads=threading.active_count())
+        self._journal.close()
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise OSError(
+            error.errno, f"the engine can't listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
+        ) from error
+    listener.listen(512)
+    return listener

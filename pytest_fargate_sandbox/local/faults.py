@@ -1,0 +1,73 @@
+"""Faults on demand: every way in which a launch can fail on AWS, and a task can die, can be asked for here.
+
+A fault is ``NAME=NUMBER``. Counted faults meet the first NUMBER calls or tasks and are then spent (``missing`` counts
+for each task anew); timed ones hold for every task until they are set to 0.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+COUNTED: Final = {
+    "throttle": "the first N RunTask calls get a ThrottlingException",
+    "quota": "the first N RunTask calls are told that the vCPU limit is reached",
+    "capacity": "the first N RunTask calls answer with failures[] for want of capacity",
+    "missing": "DescribeTasks says MISSING N times for each new task",
+    "fail-start": "the first N tasks stop with TaskFailedToStart",
+}
+TIMED: Final = {
+    "die-after": "an essential container of each task is killed S seconds after the task runs",
+    "spot-after": "each task is reclaimed as by Spot S seconds after it runs",
+    "slow-pull": "each task's images take S seconds to pull",
+}
+
+
+class Faults:
+    """The faults in force. All methods may be called from any thread."""
+
+    def __init__(self, specs: list[str] | tuple[str, ...] = ()) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[str, float] = {}
+        for spec in specs:
+            self.set(*parse_fault(spec))
+
+    def set(self, name: str, value: float) -> None:
+        _check(name, value)
+        with self._lock:
+            self._values[name] = value
+
+    def take(self, name: str) -> bool:
+        """Whether the counted fault ``name`` strikes now; if so, one of it is spent."""
+        with self._lock:
+            left = self._values.get(name, 0)
+            if left < 1:
+                return False
+            self._values[name] = left - 1
+            return True
+
+    def value(self, name: str) -> float:
+        with self._lock:
+            return self._values.get(name, 0)
+
+    def in_force(self) -> dict[str, float]:
+        with self._lock:
+            return {name: value for name, value in self._values.items() if value}
+
+
+def parse_fault(spec: str) -> tuple[str, float]:
+    """``throttle=3`` as a pair; a ValueError says what is wrong and what there is."""
+    name, _, text = spec.partition("=")
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"--fault {spec!r}: expected NAME=NUMBER, for instance throttle=3") from None
+    _check(name, value)
+    return name, value
+
+
+def _check(name: str, value: float) -> None:
+    if name not in COUNTED and name not in TIMED:
+        raise ValueError(f"no fault is named {name!r}; there are {', '.join([*COUNTED, *TIMED])}")
+    if not 0 <= value < float("inf") or (name in COUNTED and value != int(value)):
+        raise ValueError(f"the fault {name} takes {'a whole number' if name in COUNTED else 'seconds'}, not {value}")

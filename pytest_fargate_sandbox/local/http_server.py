@@ -1,0 +1,299 @@
+"""HTTP/1.1 over a listening socket for one WSGI application: a thread a connection, and connections are kept.
+
+The engine's clients make a handful of small calls for each sandbox. werkzeug's own server closes the connection after
+every answer, which costs each call a connect, a thread and a look-up of who is asking; hence this one.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import unquote_to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_HEAD_BYTES = 64 * 1024
+_IN_MEMORY_BYTES = 1 << 20
+
+
+class BadRequest(Exception):
+    """The peer does not speak HTTP as we do; the text says what is wrong."""
+
+
+class HttpServer:
+    """Serves ``app`` on ``listener`` until ``close()``. ``admit`` may turn a connection away before it is read."""
+
+    def __init__(
+        self, listener: socket.socket, app: WsgiApp, *, admit: Callable[[socket.socket], bool] | None = None
+    ) -> None:
+        self._listener = listener
+        self._app = app
+        self._admit = admit
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        threading.Thread(target=self._accept, name="http-accept", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening and hang up on everybody."""
+        with self._lock:
+            open_sockets = [self._listener, *self._connections]
+        for open_socket in open_sockets:
+            _wake(open_socket)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), name="http-connection", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._connections.add(connection)
+        try:
+            if connection.family == socket.AF_INET:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._admit is not None and not self._admit(connection):
+                _Exchange(connection, self._app).refuse(HTTPStatus.FORBIDDEN, "this engine serves its own user only")
+                return
+            with cast("BinaryIO", connection.makefile("rb", buffering=_HEAD_BYTES)) as incoming:
+                while _Exchange(connection, self._app).run(incoming):
+                    pass
+        except OSError:
+            pass  # the peer hung up
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+            connection.close()
+
+
+def _wake(open_socket: socket.socket) -> None:
+    """End the accept() or recv() that a thread blocks in; close() alone would leave it there."""
+    try:
+        open_socket.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the peer was faster
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, connection: socket.socket, app: WsgiApp) -> None:
+        self._connection = connection
+        self._app = app
+        self._head = b""
+        self._chunked = False
+        self._method = ""
+        self._keep = True
+
+    def run(self, incoming: BinaryIO) -> bool:
+        """Read, answer, and say whether the connection is good for another."""
+        try:
+            environ = self._read_head(incoming)
+            if environ is None:
+                return False
+            body = _open_body(environ, incoming)
+        except BadRequest as error:
+            self.refuse(HTTPStatus.BAD_REQUEST, str(error))
+            return False
+        if environ.get("HTTP_EXPECT", "").lower() == "100-continue":
+            self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        environ["wsgi.input"] = body
+        self._keep = environ.get("HTTP_CONNECTION", "").lower() != "close"
+        try:
+            self._answer(environ)
+            _drain(body)
+        except BadRequest:
+            return False
+        return self._keep
+
+    def refuse(self, status: HTTPStatus, reason: str) -> None:
+        text = reason.encode()
+        self._keep = False
+        self._start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain"), ("Content-Length", len(text))])
+        self._connection.sendall(self._head + text)
+
+    def _read_head(self, incoming: BinaryIO) -> dict[str, Any] | None:
+        line = incoming.readline(_HEAD_BYTES)
+        if not line:
+            return None
+        words = line.decode("latin-1").split()
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):
+            raise BadRequest("the first line is not that of an HTTP/1 request")
+        self._method, target, _ = words
+        path, _, query = target.partition("?")
+        host, port = self._server_name()
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": self._method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+            "QUERY_STRING": query,
+            "RAW_URI": target,
+            "REQUEST_URI": target,
+            "SERVER_NAME": host,
+            "SERVER_PORT": port,
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.errors": io.StringIO(),
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+        }
+        _read_headers(incoming, environ)
+        return environ
+
+    def _server_name(self) -> tuple[str, str]:
+        if self._connection.family != socket.AF_INET:
+            return "127.0.0.1", "80"
+        host, port = self._connection.getsockname()
+        return host, str(port)
+
+    def _start(self, status: str, headers: list[tuple[str, Any]], _exc_info: Any = None) -> Callable[[bytes], None]:
+        names = {name.lower() for name, _ in headers}
+        lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
+        bodiless = self._method == "HEAD" or status[:3] in ("204", "304")
+        if "content-length" not in names and not bodiless:
+            self._chunked = True
+            lines.append("Transfer-Encoding: chunked")
+        if not self._keep:
+            lines.append("Connection: close")
+        self._head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return self._send
+
+    def _answer(self, environ: dict[str, Any]) -> None:
+        answer = self._app(environ, self._start)
+        try:
+            for part in answer:
+                self._send(part)
+            if self._chunked:
+                self._connection.sendall(self._head + b"0\r\n\r\n")
+            elif self._head:
+                self._connection.sendall(self._head)
+        finally:
+            close = getattr(answer, "close", None)
+            if close is not None:
+                close()
+
+    def _send(self, part: bytes) -> None:
+        if not part:
+            return
+        if self._chunked:
+            part = b"%x\r\n%b\r\n" % (len(part), part)
+        head, self._head = self._head, b""
+        if self._method == "HEAD":
+            self._connection.sendall(head)
+        elif len(part) < _IN_MEMORY_BYTES:
+            self._connection.sendall(head + part)
+        else:
+            self._connection.sendall(head)
+            self._connection.sendall(part)
+
+
+def _read_headers(incoming: BinaryIO, environ: dict[str, Any]) -> None:
+    spelled: dict[str, str] = {}
+    left = _HEAD_BYTES
+    while True:
+        line = incoming.readline(left)
+        left -= len(line)
+        if not line.endswith(b"\n"):
+            raise BadRequest(f"the headers are cut off or longer than {_HEAD_BYTES} bytes")
+        if line in (b"\r\n", b"\n"):
+            break
+        name, colon, value = line.decode("latin-1").rstrip("\r\n").partition(":")
+        if not colon or name != name.strip():
+            raise BadRequest("a header has no name")
+        key = name.upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = "HTTP_" + key
+        if "_" in name:
+            # S3's metadata keys may hold underscores, which WSGI's names cannot tell from dashes: moto reads this.
+            if not name.lower().startswith("x-amz-meta-"):
+                continue
+            spelled[key] = name
+        value = value.strip()
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    environ["moto.preserved_header_names"] = spelled
+
+
+def _open_body(environ: dict[str, Any], incoming: BinaryIO) -> BinaryIO:
+    if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return io.BufferedReader(_ChunkedBody(incoming), _HEAD_BYTES)
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not length.isascii() or not length.isdigit():
+        raise BadRequest("Content-Length is not a number")
+    if int(length) > _IN_MEMORY_BYTES or "HTTP_EXPECT" in environ:
+        return io.BufferedReader(_SizedBody(incoming, int(length)), _HEAD_BYTES)
+    body = incoming.read(int(length))
+    if len(body) < int(length):
+        raise BadRequest("the body is shorter than its Content-Length")
+    return io.BytesIO(body)
+
+
+def _drain(body: BinaryIO) -> None:
+    while body.read(_HEAD_BYTES):
+        pass
+
+
+class _SizedBody(io.RawIOBase):
+    def __init__(self, incoming: BinaryIO, length: int) -> None:
+        self._incoming = incoming
+        self._left = length
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._incoming.read(min(len(buffer), self._left))
+        if not part and self._left:
+            raise BadRequest("the body is shorter than its Content-Length")
+        buffer[: len(part)] = part
+        self._left -= len(part)
+        return len(part)
+
+
+class _ChunkedBody(io.RawIOBase):
+    def __init__(self, incoming: BinaryIO) -> None:
+        self._incoming = incoming
+        self._left = 0
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._left == 0 and not self._ended:
+            self._next_chunk()
+        if self._ended:
+            return 0
+        part = self._incoming.read(min(len(buffer), self._left))
+        if not part:
+            raise BadRequest("a chunk is cut off")
+        buffer[: len(part)] = part
+        self._left -= len(part)
+        if self._left == 0:
+            self._incoming.readline(2)
+        return len(part)
+
+    def _next_chunk(self) -> None:
+        line = self._incoming.readline(_HEAD_BYTES)
+        try:
+            self._left = int(line.split(b";")[0], 16)
+        except ValueError:
+            raise BadRequest("a chunk has no size") from None
+        if self._left == 0:
+            self._ended = True
+            while self._incoming.readline(_HEAD_BYTES) not in (b"\r\n", b"\n", b""):
+                pass

@@ -1,0 +1,75 @@
+"""Sends a container's output to CloudWatch Logs, as its ``logConfiguration`` says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.local.credentials import REGION
+from pytest_fargate_sandbox.local.moto_services import backend
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LONGEST_EVENT_BYTES = 256 * 1024 - 26
+
+_lock = threading.Lock()
+"""moto's streams are not safe to write from several threads."""
+
+
+class LogGroupMissing(Exception):
+    """The text is what Fargate writes as the reason of the stopped task."""
+
+
+class LogStream:
+    """The stream ``prefix/container/task`` of one container. Lines become events; the last may lack its newline."""
+
+    def __init__(self, options: Mapping[str, str], container: str, task_id: str) -> None:
+        self._logs: Any = backend("logs", options.get("awslogs-region", REGION))
+        self._group = options["awslogs-group"]
+        self._stream = f"{options['awslogs-stream-prefix']}/{container}/{task_id}"
+        self._rest = b""
+        with _lock:
+            self._create(options.get("awslogs-create-group", "").lower() == "true")
+
+    def _create(self, create_group: bool) -> None:
+        if self._group not in self._logs.groups:
+            if not create_group:
+                raise LogGroupMissing(
+                    "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 "
+                    "times: failed to create Cloudwatch log stream: operation error CloudWatch Logs: CreateLogStream, "
+                    f"ResourceNotFoundException: The specified log group does not exist: {self._group}"
+                )
+            self._logs.create_log_group(self._group, {})
+        self._logs.ensure_log_stream(self._group, self._stream)
+
+    def write(self, output: bytes) -> None:
+        *lines, self._rest = (self._rest + output).split(b"\n")
+        if len(self._rest) > _LONGEST_EVENT_BYTES:
+            lines.append(self._rest)
+            self._rest = b""
+        self._put(lines)
+
+    def close(self) -> None:
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._put([rest])
+
+    def _put(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        millis = int(time.time() * 1000)
+        events = [{"timestamp": millis, "message": line.decode("utf-8", "replace")} for line in lines]
+        with _lock:
+            if self._group in self._logs.groups:  # somebody may have deleted it meanwhile
+                self._logs.ensure_log_stream(self._group, self._stream)
+                self._logs.put_log_events(self._group, self._stream, events)
+
+
+def open_log(definition: Mapping[str, Any], task_id: str) -> LogStream | None:
+    """The stream that ``definition`` asks for, or None where the output goes nowhere."""
+    configuration = definition.get("logConfiguration") or {}
+    if configuration.get("logDriver") != "awslogs":
+        return None
+    return LogStream(configuration.get("options") or {}, str(definition["name"]), task_id)

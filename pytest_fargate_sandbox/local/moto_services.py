@@ -1,0 +1,68 @@
+"""The part of AWS that moto answers: one application for each service, made when it is first called.
+
+Loading a service takes 10 to 300 ms, and most runs call five of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from moto.backends import get_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_fargate_sandbox.local.http_server import WsgiApp
+
+_BACKENDS = {
+    "ecs": "ecs",
+    "ec2": "ec2",
+    "s3": "s3",
+    "logs": "logs",
+    "secretsmanager": "secretsmanager",
+    "ssm": "ssm",
+    "sts": "sts",
+    "ecr": "ecr",
+    "iam": "iam",
+    "codebuild": "codebuild",
+}
+"""Signing names to moto's backends, for what our clients call; anything else takes moto's own way to find out."""
+
+
+class MotoServices:
+    """All of moto's services behind one WSGI application."""
+
+    def __init__(self) -> None:
+        self._dispatcher = DomainDispatcherApplication(create_backend_app)
+        self._apps: dict[str, WsgiApp] = {}
+        self._lock = threading.Lock()
+
+    def app(self, service: str) -> WsgiApp:
+        """The application of the service that requests of the signing name ``service`` are for."""
+        name = _BACKENDS.get(service)
+        if name is None:
+            return self._dispatcher
+        app = self._apps.get(name)
+        if app is None:
+            with self._lock:
+                app = self._apps.setdefault(name, create_backend_app(name))  # type: ignore[arg-type]
+        return app
+
+    def __call__(self, service: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return self.app(service)(environ, start_response)
+
+
+def replace_backend(service: str, make: Callable[[str, str], Any]) -> None:
+    """Let ``make(region, account_id)`` build the backend of ``service``, where moto's own only writes things down."""
+    backends: Any = get_backend(service)  # type: ignore[call-overload]
+    backends.backend = lambda region, account_id: make(region, account_id)
+    backends.clear()
+
+
+def backend(service: str, region: str = REGION) -> Any:
+    """moto's state of ``service``, for the engine's own use."""
+    return get_backend(service)[ACCOUNT_ID][region]  # type: ignore[call-overload]

@@ -1,0 +1,101 @@
+"""The engine's options, as `python -m pytest_fargate_sandbox.local` and `fargate-sandbox engine` take them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_fargate_sandbox.local.faults import COUNTED, TIMED, parse_fault
+
+RUNNERS = ("auto", "namespaces", "podman", "docker")
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What an engine is started with."""
+
+    state: Path | None = None
+    port: int = 0
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    launch_delay: tuple[float, float] = (0.0, 0.0)
+    log: Path | None = None
+    runner: str = "auto"
+    real_health: bool = False
+    faults: tuple[str, ...] = ()
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    faults = "; ".join(f"{name}: {meaning}" for name, meaning in {**COUNTED, **TIMED}.items())
+    add = parser.add_argument
+    add(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="write DIR/engine.json; end when nobody holds DIR/users.lock",
+    )
+    add("--port", type=int, default=0, help="the port on 127.0.0.1 (default: a free one)")
+    add(
+        "--image",
+        action="append",
+        default=[],
+        metavar="NAME=DIR[:DIR...]",
+        help="map a reference to directories, upper first",
+    )
+    add(
+        "--launch-delay",
+        type=_seconds_range,
+        default=os.environ.get("FARGATE_ENGINE_LAUNCH_DELAY", "0"),
+        metavar="S|LO-HI",
+        help="how long a task stays PROVISIONING (default: FARGATE_ENGINE_LAUNCH_DELAY, or 0)",
+    )
+    add(
+        "--log",
+        type=Path,
+        default=os.environ.get("FARGATE_ENGINE_LOG") or None,
+        metavar="FILE",
+        help="append a JSON line for each call and each task transition (default: FARGATE_ENGINE_LOG)",
+    )
+    add("--runner", choices=RUNNERS, default="auto", help="how containers run (default: the first that works here)")
+    add("--real-health", action="store_true", help="check health at AWS's own timing instead of as soon as possible")
+    add("--fault", action="append", default=[], metavar="NAME=NUMBER", help=f"make something fail. {faults}")
+
+
+def options_from(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> EngineOptions:
+    """Checked options; what is wrong ends the program by ``parser.error``."""
+    try:
+        for spec in parsed.fault:
+            parse_fault(spec)
+        images = dict(map(_image, parsed.image))
+    except ValueError as error:
+        parser.error(str(error))
+    return EngineOptions(
+        state=parsed.state,
+        port=parsed.port,
+        images=images,
+        launch_delay=parsed.launch_delay,
+        log=parsed.log,
+        runner=parsed.runner,
+        real_health=parsed.real_health,
+        faults=tuple(parsed.fault),
+    )
+
+
+def _image(spec: str) -> tuple[str, tuple[str, ...]]:
+    name, _, text = spec.rpartition("=")
+    directories = tuple(text.split(":"))
+    if not name or not text:
+        raise ValueError(f"--image {spec!r}: expected NAME=DIR[:DIR...]")
+    for directory in directories:
+        if not Path(directory).is_dir():
+            raise ValueError(f"--image {spec!r}: {directory!r} is not a directory")
+    return name, tuple(str(Path(directory).resolve()) for directory in directories)
+
+
+def _seconds_range(text: str) -> tuple[float, float]:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", text)
+    if match is None or (match[2] and float(match[2]) < float(match[1])):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither seconds (30) nor a range of seconds (20-60)")
+    return float(match[1]), float(match[2] or match[1])

@@ -1,0 +1,98 @@
+"""The engine as a program: from its options to its exit code."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shlex
+import signal
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.local.state_directory import StateDirectory
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.engine import Engine
+    from pytest_fargate_sandbox.local.options import EngineOptions
+
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def run(options: EngineOptions) -> int:
+    """Serve until a signal, or with a state directory until the last user is gone. Returns the exit code."""
+    ended = threading.Event()
+    for number in _ENDING_SIGNALS:
+        signal.signal(number, lambda *_: ended.set())
+    state = None if options.state is None else StateDirectory(options.state)
+    try:
+        engine = _start(options)
+    except Exception as error:
+        _complain(error, state)
+        return 1
+    if state is None:
+        _print_exports(engine)
+    else:
+        state.publish(engine.facts())
+        threading.Thread(target=_wait_for_users, args=(engine, state, ended), name="users", daemon=True).start()
+    ended.wait()
+    if state is not None:
+        state.withdraw()
+    engine.close()
+    return 0
+
+
+def _start(options: EngineOptions) -> Engine:
+    # moto's models make hundreds of thousands of objects that live as long as we do: looking through them again and
+    # again while they are made takes a third of the time.
+    gc.disable()
+    os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+    os.environ.setdefault("MOTO_DISABLE_GLOBAL_CORS", "true")
+    from pytest_fargate_sandbox.local.engine import Engine
+
+    engine = Engine(options)
+    gc.freeze()
+    gc.enable()
+    return engine
+
+
+def _wait_for_users(engine: Engine, state: StateDirectory, ended: threading.Event) -> None:
+    while True:
+        state.wait_for_last_user()
+        kept = engine.kept_tasks()
+        engine.stop_tasks_but(kept)
+        if not kept:
+            ended.set()
+            return
+        state.admit_users()
+        for task in kept:
+            task.wait_until_stopped(None)
+
+
+def _print_exports(engine: Engine) -> None:
+    facts = engine.facts()
+    exports = {
+        "AWS_ENDPOINT_URL": facts["endpoint_url"],
+        "AWS_REGION": facts["region"],
+        "AWS_DEFAULT_REGION": facts["region"],
+        "AWS_ACCESS_KEY_ID": facts["access_key_id"],
+        "AWS_SECRET_ACCESS_KEY": facts["secret_access_key"],
+    }
+    for name, value in exports.items():
+        print(f"export {name}={shlex.quote(str(value))}")
+    print(
+        f"# {facts['runner']} runner; clusters: local, default; subnet {facts['subnets'][0]}, security group "
+        f"{facts['security_groups'][0]}, execution role {facts['execution_role_arn']}. Ctrl-C ends it.",
+        flush=True,
+    )
+
+
+def _complain(error: Exception, state: StateDirectory | None) -> None:
+    expected = isinstance(error, OSError) or type(error).__name__ == "NoRunner"
+    text = str(error) if expected else traceback.format_exc()
+    if isinstance(error, ImportError):
+        text += "The engine needs moto: pip install 'pytest-fargate-sandbox[local]'\n"
+    print(text, file=sys.stderr)
+    if state is not None:
+        state.complain(text)

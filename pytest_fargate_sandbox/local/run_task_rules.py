@@ -1,0 +1,167 @@
+"""What RunTask, DescribeTasks and ListTasks refuse, as far as the request alone tells."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.fargate_rules import (
+    CLIENT_TOKEN_CHARACTERS,
+    OVERRIDES_CHARACTERS,
+    STARTED_BY_CHARACTERS,
+    TASKS_PER_DESCRIBE,
+    TASKS_PER_RUN,
+)
+from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID
+from pytest_fargate_sandbox.local.network import unknown_security_groups, unknown_subnets
+from pytest_fargate_sandbox.local.refusals import ClientException, InvalidParameter
+from pytest_fargate_sandbox.local.task_definition_rules import (
+    check_fargate_size,
+    check_storage,
+    fargate_cpu,
+    fargate_memory,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TASK_OVERRIDES = {
+    "containerOverrides",
+    "cpu",
+    "memory",
+    "ephemeralStorage",
+    "executionRoleArn",
+    "taskRoleArn",
+    "inferenceAcceleratorOverrides",
+}
+_CONTAINER_OVERRIDES = {
+    "name",
+    "command",
+    "environment",
+    "environmentFiles",
+    "cpu",
+    "memory",
+    "memoryReservation",
+    "resourceRequirements",
+}
+_PLATFORMS = ("LATEST", "1.4.0", "1.3.0")
+_LONGEST_TAG_KEY, _LONGEST_TAG_VALUE, _MOST_TAGS = 128, 256, 50
+
+
+def check_run_task(request: Mapping[str, Any]) -> None:
+    """Raise InvalidParameter for what AWS refuses whatever the task definition."""
+    count = request.get("count", 1)
+    if not 1 <= count <= TASKS_PER_RUN:
+        raise InvalidParameter(f"count must be between 1 and {TASKS_PER_RUN}.")
+    if request.get("launchType") and request.get("capacityProviderStrategy"):
+        raise InvalidParameter(
+            "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again."
+        )
+    _check_length(request, "clientToken", CLIENT_TOKEN_CHARACTERS)
+    _check_length(request, "startedBy", STARTED_BY_CHARACTERS)
+    if request.get("platformVersion", "LATEST") not in _PLATFORMS:
+        raise InvalidParameter(f"The specified platform version does not exist: {request['platformVersion']}.")
+    check_tags(request.get("tags") or [])
+
+
+def check_tags(tags: list[dict[str, str]]) -> None:
+    keys = [tag.get("key", "") for tag in tags]
+    if len(keys) > _MOST_TAGS:
+        raise InvalidParameter(f"The maximum number of tags is {_MOST_TAGS}.")
+    if len(set(keys)) != len(keys):
+        raise InvalidParameter("Duplicate tag keys are not allowed.")
+    for tag in tags:
+        key = tag.get("key", "")
+        if not key or len(key) > _LONGEST_TAG_KEY or len(tag.get("value", "")) > _LONGEST_TAG_VALUE:
+            raise InvalidParameter(
+                f"Tag keys have 1 to {_LONGEST_TAG_KEY} characters and values at most {_LONGEST_TAG_VALUE}: {key!r}."
+            )
+        if key.lower().startswith("aws:"):
+            raise InvalidParameter(f"Tag keys must not start with aws: {key!r}.")
+
+
+def check_network(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The awsvpc configuration; InvalidParameter where it is missing or names what is not there."""
+    network: dict[str, Any] | None = (request.get("networkConfiguration") or {}).get("awsvpcConfiguration")
+    if network is None:
+        raise InvalidParameter("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+    subnets = network.get("subnets") or []
+    if not subnets:
+        raise InvalidParameter("subnets can not be empty.")
+    for subnet in unknown_subnets(subnets):
+        raise InvalidParameter(
+            f"Error retrieving subnet information for [{subnet}]: The subnet ID '{subnet}' does not exist "
+            "(ErrorCode: InvalidSubnetID.NotFound)"
+        )
+    for group in unknown_security_groups(network.get("securityGroups") or []):
+        raise InvalidParameter(
+            f"Error retrieving security group information for [{group}]: The security group '{group}' does not exist "
+            "(ErrorCode: InvalidGroup.NotFound)"
+        )
+    if network.get("assignPublicIp", "DISABLED") not in ("ENABLED", "DISABLED"):
+        raise InvalidParameter("assignPublicIp should be one of [ENABLED,DISABLED].")
+    return network
+
+
+def check_overrides(overrides: Mapping[str, Any], containers: list[str]) -> None:
+    length = len(json.dumps(overrides, separators=(",", ":")))
+    if length > OVERRIDES_CHARACTERS:
+        raise InvalidParameter(f"Container Overrides length must be at most {OVERRIDES_CHARACTERS}. Found: {length}.")
+    _check_fields(overrides, _TASK_OVERRIDES, "overrides")
+    for override in overrides.get("containerOverrides") or ():
+        _check_fields(override, _CONTAINER_OVERRIDES, "containerOverrides")
+        if not override.get("name"):
+            raise InvalidParameter("Container override must have a container name.")
+        if override["name"] not in containers:
+            raise InvalidParameter(
+                f"Override for container named {override['name']} is not a container in the TaskDefinition."
+            )
+
+
+def effective_size(definition_cpu: str, definition_memory: str, overrides: Mapping[str, Any]) -> tuple[int, int, int]:
+    """CPU units, MiB and GiB of storage after the overrides; refused where Fargate has no such size."""
+    cpu = fargate_cpu(overrides.get("cpu") or definition_cpu)
+    memory = fargate_memory(overrides.get("memory") or definition_memory)
+    check_fargate_size(cpu, memory)
+    storage = overrides.get("ephemeralStorage") or {}
+    check_storage(storage)
+    return cpu, memory, storage.get("sizeInGiB") or 0
+
+
+def check_roles(*roles: str | None) -> None:
+    """A role of another account, or no ARN at all, can't be assumed. One of this account is taken on trust."""
+    for role in roles:
+        if role and not re.fullmatch(rf"arn:aws[a-z-]*:iam::{ACCOUNT_ID}:role/.+|[\w+=,.@-]+", role):
+            raise ClientException(
+                f"ECS was unable to assume the role '{role}' that was provided for this task. Please verify that the "
+                "role being passed has the proper trust relationship and permissions and that your IAM user has "
+                "permissions to pass this role."
+            )
+
+
+def check_describe_tasks(tasks: list[str]) -> None:
+    if not tasks:
+        raise InvalidParameter("Tasks cannot be empty.")
+    if len(tasks) > TASKS_PER_DESCRIBE:
+        raise InvalidParameter(f"Tasks cannot have more than {TASKS_PER_DESCRIBE} elements. Found: {len(tasks)}.")
+
+
+def check_list_tasks(request: Mapping[str, Any]) -> None:
+    _check_length(request, "startedBy", STARTED_BY_CHARACTERS)
+    others = ("family", "serviceName", "containerInstance", "launchType", "desiredStatus")
+    if request.get("startedBy") and any(request.get(other) for other in others):
+        raise InvalidParameter("cannot specify startedBy with other arguments")
+    if request.get("desiredStatus", "RUNNING") not in ("RUNNING", "PENDING", "STOPPED"):
+        raise InvalidParameter("desiredStatus should be one of [RUNNING,PENDING,STOPPED].")
+
+
+def _check_length(request: Mapping[str, Any], key: str, most: int) -> None:
+    if len(request.get(key) or "") > most:
+        raise InvalidParameter(f"{key} must be at most {most} characters long. Found: {len(request[key])}.")
+
+
+def _check_fields(override: Mapping[str, Any], allowed: set[str], where: str) -> None:
+    unknown = sorted(set(override) - allowed)
+    if unknown:
+        raise InvalidParameter(f"{where} can't override {', '.join(unknown)}; it can: {', '.join(sorted(allowed))}.")

@@ -1,0 +1,52 @@
+"""The directory through which an engine and those who use it find each other.
+
+``engine.json``   where the engine answers and with which credentials; there while it serves
+``engine.err``    why it could not start
+``users.lock``    every user holds a shared flock on it from before the engine starts; when the engine gets the
+                  exclusive one, nobody is left. The kernel drops a lock with its process, however that ends
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class StateDirectory:
+    """The engine's side of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+        (path / "engine.err").unlink(missing_ok=True)
+        self._users = os.open(path / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def publish(self, facts: Mapping[str, Any]) -> None:
+        self._write("engine.json", json.dumps(facts))
+
+    def complain(self, text: str) -> None:
+        self._write("engine.err", text)
+
+    def withdraw(self) -> None:
+        """Whoever comes now starts an engine of their own. Harmless when the directory itself is gone."""
+        (self.path / "engine.json").unlink(missing_ok=True)
+
+    def wait_for_last_user(self) -> None:
+        """Blocks until nobody uses the engine; then nobody can begin to until ``admit_users`` or the process's end."""
+        fcntl.flock(self._users, fcntl.LOCK_EX)
+
+    def admit_users(self) -> None:
+        fcntl.flock(self._users, fcntl.LOCK_UN)
+
+    def _write(self, name: str, text: str) -> None:
+        draft = self.path / f".{name}.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(text)
+        draft.replace(self.path / name)
