@@ -45,6 +45,15 @@ WORK_DIR: Final = SHARED_DIR + "/work"
 RUNTIME_DIR: Final = SHARED_DIR + "/runtime"
 """Where the sidecar drops a Python for images that have none."""
 
+RUNTIME_WANTED: Final = WORK_DIR + "/want-runtime"
+"""The main container asks for that Python with this file."""
+
+RUNTIME_READY: Final = RUNTIME_DIR + "/ready"
+"""Appears last in the runtime's folder."""
+
+RUNTIME_DROP: Final = "drop"
+"""The value of ``ENV_RUNTIME`` that has the sidecar bring its Python without being asked."""
+
 # --- what travels to a single task, in its RunTask overrides --------------------------------------------------------
 ENV_SERVER_PORT: Final = "FARGATE_SANDBOX_PORT"
 ENV_TOKEN_SHA256: Final = "FARGATE_SANDBOX_TOKEN_SHA256"
@@ -54,6 +63,8 @@ ENV_HOST_KEY: Final = "FARGATE_SANDBOX_HOST_KEY"
 ENV_TTL: Final = "FARGATE_SANDBOX_TTL"
 ENV_REVERSE_PORTS: Final = "FARGATE_SANDBOX_REVERSE_PORTS"
 ENV_RUNTIME: Final = "FARGATE_SANDBOX_RUNTIME"
+ENV_RUNTIME_SOURCE: Final = "FARGATE_SANDBOX_RUNTIME_SOURCE"
+"""The engine tells its own sidecar where a runtime lies that only has to be copied."""
 
 EXIT_EXPIRED: Final = 92
 """The sidecar's exit code when the task's time is over."""
