@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
-    from pytest_fargate_sandbox.providers.keys import KeyPair
 
 _HERE = Path(__file__).parent
 _HEALTH_CHECK = {"interval": 5, "timeout": 5, "retries": 10, "startPeriod": 60}
@@ -56,15 +55,15 @@ def sidecar_container(
 def sidecar_environment(
     sidecar: SshSidecarConfig,
     *,
-    client_key: KeyPair,
-    host_key: KeyPair,
-    ttl_sec: int,
+    authorized_key: str,
+    host_key: str,
+    ttl: int,
     reverse_ports: Iterable[int] = (),
 ) -> dict[str, str]:
-    """What one task's sidecar has to know beyond its container definition."""
-    environment = {names.ENV_HOST_KEY: host_key.private, names.ENV_TTL: str(ttl_sec)}
-    if not sidecar.public_key_secret_arn:
-        environment[names.ENV_AUTHORIZED_KEY] = client_key.public
+    """What one task's sidecar has to know beyond its container definition: a public key line, a private key as text."""
+    environment = {names.ENV_HOST_KEY: host_key, names.ENV_TTL: str(ttl)}
+    if not sidecar.public_key_secret_arn:  # else ECS itself puts it there
+        environment[names.ENV_AUTHORIZED_KEY] = authorized_key
     ports = ",".join(map(str, reverse_ports))
     if ports:
         environment[names.ENV_REVERSE_PORTS] = ports
