@@ -1,0 +1,46 @@
+"""What a sandbox is made of, resolved: two tests with the same kind can use each other's prelaunched sandboxes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
+
+
+@dataclass(frozen=True)
+class SandboxSpec:
+    """``config`` and ``outside`` make the task; ``files`` and ``exec_timeout`` concern it once it runs."""
+
+    config: EcsFargateConfig
+    outside: tuple[OutsideEndpoint, ...] = ()
+    files: Mapping[str, Path] = field(default_factory=dict)
+    exec_timeout: float | None = None
+    force_build: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The same for all specs whose tasks are interchangeable."""
+        made_of = [dataclasses.asdict(self.config), [dataclasses.asdict(each) for each in self.outside]]
+        text = json.dumps(made_of, sort_keys=True, default=repr)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def image(self) -> str:
+        """What a person would call its image."""
+        config = self.config
+        local = "host" if config.cluster == "local" else ""
+        return config.image_template or config.environment_dir or config.task_definition or local
+
+    @property
+    def shareable(self) -> bool:
+        """Whether one test's task would do for another: not where the task's own name is in the image."""
+        return "{task_id" not in (self.config.image_template or "")

@@ -1,0 +1,78 @@
+"""The fixtures. Each says what it yields; what it yields knows nothing of pytest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pytest_fargate_sandbox.plugin.face import FACE, Face, own_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.sandbox.protocol import Sandbox
+
+
+@pytest.fixture(scope="session")
+def fargate_config(request: pytest.FixtureRequest) -> EcsFargateConfig:
+    """The resolved EcsFargateConfig; override it in a conftest to decide otherwise."""
+    return _face(request).base_config
+
+
+@pytest.fixture
+def fargate_sandbox(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
+    """A started sandbox of the test's own."""
+    with _face(request).sandboxes(_item(request), fargate_config, own_keys(_item(request))) as make:
+        yield make()
+
+
+@pytest.fixture
+def fargate_sandbox_factory(
+    request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
+) -> Iterator[Callable[..., Sandbox]]:
+    """make(**keys of the marker) -> started sandbox: several in one test."""
+    with _face(request).sandboxes(_item(request), fargate_config, own_keys(_item(request))) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def fargate_session_sandbox(fargate_session_factory: Callable[..., Sandbox]) -> Sandbox:
+    """One started sandbox for all tests of a worker, made from the options alone."""
+    return fargate_session_factory()
+
+
+@pytest.fixture(scope="session")
+def fargate_session_factory(
+    request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
+) -> Iterator[Callable[..., Sandbox]]:
+    """make(**keys of the marker) -> started sandbox, for module- and class-scoped fixtures of your own."""
+    with _face(request).sandboxes(_item(request), fargate_config, {}, shared=True) as make:
+        yield make
+
+
+@pytest.fixture
+def fargate_agent(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
+    """A started sandbox in agent-server mode: the image's own command runs, and local_port leads to it."""
+    keys = {**own_keys(_item(request)), "mode": "agent"}
+    with _face(request).sandboxes(_item(request), fargate_config, keys) as make:
+        yield make()
+
+
+@pytest.fixture(scope="session")
+def fargate_images(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Callable[[str | Path], str]:
+    """ensure(directory) -> image url: built once for all workers."""
+    face = _face(request)
+    force = bool(face.settings.run["force_build"])
+    return lambda directory: face.pool.image_of(fargate_config, directory, force_build=force)
+
+
+def _face(request: pytest.FixtureRequest) -> Face:
+    return request.config.stash[FACE]
+
+
+def _item(request: pytest.FixtureRequest) -> pytest.Item:
+    """The test for whose sake a fixture is set up, whatever the fixture's scope."""
+    return cast(Any, request)._pyfuncitem

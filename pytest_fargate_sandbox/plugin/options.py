@@ -1,0 +1,281 @@
+"""One table of options, from which the command line, the environment, the ini, the header and the docs are made.
+
+A value comes from the first of: command line, environment, ini, ``--fargate-config FILE``, and the table
+``[tool.pytest_fargate_sandbox]`` of pyproject.toml. The two files hold the mapping of ``EcsFargateConfig``, with the
+options that concern the run under ``run``. Where each value came from is remembered.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+EXEC_SERVER_PORT = 19542
+"""Where the exec server listens in the task unless a config says otherwise."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option. ``sets`` is the key of ``EcsFargateConfig`` that it fills; without it the option concerns the run."""
+
+    name: str
+    help: str
+    kind: Literal["string", "int", "args", "bool"] = "string"
+    metavar: str = ""
+    sets: str = ""
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    least: int = 0
+
+    @property
+    def flag(self) -> str:
+        return "--fargate-" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "FARGATE_" + self.name.upper()
+
+    @property
+    def ini(self) -> str:
+        return "fargate_" + self.name
+
+    @property
+    def usage(self) -> str:
+        value = "|".join(self.choices) or self.metavar
+        return f"{self.flag} {value}" if value else self.flag
+
+    @property
+    def key(self) -> str:
+        """Its key in the two files."""
+        return self.sets or f"run.{self.name}"
+
+
+TABLE = (
+    Option("cluster", "the ECS cluster; `local` is the embedded engine", metavar="NAME", sets="cluster", default="local"),
+    Option("region", "the AWS region", metavar="NAME", sets="region"),
+    Option("subnets", "the subnets tasks run in", "args", metavar="ID,ID", sets="subnets"),
+    Option("security_groups", "the security groups of tasks", "args", metavar="ID,ID", sets="security_groups"),
+    Option("execution_role", "the role that pulls images and writes logs", metavar="ARN", sets="execution_role_arn"),
+    Option("config", "a JSON, TOML or YAML file with the mapping of EcsFargateConfig, and run options under `run`", metavar="FILE"),
+    Option("sidecar_mode", "exec-server or agent-server mode, for tests that don't say", default="exec", choices=("exec", "agent")),
+    Option("keep", "which tasks outlive their test; the marker's `keep` beats it", default="never", choices=("never", "failed", "always")),
+    Option("image", "the image of tests that don't name one", metavar="REFERENCE", sets="image_template"),
+    Option("cpu", "CPU units of tests that don't say", metavar="UNITS", sets="cpu"),
+    Option("memory", "memory in MiB of tests that don't say", metavar="MIB", sets="memory"),
+    Option("ttl", "seconds after which a task ends by itself", "int", metavar="SECONDS", sets="max_task_lifetime_sec", least=1),
+    Option("force_build", "build even the images that are cached, once for the run", "bool", default=False),
+    Option("runner", "how the embedded engine runs containers", default="auto", choices=("auto", "namespaces", "podman", "docker")),
+    Option("max_tasks", "tasks at once over all workers, counted from RunTask until STOPPED; nothing: no bound", "int", metavar="N", least=1),
+    Option("prelaunch", "sandboxes of a kind to have ready or starting ahead of need, times the workers; 0: none", "int", metavar="N", default=1),
+    Option("infra_retries", "how often a test that met an infrastructure error is run again", "int", metavar="N", default=1),
+    Option("report_json", "write the run, as data, to this file", metavar="FILE"),
+)  # fmt: skip
+OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for, and where. ``config`` is the mapping of ``EcsFargateConfig``; ``run`` the rest."""
+
+    config: Mapping[str, Any]
+    run: Mapping[str, Any]
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def configured(self) -> bool:
+        return bool(self.sources)
+
+    def describe(self) -> str:
+        """``cluster=bench (--fargate-cluster), region=eu-west-1 (FARGATE_REGION)``."""
+        values = {**self.config, **{f"run.{name}": value for name, value in self.run.items()}}
+        shown = {"cluster": self.sources.get("cluster", "default"), **self.sources}
+        return ", ".join(f"{key.removeprefix('run.')}={_short(values[key])} ({source})" for key, source in shown.items())
+
+
+def declare(parser: pytest.Parser) -> None:
+    """Add every option to the command line and the ini."""
+    group = parser.getgroup("fargate", "sandboxes on AWS Fargate (pytest-fargate-sandbox)")
+    for option in TABLE:
+        if option.kind == "bool":
+            group.addoption(option.flag, dest=option.ini, action="store_true", default=None, help=_help(option))
+        else:
+            kwargs: dict[str, Any] = {"choices": option.choices} if option.choices else {"metavar": option.metavar}
+            group.addoption(option.flag, dest=option.ini, default=None, help=_help(option), **kwargs)
+        parser.addini(option.ini, f"{option.flag}, from here", type=option.kind, default=None)
+
+
+def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read every source; whatever is wrong is a ``pytest.UsageError``."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for option in TABLE:
+        for value, source in _spoken(config, option, environ):
+            values[option.key] = _checked(option, value, source)
+            sources[option.key] = source
+            break
+    for mapping, source in _files(config, values.get("run.config")):
+        for key, value in _flattened(mapping, source):
+            if key not in values:
+                values[key], sources[key] = value, source
+    for option in TABLE:
+        if option.default is not None:
+            values.setdefault(option.key, option.default)
+    settings = Settings(
+        config={key: value for key, value in values.items() if not key.startswith("run.")},
+        run={option.name: values.get(option.key) for option in TABLE if not option.sets},
+        sources=sources,
+    )
+    _refuse_contradictions(settings)
+    return settings
+
+
+def table() -> str:
+    """The table of options, for the docs."""
+    rows = ["| option | environment | ini | meaning |", "| --- | --- | --- | --- |"]
+    for option in TABLE:
+        usage = option.usage.replace("|", "\\|")
+        rows.append(f"| `{usage}` | `{option.variable}` | `{option.ini}` | {_meaning(option)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _meaning(option: Option) -> str:
+    default = f" (default: `{option.default}`)" if option.default not in (None, False) else ""
+    return option.help + default
+
+
+def _help(option: Option) -> str:
+    text = _meaning(option).replace("`", "'").replace("%", "%%")
+    return f"{text[0].upper()}{text[1:]} [{option.variable}]"
+
+
+def _spoken(config: pytest.Config, option: Option, environ: Mapping[str, str]) -> Iterator[tuple[Any, str]]:
+    given = config.getoption(option.ini, default=None)
+    if given is not None:
+        yield given, option.flag
+    if option.variable in environ:
+        yield environ[option.variable], option.variable
+    in_ini = config.getini(option.ini)
+    if in_ini is not None:
+        yield in_ini, f"{option.ini} in {config.inipath.name if config.inipath else 'the ini'}"
+
+
+def _checked(option: Option, value: Any, source: str) -> Any:
+    """``value`` as the option's kind wants it; command line and environment have strings only."""
+    if option.kind == "args":
+        return shlex.split(value.replace(",", " ")) if isinstance(value, str) else list(value)
+    if option.kind == "bool":
+        return _as_bool(value, source)
+    if option.kind == "int":
+        return _as_int(option, value, source)
+    text = str(value)
+    if option.choices and text not in option.choices:
+        from pytest_fargate_sandbox.leaves.config import nearest
+
+        allowed = ", ".join(option.choices)
+        raise pytest.UsageError(f"{source}={value}: expected one of {allowed}{nearest(text, option.choices)}")
+    return text
+
+
+def _as_int(option: Option, value: Any, source: str) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise pytest.UsageError(f"{source}={value}: expected a whole number") from None
+    if number < option.least:
+        raise pytest.UsageError(f"{source}={value}: expected {option.least} or more")
+    return number
+
+
+def _as_bool(value: Any, source: str) -> bool:
+    truth = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    found = truth.get(str(value).lower())
+    if found is None:
+        raise pytest.UsageError(f"{source}={value}: expected true or false")
+    return found
+
+
+def _files(config: pytest.Config, path: str | None) -> Iterator[tuple[Mapping[str, Any], str]]:
+    from pytest_fargate_sandbox.plugin import config_files
+
+    if path:
+        file = config.invocation_params.dir / path
+        yield config_files.read(file), file.name
+    pyproject = config.rootpath / "pyproject.toml"
+    if pyproject.is_file() and b"tool.pytest_fargate_sandbox" in pyproject.read_bytes():
+        yield config_files.tool_table(pyproject), pyproject.name
+
+
+def _flattened(mapping: Mapping[str, Any], source: str) -> Iterator[tuple[str, Any]]:
+    """The file's keys: those of ``EcsFargateConfig`` as they are, those under ``run`` checked as options."""
+    for key, value in mapping.items():
+        if key != "run":
+            yield key, value
+            continue
+        if not isinstance(value, dict):
+            raise pytest.UsageError(f"{source}: run={value!r}: expected a table of run options")
+        for name, each in value.items():
+            option = OPTIONS.get(name.replace("-", "_"))
+            if option is None or option.sets or option.name == "config":
+                raise pytest.UsageError(f"{source}: unknown run option {name!r}{_nearest_run_option(name)}")
+            yield option.key, _checked(option, each, f"{source}: run.{name}")
+
+
+def _nearest_run_option(name: str) -> str:
+    from pytest_fargate_sandbox.leaves.config import nearest
+
+    names = [option.name for option in TABLE if not option.sets and option.name != "config"]
+    return nearest(name, names) or f" (allowed: {', '.join(names)})"
+
+
+def _refuse_contradictions(settings: Settings) -> None:
+    """Options that exclude each other, and a mapping that ``EcsFargateConfig`` refuses, before the first test."""
+    sources = settings.sources
+    if "run.runner" in sources and settings.config["cluster"] != "local":
+        raise pytest.UsageError(
+            f"{sources['run.runner']} and {sources['cluster']} exclude each other: only the embedded engine "
+            f"(cluster `local`) has a runner, and the cluster is {settings.config['cluster']!r}"
+        )
+    if settings.config.get("image_template") and settings.config.get("environment_dir"):
+        raise pytest.UsageError(
+            f"image_template ({sources['image_template']}) and environment_dir ({sources['environment_dir']}) "
+            "exclude each other: name an image, or a directory to build one from"
+        )
+    if any(not key.startswith("run.") for key in sources):
+        base_config(settings)
+
+
+def base_config(settings: Settings) -> Any:
+    """The ``EcsFargateConfig`` that the options ask for."""
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.leaves.errors import ConfigError
+
+    mapping = dict(settings.config)
+    mapping["ssh_sidecar"] = _sidecar(mapping.get("ssh_sidecar"), settings.run["sidecar_mode"])
+    try:
+        return EcsFargateConfig.from_dict(mapping)
+    except ConfigError as error:
+        key = str(error.context.get("key", "")).partition(".")[0]
+        said = settings.sources.get(key)
+        raise pytest.UsageError(f"{error}{f' ({said})' if said else ''}") from None
+
+
+def _sidecar(given: Any, mode: str) -> Any:
+    if given is not None and not isinstance(given, dict):
+        return given
+    sidecar = dict(given or {})
+    if mode == "exec":
+        sidecar.setdefault("exec_server_port", EXEC_SERVER_PORT)
+    else:
+        sidecar["exec_server_port"] = None
+    return sidecar
+
+
+def _short(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)

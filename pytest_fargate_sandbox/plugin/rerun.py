@@ -1,0 +1,129 @@
+"""A test that met an infrastructure error runs again, as a whole; what the abandoned attempt reported is not the test's.
+
+Reports are held back until it is known whether their attempt counts, those of subtests too, which pytest would send
+out at once. So is the debugger: it is not entered on an attempt that will be run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.plugin import marker, outcomes
+from pytest_fargate_sandbox.plugin.face import SHARED, uses_fixtures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_fargate_sandbox.plugin.face import Face
+
+RETRIED = "fargate_retried"
+"""The property of a test that ran again: how often."""
+
+
+class Reruns:
+    """Runs the items that use our fixtures; all others are left to whoever comes next."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        if not uses_fixtures(item) or _belongs_to_rerunfailures(item):
+            return None
+        self._run(item, nextitem, self._retries(item))
+        return True
+
+    def _run(self, item: pytest.Item, nextitem: pytest.Item | None, retries: int) -> None:
+        properties = list(item.user_properties)
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for attempt in range(retries + 1):
+            outcomes.begin_attempt(item)
+            with _held_back(item, attempt < retries) as reports:
+                runtestprotocol(item, nextitem=nextitem)
+            met = item.stash[outcomes.MET]
+            if not met or attempt == retries:
+                break
+            reports.clear()
+            if self._face.lost_shared(item):
+                finish(item, lambda name, _fixturedef: name in SHARED)
+            self._face.give_up(item, met[0])
+            _forget_attempt(item)
+            item.user_properties[:] = [*properties, (RETRIED, str(attempt + 1))]
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _retries(self, item: pytest.Item) -> int:
+        try:
+            asked = marker.keys_of(item).get("retries")
+        except SandboxError:  # a bad mark: the setup tells
+            return 0
+        return int(self._face.settings.run["infra_retries"] if asked is None else asked)
+
+
+def _belongs_to_rerunfailures(item: pytest.Item) -> bool:
+    """pytest-rerunfailures runs a test again whatever failed, so where it has been asked to, it does so alone."""
+    if not item.config.pluginmanager.hasplugin("rerunfailures"):
+        return False
+    return bool(item.config.getoption("reruns", default=0)) or item.get_closest_marker("flaky") is not None
+
+
+@contextlib.contextmanager
+def _held_back(item: pytest.Item, hold: bool) -> Iterator[list[pytest.TestReport]]:
+    """Collect what would be reported while the block runs; an interrupt lets out what there is."""
+    reports: list[pytest.TestReport] = []
+    if not hold:
+        yield reports
+        return
+    session, proxies = item.session, item.session.gethookproxy
+    # Every report of an item goes through its `ihook`, which the session makes: its own, and its subtests'.
+    session.gethookproxy = lambda path: _Held(proxies(path), reports)  # type: ignore[method-assign,assignment,return-value]
+    try:
+        yield reports
+    except BaseException:
+        del session.gethookproxy
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        raise
+    del session.gethookproxy
+
+
+class _Held:
+    """The hooks of an item, but for those that tell the world about an attempt that may not count."""
+
+    def __init__(self, hooks: Any, reports: list[pytest.TestReport]) -> None:
+        self._hooks, self._reports = hooks, reports
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hooks, name)
+
+    def pytest_runtest_logreport(self, *, report: pytest.TestReport) -> None:
+        self._reports.append(report)
+
+    def pytest_exception_interact(self, *, node: Any, call: Any, report: Any) -> None:
+        if not hasattr(report, "fargate_infrastructure"):
+            self._hooks.pytest_exception_interact(node=node, call=call, report=report)
+
+
+def _forget_attempt(item: pytest.Item) -> None:
+    """Take back what an attempt leaves on the item: captured output, subtests' failures, fixtures that failed."""
+    from _pytest.subtests import failed_subtests_key
+
+    item._report_sections.clear()
+    item.config.stash[failed_subtests_key].pop(getattr(item, "id", item.nodeid), None)  # pytest 9.0 counts by nodeid
+    if hasattr(item, "_request"):
+        finish(item, lambda name, fixturedef: fixturedef.cached_result[2] is not None)
+
+
+def finish(item: pytest.Item, condition: Callable[[str, Any], bool]) -> None:
+    """End the item's fixtures of any scope for which the condition holds, and those that depend on them."""
+    item._initrequest()  # type: ignore[attr-defined]
+    for name, fixturedefs in item._fixtureinfo.name2fixturedefs.items():  # type: ignore[attr-defined]
+        for fixturedef in fixturedefs:
+            if fixturedef.cached_result is not None and condition(name, fixturedef):
+                fixturedef.finish(item._request)  # type: ignore[attr-defined]

@@ -1,0 +1,89 @@
+"""What the processes of one pytest run have in common: an id, a directory for locks, and a secret to derive keys from.
+
+The controller (or the only process) makes them and owns them; workers are told over xdist's own channel, so that the
+secret is never on a disk. Nothing is made before somebody needs it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_fargate_sandbox.plugin.options import Settings
+
+_KEY = "fargate_sandbox"
+
+
+class Run:
+    """This run, as this process sees it."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self.settings = settings
+        self._told: dict[str, Any] | None = getattr(config, "workerinput", {}).get(_KEY)
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this process outlives all others of the run and cleans up behind them."""
+        return self._told is None
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether this process only hands out tests to others."""
+        return self.is_owner and self._config.pluginmanager.hasplugin("dsession")
+
+    @property
+    def begun(self) -> bool:
+        """Whether anybody has asked for what a run shares."""
+        return "_made" in self.__dict__
+
+    @property
+    def worker(self) -> str:
+        return str(getattr(self._config, "workerinput", {}).get("workerid", "main"))
+
+    @property
+    def run_id(self) -> str:
+        return str(self._made["run_id"])
+
+    @property
+    def directory(self) -> Path:
+        """Where the locks are; it goes with the run."""
+        return Path(self._made["directory"])
+
+    @property
+    def seed(self) -> bytes:
+        return bytes.fromhex(self._made["seed"])
+
+    @property
+    def workers(self) -> int:
+        return int(getattr(self._config, "workerinput", {}).get("workercount", 1))
+
+    @property
+    def times_each_test(self) -> int:
+        """How often each test runs: with ``--dist each``, once in every worker."""
+        return self.workers if self._made["each"] else 1
+
+    def for_worker(self) -> dict[str, Any]:
+        """What a worker is told: plain values, as xdist's channel takes them."""
+        return dict(self._made)
+
+    def remove(self) -> None:
+        if self.is_owner and self.begun:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    @cached_property
+    def _made(self) -> dict[str, Any]:
+        return self._told or {
+            "run_id": f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}",
+            "directory": tempfile.mkdtemp(prefix="fargate-sandbox-"),
+            "seed": secrets.token_hex(32),
+            "each": self._config.getoption("dist", default="no") == "each",
+        }

@@ -1,0 +1,25 @@
+"""What the plugin costs a project that does not use it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = ("boto3", "botocore", "paramiko", "moto", "cryptography", "filelock", "yaml", "asyncio")
+
+
+def loaded_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_plugin_imports_nothing_heavy() -> None:
+    assert not loaded_after("import pytest_fargate_sandbox.plugin").intersection(HEAVY)
+
+
+def test_a_run_that_does_not_use_the_plugin_imports_nothing_heavy(tmp_path: object) -> None:
+    run = f"import pytest\npytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:xdist', {str(tmp_path)!r}])"
+    loaded = loaded_after(run)
+    assert not loaded.intersection(HEAVY)
+    assert "pytest_fargate_sandbox.leaves.config" not in loaded

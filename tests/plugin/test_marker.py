@@ -1,0 +1,105 @@
+"""The marker: which of several marks holds, and what is told about a bad one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.plugin import marker
+
+
+def keys_by_test(pytester: pytest.Pytester, source: str) -> dict[str, dict[str, Any]]:
+    items, _ = pytester.inline_genitems(pytester.makepyfile(f"import pytest\n{source}"))
+    return {item.name: marker.keys_of(item) for item in items}
+
+
+def test_a_parameter_beats_the_function_the_class_and_the_module(pytester: pytest.Pytester) -> None:
+    keys = keys_by_test(
+        pytester,
+        """
+pytestmark = pytest.mark.fargate(image="module", cpu=256, memory=512, ttl=1)
+
+@pytest.mark.fargate(image="class", cpu=512, memory=1024)
+class TestIt:
+    @pytest.mark.fargate(image="function", cpu=1024)
+    @pytest.mark.parametrize("n", [pytest.param(1, marks=pytest.mark.fargate(image="parameter"), id="marked"),
+                                   pytest.param(2, id="bare")])
+    def test(self, n): pass
+""",
+    )
+    assert keys["test[marked]"] == {"image": "parameter", "cpu": 1024, "memory": 1024, "ttl": 1}
+    assert keys["test[bare]"] == {"image": "function", "cpu": 1024, "memory": 1024, "ttl": 1}
+
+
+def test_env_and_files_are_merged(pytester: pytest.Pytester) -> None:
+    keys = keys_by_test(
+        pytester,
+        """
+pytestmark = pytest.mark.fargate(env={"A": "module", "B": "module"}, files={"/a": "a"})
+
+@pytest.mark.fargate(env={"B": "function"}, files={"/b": "b"})
+def test(): pass
+""",
+    )
+    assert keys["test"] == {"env": {"A": "module", "B": "function"}, "files": {"/a": "a", "/b": "b"}}
+
+
+def test_a_nearer_environment_replaces_an_image(pytester: pytest.Pytester) -> None:
+    keys = keys_by_test(
+        pytester,
+        'pytestmark = pytest.mark.fargate(image="module")\n@pytest.mark.fargate(environment="env")\ndef test(): pass\n',
+    )
+    assert keys["test"] == {"environment": "env"}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"imge": "x"}, "fargate has no key 'imge'; did you mean 'image'?"),
+        ({"ttl": -5}, "fargate(ttl=-5): expected a whole number above 0"),
+        ({"keep": "allways"}, "fargate(keep='allways'): expected 'never' or 'failed' or 'always'; did you mean 'always'?"),
+        ({"mode": "ssh"}, "fargate(mode='ssh'): expected 'exec' or 'agent'"),
+        ({"image": "x", "environment": "y"}, "image or environment, not both"),
+        ({"env": {"A": 1}}, "a mapping of strings to strings"),
+        ({"files": ["a"]}, "a mapping whose keys are strings"),
+        ({"outside": ["http://x"]}, "a list of OutsideEndpoint or (url, env_var)"),
+        ({"exec_timeout": 0}, "a number above 0"),
+        ({"retries": True}, "0 or more"),
+        ({"cpu": "much"}, "a whole number"),
+    ],
+)
+def test_a_bad_key_is_told_by_name_and_value(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        marker.checked((), given, "test_it.py::test")
+    assert told in str(raised.value)
+    assert str(raised.value).startswith("test_it.py::test: ")
+
+
+def test_positional_arguments_are_refused() -> None:
+    with pytest.raises(ConfigError, match="keywords only, not 'python'"):
+        marker.checked(("python",), {}, "test_it.py::test")
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_a_typo_is_an_error_on_the_one_test_it_concerns(pytester: pytest.Pytester, workers: str) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def fargate_sandbox():
+            return "override"
+
+        @pytest.mark.fargate(imge="python")
+        def test_typo(fargate_sandbox): pass
+
+        @pytest.mark.fargate(image="python")
+        def test_fine(fargate_sandbox): pass
+        """
+    )
+    result = pytester.runpytest_subprocess(workers)
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["*ConfigError: *::test_typo: fargate has no key 'imge'; did you mean 'image'?*"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")

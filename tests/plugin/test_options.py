@@ -1,0 +1,160 @@
+"""One table of options: where a value comes from, which one wins, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_fargate_sandbox.plugin import options
+
+
+@pytest.fixture
+def passing(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makepyfile("def test_passes(): pass")
+    return pytester
+
+
+def header(pytester: pytest.Pytester, *args: str) -> str:
+    result = pytester.runpytest_inprocess(*args)
+    return next((line for line in result.outlines if line.startswith("fargate:")), "")
+
+
+def refusal(pytester: pytest.Pytester, *args: str) -> str:
+    result = pytester.runpytest_inprocess(*args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "INTERNALERROR" not in result.stdout.str()
+    return result.stderr.str()
+
+
+def test_nothing_configured_says_nothing_in_the_header(passing: pytest.Pytester) -> None:
+    assert header(passing) == ""
+
+
+def test_the_header_names_each_value_and_where_it_came_from(
+    passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARGATE_REGION", "eu-west-1")
+    assert header(passing, "--fargate-cluster=bench") == (
+        "fargate: cluster=bench (--fargate-cluster), region=eu-west-1 (FARGATE_REGION)"
+    )
+
+
+def test_each_source_beats_the_next(passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    passing.makepyprojecttoml(
+        """
+        [tool.pytest]
+        fargate_cluster = "from-ini"
+        fargate_prelaunch = 3
+        [tool.pytest_fargate_sandbox]
+        cluster = "from-pyproject"
+        task_definition_family_prefix = "from-pyproject"
+        log_group = "from-pyproject"
+        [tool.pytest_fargate_sandbox.run]
+        prelaunch = 5
+        keep = "failed"
+        """
+    )
+    passing.makefile(".json", more='{"cluster": "from-file", "task_definition_family_prefix": "from-file"}')
+    assert "cluster=from-ini (fargate_cluster in pyproject.toml)" in header(passing)
+    monkeypatch.setenv("FARGATE_CLUSTER", "from-env")
+    assert "cluster=from-env (FARGATE_CLUSTER)" in header(passing)
+    line = header(passing, "--fargate-cluster=from-flag", "--fargate-config=more.json")
+    assert "cluster=from-flag (--fargate-cluster)" in line
+    assert "task_definition_family_prefix=from-file (more.json)" in line
+    assert "log_group=from-pyproject (pyproject.toml)" in line
+    assert "keep=failed (pyproject.toml: run.keep)" in line.replace("(pyproject.toml)", "(pyproject.toml: run.keep)")
+    assert "prelaunch=3" in line
+
+
+def test_the_ini_is_typed(passing: pytest.Pytester) -> None:
+    passing.makepyprojecttoml('[tool.pytest]\nfargate_subnets = ["subnet-1", "subnet-2"]\nfargate_ttl = 60\n')
+    line = header(passing)
+    assert "subnets=subnet-1,subnet-2" in line
+    assert "max_task_lifetime_sec=60" in line
+
+
+def test_lists_on_the_command_line_are_separated_by_commas(passing: pytest.Pytester) -> None:
+    assert "subnets=a,b (--fargate-subnets)" in header(passing, "--fargate-subnets=a,b", "--fargate-cluster=c")
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("--fargate-keep=sometimes", "never"),
+        ("--fargate-ttl=-1", "--fargate-ttl=-1: expected 1 or more"),
+        ("--fargate-max-tasks=0", "--fargate-max-tasks=0: expected 1 or more"),
+        ("--fargate-prelaunch=many", "--fargate-prelaunch=many: expected a whole number"),
+        ("--fargate-memory=5", "memory 5 is not a Fargate size"),
+        ("--fargate-config=nowhere.toml", "nowhere.toml: cannot be read"),
+        ("--fargate-config=test_it.py", "expected a file that ends in .json, .toml"),
+    ],
+)
+def test_a_wrong_value_is_told_before_the_first_test(pytester: pytest.Pytester, argument: str, words: str) -> None:
+    pytester.makepyfile(test_it="def test_passes(): pass")
+    assert words in refusal(pytester, argument)
+
+
+def test_a_wrong_value_in_the_environment_is_told_with_the_nearest_one(
+    passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARGATE_KEEP", "fail")
+    assert "FARGATE_KEEP=fail: expected one of never, failed, always; did you mean 'failed'?" in refusal(passing)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "where"),
+    [
+        ("broken.json", '{"cluster": "c",\n "region" "r"}', "line 2, column 11"),
+        ("broken.toml", 'cluster = "c"\nregion "r"\n', "line 2, column 8"),
+    ],
+)
+def test_a_file_that_does_not_parse_is_told_by_line_and_column(
+    passing: pytest.Pytester, name: str, text: str, where: str
+) -> None:
+    (passing.path / name).write_text(text)
+    assert f"{name}: does not parse" in (told := refusal(passing, f"--fargate-config={name}"))
+    assert where in told
+
+
+def test_a_typo_in_a_file_is_told_with_the_nearest_key(passing: pytest.Pytester) -> None:
+    (passing.path / "c.toml").write_text('cluser = "c"')
+    assert "unknown key cluser='c'; did you mean 'cluster'?" in refusal(passing, "--fargate-config=c.toml")
+    (passing.path / "c.toml").write_text("run.prelanch = 3")
+    assert "unknown run option 'prelanch'; did you mean 'prelaunch'?" in refusal(passing, "--fargate-config=c.toml")
+
+
+def test_options_that_exclude_each_other_are_refused(passing: pytest.Pytester) -> None:
+    told = refusal(passing, "--fargate-runner=podman", "--fargate-cluster=bench")
+    assert "--fargate-runner and --fargate-cluster exclude each other" in told
+    (passing.path / "c.toml").write_text('environment_dir = "env"')
+    told = refusal(passing, "--fargate-config=c.toml", "--fargate-image=python")
+    assert "image_template (--fargate-image) and environment_dir (c.toml) exclude each other" in told
+
+
+def test_a_wrong_option_is_told_once_under_xdist(passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARGATE_TTL", "-5")
+    result = passing.runpytest_subprocess("-n2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.stderr.str().count("FARGATE_TTL=-5") == 1
+
+
+def test_the_docs_have_the_table_of_this_code() -> None:
+    docs = Path(__file__).parents[2] / "docs" / "options.md"
+    assert options.table() in docs.read_text(encoding="utf-8"), (
+        "docs/options.md is behind: put the output of `python -c 'from pytest_fargate_sandbox.plugin import options; "
+        "print(options.table())'` there"
+    )
+
+
+def test_help_markers_and_fixtures_read_well(passing: pytest.Pytester) -> None:
+    shown = passing.runpytest_inprocess("--help").stdout.str()
+    for option in options.TABLE:
+        assert option.flag in shown
+    assert "@pytest.mark.fargate(image=, environment=" in passing.runpytest_inprocess("--markers").stdout.str()
+    fixtures = passing.runpytest_inprocess("--fixtures").stdout.str()
+    for name in ("fargate_sandbox", "fargate_sandbox_factory", "fargate_session_sandbox [session scope]", "fargate_agent"):
+        assert f"{name} -- " in fixtures.replace("\n    ", " -- ") or name in fixtures
+    assert "no docstring available" not in "\n".join(
+        line for line, above in zip(fixtures.splitlines()[1:], fixtures.splitlines(), strict=False) if "fargate" in above
+    )
