@@ -1,0 +1,150 @@
+"""The shelf: what is launched ahead of need, who gets it, and that nothing is launched that nobody needs."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.orchestration.bound import TaskBound
+from pytest_fargate_sandbox.orchestration.prelaunch import Shelf
+from pytest_fargate_sandbox.orchestration.shared_state import SharedState
+from pytest_fargate_sandbox.orchestration.spec import SandboxSpec
+
+SPEC = SandboxSpec(EcsFargateConfig(cluster="local", image_template="a"))
+OTHER = SandboxSpec(EcsFargateConfig(cluster="local", image_template="b"))
+
+
+class Launcher:
+    def __init__(self) -> None:
+        self.launched: list[str] = []
+        self.stopped: list[str] = []
+        self.numbers = itertools.count()
+        self.fails = False
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def launch(self, _spec: SandboxSpec, task_id: str) -> str:
+        self.may_go_on.wait(10)
+        if self.fails:
+            raise StartError("no capacity")
+        self.launched.append(f"arn:{task_id}")
+        return f"arn:{task_id}"
+
+    def stop(self, arn: str) -> None:
+        self.stopped.append(arn)
+
+    def stopped_of(self, _arns: object) -> set[str]:
+        return set(self.stopped)
+
+
+@pytest.fixture
+def launcher() -> Launcher:
+    return Launcher()
+
+
+@pytest.fixture
+def shelf_of(tmp_path: Path, launcher: Launcher, request: pytest.FixtureRequest) -> Callable[..., Shelf]:
+    class Tasks:
+        stop = staticmethod(launcher.stop)
+        stopped = staticmethod(launcher.stopped_of)
+
+    def make(worker: str = "gw0", ahead: int = 2, limit: int | None = None) -> Shelf:
+        state = SharedState(tmp_path)
+        bound = TaskBound(state, limit, worker, Tasks())
+        shelf = Shelf(
+            state, bound, ahead=ahead, worker=worker, launch=launcher.launch, stop=launcher.stop,
+            new_id=lambda: f"{worker}-{next(launcher.numbers)}",
+        )  # fmt: skip
+        request.addfinalizer(shelf.close)
+        return shelf
+
+    return make
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    wait_until(lambda: condition() or None, deadline=10, what="the condition")
+
+
+def test_as_many_are_ready_as_were_asked_for(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    shelf_of(ahead=2).plan(SPEC, 10)
+    eventually(lambda: len(launcher.launched) == 2)
+
+
+def test_one_that_is_taken_is_replaced(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    shelf = shelf_of(ahead=2)
+    shelf.plan(SPEC, 10)
+    eventually(lambda: len(launcher.launched) == 2)
+    assert shelf.claim(SPEC.kind) == ("gw0-0", "arn:gw0-0")
+    eventually(lambda: len(launcher.launched) == 3)
+
+
+def test_never_more_than_the_run_still_needs(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    shelf = shelf_of(ahead=5)
+    shelf.plan(SPEC, 3)
+    eventually(lambda: len(launcher.launched) == 3)
+    claimed = [shelf.claim(SPEC.kind) for _ in range(3)]
+    assert None not in claimed
+    shelf.close()
+    assert len(launcher.launched) == 3
+    assert shelf.clear() == 0
+
+
+def test_another_worker_takes_what_the_first_launched(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    first, second = shelf_of("gw0", ahead=1), shelf_of("gw1", ahead=1)
+    first.plan(SPEC, 2)
+    eventually(lambda: len(launcher.launched) == 1)
+    assert second.claim(SPEC.kind) == ("gw0-0", "arn:gw0-0")
+
+
+def test_one_that_is_still_being_launched_is_waited_for(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    shelf = shelf_of(ahead=1)
+    launcher.may_go_on.clear()
+    shelf.plan(SPEC, 1)
+    eventually(lambda: bool(shelf._state.read()["tasks"]))
+    threading.Timer(0.1, launcher.may_go_on.set).start()
+    assert shelf.claim(SPEC.kind) == ("gw0-0", "arn:gw0-0")
+
+
+def test_another_kind_is_of_no_use(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    shelf = shelf_of(ahead=1)
+    shelf.plan(SPEC, 1)
+    eventually(lambda: len(launcher.launched) == 1)
+    assert shelf.claim(OTHER.kind) is None
+
+
+def test_a_launch_that_fails_leaves_the_need_to_whoever_has_it(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    launcher.fails = True
+    shelf = shelf_of(ahead=2)
+    shelf.plan(SPEC, 5)
+    eventually(lambda: not shelf._specs)
+    assert shelf.claim(SPEC.kind) is None
+
+
+def test_what_nobody_took_is_stopped_and_counted(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    shelf = shelf_of(ahead=2)
+    shelf.plan(SPEC, 10)
+    eventually(lambda: len(launcher.launched) == 2)
+    shelf.close()
+    assert shelf_of("main").clear() == 2
+    assert sorted(launcher.stopped) == sorted(launcher.launched)
+
+
+def test_the_bound_on_tasks_holds(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    shelf = shelf_of(ahead=5, limit=3)
+    shelf.plan(SPEC, 10)
+    eventually(lambda: len(launcher.launched) == 3)
+    shelf.close()
+    assert len(launcher.launched) == 3
+
+
+def test_an_image_of_each_tests_own_is_never_prelaunched(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    shelf = shelf_of(ahead=2)
+    shelf.plan(SandboxSpec(EcsFargateConfig(cluster="local", image_template="x:{task_id}")), 10)
+    assert shelf._thread is None
