@@ -82,7 +82,7 @@ class BuildWork:
         build = self._build
         build.enter("QUEUED")
         build.enter("PROVISIONING")
-        if buildspec.BUILDSPEC not in (self._build.describe()["source"]["buildspec"],):
+        if build.describe()["source"]["buildspec"] != buildspec.BUILDSPEC:
             raise _Failed("the local engine runs the builds of pytest-fargate-sandbox only, not any other buildspec")
         command = self._command()
         build.enter("DOWNLOAD_SOURCE")
@@ -111,9 +111,13 @@ class BuildWork:
         if stored is None:
             raise _Failed(f"NoSuchKey: the source {self._build.source} does not exist")
         # moto's own spool file behind the object: a gigabyte is not to be copied into memory.
-        with stored.lock, zipfile.ZipFile(stored._value_buffer) as archive, archive.open(TAR_NAME) as member:
-            with tarfile.open(fileobj=member, mode="r|") as packed:
-                packed.extractall(directory, filter="tar")
+        with (
+            stored.lock,
+            zipfile.ZipFile(stored._value_buffer) as archive,
+            archive.open(TAR_NAME) as member,
+            tarfile.open(fileobj=member, mode="r|") as packed,
+        ):
+            packed.extractall(directory, filter=_inside)
 
     def _run_builder(self, command: ContainerCommand, directory: Path) -> None:
         options = ["--tag", self._image, "--platform", self._build.variables[buildspec.PLATFORM]]
@@ -143,6 +147,12 @@ class BuildWork:
         if code:
             words = " ".join(argv[:1] + [word for word in argv[1:] if word in ("build", "pull")])
             raise _Failed(f"Error while executing command: {words}. Reason: exit status {code}")
+
+
+def _inside(member: tarfile.TarInfo, directory: str) -> tarfile.TarInfo:
+    """Refuse what would leave ``directory``, and keep the modes, which the standard filter would tone down."""
+    tarfile.tar_filter(member, directory)
+    return member
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from pytest_fargate_sandbox.local.peers import is_own_user
 from pytest_fargate_sandbox.local.runners import open_runner
 
 if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.codebuild import ImageBuildBackend
     from pytest_fargate_sandbox.local.options import EngineOptions
     from pytest_fargate_sandbox.local.task import Task
 
@@ -52,7 +53,8 @@ class Engine:
         replace_backend("ecs", self._make_backend)
         self._ecs: FargateBackend = backend("ecs")
         self._subnets, self._security_groups = default_network()
-        services = MotoServices()
+        self._builds: ImageBuildBackend | None = None
+        services = MotoServices({"codebuild": self._install_codebuild})
         gate = Gate(self.credentials, lambda: services.app("s3"), self._journal)
         api = Api(services, faults, self.credentials, self._journal)
         self._servers = [HttpServer(gate_listener, gate), HttpServer(listener, api, admit=is_own_user)]
@@ -66,6 +68,14 @@ class Engine:
             for name in (LOCAL_CLUSTER, "default"):
                 made.create_cluster(name, capacity_providers=list(FARGATE_PROVIDERS))
         return made
+
+    def _install_codebuild(self) -> None:
+        # Late: most runs build nothing, and this takes as long to import as a task takes to start.
+        from pytest_fargate_sandbox.local.codebuild import ImageBuildBackend
+
+        program = self._runner.name if self._runner.name in ("podman", "docker") else None
+        replace_backend("codebuild", lambda region, account_id: ImageBuildBackend(region, account_id, program))
+        self._builds = backend("codebuild")
 
     def facts(self) -> dict[str, Any]:
         """What a client needs to use the engine."""
@@ -97,6 +107,8 @@ class Engine:
     def close(self) -> None:
         """End all tasks, what the runner holds, and the listeners."""
         self.stop_tasks_but([])
+        if self._builds is not None:
+            self._builds.close()
         self._runner.close()
         for server in self._servers:
             server.close()

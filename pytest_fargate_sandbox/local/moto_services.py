@@ -14,7 +14,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from pytest_fargate_sandbox.local.http_server import WsgiApp
 
@@ -36,7 +36,9 @@ _BACKENDS = {
 class MotoServices:
     """All of moto's services behind one WSGI application."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Mapping[str, Callable[[], None]]) -> None:
+        """``before``: what is to be done when a service is about to be loaded, by its name."""
+        self._before = before
         self._dispatcher = DomainDispatcherApplication(create_backend_app)
         self._apps: dict[str, WsgiApp] = {}
         self._lock = threading.Lock()
@@ -50,6 +52,13 @@ class MotoServices:
         if app is None:
             with self._lock:
                 app = self._apps.setdefault(name, create_backend_app(name))  # type: ignore[arg-type]
+        return app
+
+    def _load(self, name: Any) -> WsgiApp:
+        if name in self._before:
+            self._before[name]()
+        app: WsgiApp = create_backend_app(name)
+        self._apps[name] = app
         return app
 
     def __call__(self, service: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
