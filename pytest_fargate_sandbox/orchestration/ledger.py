@@ -1,0 +1,144 @@
+"""The ledger: what we are about to make, before we make it, so that whoever comes after a crash can take it away.
+
+One file for each run in the user's cache directory, a JSON line for each event, appended by all processes of the run
+(a line is written in one piece). An ``Entry`` is what the events of one launch come to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from pytest_fargate_sandbox.providers.cache import cache_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SUFFIX = ".jsonl"
+
+
+@dataclass
+class Entry:
+    """A launch: where it went, whose it was, and what became of it."""
+
+    id: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    """The last value of each fact that an event told: ``task_arn``, ``cluster``, ``image``, ``phases``…"""
+    events: list[str] = field(default_factory=list)
+
+    @property
+    def task_arn(self) -> str | None:
+        return self.facts.get("task_arn")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it can be alive, as far as the ledger knows."""
+        return "stopped" in self.events or "launching" not in self.events
+
+    @property
+    def is_kept(self) -> bool:
+        return "kept" in self.events
+
+    @property
+    def owner_lives(self) -> bool:
+        """Whether the process that made it still runs: this very process, not another that got its number."""
+        return process_began(self.facts.get("pid", 0)) == self.facts.get("pid_began")
+
+
+class Ledger:
+    """The ledger of one run. Threads and processes write to it at once."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.path = ledger_directory() / (quote(run_id, safe="")[:200] + _SUFFIX)
+        self._lock = threading.Lock()
+
+    def open_entry(self, **facts: Any) -> str:
+        """Begin an entry; returns its id."""
+        entry = secrets.token_hex(8)
+        self.write(entry, "opened", pid=os.getpid(), pid_began=process_began(os.getpid()), run_id=self.run_id, **facts)
+        return entry
+
+    def write(self, entry: str, event: str, **facts: Any) -> None:
+        """Append an event of an entry."""
+        line = json.dumps({"entry": entry, "event": event, "t": round(time.time(), 3), **facts}, default=str) + "\n"
+        with self._lock:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, line.encode())
+            finally:
+                os.close(descriptor)
+
+    def entries(self) -> list[Entry]:
+        return list(_entries(self.path))
+
+    def drop(self) -> None:
+        """Remove the file: nothing in it matters any more."""
+        self.path.unlink(missing_ok=True)
+
+
+def ledger_directory() -> Path:
+    return cache_directory("ledger")
+
+
+def all_ledgers() -> Iterator[Ledger]:
+    """Those of all runs of this user on this machine that were not dropped."""
+    for path in sorted(ledger_directory().glob(f"*{_SUFFIX}")):
+        yield Ledger(unquote(path.name.removesuffix(_SUFFIX)))
+
+
+def _entries(path: Path) -> Iterable[Entry]:
+    found: dict[str, Entry] = {}
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # the last line of a process that was killed while it wrote
+        name = event.pop("entry")
+        entry = found.setdefault(name, Entry(name))
+        entry.events.append(event.pop("event"))
+        entry.facts.update(event)
+    return found.values()
+
+
+@cache
+def _own_beginning(pid: int) -> str:
+    return _beginning(pid)
+
+
+def process_began(pid: int) -> str:
+    """When the process began, in words that never fit another process; empty where there is no such process."""
+    return _own_beginning(pid) if pid == os.getpid() else _beginning(pid)
+
+
+def _beginning(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return _beginning_without_proc(pid)
+    return f"{boot}/{stat.rpartition(')')[2].split()[19]}"
+
+
+def _beginning_without_proc(pid: int) -> str:
+    if Path("/proc/self/stat").exists() or pid <= 0:
+        return ""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    return "alive"

@@ -1,0 +1,133 @@
+"""What others left: tasks of a process that died, and tasks past their time that their own clock did not end.
+
+A sweep touches nothing but tasks of its own owner that are past the expiry on their tag, and tasks that stand in this
+machine's ledgers under a process that is no more. Kept tasks are left alone until they expire.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
+from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_LEDGER, TAG_OWNER
+from pytest_fargate_sandbox.orchestration.ledger import Entry, Ledger, all_ledgers, ledger_directory
+from pytest_fargate_sandbox.orchestration.target import find_again
+from pytest_fargate_sandbox.providers.aws_errors import AwsError
+from pytest_fargate_sandbox.sandbox.launch import started_by
+from pytest_fargate_sandbox.sandbox.task import stop_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_fargate_sandbox.providers.aws import Aws
+
+_OLD_LEDGER_SEC = 7 * 24 * 3600
+_REASON = "swept: its process is gone"
+
+_log = logging.getLogger("pytest_fargate_sandbox.sweep")
+
+
+def sweep_ledgers() -> list[str]:
+    """Stop what dead processes of this machine left; the ARNs. Without any such it makes no call. Never raises."""
+    if not any(_left_by_dead(ledger) for ledger in all_ledgers()):
+        _drop_old_ledgers()
+        return []
+    try:
+        with FileLock(ledger_directory() / "sweep.lock", timeout=0):
+            return [arn for ledger in all_ledgers() for arn in _stop_entries(ledger, _left_by_dead(ledger))]
+    except Timeout:
+        return []  # another process is at it
+
+
+def sweep_run(run_id: str) -> list[str]:
+    """Stop all that a run has alive, whoever made it, but what is kept: for the one who ends the run."""
+    ledger = Ledger(run_id)
+    return _stop_entries(ledger, [entry for entry in ledger.entries() if not entry.is_over and not entry.is_kept])
+
+
+def sweep_expired(aws: Aws, cluster: str, owner: str) -> list[str]:
+    """Stop the owner's tasks, from whatever machine, that are past the expiry on their tag. Raises ``AwsError``."""
+    now = time.time()
+    expired = [
+        task["taskArn"]
+        for task in owned_tasks(aws, cluster, owner)
+        if float(tags_of(task).get(TAG_EXPIRES) or "inf") < now
+    ]
+    return [arn for arn in expired if stop_task(aws, cluster, arn, "swept: its time to live is over")]
+
+
+def owned_tasks(aws: Aws, cluster: str, owner: str) -> list[dict[str, Any]]:
+    """The owner's tasks that are not stopped, with their tags. Raises ``AwsError``."""
+    found = []
+    for arns in _listed(aws, cluster, owner):
+        described = aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=arns, include=["TAGS"])
+        # startedBy is the owner's name as far as its alphabet goes; the tag is the whole of it.
+        found += [task for task in described.get("tasks") or [] if tags_of(task).get(TAG_OWNER) == owner]
+    return found
+
+
+def tags_of(task: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in task.get("tags") or []}
+
+
+def _listed(aws: Aws, cluster: str, owner: str) -> Iterator[list[str]]:
+    page: dict[str, Any] = {}
+    while True:
+        answer = aws.call(
+            "ecs", "ListTasks", cluster=cluster, startedBy=started_by(owner), maxResults=TASKS_PER_DESCRIBE, **page
+        )
+        if answer.get("taskArns"):
+            yield answer["taskArns"]
+        if not answer.get("nextToken"):
+            return
+        page = {"nextToken": answer["nextToken"]}
+
+
+def _left_by_dead(ledger: Ledger) -> list[Entry]:
+    return [entry for entry in ledger.entries() if not entry.is_over and not entry.is_kept and not entry.owner_lives]
+
+
+def _stop_entries(ledger: Ledger, entries: Iterable[Entry]) -> list[str]:
+    stopped = []
+    for entry in entries:
+        try:
+            arns = _stop_entry(entry)
+        except AwsError as error:
+            _log.warning("cannot sweep %s: %s", entry.task_arn or entry.id, error)
+            continue
+        ledger.write(entry.id, "stopped", swept=True)
+        stopped += arns
+    return stopped
+
+
+def _stop_entry(entry: Entry) -> list[str]:
+    """The task that it stopped, if there was one. Raises ``AwsError`` when it may still run."""
+    aws = find_again(entry.facts)
+    if aws is None:
+        return []
+    cluster = str(entry.facts["cluster"])
+    arns = [entry.task_arn] if entry.task_arn else _unnamed(aws, cluster, entry)
+    for arn in arns:
+        if not stop_task(aws, cluster, arn, _REASON):
+            raise AwsError(f"{arn} may still run", service="ecs", operation="StopTask")
+    return arns
+
+
+def _unnamed(aws: Aws, cluster: str, entry: Entry) -> list[str]:
+    """The launch was recorded and its answer was not: the entry's id is on the task, if there is one."""
+    tasks = owned_tasks(aws, cluster, str(entry.facts["owner"]))
+    return [task["taskArn"] for task in tasks if tags_of(task).get(TAG_LEDGER) == entry.id]
+
+
+def _drop_old_ledgers() -> None:
+    for ledger in all_ledgers():
+        try:
+            age = time.time() - ledger.path.stat().st_mtime
+        except FileNotFoundError:
+            continue
+        if age > _OLD_LEDGER_SEC:
+            ledger.drop()

@@ -1,0 +1,1 @@
+"""The outer world, one seam each: AWS, SSH, images."""

@@ -1,0 +1,226 @@
+"""What AWS refuses, in words that a user can act on. botocore's errors are mapped here, once, and nowhere else.
+
+Two things about an error matter to whoever made the call:
+
+``transient``    trying the same again can help: throttling, capacity, a broken connection.
+``lost_answer``  the request may have been carried out, though no answer came. Only then is a ``clientToken`` sent
+                 again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+
+_TRANSIENT_CODES = frozenset(
+    {
+        "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
+        "ServiceUnavailable", "ServiceUnavailableException", "ServerException", "InternalError", "InternalFailure",
+        "InternalServerError", "InternalServiceError", "RequestTimeout", "RequestTimeoutException",
+    }
+)  # fmt: skip
+_TRANSIENT_WORDS = re.compile(r"rate exceeded|capacity is unavailable|throttl|too many requests", re.IGNORECASE)
+_DENIED_ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z*]+)")
+
+_UNSENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "SSLError")
+"""botocore's errors for a request that never left."""
+
+_UNANSWERED = (
+    "ReadTimeoutError",
+    "ConnectionClosedError",
+    "HTTPClientError",
+    "ConnectionError",
+    "ResponseStreamingError",
+)
+"""botocore's errors for a request that left and was not answered."""
+
+
+class AwsError(SandboxError):
+    """A call that AWS refused or did not answer; the message ends with what to do."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        service: str = "",
+        operation: str = "",
+        code: str = "",
+        reason: str = "",
+        transient: bool = False,
+        lost_answer: bool = False,
+        unreachable: bool = False,
+    ) -> None:
+        super().__init__(
+            message,
+            service=service,
+            operation=operation,
+            code=code,
+            reason=reason,
+            transient=transient,
+            lost_answer=lost_answer,
+            unreachable=unreachable,
+        )
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call, as far as an error has to tell where it went."""
+
+    service: str
+    operation: str
+    region: str | None
+    endpoint: str | None
+    parameters: dict[str, Any]
+
+    @property
+    def place(self) -> str:
+        return self.endpoint or f"region {self.region}"
+
+
+@dataclass(frozen=True)
+class _Remedy:
+    code: str
+    reason: str
+    advice: str
+
+    def fits(self, code: str, reason: str) -> bool:
+        return bool(re.fullmatch(self.code, code) and re.search(self.reason, reason, re.IGNORECASE))
+
+
+_CREDENTIALS = "the usual places are AWS_PROFILE, AWS_ACCESS_KEY_ID, `aws configure` and `aws sso login`"
+_REMEDIES = (
+    _Remedy(
+        "ExpiredToken(Exception)?|RequestExpired",
+        "",
+        "the AWS credentials have expired: renew them (`aws sso login`, or a new session token)",
+    ),
+    _Remedy(
+        "InvalidClientTokenId|UnrecognizedClientException|AuthFailure|InvalidAccessKeyId|InvalidToken"
+        "|SignatureDoesNotMatch|InvalidSignatureException|IncompleteSignature|MissingAuthenticationToken(Exception)?",
+        "",
+        f"AWS does not accept these credentials: check them, the region and this machine's clock ({_CREDENTIALS})",
+    ),
+    _Remedy(
+        "ClusterNotFoundException",
+        "",
+        "there is no ECS cluster {cluster!r} in {place}: check `cluster` and `region` (`aws ecs list-clusters` shows "
+        "what is there; `local` needs no account)",
+    ),
+    _Remedy(".*", "subnet", "check `subnets` ({subnets}): they must exist in {place}"),
+    _Remedy(
+        ".*",
+        "security ?group",
+        "check `security_groups` ({groups}): they must exist in {place}, in the VPC of the subnets",
+    ),
+    _Remedy(
+        ".*",
+        "unable to assume|role.*(not (valid|exist|found)|invalid|cannot)|invalid.*role",
+        "check `execution_role_arn` and `task_role_arn`: the role must exist and trust ecs-tasks.amazonaws.com",
+    ),
+    _Remedy(
+        ".*",
+        "capacity provider",
+        "check `capacity_provider`: FARGATE_SPOT must be associated with the cluster "
+        "(`aws ecs put-cluster-capacity-providers`)",
+    ),
+    _Remedy(".*", "platform version", "check `platform_version`; leave it out for the latest"),
+    _Remedy(
+        "ClientException|InvalidParameterException",
+        "task ?definition",
+        "check `task_definition`: an active revision must exist in {place} (`aws ecs list-task-definitions`)",
+    ),
+    _Remedy("ResourceNotFoundException", "secret", "check the secret's ARN ({secret}): it must exist in {place}"),
+    _Remedy("ParameterNotFound", "", "check `ssm_config`: there is no SSM parameter {parameter!r} in {place}"),
+    _Remedy("NoSuchBucket", "", "check `s3_bucket`: there is no bucket {bucket!r}"),
+    _Remedy("RepositoryNotFoundException", "", "check `ecr_repository`: `aws ecr create-repository` makes one"),
+    _Remedy(
+        ".*",
+        "number of vCPUs|quota|limit",
+        "ask for more in the Service Quotas console (Fargate On-Demand vCPU resource count), or use smaller or fewer "
+        "tasks",
+    ),
+)
+
+
+def mapped(error: Exception, call: Call) -> AwsError:
+    """``error``, which botocore raised for ``call``, as one of ours."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return _refused(response.get("Error") or {}, call)
+    return _unanswered(error, call)
+
+
+def _refused(details: dict[str, Any], call: Call) -> AwsError:
+    code, reason = str(details.get("Code") or "Unknown"), str(details.get("Message") or "").strip()
+    advice = _denied_advice(code, reason, call) or _advice(code, reason, call)
+    sentence = f"{call.service} {call.operation} failed with {code}: {reason or 'no reason given'}"
+    return AwsError(
+        f"{sentence}\n{advice}" if advice else sentence,
+        service=call.service,
+        operation=call.operation,
+        code=code,
+        reason=reason,
+        transient=code in _TRANSIENT_CODES or bool(_TRANSIENT_WORDS.search(reason)),
+    )
+
+
+def _denied_advice(code: str, reason: str, call: Call) -> str:
+    """IAM says which action is missing, mostly; an unlisted one is the operation itself."""
+    if "AccessDenied" not in code and code not in ("UnauthorizedOperation", "NotAuthorized"):
+        return ""
+    named = _DENIED_ACTION.search(reason)
+    action = named.group(1) if named else f"{call.service}:{call.operation}"
+    return f"these credentials lack the IAM action {action}: allow it in their policy (the README lists all that are needed)"
+
+
+def _advice(code: str, reason: str, call: Call) -> str:
+    for remedy in _REMEDIES:
+        if remedy.fits(code, reason):
+            return remedy.advice.format_map(_facts(call))
+    return ""
+
+
+def _facts(call: Call) -> dict[str, Any]:
+    network = (call.parameters.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
+    return {
+        "place": call.place,
+        "cluster": call.parameters.get("cluster", ""),
+        "subnets": ", ".join(network.get("subnets") or []) or "none given",
+        "groups": ", ".join(network.get("securityGroups") or []) or "none given",
+        "secret": call.parameters.get("SecretId", ""),
+        "parameter": call.parameters.get("Name", ""),
+        "bucket": call.parameters.get("Bucket", ""),
+    }
+
+
+def _unanswered(error: Exception, call: Call) -> AwsError:
+    kinds = {each.__name__ for each in type(error).__mro__}
+    unsent = bool(kinds & set(_UNSENT))
+    unanswered = not unsent and bool(kinds & set(_UNANSWERED))
+    return AwsError(
+        f"{call.service} {call.operation}: {error}\n{_unanswered_advice(kinds, call)}".rstrip(),
+        service=call.service,
+        operation=call.operation,
+        code=type(error).__name__,
+        reason=str(error),
+        transient=unsent or unanswered,
+        lost_answer=unanswered,
+        unreachable=unsent,
+    )
+
+
+def _unanswered_advice(kinds: set[str], call: Call) -> str:
+    if "NoRegionError" in kinds:
+        return "name a region: `region=`, AWS_REGION, or the profile's own"
+    if kinds & {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}:
+        return f"there are no usable AWS credentials: {_CREDENTIALS}; the cluster `local` needs none"
+    if kinds & {"SSOError", "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"}:
+        return "the AWS sign-in has expired: `aws sso login`"
+    if kinds & {"ParamValidationError"}:
+        return "a value of the configuration has the wrong type"
+    if kinds & {*_UNSENT, *_UNANSWERED}:
+        return f"is {call.place} right, and can it be reached from here (network, proxy, VPC endpoint)?"
+    return ""

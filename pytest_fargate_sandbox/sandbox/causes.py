@@ -1,0 +1,169 @@
+"""Why a task ended, or could not start: one classification for all the ways in which ECS may say so.
+
+A launch fails as an exception, as ``failures[]`` in the answer, as a task that is STOPPED a moment later, or as one
+that is MISSING when asked for. What is said there is prose, and much of it is ambiguous:
+
+- ``EssentialContainerExited`` says nothing by itself. The sidecar's reserved exit code means that the task's time was
+  over; a container whose reason is ``OutOfMemoryError`` was killed for memory, whatever its exit code. Exit code 137
+  alone proves nothing: anybody may have sent SIGKILL.
+- ``TaskFailedToStart`` covers a wrong image, a missing secret, and Fargate's own trouble. Only its reason tells them apart.
+- a vCPU quota reads like missing capacity, but waiting does not help.
+- ``UserInitiated`` is whoever called StopTask, ourselves included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, SIDECAR_CONTAINER, Cause
+
+Task = Mapping[str, Any]
+"""A task as DescribeTasks gives it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a reason means: its cause, whether trying again can help, and what to do."""
+
+    cause: str
+    transient: bool = False
+    remedy: str = ""
+
+
+_STOP_CODES: Final = {
+    "SpotInterruption": Verdict(Cause.SPOT_RECLAIMED, transient=True),
+    "TerminationNotice": Verdict(Cause.SPOT_RECLAIMED, transient=True),
+    "UserInitiated": Verdict(Cause.STOPPED_BY_USER),
+    "ServiceSchedulerInitiated": Verdict(Cause.STOPPED_BY_USER),
+    "EssentialContainerExited": Verdict(Cause.ESSENTIAL_EXITED),
+    "TaskFailedToStart": Verdict(Cause.START_FAILED),
+}
+
+_REASONS: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), verdict)
+    for pattern, verdict in (
+        (
+            r"limit on the number of vCPUs|vcpu.*(quota|limit)|service quota",
+            Verdict(
+                Cause.QUOTA,
+                remedy="the account's Fargate vCPU quota is used up: ask for more in the Service Quotas console, run "
+                "fewer tasks at once, or give them less `cpu`",
+            ),
+        ),
+        (
+            r"toomanyrequests|pull.*rate limit|ThrottlingException|Rate exceeded|RequestLimitExceeded|throttl",
+            Verdict(Cause.THROTTLED, transient=True),
+        ),
+        (
+            r"^RESOURCE:|Capacity is unavailable|insufficient capacity|ServiceUnavailable",
+            Verdict(Cause.CAPACITY, transient=True),
+        ),
+        (
+            r"Timeout waiting for|Unexpected EC2 error|i/o timeout|connection reset|internal (server )?error",
+            Verdict(Cause.START_FAILED, transient=True, remedy="in a private subnet, check its NAT or VPC endpoints"),
+        ),
+        (
+            r"CannotPull|CannotInspectContainer|pull image|image manifest|ImageNotFound",
+            Verdict(
+                Cause.PULL_FAILED,
+                remedy="check the image's name and tag, that the execution role may pull it (ecr:GetAuthorizationToken, "
+                "ecr:BatchGetImage, ecr:GetDownloadUrlForLayer), and that the subnet reaches the registry",
+            ),
+        ),
+        (
+            r"secret|ssm param|GetSecretValue|GetParameters",
+            Verdict(
+                Cause.START_FAILED,
+                remedy="check the secret's ARN, and that the execution role may read it "
+                "(secretsmanager:GetSecretValue)",
+            ),
+        ),
+        (
+            r"unable to assume|AccessDenied|not authorized",
+            Verdict(Cause.START_FAILED, remedy="check `execution_role_arn`: its trust and its permissions"),
+        ),
+        (
+            r"CannotStartContainer|CannotCreateContainer|exec format error|no such file or directory",
+            Verdict(
+                Cause.START_FAILED,
+                remedy="check the container's command, and that the image is for `cpu_architecture`; an image without "
+                'a shell needs `runtime="sidecar"`',
+            ),
+        ),
+        (r"OutOfMemoryError", Verdict(Cause.OUT_OF_MEMORY, remedy="give the task more `memory`")),
+        (r"Spot.*interrupt", Verdict(Cause.SPOT_RECLAIMED, transient=True)),
+    )
+)
+
+_REMEDIES: Final = {
+    Cause.OUT_OF_MEMORY: "give the task more `memory`",
+    Cause.SPOT_RECLAIMED: "FARGATE_SPOT may take a task back at any time: run it again, or on FARGATE",
+    Cause.EXPIRED: "raise `max_task_lifetime_sec`",
+    Cause.STOPPED_BY_USER: "somebody called StopTask; `aws ecs describe-tasks` and CloudTrail tell more",
+}
+
+
+def judge_reason(reason: str) -> Verdict:
+    """What ECS's prose means, in ``failures[]``, an exception, or a task's ``stoppedReason``."""
+    for pattern, verdict in _REASONS:
+        if pattern.search(reason):
+            return verdict
+    return Verdict(Cause.UNKNOWN)
+
+
+def judge_stop(task: Task) -> Verdict:
+    """Why ``task`` stopped, or is stopping."""
+    memory = any("OutOfMemory" in str(container.get("reason")) for container in _containers(task))
+    if memory:
+        return _with_remedy(Verdict(Cause.OUT_OF_MEMORY))
+    code = str(task.get("stopCode") or "")
+    if code != "UserInitiated" and exit_codes(task).get(SIDECAR_CONTAINER) == EXIT_EXPIRED:
+        return _with_remedy(Verdict(Cause.EXPIRED))
+    told = judge_reason(stop_reason(task))
+    if code in ("", "TaskFailedToStart") and told.cause != Cause.UNKNOWN:
+        return told
+    return _with_remedy(_STOP_CODES.get(code, told))
+
+
+def classify_stop(task: Task) -> str:
+    """The ``Cause`` of a task's end."""
+    return judge_stop(task).cause
+
+
+def stop_reason(task: Task) -> str:
+    """Everything that ECS says about the end: of the task, then of its containers."""
+    said = [str(task.get("stoppedReason") or "")]
+    for container in _containers(task):
+        reason = str(container.get("reason") or "")
+        if reason and reason not in said[0]:
+            said.append(f"{container.get('name')}: {reason}")
+    return "; ".join(each for each in said if each)
+
+
+def exit_codes(task: Task) -> dict[str, int | None]:
+    return {str(container.get("name")): container.get("exitCode") for container in _containers(task)}
+
+
+def is_ending(task: Task) -> bool:
+    """Whether the task is on its way out. ECS says why already then, before it is STOPPED."""
+    return task.get("desiredStatus") == "STOPPED" or task.get("lastStatus") in (
+        "DEACTIVATING",
+        "STOPPING",
+        "DEPROVISIONING",
+        "STOPPED",
+    )
+
+
+def is_over(task: Task) -> bool:
+    return task.get("lastStatus") == "STOPPED"
+
+
+def _with_remedy(verdict: Verdict) -> Verdict:
+    return Verdict(verdict.cause, verdict.transient, verdict.remedy or _REMEDIES.get(verdict.cause, ""))
+
+
+def _containers(task: Task) -> list[Mapping[str, Any]]:
+    return list(task.get("containers") or [])

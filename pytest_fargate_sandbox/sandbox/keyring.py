@@ -1,0 +1,57 @@
+"""The secrets of one sandbox: who may log in, whom we expect to answer, and the password of the exec server."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
+    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.providers.keys import KeyPair
+
+_from_secrets: dict[tuple[str, str], KeyPair] = {}
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """``client`` logs in, ``host`` is what the sidecar has to prove, ``token`` opens the exec server."""
+
+    client: KeyPair
+    host: KeyPair
+    token: str = field(repr=False)
+
+    @property
+    def token_sha256(self) -> str:
+        """All that the container knows of it: commands can read the environment of a process of their own user."""
+        return hashlib.sha256(self.token.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, in clear: for a file that nobody else can read."""
+        return {"client": self.client.private, "host": self.host.private, "token": self.token}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Keyring:
+        from pytest_fargate_sandbox.providers.keys import parse_key_pair
+
+        return cls(parse_key_pair(data["client"]), parse_key_pair(data["host"]), data["token"])
+
+
+def fresh_keyring(sidecar: SshSidecarConfig, aws: Aws) -> Keyring:
+    """New for each sandbox; the client's pair comes from Secrets Manager where the sidecar's configuration says so."""
+    from pytest_fargate_sandbox.providers.keys import fresh_key_pair
+
+    arn = sidecar.private_key_secret_arn
+    client = _secret_key_pair(aws, arn) if arn else fresh_key_pair()
+    return Keyring(client, fresh_key_pair(), secrets.token_urlsafe(32))
+
+
+def _secret_key_pair(aws: Aws, arn: str) -> KeyPair:
+    from pytest_fargate_sandbox.providers.keys import parse_key_pair
+
+    key = (aws.identity_hash, arn)
+    if key not in _from_secrets:
+        _from_secrets[key] = parse_key_pair(aws.call("secretsmanager", "GetSecretValue", SecretId=arn)["SecretString"])
+    return _from_secrets[key]

@@ -1,0 +1,72 @@
+"""Files into the sandbox and out of it: over the tunnel, or by way of S3 where a bucket is configured."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import RemoteFileError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+
+_warned = threading.Event()
+
+
+class Transfers:
+    """Decides on the way, and leaves the rest to the exec server's client."""
+
+    def __init__(self, cfg: EcsFargateConfig, aws: Aws) -> None:
+        self._cfg = cfg
+        self._aws = aws
+
+    def upload(self, client: ExecClient, local_path: str | PathLike[str], remote_path: str) -> None:
+        local = Path(local_path)
+        if not (self._cfg.s3_bucket and self._upload_staged(client, local, remote_path)):
+            _upload_directly(client, local, remote_path)
+
+    def download(self, client: ExecClient, remote_path: str, local_path: str | PathLike[str]) -> None:
+        client.download_to(remote_path, Path(local_path))
+
+    def _upload_staged(self, client: ExecClient, local: Path, remote_path: str) -> bool:
+        """Whether it went by way of S3."""
+        from pytest_fargate_sandbox.providers.s3_staging import S3Staging, archive_of, is_worth_staging
+
+        if not is_worth_staging(local):
+            return False
+        staging = S3Staging(self._aws, str(self._cfg.s3_bucket), self._cfg.s3_prefix)
+        if local.is_dir():
+            with archive_of(local) as (content, size):
+                staged = staging.stage(content, size)
+        else:
+            with local.open("rb") as file:
+                staged = staging.stage(file, local.stat().st_size)
+        try:
+            client.fetch(staged.url, remote_path, sha256=staged.sha256, unpack=local.is_dir())
+        except RemoteFileError as error:
+            self._warn(error)
+            return False
+        return True
+
+    def _warn(self, error: RemoteFileError) -> None:
+        if not _warned.is_set():
+            _warned.set()
+            warnings.warn(
+                f"the sandbox cannot fetch from the bucket {self._cfg.s3_bucket} ({error}): files go over the tunnel; "
+                "a private subnet needs a NAT gateway or an S3 endpoint",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+
+
+def _upload_directly(client: ExecClient, local: Path, remote_path: str) -> None:
+    if local.is_dir():
+        client.upload_tree(local, remote_path)
+    else:
+        client.upload(remote_path, local)
