@@ -51,7 +51,7 @@ class MotoServices:
         app = self._apps.get(name)
         if app is None:
             with self._lock:
-                app = self._apps.setdefault(name, create_backend_app(name))  # type: ignore[arg-type]
+                app = self._apps.get(name) or self._load(name)
         return app
 
     def _load(self, name: Any) -> WsgiApp:
