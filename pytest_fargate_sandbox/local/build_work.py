@@ -107,7 +107,7 @@ class BuildWork:
 
     def _fetch(self, directory: Path) -> None:
         bucket, _, key = self._build.source.partition("/")
-        stored = backend("s3").get_object(bucket, key)
+        stored = backend("s3", "aws").get_object(bucket, key)
         if stored is None:
             raise _Failed(f"NoSuchKey: the source {self._build.source} does not exist")
         # moto's own spool file behind the object: a gigabyte is not to be copied into memory.

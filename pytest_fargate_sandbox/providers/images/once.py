@@ -34,8 +34,7 @@ def once_for_all(directory: Path, key: str, produce: Callable[[], str], *, since
         result = directory / f"{key}.json"
         recorded = _recorded(result, since)
         if recorded is None:
-            recorded = _produced(produce)
-            write_private(result, json.dumps(recorded))
+            return _produced(produce, result)
     if "error" in recorded:
         raise SandboxError.from_dict(recorded["error"])
     return str(recorded["value"])
@@ -76,9 +75,11 @@ def _recorded(result: Path, since: float) -> dict[str, Any] | None:
     return recorded if recorded["at"] >= since else None
 
 
-def _produced(produce: Callable[[], str]) -> dict[str, Any]:
+def _produced(produce: Callable[[], str], result: Path) -> str:
     try:
-        produced = {"value": produce()}
+        value = produce()
     except SandboxError as error:
-        return {"at": time.time(), "error": error.to_dict()}
-    return {"at": time.time(), **produced}
+        write_private(result, json.dumps({"at": time.time(), "error": error.to_dict()}))
+        raise
+    write_private(result, json.dumps({"at": time.time(), "value": value}))
+    return value
