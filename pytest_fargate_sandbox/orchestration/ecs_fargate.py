@@ -44,6 +44,7 @@ class EcsFargateSandbox(FargateSandbox):
         run_id: str,
         labels: Mapping[str, str] | None = None,
         pace: Callable[[], None] | None = None,
+        secret: bytes | None = None,
     ) -> None:
         super().__init__(
             cfg,
@@ -54,6 +55,7 @@ class EcsFargateSandbox(FargateSandbox):
             labels=labels,
             journal=self._record,
             pace=pace,
+            secret=secret,
         )
         self._asked_cfg = cfg
         self._target: Target | None = None

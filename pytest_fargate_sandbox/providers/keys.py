@@ -36,6 +36,11 @@ def fresh_key_pair() -> KeyPair:
     return _pair_of(Ed25519PrivateKey.generate())
 
 
+def derived_key_pair(secret: bytes) -> KeyPair:
+    """The pair of 32 secret bytes: always the same one."""
+    return _pair_of(Ed25519PrivateKey.from_private_bytes(secret))
+
+
 def parse_key_pair(text: str) -> KeyPair:
     """The pair of a private key from elsewhere, such as a secret: OpenSSH or PEM text, without a passphrase."""
     encoded = text.strip().encode() + b"\n"

@@ -54,6 +54,7 @@ class FargateSandbox:
         labels: Mapping[str, str] | None = None,
         journal: Journal | None = None,
         pace: Callable[[], None] | None = None,
+        secret: bytes | None = None,
     ) -> None:
         self.cfg = cfg
         self.task_id = task_id
@@ -67,6 +68,8 @@ class FargateSandbox:
         self.history: deque[ExecResult] = deque(maxlen=_REMEMBERED_COMMANDS)
         self._journal: Journal = journal or (lambda _event, **_facts: None)
         self._pace = pace or (lambda: None)
+        self._secret = secret
+        self._launched_ahead: str | None = None
         self._started: Started | None = None
         self._life = threading.RLock()
         self._one_inquiry = threading.Lock()
@@ -74,25 +77,13 @@ class FargateSandbox:
     # --- its life -------------------------------------------------------------------------------------------------
 
     def start(self, *, force_build: bool = False, outside_endpoints: Iterable[OutsideEndpoint] | None = None) -> None:
-        """Launch a task; return when it takes commands. Raises ``ConfigError``, ``ImageBuildError`` or ``StartError``."""
+        """Launch a task; return when it takes commands. Raises ``ConfigError``, ``ImageBuildError``, ``StartError``."""
         with self._life:
             if self._started is None:
                 self._started = self._start(force_build, tuple(outside_endpoints or ()))
 
     def _start(self, force_build: bool, endpoints: tuple[OutsideEndpoint, ...]) -> Started:
-        request = Request(
-            cfg=self.cfg,
-            aws=self.aws,
-            task_id=self.task_id,
-            run_id=self.run_id,
-            owner=self.owner,
-            labels=self.labels,
-            endpoints=endpoints,
-            force_build=force_build,
-            journal=self._journal,
-            pace=self._pace,
-        )
-        start = Start(request)
+        start = Start(self._request(force_build, endpoints))
         self.phases, self.cause = start.phases, ""
         try:
             started = start.run()
@@ -104,6 +95,30 @@ class FargateSandbox:
         started.task.watch.on_ending(started.connection.tunnel.close)
         self._journal("ready", phases=dict(self.phases))
         return started
+
+    def _request(self, force_build: bool, endpoints: tuple[OutsideEndpoint, ...]) -> Request:
+        return Request(
+            cfg=self.cfg,
+            aws=self.aws,
+            task_id=self.task_id,
+            run_id=self.run_id,
+            owner=self.owner,
+            labels=self.labels,
+            endpoints=endpoints,
+            force_build=force_build,
+            journal=self._journal,
+            pace=self._pace,
+            secret=self._secret,
+            launched_ahead=self._launched_ahead,
+        )
+
+    def launch_ahead(self) -> str:
+        """Ask for the task and return its ARN; a sandbox with the same id and secret, anywhere, can ``take_over``."""
+        return Start(self._request(False, ())).launch_ahead()
+
+    def take_over(self, task_arn: str) -> None:
+        """Have ``start`` connect to a task that was launched ahead, instead of launching one."""
+        self._launched_ahead = task_arn
 
     def stop(self) -> None:
         """End the task. It is asked to stop, and not waited for. What cannot be stopped is logged, never raised."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -39,13 +40,22 @@ class Keyring:
         return cls(parse_key_pair(data["client"]), parse_key_pair(data["host"]), data["token"])
 
 
-def fresh_keyring(sidecar: SshSidecarConfig, aws: Aws) -> Keyring:
-    """New for each sandbox; the client's pair comes from Secrets Manager where the sidecar's configuration says so."""
-    from pytest_fargate_sandbox.providers.keys import fresh_key_pair
+def make_keyring(sidecar: SshSidecarConfig, aws: Aws, *, task_id: str, secret: bytes | None = None) -> Keyring:
+    """New for each sandbox; the client's pair comes from Secrets Manager where the sidecar's configuration says so.
+
+    With ``secret`` it is the same for everybody who knows the secret and the task's id: so a task can change hands
+    without a key ever leaving a process.
+    """
+    from pytest_fargate_sandbox.providers.keys import derived_key_pair
+
+    secret = secret or secrets.token_bytes(32)
+
+    def part(of: str) -> bytes:
+        return hmac.digest(secret, f"{of}:{task_id}".encode(), "sha256")
 
     arn = sidecar.private_key_secret_arn
-    client = _secret_key_pair(aws, arn) if arn else fresh_key_pair()
-    return Keyring(client, fresh_key_pair(), secrets.token_urlsafe(32))
+    client = _secret_key_pair(aws, arn) if arn else derived_key_pair(part("client"))
+    return Keyring(client, derived_key_pair(part("host")), part("token").hex())
 
 
 def _secret_key_pair(aws: Aws, arn: str) -> KeyPair:

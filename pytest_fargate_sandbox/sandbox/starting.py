@@ -22,7 +22,7 @@ from pytest_fargate_sandbox.sandbox.connection import Connection
 from pytest_fargate_sandbox.sandbox.endpoints import Routes
 from pytest_fargate_sandbox.sandbox.environment import filled_in, host_name
 from pytest_fargate_sandbox.sandbox.images import resolve_image
-from pytest_fargate_sandbox.sandbox.keyring import Keyring, fresh_keyring
+from pytest_fargate_sandbox.sandbox.keyring import Keyring, make_keyring
 from pytest_fargate_sandbox.sandbox.launch import Attempts, run_request, run_task
 from pytest_fargate_sandbox.sandbox.plan import Plan, make_plan
 from pytest_fargate_sandbox.sandbox.task import LaunchedTask, why_unreachable
@@ -54,6 +54,10 @@ class Request:
     journal: Journal = lambda _event, **_facts: None
     pace: Callable[[], None] = lambda: None
     """Called before each RunTask: it may wait, so that many processes together stay within the account's rate."""
+    secret: bytes | None = None
+    """What the keyring is derived from, where another process may take the task over."""
+    launched_ahead: str | None = None
+    """The ARN of a task that ``launch_ahead`` made for the same id and secret."""
 
 
 @dataclass(frozen=True)
@@ -74,28 +78,12 @@ class Start:
         self._request = request
         self._cfg = request.cfg
         self._aws = request.aws
+        self._launched_ahead = request.launched_ahead
         self.phases: dict[str, float] = {}
         self.image = ""
 
     def run(self) -> Started:
-        sidecar = sidecar_of(self._cfg)
-        routes = Routes(self._request.endpoints, taken_ports=_ports(self._cfg))
-        with self._phase("image"):
-            base = self._base()
-            self.image = resolve_image(
-                self._cfg, self._aws, self._request.task_id, base, force_build=self._request.force_build
-            )
-        with self._phase("definition"):
-            keyring = fresh_keyring(sidecar, self._aws)
-            plan = make_plan(
-                self._cfg,
-                image=self.image,
-                base=base,
-                region=self._aws.region,
-                task_id=self._request.task_id,
-                keyring=keyring,
-                routes=routes,
-            )
+        plan, keyring, routes = self._prepare()
         attempts = Attempts(self._cfg.run_task_max_retries)
         for pause in pauses(0.2, _LONGEST_PAUSE_SEC):
             try:
@@ -107,13 +95,44 @@ class Start:
             time.sleep(pause)
         raise AssertionError("pauses() never ends")
 
+    def launch_ahead(self) -> str:
+        """RunTask and no more: the ARN of a task that a later start takes over, here or in another process."""
+        plan, _, _ = self._prepare()
+        with self._phase("launch"):
+            task_arn = str(self._launch(plan, Attempts(self._cfg.run_task_max_retries))["taskArn"])
+        self._request.journal("launched", task_arn=task_arn, image=self.image)
+        return task_arn
+
+    def _prepare(self) -> tuple[Plan, Keyring, Routes]:
+        sidecar = sidecar_of(self._cfg)
+        routes = Routes(self._request.endpoints, taken_ports=_ports(self._cfg))
+        with self._phase("image"):
+            base = self._base()
+            self.image = resolve_image(
+                self._cfg, self._aws, self._request.task_id, base, force_build=self._request.force_build
+            )
+        with self._phase("definition"):
+            keyring = make_keyring(
+                sidecar, self._aws, task_id=self._request.task_id, secret=self._request.secret
+            )
+            plan = make_plan(
+                self._cfg,
+                image=self.image,
+                base=base,
+                region=self._aws.region,
+                task_id=self._request.task_id,
+                keyring=keyring,
+                routes=routes,
+            )
+        return plan, keyring, routes
+
     def _base(self) -> dict[str, Any] | None:
         name = self._cfg.task_definition
         return registrations.base_definition(self._aws, name) if name else None
 
     def _attempt(self, plan: Plan, keyring: Keyring, routes: Routes, attempts: Attempts) -> Started:
         with self._phase("launch"):
-            description = self._launch(plan, attempts)
+            description = self._take_over() or self._launch(plan, attempts)
         task = LaunchedTask(description, cfg=self._cfg, aws=self._aws, registration=plan.registration)
         self._request.journal("launched", task_arn=task.arn, image=self.image)
         try:
@@ -124,6 +143,11 @@ class Start:
                 self._request.journal("stopped", task_arn=task.arn, cause=cause)
             raise
         return Started(task, connection, keyring, routes, self.image)
+
+    def _take_over(self) -> dict[str, Any] | None:
+        """The task that was launched ahead, for the first attempt; if it dies, the next one launches its own."""
+        task_arn, self._launched_ahead = self._launched_ahead, None
+        return {"taskArn": task_arn} if task_arn else None
 
     def _launch(self, plan: Plan, attempts: Attempts) -> dict[str, Any]:
         try:
