@@ -173,7 +173,7 @@ def _denied_advice(code: str, reason: str, call: Call) -> str:
         return ""
     named = _DENIED_ACTION.search(reason)
     action = named.group(1) if named else f"{call.service}:{call.operation}"
-    return f"these credentials lack the IAM action {action}: allow it in their policy (the README lists all that are needed)"
+    return f"these credentials lack the IAM action {action}: allow it in their policy (the README lists them all)"
 
 
 def _advice(code: str, reason: str, call: Call) -> str:

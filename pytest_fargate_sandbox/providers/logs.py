@@ -15,7 +15,7 @@ LOG_LINES = 40
 
 
 def log_tail(aws: Aws, container: Mapping[str, Any], task_id: str, lines: int = LOG_LINES) -> str:
-    """The last lines of ``container`` (its definition) in the task; empty if it wrote nothing, or we may not read it."""
+    """The last lines of ``container`` (its definition) in the task; empty if it wrote nothing or may not be read."""
     logs = container.get("logConfiguration") or {}
     if logs.get("logDriver") != "awslogs":
         return ""

@@ -6,7 +6,7 @@ that is MISSING when asked for. What is said there is prose, and much of it is a
 - ``EssentialContainerExited`` says nothing by itself. The sidecar's reserved exit code means that the task's time was
   over; a container whose reason is ``OutOfMemoryError`` was killed for memory, whatever its exit code. Exit code 137
   alone proves nothing: anybody may have sent SIGKILL.
-- ``TaskFailedToStart`` covers a wrong image, a missing secret, and Fargate's own trouble. Only its reason tells them apart.
+- ``TaskFailedToStart`` covers a wrong image, a missing secret, and Fargate's own trouble. Only its reason tells which.
 - a vCPU quota reads like missing capacity, but waiting does not help.
 - ``UserInitiated`` is whoever called StopTask, ourselves included.
 """
@@ -69,8 +69,8 @@ _REASONS: Final = tuple(
             r"CannotPull|CannotInspectContainer|pull image|image manifest|ImageNotFound",
             Verdict(
                 Cause.PULL_FAILED,
-                remedy="check the image's name and tag, that the execution role may pull it (ecr:GetAuthorizationToken, "
-                "ecr:BatchGetImage, ecr:GetDownloadUrlForLayer), and that the subnet reaches the registry",
+                remedy="check the image's name and tag, that the execution role may pull it (ecr:GetAuthorizationToken,"
+                " ecr:BatchGetImage, ecr:GetDownloadUrlForLayer), and that the subnet reaches the registry",
             ),
         ),
         (

@@ -73,7 +73,7 @@ class LaunchedTask:
         if news is None:
             raise StartError(
                 f"the task has no network address after {self._cfg.startup_timeout_sec:.0f} s "
-                f"(it is {self.watch.description.get('lastStatus')}): raise `startup_timeout_sec`, or look at its events",
+                f"(it is {self.watch.description.get('lastStatus')}): is `startup_timeout_sec` too short?",
                 phase="address",
                 task_arn=self.arn,
                 transient=True,

@@ -95,7 +95,7 @@ def _containers(
         main["image"] = image
     if not main.get("image"):
         raise ConfigError(
-            "there is no image: set image_template, or ecr_repository and environment_dir, or a task_definition with one",
+            "there is no image: set image_template, or ecr_repository and environment_dir, or task_definition",
             key="image_template",
         )
     logs = _log_configuration(cfg, region)
