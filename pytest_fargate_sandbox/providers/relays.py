@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 _JOIN_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
 
 
 class Stream(Protocol):
@@ -55,12 +56,12 @@ class Relays:
 
         self._run(outward_then_close)
 
-    def connect(self, address: tuple[str, int], stream: Stream, timeout: float = 10.0) -> None:
-        """Connect to ``address`` in a thread, then carry; a stream that leads nowhere is closed. Returns at once."""
+    def connect(self, address: tuple[str, int], stream: Stream) -> None:
+        """Connect to ``address``, then carry; a stream that leads nowhere is closed. Returns at once."""
 
         def connect_then_carry() -> None:
             try:
-                sock = socket.create_connection(address, timeout=timeout)
+                sock = socket.create_connection(address, timeout=_CONNECT_SECONDS)
                 sock.settimeout(None)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
@@ -70,6 +71,20 @@ class Relays:
 
         if self._keep(stream):
             self._run(connect_then_carry)
+
+    def carry_to(self, sock: socket.socket, open_stream: Callable[[], Stream]) -> None:
+        """Open a stream for ``sock``, then carry; a socket that leads nowhere is closed. Returns at once."""
+
+        def open_then_carry() -> None:
+            try:
+                stream = open_stream()
+            except TransportError:
+                self._drop(sock)
+            else:
+                self.carry(sock, stream)
+
+        if self._keep(sock):
+            self._run(open_then_carry)
 
     def close(self) -> None:
         """End every connection and wait for the threads."""

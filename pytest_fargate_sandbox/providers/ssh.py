@@ -295,12 +295,7 @@ class SshTunnel:
                 ) from error
 
             def carry(accepted: socket.socket) -> None:
-                try:
-                    stream = self.dial(forward.host_port, host=forward.host)
-                except TransportError:
-                    accepted.close()
-                else:
-                    self._relays.carry(accepted, stream)
+                self._relays.carry_to(accepted, lambda: self.dial(forward.host_port, host=forward.host))
 
             self._listeners[forward] = Listener(sock, carry, f"local port of {self._server}")
         return self._listeners[forward].port

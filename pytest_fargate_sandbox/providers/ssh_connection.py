@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import paramiko
+from paramiko.packet import Packetizer
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.providers.ssh_stream import ChannelStream
@@ -105,11 +106,22 @@ def tune_socket(sock: socket.socket, dead_after: int = 30) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
+class _Packetizer(Packetizer):
+    """With OpenSSH's limits for AES: new keys after 64 GiB.
+
+    paramiko asks for them after 512 MiB, in the middle of a transfer; a channel that ends just then blocks its thread
+    for 30 s and costs us the connection.
+    """
+
+    REKEY_BYTES = REKEY_BYTES_OVERFLOW_MAX = 1 << 36
+    REKEY_PACKETS = REKEY_PACKETS_OVERFLOW_MAX = 1 << 31
+
+
 class Transport(paramiko.Transport):
     """paramiko's transport whose end is an end: sockets, timer and thread are gone when ``end`` returns."""
 
     def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
+        super().__init__(sock, packetizer_class=_Packetizer)
         self.set_log_channel(LOG_CHANNEL)
         self.banner_timeout = self.handshake_timeout = self.auth_timeout = _HANDSHAKE_SECONDS
         prefer_fast_algorithms(self)
