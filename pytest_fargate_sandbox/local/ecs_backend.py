@@ -64,8 +64,8 @@ class FargateBackend(EC2ContainerServiceBackend):
     def _forget_old_tasks(self) -> None:
         self._tasks = {arn: task for arn, task in self._tasks.items() if not _is_forgotten(task)}
 
-    def launch(self, request: Mapping[str, Any]) -> tuple[list[Task], list[dict[str, str]]]:
-        """RunTask: the tasks started, and why others were not."""
+    def launch(self, request: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+        """RunTask: the tasks as they are when they are made, and why others were not."""
         check_run_task(request)
         cluster = self.active_cluster(request.get("cluster"))
         token = (cluster.name, request.get("clientToken") or "")
@@ -73,16 +73,17 @@ class FargateBackend(EC2ContainerServiceBackend):
             self._forget_old_tasks()
             earlier = self._launched_under(token, request)
             if earlier is not None:
-                return earlier, []
+                return [task.describe() for task in earlier], []
             containers, placement = self._place(cluster, request)
             if self._surroundings.faults.take("capacity"):
                 return [], [{"arn": cluster.arn, "reason": _NO_CAPACITY}]
             tasks = [self._create(cluster, containers, placement, request) for _ in range(request.get("count", 1))]
             if token[1]:
                 self._by_token[token] = (time.monotonic(), _fingerprint(request), tasks)
+        described = [task.describe() for task in tasks]
         for task in tasks:
             TaskLife(task, self._surroundings).start()
-        return tasks, []
+        return described, []
 
     def _launched_under(self, token: tuple[str, str], request: Mapping[str, Any]) -> list[Task] | None:
         launched_at, fingerprint, tasks = self._by_token.get(token, (0.0, "", []))

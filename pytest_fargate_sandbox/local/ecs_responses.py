@@ -49,7 +49,7 @@ class FargateResponse(EC2ContainerServiceResponse):
 
     def run_task(self) -> ActionResult:
         tasks, failures = self._backend.launch(self._request())
-        return ActionResult({"tasks": [task.describe() for task in tasks], "failures": failures})
+        return ActionResult({"tasks": tasks, "failures": failures})
 
     def describe_tasks(self) -> ActionResult:
         request = self._request()

@@ -1,0 +1,216 @@
+"""A real engine in a process of its own, and a plain boto3 client of it, as any foreign program has."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROLE = "arn:aws:iam::123456789012:role/ecsTaskExecutionRole"
+
+
+class EngineProcess:
+    """``fargate-sandbox engine`` by hand: its printed exports are all that is known of it."""
+
+    def __init__(self, *options: str, log: Path | None = None) -> None:
+        self.log = log
+        logged = ["--log", str(log)] if log else []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pytest_fargate_sandbox.local", *options, *logged],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        self.exports: dict[str, str] = {}
+        for line in self.process.stdout:
+            if not line.startswith("export "):
+                break
+            name, _, value = shlex.split(line)[1].partition("=")
+            self.exports[name] = value
+        assert self.exports, f"the engine did not start: exit code {self.process.wait(10)}"
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str, **config: Any) -> Any:
+        if service not in self._clients or config:
+            self._clients[service] = boto3.client(
+                service,
+                endpoint_url=self.exports["AWS_ENDPOINT_URL"],
+                region_name=self.exports["AWS_REGION"],
+                aws_access_key_id=self.exports["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=self.exports["AWS_SECRET_ACCESS_KEY"],
+                config=Config(retries={"total_max_attempts": 1}, **config),
+            )
+        return self._clients[service]
+
+    @property
+    def ecs(self) -> Any:
+        return self.client("ecs")
+
+    def set_faults(self, **values: float) -> dict[str, float]:
+        request = urllib.request.Request(
+            self.exports["AWS_ENDPOINT_URL"] + "/_engine/faults",
+            data=json.dumps({name.replace("_", "-"): value for name, value in values.items()}).encode(),
+            headers={"Authorization": "Bearer " + self.exports["AWS_SECRET_ACCESS_KEY"]},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            in_force: dict[str, float] = json.load(answer)
+        return in_force
+
+    def network(self) -> dict[str, Any]:
+        if "network" not in self._clients:
+            subnets = self.client("ec2").describe_subnets()["Subnets"]
+            groups = self.client("ec2").describe_security_groups()["SecurityGroups"]
+            self._clients["network"] = {
+                "awsvpcConfiguration": {
+                    "subnets": [subnets[0]["SubnetId"]],
+                    "securityGroups": [groups[0]["GroupId"]],
+                    "assignPublicIp": "ENABLED",
+                }
+            }
+        network: dict[str, Any] = self._clients["network"]
+        return network
+
+    def register(self, *containers: dict[str, Any], **fields: Any) -> str:
+        """A Fargate task definition of these containers; its ARN."""
+        request = {
+            "family": "test",
+            "requiresCompatibilities": ["FARGATE"],
+            "networkMode": "awsvpc",
+            "cpu": "256",
+            "memory": "512",
+            "containerDefinitions": list(containers),
+            **fields,
+        }
+        arn: str = self.ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
+        return arn
+
+    def launch(self, definition: str, **fields: Any) -> str:
+        """RunTask of one; the task's ARN."""
+        answer = self.run_task(definition, **fields)
+        assert not answer["failures"], answer["failures"]
+        arn: str = answer["tasks"][0]["taskArn"]
+        return arn
+
+    def run_task(self, definition: str, **fields: Any) -> dict[str, Any]:
+        request = {
+            "cluster": "local",
+            "taskDefinition": definition,
+            "launchType": "FARGATE",
+            "networkConfiguration": self.network(),
+            **fields,
+        }
+        answer: dict[str, Any] = self.ecs.run_task(**request)
+        return answer
+
+    def describe(self, arn: str) -> dict[str, Any]:
+        answer = self.ecs.describe_tasks(cluster="local", tasks=[arn], include=["TAGS"])
+        assert answer["tasks"], answer["failures"]
+        task: dict[str, Any] = answer["tasks"][0]
+        return task
+
+    def wait(self, arn: str, status: str, deadline: float = 20.0) -> dict[str, Any]:
+        """The task as described when it has got to ``status``; one that stopped before it is a failure at once."""
+
+        def probe() -> dict[str, Any] | None:
+            task = self.describe(arn)
+            if task["lastStatus"] == status:
+                return task
+            if task["lastStatus"] == "STOPPED":
+                raise AssertionError(f"stopped: {task['stoppedReason']} {container_states(task)}")
+            raise NotYet(task["lastStatus"])
+
+        return wait_until(probe, deadline=deadline, what=f"{status} of {arn}", longest_pause=0.1)
+
+    def stop(self, arn: str) -> dict[str, Any]:
+        self.ecs.stop_task(cluster="local", task=arn)
+        return self.wait(arn, "STOPPED")
+
+    def address(self, arn: str) -> str:
+        """Where the task's ports answer, as EC2 tells it."""
+        details = {item["name"]: item["value"] for item in self.describe(arn)["attachments"][0]["details"]}
+        interface = self.client("ec2").describe_network_interfaces(NetworkInterfaceIds=[details["networkInterfaceId"]])
+        address: str = interface["NetworkInterfaces"][0]["Association"]["PublicIp"]
+        return address
+
+    def log_lines(self, kind: str) -> list[dict[str, Any]]:
+        assert self.log is not None
+        lines = map(json.loads, self.log.read_text().splitlines())
+        return [line for line in lines if line["kind"] == kind]
+
+    def close(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        for client in self._clients.values():
+            if hasattr(client, "close"):
+                client.close()
+        return code
+
+
+def container(name: str = "main", script: str = "sleep 100", **fields: Any) -> dict[str, Any]:
+    """A container that runs a shell script in the host's image."""
+    return {
+        "name": name,
+        "image": "host",
+        "entryPoint": ["/bin/sh", "-c"],
+        "command": [script],
+        "stopTimeout": 2,
+        **fields,
+    }
+
+
+def container_states(task: dict[str, Any]) -> dict[str, Any]:
+    return {item["name"]: (item["lastStatus"], item.get("exitCode"), item.get("reason")) for item in task["containers"]}
+
+
+def processes_of(session_of: int) -> list[int]:
+    """The processes whose parent chain leads to ``session_of``, itself among them."""
+    parents = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = (open(f"/proc/{entry}/stat").read()).rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if fields[0] != "Z":
+            parents[int(entry)] = int(fields[1])
+    family = {session_of}
+    while True:
+        grown = family | {pid for pid, parent in parents.items() if parent in family}
+        if grown == family:
+            return sorted(pid for pid in family if pid in parents)
+        family = grown
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if os.path.exists(f"/proc/{pid}") and not _is_zombie(pid)]
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_for_end(pids: list[int], deadline: float = 10.0) -> None:
+    wait_until(lambda: None if alive(pids) else True, deadline=deadline, what=f"the end of processes {pids}")
+
+
+def since(began: float) -> float:
+    return time.monotonic() - began

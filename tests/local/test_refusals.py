@@ -1,0 +1,311 @@
+"""What Fargate refuses, the engine refuses: with AWS's codes, and before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from pytest_fargate_sandbox.leaves.fargate_rules import FARGATE_SIZES
+from tests.local.engine_process import ROLE, container
+
+if TYPE_CHECKING:
+    from tests.local.engine_process import EngineProcess
+
+CLIENT, INVALID = "ClientException", "InvalidParameterException"
+
+
+def _definition(**fields: Any) -> dict[str, Any]:
+    return {
+        "family": "refused",
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "256",
+        "memory": "512",
+        "containerDefinitions": [container()],
+        **fields,
+    }
+
+
+def _one(**fields: Any) -> dict[str, Any]:
+    return _definition(containerDefinitions=[container(**fields)])
+
+
+def _two(first: dict[str, Any], condition: str) -> dict[str, Any]:
+    wanted = [{"containerName": "first", "condition": condition}]
+    return _definition(containerDefinitions=[container("first", **first), container(dependsOn=wanted)])
+
+
+def _health(**fields: Any) -> dict[str, Any]:
+    return _one(healthCheck={"command": ["CMD", "true"], **fields})
+
+
+def _without(*keys: str) -> dict[str, Any]:
+    return {key: value for key, value in _definition().items() if key not in keys}
+
+
+def _log(options: dict[str, str], driver: str = "awslogs") -> dict[str, Any]:
+    log = {"logDriver": driver, "options": options}
+    return _definition(executionRoleArn=ROLE, containerDefinitions=[container(logConfiguration=log)])
+
+
+_LOG_OPTIONS = {"awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
+_SECRETS = [{"name": "A", "valueFrom": "/a"}]
+
+REFUSED_DEFINITIONS = {
+    "cpu 999": (_definition(cpu="999"), "No Fargate configuration exists for given values"),
+    "memory that does not go with the cpu": (_definition(memory="8192"), "No Fargate configuration exists"),
+    "cpu that is no number": (_definition(cpu="much"), "Invalid 'cpu' setting"),
+    "no cpu": (_without("cpu"), "Fargate requires that 'cpu' be defined at the task level"),
+    "no memory": (_without("memory"), "Fargate requires that 'memory' be defined at the task level"),
+    "no network mode": (_without("networkMode"), "Fargate only supports network mode 'awsvpc'"),
+    "bridge": (_definition(networkMode="bridge"), "Fargate only supports network mode 'awsvpc'"),
+    "5 GiB of storage": (_definition(ephemeralStorage={"sizeInGiB": 5}), "between 21 GiB and 200 GiB"),
+    "20 GiB of storage": (_definition(ephemeralStorage={"sizeInGiB": 20}), "between 21 GiB and 200 GiB"),
+    "201 GiB of storage": (_definition(ephemeralStorage={"sizeInGiB": 201}), "between 21 GiB and 200 GiB"),
+    "hostname": (_one(hostname="me"), "hostname is not supported on container when networkMode=awsvpc"),
+    "privileged": (_one(privileged=True), "'privileged' is not supported on Fargate"),
+    "a capability": (_one(linuxParameters={"capabilities": {"add": ["SYS_ADMIN"]}}), "no capability but SYS_PTRACE"),
+    "devices": (_one(linuxParameters={"devices": [{"hostPath": "/dev/kvm"}]}), "not supported on Fargate"),
+    "links": (_one(links=["other"]), "'links' is not supported on Fargate"),
+    "COMPLETE on an essential container": (_two({}, "COMPLETE"), "cannot be essential"),
+    "SUCCESS on an essential container": (_two({}, "SUCCESS"), "cannot be essential"),
+    "HEALTHY on a container without a check": (_two({}, "HEALTHY"), "has no health check"),
+    "a condition that does not exist": (_two({}, "READY"), "condition should be one of"),
+    "a dependency that does not exist": (
+        _one(dependsOn=[{"containerName": "ghost", "condition": "START"}]),
+        "no container is named 'ghost'",
+    ),
+    "a dependency on itself": (_one(dependsOn=[{"containerName": "main", "condition": "START"}]), "cycle"),
+    "two containers of one name": (_definition(containerDefinitions=[container(), container()]), "must be unique"),
+    "no essential container": (_one(essential=False), "must be essential"),
+    "no container": (_definition(containerDefinitions=[]), "Container list cannot be empty"),
+    "an image that is empty": (_one(image=""), "Container.image should not be null or empty"),
+    "a family with a slash": (_definition(family="a/b"), "Family contains invalid characters"),
+    "health interval 4": (_health(interval=4), "'healthCheck.interval' must be between 5 and 300"),
+    "health interval 301": (_health(interval=301), "'healthCheck.interval' must be between 5 and 300"),
+    "health timeout 1": (_health(timeout=1), "'healthCheck.timeout' must be between 2 and 60"),
+    "health retries 11": (_health(retries=11), "'healthCheck.retries' must be between 1 and 10"),
+    "health start period 301": (_health(startPeriod=301), "'healthCheck.startPeriod' must be between 0 and 300"),
+    "a health check without a command": (_one(healthCheck={"command": ["CMD-SHELL"]}), "healthCheck.command"),
+    "start timeout 1": (_one(startTimeout=1), "'startTimeout' must be between 2 and 120"),
+    "stop timeout 121": (_one(stopTimeout=121), "'stopTimeout' must be between 2 and 120"),
+    "a volume that is not there": (_one(mountPoints=[{"sourceVolume": "v", "containerPath": "/v"}]), "Unknown volume"),
+    "a volume of the host": (
+        _definition(volumes=[{"name": "v", "host": {"sourcePath": "/"}}]),
+        "Fargate does not support host.sourcePath",
+    ),
+    "ports that differ": (_one(portMappings=[{"containerPort": 80, "hostPort": 81}]), "must match"),
+    "secrets without an execution role": (_one(secrets=_SECRETS), "you must also specify a value for 'executionRole"),
+    "a log without an execution role": (
+        _one(logConfiguration={"logDriver": "awslogs", "options": _LOG_OPTIONS}),
+        "execution role ARN to support log driver awslogs",
+    ),
+    "an ECR image without an execution role": (
+        _one(image="123456789012.dkr.ecr.us-east-1.amazonaws.com/x:1"),
+        "execution role ARN to support ECR images",
+    ),
+    "a secret under the name of a variable": (
+        _definition(
+            executionRoleArn=ROLE,
+            containerDefinitions=[container(secrets=_SECRETS, environment=[{"name": "A", "value": "1"}])],
+        ),
+        "The secret name must be unique",
+    ),
+    "a log driver that Fargate lacks": (_log({}, "json-file"), "'json-file' is not supported on Fargate"),
+    "a log without a stream prefix": (
+        _log({key: value for key, value in _LOG_OPTIONS.items() if key != "awslogs-stream-prefix"}),
+        "Log driver awslogs requires options: awslogs-stream-prefix",
+    ),
+    "more cpu in containers than in the task": (_one(cpu=512), "more than the task's 256"),
+    "more memory in a container than in the task": (_one(memory=1024), "more than the task's 512"),
+    "more than 64 KiB": (_one(environment=[{"name": "A", "value": "x" * 65536}]), "Max allowed length is '65536'"),
+    "a tag of AWS's own": (_definition(tags=[{"key": "aws:x", "value": ""}]), "must not start with aws:"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_DEFINITIONS)
+def test_a_definition_that_fargate_refuses_is_refused(engine: EngineProcess, case: str) -> None:
+    request, text = REFUSED_DEFINITIONS[case]
+    with pytest.raises(ClientError) as refusal:
+        engine.ecs.register_task_definition(**request)
+    assert refusal.value.response["Error"]["Code"] in (CLIENT, INVALID)
+    assert text in refusal.value.response["Error"]["Message"]
+
+
+def test_every_fargate_size_is_taken_in_numbers_and_in_words(engine: EngineProcess) -> None:
+    for cpu, memories in FARGATE_SIZES.items():
+        engine.ecs.register_task_definition(**_definition(cpu=str(cpu), memory=str(memories[0])))
+    engine.ecs.register_task_definition(**_definition(cpu="1 vCPU", memory="2 GB"))
+
+
+def test_what_fargate_allows_is_allowed(engine: EngineProcess) -> None:
+    engine.ecs.register_task_definition(
+        **_definition(
+            ephemeralStorage={"sizeInGiB": 21},
+            containerDefinitions=[
+                container(
+                    linuxParameters={"capabilities": {"add": ["SYS_PTRACE"]}, "initProcessEnabled": True},
+                    portMappings=[{"containerPort": 80}],
+                    stopTimeout=120,
+                    ulimits=[{"name": "nofile", "softLimit": 1024, "hardLimit": 4096}],
+                )
+            ],
+        )
+    )
+
+
+REFUSED_RUNS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "no cluster of that name": ({"cluster": "ghost"}, "ClusterNotFoundException", "Cluster not found."),
+    "no such definition": ({"taskDefinition": "ghost:1"}, CLIENT, "TaskDefinition not found."),
+    "11 at once": ({"count": 11}, INVALID, "count must be between 1 and 10"),
+    "0 at once": ({"count": 0}, INVALID, "count must be between 1 and 10"),
+    "launch type and strategy": (
+        {"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]},
+        INVALID,
+        "both a launch type and capacity provider strategy",
+    ),
+    "an EC2 launch": ({"launchType": "EC2"}, INVALID, "No Container Instances were found in your cluster."),
+    "a launch type that does not exist": ({"launchType": "MOON"}, INVALID, "launch type should be one of"),
+    "a long client token": ({"clientToken": "x" * 65}, INVALID, "clientToken must be at most 64 characters"),
+    "a long startedBy": ({"startedBy": "x" * 129}, INVALID, "startedBy must be at most 128 characters"),
+    "a platform that does not exist": ({"platformVersion": "9.9.9"}, INVALID, "platform version does not exist"),
+    "no network": ({"networkConfiguration": {}}, INVALID, "Network Configuration must be provided"),
+    "no subnet": (
+        {"networkConfiguration": {"awsvpcConfiguration": {"subnets": []}}},
+        INVALID,
+        "subnets can not be empty.",
+    ),
+    "an unknown subnet": (
+        {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-0ghost"]}}},
+        INVALID,
+        "InvalidSubnetID.NotFound",
+    ),
+    "a container that is not there": (
+        {"overrides": {"containerOverrides": [{"name": "ghost"}]}},
+        INVALID,
+        "Override for container named ghost is not a container in the TaskDefinition.",
+    ),
+    "overrides of more than 8192 characters": (
+        {"overrides": {"containerOverrides": [{"name": "main", "command": ["x" * 8192]}]}},
+        INVALID,
+        "Container Overrides length must be at most 8192",
+    ),
+    "a size that does not exist": ({"overrides": {"cpu": "999"}}, CLIENT, "No Fargate configuration exists"),
+    "too little storage": ({"overrides": {"ephemeralStorage": {"sizeInGiB": 5}}}, CLIENT, "between 21 GiB and 200"),
+    "a role of another account": (
+        {"overrides": {"taskRoleArn": "arn:aws:iam::999999999999:role/theirs"}},
+        CLIENT,
+        "ECS was unable to assume the role",
+    ),
+    "a tag twice": ({"tags": [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}]}, INVALID, "Duplicate tag keys"),
+    "51 tags": ({"tags": [{"key": str(n), "value": ""} for n in range(51)]}, INVALID, "maximum number of tags is 50"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_RUNS)
+def test_a_launch_that_fargate_refuses_is_refused(engine: EngineProcess, case: str) -> None:
+    fields, code, text = REFUSED_RUNS[case]
+    before = engine.ecs.list_tasks(cluster="local")["taskArns"]
+    with pytest.raises(ClientError) as refusal:
+        engine.run_task(**{"definition": engine.register(container()), **_renamed(fields)})
+    assert refusal.value.response["Error"]["Code"] == code
+    assert text in refusal.value.response["Error"]["Message"]
+    assert engine.ecs.list_tasks(cluster="local")["taskArns"] == before
+
+
+def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
+    """``taskDefinition`` is a positional of EngineProcess's."""
+    return {("definition" if key == "taskDefinition" else key): value for key, value in fields.items()}
+
+
+def test_an_unknown_security_group_is_refused(engine: EngineProcess) -> None:
+    network = copy.deepcopy(engine.network())
+    network["awsvpcConfiguration"]["securityGroups"] = ["sg-0ghost"]
+    with pytest.raises(ClientError, match=r"InvalidGroup\.NotFound"):
+        engine.run_task(engine.register(container()), networkConfiguration=network)
+
+
+def test_a_strategy_takes_only_the_clusters_own_providers(engine: EngineProcess) -> None:
+    request = {
+        "cluster": "local",
+        "taskDefinition": engine.register(container(script="true")),
+        "networkConfiguration": engine.network(),
+    }
+    with pytest.raises(ClientError, match="not associated with the cluster"):
+        engine.ecs.run_task(**request, capacityProviderStrategy=[{"capacityProvider": "MINE"}])
+    task = engine.ecs.run_task(**request, capacityProviderStrategy=[{"capacityProvider": "FARGATE_SPOT"}])["tasks"][0]
+    assert task["capacityProviderName"] == "FARGATE_SPOT"
+
+
+def test_a_deregistered_definition_runs_no_more(engine: EngineProcess) -> None:
+    definition = engine.register(container())
+    engine.ecs.deregister_task_definition(taskDefinition=definition)
+    with pytest.raises(ClientError, match="TaskDefinition is inactive"):
+        engine.run_task(definition)
+
+
+def test_a_field_that_cannot_be_overridden_is_refused_though_the_client_let_it_pass(engine: EngineProcess) -> None:
+    request = {
+        "cluster": "local",
+        "taskDefinition": engine.register(container()),
+        "launchType": "FARGATE",
+        "networkConfiguration": engine.network(),
+        "overrides": {"containerOverrides": [{"name": "main", "entryPoint": ["/bin/sh"]}]},
+    }
+    status, answer = _raw_ecs_call(engine, "RunTask", request)
+    assert status == 400
+    assert answer["__type"].endswith(INVALID)
+    assert "can't override entryPoint" in answer["message"]
+
+
+def test_at_most_100_tasks_are_described_at_once(engine: EngineProcess) -> None:
+    with pytest.raises(ClientError, match="Tasks cannot have more than 100 elements"):
+        engine.ecs.describe_tasks(cluster="local", tasks=["x"] * 101)
+    with pytest.raises(ClientError, match="Tasks cannot be empty"):
+        engine.ecs.describe_tasks(cluster="local", tasks=[])
+
+
+def test_a_task_that_nobody_knows_is_missing(engine: EngineProcess) -> None:
+    answer = engine.ecs.describe_tasks(cluster="local", tasks=["0" * 32])
+    assert answer["tasks"] == []
+    assert answer["failures"][0]["reason"] == "MISSING"
+    with pytest.raises(ClientError, match="The referenced task was not found"):
+        engine.ecs.stop_task(cluster="local", task="0" * 32)
+
+
+@pytest.mark.parametrize("other", [{"family": "f"}, {"desiredStatus": "RUNNING"}, {"serviceName": "s"}])
+def test_started_by_goes_with_no_other_filter(engine: EngineProcess, other: dict[str, str]) -> None:
+    with pytest.raises(ClientError, match="cannot specify startedBy with other arguments") as refusal:
+        engine.ecs.list_tasks(cluster="local", startedBy="me", **other)
+    assert refusal.value.response["Error"]["Code"] == INVALID
+
+
+def _raw_ecs_call(engine: EngineProcess, operation: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """A call past botocore's own check of the parameters."""
+    signed = AWSRequest(
+        "POST",
+        engine.exports["AWS_ENDPOINT_URL"] + "/",
+        data=json.dumps(body),
+        headers={
+            "X-Amz-Target": f"AmazonEC2ContainerServiceV20141113.{operation}",
+            "Content-Type": "application/x-amz-json-1.1",
+        },
+    )
+    keys = Credentials(engine.exports["AWS_ACCESS_KEY_ID"], engine.exports["AWS_SECRET_ACCESS_KEY"])
+    SigV4Auth(keys, "ecs", "us-east-1").add_auth(signed)
+    request = urllib.request.Request(signed.url, data=signed.data.encode(), headers=dict(signed.headers))
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
