@@ -1,0 +1,133 @@
+"""The server as it travels: its source, compressed, in the main container's own command.
+
+No registry, no bucket and no network is needed for it, and it runs in whatever image a test names. Where the image has
+no fitting Python, the container's shell asks the sidecar for one (``want-runtime``) and waits for it to be ready.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+import io
+import tokenize
+import zlib
+from functools import lru_cache
+
+from pytest_fargate_sandbox.leaves import names
+
+_PACKAGE = "pytest_fargate_sandbox"
+_MODULES = (
+    "archives",
+    "audience",
+    "command",
+    "commands",
+    "exchange",
+    "fetching",
+    "files",
+    "http1",
+    "identities",
+    "listener",
+    "main",
+    "memory",
+    "output",
+    "place",
+    "pump",
+    "reaper",
+    "spawning",
+    "stdin",
+    "tree",
+    "trees",
+    "verbs",
+    "waker",
+    "wire",
+)
+_LAYOUT = (tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT)
+_SHIPPED_NAMES = ("ENV_SERVER_PORT", "ENV_TOKEN_SHA256", "WORK_DIR")
+
+_ENV_SOURCE = "FARGATE_SANDBOX_SERVER"
+"""Carries the source past the argument list, so that ``ps`` in the container stays readable."""
+
+_FLAGS = ["-I", "-S", "-B", "-c"]
+_START = (
+    "import os, sys, zlib, binascii;"
+    f"source = os.environ.pop('{_ENV_SOURCE}', '') or sys.argv.pop();"
+    "exec(zlib.decompress(binascii.a2b_base64(source)).decode())"
+)
+_FITS = "import sys, select, zlib, _socket, _posixsubprocess; sys.exit(sys.version_info < (3, 6))"
+_LOADER = [f"{names.RUNTIME_DIR}/lib/ld.so", "--library-path", f"{names.RUNTIME_DIR}/lib"]
+_DROPPED_PYTHON = [*_LOADER, f"{names.RUNTIME_DIR}/bin/python3"]
+
+_BOOT = f"""
+export {_ENV_SOURCE}="$1"
+for python in python3 /usr/local/bin/python3 /usr/bin/python3 python; do
+  if "$python" -I -S -B -c '{_FITS}' 2>/dev/null; then exec "$python" {" ".join(_FLAGS)} "{_START}"; fi
+done
+"""
+
+_NO_PYTHON = """
+echo 'fargate-sandbox: no python3 of at least 3.6 in this image, and runtime="image" wants none from the sidecar' >&2
+exit 127
+"""
+
+_ASK_THE_SIDECAR = f"""
+if [ ! -d {names.SHARED_DIR} ]; then
+  echo 'fargate-sandbox: no python3 of at least 3.6 here, and no volume at {names.SHARED_DIR} to get one from' >&2
+  exit 127
+fi
+tries=0
+until [ -e {names.RUNTIME_DIR}/ready ]; do
+  [ -e {names.WORK_DIR}/want-runtime ] || : 2>/dev/null >{names.WORK_DIR}/want-runtime || :
+  tries=$((tries + 1))
+  if [ $tries -gt 1200 ]; then
+    echo 'fargate-sandbox: no python3 of at least 3.6 here, and the sidecar brought none within a minute' >&2
+    exit 127
+  fi
+  sleep 0.05 2>/dev/null || sleep 1
+done
+exec {" ".join(_DROPPED_PYTHON)} {" ".join(_FLAGS)} "{_START}"
+"""
+
+
+def server_command(runtime: str) -> tuple[list[str], list[str]]:
+    """The main container's ``entryPoint`` and ``command``, for a ``runtime`` of image, sidecar or auto."""
+    source = shipped_source()
+    if runtime == "sidecar":
+        return [*_DROPPED_PYTHON, *_FLAGS, _START], [source]
+    script = _BOOT + (_NO_PYTHON if runtime == "image" else _ASK_THE_SIDECAR)
+    return ["/bin/sh", "-c", script, "fargate-sandbox"], [source]
+
+
+@lru_cache(maxsize=1)
+def shipped_source() -> str:
+    """All modules in one text, compressed. The same sources give the same text: task definitions are found by it."""
+    server = importlib.resources.files(f"{_PACKAGE}.server")
+    sources = {_PACKAGE: "", f"{_PACKAGE}.leaves": "", f"{_PACKAGE}.server": "", f"{_PACKAGE}.leaves.names": _names()}
+    for module in _MODULES:
+        sources[f"{_PACKAGE}.server.{module}"] = _without_prose(server.joinpath(f"{module}.py").read_text("utf-8"))
+    loader = _without_prose(server.joinpath("loader.py").read_text("utf-8"))
+    run = f"exec(compile(SOURCES['{_PACKAGE}.server.main'], '<main>', 'exec', dont_inherit=True))"
+    text = f"SOURCES = {sources!r}\n{loader}\n{run}\n"
+    return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
+
+
+def _without_prose(source: str) -> str:
+    """The source without comments and docstrings, a third of it; every line keeps its number, for tracebacks."""
+    lines = source.splitlines()
+    statement_begins = True
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        (first, start), (last, end) = token.start, token.end
+        if token.type == tokenize.COMMENT:
+            lines[first - 1] = lines[first - 1][:start].rstrip()
+        elif token.type == tokenize.STRING and statement_begins:
+            rest = lines[last - 1][end:]
+            lines[first - 1 : last] = [lines[first - 1][:start] + '""' + rest] + [""] * (last - first)
+        if token.type not in _LAYOUT:
+            statement_begins = False
+        elif token.type == tokenize.NEWLINE:
+            statement_begins = True
+    return "\n".join(lines) + "\n"
+
+
+def _names() -> str:
+    """What the server shares with us. The module itself is written for newer Pythons than the container may have."""
+    return "".join(f"{name} = {getattr(names, name)!r}\n" for name in _SHIPPED_NAMES)

@@ -1,0 +1,250 @@
+"""All commands of a sandbox, by the ids that the client chose, and how one is begun."""
+
+import collections
+import os
+import threading
+import time
+
+from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
+from pytest_fargate_sandbox.server.command import Command, code_of
+from pytest_fargate_sandbox.server.identities import Identity
+from pytest_fargate_sandbox.server.memory import OomCounter
+from pytest_fargate_sandbox.server.place import offer_python
+from pytest_fargate_sandbox.server.pump import GRACE_SEC, Pump
+from pytest_fargate_sandbox.server.reaper import Reaper
+from pytest_fargate_sandbox.server.spawning import CannotRun, Program, arguments_of, spawn
+from pytest_fargate_sandbox.server.tree import Marks
+from pytest_fargate_sandbox.server.waker import Waker
+from pytest_fargate_sandbox.server.wire import CODE_SIGNAL, STDERR, STDOUT, Failure, encoded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_BACKGROUND = 128
+"""Commands that may run in the background at once."""
+
+_KEEP_SEC = 600.0
+_KEEP_ENDED = 256
+_KEEP_IDS = 10000
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_KILLED = CODE_SIGNAL + 9
+
+
+class Commands:
+    """Begins commands, keeps them until they are acknowledged or old, and never runs an id twice."""
+
+    def __init__(self, work_dir: "bytes | None") -> None:
+        self.reaper = Reaper()
+        self._marks = Marks()
+        self._oom = OomCounter()
+        self._work_dir = work_dir
+        self._lock = threading.Lock()
+        self._known: "collections.OrderedDict[str, Command]" = collections.OrderedDict()
+        self._forgotten: "collections.OrderedDict[str, None]" = collections.OrderedDict()
+        self._environment = _inherited(work_dir)
+        self._is_closing = False
+
+    def configure(self, environment: "dict[str, str | None]") -> None:
+        self._environment = _merged(self._environment, environment)
+
+    # --- by id --------------------------------------------------------------------------------------------------
+    def claim(self, request: "Any") -> "tuple[Command, bool]":
+        """The command of this id, and whether it is new and the caller's to begin."""
+        with self._lock:
+            if request.id in self._known:
+                return self._known[request.id], False
+            self._refuse_what_is_gone(request.id)
+            if self._is_closing:
+                raise Failure("too_many", "the sandbox is being stopped")
+            identity = Identity(request.user) if request.user is not None else None
+            owner = (identity.uid, identity.gid) if identity and not identity.is_ours else None
+            command = Command(request.id, self._work_dir, owner)
+            self._known[request.id] = command
+            self._forget_the_old()
+            return command, True
+
+    def find(self, command_id: str) -> Command:
+        with self._lock:
+            if command_id in self._known:
+                return self._known[command_id]
+            self._refuse_what_is_gone(command_id)
+        raise Failure("unknown_command", "no command has the id %s" % command_id)
+
+    def forget(self, command_id: str) -> None:
+        """The client has it all. What still runs stays."""
+        with self._lock:
+            command = self._known.get(command_id)
+            if command and command.ended:
+                self._drop(command)
+
+    def _drop(self, command: Command) -> None:
+        del self._known[command.id]
+        self._forgotten[command.id] = None
+        if len(self._forgotten) > _KEEP_IDS:
+            self._forgotten.popitem(last=False)
+        command.drop()
+
+    def _refuse_what_is_gone(self, command_id: str) -> None:
+        if command_id in self._forgotten:
+            raise Failure("gone", "the command %s has run and is forgotten; it will not run again" % command_id)
+
+    def _forget_the_old(self) -> None:
+        now = time.monotonic()
+        if len(self._known) < _KEEP_ENDED:
+            oldest = next(iter(self._known.values()))
+            if not oldest.ended or now - oldest.ended_at < _KEEP_SEC:
+                return
+        ended = [command for command in self._known.values() if command.ended]
+        surplus = len(ended) - _KEEP_ENDED
+        for rank, command in enumerate(ended):
+            if rank < surplus or now - command.ended_at > _KEEP_SEC:
+                self._drop(command)
+
+    # --- running ------------------------------------------------------------------------------------------------
+    def spawn(self, command: Command, request: "Any") -> int:
+        """Begin it and leave it to a thread of its own."""
+        with self._lock:
+            background = sum(1 for known in self._known.values() if not known.ended)
+        if background > MAX_BACKGROUND:
+            self._abandon(command)
+            raise Failure("too_many", "%d commands are running; end some before another is started" % (background - 1))
+        waker = Waker()
+        pump = self.begin(command, request, waker, has_stdin=True)
+        if pump is None:
+            waker.close()
+            return 0
+        threading.Thread(target=self._drive_alone, args=(command, pump, waker), name=command.id, daemon=True).start()
+        assert command.tree is not None
+        return command.tree.leader
+
+    def stop_all(self, patience: float) -> None:
+        """TERM to all trees, KILL to those that are left."""
+        with self._lock:
+            self._is_closing = True
+            trees = [command.tree for command in self._known.values() if command.tree]
+        end = time.monotonic() + patience
+        heard = [tree for tree in trees if tree.ask_to_end()]
+        while any(tree.members() for tree in heard) and time.monotonic() < end:
+            time.sleep(min(0.02, patience))
+        for tree in heard:
+            tree.kill(GRACE_SEC)
+
+    def begin(self, command: Command, request: "Any", waker: Waker, has_stdin: bool) -> "Pump | None":
+        """A pump to drive it with, or None if it has ended already: there was no such program."""
+        command.oom_before = self._oom.read()
+        ends = _Ends(has_stdin)
+        pump = Pump(command, {ends.stdout: STDOUT, ends.stderr: STDERR}, waker, request.timeout)
+        command.stdin = ends.stdin
+        try:
+            program = self._program(command, request)
+            command.waker = waker
+            command.tree = spawn(program, ends.for_child, self._marks, self.reaper, pump.heir)
+        except CannotRun as reason:
+            command.say(STDERR, b"%s\n" % encoded(reason.sentence))
+            ends.close_ours()
+            command.end(reason.code)
+            return None
+        except Failure as failure:
+            ends.close_ours()
+            self._abandon(command)
+            command.fail(failure)
+            raise
+        finally:
+            ends.close_theirs()
+        return pump
+
+    def _program(self, command: Command, request: "Any") -> Program:
+        identity = Identity(request.user) if request.user is not None else None
+        environment = dict(self._environment)
+        if identity:
+            environment.update(identity.environment())
+
+        def script(line: bytes) -> bytes:
+            command.script = self._write_script(command.id, line, identity)
+            return command.script
+
+        arguments = arguments_of(request.command, script)
+        directory = encoded(request.cwd) if request.cwd is not None else None
+        return Program(arguments, _merged(environment, request.env), directory, identity)
+
+    def _write_script(self, command_id: str, line: bytes, identity: "Identity | None") -> bytes:
+        if self._work_dir is None:
+            raise Failure("too_large", "so long a command goes by file, and no directory here can be written")
+        path = os.path.join(self._work_dir, b"%s.sh" % command_id.encode())
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+        with os.fdopen(file, "wb") as script:
+            script.write(line)
+            if identity and not identity.is_ours:
+                os.fchown(script.fileno(), identity.uid, identity.gid)
+        return path
+
+    def _abandon(self, command: Command) -> None:
+        with self._lock:
+            self._known.pop(command.id, None)
+
+    def _drive_alone(self, command: Command, pump: Pump, waker: Waker) -> None:
+        self.drive(command, pump)
+        waker.close()
+
+    def drive(self, command: Command, pump: Pump) -> None:
+        """Stay with it to its end."""
+        status = pump.run()
+        code = _KILLED if status is None else code_of(status)
+        if status is None and command.tree:
+            self.reaper.disown(command.tree.leader)
+        if code == _KILLED:
+            command.oom_killed = self._oom.read() > command.oom_before
+        command.end(code)
+
+
+class _Ends:
+    """The pipes between a command and us."""
+
+    def __init__(self, has_stdin: bool) -> None:
+        self.stdin: "int | None" = None
+        if has_stdin:
+            child_stdin, self.stdin = os.pipe()
+        else:
+            child_stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self.stdout, child_stdout = os.pipe()
+        self.stderr, child_stderr = os.pipe()
+        self.for_child = (child_stdin, child_stdout, child_stderr)
+
+    def close_theirs(self) -> None:
+        for file in self.for_child:
+            os.close(file)
+
+    def close_ours(self) -> None:
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+
+def _inherited(work_dir: "bytes | None") -> "dict[bytes, bytes]":
+    """What the image gave us, without what only the server should know."""
+    environment = dict(os.environb)
+    for name in (ENV_SERVER_PORT, ENV_TOKEN_SHA256):
+        environment.pop(encoded(name), None)
+    path = os.environ.get("PATH") or _DEFAULT_PATH
+    environment[b"PATH"] = encoded(offer_python(work_dir, path))
+    environment.setdefault(b"HOME", _home())
+    return environment
+
+
+def _home() -> bytes:
+    import pwd
+
+    try:
+        return encoded(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        return b"/"
+
+
+def _merged(base: "dict[bytes, bytes]", changes: "dict[str, str | None]") -> "dict[bytes, bytes]":
+    merged = dict(base)
+    for name, value in changes.items():
+        if value is None:
+            merged.pop(encoded(name), None)
+        else:
+            merged[encoded(name)] = encoded(value)
+    return merged

@@ -1,0 +1,68 @@
+"""One request and its answer, as a verb sees them."""
+
+import json
+import socket
+
+from pytest_fargate_sandbox.server.http1 import BLOCK, Payload, answer_head, chunk, last_chunk
+from pytest_fargate_sandbox.server.waker import Waker
+from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, FAILURE_TRAILER, Failure, Message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
+
+_DRAIN_LIMIT = 1024 * 1024 * 1024
+"""How much of an unwanted body is read so that its sender, still sending, gets to read our answer."""
+
+
+class Exchange:
+    def __init__(self, connection: socket.socket, payload: Payload, keep_alive: bool, waker: Waker) -> None:
+        self._connection = connection
+        self.payload = payload
+        self.keep_alive = keep_alive
+        self.waker = waker
+        self.acknowledges: "str | None" = None
+        """A command whose whole answer this was: the next request on this connection says that it has arrived."""
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def send(self, data: memoryview, wait: bool) -> int:
+        return self._connection.send(data, 0 if wait else socket.MSG_DONTWAIT)
+
+    def answer(self, message: Message) -> None:
+        self._answer(200, message.to_json())
+
+    def refuse(self, failure: Failure) -> None:
+        self.drain()
+        self._answer(failure.status, failure.to_json())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self._connection.sendall(answer_head(status, len(body), self.keep_alive) + body)
+
+    def stream(self, blocks: "Iterable[bytes]") -> None:
+        """Answer with these, and behind them their digest; should they fail midway, the failure."""
+        import hashlib
+
+        digest = hashlib.sha256()
+        pending = answer_head(200, None, self.keep_alive)
+        try:
+            for block in blocks:
+                digest.update(block)
+                pending += chunk(block)
+                if len(pending) >= BLOCK:
+                    self._connection.sendall(pending)
+                    pending = b""
+            trailers = {DIGEST_TRAILER: digest.hexdigest()}
+        except Failure as failure:
+            trailers = {FAILURE_TRAILER: json.dumps(json.loads(failure.to_json().decode()))}
+        self._connection.sendall(pending + last_chunk(trailers))
+
+    def drain(self) -> None:
+        """Read what the client still sends."""
+        left = _DRAIN_LIMIT
+        while not self.payload.body.finished:
+            left -= len(self.payload.read())
+            if left < 0:
+                self.keep_alive = False
+                return

@@ -1,0 +1,296 @@
+"""As much of HTTP/1.1 as two ends need that trust nobody: strict heads, sized and chunked bodies, trailers.
+
+``http.server``, ``http.client`` and ``email`` cost more time to import than the whole server takes to start, and more
+time for each request than the command that it carries.
+"""
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+MAX_HEAD = 32 * 1024
+MAX_INLINE = 32 * 1024 * 1024
+"""The largest body with a Content-Length, which is kept in memory. What is larger travels chunked."""
+BLOCK = 256 * 1024
+
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_DIGITS = re.compile(r"[0-9]{1,19}\Z")
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}\Z")
+
+REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    410: "Gone",
+    413: "Content Too Large",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    507: "Insufficient Storage",
+}
+
+
+class Malformed(Exception):
+    """The other end does not speak HTTP as we do. Nothing more can be read from it."""
+
+    def __init__(self, message: str, kind: str = "bad_request") -> None:
+        Exception.__init__(self, message)
+        self.kind = kind
+
+
+class Disconnected(Exception):
+    """The other end went away; ``midway`` tells whether it left something unfinished."""
+
+    def __init__(self, message: str, midway: bool = True) -> None:
+        Exception.__init__(self, message)
+        self.midway = midway
+
+
+class Reader:
+    """Bytes from a connection, with what came too early kept for later."""
+
+    def __init__(self, receive: "Callable[[int], bytes]") -> None:
+        self._receive = receive
+        self._buffer = bytearray()
+
+    @property
+    def has_more(self) -> bool:
+        return bool(self._buffer)
+
+    def _fill(self, what: str) -> None:
+        data = self._receive(65536)
+        if not data:
+            raise Disconnected("the connection ended in %s" % what, midway=bool(self._buffer) or what != "a head")
+        self._buffer += data
+
+    def read_until(self, mark: bytes, limit: int, what: str, kind: str = "head_too_large") -> bytes:
+        """What comes before ``mark``, which is swallowed."""
+        searched = 0
+        while True:
+            found = self._buffer.find(mark, searched)
+            if found > limit or (found < 0 and len(self._buffer) > limit):
+                raise Malformed("%s is longer than %d bytes" % (what, limit), kind)
+            if found >= 0:
+                taken = bytes(self._buffer[:found])
+                del self._buffer[: found + len(mark)]
+                return taken
+            searched = max(0, len(self._buffer) - len(mark) + 1)
+            self._fill(what)
+
+    def read_some(self, most: int) -> bytes:
+        """At least one byte and at most ``most``."""
+        if self._buffer:
+            taken = bytes(self._buffer[:most])
+            del self._buffer[:most]
+            return taken
+        data = self._receive(most)
+        if not data:
+            raise Disconnected("the connection ended in a body")
+        return data
+
+
+class SizedBody:
+    """A body with a Content-Length."""
+
+    def __init__(self, reader: Reader, size: int) -> None:
+        self._reader = reader
+        self._left = size
+        self.trailers: "dict[str, str]" = {}
+
+    @property
+    def finished(self) -> bool:
+        return not self._left
+
+    def read(self, most: int = BLOCK) -> bytes:
+        """Some of it, or nothing at its end."""
+        if not self._left:
+            return b""
+        data = self._reader.read_some(min(most, self._left))
+        self._left -= len(data)
+        return data
+
+
+class ChunkedBody:
+    """A body that ends when its sender says so, with trailers behind it."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._left = 0
+        self.finished = False
+        self.trailers: "dict[str, str]" = {}
+
+    def read(self, most: int = BLOCK) -> bytes:
+        if self.finished:
+            return b""
+        if not self._left:
+            size = self._reader.read_until(b"\r\n", 64, "the size of a chunk", "bad_request")
+            if not _CHUNK_SIZE.match(size):
+                raise Malformed("%r is not the size of a chunk" % size)
+            self._left = int(size, 16)
+            if not self._left:
+                self._end()
+                return b""
+        data = self._reader.read_some(min(most, self._left))
+        self._left -= len(data)
+        if not self._left and self._reader.read_until(b"\r\n", 0, "the end of a chunk", "bad_request"):
+            raise Malformed("a chunk is longer than its size")
+        return data
+
+    def _end(self) -> None:
+        lines = []
+        size = 0
+        while True:
+            line = self._reader.read_until(b"\r\n", MAX_HEAD - size, "the trailers")
+            if not line:
+                break
+            lines.append(line)
+            size += len(line)
+        self.trailers = _parse_fields(lines)
+        self.finished = True
+
+
+class NoBody(SizedBody):
+    def __init__(self) -> None:
+        self._left = 0
+        self.trailers = {}
+
+
+class Payload:
+    """A body in which lines and exact counts can be read before the rest."""
+
+    def __init__(self, body: "SizedBody | ChunkedBody") -> None:
+        self.body = body
+        self._early = b""
+
+    def read(self, most: int = BLOCK) -> bytes:
+        if self._early:
+            taken, self._early = self._early[:most], self._early[most:]
+            return taken
+        return self.body.read(most)
+
+    def read_line(self, limit: int) -> bytes:
+        """The bytes before the first newline; the rest stays."""
+        parts = []
+        size = 0
+        while True:
+            data = self.read()
+            line, newline, rest = data.partition(b"\n")
+            parts.append(line)
+            size += len(line)
+            if size > limit:
+                raise Malformed("the first line of the body is longer than %d bytes" % limit, "too_large")
+            if newline or not data:
+                self._early = rest + self._early
+                return b"".join(parts)
+
+    def read_exactly(self, count: int) -> bytes:
+        parts = []
+        while count:
+            data = self.read(count)
+            if not data:
+                raise Disconnected("a body is shorter than what it promised")
+            parts.append(data)
+            count -= len(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def read_all(self) -> bytes:
+        return b"".join(iter(self.read, b""))
+
+
+# --- heads ----------------------------------------------------------------------------------------------------------
+class RequestHead:
+    def __init__(self, method: str, target: str, fields: "dict[str, str]", keep_alive: bool) -> None:
+        self.method = method
+        self.target = target
+        self.fields = fields
+        self.keep_alive = keep_alive
+
+
+class AnswerHead:
+    def __init__(self, status: int, fields: "dict[str, str]") -> None:
+        self.status = status
+        self.fields = fields
+        self.keep_alive = fields.get("connection", "").lower() != "close"
+
+
+def read_request_head(reader: Reader) -> RequestHead:
+    first, fields = _read_head(reader)
+    parts = first.split(b" ")
+    if len(parts) != 3 or not _TOKEN.match(parts[0]) or not parts[1].startswith(b"/"):
+        raise Malformed("%.80r is not a request" % first)
+    if parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
+        raise Malformed("%.20r is not a version of HTTP spoken here" % parts[2])
+    keep_alive = parts[2] == b"HTTP/1.1" and fields.get("connection", "").lower() != "close"
+    return RequestHead(parts[0].decode("ascii"), parts[1].decode("latin-1"), fields, keep_alive)
+
+
+def read_answer_head(reader: Reader) -> AnswerHead:
+    first, fields = _read_head(reader)
+    match = re.match(rb"HTTP/1\.1 ([0-9]{3})( |\Z)", first)
+    if not match:
+        raise Malformed("%.80r is not an HTTP answer" % first)
+    return AnswerHead(int(match.group(1)), fields)
+
+
+def _read_head(reader: Reader) -> "tuple[bytes, dict[str, str]]":
+    lines = reader.read_until(b"\r\n\r\n", MAX_HEAD, "a head").split(b"\r\n")
+    return lines[0], _parse_fields(lines[1:])
+
+
+def _parse_fields(lines: "list[bytes]") -> "dict[str, str]":
+    fields: "dict[str, str]" = {}
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not _TOKEN.match(name) or _BAD_IN_VALUE.search(value):
+            raise Malformed("%.80r is not a header" % line)
+        key = name.decode("ascii").lower()
+        if key in fields:
+            raise Malformed("the header %s stands there twice" % key)
+        fields[key] = value.decode("latin-1").strip(" \t")
+    return fields
+
+
+def open_body(reader: Reader, fields: "dict[str, str]") -> "SizedBody | ChunkedBody":
+    """The body that this head announces."""
+    coding, length = fields.get("transfer-encoding"), fields.get("content-length")
+    if coding is not None:
+        if length is not None or coding.lower() != "chunked":
+            raise Malformed("a body is chunked or has a Content-Length, and nothing else")
+        return ChunkedBody(reader)
+    if length is None:
+        return NoBody()
+    if not _DIGITS.match(length):
+        raise Malformed("%.80r is not a Content-Length" % length)
+    if int(length) > MAX_INLINE:
+        raise Malformed("a body of more than %d bytes must be chunked" % MAX_INLINE, "too_large")
+    return SizedBody(reader, int(length))
+
+
+def request_head(verb_path: str, token: "str | None", size: "int | None") -> bytes:
+    """The head of a POST; without a size its body is chunked."""
+    length = "Transfer-Encoding: chunked" if size is None else "Content-Length: %d" % size
+    key = "Authorization: Bearer %s\r\n" % token if token else ""
+    return ("POST %s HTTP/1.1\r\nHost: sandbox\r\n%s%s\r\n\r\n" % (verb_path, key, length)).encode("latin-1")
+
+
+def answer_head(status: int, size: "int | None", keep_alive: bool = True) -> bytes:
+    length = "Transfer-Encoding: chunked" if size is None else "Content-Length: %d" % size
+    close = "" if keep_alive else "Connection: close\r\n"
+    return ("HTTP/1.1 %d %s\r\n%s%s\r\n\r\n" % (status, REASONS.get(status, ""), close, length)).encode("ascii")
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def last_chunk(trailers: "dict[str, str] | None" = None) -> bytes:
+    lines = ["%s: %s\r\n" % item for item in (trailers or {}).items()]
+    return ("0\r\n%s\r\n" % "".join(lines)).encode("latin-1")

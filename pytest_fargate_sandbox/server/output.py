@@ -1,0 +1,110 @@
+"""One stream of a command's output, kept until nobody can ask for it any more: little in memory, the rest in a file."""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+IN_MEMORY = 256 * 1024
+_DISK_RESERVE = 64 * 1024 * 1024
+_CHECK_EVERY = 16 * 1024 * 1024
+
+
+class Output:
+    """Grows at its end, is read anywhere. Not locked: it belongs to its command, which is."""
+
+    def __init__(self, path: "bytes | None", owner: "tuple[int, int] | None" = None) -> None:
+        self.path = path
+        self.total = 0
+        self.is_named = False
+        """A result has named the file, which then is the user's."""
+        self._owner = owner
+        self._memory = bytearray()
+        self._file: "int | None" = None
+        self._kept = 0
+        self._check_at = 0
+
+    @property
+    def lost(self) -> int:
+        """Bytes that neither memory nor the disk could take. All that was lost, was lost at the end."""
+        return self.total - self._kept
+
+    def append(self, data: bytes) -> None:
+        self.total += len(data)
+        if self.lost > len(data):
+            return  # A hole in the middle would be worse than a missing end.
+        if self._file is None and self._kept + len(data) <= IN_MEMORY:
+            self._memory += data
+            self._kept += len(data)
+        elif self._has_room() and (self._file is not None or self.spill()):
+            self._kept += self._store(data)
+
+    def read(self, offset: int, most: int) -> bytes:
+        most = min(most, self._kept - offset)
+        if most <= 0:
+            return b""
+        if self._file is None:
+            return bytes(self._memory[offset : offset + most])
+        return os.pread(self._file, most, offset)
+
+    @property
+    def kept(self) -> int:
+        return self._kept
+
+    def spill(self) -> bool:
+        """Move it all into the file, which from then on holds the whole stream."""
+        if self._file is not None:
+            return True
+        if self.path is None:
+            return False
+        try:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            if self._owner:
+                os.fchown(self._file, *self._owner)
+        except OSError:
+            return False
+        stored = self._store(self._memory)
+        self._kept = stored
+        self._memory = bytearray()
+        return True
+
+    def drop(self) -> None:
+        self._memory = bytearray()
+        self._kept = 0
+        if self._file is None:
+            return
+        os.close(self._file)
+        self._file = None
+        if not self.is_named and self.path is not None:
+            _ignore_os_error(os.unlink, self.path)
+
+    def _store(self, data: "bytes | bytearray") -> int:
+        assert self._file is not None
+        stored = 0
+        try:
+            while stored < len(data):
+                stored += os.write(self._file, data[stored:] if stored else data)
+        except OSError:
+            pass  # The disk is full: what fits, fits.
+        return stored
+
+    def _has_room(self) -> bool:
+        """A chatty command must not take the last of the sandbox's disk."""
+        if self.total < self._check_at:
+            return True
+        self._check_at = self.total + _CHECK_EVERY
+        if self.path is None:
+            return False
+        try:
+            disk = os.statvfs(os.path.dirname(self.path))
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize > _DISK_RESERVE
+
+
+def _ignore_os_error(act: "Callable[[bytes], object]", path: bytes) -> None:
+    try:
+        act(path)
+    except OSError:
+        pass

@@ -1,0 +1,161 @@
+"""The processes of one command, wherever they went.
+
+A process belongs to a command if it is in the session that the command began, if its parent belongs to it, or if it
+was left to us (we are PID 1 or a "subreaper") and carries the command's *mark*: its ``oom_score_adj``. That number is
+inherited by every descendant, survives ``setsid``, double forks and a change of user, and anybody may read it, while
+even root may not read the environment of another user's process without a capability that Fargate withholds.
+It is raised for commands anyway, so that the kernel, out of memory, takes a command and not the server.
+"""
+
+import os
+import signal
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
+
+_SCORE = b"/proc/self/oom_score_adj"
+_LOWEST_RAISE = 200
+_HIGHEST = 1000
+_PAUSES = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+class Marks:
+    """Hands out the marks in turn, and lets a child be born with one."""
+
+    def __init__(self) -> None:
+        self._file: "int | None" = None
+        self._own = 0
+        try:
+            self._file = os.open(_SCORE, os.O_RDWR | os.O_CLOEXEC)
+            self._own = int(os.read(self._file, 16))
+        except (OSError, ValueError):
+            self._file = None
+        self._first = min(max(self._own, 0) + _LOWEST_RAISE, _HIGHEST)
+        self._next = self._first
+
+    def choose(self) -> int:
+        mark = self._next
+        self._next = mark + 1 if mark < _HIGHEST else self._first
+        return mark
+
+    def wear(self, mark: int) -> None:
+        self._write(mark)
+
+    def take_off(self) -> None:
+        self._write(self._own)
+
+    def _write(self, value: int) -> None:
+        if self._file is None:
+            return
+        try:
+            os.pwrite(self._file, b"%d" % value, 0)
+        except OSError:  # A kernel that forbids it: commands then score as the server does, and daemons get away.
+            self._file = None
+
+
+class _Process:
+    def __init__(self, pid: int, parent: int, session: int) -> None:
+        self.pid = pid
+        self.parent = parent
+        self.session = session
+
+
+class Tree:
+    """All living processes of the command whose first process was ``leader``."""
+
+    def __init__(self, leader: int, mark: int) -> None:
+        self.leader = leader
+        self.mark = mark
+        self.leader_is_gone = False
+
+    def members(self) -> "list[int]":
+        processes = list(_running())
+        server = os.getpid()
+        # A process that has a dead leader's number is a stranger, and so is its session.
+        reused = self.leader_is_gone and any(process.pid == self.leader for process in processes)
+        found = {
+            process.pid
+            for process in processes
+            if (process.session == self.leader and not reused)
+            or (process.parent == server and _mark_of(process.pid) == self.mark)
+        }
+        children: "dict[int, list[int]]" = {}
+        for process in processes:
+            children.setdefault(process.parent, []).append(process.pid)
+        pending = list(found)
+        while pending:
+            for child in children.get(pending.pop(), ()):
+                if child not in found:
+                    found.add(child)
+                    pending.append(child)
+        return sorted(found)
+
+    def send(self, number: int) -> "list[int]":
+        """Signal all of them; whom it was sent to."""
+        members = self.members()
+        for pid in members:
+            _kill(pid, number)
+        return members
+
+    def ask_to_end(self) -> bool:
+        """TERM, and CONT for those that stand still; whether anybody was there to hear it."""
+        members = self.send(signal.SIGTERM)
+        for pid in members:
+            _kill(pid, signal.SIGCONT)
+        return bool(members)
+
+    def kill(self, patience: float = 5.0) -> bool:
+        """KILL until none is left, since a process may fork while we look; whether that came true."""
+        end = time.monotonic() + patience
+        rounds = 0
+        while self.send(signal.SIGKILL):
+            if time.monotonic() > end:
+                return False
+            time.sleep(_PAUSES[min(rounds, len(_PAUSES) - 1)])
+            rounds += 1
+        return True
+
+
+def become_subreaper() -> None:
+    """Orphans of our commands come to us, though we are not PID 1."""
+    if os.getpid() == 1:
+        return
+    try:
+        import ctypes
+
+        set_child_subreaper = 36
+        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+    except (ImportError, OSError, AttributeError):
+        pass  # Then a daemon outlives the time-out of its command, and nothing worse.
+
+
+def _running() -> "Iterable[_Process]":
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % name, "rb", buffering=0) as file:
+                text = file.read(1024)
+        except OSError:
+            continue
+        # The name of the program stands in parentheses and may hold anything, parentheses too.
+        fields = text[text.rfind(b")") + 2 :].split()
+        if len(fields) > 3 and fields[0] not in b"ZX":
+            yield _Process(int(name), int(fields[1]), int(fields[3]))
+
+
+def _mark_of(pid: int) -> "int | None":
+    try:
+        with open("/proc/%d/oom_score_adj" % pid, "rb", buffering=0) as file:
+            return int(file.read(16))
+    except (OSError, ValueError):
+        return None
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except OSError:
+        pass

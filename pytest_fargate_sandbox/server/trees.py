@@ -1,0 +1,53 @@
+"""Whole directories, as payloads."""
+
+import hashlib
+import os
+
+from pytest_fargate_sandbox.server import archives
+from pytest_fargate_sandbox.server.files import check_digest
+from pytest_fargate_sandbox.server.http1 import ChunkedBody, Payload
+from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, Failure, encoded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
+
+
+def read(path: str) -> "Iterable[bytes]":
+    """The tar of a directory; what cannot be listed at all is refused before its first block."""
+    try:
+        os.scandir(encoded(path)).close()
+    except OSError as error:
+        raise Failure.of_os_error(error, path) from None
+    return _blocks(path)
+
+
+def _blocks(path: str) -> "Iterable[bytes]":
+    try:
+        for block in archives.pack(encoded(path)):
+            yield block
+    except OSError as error:
+        named = error.filename if isinstance(error.filename, bytes) else encoded(path)
+        raise Failure.of_os_error(error, named.decode("utf-8", "surrogateescape")) from None
+
+
+def write(path: str, payload: Payload) -> None:
+    body = payload.body
+    if not isinstance(body, ChunkedBody):
+        raise Failure("bad_request", "write-tree: a tree travels chunked, with its SHA-256 as the trailer")
+    digest = hashlib.sha256()
+
+    def read_some(count: int) -> bytes:
+        data = payload.read(count)
+        digest.update(data)
+        return data
+
+    def verify() -> None:
+        check_digest(digest, body.trailers.get(DIGEST_TRAILER, ""), path)
+
+    try:
+        archives.unpack(read_some, encoded(path), verify)
+    except OSError as error:
+        if isinstance(error, ConnectionError):
+            raise
+        raise Failure.of_os_error(error, path) from None

@@ -1,0 +1,438 @@
+"""What the two ends say to each other: one request and one answer for each verb.
+
+A call is ``POST /v1/<verb>`` with a bearer token. Its body is one line of JSON (the request below that has this verb)
+and then, for some verbs, a payload of plain bytes. An answer is built the same way: one line of JSON, or a payload, or,
+for a command, a row of frames. Payloads that matter travel chunked and end with their SHA-256 as a trailer.
+
+A command is known by an id that the *client* chooses. Whoever asks for an id again gets that command's state and its
+output from any offset, and never a second run of it.
+"""
+
+import json
+import os
+import re
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+VERSION = 1
+PREFIX = "/v%d/" % VERSION
+DIGEST_TRAILER = "sha256"
+FAILURE_TRAILER = "failure"
+"""A stream that cannot be finished ends with this trailer, a failure in JSON, where its digest would have been."""
+
+CODE_TIMED_OUT = 124
+CODE_CANNOT_RUN = 126
+CODE_NOT_FOUND = 127
+CODE_SIGNAL = 128
+"""A command that a signal killed has this plus the signal's number, as a shell says it."""
+
+HEARTBEAT_SEC = 5.0
+"""A running command that says nothing is heard of this often, so that a dead tunnel is told from a silent command."""
+
+_COMMAND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+
+
+# --- failures -------------------------------------------------------------------------------------------------------
+STATUS_OF_KIND = {
+    "bad_request": 400,
+    "unsafe_archive": 400,
+    "checksum": 400,
+    "unauthorized": 401,
+    "permission": 403,
+    "not_found": 404,
+    "unknown_command": 404,
+    "unknown_verb": 404,
+    "is_directory": 409,
+    "not_directory": 409,
+    "exists": 409,
+    "gone": 410,
+    "too_large": 413,
+    "head_too_large": 431,
+    "internal": 500,
+    "os_error": 500,
+    "unreachable": 502,
+    "too_many": 503,
+    "no_space": 507,
+}
+
+_KIND_OF_ERRNO = {
+    "ENOENT": "not_found",
+    "EACCES": "permission",
+    "EPERM": "permission",
+    "EROFS": "permission",
+    "EISDIR": "is_directory",
+    "ENOTDIR": "not_directory",
+    "EEXIST": "exists",
+    "ENOTEMPTY": "exists",
+    "ENAMETOOLONG": "too_large",
+    "E2BIG": "too_large",
+    "ENOSPC": "no_space",
+    "EDQUOT": "no_space",
+    "EINVAL": "bad_request",
+}
+
+
+class Failure(Exception):
+    """Something that could not be done: a kind for programs, a sentence for people."""
+
+    def __init__(self, kind: str, message: str, errno: "int | None" = None, path: str = "") -> None:
+        Exception.__init__(self, message)
+        self.kind = kind
+        self.message = message
+        self.errno = errno
+        self.path = path
+
+    @classmethod
+    def of_os_error(cls, error: OSError, path: str = "") -> "Failure":
+        import errno as numbers
+
+        kind = _KIND_OF_ERRNO.get(numbers.errorcode.get(error.errno or 0, ""), "os_error")
+        sentence = error.strerror or str(error)
+        return cls(kind, "%s: %s" % (sentence, path) if path else sentence, error.errno, path)
+
+    @property
+    def status(self) -> int:
+        return STATUS_OF_KIND.get(self.kind, 500)
+
+    def to_json(self) -> bytes:
+        value = {"kind": self.kind, "message": self.message, "errno": self.errno, "path": self.path}
+        return json.dumps({"error": value}).encode("ascii")
+
+    @classmethod
+    def from_json(cls, text: "bytes | str") -> "Failure":
+        try:
+            value = json.loads(text if isinstance(text, str) else text.decode("utf-8"))["error"]
+            return cls(value["kind"], value["message"], value["errno"], value["path"])
+        except (ValueError, KeyError, TypeError):
+            return cls("internal", "an answer that is no failure of ours: %r" % text[:200])
+
+
+# --- text that names things -----------------------------------------------------------------------------------------
+def encoded(text: str) -> bytes:
+    """A path or an argument as the kernel takes it. Not ``os.fsencode``: under LANG=C, Python 3.6 knows only ASCII."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decoded(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+class _Required:
+    """The default of a field that has none."""
+
+
+REQUIRED = _Required()
+_NUMBER = (int, float)
+_NOTHING = type(None)
+
+
+class Message:
+    """A JSON object with exactly these fields: ``FIELDS`` gives each its types and its default."""
+
+    VERB = ""
+    FIELDS: "dict[str, tuple[Any, Any]]" = {}
+
+    def __init__(self, **values: "Any") -> None:
+        for name, (types, default) in self.FIELDS.items():
+            value = values.pop(name, default)
+            if value is REQUIRED:
+                raise Failure("bad_request", "%s: the field %r is missing" % (self.VERB, name))
+            if not _fits(value, types):
+                raise Failure("bad_request", "%s: the field %r cannot be %.80r" % (self.VERB, name, value))
+            setattr(self, name, value)
+        if values:
+            known = ", ".join(sorted(self.FIELDS))
+            raise Failure("bad_request", "%s: unknown field %r; known are: %s" % (self.VERB, min(values), known))
+        self.check()
+
+    def check(self) -> None:
+        """Refuse what the types alone cannot."""
+
+    def to_json(self) -> bytes:
+        return json.dumps({name: getattr(self, name) for name in self.FIELDS}).encode("ascii") + b"\n"
+
+    @classmethod
+    def from_json(cls, line: bytes) -> "Any":
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise Failure("bad_request", "%s: not JSON: %s" % (cls.VERB, error)) from None
+        if not isinstance(value, dict):
+            raise Failure("bad_request", "%s: a JSON object is wanted" % cls.VERB)
+        return cls(**value)
+
+
+def _fits(value: "Any", types: "Any") -> bool:
+    if isinstance(value, bool):
+        return bool in (types if isinstance(types, tuple) else (types,))
+    if not isinstance(value, types):
+        return False
+    if isinstance(value, str):
+        return "\0" not in value
+    if isinstance(value, float):
+        return value == value and abs(value) < 1e15
+    if isinstance(value, list):
+        return all(isinstance(item, str) and "\0" not in item for item in value)
+    if isinstance(value, dict):
+        return all(_is_variable(name, text) for name, text in value.items())
+    return True
+
+
+def _is_variable(name: str, text: "Any") -> bool:
+    plain = bool(name) and "=" not in name and "\0" not in name
+    return plain and (text is None or (isinstance(text, str) and "\0" not in text))
+
+
+class Nothing(Message):
+    """The answer of a verb that has nothing to say but that it is done."""
+
+
+class Health(Message):
+    VERB = "health"
+    FIELDS = {"version": (int, VERSION), "python": (str, ""), "pid": (int, 0)}
+
+
+class Configure(Message):
+    """The base environment of every later command. A None takes a variable away."""
+
+    VERB = "configure"
+    FIELDS = {"environment": (dict, REQUIRED)}
+    environment: "dict[str, str | None]"
+
+
+class _Start(Message):
+    id: str
+    command: "str | list[str]"
+    cwd: "str | None"
+    env: "dict[str, str | None]"
+    user: "str | None"
+    timeout: "float | None"
+    FIELDS = {
+        "id": (str, REQUIRED),
+        "command": ((str, list), REQUIRED),
+        "cwd": ((str, _NOTHING), None),
+        "env": (dict, {}),
+        "user": ((str, _NOTHING), None),
+        "timeout": ((int, float, _NOTHING), None),
+    }
+
+    def check(self) -> None:
+        _check_id(self.VERB, self.id)
+        if not self.command:
+            raise Failure("bad_request", "%s: the command is empty" % self.VERB)
+        if self.timeout is not None and self.timeout < 0:
+            raise Failure("bad_request", "%s: a timeout cannot be negative" % self.VERB)
+
+
+class Run(_Start):
+    """Start a command and stay for its end: the answer is frames. The payload is its stdin."""
+
+    VERB = "run"
+    limit: "int | None"
+    FIELDS = dict(_Start.FIELDS, limit=((int, _NOTHING), None))
+
+
+class Spawn(_Start):
+    """Start a command and leave it in the background, its stdin open."""
+
+    VERB = "spawn"
+    FIELDS = dict(_Start.FIELDS)
+
+
+class Spawned(Message):
+    FIELDS = {"pid": (int, REQUIRED)}
+    pid: int
+
+
+class Attach(Message):
+    """The output of a command from these offsets on, and its result; no longer than ``wait`` seconds if given."""
+
+    VERB = "attach"
+    id: str
+    stdout: int
+    stderr: int
+    wait: "float | None"
+    limit: "int | None"
+    FIELDS = {
+        "id": (str, REQUIRED),
+        "stdout": (int, 0),
+        "stderr": (int, 0),
+        "wait": ((int, float, _NOTHING), None),
+        "limit": ((int, _NOTHING), None),
+    }
+
+    def check(self) -> None:
+        _check_id(self.VERB, self.id)
+        if self.stdout < 0 or self.stderr < 0:
+            raise Failure("bad_request", "attach: an offset cannot be negative")
+
+
+class Write(Message):
+    """The payload goes to the stdin of a spawned command; ``end`` closes it."""
+
+    VERB = "write"
+    id: str
+    end: bool
+    FIELDS = {"id": (str, REQUIRED), "end": (bool, False)}
+
+
+class Signal(Message):
+    """Send a signal to a command: to its first process, or to its whole tree."""
+
+    VERB = "signal"
+    id: str
+    signal: int
+    tree: bool
+    FIELDS = {"id": (str, REQUIRED), "signal": (int, REQUIRED), "tree": (bool, False)}
+
+    def check(self) -> None:
+        if not 1 <= self.signal <= 64:
+            raise Failure("bad_request", "signal: there is no signal %d" % self.signal)
+
+
+class Forget(Message):
+    """The client has all of it: the command's state and output can go."""
+
+    VERB = "forget"
+    id: str
+    FIELDS = {"id": (str, REQUIRED)}
+
+
+class ReadFile(Message):
+    """The answer's payload is the file."""
+
+    VERB = "read-file"
+    path: str
+    FIELDS = {"path": (str, REQUIRED)}
+
+
+class FileHead(Message):
+    """The first line of a file's payload."""
+
+    FIELDS = {"size": (int, REQUIRED), "mode": (int, REQUIRED), "mtime_ns": (int, REQUIRED), "kind": (str, "file")}
+    size: int
+    mode: int
+    mtime_ns: int
+    kind: str
+
+
+class WriteFile(Message):
+    """The payload is the file. It appears under its name when all of it is there, or not at all."""
+
+    VERB = "write-file"
+    path: str
+    mode: "int | None"
+    mtime_ns: "int | None"
+    FIELDS = {"path": (str, REQUIRED), "mode": ((int, _NOTHING), None), "mtime_ns": ((int, _NOTHING), None)}
+
+    def check(self) -> None:
+        if self.mode is not None and not 0 <= self.mode <= 0o7777:
+            raise Failure("bad_request", "write-file: %o is no file mode" % self.mode)
+
+
+class ListFiles(Message):
+    VERB = "list-files"
+    path: str
+    FIELDS = {"path": (str, REQUIRED)}
+
+
+class FileList(Message):
+    """Names in order, and for each its size, mode, mtime and kind (file, directory, link, other)."""
+
+    FIELDS = {"names": (list, REQUIRED), "details": (object, REQUIRED)}
+    names: "list[str]"
+    details: "list[list[Any]]"
+
+
+class ReadTree(Message):
+    """The answer's payload is a tar of what is in this directory."""
+
+    VERB = "read-tree"
+    path: str
+    FIELDS = {"path": (str, REQUIRED)}
+
+
+class WriteTree(Message):
+    """The payload is a tar that goes into this directory, all of it or nothing."""
+
+    VERB = "write-tree"
+    path: str
+    FIELDS = {"path": (str, REQUIRED)}
+
+
+class Fetch(Message):
+    """Get a file or a tar from a URL, check its digest, put it there."""
+
+    VERB = "fetch"
+    url: str
+    path: str
+    sha256: str
+    unpack: bool
+    mode: "int | None"
+    FIELDS = {
+        "url": (str, REQUIRED),
+        "path": (str, REQUIRED),
+        "sha256": (str, REQUIRED),
+        "unpack": (bool, False),
+        "mode": ((int, _NOTHING), None),
+    }
+
+
+class Result(Message):
+    """How a command stands: still running, or ended with this code."""
+
+    running: bool
+    return_code: "int | None"
+    timed_out: bool
+    oom_killed: bool
+    duration: float
+    stdout_total: int
+    stderr_total: int
+    stdout_spool: "str | None"
+    stderr_spool: "str | None"
+    lost: int
+    FIELDS = {
+        "running": (bool, False),
+        "return_code": ((int, _NOTHING), None),
+        "timed_out": (bool, False),
+        "oom_killed": (bool, False),
+        "duration": (_NUMBER, 0.0),
+        "stdout_total": (int, 0),
+        "stderr_total": (int, 0),
+        "stdout_spool": ((str, _NOTHING), None),
+        "stderr_spool": ((str, _NOTHING), None),
+        # Bytes that neither memory nor the disk could take.
+        "lost": (int, 0),
+    }
+
+
+def _check_id(verb: str, command_id: str) -> None:
+    if not _COMMAND_ID.match(command_id):
+        raise Failure("bad_request", "%s: an id is 1 to 64 of A-Z a-z 0-9 _ -, not %.80r" % (verb, command_id))
+
+
+def new_command_id() -> str:
+    return os.urandom(12).hex()
+
+
+# --- frames: what a command's answer is made of -----------------------------------------------------------------------
+STDOUT = b"o"
+STDERR = b"e"
+HEARTBEAT = b"k"
+RESULT = b"r"
+
+_FRAME_HEAD = struct.Struct(">cI")
+FRAME_HEAD_SIZE = _FRAME_HEAD.size
+
+
+def frame_head(kind: bytes, size: int) -> bytes:
+    return _FRAME_HEAD.pack(kind, size)
+
+
+def parse_frame_head(raw: bytes) -> "tuple[bytes, int]":
+    kind, size = _FRAME_HEAD.unpack(raw)
+    return kind, size
