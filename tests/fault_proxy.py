@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class FaultProxy:
-    """Relays ``port`` to ``target``: ``cut`` breaks what is open, ``stall`` holds all bytes, ``refuse`` closes the door."""
+    """Relays ``port`` to ``target``: ``cut`` breaks connections, ``stall`` holds all bytes, ``refuse`` closes the door."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
@@ -34,10 +35,8 @@ class FaultProxy:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
             for end in pair:
-                try:
+                with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
 
     def cut_after(self, byte_count: int) -> None:
         """Break everything once that many more bytes went through, in either direction."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator, Mapping
 
-_MOST_SESSIONS = 64
+_MOST_IDLE_SESSIONS = 32
 _EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
@@ -44,11 +44,7 @@ def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: s
     try:
         _end_on_sigterm()
         for sock in _connections(listener, expires):
-            sessions = _still_going(sessions)
-            if len(sessions) < _MOST_SESSIONS:
-                sessions.append(Session(sock, host_key, authorized_key, ports))
-            else:
-                sock.close()
+            sessions = [*_with_room(sessions), Session(sock, host_key, authorized_key, ports)]
         return names.EXIT_EXPIRED
     except _Terminated:
         return _EXIT_TERMINATED
@@ -96,11 +92,13 @@ def _connections(listener: socket.socket, expires: float) -> Iterator[socket.soc
         yield sock
 
 
-def _still_going(sessions: list[Session]) -> list[Session]:
-    for session in sessions:
-        if session.is_over:
-            session.close()
-    return [session for session in sessions if not session.is_over]
+def _with_room(sessions: list[Session]) -> list[Session]:
+    """Those that go on: a crowd that does not log in gives way, the oldest first, so that it cannot keep us out."""
+    idle = [session for session in sessions if not session.has_logged_in]
+    leaving = {session for session in sessions if session.is_over} | set(idle[:-_MOST_IDLE_SESSIONS])
+    for session in leaving:
+        session.close()
+    return [session for session in sessions if session not in leaving]
 
 
 def _make_work_dir(shared_dir: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.local.sidecar_ports import ReversePorts
 
-_LOG_IN_SECONDS = 20.0
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 _CONNECT_SECONDS = 1.0
 
@@ -40,7 +38,6 @@ class Session:
 
     def __init__(self, sock: socket.socket, host_key: paramiko.PKey, authorized_key: str, ports: ReversePorts) -> None:
         tune_socket(sock)
-        self._log_in_before = time.monotonic() + _LOG_IN_SECONDS
         self._relays = Relays("session")
         self._ports = ports
         self._transport = Transport(sock)
@@ -52,10 +49,11 @@ class Session:
 
     @property
     def is_over(self) -> bool:
-        """Also of one that does not log in."""
-        if not self._transport.is_active():
-            return True
-        return not self._transport.is_authenticated() and time.monotonic() > self._log_in_before
+        return not self._transport.is_active()
+
+    @property
+    def has_logged_in(self) -> bool:
+        return self._transport.is_authenticated()
 
     def close(self) -> None:
         self._ports.close_all_of(self)

@@ -17,7 +17,8 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.keys import fresh_key_pair
 from pytest_fargate_sandbox.providers.ssh import SshTunnel
 from pytest_fargate_sandbox.providers.ssh_connection import usable_key
-from tests.providers.conftest import EchoServer, echoed, tunnel_to
+from tests.echo_server import EchoServer, echoed
+from tests.providers.conftest import tunnel_to
 from tests.real_sshd import RealSshd, free_port
 
 if TYPE_CHECKING:
