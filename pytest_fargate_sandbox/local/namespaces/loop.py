@@ -1,0 +1,55 @@
+"""The holder's event loop: descriptors by epoll, and a few timers. One thread, no imports after it runs."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import select
+import time
+from collections.abc import Callable
+
+READABLE = select.EPOLLIN
+EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+
+
+class Loop:
+    """Calls back when a descriptor is ready or a moment has come."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._running = True
+
+    def watch(self, descriptor: int, callback: Callable[[], None], events: int = READABLE) -> None:
+        self._callbacks[descriptor] = callback
+        self._epoll.register(descriptor, events)
+
+    def forget(self, descriptor: int) -> None:
+        """Before the descriptor is closed."""
+        if self._callbacks.pop(descriptor, None):
+            self._epoll.unregister(descriptor)
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + delay, next(self._order), callback))
+
+    def run(self) -> None:
+        """Until ``stop``; an exception of a callback ends it."""
+        while self._running:
+            for descriptor, _ in self._epoll.poll(self._next_timer()):
+                callback = self._callbacks.get(descriptor)
+                if callback:  # else an earlier callback of this round has closed it
+                    callback()
+            self._call_due_timers()
+
+    def stop(self) -> None:
+        self._running = False
+
+    def _next_timer(self) -> float:
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
+
+    def _call_due_timers(self) -> None:
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            heapq.heappop(self._timers)[2]()

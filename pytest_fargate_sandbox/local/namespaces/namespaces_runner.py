@@ -1,0 +1,164 @@
+"""The runner itself: the engine's side of launcher and holders."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.local.namespaces.addresses import ClaimedAddress
+from pytest_fargate_sandbox.local.namespaces.images import Images
+from pytest_fargate_sandbox.local.namespaces.loop import Loop
+from pytest_fargate_sandbox.local.namespaces.memory import open_memory_group
+from pytest_fargate_sandbox.local.namespaces.messages import Channel
+from pytest_fargate_sandbox.local.namespaces.runtime import Runtime
+from pytest_fargate_sandbox.local.namespaces.scratch import HOST_LAYERS, Scratch, memory_group_name
+from pytest_fargate_sandbox.local.namespaces.task import NamespacesTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_fargate_sandbox.local.runner import RunningTask, TaskSpec
+
+_PATIENCE = 30.0
+
+
+class LauncherFailed(Exception):
+    """The launcher did not come up, or has died; the text has its last words."""
+
+
+class Surroundings:
+    """What all tasks of one runner share."""
+
+    def __init__(
+        self, images: Images, runtime: Runtime, gate_address: tuple[str, int], *, rootless: bool,
+        forget: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.images = images
+        self.runtime = runtime
+        self.gate_address = gate_address
+        self.rootless = rootless
+        self.forget = forget
+        self.loop = Loop()
+        self.claim_address = ClaimedAddress
+
+
+class NamespacesRunner:
+    """Tasks as real processes in real namespaces, by root or anybody; nothing need be installed."""
+
+    name = "namespaces"
+
+    def __init__(self, *, images: Mapping[str, Sequence[str]], gate_address: tuple[str, int]) -> None:
+        rootless = os.geteuid() != 0
+        self._scratch = Scratch()
+        self._launcher_ready: Future[None] = Future()
+        self._channel, self._launcher = self._start_launcher()
+        found = Images(images, self._scratch.path / HOST_LAYERS, self._launcher.pid, rootless=rootless)
+        runtime = Runtime(self._scratch.path / "runtime", expected=found.may_lack_python())
+        self._surroundings = Surroundings(found, runtime, gate_address, rootless=rootless, forget=self._forget)
+        self._memory = open_memory_group(memory_group_name(self._scratch.path))
+        self._tasks: dict[str, NamespacesTask] = {}
+        self._lock = threading.Lock()
+        self._surroundings.loop.watch(self._channel.fileno(), self._hear)
+        self._thread = threading.Thread(target=self._surroundings.loop.run, name="namespaces-runner", daemon=True)
+        self._thread.start()
+
+    def pull(self, image: str) -> None:
+        self._launcher_ready.result(_PATIENCE)
+        self._surroundings.images.find(image)
+
+    def open_task(self, spec: TaskSpec) -> RunningTask:
+        self._launcher_ready.result(_PATIENCE)
+        directory = self._scratch.task_directory(spec.task_id)
+        memory = self._memory.child(spec.task_id) if self._memory else None
+        if memory:
+            if spec.memory_mib:
+                memory.limit(spec.memory_mib)
+            memory.pass_on()
+        ours, theirs = Channel.pair()
+        task = NamespacesTask(spec, self._surroundings, ours, directory, memory)
+        self._tasks[spec.task_id] = task
+        order = {
+            "task": spec.task_id,
+            "rootless": self._surroundings.rootless,
+            "uid": os.geteuid(),
+            "gid": os.getegid(),
+            "gate_port": spec.gate_port,
+        }
+        try:
+            with self._lock:
+                self._channel.send(order, theirs.fileno())
+            theirs.close()
+            task.wait_open()
+        except BaseException:
+            theirs.close()
+            task.close()
+            raise
+        return task
+
+    def close(self) -> None:
+        for task in list(self._tasks.values()):
+            task.close()
+        self._channel.end()
+        self._launcher.wait(_PATIENCE)
+        self._thread.join(_PATIENCE)
+        if self._memory:
+            self._memory.remove()
+        self._scratch.remove()
+
+    def _forget(self, task_id: str) -> None:
+        self._tasks.pop(task_id, None)
+
+    def _start_launcher(self) -> tuple[Channel, subprocess.Popen[bytes]]:
+        ours, theirs = Channel.pair()
+        module = "pytest_fargate_sandbox.local.namespaces.launcher"
+        command = [sys.executable, "-m", module, str(theirs.fileno()), str(self._scratch.path)]
+        with self._last_words.open("wb") as words:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+                pass_fds=[theirs.fileno()],
+                env=_clean_environment(),
+                cwd="/",
+                start_new_session=True,  # a Ctrl-C is for the engine, which then ends its tasks in order
+            )
+        theirs.close()
+        return ours, process
+
+    @property
+    def _last_words(self) -> Path:
+        return self._scratch.path / "launcher.err"
+
+    def _hear(self) -> None:
+        received = self._channel.receive()
+        if received is None:
+            self._lose_launcher()
+            return
+        message, _ = received
+        if "ready" in message:
+            self._launcher_ready.set_result(None)
+        elif (task := self._tasks.get(message["gone"])) is not None:
+            task.holder_gone()
+
+    def _lose_launcher(self) -> None:
+        """At the end of the engine, or because it was killed: then every task has died with it."""
+        self._surroundings.loop.forget(self._channel.fileno())
+        self._channel.close()
+        if not self._launcher_ready.done():
+            words = self._last_words.read_text(errors="replace") if self._last_words.exists() else ""
+            self._launcher_ready.set_exception(LauncherFailed(f"the launcher of containers did not start: {words}"))
+        for task in list(self._tasks.values()):
+            task.holder_gone()
+        self._surroundings.loop.stop()
+
+
+def _clean_environment() -> dict[str, str]:
+    """The launcher and the built-in sidecar need to find their modules, and nothing else of ours."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PYTHONPATH", "TMPDIR")}
+    return kept | {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,130 @@
+"""A task's network, seen from its holder: which of its ports answer outside, and the engine's gate inside.
+
+A socket keeps the namespace it was made in. The holder lives inside, so it asks the engine for sockets made outside:
+a listening one for each port, a connected one for each connection to the gate.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.local.namespaces.listeners import listening, reachable_ports
+from pytest_fargate_sandbox.local.namespaces.relay import Relay
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.namespaces.loop import Loop
+    from pytest_fargate_sandbox.local.namespaces.messages import Channel, Message
+
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.002, 0.5, 1.25
+_BACKLOG = 512
+
+
+class TaskNetwork:
+    """Opens outside what listens inside, for as long as it does."""
+
+    def __init__(self, loop: Loop, channel: Channel, gate_port: int | None) -> None:
+        self._loop = loop
+        self._channel = channel
+        self._dial: dict[int, str] = {}
+        self._outside: dict[int, socket.socket | None] = {}
+        self._pause = _FIRST_PAUSE
+        self._round = 0
+        self._at_gate: dict[int, socket.socket] = {}
+        self._gate_count = 0
+        if gate_port is not None:
+            self._gate = _listen_inside(gate_port)
+            loop.watch(self._gate.fileno(), self._someone_at_gate)
+        self.look_soon()
+
+    def look_soon(self) -> None:
+        """A program has started: look for its ports often, then less and less."""
+        self._pause = _FIRST_PAUSE
+        self._round += 1
+        self._look(self._round)
+
+    def _look(self, round_: int) -> None:
+        if round_ != self._round:  # look_soon has begun another
+            return
+        self._dial = reachable_ports(listening())
+        for port in self._dial.keys() - self._outside.keys():
+            self._outside[port] = None
+            self._channel.send({"event": "port", "port": port})
+        for port in self._outside.keys() - self._dial.keys():
+            self._close_outside(port)
+        self._pause = min(self._pause * _GROWTH, _LONGEST_PAUSE)
+        self._loop.call_later(self._pause * random.uniform(0.75, 1.25), lambda: self._look(round_))
+
+    def port_opened(self, message: Message, descriptors: list[int]) -> None:
+        """The engine's answer to "port": a listening socket at the task's address, or none where it is taken."""
+        port = message["port"]
+        for descriptor in descriptors:
+            listener = socket.socket(fileno=descriptor)
+            if port not in self._outside:  # closed again meanwhile
+                listener.close()
+                continue
+            listener.setblocking(False)
+            self._outside[port] = listener
+            self._loop.watch(listener.fileno(), lambda: self._accept(port, listener))
+
+    def _close_outside(self, port: int) -> None:
+        listener = self._outside.pop(port)
+        if listener:
+            self._loop.forget(listener.fileno())
+            listener.close()
+
+    def _accept(self, port: int, listener: socket.socket) -> None:
+        client = _accepted(listener)
+        if client is None:
+            return
+        address = self._dial.get(port, "127.0.0.1")
+        server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        server.setblocking(False)
+        try:
+            server.connect((address, port))
+        except BlockingIOError:
+            pass
+        except OSError:
+            _refuse(client)
+            server.close()
+            return
+        Relay(self._loop, client, server)
+
+    def _someone_at_gate(self) -> None:
+        client = _accepted(self._gate)
+        if client is not None:
+            self._gate_count += 1
+            self._at_gate[self._gate_count] = client
+            self._channel.send({"event": "gate", "number": self._gate_count})
+
+    def gate_dialled(self, message: Message, descriptors: list[int]) -> None:
+        """The engine's answer to "gate": a connection to it, or none where it is closing."""
+        client = self._at_gate.pop(message["number"])
+        if descriptors:
+            Relay(self._loop, client, socket.socket(fileno=descriptors[0]))
+        else:
+            _refuse(client)
+
+
+def _listen_inside(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def _accepted(listener: socket.socket) -> socket.socket | None:
+    try:
+        return listener.accept()[0]
+    except OSError:  # the client has gone again, or we are out of descriptors
+        return None
+
+
+def _refuse(client: socket.socket) -> None:
+    """Close with a reset, as a port does behind which nobody listens."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()

@@ -1,0 +1,53 @@
+"""What the engine tells a holder about one container: everything looked up, only paths and values left."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Docker's, for an image that says nothing."""
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A directory or file of the host that shows at ``target`` in the container."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class ContainerPlan:
+    """One container. ``layers`` are the directories of its image, upper first; none for the built-in sidecar."""
+
+    name: str
+    directory: str
+    layers: tuple[str, ...]
+    binds: tuple[Bind, ...]
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    host_name: str
+    address: str
+    search_path: str
+    rootless: bool
+    working_directory: str | None = None
+    user: str | None = None
+    read_only_root: bool = False
+    ulimits: tuple[tuple[str, int, int], ...] = ()
+    cgroups: tuple[str, ...] = ()
+    sidecar_volume: str | None = None
+    """Set for the built-in sidecar: where in its root the volume is that it shares."""
+
+    def to_message(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> ContainerPlan:
+        values = {field.name: message[field.name] for field in fields(cls)}
+        values["binds"] = tuple(Bind(**bind) for bind in message["binds"])
+        for name in ("layers", "argv", "cgroups"):
+            values[name] = tuple(values[name])
+        values["ulimits"] = tuple((name, soft, hard) for name, soft, hard in message["ulimits"])
+        return cls(**values)

@@ -1,0 +1,110 @@
+"""Bytes between a socket outside a task's network and one inside, moved by the kernel (``os.splice``)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.local.namespaces.loop import EDGES
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.namespaces.loop import Loop
+
+_PIPE_SIZE = 1 << 18
+_ROUNDS = 32
+"""How long one connection may keep the others waiting, in fillings of its pipe."""
+
+
+class Relay:
+    """Two connected sockets, each fed with what the other receives, until both have ended."""
+
+    def __init__(self, loop: Loop, one: socket.socket, other: socket.socket) -> None:
+        self._loop = loop
+        self._ends = (one, other)
+        self._open = True
+        for end in self._ends:
+            end.setblocking(False)
+            _send_at_once(end)
+        self._flows = (_Flow(one, other), _Flow(other, one))
+        for end in self._ends:
+            loop.watch(end.fileno(), self._pump, EDGES)
+
+    def _pump(self) -> None:
+        if not self._open:
+            return
+        try:
+            unfinished = [flow.move() for flow in self._flows]
+        except OSError:
+            self._close()
+            return
+        if all(flow.ended for flow in self._flows):
+            self._close()
+        elif any(unfinished):
+            self._loop.call_later(0, self._pump)
+
+    def _close(self) -> None:
+        self._open = False
+        for end in self._ends:
+            self._loop.forget(end.fileno())
+            end.close()
+        for flow in self._flows:
+            flow.close()
+
+
+class _Flow:
+    """One direction, through a pipe of its own."""
+
+    def __init__(self, source: socket.socket, target: socket.socket) -> None:
+        self._source, self._target = source, target
+        self._out, self._into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._capacity = _grow(self._into)
+        self._held = 0
+        self._source_ended = False
+        self.ended = False
+
+    def move(self) -> bool:
+        """Move until a side would block; True where there may be more to move at once."""
+        for _ in range(_ROUNDS):
+            if self.ended or not (self._drain() and self._fill()):
+                return False
+        return True
+
+    def _drain(self) -> bool:
+        while self._held:
+            try:
+                self._held -= os.splice(self._out, self._target.fileno(), self._held, flags=os.SPLICE_F_NONBLOCK)
+            except BlockingIOError:
+                return False
+        if self._source_ended:
+            self.ended = True
+            self._target.shutdown(socket.SHUT_WR)
+        return True
+
+    def _fill(self) -> bool:
+        if self._source_ended:
+            return False
+        try:
+            received = os.splice(self._source.fileno(), self._into, self._capacity, flags=os.SPLICE_F_NONBLOCK)
+        except BlockingIOError:
+            return False
+        self._held += received
+        self._source_ended = received == 0
+        return True
+
+    def close(self) -> None:
+        os.close(self._out)
+        os.close(self._into)
+
+
+def _grow(pipe: int) -> int:
+    try:
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    except OSError:  # the user's pipes have used up what the kernel grants him
+        return 1 << 12
+
+
+def _send_at_once(end: socket.socket) -> None:
+    if end.family != socket.AF_UNIX:
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
