@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 
 class FaultProxy:
-    """Relays ``port`` to ``target``: ``cut`` breaks connections, ``stall`` holds all bytes, ``refuse`` closes the door."""
+    """Relays ``port`` to an address, or to a socket that somebody else makes.
 
-    def __init__(self, target: tuple[str, int]) -> None:
-        self.target = target
+    ``cut`` breaks connections, ``stall`` holds all bytes, ``refuse`` lets nobody in.
+    """
+
+    def __init__(self, target: tuple[str, int] | Callable[[], socket.socket]) -> None:
+        self._connect = target if callable(target) else lambda: socket.create_connection(target, timeout=5)
         self.connections = 0
         """How many were let in so far."""
         self._lock = threading.Lock()
@@ -86,7 +89,7 @@ class FaultProxy:
                 client.close()
                 continue
             try:
-                server = socket.create_connection(self.target, timeout=5)
+                server = self._connect()
             except OSError:
                 client.close()
                 continue

@@ -22,6 +22,9 @@ install() {
 }
 
 command -v sshd >/dev/null || install openssh-server
+grep -q '^sshd:' /etc/passwd || echo 'sshd:x:22:22:sshd:/var/empty:/sbin/nologin' >>/etc/passwd
+# Alpine locks root's account, and sshd lets nobody into a locked one; a star only means that no password fits.
+if grep -qs '^root:!' /etc/shadow; then sed -i 's/^root:![^:]*:/root:*:/' /etc/shadow; fi
 
 # The main container, whoever runs it, keeps its spool here.
 mkdir -p "$shared/work"
