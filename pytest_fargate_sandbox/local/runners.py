@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _RUNNERS = {
     "namespaces": ("pytest_fargate_sandbox.local.namespaces", "NamespacesRunner"),
     "podman": ("pytest_fargate_sandbox.local.podman", "PodmanRunner"),
-    "docker": ("pytest_fargate_sandbox.local.podman", "DockerRunner"),
+    "docker": ("pytest_fargate_sandbox.local.docker", "DockerRunner"),
 }
 
 

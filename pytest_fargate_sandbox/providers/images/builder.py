@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.aws import Aws
 
 _STOPPED_ELSEWHERE_ATTEMPTS = 3
+_LOOKED_UP_SEC = 600.0
+"""How long an image that was found is taken to be there still, by all processes of this user."""
 
 _LOCAL_REPOSITORY = "fargate-sandbox"
 _LOCAL_BUCKET = "fargate-sandbox-builds"
@@ -60,7 +62,7 @@ class ImageBuilder:
         """The url of the image of ``cfg.environment_dir``, built if ECR has none of this content.
 
         ``shared_dir``: a directory of a whole test run; what was built or failed there once holds for all of the run.
-        Without it only those that wait at the same time share a result. Raises ImageBuildError or ConfigError.
+        Without it a failure is shared by those that wait at the same time. Raises ImageBuildError or ConfigError.
         """
         if not cfg.environment_dir:
             raise ConfigError("environment_dir is not set: name a directory with a Dockerfile", key="environment_dir")
@@ -97,7 +99,10 @@ def make_image(
                 f"image {tag} could not be built: {error}", phase=f"{error.service}:{error.operation}"
             ) from error
 
-    return once_for_all(directory, tag, produce, since=0.0 if shared_dir else asked)
+    if shared_dir:
+        return once_for_all(directory, tag, produce, success_since=0.0, failure_since=0.0)
+    recently = asked if force else asked - _LOOKED_UP_SEC
+    return once_for_all(directory, tag, produce, success_since=recently, failure_since=asked)
 
 
 @dataclass(frozen=True)

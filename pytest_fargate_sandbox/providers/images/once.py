@@ -22,17 +22,21 @@ _locks_lock = threading.Lock()
 _ONE_DAY_SEC = 86400.0
 
 
-def once_for_all(directory: Path, key: str, produce: Callable[[], str], *, since: float) -> str:
+def once_for_all(
+    directory: Path, key: str, produce: Callable[[], str], *, success_since: float, failure_since: float
+) -> str:
     """What ``produce`` gives, or raises, for ``key``: called by one of those who ask, while the others wait.
 
-    A result counts if it was recorded after ``since``. The lock dies with its holder, so that a killed producer is
-    replaced at once by one of those that wait.
+    A recorded result counts if it is not older than ``success_since``, or ``failure_since``. The lock dies with its
+    holder, so that a killed producer is replaced at once by one of those that wait.
     """
     from filelock import FileLock
 
     with _thread_lock(f"{directory}/{key}"), FileLock(directory / f"{key}.lock"):
         result = directory / f"{key}.json"
-        recorded = _recorded(result, since)
+        recorded = _recorded(result)
+        if recorded is not None and recorded["at"] < (failure_since if "error" in recorded else success_since):
+            recorded = None
         if recorded is None:
             return _produced(produce, result)
     if "error" in recorded:
@@ -67,12 +71,12 @@ def _thread_lock(name: str) -> threading.Lock:
         return _locks[name]
 
 
-def _recorded(result: Path, since: float) -> dict[str, Any] | None:
+def _recorded(result: Path) -> dict[str, Any] | None:
     try:
         recorded: dict[str, Any] = json.loads(result.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return recorded if recorded["at"] >= since else None
+    return recorded
 
 
 def _produced(produce: Callable[[], str], result: Path) -> str:

@@ -1,0 +1,150 @@
+"""podman's or docker's command line: the few verbs that both have, and how this host wants them called."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PROGRAMS = ("podman", "docker")
+_HYBRID_CGROUPS = Path("/sys/fs/cgroup/unified/cgroup.procs")
+_QUICK_SEC = 60.0
+"""For verbs that only look or tidy up. A pull or a build is not among them."""
+
+
+class CommandFailed(Exception):
+    """The command said no; the text is its own last words."""
+
+    def __init__(self, verb: str, code: int, stderr: str) -> None:
+        super().__init__(last_words(stderr) or f"{verb} ended with code {code}")
+        self.code = code
+        self.stderr = stderr
+
+
+class ContainerCommand:
+    """``program`` with the options that it needs on this host. Made once; its calls may come from any thread."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self.is_podman = program == "podman"
+        self._options = self._runtime_options()
+
+    def argv(self, *arguments: str) -> list[str]:
+        return [self.program, *self._options, *arguments]
+
+    def run(self, *arguments: str, timeout: float | None = _QUICK_SEC, stdin: bytes | None = None) -> str:
+        """Its standard output; raises CommandFailed, or subprocess.TimeoutExpired."""
+        done = subprocess.run(
+            self.argv(*arguments),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode:
+            raise CommandFailed(arguments[0], done.returncode, done.stderr.decode("utf-8", "replace"))
+        return done.stdout.decode("utf-8", "replace").strip()
+
+    def succeeds(self, *arguments: str) -> bool:
+        try:
+            self.run(*arguments)
+        except (CommandFailed, subprocess.TimeoutExpired):
+            return False
+        return True
+
+    def state(self, container: str) -> dict[str, Any]:
+        """What the command knows of a container; nothing where there is no such container."""
+        try:
+            state: dict[str, Any] = json.loads(self.run("inspect", "--format", "{{json .State}}", container))
+        except CommandFailed:
+            return {}
+        return state
+
+    def remove(self, *containers: str) -> None:
+        """Kill them and forget them, in this order; what is gone already is no error."""
+        # podman's rm -f waits ten seconds for a TERM that a program like `sleep` as PID 1 never sees; docker's kills.
+        now = ("-t", "0") if self.is_podman else ()
+        for container in containers:
+            self.succeeds("rm", "-f", "-v", *now, container)
+
+    def limit_options(self, memory_mib: int | None, cpu_units: int | None) -> list[str]:
+        """CPU and memory limits as far as this host lets us set any (rootless with old cgroups doesn't)."""
+        options = []
+        if memory_mib and self._can_limit("memory", "MemoryLimit"):
+            options += ["--memory", f"{memory_mib}m"]
+        if cpu_units and self._can_limit("cpu", "CpuCfsQuota"):
+            options += ["--cpus", f"{min(cpu_units / 1024, os.cpu_count() or 1):.3f}"]
+        return options
+
+    def ulimit_options(self, asked: Sequence[tuple[str, int, int]]) -> list[str]:
+        """``asked``, and Fargate's number of open files, within what this process may hand down."""
+        limits = {"nofile": (65535, 65535), **{name: (soft, hard) for name, soft, hard in asked}}
+        if self.is_podman:
+            # podman asks for more processes than a user without CAP_SYS_RESOURCE may have.
+            limits.setdefault("nproc", (30000, 30000))
+        options = []
+        for name, (soft, hard) in limits.items():
+            ceiling = _ceiling(name)
+            options += ["--ulimit", f"{name}={min(soft, ceiling)}:{min(hard, ceiling)}"]
+        return options
+
+    def _can_limit(self, controller: str, docker_field: str) -> bool:
+        if self.is_podman:
+            return controller in self.info["host"].get("cgroupControllers", ())
+        return bool(self.info.get(docker_field))
+
+    @property
+    def info(self) -> dict[str, Any]:
+        if not hasattr(self, "_info"):
+            self._info: dict[str, Any] = json.loads(self.run("info", "--format", "{{json .}}"))
+        return self._info
+
+    def _runtime_options(self) -> list[str]:
+        # crun refuses a host that mounts cgroup v2 beside v1; runc does not mind.
+        if self.is_podman and _HYBRID_CGROUPS.exists() and shutil.which("runc"):
+            return ["--runtime", "runc"]
+        return []
+
+
+def environment_options(environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Options for a container's environment, and the environment to run the command in.
+
+    A value in an argv is there for every user of the machine to read, so it goes through the command's own environment
+    (``--env NAME``). Only names that would steer the command itself are spelled out.
+    """
+    options: list[str] = []
+    inherited = dict(os.environ)
+    for name, value in environment.items():
+        if name.startswith(_STEERING_PREFIXES) or name in _STEERING:
+            options += ["--env", f"{name}={value}"]
+        else:
+            options += ["--env", name]
+            inherited[name] = value
+    return options, inherited
+
+
+_STEERING = frozenset({"PATH", "HOME", "USER", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"})
+_STEERING_PREFIXES = (
+    "LD_", "XDG_", "CONTAINER", "DOCKER", "BUILDAH", "BUILDKIT", "STORAGE_", "REGISTRY_", "GO", "SSL_", "SSH_", "DBUS_",
+    "_CONTAINERS", "NOTIFY_", "LISTEN_", "http", "https", "no_proxy",
+)  # fmt: skip
+
+
+def last_words(stderr: str) -> str:
+    """The end of what the command said, without its own prefixes."""
+    lines = [line for line in stderr.strip().splitlines() if line.strip() and "level=warning" not in line]
+    return "\n".join(lines[-5:]).removeprefix("Error: ").removeprefix("docker: ").strip()
+
+
+def _ceiling(name: str) -> int:
+    number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+    hard = resource.RLIM_INFINITY if number is None else resource.getrlimit(number)[1]
+    return 1 << 30 if hard == resource.RLIM_INFINITY else hard

@@ -1,0 +1,154 @@
+"""One container: started through the command line, read from, and told about when it ends."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
+from pytest_fargate_sandbox.local.podman.command import environment_options, last_words
+from pytest_fargate_sandbox.local.podman.oom import OomWatch
+from pytest_fargate_sandbox.local.runner import CannotStart, ContainerExit, ContainerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_fargate_sandbox.local.podman.command import ContainerCommand
+
+_START_DEADLINE_SEC = 120.0
+_CHUNK = 1 << 16
+_KILLED = 137
+_NOT_YET_RUNNING = frozenset({"", "created", "configured", "initialized"})
+
+
+class CommandContainer:
+    """A container that ``run`` keeps in the foreground: its output and its exit code come from one process."""
+
+    def __init__(
+        self,
+        command: ContainerCommand,
+        name: str,
+        on_output: Callable[[bytes], None],
+        on_exit: Callable[[ContainerExit], None],
+    ) -> None:
+        self.name = name
+        self._command = command
+        self._on_output = on_output
+        self._on_exit = on_exit
+        self._lock = threading.Lock()
+        self._started = threading.Event()
+        self._held: list[bytes] | None = []
+        self._errors = bytearray()
+        self._oom: OomWatch | None = None
+
+    def start(self, options: Sequence[str], spec: ContainerSpec, image: Sequence[str]) -> None:
+        """``image`` is what names it: a reference, or ``--rootfs DIRECTORY``."""
+        environment, inherited = environment_options(spec.environment)
+        arguments = ["run", "--name", self.name, "--sig-proxy=false", *_ATTACHED, *options, *environment]
+        if self._command.is_podman:
+            arguments.append("--read-only-tmpfs=false")
+        self._process = subprocess.Popen(
+            self._command.argv(*arguments, *spec_options(spec), *image, *spec_command(spec)),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=inherited,
+            start_new_session=True,
+        )
+        self._follower = threading.Thread(target=self._follow, name=f"container-{self.name}", daemon=True)
+        self._follower.start()
+        self._wait_for_start()
+
+    def join(self, timeout: float) -> None:
+        """Wait until ``on_exit`` has been called."""
+        if threading.current_thread() is not self._follower:
+            self._follower.join(timeout)
+
+    def _wait_for_start(self) -> None:
+        try:
+            state = wait_until(
+                self._probe, deadline=_START_DEADLINE_SEC, what=f"the start of container {self.name}", first_pause=0.05
+            )
+        except WaitTimeout as late:
+            self._process.kill()
+            self._command.remove(self.name)
+            raise CannotStart(f"CannotStartContainerError: {late}") from late
+        if not state:
+            self._follower.join()
+            self._command.remove(self.name)
+            raise CannotStart(f"CannotStartContainerError: {last_words(self._errors.decode('utf-8', 'replace'))}")
+        if state.get("Pid"):
+            self._oom = OomWatch(state["Pid"])
+        with self._lock:
+            for output in self._held or ():
+                self._on_output(output)
+            self._held = None
+        self._started.set()
+
+    def _probe(self) -> dict[str, Any] | None:
+        """The state of a container that came to run; empty when it did not; None while nobody can tell."""
+        ended = self._process.poll() is not None
+        state = self._command.state(self.name)
+        if state.get("Status", "") not in _NOT_YET_RUNNING:
+            return state
+        return {} if ended else None
+
+    def _follow(self) -> None:
+        self._read_to_the_end()
+        code = self._process.wait()
+        # A container that never started ends here too: then nobody waits for its end, only for its last words.
+        if not self._started.wait(_START_DEADLINE_SEC if self._came_to_run() else 0):
+            return
+        state = self._command.state(self.name)
+        code = state["ExitCode"] if state.get("Status") in ("exited", "stopped") else code
+        killed_for_memory = bool(state.get("OOMKilled")) | (self._oom is not None and self._oom.saw_a_kill())
+        self._on_exit(ContainerExit(code, out_of_memory=killed_for_memory and code == _KILLED))
+
+    def _came_to_run(self) -> bool:
+        return self._command.state(self.name).get("Status", "") not in _NOT_YET_RUNNING
+
+    def _read_to_the_end(self) -> None:
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        with selectors.DefaultSelector() as selector, self._process.stdout, self._process.stderr:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            selector.register(self._process.stderr, selectors.EVENT_READ)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    data = os.read(key.fd, _CHUNK)
+                    if data:
+                        self._deliver(data, is_error=key.fileobj is self._process.stderr)
+                    else:
+                        selector.unregister(key.fileobj)
+
+    def _deliver(self, data: bytes, *, is_error: bool) -> None:
+        with self._lock:
+            if self._held is None:
+                self._on_output(data)
+                return
+            self._held.append(data)
+            if is_error:
+                self._errors += data
+
+
+_ATTACHED = ("-a", "stdout", "-a", "stderr", "--log-driver", "none", "--pull", "never")
+
+
+def spec_options(spec: ContainerSpec) -> list[str]:
+    options = []
+    if spec.entry_point:
+        options += ["--entrypoint", spec.entry_point[0]]
+    if spec.working_directory:
+        options += ["--workdir", spec.working_directory]
+    if spec.user:
+        options += ["--user", spec.user]
+    if spec.read_only_root:
+        options.append("--read-only")
+    return options
+
+
+def spec_command(spec: ContainerSpec) -> list[str]:
+    return [*(spec.entry_point or ())[1:], *(spec.command or ())]
