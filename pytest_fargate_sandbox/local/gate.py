@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.local.signatures import SignatureRefused, verify_presigned
+from pytest_fargate_sandbox.local.signatures_v2 import verify_presigned_v2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,6 +52,9 @@ class Gate:
     def _check(self, environ: dict[str, Any]) -> None:
         if environ["REQUEST_METHOD"] not in _METHODS or not _OBJECT_PATH.fullmatch(environ["PATH_INFO"]):
             raise SignatureRefused("only GET, HEAD and PUT of one S3 object pass")
+        if "AWSAccessKeyId=" in environ["QUERY_STRING"]:
+            verify_presigned_v2(environ, self._credentials)
+            return
         query = verify_presigned(environ, self._credentials)
         other = [name for name in query if not _QUERY.fullmatch(name)]
         if other:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ROLE = "arn:aws:iam::123456789012:role/ecsTaskExecutionRole"
 
@@ -46,8 +42,9 @@ class EngineProcess:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str, **config: Any) -> Any:
-        if service not in self._clients or config:
-            self._clients[service] = boto3.client(
+        key = f"{service}{config}"
+        if key not in self._clients:
+            self._clients[key] = boto3.client(
                 service,
                 endpoint_url=self.exports["AWS_ENDPOINT_URL"],
                 region_name=self.exports["AWS_REGION"],
@@ -55,7 +52,7 @@ class EngineProcess:
                 aws_secret_access_key=self.exports["AWS_SECRET_ACCESS_KEY"],
                 config=Config(retries={"total_max_attempts": 1}, **config),
             )
-        return self._clients[service]
+        return self._clients[key]
 
     @property
     def ecs(self) -> Any:
@@ -163,7 +160,11 @@ class EngineProcess:
         return code
 
 
-def container(name: str = "main", script: str = "sleep 100", **fields: Any) -> dict[str, Any]:
+WAIT = "trap 'exit 143' TERM; sleep 100 & wait"
+"""Ends at once when told to: a plain ``sleep`` would not, since a first process ignores what it has no handler for."""
+
+
+def container(name: str = "main", script: str = WAIT, **fields: Any) -> dict[str, Any]:
     """A container that runs a shell script in the host's image."""
     return {
         "name": name,
@@ -179,17 +180,14 @@ def container_states(task: dict[str, Any]) -> dict[str, Any]:
     return {item["name"]: (item["lastStatus"], item.get("exitCode"), item.get("reason")) for item in task["containers"]}
 
 
-def processes_of(session_of: int) -> list[int]:
-    """The processes whose parent chain leads to ``session_of``, itself among them."""
+def processes_of(first: int) -> list[int]:
+    """``first`` and every process that descends from it."""
     parents = {}
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            fields = (open(f"/proc/{entry}/stat").read()).rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended meanwhile
-        if fields[0] != "Z":
-            parents[int(entry)] = int(fields[1])
-    family = {session_of}
+    for entry in Path("/proc").iterdir():
+        state = _state(entry.name)
+        if state and state[0] != "Z":
+            parents[int(entry.name)] = int(state[1])
+    family = {first}
     while True:
         grown = family | {pid for pid, parent in parents.items() if parent in family}
         if grown == family:
@@ -198,19 +196,16 @@ def processes_of(session_of: int) -> list[int]:
 
 
 def alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if os.path.exists(f"/proc/{pid}") and not _is_zombie(pid)]
+    return [pid for pid in pids if (_state(str(pid)) or "Z")[0] != "Z"]
 
 
-def _is_zombie(pid: int) -> bool:
+def _state(pid: str) -> list[str]:
+    """State, parent and so on, as the kernel tells them; nothing of what has ended."""
     try:
-        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+        return Path(f"/proc/{int(pid)}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return []
 
 
 def wait_for_end(pids: list[int], deadline: float = 10.0) -> None:
     wait_until(lambda: None if alive(pids) else True, deadline=deadline, what=f"the end of processes {pids}")
-
-
-def since(began: float) -> float:
-    return time.monotonic() - began

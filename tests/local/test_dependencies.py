@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from tests.local.engine_process import EngineProcess, container, container_states
+from tests.local.engine_process import WAIT, EngineProcess, container, container_states
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def test_healthy_waits_for_the_check_and_comes_far_before_its_interval(engine: E
     definition = engine.register(
         container(
             "first",
-            "sleep 0.5; touch /mnt/v/ready; sleep 100",
+            f"sleep 0.5; touch /mnt/v/ready; {WAIT}",
             mountPoints=mount,
             healthCheck=_check("test -e /mnt/v/ready"),
         ),

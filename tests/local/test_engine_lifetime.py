@@ -1,0 +1,152 @@
+"""The engine lives as long as somebody uses it, and leaves nothing behind, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.local.engine_process import EngineProcess, alive, container, processes_of, wait_for_end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_OWNER = """
+import fcntl, subprocess, sys, time
+lock = open(sys.argv[1] + "/users.lock", "w")
+fcntl.flock(lock, fcntl.LOCK_SH)
+subprocess.Popen([sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", sys.argv[1]], start_new_session=True)
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock and started an engine with the state directory ``tmp_path``."""
+    process = subprocess.Popen([sys.executable, "-c", _OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def _facts(state: Path) -> dict[str, Any]:
+    path = state / "engine.json"
+    return wait_until(
+        lambda: json.loads(path.read_text()) if path.exists() else None, deadline=20, what=f"the engine of {state}"
+    )
+
+
+def _launch(facts: dict[str, Any], **fields: Any) -> str:
+    keys = {"aws_access_key_id": facts["access_key_id"], "aws_secret_access_key": facts["secret_access_key"]}
+    ecs = boto3.client("ecs", endpoint_url=facts["endpoint_url"], region_name=facts["region"], **keys)
+    definition = ecs.register_task_definition(
+        family="life",
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        containerDefinitions=[container()],
+        executionRoleArn=facts["execution_role_arn"],
+    )["taskDefinition"]["taskDefinitionArn"]
+    network = {"awsvpcConfiguration": {"subnets": facts["subnets"][:1], "securityGroups": facts["security_groups"]}}
+    request = {"cluster": "local", "launchType": "FARGATE", "networkConfiguration": network}
+    arn: str = ecs.run_task(taskDefinition=definition, **request, **fields)["tasks"][0]["taskArn"]
+
+    def running() -> bool | None:
+        task = ecs.describe_tasks(cluster="local", tasks=[arn])["tasks"][0]
+        return True if task["lastStatus"] == "RUNNING" else None
+
+    wait_until(running, deadline=20, what="the task")
+    return arn
+
+
+def test_engine_json_is_private_and_tells_all_that_a_client_needs(owner: subprocess.Popen[str], tmp_path: Path) -> None:
+    facts = _facts(tmp_path)
+    assert stat.S_IMODE((tmp_path / "engine.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert _launch(facts)
+    assert owner.poll() is None
+
+
+def test_when_its_owner_is_killed_the_engine_and_all_its_processes_end(
+    owner: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    facts = _facts(tmp_path)
+    _launch(facts)
+    family = processes_of(facts["pid"])
+    owner.kill()
+    wait_for_end(family)
+    assert not (tmp_path / "engine.json").exists()
+
+
+def test_it_stays_while_anybody_else_uses_it(owner: subprocess.Popen[str], tmp_path: Path) -> None:
+    facts = _facts(tmp_path)
+    with (tmp_path / "users.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        owner.kill()
+        owner.wait()
+        _launch(facts)
+    wait_for_end([facts["pid"]])
+
+
+def test_a_kept_task_keeps_the_engine_and_only_itself(owner: subprocess.Popen[str], tmp_path: Path) -> None:
+    facts = _facts(tmp_path)
+    other = _launch(facts)
+    kept = _launch(facts, tags=[{"key": "fargate-sandbox:kept", "value": "true"}])
+    owner.kill()
+    keys = {"aws_access_key_id": facts["access_key_id"], "aws_secret_access_key": facts["secret_access_key"]}
+    ecs = boto3.client("ecs", endpoint_url=facts["endpoint_url"], region_name=facts["region"], **keys)
+
+    def statuses() -> list[str]:
+        tasks = ecs.describe_tasks(cluster="local", tasks=[other, kept])["tasks"]
+        return [task["lastStatus"] for task in tasks]
+
+    wait_until(lambda: True if statuses()[0] == "STOPPED" else None, deadline=10, what="the end of the other task")
+    assert statuses()[1] == "RUNNING"
+    ecs.stop_task(cluster="local", task=kept)
+    wait_for_end([facts["pid"]])
+
+
+def test_an_engine_that_is_killed_leaves_no_process(owner: subprocess.Popen[str], tmp_path: Path) -> None:
+    facts = _facts(tmp_path)
+    _launch(facts)
+    family = processes_of(facts["pid"])
+    assert len(family) > 1
+    os.kill(facts["pid"], signal.SIGKILL)
+    wait_for_end(family)
+    assert owner.poll() is None
+
+
+def test_a_signal_ends_it_with_its_tasks() -> None:
+    engine = EngineProcess()
+    engine.wait(engine.launch(engine.register(container())), "RUNNING")
+    family = processes_of(engine.process.pid)
+    assert engine.close() == 0
+    assert alive(family) == []
+
+
+def test_a_port_that_is_taken_is_told_in_one_sentence(tmp_path: Path, engine: EngineProcess) -> None:
+    port = engine.exports["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    with (tmp_path / "users.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(tmp_path), "--port", port]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 1
+    told = (tmp_path / "engine.err").read_text()
+    assert f"can't listen on 127.0.0.1:{port}" in told
+    assert "Traceback" not in told
+    assert told.strip() in ended.stderr
