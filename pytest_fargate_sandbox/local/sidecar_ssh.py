@@ -6,6 +6,7 @@ terminal, no agent. paramiko's server side does the protocol.
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401  socket looks it up by name, and after pivot_root it may be out of reach
 import socket
 import threading
 from typing import TYPE_CHECKING
