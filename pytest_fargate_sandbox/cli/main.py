@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 _SUBCOMMANDS = {
     "engine": "pytest_fargate_sandbox.cli.engine",
+    "ps": "pytest_fargate_sandbox.cli.ps",
+    "exec": "pytest_fargate_sandbox.cli.exec",
+    "shell": "pytest_fargate_sandbox.cli.shell",
+    "logs": "pytest_fargate_sandbox.cli.logs",
+    "stop": "pytest_fargate_sandbox.cli.stop",
+    "sweep": "pytest_fargate_sandbox.cli.sweep",
 }
 
 

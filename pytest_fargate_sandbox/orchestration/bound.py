@@ -96,19 +96,6 @@ class TaskBound:
             else:
                 row["role"] = STOPPING
 
-    def abandoned(self, worker: str) -> list[str]:
-        """A worker is gone: its tasks are to be stopped, and it waits for nothing any more. Their ARNs."""
-        with self._state.change() as document:
-            document.get("waiting", {}).pop(worker, None)
-            rows: dict[str, Row] = document.get("tasks", {})
-            lost = {name: row for name, row in rows.items() if row["worker"] == worker and _is_lost(row)}
-            for name, row in lost.items():
-                if row["arn"] is None:
-                    del rows[name]
-                else:
-                    row["role"] = STOPPING
-            return [row["arn"] for row in lost.values() if row["arn"]]
-
     def _problem(self, rows: dict[str, Row], waiting: Collection[str], limit: int) -> Exception | None:
         held_here = sum(1 for row in rows.values() if row["worker"] == self._worker and row["role"] == HELD)
         if held_here >= limit:
@@ -148,6 +135,18 @@ def _evict(rows: dict[str, Row], waiting: int) -> str | None:
     return None
 
 
-def _is_lost(row: Row) -> bool:
-    """A prelaunched task with an ARN is of use to any other worker; everything else died with its owner."""
-    return bool(row["role"] == HELD or (row["role"] == SHELF and row["arn"] is None))
+def forget_worker(state: SharedState, worker: str) -> None:
+    """A worker crashed: it waits for nothing any more, and what it had is on its way out or was never launched.
+
+    What it prelaunched is of use to any other worker, and stays.
+    """
+    with state.change() as document:
+        document.get("waiting", {}).pop(worker, None)
+        rows: dict[str, Row] = document.get("tasks", {})
+        for name, row in list(rows.items()):
+            if row["worker"] != worker or (row["role"] == SHELF and row["arn"]):
+                continue
+            if row["arn"]:
+                row["role"] = STOPPING
+            else:
+                del rows[name]

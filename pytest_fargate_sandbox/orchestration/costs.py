@@ -11,7 +11,9 @@ SPOT_SHARE = 0.3
 LEAST_SECONDS = 60.0
 
 
-def task_cost_usd(*, cpu: int, memory: int, seconds: float, storage_gib: int | None = None, spot: bool = False) -> float:
+def task_cost_usd(
+    *, cpu: int, memory: int, seconds: float, storage_gib: int | None = None, spot: bool = False
+) -> float:
     """One task, billed by the second from image pull to stop, one minute at least."""
     hours = max(seconds, LEAST_SECONDS) / 3600
     hourly = cpu / 1024 * VCPU_HOUR_USD + memory / 1024 * GB_HOUR_USD

@@ -70,6 +70,14 @@ class EcsFargateSandbox(FargateSandbox):
             _sweep_once()
             super().start(force_build=force_build, outside_endpoints=outside_endpoints)
 
+    def launch_ahead(self) -> str:
+        with self._life:
+            self._find_place()
+            _sweep_once()
+            arn = super().launch_ahead()
+        crash.release(arn)
+        return arn
+
     def keep(self) -> KeptTask:
         """Let the task live until its time is over, and let go of it here. The keys to it go into the user's cache."""
         started = self._running()
@@ -120,6 +128,11 @@ class EcsFargateSandbox(FargateSandbox):
         if arn:
             crash.release(arn)
 
+    def note(self, event: str, **facts: Any) -> None:
+        """Write something about the task into the ledger."""
+        if self._entry:
+            self._ledger.write(self._entry, event, **facts)
+
     def _find_place(self) -> None:
         try:
             target = resolve_target(self._asked_cfg)
@@ -127,10 +140,13 @@ class EcsFargateSandbox(FargateSandbox):
             raise StartError(str(error), phase="account", reason=error.reason, transient=error.transient) from error
         self._target = target
         self.cfg, self.aws, self.owner = target.cfg, target.aws, target.owner
-        self._entry = self._ledger.open_entry(
+        self._entry = self._open_entry(target)
+        self.labels = {**self.labels, TAG_LEDGER: self._entry}
+
+    def _open_entry(self, target: Target) -> str:
+        return self._ledger.open_entry(
             task_id=self.task_id, labels=self.labels, ttl=self.cfg.max_task_lifetime_sec, **target.facts
         )
-        self.labels = {**self.labels, TAG_LEDGER: self._entry}
 
     def _record(self, event: str, **facts: Any) -> None:
         """The ledger's line comes first; then the guard, which needs the task's name."""

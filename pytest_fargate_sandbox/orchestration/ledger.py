@@ -33,6 +33,8 @@ class Entry:
     facts: dict[str, Any] = field(default_factory=dict)
     """The last value of each fact that an event told: ``task_arn``, ``cluster``, ``image``, ``phases``…"""
     events: list[str] = field(default_factory=list)
+    times: dict[str, float] = field(default_factory=dict)
+    """When each event first happened."""
 
     @property
     def task_arn(self) -> str | None:
@@ -40,12 +42,18 @@ class Entry:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of it can be alive, as far as the ledger knows."""
-        return "stopped" in self.events or "launching" not in self.events
+        """Whether nothing of it can be alive, as far as the ledger knows; one entry may have had several tasks."""
+        steps = [event for event in self.events if event in ("launching", "launched", "stopped")]
+        return not steps or steps[-1] == "stopped"
 
     @property
     def is_kept(self) -> bool:
         return "kept" in self.events
+
+    @property
+    def is_shelved(self) -> bool:
+        """Whether it was launched ahead of need, and nobody has taken it."""
+        return "shelved" in self.events and "claimed" not in self.events
 
     @property
     def owner_lives(self) -> bool:
@@ -64,8 +72,12 @@ class Ledger:
     def open_entry(self, **facts: Any) -> str:
         """Begin an entry; returns its id."""
         entry = secrets.token_hex(8)
-        self.write(entry, "opened", pid=os.getpid(), pid_began=process_began(os.getpid()), run_id=self.run_id, **facts)
+        self.own(entry, "opened", run_id=self.run_id, **facts)
         return entry
+
+    def own(self, entry: str, event: str, **facts: Any) -> None:
+        """Append an event that makes this process the one that answers for the entry's task."""
+        self.write(entry, event, **this_process(), **facts)
 
     def write(self, entry: str, event: str, **facts: Any) -> None:
         """Append an event of an entry."""
@@ -80,9 +92,17 @@ class Ledger:
     def entries(self) -> list[Entry]:
         return list(_entries(self.path))
 
+    def entry_of(self, task_arn: str) -> Entry | None:
+        return next((entry for entry in self.entries() if entry.task_arn == task_arn), None)
+
     def drop(self) -> None:
         """Remove the file: nothing in it matters any more."""
         self.path.unlink(missing_ok=True)
+
+
+def this_process() -> dict[str, Any]:
+    """The facts by which anybody can tell whether this process still runs."""
+    return {"pid": os.getpid(), "pid_began": process_began(os.getpid())}
 
 
 def ledger_directory() -> Path:
@@ -109,6 +129,7 @@ def _entries(path: Path) -> Iterable[Entry]:
         name = event.pop("entry")
         entry = found.setdefault(name, Entry(name))
         entry.events.append(event.pop("event"))
+        entry.times.setdefault(entry.events[-1], event.pop("t"))
         entry.facts.update(event)
     return found.values()
 

@@ -126,6 +126,11 @@ def engine_directory() -> Path:
     return cache_directory("engines", hashlib.sha256("\0".join(ways).encode()).hexdigest()[:16])
 
 
+def use_engine() -> None:
+    """Count as a user of the engine until this process ends, without starting one."""
+    _use(engine_directory())
+
+
 _used: dict[tuple[int, Path], int] = {}
 _used_lock = threading.Lock()
 

@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.config import replaced
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -40,7 +42,13 @@ class SandboxSpec:
         local = "host" if config.cluster == "local" else ""
         return config.image_template or config.environment_dir or config.task_definition or local
 
+    def with_image(self, image: str) -> SandboxSpec:
+        """The same with the image that was built from its directory."""
+        return dataclasses.replace(self, config=replaced(self.config, image_template=image, environment_dir=None))
+
     @property
     def shareable(self) -> bool:
-        """Whether one test's task would do for another: not where the task's own name is in the image."""
-        return "{task_id" not in (self.config.image_template or "")
+        """Whether one test's task would do for another: not where its name, or a port chosen for it, is in the task."""
+        config = self.config
+        exec_mode = config.ssh_sidecar is None or config.ssh_sidecar.exec_server_port is not None
+        return "{task_id" not in (config.image_template or "") and (exec_mode or not (self.outside or config.extra_env))

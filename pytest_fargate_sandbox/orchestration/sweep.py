@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
-from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_LEDGER, TAG_OWNER
+from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_LEDGER, TAG_OWNER, TAG_WORKER
 from pytest_fargate_sandbox.orchestration.ledger import Entry, Ledger, all_ledgers, ledger_directory
 from pytest_fargate_sandbox.orchestration.target import find_again
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
@@ -47,6 +47,20 @@ def sweep_run(run_id: str) -> list[str]:
     """Stop all that a run has alive, whoever made it, but what is kept: for the one who ends the run."""
     ledger = Ledger(run_id)
     return _stop_entries(ledger, [entry for entry in ledger.entries() if not entry.is_over and not entry.is_kept])
+
+
+def sweep_worker(run_id: str, worker: str) -> list[str]:
+    """Stop what a worker that crashed had: all but what it had put on the run's shelf."""
+    ledger = Ledger(run_id)
+    entries = [entry for entry in ledger.entries() if (entry.facts.get("labels") or {}).get(TAG_WORKER) == worker]
+    lost = [entry for entry in entries if not (entry.is_over or entry.is_kept or entry.is_shelved)]
+    return _stop_entries(ledger, lost)
+
+
+def clear_shelf(run_id: str) -> list[str]:
+    """Stop what was prelaunched and never taken."""
+    ledger = Ledger(run_id)
+    return _stop_entries(ledger, [entry for entry in ledger.entries() if entry.is_shelved and not entry.is_over])
 
 
 def sweep_expired(aws: Aws, cluster: str, owner: str) -> list[str]:

@@ -6,7 +6,7 @@ Each subject is a plugin object of its own, registered once the options are know
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.plugin import face, hookspecs, marker, options, owner, rerun, signals, summary
 from pytest_fargate_sandbox.plugin.fixtures import (
@@ -19,6 +19,9 @@ from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_session_sandbox,
 )
 from pytest_fargate_sandbox.plugin.run import Run
+
+if TYPE_CHECKING:
+    import pytest
 
 __all__ = [
     "fargate_agent",
@@ -47,7 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[face.FACE] = ours
     plugins: dict[str, object] = {"face": ours, "reruns": rerun.Reruns(ours), "signals": signals.Signals()}
     if run.is_owner:
-        plugins["owner"] = owner.Owner(run)
-        plugins["summary"] = summary.Summary(settings, run)
+        plugins["owner"] = owns = owner.Owner(config, settings, run)
+        plugins["interrupts"] = owner.Interrupts(run)
+        plugins["summary"] = summary.Summary(settings, run, owns)
     for name, plugin in plugins.items():
         config.pluginmanager.register(plugin, f"fargate_sandbox_{name}")

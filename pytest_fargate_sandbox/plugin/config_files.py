@@ -63,7 +63,7 @@ def _toml(path: Path, text: str) -> Any:
 
 def _yaml(path: Path, text: str) -> Any:
     try:
-        import yaml
+        import yaml  # type: ignore[import-untyped]
     except ImportError:
         raise pytest.UsageError(f"{path}: reading YAML takes PyYAML: pip install pyyaml") from None
     try:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.orchestration.lease import Lease
     from pytest_fargate_sandbox.orchestration.ledger import Ledger
-    from pytest_fargate_sandbox.orchestration.pool import Lease, Pool
+    from pytest_fargate_sandbox.orchestration.pool import Pool
     from pytest_fargate_sandbox.plugin.options import Settings
     from pytest_fargate_sandbox.plugin.run import Run
     from pytest_fargate_sandbox.plugin.spec import Wish
@@ -55,10 +56,9 @@ class Face:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
-            try:
-                marker.keys_of(item)
-            except Exception as error:
-                item.stash[_BAD_MARK] = error
+            problem = marker.problem_of(item)
+            if problem is not None:
+                item.stash[_BAD_MARK] = problem
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         option = self._config.option
@@ -149,11 +149,11 @@ class Face:
         return Pool(
             run_id=self.run.run_id,
             directory=self.run.directory,
-            seed=self.run.seed,
+            secret=self.run.secret,
             worker=self.run.worker,
+            owner=self.run.owner,
             max_tasks=run["max_tasks"],
             ahead=run["prelaunch"] * self.run.workers,
-            runner=run["runner"],
         )
 
     def wish(self, item: pytest.Item | None, config: EcsFargateConfig, keys: dict[str, Any]) -> Wish:

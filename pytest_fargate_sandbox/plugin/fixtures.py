@@ -75,4 +75,4 @@ def _face(request: pytest.FixtureRequest) -> Face:
 
 def _item(request: pytest.FixtureRequest) -> pytest.Item:
     """The test for whose sake a fixture is set up, whatever the fixture's scope."""
-    return cast(Any, request)._pyfuncitem
+    return cast("pytest.Item", cast("Any", request)._pyfuncitem)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pytest
 
 LINE = (
-    "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, keep=, env=, files=, outside=, exec_timeout=, retries=): "
+    "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, keep=, env=, files=, outside=, exec_timeout=, "
+    "retries=): "
     "what the test's sandbox is made of. image: a reference or template; environment: a directory with a Dockerfile, "
     "relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: 'exec' or 'agent'; keep: 'never', "
     "'failed' or 'always'; env: a mapping; files: a mapping of remote to local paths; outside: a list of "
@@ -89,6 +90,17 @@ def keys_of(item: pytest.Item) -> dict[str, Any]:
     for mark in reversed(_nearest_first(item)):
         overlay(merged, checked(mark.args, mark.kwargs, item.nodeid))
     return merged
+
+
+def problem_of(item: pytest.Item) -> Exception | None:
+    """What is wrong with an item's marks."""
+    from pytest_fargate_sandbox.leaves.errors import ConfigError
+
+    try:
+        keys_of(item)
+    except ConfigError as error:
+        return error
+    return None
 
 
 def overlay(keys: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

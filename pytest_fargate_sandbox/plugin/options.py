@@ -58,25 +58,67 @@ class Option:
 
 
 TABLE = (
-    Option("cluster", "the ECS cluster; `local` is the embedded engine", metavar="NAME", sets="cluster", default="local"),
+    Option(
+        "cluster", "the ECS cluster; `local` is the embedded engine", metavar="NAME", sets="cluster", default="local"
+    ),
     Option("region", "the AWS region", metavar="NAME", sets="region"),
     Option("subnets", "the subnets tasks run in", "args", metavar="ID,ID", sets="subnets"),
     Option("security_groups", "the security groups of tasks", "args", metavar="ID,ID", sets="security_groups"),
     Option("execution_role", "the role that pulls images and writes logs", metavar="ARN", sets="execution_role_arn"),
-    Option("config", "a JSON, TOML or YAML file with the mapping of EcsFargateConfig, and run options under `run`", metavar="FILE"),
-    Option("sidecar_mode", "exec-server or agent-server mode, for tests that don't say", default="exec", choices=("exec", "agent")),
-    Option("keep", "which tasks outlive their test; the marker's `keep` beats it", default="never", choices=("never", "failed", "always")),
+    Option(
+        "config",
+        "a JSON, TOML or YAML file with the mapping of EcsFargateConfig, and run options under `run`",
+        metavar="FILE",
+    ),
+    Option(
+        "sidecar_mode",
+        "exec-server or agent-server mode, for tests that don't say",
+        default="exec",
+        choices=("exec", "agent"),
+    ),
+    Option(
+        "keep",
+        "which tasks outlive their test; the marker's `keep` beats it",
+        default="never",
+        choices=("never", "failed", "always"),
+    ),
     Option("image", "the image of tests that don't name one", metavar="REFERENCE", sets="image_template"),
     Option("cpu", "CPU units of tests that don't say", metavar="UNITS", sets="cpu"),
     Option("memory", "memory in MiB of tests that don't say", metavar="MIB", sets="memory"),
-    Option("ttl", "seconds after which a task ends by itself", "int", metavar="SECONDS", sets="max_task_lifetime_sec", least=1),
+    Option(
+        "ttl",
+        "seconds after which a task ends by itself",
+        "int",
+        metavar="SECONDS",
+        sets="max_task_lifetime_sec",
+        least=1,
+    ),
     Option("force_build", "build even the images that are cached, once for the run", "bool", default=False),
-    Option("runner", "how the embedded engine runs containers", default="auto", choices=("auto", "namespaces", "podman", "docker")),
-    Option("max_tasks", "tasks at once over all workers, counted from RunTask until STOPPED; nothing: no bound", "int", metavar="N", least=1),
-    Option("prelaunch", "sandboxes of a kind to have ready or starting ahead of need, times the workers; 0: none", "int", metavar="N", default=1),
-    Option("infra_retries", "how often a test that met an infrastructure error is run again", "int", metavar="N", default=1),
+    Option(
+        "runner",
+        "how the embedded engine runs containers",
+        default="auto",
+        choices=("auto", "namespaces", "podman", "docker"),
+    ),
+    Option(
+        "max_tasks",
+        "tasks at once over all workers, counted from RunTask until STOPPED; nothing: no bound",
+        "int",
+        metavar="N",
+        least=1,
+    ),
+    Option(
+        "prelaunch",
+        "sandboxes of a kind to have ready or starting ahead of need, times the workers; 0: none",
+        "int",
+        metavar="N",
+        default=1,
+    ),
+    Option(
+        "infra_retries", "how often a test that met an infrastructure error is run again", "int", metavar="N", default=1
+    ),
     Option("report_json", "write the run, as data, to this file", metavar="FILE"),
-)  # fmt: skip
+)
 OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}
 
 
@@ -96,7 +138,9 @@ class Settings:
         """``cluster=bench (--fargate-cluster), region=eu-west-1 (FARGATE_REGION)``."""
         values = {**self.config, **{f"run.{name}": value for name, value in self.run.items()}}
         shown = {"cluster": self.sources.get("cluster", "default"), **self.sources}
-        return ", ".join(f"{key.removeprefix('run.')}={_short(values[key])} ({source})" for key, source in shown.items())
+        return ", ".join(
+            f"{key.removeprefix('run.')}={_short(values[key])} ({source})" for key, source in shown.items()
+        )
 
 
 def declare(parser: pytest.Parser) -> None:

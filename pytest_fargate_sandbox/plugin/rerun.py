@@ -1,4 +1,4 @@
-"""A test that met an infrastructure error runs again, as a whole; what the abandoned attempt reported is not the test's.
+"""A test that met an infrastructure error runs again, as a whole; what the attempt given up reported does not count.
 
 Reports are held back until it is known whether their attempt counts, those of subtests too, which pytest would send
 out at once. So is the debugger: it is not entered on an attempt that will be run again.
@@ -115,9 +115,10 @@ def _forget_attempt(item: pytest.Item) -> None:
     from _pytest.subtests import failed_subtests_key
 
     item._report_sections.clear()
-    item.config.stash[failed_subtests_key].pop(getattr(item, "id", item.nodeid), None)  # pytest 9.0 counts by nodeid
+    failures: Any = item.config.stash[failed_subtests_key]
+    failures.pop(getattr(item, "id", item.nodeid), None)  # pytest 9.0 counts by nodeid
     if hasattr(item, "_request"):
-        finish(item, lambda name, fixturedef: fixturedef.cached_result[2] is not None)
+        finish(item, lambda _name, fixturedef: fixturedef.cached_result[2] is not None)
 
 
 def finish(item: pytest.Item, condition: Callable[[str, Any], bool]) -> None:

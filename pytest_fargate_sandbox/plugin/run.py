@@ -59,8 +59,14 @@ class Run:
         return Path(self._made["directory"])
 
     @property
-    def seed(self) -> bytes:
-        return bytes.fromhex(self._made["seed"])
+    def secret(self) -> bytes:
+        """What the keys of all sandboxes of this run are derived from."""
+        return bytes.fromhex(self._made["secret"])
+
+    @property
+    def owner(self) -> dict[str, Any]:
+        """The process that outlives all others of the run, as a ledger names it."""
+        return dict(self._made["owner"])
 
     @property
     def workers(self) -> int:
@@ -81,9 +87,14 @@ class Run:
 
     @cached_property
     def _made(self) -> dict[str, Any]:
-        return self._told or {
+        if self._told:
+            return self._told
+        from pytest_fargate_sandbox.orchestration.ledger import this_process
+
+        return {
             "run_id": f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}",
             "directory": tempfile.mkdtemp(prefix="fargate-sandbox-"),
-            "seed": secrets.token_hex(32),
+            "secret": secrets.token_hex(32),
+            "owner": this_process(),
             "each": self._config.getoption("dist", default="no") == "each",
         }

@@ -1,17 +1,82 @@
-"""What stands in the header and at the end."""
+"""What stands in the header and at the end: where values came from, what was launched, and what it took."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
     from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.plugin.owner import Owner
     from pytest_fargate_sandbox.plugin.run import Run
+
+_PHASES = ("image", "definition", "launch", "address", "tunnel", "server", "start")
+_SHOWN_RETRIES = 5
 
 
 class Summary:
-    def __init__(self, settings: Settings, run: Run) -> None:
+    """Speaks for all workers, in the one process that has the terminal."""
+
+    def __init__(self, settings: Settings, run: Run, owner: Owner) -> None:
         self._settings = settings
+        self._run = run
+        self._owner = owner
 
     def pytest_report_header(self) -> str | None:
         return f"fargate: {self._settings.describe()}" if self._settings.configured else None
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        report = self._owner.report
+        if report is None:
+            return
+        terminalreporter.section("fargate sandboxes")
+        if not self._settings.configured:
+            terminalreporter.write_line(self._settings.describe())
+        for line in _lines(report):
+            terminalreporter.write_line(line)
+        if report["counts"]["kept"]:
+            for line in _kept(self._run.run_id):
+                terminalreporter.write_line(line)
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    from pytest_fargate_sandbox.orchestration.run_report import slowest_phases
+
+    counts = report["counts"]
+    told = [f"{counts['launched']} launched"]
+    told += [f"{counts[name]} {word}" for name, word in _COUNTS.items() if counts[name]]
+    cost = f"about ${report['cost_usd']:.4f}"
+    yield f"{', '.join(told)}; {f'{cost} on AWS, nothing here' if report['engine'] else cost}"
+    phases = slowest_phases(report)
+    if phases:
+        shown = [f"{name} {phases[name][0]:.2f}/{phases[name][1]:.2f}" for name in _PHASES if name in phases]
+        yield f"start, median/slowest in seconds: {', '.join(shown)}"
+    for retry in report["retries"][:_SHOWN_RETRIES]:
+        yield f"ran again: {retry['test']} ({retry['error']['type']}: {retry['error']['message']})"
+    if len(report["retries"]) > _SHOWN_RETRIES:
+        yield f"ran again: {len(report['retries']) - _SHOWN_RETRIES} more"
+
+
+_COUNTS = {
+    "prelaunched_unused": "prelaunched and unused",
+    "retried": "run again after infrastructure errors",
+    "kept": "kept",
+    "leaked": "may still run (fargate-sandbox sweep)",
+}
+
+
+def _kept(run_id: str) -> Iterator[str]:
+    from pytest_fargate_sandbox.orchestration.kept import kept_tasks
+    from pytest_fargate_sandbox.orchestration.ledger import Ledger
+
+    tests = {entry.task_arn: entry.facts.get("tests") or [] for entry in Ledger(run_id).entries()}
+    for kept in kept_tasks():
+        if kept.run_id == run_id:
+            ends = time.strftime("%H:%M:%S", time.localtime(kept.expires))
+            yield f"kept: {', '.join(tests.get(kept.task_arn) or [kept.task_id])} until {ends}"
+            yield f"  enter: fargate-sandbox shell {kept.id}"
+            yield f"  end:   fargate-sandbox stop {kept.id}"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError, SandboxError
 from pytest_fargate_sandbox.orchestration.once import once
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROGRAM = """
 import sys

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +15,10 @@ from pytest_fargate_sandbox.orchestration.bound import TaskBound
 from pytest_fargate_sandbox.orchestration.prelaunch import Shelf
 from pytest_fargate_sandbox.orchestration.shared_state import SharedState
 from pytest_fargate_sandbox.orchestration.spec import SandboxSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 SPEC = SandboxSpec(EcsFargateConfig(cluster="local", image_template="a"))
 OTHER = SandboxSpec(EcsFargateConfig(cluster="local", image_template="b"))
@@ -119,7 +122,9 @@ def test_another_kind_is_of_no_use(shelf_of: Callable[..., Shelf], launcher: Lau
     assert shelf.claim(OTHER.kind) is None
 
 
-def test_a_launch_that_fails_leaves_the_need_to_whoever_has_it(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+def test_a_launch_that_fails_leaves_the_need_to_whoever_has_it(
+    shelf_of: Callable[..., Shelf], launcher: Launcher
+) -> None:
     launcher.fails = True
     shelf = shelf_of(ahead=2)
     shelf.plan(SPEC, 5)
@@ -144,7 +149,7 @@ def test_the_bound_on_tasks_holds(shelf_of: Callable[..., Shelf], launcher: Laun
     assert len(launcher.launched) == 3
 
 
-def test_an_image_of_each_tests_own_is_never_prelaunched(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+def test_an_image_of_each_tests_own_is_never_prelaunched(shelf_of: Callable[..., Shelf]) -> None:
     shelf = shelf_of(ahead=2)
     shelf.plan(SandboxSpec(EcsFargateConfig(cluster="local", image_template="x:{task_id}")), 10)
     assert shelf._thread is None

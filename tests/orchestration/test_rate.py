@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.orchestration.rate import LaunchRate
 from pytest_fargate_sandbox.orchestration.shared_state import SharedState
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Time:

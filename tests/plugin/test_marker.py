@@ -59,7 +59,10 @@ def test_a_nearer_environment_replaces_an_image(pytester: pytest.Pytester) -> No
     [
         ({"imge": "x"}, "fargate has no key 'imge'; did you mean 'image'?"),
         ({"ttl": -5}, "fargate(ttl=-5): expected a whole number above 0"),
-        ({"keep": "allways"}, "fargate(keep='allways'): expected 'never' or 'failed' or 'always'; did you mean 'always'?"),
+        (
+            {"keep": "allways"},
+            "fargate(keep='allways'): expected 'never' or 'failed' or 'always'; did you mean 'always'?",
+        ),
         ({"mode": "ssh"}, "fargate(mode='ssh'): expected 'exec' or 'agent'"),
         ({"image": "x", "environment": "y"}, "image or environment, not both"),
         ({"env": {"A": 1}}, "a mapping of strings to strings"),

@@ -153,8 +153,15 @@ def test_help_markers_and_fixtures_read_well(passing: pytest.Pytester) -> None:
         assert option.flag in shown
     assert "@pytest.mark.fargate(image=, environment=" in passing.runpytest_inprocess("--markers").stdout.str()
     fixtures = passing.runpytest_inprocess("--fixtures").stdout.str()
-    for name in ("fargate_sandbox", "fargate_sandbox_factory", "fargate_session_sandbox [session scope]", "fargate_agent"):
+    for name in (
+        "fargate_sandbox",
+        "fargate_sandbox_factory",
+        "fargate_session_sandbox [session scope]",
+        "fargate_agent",
+    ):
         assert f"{name} -- " in fixtures.replace("\n    ", " -- ") or name in fixtures
     assert "no docstring available" not in "\n".join(
-        line for line, above in zip(fixtures.splitlines()[1:], fixtures.splitlines(), strict=False) if "fargate" in above
+        line
+        for line, above in zip(fixtures.splitlines()[1:], fixtures.splitlines(), strict=False)
+        if "fargate" in above
     )

@@ -1,0 +1,33 @@
+"""``fargate-sandbox logs``: the end of what a task's containers wrote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.cli.tasks import find_task, take_task, told_plainly
+from pytest_fargate_sandbox.sandbox.diagnosis import container_logs
+
+if TYPE_CHECKING:
+    import argparse
+
+SUMMARY = "show the end of what a task's containers wrote"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    take_task(parser)
+
+
+def run(arguments: Any) -> int:
+    return told_plainly(lambda: _run(arguments.task))
+
+
+def _run(wanted: str) -> int:
+    task = find_task(wanted)
+    arn = task.description["taskDefinitionArn"]
+    definition = task.aws.call("ecs", "DescribeTaskDefinition", taskDefinition=arn)["taskDefinition"]
+    logged = any(each.get("logConfiguration") for each in definition["containerDefinitions"])
+    text = container_logs(task.description, aws=task.aws, registration=definition)
+    if not text:
+        text = "nothing was written yet" if logged else "its output goes nowhere: set `log_group` in the configuration"
+    print(text)
+    return 0

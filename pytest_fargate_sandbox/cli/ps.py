@@ -1,0 +1,56 @@
+"""``fargate-sandbox ps``: what is alive."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.cli.tasks import KnownTask, known_tasks, told_plainly
+
+if TYPE_CHECKING:
+    import argparse
+
+SUMMARY = "list the tasks of your runs that are alive"
+_HEAD = ("TASK", "NAME", "STATE", "AGE", "ENDS IN", "CLUSTER", "IMAGE", "TESTS")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="ids only")
+
+
+def run(arguments: Any) -> int:
+    return told_plainly(lambda: _run(arguments.quiet))
+
+
+def _run(quiet: bool) -> int:
+    tasks = list(known_tasks())
+    if quiet:
+        print(*(task.id for task in tasks), sep="\n", end="\n" if tasks else "")
+        return 0
+    rows = [_HEAD, *(_row(task) for task in tasks)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _row(task: KnownTask) -> tuple[str, ...]:
+    facts = task.entry.facts
+    began = task.entry.times.get("launched", time.time())
+    left = began + float(facts.get("ttl", 0)) - time.time()
+    return (
+        task.id[:12],
+        task.name,
+        "KEPT" if task.kept else task.status,
+        _span(time.time() - began),
+        _span(left),
+        str(facts.get("cluster", "")),
+        str(facts.get("image") or ""),
+        ", ".join(task.tests),
+    )
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

@@ -1,0 +1,45 @@
+"""``fargate-sandbox stop``: end tasks, and with a kept one its keys."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.cli.tasks import KnownTask, find_task, known_tasks, told_plainly
+from pytest_fargate_sandbox.sandbox.task import stop_task
+
+if TYPE_CHECKING:
+    import argparse
+
+SUMMARY = "stop tasks of your runs, kept ones too"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("tasks", metavar="TASK", nargs="*", default=[], help="ids or names, or how they begin")
+    which.add_argument("--kept", action="store_true", help="all kept ones")
+    which.add_argument("--all", action="store_true", help="all that are alive, also those that a run is using")
+
+
+def run(arguments: Any) -> int:
+    return told_plainly(lambda: _run(arguments))
+
+
+def _run(arguments: Any) -> int:
+    if arguments.tasks:
+        tasks = [find_task(each) for each in arguments.tasks]
+    else:
+        tasks = [task for task in known_tasks() if arguments.all or task.kept]
+    stopped = [_stop(task) for task in tasks]
+    return 0 if all(stopped) else 1
+
+
+def _stop(task: KnownTask) -> bool:
+    if not stop_task(task.aws, str(task.entry.facts["cluster"]), task.arn, "stopped by fargate-sandbox stop"):
+        print(f"{task.id} could not be stopped", file=sys.stderr)
+        return False
+    task.ledger.write(task.entry.id, "stopped", task_arn=task.arn)
+    if task.kept:
+        task.kept.forget()
+    print(f"{task.id} stopped")
+    return True

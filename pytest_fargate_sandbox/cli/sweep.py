@@ -1,0 +1,37 @@
+"""``fargate-sandbox sweep``: end what dead processes left, and what is past its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.cli.tasks import told_plainly
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+from pytest_fargate_sandbox.orchestration.sweep import sweep_expired, sweep_ledgers
+from pytest_fargate_sandbox.orchestration.target import resolve_target
+
+if TYPE_CHECKING:
+    import argparse
+
+SUMMARY = "stop what processes that died have left, and what is past its time to live"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cluster", help="look there for tasks past their time, from whatever machine they came")
+    parser.add_argument("--region", help="the cluster's region")
+    parser.add_argument("--owner", help="whose tasks; by default those of this AWS identity")
+
+
+def run(arguments: Any) -> int:
+    return told_plainly(lambda: _run(arguments))
+
+
+def _run(arguments: Any) -> int:
+    stopped = sweep_ledgers()
+    if arguments.cluster:
+        asked = EcsFargateConfig(cluster=arguments.cluster, region=arguments.region, owner=arguments.owner)
+        target = resolve_target(asked)
+        stopped += sweep_expired(target.aws, target.cfg.cluster, target.owner)
+    for arn in stopped:
+        print(f"stopped {arn}")
+    print(f"{len(stopped)} swept")
+    return 0
