@@ -27,7 +27,7 @@ _CHECK_TIMED_OUT = 137
 
 
 class CommandTask:
-    """A ``RunningTask``. Its network, volumes and built-in sidecar are those of a namespaces task without containers."""
+    """A ``RunningTask``. Its network, volumes and built-in sidecar are a namespaces task's without containers."""
 
     def __init__(self, command: ContainerCommand, images: Images, spec: TaskSpec, label: str) -> None:
         self._command = command
@@ -43,6 +43,7 @@ class CommandTask:
     def open(self, networks: NamespacesRunner) -> None:
         """Start the infra container, and a holder that joins its network."""
         options = ["--network", "none", "--name", self._infra, *self._common_options(), "--pull", "never"]
+        options += self._command.ulimit_options(())
         try:
             self._command.run("run", "-d", *options, PAUSE_IMAGE)
             pid = self._command.state(self._infra)["Pid"]
