@@ -4,6 +4,7 @@ What comes out goes into a staging directory first and is moved into place when 
 archive that wants to leave its tree changes nothing.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -82,7 +83,7 @@ def _content(path: bytes, size: int) -> "Iterable[bytes]":
 def unpack(read: "Callable[[int], bytes]", target: bytes, verify: "Callable[[], None]") -> None:
     """Put the tar that ``read`` gives into ``target``, which is made if need be, when ``verify`` has let it pass."""
     if os.path.lexists(target) and not os.path.isdir(target):
-        raise Failure("not_directory", "a file stands where a directory is meant: %s" % decoded(target))
+        raise NotADirectoryError(errno.ENOTDIR, "a file stands where a directory is meant", target)
     exists = os.path.isdir(target)
     if not exists:
         os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
@@ -259,8 +260,9 @@ def _moves(source: bytes, target: bytes) -> "Iterable[tuple[bytes, bytes]]":
         if not os.path.lexists(new):
             yield entry.path, new
         elif is_directory != (os.path.isdir(new) and not os.path.islink(new)):
-            kind, what = ("not_directory", "no directory") if is_directory else ("is_directory", "a directory")
-            raise Failure(kind, "%s is %s; nothing was changed" % (decoded(new), what), path=decoded(new))
+            if is_directory:
+                raise NotADirectoryError(errno.ENOTDIR, "no directory, and nothing was changed", new)
+            raise IsADirectoryError(errno.EISDIR, "a directory, and nothing was changed", new)
         elif is_directory:
             for move in _moves(entry.path, new):
                 yield move

@@ -13,7 +13,7 @@ from pytest_fargate_sandbox.server.place import offer_python
 from pytest_fargate_sandbox.server.pump import GRACE_SEC, Pump
 from pytest_fargate_sandbox.server.reaper import Reaper
 from pytest_fargate_sandbox.server.spawning import CannotRun, Program, arguments_of, spawn
-from pytest_fargate_sandbox.server.tree import Marks
+from pytest_fargate_sandbox.server.tree import Everybody, Marks
 from pytest_fargate_sandbox.server.waker import Waker
 from pytest_fargate_sandbox.server.wire import CODE_SIGNAL, STDERR, STDOUT, Failure, encoded
 
@@ -119,16 +119,15 @@ class Commands:
         return command.tree.leader
 
     def stop_all(self, patience: float) -> None:
-        """TERM to all trees, KILL to those that are left."""
+        """TERM to all processes of all commands, KILL to those that are left."""
         with self._lock:
             self._is_closing = True
-            trees = [command.tree for command in self._known.values() if command.tree]
         end = time.monotonic() + patience
-        heard = [tree for tree in trees if tree.ask_to_end()]
-        while any(tree.members() for tree in heard) and time.monotonic() < end:
-            time.sleep(min(0.02, patience))
-        for tree in heard:
-            tree.kill(GRACE_SEC)
+        everybody = Everybody()
+        everybody.ask_to_end()
+        while everybody.members() and time.monotonic() < end:
+            time.sleep(0.02)
+        everybody.kill(GRACE_SEC)
 
     def begin(self, command: Command, request: "Any", waker: Waker, has_stdin: bool) -> "Pump | None":
         """A pump to drive it with, or None if it has ended already: there was no such program."""

@@ -68,7 +68,12 @@ def write(request: WriteFile, payload: Payload) -> None:
             yield data
         check_digest(digest, body.trailers.get(DIGEST_TRAILER, ""), request.path)
 
-    put(request.path, blocks(), request.mode, request.mtime_ns)
+    try:
+        put(request.path, blocks(), request.mode, request.mtime_ns)
+    except ConnectionError:
+        raise
+    except OSError as error:
+        raise Failure.of_os_error(error, request.path) from None
 
 
 def check_digest(digest: "Any", promised: str, path: str) -> None:
@@ -80,25 +85,21 @@ def check_digest(digest: "Any", promised: str, path: str) -> None:
 def put(path: str, blocks: "Iterable[bytes]", mode: "int | None", mtime_ns: "int | None") -> None:
     """Write beside the file, then rename: a reader sees the old one or the new one, never half of either."""
     target = os.path.realpath(encoded(path))
-    if path.endswith("/") or os.path.isdir(target):
-        raise Failure("is_directory", "a directory, not a file: %s" % path, errno.EISDIR, path)
+    before = _status_of(target)
+    if path.endswith("/") or (before and stat.S_ISDIR(before.st_mode)):
+        raise IsADirectoryError(errno.EISDIR, "a directory, not a file", path)
+    if before and not stat.S_ISREG(before.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
     staged = os.path.join(os.path.dirname(target), STAGING_PREFIX + os.urandom(6).hex().encode())
+    file = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
     try:
-        before = _status_of(target)
-        if before and not stat.S_ISREG(before.st_mode):
-            raise Failure("bad_request", "not a regular file: %s" % path, errno.EINVAL, path)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        file = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
         try:
             _fill(file, blocks)
             _dress(file, before, mode, mtime_ns)
         finally:
             os.close(file)
         _move(staged, target)
-    except OSError as error:
-        if isinstance(error, ConnectionError):
-            raise
-        raise Failure.of_os_error(error, path) from None
     finally:
         _remove(staged)
 

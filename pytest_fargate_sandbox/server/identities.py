@@ -16,7 +16,7 @@ class Identity:
         user, colon, group = text.partition(":")
         entry = _user_entry(user)
         if entry is None and not user.isdigit():
-            raise Failure("not_found", "there is no user %r in this container" % user, path=user)
+            raise Failure("unknown_user", "there is no user %r in this container" % user)
         self.uid = int(user) if entry is None else entry.pw_uid
         self.gid = _group_number(group) if colon else (self.uid if entry is None else entry.pw_gid)
         self.home = "/" if entry is None else entry.pw_dir
@@ -64,4 +64,4 @@ def _group_number(group: str) -> int:
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
-        raise Failure("not_found", "there is no group %r in this container" % group, path=group) from None
+        raise Failure("unknown_user", "there is no group %r in this container" % group) from None

@@ -1,6 +1,8 @@
 """Who may speak to us, and in which thread: one for each connection, which stays open for many requests."""
 
 import hashlib
+import os
+import select
 import socket
 import struct
 import sys
@@ -21,6 +23,10 @@ from pytest_fargate_sandbox.server.http1 import (
 from pytest_fargate_sandbox.server.verbs import Verbs
 from pytest_fargate_sandbox.server.waker import Waker
 from pytest_fargate_sandbox.server.wire import PREFIX, Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _MAX_CONNECTIONS = 512
 _STRANGER_SEC = 30
@@ -43,8 +49,15 @@ class Listener:
         self._socket.bind(("127.0.0.1", port))
         self._socket.listen(128)
 
-    def serve(self) -> None:
+    def serve(self, alarm: int) -> "NoReturn":
+        """Until a signal's handler raises; ``alarm`` is readable then, whichever thread the kernel chose for it."""
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        poller.register(alarm, select.POLLIN)
         while True:
+            if self._socket.fileno() not in dict(poller.poll()):
+                os.read(alarm, 64)
+                continue
             connection, _ = self._socket.accept()
             if not self._places.acquire(blocking=False):
                 connection.close()

@@ -26,7 +26,8 @@ class _Stopped(BaseException):
         self.number = number
 
 
-def main() -> "int":
+def main() -> int:
+    """Serve until a signal ends it; the code to leave with."""
     missing = [name for name in (ENV_SERVER_PORT, ENV_TOKEN_SHA256) if not os.environ.get(name)]
     if missing:
         sys.stderr.write("fargate-sandbox: the environment lacks %s; no server without it\n" % " and ".join(missing))
@@ -37,15 +38,17 @@ def main() -> "int":
     listener = Listener(int(os.environ[ENV_SERVER_PORT]), os.environ[ENV_TOKEN_SHA256], Verbs(commands))
     become_subreaper()
     commands.reaper.start()
+    alarm, bell = os.pipe()
+    os.set_blocking(bell, False)
+    signal.set_wakeup_fd(bell)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
-        listener.serve()
+        listener.serve(alarm)
     except _Stopped as stopped:
         commands.stop_all(_STOP_PATIENCE_SEC)
         _leave(work_dir)
         return 128 + stopped.number
-    return 0
 
 
 def _stop(number: int, _frame: object) -> None:

@@ -62,25 +62,16 @@ class _Process:
         self.session = session
 
 
-class Tree:
-    """All living processes of the command whose first process was ``leader``."""
+class Everybody:
+    """All living processes of all commands."""
 
-    def __init__(self, leader: int, mark: int) -> None:
-        self.leader = leader
-        self.mark = mark
-        self.leader_is_gone = False
+    def _roots(self, processes: "list[_Process]") -> "set[int]":
+        server = os.getpid()
+        return {process.pid for process in processes if process.parent == server}
 
     def members(self) -> "list[int]":
         processes = list(_running())
-        server = os.getpid()
-        # A process that has a dead leader's number is a stranger, and so is its session.
-        reused = self.leader_is_gone and any(process.pid == self.leader for process in processes)
-        found = {
-            process.pid
-            for process in processes
-            if (process.session == self.leader and not reused)
-            or (process.parent == server and _mark_of(process.pid) == self.mark)
-        }
+        found = self._roots(processes)
         children: "dict[int, list[int]]" = {}
         for process in processes:
             children.setdefault(process.parent, []).append(process.pid)
@@ -116,6 +107,26 @@ class Tree:
             time.sleep(_PAUSES[min(rounds, len(_PAUSES) - 1)])
             rounds += 1
         return True
+
+
+class Tree(Everybody):
+    """All living processes of the command whose first process was ``leader``."""
+
+    def __init__(self, leader: int, mark: int) -> None:
+        self.leader = leader
+        self.mark = mark
+        self.leader_is_gone = False
+
+    def _roots(self, processes: "list[_Process]") -> "set[int]":
+        server = os.getpid()
+        # A process that has a dead leader's number is a stranger, and so is its session.
+        reused = self.leader_is_gone and any(process.pid == self.leader for process in processes)
+        return {
+            process.pid
+            for process in processes
+            if (process.session == self.leader and not reused)
+            or (process.parent == server and _mark_of(process.pid) == self.mark)
+        }
 
 
 def become_subreaper() -> None:

@@ -6,7 +6,7 @@ import os
 from pytest_fargate_sandbox.server import archives
 from pytest_fargate_sandbox.server.files import check_digest
 from pytest_fargate_sandbox.server.http1 import ChunkedBody, Payload
-from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, Failure, encoded
+from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, Failure, decoded, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def _blocks(path: str) -> "Iterable[bytes]":
         for block in archives.pack(encoded(path)):
             yield block
     except OSError as error:
-        named = error.filename if isinstance(error.filename, bytes) else encoded(path)
-        raise Failure.of_os_error(error, named.decode("utf-8", "surrogateescape")) from None
+        raise Failure.of_os_error(error, _path_of(error, path)) from None
 
 
 def write(path: str, payload: Payload) -> None:
@@ -47,7 +46,11 @@ def write(path: str, payload: Payload) -> None:
 
     try:
         archives.unpack(read_some, encoded(path), verify)
+    except ConnectionError:
+        raise
     except OSError as error:
-        if isinstance(error, ConnectionError):
-            raise
-        raise Failure.of_os_error(error, path) from None
+        raise Failure.of_os_error(error, _path_of(error, path)) from None
+
+
+def _path_of(error: OSError, path: str) -> str:
+    return decoded(error.filename) if isinstance(error.filename, bytes) else path

@@ -43,6 +43,7 @@ STATUS_OF_KIND = {
     "unauthorized": 401,
     "permission": 403,
     "not_found": 404,
+    "unknown_user": 404,
     "unknown_command": 404,
     "unknown_verb": 404,
     "is_directory": 409,
