@@ -55,7 +55,7 @@ class Engine:
         self._subnets, self._security_groups = default_network()
         self._builds: ImageBuildBackend | None = None
         services = MotoServices({"codebuild": self._install_codebuild})
-        gate = Gate(self.credentials, lambda: services.app("s3"), self._journal)
+        gate = Gate(self.credentials, services, self._journal)
         api = Api(services, faults, self.credentials, self._journal)
         self._servers = [HttpServer(gate_listener, gate), HttpServer(listener, api, admit=is_own_user)]
         for server in self._servers:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pytest_fargate_sandbox.local.credentials import Credentials
-    from pytest_fargate_sandbox.local.http_server import WsgiApp
     from pytest_fargate_sandbox.local.journal import Journal
+    from pytest_fargate_sandbox.local.moto_services import MotoServices
 
 _OBJECT_PATH = re.compile(r"/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+", re.DOTALL)
 _METHODS = ("GET", "HEAD", "PUT")
@@ -27,11 +27,11 @@ _QUERY = re.compile(r"X-Amz-[A-Za-z-]+|response-[a-z-]+|x-id|versionId|uploadId|
 
 
 class Gate:
-    """The WSGI application behind the gate. ``s3`` gives S3's own application when the first request passes."""
+    """The WSGI application behind the gate."""
 
-    def __init__(self, credentials: Credentials, s3: Callable[[], WsgiApp], journal: Journal) -> None:
+    def __init__(self, credentials: Credentials, services: MotoServices, journal: Journal) -> None:
         self._credentials = credentials
-        self._s3 = s3
+        self._services = services
         self._journal = journal
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -47,7 +47,7 @@ class Gate:
             self._journal.call("s3", operation, int(status[:3]), time.monotonic() - began, gate="passed")
             return start_response(status, headers, exc_info)
 
-        return self._s3()(environ, answered)
+        return self._services("s3", environ, answered)
 
     def _check(self, environ: dict[str, Any]) -> None:
         if environ["REQUEST_METHOD"] not in _METHODS or not _OBJECT_PATH.fullmatch(environ["PATH_INFO"]):

@@ -33,6 +33,9 @@ _BACKENDS = {
 """Signing names to moto's backends, for what our clients call; anything else takes moto's own way to find out."""
 
 
+_FORM = "application/x-www-form-urlencoded"
+
+
 class MotoServices:
     """All of moto's services behind one WSGI application."""
 
@@ -62,7 +65,15 @@ class MotoServices:
         return app
 
     def __call__(self, service: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if service in ("s3", ""):
+            _keep_body(environ)
         return self.app(service)(environ, start_response)
+
+
+def _keep_body(environ: dict[str, Any]) -> None:
+    """Python's urllib calls every body a form, and moto would parse the object that is PUT as one and store nothing."""
+    if environ["REQUEST_METHOD"] == "PUT" and environ.get("CONTENT_TYPE", "").startswith(_FORM):
+        environ["CONTENT_TYPE"] = "binary/octet-stream"
 
 
 def replace_backend(service: str, make: Callable[[str, str], Any]) -> None:
