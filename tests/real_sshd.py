@@ -85,11 +85,8 @@ class RealSshd:
 
 def _descendants(pid: int) -> list[int]:
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = task.read_text().split()
-        except OSError:
-            continue  # it ended under our eyes
-        for child in map(int, children):
-            found += [child, *_descendants(child)]
+    with contextlib.suppress(OSError):  # it may end under our eyes
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, task.read_text().split()):
+                found += [child, *_descendants(child)]
     return found

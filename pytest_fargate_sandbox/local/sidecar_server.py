@@ -33,7 +33,10 @@ _EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: str) -> int:
-    """Serve until the task's time is over or SIGTERM comes; the exit code of the container."""
+    """Serve until the task's time is over or SIGTERM comes; the exit code of the container.
+
+    Sessions end with the process, whose end follows.
+    """
     expires = time.monotonic() + float(environment.get(names.ENV_TTL) or 14400)
     _make_work_dir(shared_dir)
     host_key = paramiko.Ed25519Key.from_private_key(io.StringIO(environment[names.ENV_HOST_KEY]))
@@ -48,9 +51,6 @@ def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: s
         return names.EXIT_EXPIRED
     except _Terminated:
         return _EXIT_TERMINATED
-    finally:
-        for session in sessions:
-            session.close()
 
 
 def check(environment: Mapping[str, str], shared_dir: str = names.SHARED_DIR) -> int:

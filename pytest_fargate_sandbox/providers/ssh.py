@@ -17,12 +17,8 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
 from pytest_fargate_sandbox.providers.relays import Listener, Relays
-from pytest_fargate_sandbox.providers.ssh_connection import (
-    LOOPBACK,
-    SshConnection,
-    SshServer,
-    Unreachable,
-)
+from pytest_fargate_sandbox.providers.ssh_connecting import connect_again, connect_when_up
+from pytest_fargate_sandbox.providers.ssh_connection import LOOPBACK, SshConnection, SshServer
 from pytest_fargate_sandbox.providers.ssh_spec import Forward, private_key_of
 
 if TYPE_CHECKING:
@@ -35,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.keys import KeyPair
     from pytest_fargate_sandbox.providers.ssh_stream import ChannelStream
 
-_CONNECT_SECONDS = 5.0
+_PROBE_SECONDS = 5.0
 _RECONNECT_SECONDS = 15.0
 _RECLAIM_SECONDS = 25.0
 """A listener left by a connection that broke silently stands until the server gives that one up: 15 s with ours."""
@@ -76,7 +72,6 @@ class SshTunnel:
         self._connection: SshConnection | None = None
         self._closed = threading.Event()
         self._last_failure: tuple[float, TransportError] | None = None
-        self._still_alive: Callable[[], None] | None = None
         self._relays = Relays(f"tunnel to {host}:{port}")
         self._listeners: dict[Forward, Listener] = {}
 
@@ -92,15 +87,25 @@ class SshTunnel:
         """Connect; wait for a server that isn't up yet.
 
         The pauses between attempts are short at first and grow to ``initial_backoff``; after ``max_retries`` times
-        ``initial_backoff`` seconds in all it gives up. ``still_alive`` is called before each attempt, here and when
-        the tunnel connects again later; what it raises ends the wait.
+        ``initial_backoff`` seconds in all it gives up. ``still_alive`` is called before each attempt; what it raises
+        ends the wait.
         """
         with self._lock:
             if self._connection is not None:
                 return
             self._closed.clear()
-            self._still_alive = still_alive
-            self._connect(max_retries * initial_backoff, longest_pause=initial_backoff)
+            patience = max_retries * initial_backoff
+
+            def may_go_on() -> None:
+                self._stop_if_closed()
+                if still_alive:
+                    still_alive()
+
+            self._connect(
+                lambda: connect_when_up(
+                    self._server, patience=patience, longest_pause=initial_backoff, may_go_on=may_go_on
+                )
+            )
             try:
                 for forward in self._forwards:
                     self._listen(forward)
@@ -127,7 +132,7 @@ class SshTunnel:
             if self._connection is None:
                 raise self._not_open()
             self._connection.close()
-            self._connect(_RECONNECT_SECONDS)
+            self._connect_again(_RECONNECT_SECONDS)
 
     @property
     def is_open(self) -> bool:
@@ -147,14 +152,14 @@ class SshTunnel:
 
     def dial(self, port: int, timeout: float = 10.0, *, host: str = LOOPBACK) -> ChannelStream:
         """A stream to a port on the other side; it behaves like a connected socket."""
-        connection = self._live_connection()
+        connection = self._live_connection(timeout)
         try:
             return connection.open_stream(host, port, timeout)
         except TransportError:
             if connection.is_alive:
                 raise
         # It was dead already and nobody had noticed. Nothing was sent, so asking again is safe.
-        return self._live_connection().open_stream(host, port, timeout)
+        return self._live_connection(timeout).open_stream(host, port, timeout)
 
     def request_reverse(self, remote_port: int, host: str, port: int) -> int:
         """Open a port on the other side's loopback (0: any free one) that leads to ``host:port`` here; which it is."""
@@ -185,7 +190,7 @@ class SshTunnel:
         end = time.monotonic() + timeout
 
         def probe() -> bool:
-            left = max(0.1, min(_CONNECT_SECONDS, end - time.monotonic()))
+            left = max(0.1, min(_PROBE_SECONDS, end - time.monotonic()))
             if health_url:
                 _expect_success(health_url, left)
             elif self._forward_port is not None:
@@ -202,15 +207,15 @@ class SshTunnel:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _live_connection(self) -> SshConnection:
+    def _live_connection(self, patience: float = _RECONNECT_SECONDS) -> SshConnection:
         connection = self._connection
         if connection is None:
             raise self._not_open()
         if connection.is_alive:
             return connection
-        return self._replace(connection)
+        return self._replace(connection, patience)
 
-    def _replace(self, dead: SshConnection) -> SshConnection:
+    def _replace(self, dead: SshConnection, patience: float) -> SshConnection:
         """Connect again in place of ``dead``, unless somebody did, or failed to, while we waited for our turn."""
         asked = time.monotonic()
         with self._lock:
@@ -221,12 +226,15 @@ class SshTunnel:
             if self._last_failure and self._last_failure[0] > asked:
                 raise TransportError(self._last_failure[1].message)
             dead.close()
-            return self._connect(_RECONNECT_SECONDS)
+            return self._connect_again(patience)
 
-    def _connect(self, patience: float, longest_pause: float = 0.5) -> SshConnection:
-        """Connect within ``patience`` seconds and set up the reverse ports. The caller holds the lock."""
+    def _connect_again(self, patience: float) -> SshConnection:
+        return self._connect(lambda: connect_again(self._server, patience=patience, may_go_on=self._stop_if_closed))
+
+    def _connect(self, connect: Callable[[], SshConnection]) -> SshConnection:
+        """Take the connection that ``connect`` makes and set up the reverse ports. The caller holds the lock."""
         try:
-            connection = self._connect_when_up(patience, longest_pause)
+            connection = connect()
             self._pin_host_key(connection)
             try:
                 for reverse in self._reverses.values():
@@ -239,29 +247,6 @@ class SshTunnel:
             raise
         self._connection = connection
         return connection
-
-    def _connect_when_up(self, patience: float, longest_pause: float) -> SshConnection:
-        end = time.monotonic() + patience
-
-        def probe() -> SshConnection:
-            if self._closed.is_set():
-                raise self._not_open()
-            if self._still_alive:
-                self._still_alive()
-            try:
-                return SshConnection.connect(self._server, min(_CONNECT_SECONDS, max(1.0, end - time.monotonic())))
-            except Unreachable as error:
-                raise NotYet(error.message) from error
-
-        what = f"an SSH connection to {self._server}"
-        try:
-            return wait_until(probe, deadline=patience, what=what, longest_pause=max(longest_pause, 0.01))
-        except WaitTimeout as error:
-            raise TransportError(
-                f"{error}. Is the task running, and does its security group let us reach port {self._server.port}?",
-                host=self._server.host,
-                port=self._server.port,
-            ) from error
 
     def _pin_host_key(self, connection: SshConnection) -> None:
         if self._server.host_key is None:
@@ -299,6 +284,10 @@ class SshTunnel:
 
             self._listeners[forward] = Listener(sock, carry, f"local port of {self._server}")
         return self._listeners[forward].port
+
+    def _stop_if_closed(self) -> None:
+        if self._closed.is_set():
+            raise self._not_open()
 
     def _not_open(self) -> TransportError:
         return TransportError(f"the tunnel to {self._server} is not open: call open() first")

@@ -52,6 +52,10 @@ class Unreachable(TransportError):
     """Nothing that speaks SSH answers there: it may not be up yet, so trying again can help."""
 
 
+class Refused(Unreachable):
+    """The machine is there and nobody listens: before the sidecar is up, or after the task's end."""
+
+
 @dataclass(frozen=True)
 class SshServer:
     """Where to connect, as whom, and who has to answer there."""
@@ -120,6 +124,8 @@ class _Packetizer(Packetizer):
 class Transport(paramiko.Transport):
     """paramiko's transport whose end is an end: sockets, timer and thread are gone when ``end`` returns."""
 
+    _active_check_timeout = 1.0  # not ten looks a second whether we were closed: ``end`` wakes the thread
+
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, packetizer_class=_Packetizer)
         self.set_log_channel(LOG_CHANNEL)
@@ -133,7 +139,7 @@ class Transport(paramiko.Transport):
     def end(self) -> None:
         """Close everything and wait for the thread."""
         try:
-            # Wakes the thread at once; a plain close would leave it in its poll for another tenth of a second.
+            # Wakes the thread at once; a plain close would leave it in its poll.
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
@@ -159,6 +165,8 @@ class SshConnection:
         """Raise ``Unreachable`` where trying again can help, ``TransportError`` where it cannot."""
         try:
             sock = socket.create_connection((server.host, server.port), timeout=timeout)
+        except ConnectionRefusedError as error:
+            raise Refused(f"{server}: {error.strerror}") from error
         except OSError as error:
             raise Unreachable(f"{server}: {error.strerror or error}") from error
         try:
@@ -189,6 +197,8 @@ class SshConnection:
         try:
             channel = self._transport.open_channel("direct-tcpip", (host, port), (LOOPBACK, 0), timeout=timeout)
         except (paramiko.SSHException, EOFError, OSError) as error:
+            if not isinstance(error, paramiko.SSHException):
+                self.close()  # the socket broke; the transport's own thread may not have seen it yet
             raise self._stream_error(f"{host}:{port}", error) from error
         return ChannelStream(channel, f"{host}:{port} behind {self.server}", self._why_dead)
 
@@ -251,6 +261,8 @@ def _negotiate(server: SshServer, transport: Transport, timeout: float) -> None:
         transport.start_client(timeout=max(timeout, 1.0))
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise Unreachable(f"{server}: {str(error) or 'closed the connection before it said anything'}") from error
+    if not transport.initial_kex_done:  # start_client returns as if all were well
+        raise Unreachable(f"{server}: took the connection and then said nothing for {timeout:.0f} s")
     _check_host_key(server, transport)
     try:
         transport.auth_publickey(server.user, server.private_key)

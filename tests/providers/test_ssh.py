@@ -347,29 +347,28 @@ def test_all_who_meet_a_broken_tunnel_share_one_reconnect(proxy: FaultProxy, ssh
         assert proxy.connections == 2
 
 
-def test_all_who_wait_for_a_reconnect_share_its_failure(sshd: RealSshd, echo: EchoServer) -> None:
-    attempts = []
+def test_all_who_wait_for_a_reconnect_share_its_failure(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel, ThreadPoolExecutor(8) as pool:
+        proxy.stall()
+        proxy.cut()
+        wait_until(lambda: not tunnel.is_open or None, deadline=5, what="the loss is seen")
 
-    def still_alive() -> None:
-        attempts.append(1)
-        if len(attempts) > 1:
-            time.sleep(0.2)
-            raise TransportError("the task is dead")
+        def failure(_: int) -> str:
+            with pytest.raises(TransportError) as caught:
+                tunnel.dial(echo.port, timeout=0.2)
+            return str(caught.value)
 
-    tunnel = tunnel_to(sshd)
-    tunnel.open(still_alive=still_alive)
-    sshd.kill()
-    wait_until(lambda: not tunnel.is_open or None, deadline=5, what="the loss is seen")
+        assert len(set(pool.map(failure, range(8)))) == 1
+        assert proxy.connections <= 3
 
-    def failure(_: int) -> str:
-        with pytest.raises(TransportError) as caught:
+
+def test_a_task_that_has_ended_is_told_at_once(sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd) as tunnel:
+        sshd.kill()
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="the task has probably ended"):
             tunnel.dial(echo.port)
-        return str(caught.value)
-
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(failure, range(8))) == {"the task is dead"}
-    assert len(attempts) == 2
-    tunnel.close()
+        assert time.monotonic() - started < 1
 
 
 def test_a_stalled_connection_is_not_healthy(proxy: FaultProxy, sshd: RealSshd) -> None:
