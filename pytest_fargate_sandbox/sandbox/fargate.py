@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError, TransportError
 from pytest_fargate_sandbox.sandbox.starting import Journal, Request, Start, Started, enter
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult, OutsideEndpoint
     from pytest_fargate_sandbox.providers.aws import Aws
     from pytest_fargate_sandbox.providers.ssh import SshTunnel
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient, Process
+    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient, OutputChunk, Process
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
 
 T = TypeVar("T")
@@ -159,17 +159,17 @@ class FargateSandbox:
         timeout_sec: float = 180,
         *,
         cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
         user: str | None = None,
-        stdin: bytes | str | None = None,
+        stdin: bytes | str | PathLike[str] | IO[bytes] | None = None,
         check: bool = False,
-        on_output: Callable[[str, bytes], None] | None = None,
+        on_output: Callable[[OutputChunk], object] | None = None,
         max_output_bytes: int | None = None,
     ) -> ExecResult:
         """Run a command and return how it ended.
 
-        A string is run by the container's shell, a list without one. ``on_output`` is called with ``"stdout"`` or
-        ``"stderr"`` and each chunk as it comes. After ``timeout_sec`` the command and all its children are killed; the
+        A string is run by the container's shell, a list without one. ``on_output`` is called with each chunk as it
+        comes: bytes whose ``stream`` is ``"stdout"`` or ``"stderr"``. After ``timeout_sec`` the command and all its children are killed; the
         result then has ``timed_out`` and the output up to then. ``check`` raises ``ExecFailed`` or ``ExecTimeout``.
         """
         result = self._through(
@@ -192,7 +192,7 @@ class FargateSandbox:
         command: str | Sequence[str],
         *,
         cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
+        env: Mapping[str, str | None] | None = None,
         user: str | None = None,
     ) -> Process:
         """Start a command and return a handle on it (poll, wait, read, write, signal, kill)."""
@@ -216,8 +216,8 @@ class FargateSandbox:
         """Make or replace a file."""
         self._through(lambda client: client.write_file(remote_path, data, mode=mode))
 
-    def list_files(self, remote_path: str) -> list[Any]:
-        """What lies in a directory."""
+    def list_files(self, remote_path: str) -> list[str]:
+        """The names in a directory, in order."""
         return self._through(lambda client: client.list_files(remote_path))
 
     @property

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FIRST_PAUSE = 0.05
+_FIRST_PAUSE = 0.02
 _MISSING_GRACE_SEC = 60.0
 """ECS may not know a task yet that it has just made."""
 
