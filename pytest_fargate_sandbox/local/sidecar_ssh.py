@@ -7,6 +7,7 @@ terminal, no agent. paramiko's server side does the protocol.
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401  socket looks it up by name, and after pivot_root it may be out of reach
+import itertools
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -22,11 +23,11 @@ from paramiko.common import (
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.providers.relays import Relays
-from pytest_fargate_sandbox.providers.ssh_connection import LOOPBACK, Transport, host_key_words, tune_socket
+from pytest_fargate_sandbox.providers.ssh_connection import LOOPBACK, Transport, tune_socket
 from pytest_fargate_sandbox.providers.ssh_stream import ChannelStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pytest_fargate_sandbox.local.sidecar_ports import ReversePorts
 
@@ -59,6 +60,7 @@ class Session:
     def close(self) -> None:
         self._ports.close_all_of(self)
         self._transport.end()
+        self._server.close()
         self._relays.close()
 
     def _serve(self) -> None:
@@ -92,10 +94,15 @@ class _Server(paramiko.ServerInterface):
     """What a client may ask for. Everything that isn't here paramiko refuses by itself."""
 
     def __init__(self, authorized_key: str, open_port: Callable[[int], int], close_port: Callable[[int], None]) -> None:
-        self._authorized_key = host_key_words(authorized_key)
+        self._authorized_keys = set(_keys_in(authorized_key))
         self._open_port = open_port
         self._close_port = close_port
         self._connected: dict[int, socket.socket] = {}
+
+    def close(self) -> None:
+        """Drop connections that no channel came for: their client left in between."""
+        while self._connected:
+            self._connected.popitem()[1].close()
 
     def take_connected(self, channel_id: int) -> socket.socket | None:
         return self._connected.pop(channel_id, None)
@@ -104,7 +111,7 @@ class _Server(paramiko.ServerInterface):
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
-        known = (key.get_name(), key.get_base64()) == self._authorized_key
+        known = (key.get_name(), key.get_base64()) in self._authorized_keys
         return AUTH_SUCCESSFUL if known else AUTH_FAILED
 
     def check_channel_direct_tcpip_request(
@@ -136,3 +143,12 @@ class _Server(paramiko.ServerInterface):
 
     def cancel_port_forward_request(self, address: str, port: int) -> None:  # noqa: ARG002
         self._close_port(port)
+
+
+def _keys_in(authorized_keys: str) -> Iterator[tuple[str, str]]:
+    """Type and key of each line; a secret may hold several, with options before and comments behind."""
+    for line in authorized_keys.splitlines():
+        for kind, key in itertools.pairwise(line.split()):
+            if kind.startswith(("ssh-", "ecdsa-")):
+                yield kind, key
+                break

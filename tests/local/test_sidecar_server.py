@@ -128,6 +128,15 @@ def test_another_key_is_refused(sidecar: Sidecar) -> None:
         sidecar.tunnel(private_key=fresh_key_pair()).open()
 
 
+def test_several_keys_may_be_let_in(shared_dir: Path) -> None:
+    first, second = fresh_key_pair(), fresh_key_pair()
+    lines = f"# the team's\nrestrict,port-forwarding {first.public} first\n{second.public}\n"
+    sidecar = Sidecar(shared_dir, **{names.ENV_AUTHORIZED_KEY: lines})
+    for key in (first, second):
+        sidecar.tunnel(private_key=key).__enter__().close()
+    assert sidecar.end() == ""
+
+
 def test_it_shows_the_host_key_that_it_was_given(sidecar: Sidecar) -> None:
     with pytest.raises(TransportError, match="somebody else answers"):
         sidecar.tunnel(host_key=fresh_key_pair().public).open()
