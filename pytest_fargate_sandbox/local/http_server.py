@@ -85,6 +85,15 @@ def _wake(open_socket: socket.socket) -> None:
         pass  # the peer was faster
 
 
+def _linger(connection: socket.socket) -> None:
+    """Take what the peer still sends: closing a socket with unread bytes resets it, and our last words are lost."""
+    connection.shutdown(socket.SHUT_WR)
+    connection.settimeout(1.0)
+    for _ in range(16):
+        if not connection.recv(_HEAD_BYTES):
+            return
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -122,6 +131,7 @@ class _Exchange:
         self._keep = False
         self._start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain"), ("Content-Length", len(text))])
         self._connection.sendall(self._head + text)
+        _linger(self._connection)
 
     def _read_head(self, incoming: BinaryIO) -> dict[str, Any] | None:
         line = incoming.readline(_HEAD_BYTES)

@@ -1,0 +1,121 @@
+"""The engine's own HTTP server, over real sockets."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.local.http_server import HttpServer
+from pytest_fargate_sandbox.local.peers import is_own_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+def _tell(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answers with what came in; ``/parts`` in parts of unknown length, ``/skip`` without reading the body."""
+    if environ["PATH_INFO"] == "/parts":
+        start_response("200 OK", [])
+        return [b"one", b"", b"two"]
+    body = b"" if environ["PATH_INFO"] == "/skip" else environ["wsgi.input"].read()
+    text = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {environ['QUERY_STRING']} {len(body)}".encode()
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text]
+
+
+@pytest.fixture
+def server() -> Iterator[int]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    http_server = HttpServer(listener, _tell, admit=is_own_user)
+    http_server.start()
+    yield listener.getsockname()[1]
+    http_server.close()
+
+
+@pytest.fixture
+def client(server: int) -> Iterator[http.client.HTTPConnection]:
+    connection = http.client.HTTPConnection("127.0.0.1", server, timeout=10)
+    yield connection
+    connection.close()
+
+
+def _ask(client: http.client.HTTPConnection, method: str, path: str, **more: Any) -> tuple[int, bytes]:
+    client.request(method, path, **more)
+    answer = client.getresponse()
+    return answer.status, answer.read()
+
+
+def test_a_connection_serves_many_requests(client: http.client.HTTPConnection) -> None:
+    client.connect()
+    first = client.sock
+    for number in range(3):
+        assert _ask(client, "GET", f"/a%20b?n={number}") == (200, f"GET /a b n={number} 0".encode())
+    assert client.sock is first
+
+
+def test_bodies_of_any_size_arrive_whole(client: http.client.HTTPConnection) -> None:
+    for size in (0, 1, 1 << 20, (1 << 20) + 1, 5 << 20):
+        assert _ask(client, "PUT", "/", body=b"x" * size) == (200, f"PUT /  {size}".encode())
+
+
+def test_chunked_bodies_arrive_whole(client: http.client.HTTPConnection) -> None:
+    assert _ask(client, "PUT", "/", body=iter([b"abc", b"d" * 100_000])) == (200, b"PUT /  100003")
+    assert _ask(client, "GET", "/") == (200, b"GET /  0")
+
+
+def test_a_body_that_nobody_read_does_not_become_the_next_request(client: http.client.HTTPConnection) -> None:
+    assert _ask(client, "PUT", "/skip", body=b"x" * (3 << 20))[0] == 200
+    assert _ask(client, "GET", "/") == (200, b"GET /  0")
+
+
+def test_an_answer_of_unknown_length_comes_in_chunks(client: http.client.HTTPConnection) -> None:
+    assert _ask(client, "GET", "/parts") == (200, b"onetwo")
+    assert _ask(client, "HEAD", "/") == (200, b"")
+    assert _ask(client, "GET", "/") == (200, b"GET /  0")
+
+
+def test_a_client_that_waits_for_100_continue_gets_it(server: int) -> None:
+    with socket.create_connection(("127.0.0.1", server), timeout=10) as connection:
+        connection.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"abc")
+        assert connection.recv(1000).endswith(b"PUT /  3")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: ten\r\n\r\n",
+        b"GET / HTTP/1.1\r\nBig: " + b"x" * 100_000 + b"\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_gets_a_400_and_the_server_lives_on(
+    server: int, client: http.client.HTTPConnection, request_bytes: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", server), timeout=10) as connection:
+        connection.sendall(request_bytes)
+        assert connection.recv(12) == b"HTTP/1.1 400"
+    assert _ask(client, "GET", "/")[0] == 200
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_other_users_of_the_machine_are_turned_away(server: int) -> None:
+    script = f"""
+import os, socket
+os.setuid(65534)
+connection = socket.create_connection(("127.0.0.1", {server}), timeout=10)
+connection.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+print(connection.recv(12).decode())
+"""
+    asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    assert asked.stdout.strip() == "HTTP/1.1 403"
