@@ -111,7 +111,7 @@ def test_what_is_not_http_gets_a_400_and_the_server_lives_on(
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_other_users_of_the_machine_are_turned_away(server: int) -> None:
     script = f"""
-import os, socket
+import encodings.idna, os, socket  # before the interpreter itself is out of reach
 os.setuid(65534)
 connection = socket.create_connection(("127.0.0.1", {server}), timeout=10)
 connection.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
