@@ -13,19 +13,18 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Iterable
 
 STAGING_PREFIX = b".fargate-sandbox-"
-_KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link"))
 
 
 def read(path: str) -> "Iterable[bytes]":
     """A line that describes the file, then its bytes. What cannot be read is refused before the first of them."""
     file, status = _open_regular(path)
-    head = FileHead(size=status.st_size, mode=stat.S_IMODE(status.st_mode), mtime_ns=status.st_mtime_ns)
-    return _blocks(file, head, path)
+    head = FileHead(mode=stat.S_IMODE(status.st_mode), mtime_ns=status.st_mtime_ns)
+    return _blocks(file, head, status.st_size, path)
 
 
-def _blocks(file: int, head: FileHead, path: str) -> "Iterable[bytes]":
+def _blocks(file: int, head: FileHead, size: int, path: str) -> "Iterable[bytes]":
     # A log that grows while we read would never end; what says that it has no size (/proc) is read to its end.
-    left = head.size or (1 << 62)
+    left = size or (1 << 62)
     try:
         yield head.to_json()
         while left:
@@ -156,13 +155,6 @@ def _remove(path: bytes) -> None:
 
 def list_directory(path: str) -> FileList:
     try:
-        entries = sorted(os.scandir(encoded(path)), key=lambda entry: entry.name)
-        details = [_details(entry.stat(follow_symlinks=False)) for entry in entries]
+        return FileList(names=[decoded(name) for name in sorted(os.listdir(encoded(path)))])
     except OSError as error:
         raise Failure.of_os_error(error, path) from None
-    return FileList(names=[decoded(entry.name) for entry in entries], details=details)
-
-
-def _details(status: os.stat_result) -> "list[Any]":
-    kind = next((name for test, name in _KINDS if test(status.st_mode)), "other")
-    return [status.st_size, stat.S_IMODE(status.st_mode), status.st_mtime_ns, kind]

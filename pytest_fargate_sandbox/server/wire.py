@@ -314,11 +314,9 @@ class ReadFile(Message):
 class FileHead(Message):
     """The first line of a file's payload."""
 
-    FIELDS = {"size": (int, REQUIRED), "mode": (int, REQUIRED), "mtime_ns": (int, REQUIRED), "kind": (str, "file")}
-    size: int
+    FIELDS = {"mode": (int, REQUIRED), "mtime_ns": (int, REQUIRED)}
     mode: int
     mtime_ns: int
-    kind: str
 
 
 class WriteFile(Message):
@@ -342,11 +340,10 @@ class ListFiles(Message):
 
 
 class FileList(Message):
-    """Names in order, and for each its size, mode, mtime and kind (file, directory, link, other)."""
+    """The names in a directory, in order of their bytes."""
 
-    FIELDS = {"names": (list, REQUIRED), "details": (object, REQUIRED)}
+    FIELDS = {"names": (list, REQUIRED)}
     names: "list[str]"
-    details: "list[list[Any]]"
 
 
 class ReadTree(Message):

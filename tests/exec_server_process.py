@@ -1,0 +1,105 @@
+"""The real exec server, started on this machine exactly as a container starts it, and a sandbox around it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
+from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+from pytest_fargate_sandbox.server.bundle import server_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.sandbox.process import Process
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ExecServerProcess:
+    """A server in a process of its own; ``client`` talks to it."""
+
+    def __init__(self, directory: Path, python: str = "python3", environment: dict[str, str] | None = None) -> None:
+        self.port = free_port()
+        self.token = secrets.token_hex(16)
+        self.directory = directory
+        entry_point, command = server_command("image")
+        digest = hashlib.sha256(self.token.encode()).hexdigest()
+        variables = {
+            "PATH": os.pathsep.join([str(Path(python).parent), "/usr/local/bin:/usr/bin:/bin"]),
+            "HOME": str(directory),
+            "TMPDIR": str(directory),
+            ENV_SERVER_PORT: str(self.port),
+            ENV_TOKEN_SHA256: digest,
+            **(environment or {}),
+        }
+        self.process = subprocess.Popen([*entry_point, *command], env=variables, cwd=directory)
+        self.client = ExecClient(port=self.port, token=self.token)
+        try:
+            self.client.wait_ready(20, self._still_alive)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def _still_alive(self) -> None:
+        code = self.process.poll()
+        assert code is None, f"the exec server ended with {code}"
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 20)
+
+    def close(self) -> int:
+        """End it as ECS would; its exit code."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(20)
+        finally:
+            self.process.kill()
+
+
+class LoopbackSandbox:
+    """The public methods of a sandbox, over a server on this machine."""
+
+    def __init__(self, client: ExecClient) -> None:
+        self.client = client
+
+    def exec(
+        self, command: str | Sequence[str], timeout_sec: float = 180, *, check: bool = False, **options: Any
+    ) -> ExecResult:
+        result = self.client.exec(command, timeout=timeout_sec, **options)
+        return result.check() if check else result
+
+    def spawn(self, command: str | Sequence[str], **options: Any) -> Process:
+        return self.client.spawn(command, **options)
+
+    def upload(self, local_path: Path, remote_path: str) -> None:
+        if local_path.is_dir():
+            self.client.upload_tree(local_path, remote_path)
+        else:
+            self.client.upload(remote_path, local_path)
+
+    def download(self, remote_path: str, local_path: Path) -> None:
+        self.client.download_to(remote_path, local_path)
+
+    def read_file(self, path: str) -> bytes:
+        return self.client.read_file(path)
+
+    def write_file(self, path: str, data: bytes | str, *, mode: int | None = None) -> None:
+        self.client.write_file(path, data, mode=mode)
+
+    def list_files(self, path: str) -> list[str]:
+        return self.client.list_files(path)

@@ -1,0 +1,25 @@
+"""The exec server and its client, held to the list that every sandbox is held to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
+from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackSandbox]:
+    server = ExecServerProcess(tmp_path_factory.mktemp("conformance"))
+    yield LoopbackSandbox(server.client)
+    server.close()
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=str)
+def test_conformance(sandbox: LoopbackSandbox, behaviour: Behaviour) -> None:
+    behaviour(sandbox)
