@@ -6,7 +6,6 @@ after ``enter_root`` there is nothing to import from.
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.namespaces.plan import ContainerPlan
 
 _COULD_NOT_START = 127
+_LONGEST_REASON = 60_000
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -69,7 +69,7 @@ def run_in_container(plan: ContainerPlan, argv: tuple[str, ...]) -> NoReturn:
 
 def _report(status: int, reason: str) -> None:
     try:
-        os.write(status, json.dumps(reason).encode()[:60_000])
+        os.write(status, reason.encode()[:_LONGEST_REASON])
     except OSError:
         pass
 

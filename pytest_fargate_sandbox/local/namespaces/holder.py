@@ -35,7 +35,9 @@ _CHECK_TIMED_OUT = 137
 
 def hold_task(channel: Channel, task: Message) -> None:
     """The whole life of a holder; returns when the engine wants the task closed, or is gone."""
-    if task["rootless"]:
+    if task["joins"]:
+        linux.join_network(task["joins"])
+    elif task["rootless"]:
         map_own_user(task["uid"], task["gid"])
     bring_loopback_up()
     Holder(channel, task).run()
@@ -53,6 +55,7 @@ class Holder:
             "start": self._start,
             "check": self._check,
             "kill": self._kill,
+            "look": lambda *_: self._network.look_soon(),
             "outside": self._network.port_opened,
             "gate": self._network.gate_dialled,
             "close": self._close,
@@ -99,7 +102,7 @@ class Holder:
         os.close(status)
         container.failed = bool(reason)
         if reason:
-            self._answer(request, error=reason.decode())
+            self._answer(request, error=reason.decode(errors="replace"))
         else:
             self._answer(request)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, SIDECAR_REFERENCE
 from pytest_fargate_sandbox.local.namespaces.host_image import HostLayers, assembled_host, copy_on_write_host
-from pytest_fargate_sandbox.local.namespaces.plan import DEFAULT_PATH
+from pytest_fargate_sandbox.local.namespaces.plan import DEFAULT_PATH, HOST_ROOT
 from pytest_fargate_sandbox.local.runner import CannotPull
 
 if TYPE_CHECKING:
@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.local.namespaces.plan import Bind
 
-_HOST_ROOT = "/"
-
 
 @dataclass(frozen=True)
 class Image:
-    """The directories, upper first; what of the host is bound into them; the PATH of a container that says none."""
+    """The directories, upper first; what of the host is bound into them; the PATH of a container that says none.
+
+    ``/`` among the directories stands for ``host_layers``.
+    """
 
     layers: tuple[str, ...]
+    host_layers: tuple[str, ...] = ()
     binds: tuple[Bind, ...] = ()
     search_path: str = DEFAULT_PATH
     is_built_in_sidecar: bool = False
@@ -45,7 +47,7 @@ class Images:
 
     def may_lack_python(self) -> bool:
         """Whether any image here is none of the host's, so that nobody knows what is in it."""
-        return any(_HOST_ROOT not in directories for directories in self._mapped.values())
+        return any(HOST_ROOT not in directories for directories in self._mapped.values())
 
     def find(self, reference: str) -> Image:
         if reference in self._mapped:
@@ -53,7 +55,7 @@ class Images:
         if reference == SIDECAR_REFERENCE:
             return Image((), is_built_in_sidecar=True)
         if reference == HOST_IMAGE:
-            return self._image_of(reference, [_HOST_ROOT])
+            return self._image_of(reference, [HOST_ROOT])
         raise CannotPull(
             f"CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "
             f"{reference}: not found. The embedded engine runs directories as images: map this one "
@@ -61,23 +63,22 @@ class Images:
         )
 
     def _image_of(self, reference: str, directories: list[str]) -> Image:
-        layers: list[str] = []
-        host = None
         for directory in directories:
-            if directory == _HOST_ROOT:
-                host = self._host_layers()
-                layers += [layer.removeprefix(self._launchers_root) for layer in host.directories]
-            elif Path(directory).is_dir():
-                layers.append(directory)
-            else:
+            if not Path(directory).is_dir():
                 raise CannotPull(
                     f"CannotPullContainerError: the image {reference} is mapped to {directory} (--image), "
                     "where there is no directory"
                 )
-        if host is None:
-            return Image(tuple(layers))
-        path = f"{host.interpreter_path}:{DEFAULT_PATH}" if host.interpreter_path else DEFAULT_PATH
-        return Image(tuple(layers), host.binds, path)
+        if HOST_ROOT not in directories:
+            return Image(tuple(directories))
+        host = self._host_layers()
+        above = directories[: directories.index(HOST_ROOT)]
+        return Image(
+            layers=(*above, HOST_ROOT),
+            host_layers=tuple(layer.removeprefix(self._launchers_root) for layer in host.directories),
+            binds=tuple(_put_beneath(bind, above) for bind in host.binds),
+            search_path=f"{host.interpreter_path}:{DEFAULT_PATH}" if host.interpreter_path else DEFAULT_PATH,
+        )
 
     def _host_layers(self) -> HostLayers:
         """Made again when something came to stand on the host where hidden things are."""
@@ -86,3 +87,7 @@ class Images:
             if self._host is None or self._host[0] != state:
                 self._host = state, self._make_host(self._directory / f"host-{len(os.listdir(self._directory))}")
             return self._host[1]
+
+
+def _put_beneath(bind: Bind, directories: list[str]) -> Bind:
+    return replace(bind, beneath=tuple(above + bind.target for above in directories if Path(above + bind.target).is_dir()))

@@ -98,6 +98,18 @@ def setns(descriptor: int, flags: int) -> None:
     _checked(_libc.setns(descriptor, flags), "setns")
 
 
+def join_network(pid: int) -> None:
+    """Become a part of the network that ``pid`` is in, and of its user namespace where that is another."""
+    own_user, their_user = "/proc/self/ns/user", f"/proc/{pid}/ns/user"
+    network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    if not os.path.samefile(own_user, their_user):  # noqa: PTH121
+        user = os.open(their_user, os.O_RDONLY | os.O_CLOEXEC)
+        setns(user, CLONE_NEWUSER)
+        os.close(user)
+    setns(network, CLONE_NEWNET)
+    os.close(network)
+
+
 def set_host_name(name: str) -> None:
     encoded = os.fsencode(name)
     _checked(_libc.sethostname(encoded, len(encoded)), "sethostname")

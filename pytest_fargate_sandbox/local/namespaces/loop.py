@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import select
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ class Loop:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._running = True
+        self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.watch(self._alarm, lambda: None)
 
     def watch(self, descriptor: int, callback: Callable[[], None], events: int = READABLE) -> None:
         self._callbacks[descriptor] = callback
@@ -44,7 +47,14 @@ class Loop:
             self._call_due_timers()
 
     def stop(self) -> None:
+        """From any thread."""
         self._running = False
+        os.eventfd_write(self._alarm, 1)
+
+    def close(self) -> None:
+        """When it no longer runs."""
+        self._epoll.close()
+        os.close(self._alarm)
 
     def _next_timer(self) -> float:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1

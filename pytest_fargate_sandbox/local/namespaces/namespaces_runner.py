@@ -22,7 +22,7 @@ from pytest_fargate_sandbox.local.namespaces.task import NamespacesTask
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pytest_fargate_sandbox.local.runner import RunningTask, TaskSpec
+    from pytest_fargate_sandbox.local.runner import TaskSpec
 
 _PATIENCE = 30.0
 
@@ -52,16 +52,20 @@ class NamespacesRunner:
 
     name = "namespaces"
 
-    def __init__(self, *, images: Mapping[str, Sequence[str]], gate_address: tuple[str, int]) -> None:
+    def __init__(
+        self, *, images: Mapping[str, Sequence[str]], gate_address: tuple[str, int], may_lack_python: bool = False
+    ) -> None:
+        """``may_lack_python``: containers that are none of ours, and may need the sidecar's Python, join our tasks."""
         rootless = os.geteuid() != 0
         self._scratch = Scratch()
         self._launcher_ready: Future[None] = Future()
         self._channel, self._launcher = self._start_launcher()
         found = Images(images, self._scratch.path / HOST_LAYERS, self._launcher.pid, rootless=rootless)
-        runtime = Runtime(self._scratch.path / "runtime", expected=found.may_lack_python())
+        runtime = Runtime(self._scratch.path / "runtime", expected=may_lack_python or found.may_lack_python())
         self._surroundings = Surroundings(found, runtime, gate_address, rootless=rootless, forget=self._forget)
         self._memory = open_memory_group(memory_group_name(self._scratch.path))
         self._tasks: dict[str, NamespacesTask] = {}
+        self._lost: LauncherFailed | None = None
         self._lock = threading.Lock()
         self._surroundings.loop.watch(self._channel.fileno(), self._hear)
         self._thread = threading.Thread(target=self._surroundings.loop.run, name="namespaces-runner", daemon=True)
@@ -71,7 +75,8 @@ class NamespacesRunner:
         self._launcher_ready.result(_PATIENCE)
         self._surroundings.images.find(image)
 
-    def open_task(self, spec: TaskSpec) -> RunningTask:
+    def open_task(self, spec: TaskSpec, *, joins: int | None = None) -> NamespacesTask:
+        """``joins``: a process, of an infra container say, whose network the task shall have instead of a new one."""
         self._launcher_ready.result(_PATIENCE)
         directory = self._scratch.task_directory(spec.task_id)
         memory = self._memory.child(spec.task_id) if self._memory else None
@@ -88,24 +93,29 @@ class NamespacesRunner:
             "uid": os.geteuid(),
             "gid": os.getegid(),
             "gate_port": spec.gate_port,
+            "joins": joins,
         }
         try:
             with self._lock:
                 self._channel.send(order, theirs.fileno())
             theirs.close()
             task.wait_open()
-        except BaseException:
+        except BaseException as error:
             theirs.close()
             task.close()
-            raise
+            raise self._lost or error from None
         return task
 
     def close(self) -> None:
         for task in list(self._tasks.values()):
             task.close()
-        self._channel.end()
+        if self._lost is None:
+            self._channel.end()
         self._launcher.wait(_PATIENCE)
+        self._surroundings.loop.stop()
         self._thread.join(_PATIENCE)
+        self._surroundings.loop.close()
+        self._channel.close()
         if self._memory:
             self._memory.remove()
         self._scratch.remove()
@@ -149,13 +159,12 @@ class NamespacesRunner:
     def _lose_launcher(self) -> None:
         """At the end of the engine, or because it was killed: then every task has died with it."""
         self._surroundings.loop.forget(self._channel.fileno())
-        self._channel.close()
+        words = self._last_words.read_text(errors="replace") if self._last_words.exists() else ""
+        self._lost = LauncherFailed(f"the launcher of containers has ended. {words}".strip())
         if not self._launcher_ready.done():
-            words = self._last_words.read_text(errors="replace") if self._last_words.exists() else ""
-            self._launcher_ready.set_exception(LauncherFailed(f"the launcher of containers did not start: {words}"))
+            self._launcher_ready.set_exception(self._lost)
         for task in list(self._tasks.values()):
             task.holder_gone()
-        self._surroundings.loop.stop()
 
 
 def _clean_environment() -> dict[str, str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Docker's, for an image that says nothing."""
+HOST_ROOT = "/"
+"""Among the directories of an image: this machine's own root."""
 
 
 @dataclass(frozen=True)
@@ -16,15 +18,21 @@ class Bind:
     source: str
     target: str
     read_only: bool = True
+    beneath: tuple[str, ...] = ()
+    """Directories of the image that lie over it, upper first."""
 
 
 @dataclass(frozen=True)
 class ContainerPlan:
-    """One container. ``layers`` are the directories of its image, upper first; none for the built-in sidecar."""
+    """One container. ``layers`` are the directories of its image, upper first; none for the built-in sidecar.
+
+    ``/`` among them stands for ``host_layers``.
+    """
 
     name: str
     directory: str
     layers: tuple[str, ...]
+    host_layers: tuple[str, ...]
     binds: tuple[Bind, ...]
     argv: tuple[str, ...]
     environment: dict[str, str]
@@ -46,8 +54,8 @@ class ContainerPlan:
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> ContainerPlan:
         values = {field.name: message[field.name] for field in fields(cls)}
-        values["binds"] = tuple(Bind(**bind) for bind in message["binds"])
-        for name in ("layers", "argv", "cgroups"):
+        values["binds"] = tuple(Bind(**bind | {"beneath": tuple(bind["beneath"])}) for bind in message["binds"])
+        for name in ("layers", "host_layers", "argv", "cgroups"):
             values[name] = tuple(values[name])
         values["ulimits"] = tuple((name, soft, hard) for name, soft, hard in message["ulimits"])
         return cls(**values)

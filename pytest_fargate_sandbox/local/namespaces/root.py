@@ -11,11 +11,12 @@ import stat
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.namespaces import linux
+from pytest_fargate_sandbox.local.namespaces.plan import HOST_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_fargate_sandbox.local.namespaces.plan import ContainerPlan
+    from pytest_fargate_sandbox.local.namespaces.plan import Bind, ContainerPlan
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = {
@@ -44,7 +45,7 @@ def enter_root(plan: ContainerPlan) -> None:
         linux.mount("tmpfs", root, linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
     else:
         _mount_overlay(plan, root)
-    copies = [(bind.target, _copy_bind(bind.source, bind.read_only)) for bind in plan.binds]
+    copies = [(bind.target, _copy_bind(plan, bind)) for bind in plan.binds]
     copies += [(f"/dev/{device}", linux.copy_mount(f"/dev/{device}")) for device in _DEVICES]
     host = os.open("/", os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
     os.chdir(root)
@@ -67,19 +68,41 @@ def enter_root(plan: ContainerPlan) -> None:
 
 
 def _mount_overlay(plan: ContainerPlan, root: str) -> None:
-    lower = ":".join(_escaped(layer) for layer in plan.layers)
-    options = f"lowerdir={lower},upperdir={_escaped(plan.directory)}/upper,workdir={_escaped(plan.directory)}/work"
-    if plan.rootless:
-        options += ",userxattr"
-    linux.mount("overlay", root, linux.MS_NODEV, options)
+    options = f"lowerdir={_joined(_lower_layers(plan))},upperdir={_joined([plan.directory + '/upper'])}"
+    options += f",workdir={_joined([plan.directory + '/work'])}"
+    linux.mount("overlay", root, linux.MS_NODEV, options + (",userxattr" if plan.rootless else ""))
 
 
-def _escaped(path: str) -> str:
-    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+def _lower_layers(plan: ContainerPlan) -> list[str]:
+    """The host's root has every other directory in it, which no list of layers may: beside others it is an overlay."""
+    if plan.layers == (HOST_ROOT,):
+        return list(plan.host_layers)
+    if HOST_ROOT not in plan.layers:
+        return list(plan.layers)
+    if len(plan.host_layers) == 1:
+        return [*plan.layers[:-1], *plan.host_layers]
+    host = _merge(plan, "host", list(plan.host_layers))
+    return [*plan.layers[:-1], host]
 
 
-def _copy_bind(source: str, read_only: bool) -> int:
-    attributes = linux.ATTR_NOSUID | linux.ATTR_NODEV if not read_only else linux.ATTR_RDONLY | linux.ATTR_NODEV
+def _merge(plan: ContainerPlan, name: str, layers: list[str]) -> str:
+    place = f"{plan.directory}/{name}"
+    os.mkdir(place)  # noqa: PTH102
+    options = f"lowerdir={_joined(layers)}" + (",userxattr" if plan.rootless else "")
+    linux.mount("overlay", place, linux.MS_NODEV | linux.MS_RDONLY, options)
+    return place
+
+
+def _joined(paths: list[str]) -> str:
+    escaped = (path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,") for path in paths)
+    return ":".join(escaped)
+
+
+def _copy_bind(plan: ContainerPlan, bind: Bind) -> int:
+    source = bind.source
+    if bind.beneath:
+        source = _merge(plan, "merged" + bind.target.replace("/", "-"), [*bind.beneath, bind.source])
+    attributes = linux.ATTR_NODEV | (linux.ATTR_RDONLY if bind.read_only else linux.ATTR_NOSUID)
     return linux.copy_mount(source, attributes)
 
 

@@ -123,6 +123,13 @@ class NamespacesTask:
             if running.gone.wait(patience):
                 return
 
+    def look_soon(self) -> None:
+        """A program that is none of ours has started in this network: its ports are to be found quickly."""
+        self._tell({"op": "look"})
+
+    def volume_directory(self, volume: str) -> Path:
+        return self._directory / "volumes" / volume
+
     def close(self) -> None:
         with self._lock:
             if self._closed:
@@ -171,6 +178,7 @@ class NamespacesTask:
             name=container.name,
             directory=str(self._directory / f"container-{next(self._numbers)}"),
             layers=image.layers,
+            host_layers=image.host_layers,
             binds=binds,
             argv=argv,
             environment=environment,
@@ -188,7 +196,7 @@ class NamespacesTask:
 
     def _volumes(self, container: ContainerSpec) -> tuple[Bind, ...]:
         return tuple(
-            Bind(str(self._directory / "volumes" / mount.volume), mount.path, mount.read_only)
+            Bind(str(self.volume_directory(mount.volume)), mount.path, mount.read_only)
             for mount in container.mounts
         )
 

@@ -64,6 +64,7 @@ def _empty_container(directory: Path, *, rootless: bool) -> ContainerPlan:
         name="trial",
         directory=str(directory),
         layers=(str(directory / "layer"),),
+        host_layers=(),
         binds=(),
         argv=(),
         environment={},
