@@ -34,8 +34,8 @@ class Tasks(Protocol):
 
     def stop(self, arn: str) -> None: ...
 
-    def stopped(self, arns: Collection[str]) -> set[str]:
-        """Those of ``arns`` that have come to their end."""
+    def statuses(self, arns: Collection[str]) -> dict[str, str]:
+        """ECS's ``lastStatus`` of those that it knows; STOPPED for those that it does not."""
 
 
 class TaskBound:
@@ -66,7 +66,7 @@ class TaskBound:
                     waiting.pop(self._worker, None)
                     raise problem
                 waiting[self._worker] = 1
-                evicted = _evict(rows, len(waiting))
+                evicted = _evict(document, len(waiting))
             if evicted:
                 self._tasks.stop(evicted)
             self.forget_stopped()
@@ -117,22 +117,36 @@ class TaskBound:
         """Ask which of the tasks on their way out have come to their end, and count them no more."""
         rows = self._state.read().get("tasks", {})
         stopping = {row["arn"]: name for name, row in rows.items() if row["role"] == STOPPING}
-        gone = self._tasks.stopped(stopping) if stopping else set()
+        statuses = self._tasks.statuses(stopping) if stopping else {}
+        gone = [arn for arn, status in statuses.items() if status == "STOPPED"]
         if gone:
             with self._state.change() as document:
                 for arn in gone:
                     document["tasks"].pop(stopping[arn], None)
 
 
-def _evict(rows: dict[str, Row], waiting: int) -> str | None:
+def _evict(document: dict[str, Any], waiting: int) -> str | None:
     """The ARN of a prelaunched task that has to go, if fewer are on their way out than are waited for."""
+    rows: dict[str, Row] = document["tasks"]
     if sum(1 for row in rows.values() if row["role"] == STOPPING) >= waiting:
         return None
     for row in rows.values():
-        if row["role"] == SHELF and row["arn"]:
+        if row["role"] == SHELF and row["arn"] and spare(document, row["kind"]) > 0:
             row["role"] = STOPPING
             return str(row["arn"])
     return None
+
+
+def shelf(document: dict[str, Any], kind: str) -> dict[str, Row]:
+    """The rows of prelaunched tasks of a kind."""
+    rows: dict[str, Row] = document.get("tasks", {})
+    return {name: row for name, row in rows.items() if row["role"] == SHELF and row["kind"] == kind}
+
+
+def spare(document: dict[str, Any], kind: str) -> int:
+    """How many prelaunched tasks of a kind there are beyond those that somebody waits for."""
+    waiting = document.get("kinds", {}).get(kind, {}).get("waiting", {})
+    return len(shelf(document, kind)) - sum(waiting.values())
 
 
 def forget_worker(state: SharedState, worker: str) -> None:
@@ -142,6 +156,8 @@ def forget_worker(state: SharedState, worker: str) -> None:
     """
     with state.change() as document:
         document.get("waiting", {}).pop(worker, None)
+        for counts in document.get("kinds", {}).values():
+            counts["waiting"].pop(worker, None)
         rows: dict[str, Row] = document.get("tasks", {})
         for name, row in list(rows.items()):
             if row["worker"] != worker or (row["role"] == SHELF and row["arn"]):

@@ -61,7 +61,7 @@ class Pool:
             ahead=ahead,
             worker=worker,
             launch=self._launch_ahead,
-            stop=tasks.stop,
+            tasks=tasks,
             new_id=lambda: self._new_id("ahead"),
         )
 
@@ -73,7 +73,7 @@ class Pool:
         """A started sandbox with the spec's files in it. Raises what ``EcsFargateSandbox.start`` raises."""
         self._check_place(spec.config)
         built = self._built(spec)
-        claimed = self._shelf.claim(spec.kind)
+        claimed = self._shelf.claim(spec.kind, patience=spec.config.startup_timeout_sec)
         sandbox = PooledSandbox(self, built, claimed[0] if claimed else self._new_id(test), test=test)
         if claimed:
             sandbox.take_over(claimed[1])

@@ -1,7 +1,7 @@
 """Sandboxes launched ahead of need, by kind, on a shelf that all processes of a run share.
 
 A prelaunched sandbox is a task that was asked for and an ARN in the run's shared document, no more: whoever needs
-one of its kind takes the row and connects. Nothing secret is on the shelf, since every worker can derive a task's
+one of its kind takes the first that runs, and connects. Nothing secret is on the shelf, since every worker can derive a task's
 keys from what the run gave it. So no process waits for another, any of them may clear the shelf, and a worker that
 dies leaves what it prelaunched to the others.
 """
@@ -9,20 +9,23 @@ dies leaves what it prelaunched to the others.
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
-from pytest_fargate_sandbox.orchestration.bound import HELD, SHELF, STOPPING
+from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.orchestration.bound import HELD, SHELF, shelf, spare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.orchestration.bound import TaskBound
+    from pytest_fargate_sandbox.orchestration.bound import TaskBound, Tasks
     from pytest_fargate_sandbox.orchestration.shared_state import SharedState
     from pytest_fargate_sandbox.orchestration.spec import SandboxSpec
 
 _LAUNCH_CALL_SEC = 60.0
+_LOOK_SEC = 0.25
+"""How often the control plane is asked, by all processes together, what runs by now."""
 _ROOM_SEC = 1.0
 """How often to look for room when the bound on tasks is reached."""
 
@@ -38,11 +41,11 @@ class Shelf:
         ahead: int,
         worker: str,
         launch: Callable[[SandboxSpec, str], str],
-        stop: Callable[[str], None],
+        tasks: Tasks,
         new_id: Callable[[], str],
     ) -> None:
         self._state, self._bound, self._ahead, self._worker = state, bound, ahead, worker
-        self._launch, self._stop, self._new_id = launch, stop, new_id
+        self._launch, self._tasks, self._new_id = launch, tasks, new_id
         self._specs: dict[str, SandboxSpec] = {}
         self._wake = threading.Event()
         self._closed = False
@@ -57,19 +60,57 @@ class Shelf:
         self._specs[spec.kind] = spec
         self._fill()
 
-    def claim(self, kind: str) -> tuple[str, str] | None:
-        """The id and ARN of a sandbox that is starting or has started; None: launch one yourself."""
+    def claim(self, kind: str, *, patience: float) -> tuple[str, str] | None:
+        """The id and ARN of a sandbox that runs, or is about to; None: launch one yourself.
+
+        Which of those that are starting runs first nobody knows, so all who wait for one of a kind wait for any.
+        """
         with self._state.change() as document:
-            self._counts(document, kind)["claimed"] += 1
-            rows = document.setdefault("tasks", {})
-            task_id = _oldest(rows, kind)
-            if task_id is None:
+            counts = self._counts(document, kind)
+            counts["claimed"] += 1
+            if spare(document, kind) <= 0:
                 return None
-            rows[task_id].update(role=HELD, worker=self._worker)
-            arn = rows[task_id]["arn"]
+            counts["waiting"][self._worker] = counts["waiting"].get(self._worker, 0) + 1
         self._fill()
-        arn = arn or self._arn_of(task_id)
-        return (task_id, arn) if arn else None
+        try:
+            return self._first_running(kind, patience)
+        finally:
+            with self._state.change() as document:
+                _wait_no_more(self._counts(document, kind)["waiting"], self._worker)
+
+    def _first_running(self, kind: str, patience: float) -> tuple[str, str] | None:
+        deadline = time.monotonic() + patience
+        for pause in pauses(0.02, _LOOK_SEC):
+            with self._state.change() as document:
+                rows = shelf(document, kind)
+                if spare(document, kind) < 0 or not rows:
+                    return None
+                late = time.monotonic() > deadline  # let its start tell what is wrong with it
+                name = next((name for name, row in rows.items() if row["arn"] and (late or row.get("running"))), None)
+                if name is not None:
+                    rows[name].update(role=HELD, worker=self._worker)
+                    return name, str(rows[name]["arn"])
+            self._look(kind)
+            time.sleep(pause)
+        raise AssertionError("pauses() never ends")
+
+    def _look(self, kind: str) -> None:
+        """Ask what runs by now, and note it for all who wait; one process asks at a time."""
+        with self._state.change() as document:
+            counts = self._counts(document, kind)
+            now = time.monotonic()
+            if now - counts["looked"] < _LOOK_SEC:
+                return
+            counts["looked"] = now
+            arns = {row["arn"]: name for name, row in shelf(document, kind).items() if row["arn"]}
+        statuses = self._tasks.statuses(arns) if arns else {}
+        with self._state.change() as document:
+            for arn, status in statuses.items():
+                row = document["tasks"].get(arns[arn])
+                if row is not None and row["role"] == SHELF and status == "RUNNING":
+                    row["running"] = True
+                elif row is not None and row["role"] == SHELF and status == "STOPPED":
+                    del document["tasks"][arns[arn]]  # it died before anybody had it
 
     def close(self) -> None:
         """Launch no more; what stands on the shelf stays there for the other workers."""
@@ -78,32 +119,10 @@ class Shelf:
         if self._thread is not None:
             self._thread.join(timeout=_LAUNCH_CALL_SEC)
 
-    def clear(self) -> int:
-        """Stop whatever nobody took. How many that were."""
-        with self._state.change() as document:
-            left = [row for row in document.get("tasks", {}).values() if row["role"] == SHELF and row["arn"]]
-            for row in left:
-                row["role"] = STOPPING
-        for row in left:
-            self._stop(row["arn"])
-        return len(left)
-
-    def _counts(self, document: dict[str, Any], kind: str) -> dict[str, int]:
-        counts: dict[str, int] = document.setdefault("kinds", {}).setdefault(kind, {"wanted": 0, "claimed": 0})
+    def _counts(self, document: dict[str, Any], kind: str) -> dict[str, Any]:
+        nothing = {"wanted": 0, "claimed": 0, "waiting": {}, "looked": 0.0}
+        counts: dict[str, Any] = document.setdefault("kinds", {}).setdefault(kind, nothing)
         return counts
-
-    def _arn_of(self, task_id: str) -> str | None:
-        """The ARN of a task that another worker is launching; None when its launch failed."""
-
-        def probe() -> str | None:
-            row = self._state.read().get("tasks", {}).get(task_id)
-            return "" if row is None else row["arn"]
-
-        try:
-            return wait_until(probe, deadline=_LAUNCH_CALL_SEC, what="the launch of a prelaunched task") or None
-        except WaitTimeout:
-            self._bound.stopping(task_id)
-            return None
 
     def _fill(self) -> None:
         self._wake.set()
@@ -134,24 +153,25 @@ class Shelf:
             del self._specs[kind]
             return False
         if not self._bound.launched(task_id, arn):
-            self._stop(arn)
+            self._tasks.stop(arn)
         return True
 
     def _reserve(self, kind: str) -> str | None:
         """A row for one more, if the shelf is short, the run still needs it and there is room."""
         with self._state.change() as document:
-            rows = document.setdefault("tasks", {})
             counts = self._counts(document, kind)
-            ready = sum(1 for row in rows.values() if row["role"] == SHELF and row["kind"] == kind)
+            ready = spare(document, kind)
             needed = counts["wanted"] - counts["claimed"] - ready
             if ready >= self._ahead or needed <= 0 or not self._bound.has_room_ahead(document):
                 return None
             task_id = self._new_id()
-            rows[task_id] = {"kind": kind, "worker": self._worker, "role": SHELF, "arn": None}
+            row = {"kind": kind, "worker": self._worker, "role": SHELF, "arn": None}
+            document.setdefault("tasks", {})[task_id] = row
             return task_id
 
 
-def _oldest(rows: dict[str, dict[str, Any]], kind: str) -> str | None:
-    """The row that was launched first; one whose ARN is not known yet only if there is no other."""
-    shelf = [name for name, row in rows.items() if row["role"] == SHELF and row["kind"] == kind]
-    return next((name for name in shelf if rows[name]["arn"]), shelf[0] if shelf else None)
+def _wait_no_more(waiting: dict[str, int], worker: str) -> None:
+    if waiting.get(worker, 0) > 1:
+        waiting[worker] -= 1
+    else:
+        waiting.pop(worker, None)

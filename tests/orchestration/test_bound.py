@@ -26,8 +26,8 @@ class ControlPlane:
     def stop(self, arn: str) -> None:
         self.stopping.append(arn)
 
-    def stopped(self, arns: Collection[str]) -> set[str]:
-        found = self.over & set(arns)
+    def statuses(self, arns: Collection[str]) -> dict[str, str]:
+        found = {arn: "STOPPED" if arn in self.over else "RUNNING" for arn in arns}
         self.over |= set(self.stopping)
         return found
 

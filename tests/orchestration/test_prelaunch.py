@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.orchestration.shared_state import SharedState
 from pytest_fargate_sandbox.orchestration.spec import SandboxSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
 SPEC = SandboxSpec(EcsFargateConfig(cluster="local", image_template="a"))
@@ -28,6 +28,7 @@ class Launcher:
     def __init__(self) -> None:
         self.launched: list[str] = []
         self.stopped: list[str] = []
+        self.status: dict[str, str] = {}
         self.numbers = itertools.count()
         self.fails = False
         self.may_go_on = threading.Event()
@@ -43,8 +44,8 @@ class Launcher:
     def stop(self, arn: str) -> None:
         self.stopped.append(arn)
 
-    def stopped_of(self, _arns: object) -> set[str]:
-        return set(self.stopped)
+    def statuses(self, arns: Collection[str]) -> dict[str, str]:
+        return {arn: self.status.get(arn, "RUNNING") for arn in arns}
 
 
 @pytest.fixture
@@ -54,15 +55,11 @@ def launcher() -> Launcher:
 
 @pytest.fixture
 def shelf_of(tmp_path: Path, launcher: Launcher, request: pytest.FixtureRequest) -> Callable[..., Shelf]:
-    class Tasks:
-        stop = staticmethod(launcher.stop)
-        stopped = staticmethod(launcher.stopped_of)
-
     def make(worker: str = "gw0", ahead: int = 2, limit: int | None = None) -> Shelf:
         state = SharedState(tmp_path)
-        bound = TaskBound(state, limit, worker, Tasks())
+        bound = TaskBound(state, limit, worker, launcher)
         shelf = Shelf(
-            state, bound, ahead=ahead, worker=worker, launch=launcher.launch, stop=launcher.stop,
+            state, bound, ahead=ahead, worker=worker, launch=launcher.launch, tasks=launcher,
             new_id=lambda: f"{worker}-{next(launcher.numbers)}",
         )  # fmt: skip
         request.addfinalizer(shelf.close)
@@ -84,7 +81,7 @@ def test_one_that_is_taken_is_replaced(shelf_of: Callable[..., Shelf], launcher:
     shelf = shelf_of(ahead=2)
     shelf.plan(SPEC, 10)
     eventually(lambda: len(launcher.launched) == 2)
-    assert shelf.claim(SPEC.kind) == ("gw0-0", "arn:gw0-0")
+    assert shelf.claim(SPEC.kind, patience=20) == ("gw0-0", "arn:gw0-0")
     eventually(lambda: len(launcher.launched) == 3)
 
 
@@ -92,34 +89,33 @@ def test_never_more_than_the_run_still_needs(shelf_of: Callable[..., Shelf], lau
     shelf = shelf_of(ahead=5)
     shelf.plan(SPEC, 3)
     eventually(lambda: len(launcher.launched) == 3)
-    claimed = [shelf.claim(SPEC.kind) for _ in range(3)]
+    claimed = [shelf.claim(SPEC.kind, patience=20) for _ in range(3)]
     assert None not in claimed
     shelf.close()
     assert len(launcher.launched) == 3
-    assert shelf.clear() == 0
 
 
 def test_another_worker_takes_what_the_first_launched(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     first, second = shelf_of("gw0", ahead=1), shelf_of("gw1", ahead=1)
     first.plan(SPEC, 2)
     eventually(lambda: len(launcher.launched) == 1)
-    assert second.claim(SPEC.kind) == ("gw0-0", "arn:gw0-0")
+    assert second.claim(SPEC.kind, patience=20) == ("gw0-0", "arn:gw0-0")
 
 
 def test_one_that_is_still_being_launched_is_waited_for(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     shelf = shelf_of(ahead=1)
     launcher.may_go_on.clear()
     shelf.plan(SPEC, 1)
-    eventually(lambda: bool(shelf._state.read()["tasks"]))
+    eventually(lambda: bool(shelf._state.read().get("tasks")))
     threading.Timer(0.1, launcher.may_go_on.set).start()
-    assert shelf.claim(SPEC.kind) == ("gw0-0", "arn:gw0-0")
+    assert shelf.claim(SPEC.kind, patience=20) == ("gw0-0", "arn:gw0-0")
 
 
 def test_another_kind_is_of_no_use(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     shelf = shelf_of(ahead=1)
     shelf.plan(SPEC, 1)
     eventually(lambda: len(launcher.launched) == 1)
-    assert shelf.claim(OTHER.kind) is None
+    assert shelf.claim(OTHER.kind, patience=20) is None
 
 
 def test_a_launch_that_fails_leaves_the_need_to_whoever_has_it(
@@ -129,16 +125,33 @@ def test_a_launch_that_fails_leaves_the_need_to_whoever_has_it(
     shelf = shelf_of(ahead=2)
     shelf.plan(SPEC, 5)
     eventually(lambda: not shelf._specs)
-    assert shelf.claim(SPEC.kind) is None
+    assert shelf.claim(SPEC.kind, patience=20) is None
 
 
-def test_what_nobody_took_is_stopped_and_counted(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+def test_the_first_that_runs_is_taken_not_the_first_that_was_launched(
+    shelf_of: Callable[..., Shelf], launcher: Launcher
+) -> None:
+    launcher.status["arn:gw0-0"] = "PENDING"
     shelf = shelf_of(ahead=2)
-    shelf.plan(SPEC, 10)
+    shelf.plan(SPEC, 2)
     eventually(lambda: len(launcher.launched) == 2)
-    shelf.close()
-    assert shelf_of("main").clear() == 2
-    assert sorted(launcher.stopped) == sorted(launcher.launched)
+    assert shelf.claim(SPEC.kind, patience=20) == ("gw0-1", "arn:gw0-1")
+
+
+def test_one_that_died_on_the_shelf_is_given_to_nobody(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    launcher.status["arn:gw0-0"] = "STOPPED"
+    shelf = shelf_of(ahead=1)
+    shelf.plan(SPEC, 1)
+    eventually(lambda: len(launcher.launched) == 1)
+    assert shelf.claim(SPEC.kind, patience=20) != ("gw0-0", "arn:gw0-0")
+
+
+def test_one_that_never_runs_is_given_out_in_the_end(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
+    launcher.status["arn:gw0-0"] = "PENDING"
+    shelf = shelf_of(ahead=1)
+    shelf.plan(SPEC, 1)
+    eventually(lambda: len(launcher.launched) == 1)
+    assert shelf.claim(SPEC.kind, patience=0.2) == ("gw0-0", "arn:gw0-0")
 
 
 def test_the_bound_on_tasks_holds(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
