@@ -178,10 +178,13 @@ def _start(directory: Path) -> LocalEngine:
         return LocalEngine.read(directory)
 
     try:
-        return wait_until(probe, deadline=_START_SEC, what="the start of the engine", longest_pause=0.1)
+        engine = wait_until(probe, deadline=_START_SEC, what="the start of the engine", longest_pause=0.1)
     except WaitTimeout as error:
         process.kill()
+        process.wait()
         raise _no_engine(complaint, output, str(error)) from error
+    process.returncode = 0  # others may use it longer than we live: it is no child to be waited for any more
+    return engine
 
 
 def _no_engine(complaint: Path, output: Path, what: str) -> StartError:

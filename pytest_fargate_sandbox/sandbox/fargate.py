@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import deque
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,8 @@ T = TypeVar("T")
 _REMEMBERED_COMMANDS = 10
 _VERDICT_SEC = 4.0
 """How long to ask ECS, after the connection broke, whether the task died. It says so a moment later."""
+
+_KILLED = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
 
 _DESCRIBED = ("taskArn", "lastStatus", "desiredStatus", "stopCode", "stoppedReason")
 
@@ -169,9 +172,10 @@ class FargateSandbox:
         """Run a command and return how it ended.
 
         A string is run by the container's shell, a list without one. ``on_output`` is called with each chunk as it
-        comes: bytes whose ``stream`` is ``"stdout"`` or ``"stderr"``. After ``timeout_sec`` the command and all its children are killed; the
-        result then has ``timed_out`` and the output up to then. ``check`` raises ``ExecFailed`` or ``ExecTimeout``.
+        comes: bytes whose ``stream`` is ``"stdout"`` or ``"stderr"``. After ``timeout_sec`` the command and all its
+        children are killed; the result then has ``timed_out`` and the output up to then. ``check`` raises ``ExecFailed`` or ``ExecTimeout``.
         """
+        started = self._running()
         result = self._through(
             lambda client: client.exec(
                 command,
@@ -185,6 +189,8 @@ class FargateSandbox:
             )
         )
         self.history.append(result)
+        if result.return_code in _KILLED and not result.oom_killed:
+            self._raise_if_lost(started)
         return result.check() if check else result
 
     def spawn(
@@ -302,6 +308,13 @@ class FargateSandbox:
             return act(client)
         except TransportError as error:
             raise self._explained(started, error) from error
+
+    def _raise_if_lost(self, started: Started) -> None:
+        """A task that is stopped has its commands killed first: that must not look like a failure of the command."""
+        lost = started.task.loss()
+        if lost:
+            self.cause = lost.cause
+            raise lost
 
     def _explained(self, started: Started, error: TransportError) -> SandboxError:
         """Why something did not come through: the task is dead, or the way to it is (and is mended, if it can be)."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.fargate_rules import OVERRIDES_CHARACTERS, STARTED_BY_CHARACTERS
+from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.causes import Verdict, judge_reason
@@ -89,21 +90,19 @@ def run_task(
     token, unreachable = secrets.token_hex(16), 0
     for pause in pauses(0.2, _LONGEST_PAUSE_SEC):
         before_each(token)
+        refusal: AwsError | None = None
         try:
             answer = _run_or_abandon(aws, request, token)
         except AwsError as error:
-            failure = _refused(error)
+            refusal, failure, same_again = error, _refused(error), error.lost_answer
             unreachable += error.unreachable
-            same_again = error.lost_answer
-            if unreachable >= _UNREACHABLE_ATTEMPTS:
-                raise failure from error
         else:
             if answer.get("tasks"):
                 task: dict[str, Any] = answer["tasks"][0]
                 return task
             failure, same_again = _not_placed(answer), False
-        if not failure.transient or not attempts.take():
-            raise failure
+        if not failure.transient or unreachable >= _UNREACHABLE_ATTEMPTS or not attempts.take():
+            raise failure from refusal
         if not same_again:
             token = secrets.token_hex(16)
         sleep(pause)
@@ -131,7 +130,7 @@ def _abandon(aws: Aws, request: dict[str, Any], token: str) -> None:
 
 def _refused(error: AwsError) -> StartError:
     verdict = judge_reason(f"{error.code}: {error.reason}")
-    transient = error.transient or verdict.transient
+    transient = error.transient if verdict.cause == Cause.UNKNOWN else verdict.transient
     message = f"the task could not be launched: {error}"
     if verdict.remedy and verdict.remedy not in message and not error.unreachable and "\n" not in str(error):
         message += f"\n{verdict.remedy}"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FIRST_PAUSE = 0.02
+_SETTLED_PAUSE_SEC = 5.0
+"""A task that runs is seldom asked for: whoever finds that it does not answer asks at once."""
 _MISSING_GRACE_SEC = 60.0
 """ECS may not know a task yet that it has just made."""
 
@@ -44,7 +46,9 @@ class Watch:
         self._began = time.monotonic()
         self._seen_at: dict[str, float] = {}
         self._on_ending: Callable[[], None] | None = None
-        self._pauses = pauses(_FIRST_PAUSE, max(longest_pause, _FIRST_PAUSE))
+        self._longest_pause = max(longest_pause, _FIRST_PAUSE)
+        self._settled = False
+        self._pauses = pauses(_FIRST_PAUSE, self._longest_pause)
         self.postpone()
         self.take(task)
 
@@ -82,6 +86,10 @@ class Watch:
                 if container.get("lastStatus") in ("RUNNING", "STOPPED"):
                     self._seen_at.setdefault(str(container.get("name")), time.monotonic())
             self._changed.notify_all()
+        if task.get("lastStatus") == "RUNNING" and not self._settled:
+            self._settled = True
+            self._pauses = pauses(self._longest_pause, max(self._longest_pause, _SETTLED_PAUSE_SEC))
+            self.postpone()
         if first_sign_of_end:
             self._tell()
 

@@ -112,9 +112,7 @@ class Start:
                 self._cfg, self._aws, self._request.task_id, base, force_build=self._request.force_build
             )
         with self._phase("definition"):
-            keyring = make_keyring(
-                sidecar, self._aws, task_id=self._request.task_id, secret=self._request.secret
-            )
+            keyring = make_keyring(sidecar, self._aws, task_id=self._request.task_id, secret=self._request.secret)
             plan = make_plan(
                 self._cfg,
                 image=self.image,

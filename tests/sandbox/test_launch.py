@@ -110,6 +110,10 @@ def test_what_passes_is_tried_again_up_to_the_limit(
         ),
         (refusal("AccessDeniedException", ""), "lack the IAM action ecs:RunTask"),
         (
+            refusal("ThrottlingException", "You've reached the limit on the number of vCPUs you can run concurrently"),
+            "Service Quotas",
+        ),
+        (
             {
                 "tasks": [],
                 "failures": [{"reason": "You've reached the limit on the number of vCPUs you can run concurrently"}],
