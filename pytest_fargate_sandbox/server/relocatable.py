@@ -8,20 +8,20 @@ The copy brings its own dynamic loader and libraries, so the other root needs ne
 
 import importlib
 import os
+import re
 import shutil
 import sys
 import sysconfig
 
-_LEFT_OUT = {"config", "curses", "dbm", "dist-packages", "distutils", "ensurepip", "idlelib", "lib2to3", "pydoc_data"}
-_LEFT_OUT |= {"site-packages", "sqlite3", "test", "tests", "tkinter", "turtle.py", "turtledemo", "unittest"}
-"""The exec server needs none of it, and each start copies the rest: about 30 MB."""
+# The exec server needs none of this, and each start copies the rest: about 40 MB.
+_LEFT_OUT = re.compile(
+    r"config|curses|dbm|distutils|ensurepip|idlelib|lib2to3|pydoc_data|sqlite3|tests?|tkinter|turtle.*|unittest"
+    r"|(dist|site)-packages|config-.*|.*\.a|.*\.opt-[12]\.pyc"
+    r"|(_codecs_|_curses|_dbm|_gdbm|_lsprof|_sqlite3|_test|_tkinter|_xx|audioop|nis\.|ossaudiodev|readline|xx).*"
+)
 
-_UNNEEDED_MODULES = ("_codecs_", "_curses", "_dbm", "_gdbm", "_lsprof", "_sqlite3", "_test", "_tkinter", "_xx")
-_UNNEEDED_MODULES += ("audioop", "config-", "nis.", "ossaudiodev", "readline", "xx")
 
-
-def copy_runtime(target):
-    # type: (str) -> None
+def copy_runtime(target: str) -> None:
     """Make ``target`` such a folder; one that is ready stays as it is."""
     ready = os.path.join(target, "ready")
     if os.path.exists(ready):
@@ -41,27 +41,20 @@ def copy_runtime(target):
         os.umask(old_mask)
 
 
-def _copy_stdlib(libraries):
-    # type: (str) -> None
+def _copy_stdlib(libraries: str) -> None:
     source = sysconfig.get_path("stdlib")
     target = os.path.join(libraries, "python%d.%d" % sys.version_info[:2])
     if not os.path.isdir(target):
         shutil.copytree(source, target, ignore=_unneeded, ignore_dangling_symlinks=True)
 
 
-def _unneeded(_folder, names):
-    # type: (str, list) -> list
-    return [
-        name
-        for name in names
-        if name in _LEFT_OUT or name.startswith(_UNNEEDED_MODULES) or name.endswith((".a", ".opt-1.pyc", ".opt-2.pyc"))
-    ]
+def _unneeded(_folder: str, names: "list[str]") -> "list[str]":
+    return [name for name in names if _LEFT_OUT.fullmatch(name)]
 
 
-def _mapped_libraries():
-    # type: () -> list
+def _mapped_libraries() -> "list[str]":
     """The loader and all libraries of this interpreter and of every extension module that can be loaded."""
-    modules = os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload")
+    modules = os.path.realpath(os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload"))
     for file in os.listdir(modules) if os.path.isdir(modules) else ():
         if not _unneeded(modules, [file]):
             try:
@@ -77,8 +70,7 @@ def _mapped_libraries():
     return sorted(found)
 
 
-def _copy_library(path, libraries):
-    # type: (str, str) -> None
+def _copy_library(path: str, libraries: str) -> None:
     """Under its own name, and under the names by which others ask for it: the links to it beside it."""
     folder, name = os.path.split(path)
     shutil.copy2(path, os.path.join(libraries, name))
