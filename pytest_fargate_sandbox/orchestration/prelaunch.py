@@ -74,25 +74,33 @@ class Shelf:
         self._fill()
         try:
             return self._first_running(kind, patience)
-        finally:
+        except BaseException:
             with self._state.change() as document:
-                _wait_no_more(self._counts(document, kind)["waiting"], self._worker)
+                self._wait_no_more(document, kind)
+            raise
 
     def _first_running(self, kind: str, patience: float) -> tuple[str, str] | None:
         deadline = time.monotonic() + patience
         for pause in pauses(0.02, _LOOK_SEC):
             with self._state.change() as document:
                 rows = shelf(document, kind)
-                if spare(document, kind) < 0 or not rows:
-                    return None
                 late = time.monotonic() > deadline  # let its start tell what is wrong with it
                 name = next((name for name, row in rows.items() if row["arn"] and (late or row.get("running"))), None)
                 if name is not None:
                     rows[name].update(role=HELD, worker=self._worker)
-                    return name, str(rows[name]["arn"])
+                if name is not None or spare(document, kind) < 0:
+                    self._wait_no_more(document, kind)
+                    return (name, str(rows[name]["arn"])) if name is not None else None
             self._look(kind)
             time.sleep(pause)
         raise AssertionError("pauses() never ends")
+
+    def _wait_no_more(self, document: dict[str, Any], kind: str) -> None:
+        waiting = self._counts(document, kind)["waiting"]
+        if waiting.get(self._worker, 0) > 1:
+            waiting[self._worker] -= 1
+        else:
+            waiting.pop(self._worker, None)
 
     def _look(self, kind: str) -> None:
         """Ask what runs by now, and note it for all who wait; one process asks at a time."""
@@ -168,10 +176,3 @@ class Shelf:
             row = {"kind": kind, "worker": self._worker, "role": SHELF, "arn": None}
             document.setdefault("tasks", {})[task_id] = row
             return task_id
-
-
-def _wait_no_more(waiting: dict[str, int], worker: str) -> None:
-    if waiting.get(worker, 0) > 1:
-        waiting[worker] -= 1
-    else:
-        waiting.pop(worker, None)
