@@ -11,6 +11,8 @@ import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
+from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -25,6 +27,19 @@ _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
 _OBJECT_OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _BUCKET_OPERATIONS = {"GET": "ListObjects", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
 _XML_SERVICES = ("ec2", "sts", "s3", "iam")
+
+_ANY_CALL = ("expired-token",)
+_NOT_AUTHORIZED = (
+    f"User: arn:aws:iam::{ACCOUNT_ID}:user/local is not authorized to perform: ecs:RunTask because no identity-based "
+    "policy allows the ecs:RunTask action"
+)
+_EXCEPTIONS = {
+    "expired-token": ("ExpiredTokenException", "The security token included in the request is expired"),
+    "access-denied": ("AccessDeniedException", _NOT_AUTHORIZED),
+    "throttle": ("ThrottlingException", "Rate exceeded"),
+    "quota": ("ThrottlingException", "You've reached the limit on the number of vCPUs you can run concurrently"),
+}
+"""The faults that come as an exception of the call."""
 
 
 class Api:
@@ -57,12 +72,10 @@ class Api:
     def _answer(
         self, service: str, operation: str, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        if (service, operation) == ("ecs", "RunTask"):
-            if self._faults.take("throttle"):
-                return _refuse(start_response, service, 400, "ThrottlingException", "Rate exceeded")
-            if self._faults.take("quota"):
-                text = "You've reached the limit on the number of vCPUs you can run concurrently"
-                return _refuse(start_response, service, 400, "ThrottlingException", text)
+        for fault, (code, message) in _EXCEPTIONS.items():
+            meant = fault in _ANY_CALL or (service, operation) == ("ecs", "RunTask")
+            if meant and self._faults.take(fault):
+                return _refuse(start_response, service, 400, code, message)
         try:
             return self._services(service, environ, start_response)
         except NotImplementedError as error:

@@ -183,6 +183,14 @@ class FargateBackend(EC2ContainerServiceBackend):
                 self._missing[task.task_arn] = left - 1
             return left > 0
 
+    def count_tasks(self) -> None:
+        """Tell each cluster how many of its tasks run, and how many are on their way."""
+        tasks = [task for task in self.all_tasks() if not task.is_stopped]
+        for cluster in self.clusters.values():
+            own = [task.last_status for task in tasks if task.placement.cluster_arn == cluster.arn]
+            cluster.running_tasks_count = own.count("RUNNING")
+            cluster.pending_tasks_count = own.count("PROVISIONING") + own.count("PENDING")
+
     # --- what moto keeps -----------------------------------------------------------------------------------------
 
     def active_cluster(self, name: str | None) -> Cluster:

@@ -11,6 +11,8 @@ from typing import Final
 
 COUNTED: Final = {
     "throttle": "the first N RunTask calls get a ThrottlingException",
+    "expired-token": "the first N calls of any kind are told that their credentials have expired",
+    "access-denied": "the first N RunTask calls get an AccessDeniedException",
     "quota": "the first N RunTask calls are told that the vCPU limit is reached",
     "capacity": "the first N RunTask calls answer with failures[] for want of capacity",
     "missing": "DescribeTasks says MISSING N times for each new task",

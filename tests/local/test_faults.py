@@ -48,6 +48,17 @@ def test_the_vcpu_limit_can_be_met(faulty: EngineProcess) -> None:
         faulty.run_task(faulty.register(container(script="true")))
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"), [("expired_token", "ExpiredTokenException"), ("access_denied", "AccessDeniedException")]
+)
+def test_a_call_can_be_refused_for_who_makes_it(faulty: EngineProcess, fault: str, code: str) -> None:
+    definition = faulty.register(container(script="true"))
+    faulty.set_faults(**{fault: 1})
+    with pytest.raises(ClientError) as refusal:
+        faulty.run_task(definition)
+    assert refusal.value.response["Error"]["Code"] == code
+
+
 def test_a_new_task_can_be_missing_at_first(faulty: EngineProcess) -> None:
     faulty.set_faults(missing=2)
     try:

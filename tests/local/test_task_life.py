@@ -163,6 +163,15 @@ def test_lists_come_in_pages(engine: EngineProcess) -> None:
         engine.ecs.stop_task(cluster="local", task=arn)
 
 
+def test_a_cluster_counts_its_tasks(engine: EngineProcess) -> None:
+    arn = engine.launch(engine.register(container()))
+    engine.wait(arn, "RUNNING")
+    cluster = engine.ecs.describe_clusters(clusters=["local"])["clusters"][0]
+    assert cluster["runningTasksCount"] >= 1
+    assert cluster["status"] == "ACTIVE"
+    engine.stop(arn)
+
+
 def test_tags_can_be_added_and_removed_while_a_task_runs(engine: EngineProcess) -> None:
     arn = engine.launch(engine.register(container()), tags=[{"key": "old", "value": "1"}])
     engine.ecs.tag_resource(resourceArn=arn, tags=[{"key": "new", "value": "2"}])
