@@ -47,17 +47,26 @@ class MemoryGroup:
     def kills(self) -> int:
         """How many processes the kernel has killed here for want of memory."""
         events = self.directory / ("memory.events" if self._version_2 else "memory.oom_control")
-        counts = dict(line.split() for line in events.read_text().splitlines())
+        try:
+            counts = dict(line.split() for line in events.read_text().splitlines())
+        except OSError:  # the group has gone with its task
+            return 0
         return int(counts.get("oom_kill", 0))
 
     def remove(self) -> None:
         """With its children; the kernel may need a moment to let go of what has died."""
-        for inner in [path for path in self.directory.glob("*/") if path.is_dir()]:
-            MemoryGroup(inner).remove()
+        for inner in self._children():
+            inner.remove()
         try:
             wait_until(self._try_remove, deadline=2.0, what=f"removing the cgroup {self.directory}", first_pause=0.001)
         except WaitTimeout:
             pass  # the sweep of a later start tries again
+
+    def _children(self) -> list[MemoryGroup]:
+        try:
+            return [MemoryGroup(Path(entry.path)) for entry in os.scandir(self.directory) if entry.is_dir()]
+        except FileNotFoundError:
+            return []
 
     def _try_remove(self) -> bool:
         try:
@@ -85,13 +94,6 @@ def open_memory_group(name: str) -> MemoryGroup | None:
             return group
         directory.rmdir()
     return None
-
-
-def sweep_memory_group(name: str) -> None:
-    """Remove the group that a killed engine left under this name."""
-    for parent in _possible_parents():
-        if (parent / name).is_dir():
-            MemoryGroup(parent / name).remove()
 
 
 def _possible_parents() -> list[Path]:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.local.namespaces.addresses import ClaimedAddress
 from pytest_fargate_sandbox.local.namespaces.images import Images
 from pytest_fargate_sandbox.local.namespaces.loop import Loop
-from pytest_fargate_sandbox.local.namespaces.memory import open_memory_group
 from pytest_fargate_sandbox.local.namespaces.messages import Channel
 from pytest_fargate_sandbox.local.namespaces.runtime import Runtime
-from pytest_fargate_sandbox.local.namespaces.scratch import HOST_LAYERS, Scratch, memory_group_name
+from pytest_fargate_sandbox.local.namespaces.scratch import HOST_LAYERS, Scratch
 from pytest_fargate_sandbox.local.namespaces.task import NamespacesTask
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class NamespacesRunner:
         found = Images(images, self._scratch.path / HOST_LAYERS, self._launcher.pid, rootless=rootless)
         runtime = Runtime(self._scratch.path / "runtime", expected=may_lack_python or found.may_lack_python())
         self._surroundings = Surroundings(found, runtime, gate_address, rootless=rootless, forget=self._forget)
-        self._memory = open_memory_group(memory_group_name(self._scratch.path))
+        self._memory = self._scratch.open_memory_group()
         self._tasks: dict[str, NamespacesTask] = {}
         self._lost: LauncherFailed | None = None
         self._lock = threading.Lock()
@@ -116,8 +115,6 @@ class NamespacesRunner:
         self._thread.join(_PATIENCE)
         self._surroundings.loop.close()
         self._channel.close()
-        if self._memory:
-            self._memory.remove()
         self._scratch.remove()
 
     def _forget(self, task_id: str) -> None:

@@ -9,13 +9,14 @@ import stat
 import tempfile
 from pathlib import Path
 
-from pytest_fargate_sandbox.local.namespaces.memory import sweep_memory_group
+from pytest_fargate_sandbox.local.namespaces.memory import MemoryGroup, open_memory_group
 
 HOST_LAYERS = "host"
 """The directory within it for what stands above the host's own root."""
 
 _PREFIX = "fargate-sandbox-"
 _LOCK = "in-use.lock"
+_MEMORY_GROUP = "memory-group"
 # They cannot hold the upper layer of an overlay.
 _UNFIT = frozenset({"overlay", "aufs", "nfs", "nfs4", "cifs", "smb3", "9p", "fuse", "vfat", "ecryptfs", "virtiofs"})
 
@@ -39,6 +40,13 @@ class Scratch:
         directory.mkdir(parents=True)
         return directory
 
+    def open_memory_group(self) -> MemoryGroup | None:
+        """Where this machine lets us make one; written down here for whoever sweeps after us."""
+        group = open_memory_group(_PREFIX + self.path.name)
+        if group is not None:
+            (self.path / _MEMORY_GROUP).write_text(str(group.directory), encoding="utf-8")
+        return group
+
     def remove(self) -> None:
         remove_scratch(self.path)
         if self._lock is not None:
@@ -59,13 +67,11 @@ def remove_tree(directory: Path) -> None:
 
 
 def remove_scratch(directory: Path) -> None:
-    """All that an engine kept here, and the cgroup that goes by the same name."""
-    sweep_memory_group(memory_group_name(directory))
+    """All that an engine kept here, and the cgroup that it wrote down."""
+    note = directory / _MEMORY_GROUP
+    if note.exists():
+        MemoryGroup(Path(note.read_text(encoding="utf-8"))).remove()
     remove_tree(directory)
-
-
-def memory_group_name(directory: Path) -> str:
-    return _PREFIX + directory.name
 
 
 def _base_directory() -> Path:

@@ -291,18 +291,18 @@ class _Container:
     def finish(self, code: int) -> None:
         """From the loop's thread, which must not wait: what the engine does about an exit may call us again."""
         self._output.finish()
+        end = ContainerExit(code)
+        if code == _KILLED and self._memory and self._memory.kills():
+            end = ContainerExit(code, True, "OutOfMemoryError: Container killed due to memory usage")
         self.gone.set()
-        threading.Thread(target=self._tell_exit, args=(code,), name="container-exit", daemon=True).start()
+        threading.Thread(target=self._tell_exit, args=(end,), name="container-exit", daemon=True).start()
 
-    def _tell_exit(self, code: int) -> None:
+    def _tell_exit(self, end: ContainerExit) -> None:
         if not self.started.wait(_PATIENCE):
             return  # it never started, which its starter has been told
-        killed_for_memory = False
         if self._memory:
-            killed_for_memory = code == _KILLED and self._memory.kills() > 0
             self._memory.remove()
-        reason = "OutOfMemoryError: Container killed due to memory usage" if killed_for_memory else ""
-        self._on_exit(ContainerExit(code, killed_for_memory, reason))
+        self._on_exit(end)
 
     def discard(self) -> None:
         self._output.finish()
