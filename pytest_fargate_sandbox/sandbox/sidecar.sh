@@ -48,7 +48,7 @@ KbdInteractiveAuthentication no
 StrictModes no
 UseDNS no
 PidFile none
-LogLevel ERROR
+LogLevel FATAL
 LoginGraceTime 20
 MaxStartups 100
 PermitOpen 127.0.0.1:*
