@@ -16,49 +16,12 @@ from pytest_fargate_sandbox.local.podman import available
 from pytest_fargate_sandbox.local.podman.command import ContainerCommand
 
 BUSYBOX = "localhost/fargate-sandbox-test-busybox:1"
-_APPLETS = [
-    "sh",
-    "ls",
-    "cat",
-    "echo",
-    "id",
-    "sleep",
-    "mkdir",
-    "rm",
-    "touch",
-    "ps",
-    "kill",
-    "env",
-    "pwd",
-    "tail",
-    "head",
-    "tr",
-    "wc",
-    "grep",
-    "sed",
-    "nc",
-    "wget",
-    "httpd",
-    "ip",
-    "true",
-    "false",
-    "chmod",
-    "chown",
-    "ln",
-    "cp",
-    "mv",
-    "stat",
-    "find",
-    "dd",
-    "seq",
-    "date",
-    "hostname",
-    "test",
-    "nproc",
-    "free",
-    "mount",
-    "tar",
-]
+DEBIAN = "localhost/fargate-sandbox-test-debian:1"
+_APPLETS = (
+    "cat", "chmod", "chown", "cp", "date", "dd", "echo", "env", "false", "find", "free", "grep", "head", "hostname",
+    "httpd", "id", "ip", "kill", "ln", "ls", "mkdir", "mount", "mv", "nc", "nproc", "ps", "pwd", "rm", "sed", "seq",
+    "sh", "sleep", "stat", "tail", "tar", "test", "touch", "tr", "true", "wc", "wget",
+)  # fmt: skip
 
 
 @cache
@@ -78,6 +41,29 @@ def busybox_image() -> str:
         if not command.succeeds("image", "inspect", BUSYBOX):
             command.run("import", "--change", 'CMD ["sh"]', "-", BUSYBOX, stdin=_busybox_tree())
     return BUSYBOX
+
+
+@cache
+def debian_image() -> str:
+    """Debian's essential packages and its Python, from what is installed here."""
+    if shutil.which("dpkg") is None:
+        pytest.skip("a Debian image is made of this machine's own packages, and this is no Debian")
+    command = podman()
+    with FileLock("/tmp/fargate-sandbox-test-debian.lock"):
+        if not command.succeeds("image", "inspect", DEBIAN):
+            tree = subprocess.run(["sh", "-c", _DEBIAN_TREE], capture_output=True, check=True).stdout
+            command.run("import", "--change", 'CMD ["bash"]', "-", DEBIAN, stdin=tree)
+    return DEBIAN
+
+
+_DEBIAN_TREE = r"""
+relations="--no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances"
+{ dpkg-query -W -f '${Package} ${Essential}\n' | awk '$2 == "yes" { print $1 }'; echo python3 procps; } |
+  xargs apt-cache depends --recurse --installed $relations 2>/dev/null | grep '^[a-z0-9]' | sort -u |
+  xargs dpkg -L 2>/dev/null | grep -vE '^/usr/share/(doc|man|locale|info|lintian)/' |
+  { cat; ls -d /bin /sbin /lib /lib64 /etc/passwd /etc/group /etc/ld.so.cache /etc/alternatives/*; } | sort -u |
+  tar -c --no-recursion -T - 2>/dev/null
+"""
 
 
 def containers_with(label: str) -> list[str]:

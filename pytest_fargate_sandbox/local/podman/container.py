@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import selectors
 import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,6 @@ class CommandContainer:
         self._lock = threading.Lock()
         self._started = threading.Event()
         self._held: list[bytes] | None = []
-        self._errors = bytearray()
         self._oom: OomWatch | None = None
 
     def start(self, options: Sequence[str], spec: ContainerSpec, image: Sequence[str]) -> None:
@@ -54,7 +52,7 @@ class CommandContainer:
             self._command.argv(*arguments, *spec_options(spec), *image, *spec_command(spec)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # one pipe, so that both keep their order
             env=inherited,
             start_new_session=True,
         )
@@ -79,7 +77,8 @@ class CommandContainer:
         if not state:
             self._follower.join()
             self._command.remove(self.name)
-            raise CannotStart(f"CannotStartContainerError: {last_words(self._errors.decode('utf-8', 'replace'))}")
+            said = b"".join(self._held or ()).decode("utf-8", "replace")  # by the command: nothing else has run
+            raise CannotStart(f"CannotStartContainerError: {last_words(said)}")
         if state.get("Pid"):
             self._oom = OomWatch(state["Pid"])
         with self._lock:
@@ -112,26 +111,13 @@ class CommandContainer:
 
     def _read_to_the_end(self) -> None:
         assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        with selectors.DefaultSelector() as selector, self._process.stdout, self._process.stderr:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            selector.register(self._process.stderr, selectors.EVENT_READ)
-            while selector.get_map():
-                for key, _ in selector.select():
-                    data = os.read(key.fd, _CHUNK)
-                    if data:
-                        self._deliver(data, is_error=key.fileobj is self._process.stderr)
+        with self._process.stdout as pipe:
+            while data := os.read(pipe.fileno(), _CHUNK):
+                with self._lock:
+                    if self._held is None:
+                        self._on_output(data)
                     else:
-                        selector.unregister(key.fileobj)
-
-    def _deliver(self, data: bytes, *, is_error: bool) -> None:
-        with self._lock:
-            if self._held is None:
-                self._on_output(data)
-                return
-            self._held.append(data)
-            if is_error:
-                self._errors += data
+                        self._held.append(data)
 
 
 _ATTACHED = ("-a", "stdout", "-a", "stderr", "--log-driver", "none", "--pull", "never")

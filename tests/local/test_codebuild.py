@@ -1,0 +1,183 @@
+"""CodeBuild as a foreign client sees it: plain boto3, our buildspec, and tasks that run what was built."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import uuid
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.providers.images.buildspec import BUILDSPEC
+from tests.local.engine_process import ROLE, EngineProcess, container, container_states
+from tests.real_podman import busybox_image, podman
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    podman()
+    process = EngineProcess("--runner", "podman", log=tmp_path_factory.mktemp("engine") / "log.jsonl")
+    process.client("s3").create_bucket(Bucket="contexts")
+    process.client("ecr").create_repository(repositoryName="built")
+    process.client("codebuild").create_project(
+        name="builds",
+        source={"type": "S3", "location": "contexts/none.zip"},
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment={"type": "LINUX_CONTAINER", "image": "x", "computeType": "BUILD_GENERAL1_SMALL"},
+        serviceRole="arn:aws:iam::123456789012:role/builds",
+    )
+    yield process
+    assert process.close() == 0
+
+
+@pytest.fixture
+def image() -> Iterator[str]:
+    reference = f"{REGISTRY}/built:{uuid.uuid4().hex[:10]}"
+    yield reference
+    podman().succeeds("rmi", "-f", reference)
+
+
+def _start(engine: EngineProcess, image: str, *lines: str, **fields: Any) -> str:
+    """Upload a context and start its build; the build's id."""
+    dockerfile = "\n".join([f"FROM {busybox_image()}", *lines]).encode()
+    packed, zipped = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        member = tarfile.TarInfo("Dockerfile")
+        member.size = len(dockerfile)
+        archive.addfile(member, io.BytesIO(dockerfile))
+    with zipfile.ZipFile(zipped, "w") as archive_of_it:
+        archive_of_it.writestr("context.tar", packed.getvalue())
+    key = f"{uuid.uuid4().hex}.zip"
+    engine.client("s3").put_object(Bucket="contexts", Key=key, Body=zipped.getvalue())
+    return _start_build(
+        engine, image, **{"sourceTypeOverride": "S3", "sourceLocationOverride": f"contexts/{key}", **fields}
+    )
+
+
+def _start_build(engine: EngineProcess, image: str, **fields: Any) -> str:
+    variables = {"SANDBOX_IMAGE": image, "SANDBOX_SOURCE_IMAGE": "", "SANDBOX_PLATFORM": "linux/amd64"}
+    request = {
+        "projectName": "builds",
+        "buildspecOverride": BUILDSPEC,
+        "environmentVariablesOverride": [{"name": name, "value": value} for name, value in variables.items()],
+        **fields,
+    }
+    started: str = engine.client("codebuild").start_build(**request)["build"]["id"]
+    return started
+
+
+def _finished(engine: EngineProcess, build_id: str) -> dict[str, Any]:
+    def probe() -> dict[str, Any] | None:
+        build: dict[str, Any] = engine.client("codebuild").batch_get_builds(ids=[build_id])["builds"][0]
+        return build if build["buildComplete"] else None
+
+    return wait_until(probe, deadline=60, what="the end of the build")
+
+
+def _log(engine: EngineProcess, build: dict[str, Any]) -> str:
+    names = {"logGroupName": build["logs"]["groupName"], "logStreamName": build["logs"]["streamName"]}
+    return "\n".join(event["message"] for event in engine.client("logs").get_log_events(**names)["events"])
+
+
+def _failed_phase(build: dict[str, Any]) -> tuple[str, str]:
+    failed = next(phase for phase in build["phases"] if phase.get("phaseStatus") == "FAILED")
+    return failed["phaseType"], failed["contexts"][0]["message"]
+
+
+def test_what_is_built_is_what_a_task_of_that_url_runs(engine: EngineProcess, image: str) -> None:
+    build = _finished(engine, _start(engine, image, "RUN echo 5 > /code", 'CMD exit "$(cat /code)"'))
+    assert build["buildStatus"] == "SUCCEEDED"
+    assert [phase["phaseType"] for phase in build["phases"]][-1] == "COMPLETED"
+    assert "RUN echo 5 > /code" in _log(engine, build)
+
+    tag = {"imageTag": image.rpartition(":")[2]}
+    details = engine.client("ecr").describe_images(repositoryName="built", imageIds=[tag])["imageDetails"]
+    assert details[0]["registryId"] == "123456789012"
+
+    definition = engine.register(
+        {**container(), "image": image, "entryPoint": [], "command": []}, executionRoleArn=ROLE
+    )
+    arn = engine.launch(definition)
+    assert container_states(engine.wait(arn, "STOPPED"))["main"][1] == 5
+
+
+def test_a_step_that_fails_is_told_as_codebuild_tells_it(engine: EngineProcess, image: str) -> None:
+    build = _finished(engine, _start(engine, image, "RUN echo sorry; exit 3"))
+    assert build["buildStatus"] == "FAILED"
+    assert _failed_phase(build) == ("BUILD", "Error while executing command: podman build. Reason: exit status 3")
+    assert "sorry" in _log(engine, build)
+
+
+def test_a_source_that_is_not_there_fails_the_download(engine: EngineProcess, image: str) -> None:
+    build = _finished(
+        engine,
+        _start_build(engine, image, sourceTypeOverride="S3", sourceLocationOverride="contexts/missing.zip"),
+    )
+    assert _failed_phase(build)[0] == "DOWNLOAD_SOURCE"
+    assert "missing.zip" in _failed_phase(build)[1]
+
+
+def test_a_repository_that_is_not_there_fails_the_push(engine: EngineProcess) -> None:
+    image = f"{REGISTRY}/nobodys:{uuid.uuid4().hex}"
+    build = _finished(engine, _start(engine, image))
+    podman().succeeds("rmi", "-f", image)
+    assert _failed_phase(build)[0] == "POST_BUILD"
+    assert "'nobodys' does not exist" in _failed_phase(build)[1]
+
+
+def test_another_buildspec_is_refused(engine: EngineProcess, image: str) -> None:
+    build = _finished(engine, _start(engine, image, buildspecOverride="version: 0.2\n"))
+    assert "not any other buildspec" in _failed_phase(build)[1]
+
+
+def test_the_same_token_is_the_same_build_and_other_words_under_it_are_refused(
+    engine: EngineProcess, image: str
+) -> None:
+    token = {"idempotencyToken": uuid.uuid4().hex, "sourceTypeOverride": "NO_SOURCE", "timeoutInMinutesOverride": 5}
+    started = _start_build(engine, image, **token)
+    assert _start_build(engine, image, **token) == started
+    with pytest.raises(ClientError, match="InvalidInputException"):
+        _start_build(engine, image, **{**token, "timeoutInMinutesOverride": 6})
+
+
+def test_a_stopped_build_ends_its_builder(engine: EngineProcess, image: str) -> None:
+    marker = f"6{uuid.uuid4().int % 10**6:06d}"
+    build_id = _start(engine, image, f"RUN sleep {marker}")
+    wait_until(lambda: True if _runs(marker) else None, deadline=30, what="the build's step")
+    engine.client("codebuild").stop_build(id=build_id)
+    assert _finished(engine, build_id)["buildStatus"] == "STOPPED"
+    wait_until(lambda: None if _runs(f"sleep {marker}") else True, deadline=10, what="the end of the step")
+
+
+def test_without_podman_and_docker_the_build_fails_with_the_sentence_that_says_so(tmp_path: object) -> None:
+    program = (
+        "from tests.local.test_codebuild import _start_build, _finished, _failed_phase\n"
+        "from tests.local.engine_process import EngineProcess\n"
+        "engine = EngineProcess()\n"
+        "engine.client('codebuild').create_project(name='builds', source={'type': 'S3', 'location': 'a/b'},\n"
+        "    artifacts={'type': 'NO_ARTIFACTS'}, serviceRole='arn:aws:iam::123456789012:role/builds',\n"
+        "    environment={'type': 'LINUX_CONTAINER', 'image': 'x', 'computeType': 'BUILD_GENERAL1_SMALL'})\n"
+        "print(_failed_phase(_finished(engine, _start_build(engine, 'a/b:c', sourceTypeOverride='NO_SOURCE'))))\n"
+        "engine.close()\n"
+    )
+    environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert "PROVISIONING" in done.stdout, done.stderr
+    assert "neither podman nor docker" in done.stdout
+
+
+def _runs(marker: str) -> bool:
+    argvs = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    return any(marker in line for line in argvs.splitlines() if "RUN" not in line)

@@ -1,0 +1,200 @@
+"""Real images and real containers, seen by plain boto3 through the engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
+from tests.local.engine_process import ROLE, EngineProcess, container, container_states, processes_of, wait_for_end
+from tests.real_podman import busybox_image, podman
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    podman()
+    process = EngineProcess("--runner", "podman", log=tmp_path_factory.mktemp("engine") / "log.jsonl")
+    yield process
+    assert process.close() == 0
+
+
+def real(name: str = "main", script: str = "sleep 100", **fields: Any) -> dict[str, Any]:
+    """A container that runs a shell script in a real image."""
+    return container(name, script, **{"image": busybox_image(), **fields})
+
+
+def logged(group: str, **fields: Any) -> dict[str, Any]:
+    options = {"awslogs-group": group, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "t"}
+    configuration = {"logDriver": "awslogs", "options": {**options, "awslogs-create-group": "true"}}
+    return real(**fields, logConfiguration=configuration)
+
+
+def output_of(engine: EngineProcess, **fields: Any) -> list[str]:
+    """What a container says until it ends."""
+    group = f"/test/{time.monotonic_ns()}"
+    arn = engine.launch(engine.register(logged(group, **fields), executionRoleArn=ROLE))
+    engine.wait(arn, "STOPPED")
+    stream = f"t/main/{arn.rpartition('/')[2]}"
+    events = engine.client("logs").get_log_events(logGroupName=group, logStreamName=stream, startFromHead=True)
+    return [event["message"] for event in events["events"]]
+
+
+def containers_of(arn: str) -> list[str]:
+    return podman().run("ps", "-aq", "--filter", f"name={arn.rpartition('/')[2][:12]}").split()
+
+
+def test_a_task_of_a_real_image_runs_and_leaves_nothing(engine: EngineProcess) -> None:
+    arn = engine.launch(
+        engine.register(real(), real("other", script="trap 'exit 5' TERM; while :; do sleep 0.1; done"))
+    )
+    engine.wait(arn, "RUNNING")
+    assert len(containers_of(arn)) == 3
+
+    task = engine.stop(arn)
+
+    assert container_states(task)["other"] == ("STOPPED", 5, None)
+    assert container_states(task)["main"][1] in (137, 143)
+    assert containers_of(arn) == []
+
+
+def test_an_exit_code_and_all_output_arrive(engine: EngineProcess) -> None:
+    assert output_of(engine, script="seq 1 2000; echo on stderr >&2; exit 7")[-2:] in (
+        ["2000", "on stderr"],
+        ["1999", "2000"],
+    )
+
+
+def test_what_does_not_start_says_so_in_fargates_words(engine: EngineProcess) -> None:
+    arn = engine.launch(engine.register(real(entryPoint=["/no/such/program"])))
+    task = engine.wait(arn, "STOPPED")
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert task["stoppedReason"].startswith("CannotStartContainerError: ")
+    assert "/no/such/program" in task["stoppedReason"]
+    assert containers_of(arn) == []
+
+
+def test_a_reference_that_does_not_exist_says_so_in_fargates_words(engine: EngineProcess) -> None:
+    arn = engine.launch(engine.register(real(image="localhost:9/nobody/nothing:1")))
+    task = engine.wait(arn, "STOPPED")
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert task["stoppedReason"].startswith("CannotPullContainerError: podman can't pull localhost:9/nobody/nothing:1")
+
+
+def test_memory_beyond_the_limit_is_told_as_that(engine: EngineProcess) -> None:
+    arn = engine.launch(engine.register(real(script="exec tail /dev/zero", memory=64)))
+    task = engine.wait(arn, "STOPPED")
+    assert container_states(task)["main"] == (
+        "STOPPED",
+        137,
+        "OutOfMemoryError: Container killed due to memory usage",
+    )
+
+
+def test_the_definition_reaches_the_container(engine: EngineProcess) -> None:
+    values = {
+        "PLAIN": "a value",
+        "LINES": "one\ntwo",
+        "PATH": "/bin:/odd",
+        "HOME": "/tmp",
+        "EMPTY": "",
+        "QUOTED": "'\"$x",
+    }
+    said = output_of(
+        engine,
+        script='echo "$PLAIN|$LINES|$PATH|$HOME|$EMPTY|$QUOTED"; pwd; id -u; touch /file || echo read-only; ulimit -n',
+        environment=[{"name": name, "value": value} for name, value in values.items()],
+        workingDirectory="/etc",
+        user="nobody",
+        readonlyRootFilesystem=True,
+        ulimits=[{"name": "nofile", "softLimit": 600, "hardLimit": 700}],
+    )
+    assert "\n".join(said).startswith("a value|one\ntwo|/bin:/odd|/tmp||'\"$x\n/etc\n65534\n")
+    assert said[-2:] == ["read-only", "600"]
+
+
+def test_no_value_of_the_environment_stands_in_an_argv(engine: EngineProcess) -> None:
+    arn = engine.launch(engine.register(real(environment=[{"name": "TOKEN", "value": "s3cr3t-of-this-test"}])))
+    engine.wait(arn, "RUNNING")
+    argvs = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    engine.stop(arn)
+    assert "fargate-sandbox" in argvs
+    assert "s3cr3t-of-this-test" not in argvs
+
+
+def test_containers_share_volumes_and_the_network(engine: EngineProcess) -> None:
+    mount = {"sourceVolume": "shared", "containerPath": "/shared"}
+    writer = real("writer", "echo hello > /shared/file; exec nc -l -p 7000 < /shared/file", mountPoints=[mount])
+    reader = real(
+        "main",
+        "until nc 127.0.0.1 7000 > /tmp/got; do sleep 0.05; done; echo x > /shared/file || cat /tmp/got | grep hello",
+        mountPoints=[{**mount, "readOnly": True}],
+    )
+    arn = engine.launch(engine.register(writer, reader, volumes=[{"name": "shared"}]))
+    assert container_states(engine.wait(arn, "STOPPED"))["main"][:2] == ("STOPPED", 0)
+
+
+def test_ports_answer_at_the_tasks_own_address_and_two_tasks_never_clash(engine: EngineProcess) -> None:
+    definition = engine.register(real(script="mkdir /w; hostname > /w/name; exec httpd -f -p 8080 -h /w"))
+    arns = [engine.launch(definition) for _ in range(2)]
+    for arn in arns:
+        engine.wait(arn, "RUNNING")
+
+    names = {_fetched(f"http://{engine.address(arn)}:8080/name") for arn in arns}
+
+    assert len(names) == 2
+    for arn in arns:
+        engine.stop(arn)
+
+
+def test_a_container_reaches_neither_the_host_nor_the_outside(engine: EngineProcess) -> None:
+    host = engine.exports["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    said = output_of(
+        engine, script=f"ip route; ip -o link | wc -l; printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 {host}"
+    )
+    assert said[0] == "1"
+    assert any("403" in line for line in said)
+
+
+def test_health_is_asked_inside(engine: EngineProcess) -> None:
+    check = {"command": ["CMD-SHELL", "test -e /tmp/ready"], "interval": 5, "retries": 3}
+    slow = real("slow", "sleep 0.5; touch /tmp/ready; sleep 100", healthCheck=check)
+    after = real(script="sleep 100", dependsOn=[{"containerName": "slow", "condition": "HEALTHY"}])
+    arn = engine.launch(engine.register(slow, after))
+    task = engine.wait(arn, "RUNNING")
+    assert {item["name"]: item["healthStatus"] for item in task["containers"]}["slow"] == "HEALTHY"
+    engine.stop(arn)
+
+
+def test_an_engine_that_is_killed_leaves_no_container_and_no_process(tmp_path: Path) -> None:
+    podman()
+    engine = EngineProcess("--runner", "podman", log=tmp_path / "log.jsonl")
+    arn = engine.launch(engine.register(real()))
+    engine.wait(arn, "RUNNING")
+    family = processes_of(engine.process.pid)
+    os.kill(engine.process.pid, signal.SIGKILL)
+    engine.process.communicate()
+
+    wait_until(lambda: None if containers_of(arn) else True, deadline=20, what="the end of the containers")
+    wait_for_end(family)
+
+
+def _fetched(url: str) -> bytes:
+    def probe() -> bytes:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                body: bytes = answer.read()
+                return body
+        except OSError as error:
+            raise NotYet(str(error)) from error
+
+    return wait_until(probe, deadline=10, what=url)
