@@ -11,6 +11,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.local.runners import NoRunner
 from pytest_fargate_sandbox.local.state_directory import StateDirectory
 
 if TYPE_CHECKING:
@@ -89,10 +90,12 @@ def _print_exports(engine: Engine) -> None:
 
 
 def _complain(error: Exception, state: StateDirectory | None) -> None:
-    expected = isinstance(error, OSError) or type(error).__name__ == "NoRunner"
-    text = str(error) if expected else traceback.format_exc()
-    if isinstance(error, ImportError):
-        text += "The engine needs moto: pip install 'pytest-fargate-sandbox[local]'\n"
+    if isinstance(error, ModuleNotFoundError):
+        text = f"{error}: the engine needs what `pip install 'pytest-fargate-sandbox[local]'` brings"
+    elif isinstance(error, (OSError, NoRunner)):
+        text = str(error)
+    else:
+        text = traceback.format_exc()
     print(text, file=sys.stderr)
     if state is not None:
         state.complain(text)

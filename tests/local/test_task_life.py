@@ -244,6 +244,17 @@ def test_a_missing_secret_stops_the_task_and_says_which(engine: EngineProcess) -
     assert missing in task["stoppedReason"]
 
 
+def test_a_container_that_takes_too_much_memory_says_so(engine: EngineProcess) -> None:
+    greedy = {**container(memory=64), "entryPoint": ["python3", "-c"], "command": ["held = b'x' * (1 << 28); input()"]}
+    task = engine.wait(engine.launch(engine.register(greedy)), "STOPPED")
+    assert task["stopCode"] == "EssentialContainerExited"
+    assert container_states(task)["main"] == (
+        "STOPPED",
+        137,
+        "OutOfMemoryError: Container killed due to memory usage",
+    )
+
+
 def test_an_unknown_image_is_cannot_pull(engine: EngineProcess) -> None:
     task = engine.wait(engine.launch(engine.register(container(image="nobody/knows:this"))), "STOPPED")
     assert task["stopCode"] == "TaskFailedToStart"
