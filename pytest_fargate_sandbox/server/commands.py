@@ -56,7 +56,7 @@ class Commands:
                 return self._known[request.id], False
             self._refuse_what_is_gone(request.id)
             if self._is_closing:
-                raise Failure("too_many", "the sandbox is being stopped")
+                raise Failure("gone", "the sandbox is being stopped")
             identity = Identity(request.user) if request.user is not None else None
             owner = (identity.uid, identity.gid) if identity and not identity.is_ours else None
             command = Command(request.id, self._work_dir, owner)
