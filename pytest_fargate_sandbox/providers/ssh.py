@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 5.0
 _RECONNECT_SECONDS = 15.0
-_RECLAIM_SECONDS = 25.0
-"""A listener left by a connection that broke silently stands until the server gives that one up: 15 s with ours."""
+_RECLAIM_SECONDS = 60.0
+"""A listener left by a connection that broke silently stands until the server gives that one up: 40 s with ours."""
 
 
 class SshTunnel:
@@ -84,15 +84,17 @@ class SshTunnel:
         initial_backoff: float = 5.0,
         still_alive: Callable[[], None] | None = None,
     ) -> None:
-        """Connect; wait for a server that isn't up yet.
+        """Connect, unless that has been done; wait for a server that isn't up yet.
 
         The pauses between attempts are short at first and grow to ``initial_backoff``; after ``max_retries`` times
         ``initial_backoff`` seconds in all it gives up. ``still_alive`` is called before each attempt; what it raises
         ends the wait.
         """
         with self._lock:
-            if self._connection is not None:
+            if self.is_open:
                 return
+            if self._connection:
+                self._connection.close()
             self._closed.clear()
             patience = max_retries * initial_backoff
 
@@ -187,6 +189,8 @@ class SshTunnel:
 
     def wait_ready(self, *, health_url: str | None = None, timeout: float = 120.0) -> None:
         """Wait until ``health_url`` answers with a success; without one, until ``forward_port`` takes a connection."""
+        if self._connection is None:
+            raise self._not_open()
         end = time.monotonic() + timeout
 
         def probe() -> bool:
@@ -199,7 +203,8 @@ class SshTunnel:
                 raise NotYet("no answer over SSH")
             return True
 
-        what = f"an answer of {health_url or f'port {self._forward_port}'} behind {self._server}"
+        who = health_url or (f"port {self._forward_port}" if self._forward_port else "the SSH server")
+        what = f"an answer of {who} through {self._server}"
         try:
             wait_until(probe, deadline=timeout, what=what)
         except WaitTimeout as error:

@@ -62,8 +62,8 @@ PermitTTY no
 PermitUserRC no
 ForceCommand /bin/false
 MaxSessions 0
-ClientAliveInterval 5
-ClientAliveCountMax 3
+ClientAliveInterval 10
+ClientAliveCountMax 4
 CONFIG
 
 cat >"$private/relocatable.py" <<'PYTHON'

@@ -132,6 +132,15 @@ def test_a_closed_tunnel_opens_again(sshd: RealSshd, echo: EchoServer) -> None:
         assert echoed(tunnel.dial(echo.port), b"again") == b"again"
 
 
+def test_open_connects_a_broken_tunnel_again(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel:
+        proxy.cut()
+        wait_until(lambda: not tunnel.is_open or None, deadline=5, what="the loss is seen")
+        tunnel.open()
+        assert tunnel.is_open
+        assert echoed(tunnel.dial(echo.port), b"again") == b"again"
+
+
 def test_open_waits_for_a_server_that_starts_late(sshd: RealSshd, echo: EchoServer) -> None:
     sshd.kill()
     later = threading.Timer(0.3, sshd.start)
@@ -400,6 +409,15 @@ def test_wait_ready_waits_for_the_forwarded_port(sshd: RealSshd) -> None:
             tunnel.wait_ready(timeout=0.1)
         with socket.create_server(("127.0.0.1", port)):
             tunnel.wait_ready(timeout=5)
+
+
+def test_wait_ready_wants_an_open_tunnel(sshd: RealSshd) -> None:
+    with pytest.raises(TransportError, match="not open"):
+        tunnel_to(sshd).wait_ready()
+
+
+def test_wait_ready_without_a_port_asks_the_server_itself(tunnel: SshTunnel) -> None:
+    tunnel.wait_ready(timeout=5)
 
 
 def test_wait_ready_waits_for_a_health_url(sshd: RealSshd) -> None:
