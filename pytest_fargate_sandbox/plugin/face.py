@@ -172,8 +172,8 @@ class Face:
         mine: list[Lease] = []
 
         def make(**more: Any) -> Sandbox:
-            wish = self.wish(item, config, marker.overlay(dict(keys), marker.checked((), more, "fargate")))
-            lease = self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid, shared=shared)
+            __tracebackhide__ = True
+            lease = self._lease(item, config, marker.overlay(dict(keys), marker.checked((), more, "fargate")), shared)
             mine.append(lease)
             self._leases.append(lease)
             item.ihook.pytest_fargate_sandbox_started(item=item, sandbox=lease.sandbox)
@@ -184,6 +184,19 @@ class Face:
             yield make
         finally:
             self._released += reversed(mine)
+
+    def _lease(self, item: pytest.Item, config: EcsFargateConfig, keys: dict[str, Any], shared: bool) -> Lease:
+        from pytest_fargate_sandbox.leaves.errors import SandboxError
+
+        __tracebackhide__ = True
+        try:
+            wish = self.wish(item, config, keys)
+            return self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid, shared=shared)
+        except SandboxError as error:
+            if self._config.option.fulltrace:
+                raise
+            # The sentence is for the user; the twenty frames of ours above it are for --full-trace.
+            raise error.with_traceback(None) from None
 
     # --- after a test -----------------------------------------------------------------------------------------------
 

@@ -1,17 +1,64 @@
-"""Each test has a cache directory of its own, so that no ledger of another one is in its way."""
+"""Each test has a cache directory of its own, so an engine of its own too, whose log proves what is said about it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+class EngineLog:
+    """What an engine has written down: calls, and what became of each task."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        whole = self._path.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def engines_started(self) -> int:
+        return sum(1 for line in self.lines if line.get("event") == "ready")
+
+    def calls(self, operation: str) -> int:
+        return sum(1 for line in self.lines if line.get("operation") == operation and line["status"] == 200)
+
+    def tasks(self) -> dict[str, str]:
+        """Each task's last status."""
+        return {line["task"]: line["status"] for line in self.lines if line["kind"] == "task"}
+
+    def most_alive(self) -> int:
+        alive: set[str] = set()
+        most = 0
+        for line in self.lines:
+            if line["kind"] == "task":
+                (alive.discard if line["status"] == "STOPPED" else alive.add)(line["task"])
+                most = max(most, len(alive))
+        return most
+
+    def cut_off(self, seconds: float = 8.0) -> list[str]:
+        """The tasks that were alive when the engine ended, which it does once nobody uses it any more."""
+
+        def probe() -> list[str] | None:
+            return next((line["tasks_cut_off"] for line in self.lines if line.get("event") == "ended"), None)
+
+        return wait_until(probe, deadline=seconds, what="the end of the engine")
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def engine_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineLog:
+    log = tmp_path / "engine.jsonl"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("FARGATE_ENGINE_LOG", str(log))
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", "PYTEST_XDIST_WORKER_COUNT", "CI"):
         monkeypatch.delenv(name, raising=False)
+    return EngineLog(log)

@@ -1,0 +1,346 @@
+"""Fixtures and marker on the real engine, in one process."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import EngineLog
+
+
+def run(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunResult:
+    pytester.makepyfile(source)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", *args, timeout=90)
+
+
+def test_with_nothing_configured_at_all_a_test_has_its_own_sandbox(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    result = run(
+        pytester,
+        """
+import unittest, pytest
+
+def test_hello(fargate_sandbox):
+    assert fargate_sandbox.exec("uname").stdout == "Linux\\n"
+
+def test_another(fargate_sandbox):
+    assert fargate_sandbox.exec("touch /tmp/here; ls /tmp/here").ok
+
+@pytest.mark.usefixtures("fargate_sandbox")
+class TestUsed:
+    def test_it(self, fargate_sandbox):
+        assert not fargate_sandbox.exec("ls /tmp/here").ok
+
+class TestUnittest(unittest.TestCase):
+    @pytest.fixture(autouse=True)
+    def _sandbox(self, fargate_sandbox):
+        self.sandbox = fargate_sandbox
+
+    def test_it(self):
+        self.assertTrue(self.sandbox.exec("true").ok)
+
+def test_from_async_code(fargate_sandbox):
+    import asyncio
+    async def main():
+        return await asyncio.to_thread(fargate_sandbox.exec, "echo async")
+    assert asyncio.run(main()).stdout == "async\\n"
+""",
+    )
+    result.assert_outcomes(passed=5)
+    result.stdout.fnmatch_lines(["*fargate sandboxes*", "cluster=local (default)", "5 launched; about $*on AWS*"])
+    assert engine_log.cut_off() == []
+    assert engine_log.calls("RegisterTaskDefinition") == 1
+    assert engine_log.calls("RunTask") == engine_log.calls("StopTask") == 5
+
+
+def test_the_marker_and_indirect_parameters_say_what_it_is_made_of(pytester: pytest.Pytester) -> None:
+    (pytester.path / "data.txt").write_text("from here")
+    result = run(
+        pytester,
+        """
+import pytest
+
+pytestmark = pytest.mark.fargate(cpu=256, memory=512, env={"A": "module", "B": "module"})
+
+@pytest.mark.fargate(env={"B": "function"}, files={"/srv/data.txt": "data.txt"}, exec_timeout=0.5)
+def test_marked(fargate_sandbox):
+    assert fargate_sandbox.exec("echo $A $B; cat /srv/data.txt").stdout == "module function\\nfrom here"
+    assert fargate_sandbox.exec("sleep 30").timed_out
+
+@pytest.mark.parametrize("fargate_sandbox", [{"env": {"B": "parameter"}}], indirect=True)
+def test_indirect(fargate_sandbox):
+    assert fargate_sandbox.exec("echo $A $B").stdout == "module parameter\\n"
+
+@pytest.mark.fargate(image="nowhere:1", retries=0)
+def test_image(fargate_sandbox): pass
+
+@pytest.mark.fargate(files={"/srv/x": "no-such-file"})
+def test_files(fargate_sandbox): pass
+""",
+    )
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines(["*CannotPullContainer*nowhere:1*", "*ConfigError*files=*no-such-file*"])
+
+
+def test_a_factory_makes_several_and_a_test_that_needs_too_many_is_told(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    result = run(
+        pytester,
+        """
+def test_two(fargate_sandbox_factory):
+    server, client = fargate_sandbox_factory(env={"ROLE": "server"}), fargate_sandbox_factory()
+    assert server.exec("echo $ROLE").stdout == "server\\n"
+    assert client.exec("echo $ROLE").stdout == "\\n"
+
+def test_three(fargate_sandbox_factory):
+    for _ in range(3):
+        fargate_sandbox_factory()
+
+def test_typo(fargate_sandbox_factory):
+    fargate_sandbox_factory(imge="x")
+""",
+        "--fargate-max-tasks=2",
+    )
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["*this test needs 3 sandboxes at once, and the bound on tasks is 2*"])
+    result.stdout.fnmatch_lines(["*fargate has no key 'imge'; did you mean 'image'?*"])
+    assert engine_log.cut_off() == []
+    assert engine_log.most_alive() == 2
+
+
+def test_session_sandboxes_are_shared_and_replaced_when_they_die(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    result = run(
+        pytester,
+        """
+import pytest
+
+@pytest.fixture(scope="module")
+def service(fargate_session_factory):
+    return fargate_session_factory(env={"NAME": "service"})
+
+def test_one(fargate_session_sandbox):
+    assert fargate_session_sandbox.exec("echo 1 >> /tmp/count").ok
+
+def test_two(fargate_session_sandbox, service):
+    assert fargate_session_sandbox.exec("wc -l < /tmp/count").stdout.strip() == "1"
+    assert service.exec("echo $NAME").stdout == "service\\n"
+
+died = []
+
+def test_death(fargate_session_sandbox):
+    if not died:
+        died.append(fargate_session_sandbox.task_arn)
+        fargate_session_sandbox.aws.call("ecs", "StopTask", cluster="local", task=died[0])
+    assert fargate_session_sandbox.exec("ls /tmp/count").return_code == 2
+    assert fargate_session_sandbox.task_arn != died[0]
+""",
+    )
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["*1 run again after infrastructure errors*"])
+    assert engine_log.cut_off() == []
+
+
+def test_a_conftest_decides_otherwise(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+import dataclasses, pytest
+
+@pytest.fixture(scope="session")
+def fargate_config(fargate_config):
+    return dataclasses.replace(fargate_config, extra_env={"WHO": "conftest"})
+"""
+    )
+    result = run(
+        pytester,
+        """
+import pytest
+
+@pytest.mark.parametrize("n", range(3))
+def test_it(fargate_sandbox, n):
+    assert fargate_sandbox.exec("echo $WHO").stdout == "conftest\\n"
+""",
+    )
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["3 launched; *"])
+
+
+def test_hooks_are_called_through_the_items_own_conftests(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+def pytest_fargate_modify_task(item, task):
+    task["extra_env"] = {**(task["extra_env"] or {}), "TEST": item.name}
+
+def pytest_fargate_image(item):
+    return "host" if "image" in item.name else None
+
+def pytest_fargate_sandbox_started(item, sandbox):
+    sandbox.exec("echo started > /tmp/hook")
+
+def pytest_fargate_sandbox_stopped(item, sandbox):
+    print("STOPPED", item.name, sandbox.is_running)
+"""
+    )
+    result = run(
+        pytester,
+        """
+import pytest
+
+def test_task(fargate_sandbox):
+    assert fargate_sandbox.exec("echo $TEST; cat /tmp/hook").stdout == "test_task\\nstarted\\n"
+
+@pytest.mark.fargate(image="nowhere")
+def test_image(fargate_sandbox):
+    assert fargate_sandbox.exec("true").ok
+""",
+        "-s",
+    )
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*STOPPED test_task False*", "*STOPPED test_image False*"])
+
+
+def test_a_failing_test_tells_its_sandboxs_story(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(fargate_sandbox):
+    fargate_sandbox.exec("echo working; echo complaining >&2; exit 3")
+    assert False
+""",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*- Sandbox *",
+            "task: arn:aws:ecs:*",
+            "image: host",
+            "start: *",
+            "$ echo working; *exit 3, *",
+            "  working",
+            "  complaining",
+        ]
+    )
+
+
+def test_a_task_that_dies_is_an_error_on_a_fresh_sandbox_a_pass(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    result = run(
+        pytester,
+        """
+arns = []
+
+def test_it(fargate_sandbox):
+    arns.append(fargate_sandbox.task_arn)
+    if len(arns) == 1:
+        fargate_sandbox.aws.call("ecs", "StopTask", cluster="local", task=arns[0])
+    assert fargate_sandbox.exec("sleep 0.3; echo alive").stdout == "alive\\n"
+    assert len(set(arns)) == 2
+""",
+        "--fargate-report-json=report.json",
+    )
+    result.assert_outcomes(passed=1)
+    report = json.loads((pytester.path / "report.json").read_text())
+    assert report["counts"] == {"launched": 2, "prelaunched_unused": 0, "retried": 1, "kept": 0, "leaked": 0}
+    assert report["retries"][0]["error"]["type"] == "SandboxLost"
+    assert [each["tests"] for each in report["sandboxes"]][-1] == [
+        "test_a_task_that_dies_is_an_error_on_a_fresh_sandbox_a_pass.py::test_it"
+    ]
+    assert engine_log.cut_off() == []
+
+
+def test_the_report_is_the_run_as_data(pytester: pytest.Pytester) -> None:
+    run(pytester, "def test_it(fargate_sandbox): pass", "--fargate-report-json=out/report.json")
+    report = json.loads((pytester.path / "out" / "report.json").read_text())
+    assert report["cluster"] == "local"
+    assert report["region"] == "us-east-1"
+    assert report["engine"].startswith("http://127.0.0.1:")
+    assert 0 < report["cost_usd"] < 0.1
+    (sandbox,) = report["sandboxes"]
+    assert sandbox["image"] == "host"
+    assert sandbox["worker"] == "main"
+    assert sandbox["tests"] == ["test_the_report_is_the_run_as_data.py::test_it"]
+    assert {"address", "tunnel", "server"} <= set(sandbox["phases"])
+    assert sandbox["kept"] is False
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan"])
+def test_nothing_is_launched_where_no_test_runs(
+    pytester: pytest.Pytester, engine_log: EngineLog, option: str
+) -> None:
+    run(pytester, "def test_it(fargate_sandbox): pass", option)
+    assert engine_log.lines == []
+
+
+def test_skipped_and_deselected_tests_are_not_prelaunched(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+    result = run(
+        pytester,
+        """
+import pytest
+
+@pytest.mark.skip
+def test_skipped(fargate_sandbox): pass
+
+def test_left_out(fargate_sandbox): pass
+
+def test_it(fargate_sandbox): pass
+""",
+        "-k", "not left_out", "--fargate-prelaunch=5",
+    )  # fmt: skip
+    result.assert_outcomes(passed=1, skipped=1, deselected=1)
+    assert engine_log.calls("RunTask") == 1
+
+
+def test_what_was_prelaunched_and_not_needed_is_stopped_and_counted(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    result = run(
+        pytester,
+        """
+import pytest
+
+@pytest.mark.parametrize("n", range(9))
+def test_it(fargate_sandbox, n):
+    fargate_sandbox.exec("sleep 1")
+    assert False
+""",
+        "-x", "--fargate-prelaunch=3",
+    )  # fmt: skip
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["4 launched, 3 prelaunched and unused; *"])
+    assert engine_log.cut_off() == []
+
+
+def test_works_without_a_terminal_reporter(pytester: pytest.Pytester) -> None:
+    assert run(pytester, "def test_it(fargate_sandbox): pass", "-p", "no:terminal").ret == 0
+
+
+def test_a_cluster_that_does_not_exist_is_an_error_on_the_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run(
+        pytester,
+        """
+import dataclasses, pytest
+from pytest_fargate_sandbox.orchestration.local_cluster import local_engine
+
+@pytest.fixture(scope="session")
+def fargate_config(fargate_config):
+    engine = local_engine()
+    here = engine.localized(fargate_config)
+    import os
+    os.environ.update(AWS_ACCESS_KEY_ID=engine.credentials.access_key_id,
+                      AWS_SECRET_ACCESS_KEY=engine.credentials.secret_access_key)
+    return dataclasses.replace(here, cluster="nowhere", image_template="host")
+
+def test_it(fargate_sandbox): pass
+""",
+    )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["E  *StartError: *ClusterNotFound*", "E  *there is no ECS cluster 'nowhere'*"])
