@@ -30,7 +30,13 @@ def free_port() -> int:
 class ExecServerProcess:
     """A server in a process of its own; ``client`` talks to it."""
 
-    def __init__(self, directory: Path, python: str = "python3", environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        python: str = "python3",
+        environment: dict[str, str] | None = None,
+        uid: int | None = None,
+    ) -> None:
         self.port = free_port()
         self.token = secrets.token_hex(16)
         self.directory = directory
@@ -44,7 +50,8 @@ class ExecServerProcess:
             ENV_TOKEN_SHA256: digest,
             **(environment or {}),
         }
-        self.process = subprocess.Popen([*entry_point, *command], env=variables, cwd=directory)
+        somebody: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+        self.process = subprocess.Popen([*entry_point, *command], env=variables, cwd=directory, **somebody)
         self.client = ExecClient(port=self.port, token=self.token)
         try:
             self.client.wait_ready(20, self._still_alive)

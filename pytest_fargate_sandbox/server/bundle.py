@@ -16,7 +16,7 @@ from functools import lru_cache
 from pytest_fargate_sandbox.leaves import names
 
 _PACKAGE = "pytest_fargate_sandbox"
-_MODULES = (
+SHIPPED_MODULES = (
     "archives",
     "audience",
     "command",
@@ -102,7 +102,7 @@ def shipped_source() -> str:
     """All modules in one text, compressed. The same sources give the same text: task definitions are found by it."""
     server = importlib.resources.files(f"{_PACKAGE}.server")
     sources = {_PACKAGE: "", f"{_PACKAGE}.leaves": "", f"{_PACKAGE}.server": "", f"{_PACKAGE}.leaves.names": _names()}
-    for module in _MODULES:
+    for module in SHIPPED_MODULES:
         sources[f"{_PACKAGE}.server.{module}"] = _without_prose(server.joinpath(f"{module}.py").read_text("utf-8"))
     loader = _without_prose(server.joinpath("loader.py").read_text("utf-8"))
     run = f"exec(compile(SOURCES['{_PACKAGE}.server.main'], '<main>', 'exec', dont_inherit=True))"

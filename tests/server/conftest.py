@@ -8,6 +8,7 @@ from tests.exec_server_process import ExecServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
 
@@ -26,8 +27,8 @@ def client(shared_server: ExecServerProcess) -> ExecClient:
 
 
 @pytest.fixture
-def server(tmp_path: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
+def server(tmp_path: Path) -> Iterator[ExecServerProcess]:
     """A server of the test's own."""
-    server = ExecServerProcess(tmp_path)  # type: ignore[arg-type]
+    server = ExecServerProcess(tmp_path)
     yield server
     server.close()

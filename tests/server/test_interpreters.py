@@ -1,0 +1,75 @@
+"""The server on every Python at hand, from the oldest that it promises to the newest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox import conformance
+from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
+from pytest_fargate_sandbox.server import bundle
+from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
+from tests.server.interpreters import interpreters, oldest_and_newest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CORE = (
+    "a_command_killed_by_a_signal_has_128_plus_its_number",
+    "a_missing_program_has_the_shells_code",
+    "every_byte_comes_back_as_it_was",
+    "stdin_takes_text_and_bytes",
+    "a_large_stdin_streams",
+    "the_environment_takes_newlines_and_quotes",
+    "a_command_runs_where_it_is_told",
+    "a_command_can_run_as_another_user",
+    "an_unknown_user_is_an_error",
+    "a_very_long_command_works",
+    "a_time_out_kills_what_left_its_session",
+    "a_spawned_process_can_be_talked_to",
+    "mode_and_time_travel_with_a_file",
+    "names_may_be_odd",
+    "a_directory_goes_there_and_back",
+    "a_link_out_of_the_tree_is_refused_and_nothing_changes",
+    "many_commands_at_once_do_not_mix",
+)
+
+
+@pytest.fixture(scope="module", params=list(interpreters()))
+def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackSandbox]:
+    server = ExecServerProcess(tmp_path_factory.mktemp("server"), interpreters()[request.param])
+    yield LoopbackSandbox(server.client)
+    server.close()
+
+
+@pytest.mark.parametrize("behaviour", [check for check in BEHAVIOURS if check.name in CORE], ids=str)
+def test_the_core_of_the_list_holds_on(sandbox: LoopbackSandbox, behaviour: Behaviour) -> None:
+    behaviour(sandbox)
+
+
+@pytest.mark.parametrize("version", oldest_and_newest())
+def test_the_whole_list_holds_on(version: str, tmp_path: Path) -> None:
+    server = ExecServerProcess(tmp_path, interpreters()[version])
+    try:
+        for behaviour in BEHAVIOURS:
+            if behaviour.name not in CORE:
+                behaviour(LoopbackSandbox(server.client))
+    finally:
+        server.close()
+
+
+def test_the_shipped_modules_use_nothing_newer_than_python_3_6() -> None:
+    server = Path(bundle.__file__).parent
+    modules = [str(server / f"{module}.py") for module in (*bundle.SHIPPED_MODULES, "loader")]
+    vermin = "import vermin; vermin.main()"
+    command = [sys.executable, "-c", vermin, "-t=3.6-", "--violations", "--no-tips", *modules]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_core_behaviour_exists() -> None:
+    assert set(CORE) <= {check.name for check in conformance.BEHAVIOURS}
