@@ -43,8 +43,17 @@ class Entry:
     @property
     def is_over(self) -> bool:
         """Whether nothing of it can be alive, as far as the ledger knows; one entry may have had several tasks."""
+        return self._last_step in ("", "stopped")
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether a launch was begun, and what came of it was never written down."""
+        return self._last_step == "launching"
+
+    @property
+    def _last_step(self) -> str:
         steps = [event for event in self.events if event in ("launching", "launched", "stopped")]
-        return not steps or steps[-1] == "stopped"
+        return steps[-1] if steps else ""
 
     @property
     def is_kept(self) -> bool:

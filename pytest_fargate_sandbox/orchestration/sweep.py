@@ -124,7 +124,7 @@ def _stop_entry(entry: Entry) -> list[str]:
     if aws is None:
         return []
     cluster = str(entry.facts["cluster"])
-    arns = [entry.task_arn] if entry.task_arn else _unnamed(aws, cluster, entry)
+    arns = [entry.task_arn] if entry.task_arn and not entry.is_unnamed else _unnamed(aws, cluster, entry)
     for arn in arns:
         if not stop_task(aws, cluster, arn, _REASON):
             raise AwsError(f"{arn} may still run", service="ecs", operation="StopTask")

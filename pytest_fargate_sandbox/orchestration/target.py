@@ -14,7 +14,6 @@ from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 from pytest_fargate_sandbox.orchestration.identity import owner_of
 from pytest_fargate_sandbox.orchestration.local_cluster import LocalEngine, local_engine
 from pytest_fargate_sandbox.providers.aws import connect
-from pytest_fargate_sandbox.providers.aws_errors import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,14 +79,13 @@ def _with_shared_values(cfg: EcsFargateConfig, aws: Aws) -> EcsFargateConfig:
         ) from error
     if not isinstance(shared, dict):
         raise ConfigError(f"ssm_config={name!r}: the parameter is not a JSON object", key="ssm_config", value=name)
-    try:
-        found = EcsFargateConfig.from_dict(shared)
-    except (ConfigError, AwsError) as error:
-        raise ConfigError(f"ssm_config={name!r}: {error}", key="ssm_config", value=name) from error
     default = EcsFargateConfig()
     explicit = {
         field.name: getattr(cfg, field.name)
         for field in dataclasses.fields(cfg)
         if getattr(cfg, field.name) != getattr(default, field.name)
     }
-    return dataclasses.replace(found, **explicit)
+    try:
+        return EcsFargateConfig.from_dict({**shared, **explicit})
+    except ConfigError as error:
+        raise ConfigError(f"ssm_config={name!r}: {error}", key="ssm_config", value=name) from error

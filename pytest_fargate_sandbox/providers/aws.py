@@ -73,10 +73,12 @@ class Aws:
 
     def call_once(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make a call, whatever comes of it."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
-        call = Call(service, operation, self._asked_region, self.endpoint_url, parameters)
+        call = Call(service, operation, self._region_name, self.endpoint_url, parameters)
         try:
+            if not self._region_name:
+                raise NoRegionError  # some services have a worldwide address, and would fail in words of their own
             answer: dict[str, Any] = getattr(self.client(service), _method_name(operation))(**parameters)
         except (BotoCoreError, ClientError) as error:
             raise mapped(error, call) from error

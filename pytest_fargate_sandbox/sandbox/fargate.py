@@ -173,7 +173,8 @@ class FargateSandbox:
 
         A string is run by the container's shell, a list without one. ``on_output`` is called with each chunk as it
         comes: bytes whose ``stream`` is ``"stdout"`` or ``"stderr"``. After ``timeout_sec`` the command and all its
-        children are killed; the result then has ``timed_out`` and the output up to then. ``check`` raises ``ExecFailed`` or ``ExecTimeout``.
+        children are killed; the result then has ``timed_out`` and the output up to then. ``check`` raises
+        ``ExecFailed`` or ``ExecTimeout``.
         """
         started = self._running()
         result = self._through(

@@ -44,7 +44,8 @@ def local_config() -> Callable[..., EcsFargateConfig]:
 
 @pytest.fixture
 def sandbox(
-    engine: EngineOfTests, local_config: Callable[..., EcsFargateConfig]
+    engine: EngineOfTests,  # noqa: ARG001  it must be there first, and go last
+    local_config: Callable[..., EcsFargateConfig],
 ) -> Iterator[Callable[..., EcsFargateSandbox]]:
     """``sandbox(**config)`` gives a sandbox that is not started; all of them are stopped in the end."""
     made: list[EcsFargateSandbox] = []

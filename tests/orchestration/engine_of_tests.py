@@ -7,11 +7,13 @@ import os
 import urllib.request
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.orchestration.local_cluster import LocalEngine, local_engine
-from pytest_fargate_sandbox.providers.aws import Aws
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.providers.aws import Aws
 
 POLLING = {"DescribeTasks", "GetLogEvents"}
 """Calls that nobody counts as the cost of a sandbox."""
