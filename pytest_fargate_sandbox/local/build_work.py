@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import signal
 import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.local import podman
 from pytest_fargate_sandbox.local.moto_services import backend
 from pytest_fargate_sandbox.local.podman.command import PROGRAMS, CommandFailed, ContainerCommand
 from pytest_fargate_sandbox.providers.images import buildspec
@@ -37,6 +37,7 @@ NEITHER_IS_HERE = (
 )
 _MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _POLL_SEC = 0.2
+_SUPERVISOR = Path(podman.__file__).with_name("supervised.py")
 
 
 class _Failed(Exception):
@@ -123,7 +124,7 @@ class BuildWork:
         options = ["--tag", self._image, "--platform", self._build.variables[buildspec.PLATFORM]]
         if command.is_podman:
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
-            options += ["--format", "docker", *command.ulimit_options(())]
+            options += ["--format", "docker", "--force-rm", *command.ulimit_options(())]
         self._follow(command.argv("build", *options, str(directory)))
 
     def _pull(self, command: ContainerCommand) -> None:
@@ -157,18 +158,19 @@ def _inside(member: tarfile.TarInfo, directory: str) -> tarfile.TarInfo:
 
 @contextmanager
 def _process(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, which ends when its standard input closes: here, or with this whole process."""
     process = subprocess.Popen(
-        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        [sys.executable, "-I", "-S", "-B", str(_SUPERVISOR), *argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
         yield process
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(5.0)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+        assert process.stdin is not None
+        process.stdin.close()
         process.wait()
 
 
