@@ -15,7 +15,11 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 from pytest_fargate_sandbox.local.refusals import InvalidParameter
 from pytest_fargate_sandbox.local.run_task_rules import check_describe_tasks, check_list_tasks, check_tags
 from pytest_fargate_sandbox.local.task import now
-from pytest_fargate_sandbox.local.task_definition_rules import check_task_definition
+from pytest_fargate_sandbox.local.task_definition_rules import (
+    check_task_definition,
+    fargate_cpu,
+    fargate_memory,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -51,6 +55,8 @@ class FargateResponse(EC2ContainerServiceResponse):
         request = self._request()
         check_task_definition(request, len(self.raw_body))
         check_tags(request.get("tags") or [])
+        if request.get("cpu") and request.get("memory"):
+            self.params.update(cpu=str(fargate_cpu(request["cpu"])), memory=str(fargate_memory(request["memory"])))
         registered: Any = super().register_task_definition().result
         definition = registered["taskDefinition"]
         definition.registered_at = now()
@@ -61,6 +67,11 @@ class FargateResponse(EC2ContainerServiceResponse):
         if ":" not in name.rpartition("/")[2]:
             self.params["taskDefinition"] = self._backend.active_definition(name).arn
         return super().describe_task_definition()
+
+    def list_task_definitions(self) -> ActionResult:
+        arns = self._backend.list_task_definitions(self._get_param("familyPrefix"), self._get_param("status", "ACTIVE"))
+        arns = sorted(arns, key=_family_and_revision, reverse=self._get_param("sort") == "DESC")
+        return ActionResult(_page("taskDefinitionArns", arns, self._get_params()))
 
     def describe_clusters(self) -> ActionResult:
         self._backend.count_tasks()
@@ -97,18 +108,25 @@ class FargateResponse(EC2ContainerServiceResponse):
         check_list_tasks(request)
         cluster = self._backend.active_cluster(request.get("cluster"))
         wanted = [task for task in self._backend.all_tasks() if _matches(task, cluster.arn, request)]
-        first = int(request.get("nextToken") or 0)
-        last = first + min(request.get("maxResults") or _MOST_LISTED, _MOST_LISTED)
-        page: dict[str, Any] = {"taskArns": [task.task_arn for task in wanted[first:last]]}
-        if last < len(wanted):
-            page["nextToken"] = str(last)
-        return _answer(page)
+        return _answer(_page("taskArns", [task.task_arn for task in wanted], request))
 
     def _arn_of(self, cluster: str, name: str) -> str:
         if name.startswith("arn:"):
             return name
         backend = self._backend
         return f"arn:{backend.partition}:ecs:{backend.region_name}:{backend.account_id}:task/{cluster}/{name}"
+
+
+def _page(key: str, arns: list[str], request: dict[str, Any]) -> dict[str, Any]:
+    first = int(request.get("nextToken") or 0)
+    last = first + min(request.get("maxResults") or _MOST_LISTED, _MOST_LISTED)
+    page: dict[str, Any] = {key: arns[first:last]}
+    return page if last >= len(arns) else {**page, "nextToken": str(last)}
+
+
+def _family_and_revision(arn: str) -> tuple[str, int]:
+    family, _, revision = arn.rpartition(":")
+    return family, int(revision)
 
 
 def _answer(result: dict[str, Any]) -> Answer:

@@ -101,6 +101,7 @@ class _Exchange:
         self._connection = connection
         self._app = app
         self._head = b""
+        self._chunks = True  # whether the peer understands chunks: not so in HTTP/1.0, where the end is the close
         self._chunked = False
         self._method = ""
         self._keep = True
@@ -118,7 +119,7 @@ class _Exchange:
         if environ.get("HTTP_EXPECT", "").lower() == "100-continue":
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         environ["wsgi.input"] = body
-        self._keep = environ.get("HTTP_CONNECTION", "").lower() != "close"
+        self._keep = self._chunks and environ.get("HTTP_CONNECTION", "").lower() != "close"
         try:
             self._answer(environ)
             _drain(body)
@@ -140,7 +141,8 @@ class _Exchange:
         words = line.decode("latin-1").split()
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
             raise BadRequest("the first line is not that of an HTTP/1 request")
-        self._method, target, _ = words
+        self._method, target, version = words
+        self._chunks = version != "HTTP/1.0"
         path, _, query = target.partition("?")
         host, port = self._server_name()
         environ: dict[str, Any] = {
@@ -176,8 +178,8 @@ class _Exchange:
         lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
         bodiless = self._method == "HEAD" or status[:3] in ("204", "304")
         if "content-length" not in names and not bodiless:
-            self._chunked = True
-            lines.append("Transfer-Encoding: chunked")
+            self._chunked = self._chunks
+            lines += ["Transfer-Encoding: chunked"] if self._chunks else []
         if not self._keep:
             lines.append("Connection: close")
         self._head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

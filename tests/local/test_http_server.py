@@ -80,6 +80,13 @@ def test_an_answer_of_unknown_length_comes_in_chunks(client: http.client.HTTPCon
     assert _ask(client, "GET", "/") == (200, b"GET /  0")
 
 
+def test_a_client_of_http_1_0_gets_no_chunks_and_the_end(server: int) -> None:
+    with socket.create_connection(("127.0.0.1", server), timeout=10) as connection:
+        connection.sendall(b"GET /parts HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(1000), b""))
+    assert answer.endswith(b"\r\n\r\nonetwo")
+
+
 def test_a_client_that_waits_for_100_continue_gets_it(server: int) -> None:
     with socket.create_connection(("127.0.0.1", server), timeout=10) as connection:
         connection.sendall(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")

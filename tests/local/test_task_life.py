@@ -275,3 +275,17 @@ def test_the_newest_active_revision_answers_to_the_family(engine: EngineProcess)
     engine.ecs.deregister_task_definition(taskDefinition=newer)
     found = engine.ecs.describe_task_definition(taskDefinition="versions")["taskDefinition"]
     assert found["taskDefinitionArn"] == older
+
+
+def test_revisions_are_listed_in_either_order(engine: EngineProcess) -> None:
+    arns = [engine.register(container(), family="many") for _ in range(11)]
+    assert engine.ecs.list_task_definitions(familyPrefix="many")["taskDefinitionArns"] == arns
+    newest = engine.ecs.list_task_definitions(familyPrefix="many", sort="DESC", maxResults=1)
+    assert newest["taskDefinitionArns"] == arns[-1:]
+    assert newest["nextToken"]
+
+
+def test_sizes_in_words_become_numbers(engine: EngineProcess) -> None:
+    arn = engine.register(container(), cpu="1 vCPU", memory="2 GB")
+    found = engine.ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    assert (found["cpu"], found["memory"]) == ("1024", "2048")
