@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.task import Task
 
 EXECUTION_ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/ecsTaskExecutionRole"
-_STOP_PATIENCE_SEC = 5.0
+_STOP_PATIENCE_SEC = 3.0
 
 
 class Engine:

@@ -150,3 +150,20 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(tmp_path: Path, engine: En
     assert f"can't listen on 127.0.0.1:{port}" in told
     assert "Traceback" not in told
     assert told.strip() in ended.stderr
+
+
+def test_where_nothing_can_run_containers_one_error_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
+    forbid = "for kind in user mnt net; do echo 0 > /proc/sys/user/max_${kind}_namespaces; done"
+    engine = f"PATH=/nonexistent exec {sys.executable} -m pytest_fargate_sandbox.local --state {tmp_path}"
+    ended = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "/bin/sh", "-c", f"{forbid}; {engine}"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == 1
+    told = (tmp_path / "engine.err").read_text()
+    assert told.startswith("The engine found no way to run containers on this machine. Tried:")
+    assert all(f"\n  {runner}: " in told for runner in ("namespaces", "podman", "docker"))
+    assert "install" in told
