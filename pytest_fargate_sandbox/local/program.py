@@ -48,14 +48,21 @@ def _start(options: EngineOptions) -> Engine:
     # moto's models make hundreds of thousands of objects that live as long as we do: looking through them again and
     # again while they are made takes a third of the time.
     gc.disable()
-    os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    os.environ.setdefault("MOTO_DISABLE_GLOBAL_CORS", "true")
+    _forget_the_users_account()
+    os.environ.update(MOTO_EC2_LOAD_DEFAULT_AMIS="false", MOTO_DISABLE_GLOBAL_CORS="true")
     from pytest_fargate_sandbox.local.engine import Engine
 
     engine = Engine(options)
     gc.freeze()
     gc.enable()
     return engine
+
+
+def _forget_the_users_account() -> None:
+    """What the shell says of AWS, a profile that is not there for one, is about an account that is not ours."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_"))]:
+        del os.environ[name]
+    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
 
 
 def _wait_for_users(engine: Engine, state: StateDirectory, ended: threading.Event) -> None:

@@ -131,6 +131,15 @@ def test_an_engine_that_is_killed_leaves_no_process(owner: subprocess.Popen[str]
     assert owner.poll() is None
 
 
+def test_what_the_shell_says_of_an_aws_account_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody-has-this")
+    monkeypatch.setenv("MOTO_ACCOUNT_ID", "999999999999")
+    engine = EngineProcess()
+    monkeypatch.undo()
+    assert engine.client("sts").get_caller_identity()["Account"] == "123456789012"
+    assert engine.close() == 0
+
+
 def test_a_signal_ends_it_with_its_tasks() -> None:
     engine = EngineProcess()
     engine.wait(engine.launch(engine.register(container())), "RUNNING")
