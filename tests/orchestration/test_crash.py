@@ -26,19 +26,29 @@ cfg = EcsFargateConfig(cluster="local", cpu="256", memory="512", ssh_sidecar=Ssh
 sandbox = EcsFargateSandbox(cfg, task_id="orphan", run_id="crash")
 sandbox.start()
 print(sandbox.task_arn, flush=True)
+sys.stdin.readline()
 """
 
 
 class Victim:
-    """A process that has started a sandbox, and then does what the test says."""
+    """A process that has started a sandbox, and after ``go_on`` does what the test says."""
 
-    def __init__(self, then: str) -> None:
+    def __init__(self, then: str, before: str = "") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT + then], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", before + SCRIPT + then],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         self.arn = self.process.stdout.readline().strip()
         assert self.arn, self.process.communicate()[1]
+
+    def go_on(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
     def end(self, number: int | None = None) -> int:
         if number is not None:
@@ -54,6 +64,7 @@ def victim(engine: EngineOfTests) -> Iterator[Callable[[str], Victim]]:
     def make(then: str) -> Victim:
         made.append(Victim(then))
         assert made[-1].arn in engine.alive()
+        made[-1].go_on()
         return made[-1]
 
     yield make
@@ -94,16 +105,9 @@ def test_a_signal_stops_the_task_and_then_does_what_it_always_did(
 
 
 def test_the_handler_of_before_is_called_as_well(engine: EngineOfTests) -> None:
-    then = "time.sleep(60)"
-    before = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(42))\n"
-    script = before + SCRIPT + then
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    arn = process.stdout.readline().strip()
-    process.terminate()
-    process.communicate(timeout=20)
-    assert process.returncode == 42
-    assert arn not in engine.alive()
+    mine = Victim("", before="import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(42))\n")
+    assert mine.end(signal.SIGTERM) == 42
+    assert mine.arn not in engine.alive()
 
 
 def test_after_a_sigkill_the_next_start_sweeps(victim: Callable[[str], Victim], engine: EngineOfTests) -> None:

@@ -1,0 +1,28 @@
+"""The one list of behaviours, held against a sandbox on the embedded Fargate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
+from pytest_fargate_sandbox.conformance import BEHAVIOURS, LARGE_BEHAVIOURS, Behaviour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.orchestration.engine_of_tests import EngineOfTests
+
+
+@pytest.fixture(scope="module")
+def shared(_engine_of_tests: EngineOfTests) -> Iterator[EcsFargateSandbox]:
+    cfg = EcsFargateConfig(cluster="local", ssh_sidecar=SshSidecarConfig(exec_server_port=19542))
+    with EcsFargateSandbox(cfg, task_id="conformance", run_id="conformance") as sandbox:
+        sandbox.start()
+        yield sandbox
+
+
+@pytest.mark.parametrize("behaviour", [*BEHAVIOURS, *LARGE_BEHAVIOURS], ids=str)
+def test_a_sandbox_on_fargate(shared: EcsFargateSandbox, behaviour: Behaviour) -> None:
+    behaviour(shared)
