@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 ENV_DIRECTORY = "FARGATE_ENGINE_DIR"
 ENV_OPTIONS = "FARGATE_ENGINE_OPTIONS"
-_ENV_OF_ENGINE = (ENV_OPTIONS, "FARGATE_ENGINE_LOG", "FARGATE_ENGINE_LAUNCH_DELAY")
+ENV_LOG = "FARGATE_ENGINE_LOG"
+_ENV_OF_ENGINE = (ENV_OPTIONS, ENV_LOG, "FARGATE_ENGINE_LAUNCH_DELAY")
 """What makes one engine different from another; those who agree in it share one."""
 
 _START_SEC = 60.0
@@ -165,11 +166,20 @@ def _start(directory: Path) -> LocalEngine:
     complaint.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(directory)]
     command += shlex.split(os.environ.get(ENV_OPTIONS, ""))
+    environment = dict(os.environ)
+    if environment.get(ENV_LOG):
+        environment[ENV_LOG] = str(Path(environment[ENV_LOG]).absolute())  # it starts in another directory than ours
     with output.open("wb") as file:
         # A session of its own: Ctrl-C is for us, and we are the ones who end the engine. No inherited pipe either, or
         # somebody who reads our output to its end would wait for the engine's.
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True, cwd="/"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            cwd="/",
+            env=environment,
         )
 
     def probe() -> LocalEngine | None:
