@@ -77,6 +77,8 @@ class Pool:
         sandbox = PooledSandbox(self, built, claimed[0] if claimed else self._new_id(test), test=test)
         if claimed:
             sandbox.take_over(claimed[1])
+        else:
+            sandbox.wait_for_room()
         lease = Lease(sandbox, ledger=self.ledger, keep=keep, test=test, shared=shared, prelaunched=bool(claimed))
         try:
             sandbox.start(outside_endpoints=spec.outside)
@@ -167,10 +169,14 @@ class PooledSandbox(EcsFargateSandbox):
         self._pool.ledger.own(ahead.id, "claimed", labels={**self.labels})
         return ahead.id
 
-    def _wait_for_turn(self) -> None:
+    def wait_for_room(self) -> None:
+        """Raises what ``TaskBound.admit`` raises, which is no failure of a launch to be tried again at once."""
         if not self._counts:
             self._pool.bound.admit(self._row, self._spec.kind)
             self._counts = True
+
+    def _wait_for_turn(self) -> None:
+        self.wait_for_room()
         self._pool.rate.take()
 
     def _record(self, event: str, **facts: Any) -> None:

@@ -1,0 +1,192 @@
+"""Many processes on the real engine: what is shared is made once, bounds hold, and nothing outlives the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.plugin.conftest import EngineLog
+
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("n", range({count}))
+def test_it(fargate_sandbox, n):
+    assert fargate_sandbox.exec("{command}").ok
+"""
+
+
+@pytest.fixture
+def started(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """``started(*args)`` begins a pytest run in a session of its own."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(*args: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
+        with (pytester.path / "output.txt").open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=pytester.path, stdout=output, stderr=output, start_new_session=True
+            )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def until_running(log: EngineLog, count: int) -> None:
+    wait_until(
+        lambda: list(log.tasks().values()).count("RUNNING") >= count or None, deadline=40, what=f"{count} running tasks"
+    )
+
+
+def workers_of(controller: subprocess.Popen[bytes]) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(controller.pid)], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def test_what_is_shared_is_made_once_and_the_bound_holds(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+    pytester.makepyfile(TESTS.format(count=24, command="true"))
+    result = pytester.runpytest_subprocess("-n4", "--fargate-max-tasks=3", "--fargate-prelaunch=2", timeout=120)
+    result.assert_outcomes(passed=24)
+    result.stdout.fnmatch_lines(["24 launched; *"])
+    assert engine_log.cut_off() == []
+    assert engine_log.engines_started() == 1
+    assert engine_log.calls("RegisterTaskDefinition") == 1
+    assert engine_log.calls("RunTask") == 24
+    assert engine_log.most_alive() <= 3
+
+
+@pytest.mark.parametrize("dist", ["load", "loadscope", "loadfile", "loadgroup", "worksteal", "each"])
+def test_every_way_of_distributing_works(pytester: pytest.Pytester, engine_log: EngineLog, dist: str) -> None:
+    pytester.makepyfile(TESTS.format(count=4, command="true"))
+    result = pytester.runpytest_subprocess("-n2", f"--dist={dist}", timeout=90)
+    count = 8 if dist == "each" else 4
+    result.assert_outcomes(passed=count)
+    assert engine_log.cut_off() == []
+    assert engine_log.calls("RunTask") == count
+
+
+def test_tests_that_each_hold_what_the_other_needs_end(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+    pytester.makepyfile(
+        """
+        import pytest, time
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_two(fargate_sandbox_factory, n):
+            fargate_sandbox_factory()
+            time.sleep(2)  # until the other one holds its first
+            fargate_sandbox_factory()
+        """
+    )
+    result = pytester.runpytest_subprocess("-n2", "--fargate-max-tasks=2", "--fargate-infra-retries=3", timeout=90)
+    result.assert_outcomes(passed=2)
+    assert engine_log.cut_off() == []
+    assert engine_log.most_alive() == 2
+
+
+def test_an_engine_that_does_not_start_fails_once_for_all(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, engine_log: EngineLog
+) -> None:
+    monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", "--no-such-option")
+    pytester.makepyfile(TESTS.format(count=4, command="true"))
+    result = pytester.runpytest_subprocess("-n2", timeout=90)
+    result.assert_outcomes(errors=4)
+    result.stdout.fnmatch_lines(["E  *the local engine did not start*"])
+    assert engine_log.lines == []
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_nothing_is_alive_after_a_signal(
+    pytester: pytest.Pytester,
+    engine_log: EngineLog,
+    started: Callable[..., subprocess.Popen[bytes]],
+    workers: str,
+    number: signal.Signals,
+) -> None:
+    pytester.makepyfile(TESTS.format(count=8, command="sleep 60"))
+    run = started(workers, "--fargate-prelaunch=2")
+    until_running(engine_log, 3)
+    if number == signal.SIGINT:
+        os.killpg(run.pid, number)  # Ctrl-C reaches every process of the terminal
+    else:
+        run.send_signal(number)
+    assert run.wait(30) == 2
+    assert engine_log.cut_off() == []
+
+
+def test_a_worker_that_is_killed_leaves_nothing_and_the_run_goes_on(
+    pytester: pytest.Pytester, engine_log: EngineLog, started: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    pytester.makepyfile(TESTS.format(count=6, command="sleep 1.5"))
+    run = started("-n2")
+    until_running(engine_log, 2)
+    os.kill(workers_of(run)[0], signal.SIGKILL)
+    assert run.wait(60) == 1
+    assert engine_log.cut_off() == []
+    output = (pytester.path / "output.txt").read_text()
+    assert "crashed while running" in output
+    assert "5 passed" in output
+
+
+def test_an_exception_in_a_users_fixture_leaves_nothing(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def before(fargate_sandbox):
+            raise ValueError("before")
+
+        @pytest.fixture
+        def after(fargate_sandbox):
+            yield
+            raise ValueError("after")
+
+        def test_before(before): pass
+        def test_after(after): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-n2", timeout=90)
+    result.assert_outcomes(errors=2, passed=1)
+    assert engine_log.cut_off() == []
+
+
+def test_after_the_controller_is_killed_the_next_run_sweeps(
+    pytester: pytest.Pytester, engine_log: EngineLog, started: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "from pytest_fargate_sandbox.orchestration.local_cluster import local_engine;"
+         "local_engine(); import sys; print('here', flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"here\n"
+        pytester.makepyfile(TESTS.format(count=4, command="sleep 60"))
+        run = started("-n2", "--fargate-prelaunch=1")
+        until_running(engine_log, 3)
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        assert "RUNNING" in engine_log.tasks().values()
+        pytester.makepyfile("def test_it(fargate_sandbox): pass")
+        pytester.runpytest_subprocess("-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
+        wait_until(
+            lambda: set(engine_log.tasks().values()) == {"STOPPED"} or None, deadline=5, what="the end of all tasks"
+        )
+    finally:
+        holder.communicate()
