@@ -54,6 +54,9 @@ class Api:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == FAULTS_PATH:
             return self._answer_faults(environ, start_response)
+        if environ["PATH_INFO"].startswith("/moto-api"):
+            # moto's own pages empty its services under the tasks that run.
+            return _json(start_response, "404 Not Found", {"message": "this is a Fargate, not a moto server"})
         began = time.monotonic()
         service = _service(environ)
         operation = _operation(service, environ)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT
 from pytest_fargate_sandbox.local.api import Api
+from pytest_fargate_sandbox.local.built_images import RunnerWithBuilds
 from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION, Credentials
 from pytest_fargate_sandbox.local.ecs_backend import FARGATE_PROVIDERS, FargateBackend
 from pytest_fargate_sandbox.local.faults import Faults
@@ -40,7 +41,11 @@ class Engine:
         self._journal = Journal(options.log)
         listener, gate_listener = _listen(options.port), _listen(0)
         self.port = listener.getsockname()[1]
-        self._runner = open_runner(options.runner, options.images, gate_listener.getsockname())
+        gate_address = gate_listener.getsockname()
+        self._runner = RunnerWithBuilds(
+            open_runner(options.runner, options.images, gate_address),
+            lambda program: open_runner(program, {}, gate_address),
+        )
         faults = Faults(options.faults)
         self._surroundings = Surroundings(
             runner=self._runner,
@@ -73,8 +78,7 @@ class Engine:
         # Late: most runs build nothing, and this takes as long to import as a task takes to start.
         from pytest_fargate_sandbox.local.codebuild import ImageBuildBackend
 
-        program = self._runner.name if self._runner.name in ("podman", "docker") else None
-        replace_backend("codebuild", lambda region, account_id: ImageBuildBackend(region, account_id, program))
+        replace_backend("codebuild", lambda region, account_id: ImageBuildBackend(region, account_id, self._runner))
         self._builds = backend("codebuild")
 
     def facts(self) -> dict[str, Any]:

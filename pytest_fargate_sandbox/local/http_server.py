@@ -13,6 +13,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote_to_bytes
 
+from pytest_fargate_sandbox.local.request_body import BadRequest, drain, open_body
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -20,10 +22,6 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 64 * 1024
 _IN_MEMORY_BYTES = 1 << 20
-
-
-class BadRequest(Exception):
-    """The peer does not speak HTTP as we do; the text says what is wrong."""
 
 
 class HttpServer:
@@ -112,7 +110,7 @@ class _Exchange:
             environ = self._read_head(incoming)
             if environ is None:
                 return False
-            body = _open_body(environ, incoming)
+            body = open_body(environ, incoming)
         except BadRequest as error:
             self.refuse(HTTPStatus.BAD_REQUEST, str(error))
             return False
@@ -122,7 +120,7 @@ class _Exchange:
         self._keep = self._chunks and environ.get("HTTP_CONNECTION", "").lower() != "close"
         try:
             self._answer(environ)
-            _drain(body)
+            drain(body)
         except BadRequest:
             return False
         return self._keep
@@ -238,74 +236,3 @@ def _read_headers(incoming: BinaryIO, environ: dict[str, Any]) -> None:
         value = value.strip()
         environ[key] = f"{environ[key]},{value}" if key in environ else value
     environ["moto.preserved_header_names"] = spelled
-
-
-def _open_body(environ: dict[str, Any], incoming: BinaryIO) -> BinaryIO:
-    if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
-        return io.BufferedReader(_ChunkedBody(incoming), _HEAD_BYTES)
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if not length.isascii() or not length.isdigit():
-        raise BadRequest("Content-Length is not a number")
-    if int(length) > _IN_MEMORY_BYTES or "HTTP_EXPECT" in environ:
-        return io.BufferedReader(_SizedBody(incoming, int(length)), _HEAD_BYTES)
-    body = incoming.read(int(length))
-    if len(body) < int(length):
-        raise BadRequest("the body is shorter than its Content-Length")
-    return io.BytesIO(body)
-
-
-def _drain(body: BinaryIO) -> None:
-    while body.read(_HEAD_BYTES):
-        pass
-
-
-class _SizedBody(io.RawIOBase):
-    def __init__(self, incoming: BinaryIO, length: int) -> None:
-        self._incoming = incoming
-        self._left = length
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._incoming.read(min(len(buffer), self._left))
-        if not part and self._left:
-            raise BadRequest("the body is shorter than its Content-Length")
-        buffer[: len(part)] = part
-        self._left -= len(part)
-        return len(part)
-
-
-class _ChunkedBody(io.RawIOBase):
-    def __init__(self, incoming: BinaryIO) -> None:
-        self._incoming = incoming
-        self._left = 0
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        if self._left == 0 and not self._ended:
-            self._next_chunk()
-        if self._ended:
-            return 0
-        part = self._incoming.read(min(len(buffer), self._left))
-        if not part:
-            raise BadRequest("a chunk is cut off")
-        buffer[: len(part)] = part
-        self._left -= len(part)
-        if self._left == 0:
-            self._incoming.readline(2)
-        return len(part)
-
-    def _next_chunk(self) -> None:
-        line = self._incoming.readline(_HEAD_BYTES)
-        try:
-            self._left = int(line.split(b";")[0], 16)
-        except ValueError:
-            raise BadRequest("a chunk has no size") from None
-        if self._left == 0:
-            self._ended = True
-            while self._incoming.readline(_HEAD_BYTES) not in (b"\r\n", b"\n", b""):
-                pass

@@ -79,8 +79,9 @@ class TaskLife:
             task.request_stop("TaskFailedToStart", reason)
             return False
         place = task.placement
+        images = tuple(container.definition["image"] for container in task.containers)
         self._running = around.runner.open_task(
-            TaskSpec(task.id, place.volumes, int(place.memory), int(place.cpu), around.gate_port)
+            TaskSpec(task.id, place.volumes, int(place.memory), int(place.cpu), around.gate_port, images)
         )
         attach_interface(task, self._running.address)
         task.becomes("PENDING", "connectivityAt", address=self._running.address)

@@ -119,6 +119,13 @@ def test_only_the_holder_of_the_secret_key_sets_faults(faulty: EngineProcess) ->
     assert faulty.set_faults() == {}
 
 
+def test_nobody_can_empty_the_engine_by_motos_own_pages(faulty: EngineProcess) -> None:
+    request = urllib.request.Request(faulty.exports["AWS_ENDPOINT_URL"] + "/moto-api/reset", method="POST")
+    with pytest.raises(urllib.error.HTTPError, match="404") as refusal:
+        urllib.request.urlopen(request, timeout=10)
+    refusal.value.close()
+
+
 def test_a_launch_delay_is_kept_and_a_task_can_be_stopped_within_it() -> None:
     engine = EngineProcess("--launch-delay", "0.4-0.6")
     try:
