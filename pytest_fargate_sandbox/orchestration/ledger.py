@@ -159,7 +159,10 @@ def _beginning(pid: int) -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return _beginning_without_proc(pid)
-    return f"{boot}/{stat.rpartition(')')[2].split()[19]}"
+    fields = stat.rpartition(")")[2].split()
+    if fields[0] == "Z":  # dead, and nobody has asked how: a container's first process seldom does
+        return ""
+    return f"{boot}/{fields[19]}"
 
 
 def _beginning_without_proc(pid: int) -> str:
