@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_fargate_sandbox.local.build import Build
+    from pytest_fargate_sandbox.local.built_images import RunnerWithBuilds
 
 NEITHER_IS_HERE = (
     "this machine has neither podman nor docker, and the local engine builds images with one of them: "
@@ -51,9 +52,9 @@ class _Ended(Exception):
 class BuildWork:
     """Does one build in a thread of its own."""
 
-    def __init__(self, build: Build, program: str | None) -> None:
+    def __init__(self, build: Build, runner: RunnerWithBuilds) -> None:
         self._build = build
-        self._program = program
+        self._runner = runner
         self._image = build.variables.get(buildspec.IMAGE, "")
         self._log = _BuildLog(build.log_group, build.stream)
         self._deadline = time.monotonic() + build.timeout_minutes * 60
@@ -98,10 +99,11 @@ class BuildWork:
             self._pull(command)
         build.enter("POST_BUILD")
         _register(self._image, _digest(command, self._image))
+        self._runner.note_built(self._image, command.program)
         build.enter("UPLOAD_ARTIFACTS")
 
     def _command(self) -> ContainerCommand:
-        program = self._program or next(filter(shutil.which, PROGRAMS), None)
+        program = self._runner.name if self._runner.name in PROGRAMS else next(filter(shutil.which, PROGRAMS), None)
         if program is None:
             raise _Failed(NEITHER_IS_HERE)
         return ContainerCommand(program)

@@ -19,6 +19,8 @@ from pytest_fargate_sandbox.local.build_work import BuildWork
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_fargate_sandbox.local.built_images import RunnerWithBuilds
+
 _TOKEN_LIFE_SEC = 300.0
 
 
@@ -59,12 +61,12 @@ class ImageBuildResponse(CodeBuildResponse):
 
 
 class ImageBuildBackend(CodeBuildBackend):
-    """One region's CodeBuild. ``program`` is ``podman`` or ``docker``; None means whichever is there."""
+    """One region's CodeBuild. ``runner`` is told what was built; if it is podman's or docker's, that one builds."""
 
-    def __init__(self, region_name: str, account_id: str, program: str | None) -> None:
+    def __init__(self, region_name: str, account_id: str, runner: RunnerWithBuilds) -> None:
         super().__init__(region_name, account_id)
         self.builds: list[Build] = []
-        self._program = program
+        self._runner = runner
         self._tokens: dict[tuple[str, str], tuple[float, str, Build]] = {}
         self._lock = threading.Lock()
 
@@ -97,7 +99,7 @@ class ImageBuildBackend(CodeBuildBackend):
             build = Build(project, request, self.account_id, self.region_name, number=len(self.builds) + 1)
             self.builds.append(build)
             self._tokens[key] = (time.monotonic(), words, build)
-        BuildWork(build, self._program).start()
+        BuildWork(build, self._runner).start()
         return build
 
     def close(self) -> None:

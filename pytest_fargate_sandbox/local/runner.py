@@ -57,7 +57,8 @@ class ContainerSpec:
 class TaskSpec:
     """What the containers of one task share: a network, volumes, and the task's own limits.
 
-    ``gate_port`` is the port, on the task's own 127.0.0.1, behind which the engine's gate answers.
+    ``gate_port`` is the port, on the task's own 127.0.0.1, behind which the engine's gate answers. ``images`` are those
+    of the containers to come.
     """
 
     task_id: str
@@ -65,6 +66,7 @@ class TaskSpec:
     memory_mib: int | None
     cpu_units: int | None
     gate_port: int | None
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

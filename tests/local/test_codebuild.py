@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+@pytest.fixture(scope="module", params=["podman", "namespaces"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """podman builds in both; a task of what was built runs in podman on both."""
     podman()
-    process = EngineProcess("--runner", "podman", log=tmp_path_factory.mktemp("engine") / "log.jsonl")
+    process = EngineProcess("--runner", request.param, log=tmp_path_factory.mktemp("engine") / "log.jsonl")
     process.client("s3").create_bucket(Bucket="contexts")
     process.client("ecr").create_repository(repositoryName="built")
     process.client("codebuild").create_project(
