@@ -36,11 +36,15 @@ class ExecServerProcess:
         python: str = "python3",
         environment: dict[str, str] | None = None,
         uid: int | None = None,
+        *,
+        runtime: str = "image",
+        inside: Sequence[str] = (),
     ) -> None:
+        """``inside`` is a command that runs another in some other place."""
         self.port = free_port()
         self.token = secrets.token_hex(16)
         self.directory = directory
-        entry_point, command = server_command("image")
+        entry_point, command = server_command(runtime)
         digest = hashlib.sha256(self.token.encode()).hexdigest()
         variables = {
             "PATH": os.pathsep.join([str(Path(python).parent), "/usr/local/bin:/usr/bin:/bin"]),
@@ -51,7 +55,7 @@ class ExecServerProcess:
             **(environment or {}),
         }
         somebody: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
-        self.process = subprocess.Popen([*entry_point, *command], env=variables, cwd=directory, **somebody)
+        self.process = subprocess.Popen([*inside, *entry_point, *command], env=variables, cwd=directory, **somebody)
         self.client = ExecClient(port=self.port, token=self.token)
         try:
             self.client.wait_ready(20, self._still_alive)

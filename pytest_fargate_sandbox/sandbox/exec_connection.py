@@ -110,9 +110,25 @@ def loopback(port: int) -> Callable[[float], Stream]:
     """How to connect to a server on this machine, or to one behind a forwarded port."""
 
     def connect(timeout: float) -> Stream:
-        stream = socket.create_connection(("127.0.0.1", port), timeout)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stream.settimeout(None)
+        stream = _LoopbackStream(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            stream.settimeout(timeout)
+            stream.connect(("127.0.0.1", port))
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            stream.close()
+            raise
         return stream
 
     return connect
+
+
+class _LoopbackStream(socket.socket):
+    """A socket whose ``close`` is noticed by a thread that waits in its ``recv``, as on an SSH channel."""
+
+    def close(self) -> None:
+        try:
+            self.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        super().close()

@@ -8,11 +8,11 @@ from pytest_fargate_sandbox.server.wire import encoded
 
 def find_work_dir() -> "bytes | None":
     """A directory of our own in the first place that can be written, or None."""
-    wanted = [WORK_DIR, os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp", "/dev/shm", os.environ.get("HOME", ""), "."]
-    for place in wanted:
-        if not place or not os.path.isdir(place):
-            continue
-        path = os.path.join(os.path.abspath(encoded(place)), b".fargate-sandbox-%d" % os.getpid())
+    named = [WORK_DIR, os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp", "/dev/shm", os.environ.get("HOME", ""), "."]
+    places = [os.path.abspath(encoded(place)) for place in named if place and os.path.isdir(place)]
+    # Commands of other users read their scripts here: where they cannot go is the last choice.
+    for place in sorted(places, key=lambda place: not _is_open_to_all(place)):
+        path = os.path.join(place, b".fargate-sandbox-%d" % os.getpid())
         try:
             os.mkdir(path, 0o711)
             os.chmod(path, 0o711)
@@ -22,6 +22,14 @@ def find_work_dir() -> "bytes | None":
             continue
         return path
     return None
+
+
+def _is_open_to_all(place: bytes) -> bool:
+    while os.stat(place).st_mode & 0o001:
+        if place == b"/":
+            return True
+        place = os.path.dirname(place)
+    return False
 
 
 def offer_python(work_dir: "bytes | None", path: str) -> str:

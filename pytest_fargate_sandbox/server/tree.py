@@ -129,6 +129,16 @@ class Tree(Everybody):
         }
 
 
+    def send(self, number: int) -> "list[int]":
+        members = Everybody.send(self, number)
+        if not members and not self.leader_is_gone:
+            try:
+                os.killpg(self.leader, number)
+            except OSError:
+                pass
+        return members
+
+
 def become_subreaper() -> None:
     """Orphans of our commands come to us, though we are not PID 1."""
     if os.getpid() == 1:
@@ -143,7 +153,11 @@ def become_subreaper() -> None:
 
 
 def _running() -> "Iterable[_Process]":
-    for name in os.listdir("/proc"):
+    try:
+        names = os.listdir("/proc")
+    except OSError:  # Not mounted. What is left is the process group, see Tree.send.
+        return
+    for name in names:
         if not name.isdigit():
             continue
         try:

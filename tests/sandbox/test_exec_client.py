@@ -1,0 +1,316 @@
+"""The exec server's client over a connection that is lost, stalls, or is somebody else's."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import RemoteFileNotFound, SandboxError, TransportError
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+from tests.exec_server_process import ExecServerProcess, free_port
+from tests.fault_proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
+    server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def client(server: ExecServerProcess) -> ExecClient:
+    return server.client
+
+
+@pytest.fixture
+def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
+    with FaultProxy(("127.0.0.1", server.port)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def far_client(server: ExecServerProcess, proxy: FaultProxy) -> Iterator[ExecClient]:
+    """Reaches the server through the proxy."""
+    client = ExecClient(port=proxy.port, token=server.token)
+    yield client
+    client.close()
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+# --- exactly once ---------------------------------------------------------------------------------------------------
+def test_a_command_whose_connection_breaks_goes_on_and_is_found_again(
+    far_client: ExecClient, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+
+    def cut_at_first_word(_chunk: bytes) -> None:
+        if proxy.connections == 1:
+            proxy.cut()
+
+    command = f"echo run >> {runs}; echo before; sleep 0.5; echo after; exit 3"
+    result = far_client.exec(command, on_output=cut_at_first_word)
+    assert (result.stdout, result.return_code) == ("before\nafter\n", 3)
+    assert lines_of(runs) == 1
+    assert proxy.connections == 2
+
+
+@pytest.mark.parametrize("where", [1, 150, 300, 400, 5_000, 300_000, 1_000_000])
+def test_no_byte_is_lost_or_doubled_wherever_the_connection_breaks(
+    far_client: ExecClient, proxy: FaultProxy, tmp_path: Path, where: int
+) -> None:
+    runs = tmp_path / "runs"
+    proxy.cut_after(where)
+    result = far_client.exec(f"echo run >> {runs}; seq 1 200000; echo end >&2")
+    assert result.stdout_bytes == b"".join(b"%d\n" % number for number in range(1, 200_001))
+    assert (result.stderr, lines_of(runs)) == ("end\n", 1)
+
+
+def test_many_cuts_are_survived_as_long_as_each_connection_brings_something(
+    far_client: ExecClient, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    runs, cuts = tmp_path / "runs", []
+
+    def cut_often(chunk: bytes) -> None:
+        if len(cuts) < 12:
+            cuts.append(chunk)
+            proxy.cut()
+
+    result = far_client.exec(f"echo run >> {runs}; seq 1 400000", on_output=cut_often)
+    assert result.stdout_bytes == b"".join(b"%d\n" % number for number in range(1, 400_001))
+    assert (len(cuts), lines_of(runs)) == (12, 1)
+
+
+def test_an_idle_connection_that_died_costs_nothing_but_a_new_one(
+    far_client: ExecClient, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    for _ in range(3):
+        assert far_client.exec(f"echo run >> {runs}").ok
+        proxy.cut()
+    assert lines_of(runs) == 3
+
+
+def test_a_server_that_stays_away_is_a_transport_error_within_seconds(far_client: ExecClient, proxy: FaultProxy) -> None:
+    assert far_client.exec("true").ok
+    proxy.refuse()
+    proxy.cut()
+    start = time.monotonic()
+    with pytest.raises(TransportError):
+        far_client.exec("true")
+    with pytest.raises(TransportError):
+        far_client.read_file("/etc/passwd")
+    assert time.monotonic() - start < 15
+    proxy.admit()
+    assert far_client.exec("true").ok
+
+
+def test_half_an_input_is_no_input(far_client: ExecClient, proxy: FaultProxy, client: ExecClient, tmp_path: Path) -> None:
+    proxy.cut_after(2_000_000)
+    with pytest.raises(TransportError):
+        far_client.exec(f"cat > {tmp_path}/copy && mv {tmp_path}/copy {tmp_path}/whole", stdin=b"x" * 8_000_000)
+    assert client.exec(f"sleep 0.3; ls {tmp_path}").stdout in ("copy\n", "")
+
+
+def test_transfers_begin_again_when_the_connection_breaks(
+    far_client: ExecClient, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    content = random.Random(5).randbytes(3_000_000)
+    proxy.cut_after(1_000_000)
+    far_client.upload(f"{tmp_path}/there", content)
+    proxy.cut_after(1_000_000)
+    assert far_client.download(f"{tmp_path}/there") == content
+    proxy.cut_after(1_000_000)
+    far_client.download_to(f"{tmp_path}/there", tmp_path / "here")
+    assert (tmp_path / "here").read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "there"]
+
+
+def test_a_tree_that_breaks_off_begins_again(far_client: ExecClient, proxy: FaultProxy, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(50):
+        (source / str(number)).write_bytes(os.urandom(20_000))
+    proxy.cut_after(400_000)
+    far_client.upload_tree(source, f"{tmp_path}/there")
+    proxy.cut_after(400_000)
+    far_client.download_to(f"{tmp_path}/there", tmp_path / "back")
+    for path in source.iterdir():
+        assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "source", "there"]
+
+
+def test_a_spawned_process_outlives_its_connection(far_client: ExecClient, proxy: FaultProxy) -> None:
+    process = far_client.spawn("read line; echo got $line")
+    proxy.cut()
+    assert process.poll() is None
+    process.write("it\n")
+    proxy.cut()
+    assert process.wait(10).stdout == "got it\n"
+
+
+# --- giving up ------------------------------------------------------------------------------------------------------
+def is_alive(client: ExecClient, pid: str) -> bool:
+    return client.exec(f"grep -q '^State:.*[RSDT] ' /proc/{pid}/status").ok
+
+
+def test_a_caller_that_gives_up_leaves_no_process(client: ExecClient) -> None:
+    pids: list[str] = []
+
+    def give_up(chunk: bytes) -> None:
+        pids.extend(chunk.decode().split())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.exec("sleep 300 & echo $! $$; wait", on_output=give_up)
+    assert len(pids) == 2
+    wait_until(lambda: not any(is_alive(client, pid) for pid in pids) or None, deadline=5, what="the command's end")
+
+
+def test_a_stdin_that_cannot_be_read_takes_its_command_down(client: ExecClient, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        client.exec(f"cat; touch {tmp_path}/survived", stdin=tmp_path / "missing", timeout=20)
+    assert not (tmp_path / "survived").exists()
+
+
+def test_a_file_can_be_the_stdin(client: ExecClient, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"line\n" * 200_000)
+    assert client.exec("wc -l", stdin=source).stdout.strip() == "200000"
+    with source.open("rb") as file:
+        assert client.exec("wc -l", stdin=file).stdout.strip() == "200000"
+
+
+# --- who is there ---------------------------------------------------------------------------------------------------
+def test_another_sandboxes_token_is_a_clear_error(server: ExecServerProcess) -> None:
+    stranger = ExecClient(port=server.port, token="not-it")
+    with pytest.raises(TransportError, match="token"):
+        stranger.exec("true")
+    stranger.close()
+
+
+def test_health_tells_whether_the_server_answers(client: ExecClient) -> None:
+    assert client.health()
+    assert not ExecClient(port=free_port()).health()
+
+
+def test_waiting_for_a_server_asks_whether_there_is_any_sense_in_it() -> None:
+    class GoneError(SandboxError):
+        pass
+
+    def still_alive() -> None:
+        raise GoneError("the task is dead")
+
+    with pytest.raises(GoneError):
+        ExecClient(port=free_port()).wait_ready(30, still_alive)
+    with pytest.raises(TimeoutError, match="refused"):
+        ExecClient(port=free_port()).wait_ready(0.2)
+
+
+def test_something_that_is_not_our_server_is_a_transport_error() -> None:
+    import socketserver
+
+    class Rude(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Rude) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with pytest.raises(TransportError, match="not our exec server"):
+            ExecClient(port=other.server_address[1]).exec("true")
+        other.shutdown()
+
+
+def test_a_closed_client_says_so(server: ExecServerProcess) -> None:
+    client = ExecClient(port=server.port, token=server.token)
+    assert client.exec("true").ok
+    client.close()
+    with pytest.raises(TransportError, match="closed"):
+        client.exec("true")
+
+
+# --- environment, bounds, files -------------------------------------------------------------------------------------
+def test_the_base_environment_can_be_changed(tmp_path: Path) -> None:
+    server = ExecServerProcess(tmp_path, environment={"FROM_IMAGE": "yes"})
+    try:
+        server.client.configure({"HOSTNAME": "task-1", "FROM_IMAGE": None, "ADDED": "a b"})
+        result = server.client.exec("echo $HOSTNAME/${FROM_IMAGE-gone}/$ADDED", env={"ADDED": "c d"})
+        assert result.stdout == "task-1/gone/c d\n"
+    finally:
+        server.close()
+
+
+def test_a_gigabyte_of_output_takes_no_gigabyte_here(client: ExecClient) -> None:
+    result = client.exec("head -c 300000000 /dev/zero", max_output_bytes=1_000_000)
+    assert (len(result.stdout_bytes), result.truncated) == (1_000_000, True)
+    assert client.exec(f"wc -c < {result.stdout_spool}; rm {result.stdout_spool}").stdout.strip() == "300000000"
+
+
+def test_a_wrong_argument_is_the_callers_error(client: ExecClient) -> None:
+    for act in (
+        lambda: client.exec("echo \0"),
+        lambda: client.exec([]),
+        lambda: client.exec("true", env={"A=B": "x"}),
+        lambda: client.read_file("a\0b"),
+        lambda: client.spawn(""),
+    ):
+        with pytest.raises(ValueError, match="run|read-file|spawn"):
+            act()
+
+
+def test_errors_carry_path_kind_and_errno(client: ExecClient) -> None:
+    with pytest.raises(RemoteFileNotFound) as caught:
+        client.read_file("/no/such/file")
+    assert (caught.value.path, caught.value.kind, caught.value.errno) == ("/no/such/file", "not_found", 2)
+
+
+def test_a_file_goes_into_a_local_directory_under_its_own_name(client: ExecClient, tmp_path: Path) -> None:
+    client.write_file(f"{tmp_path}/source/name.txt", "content")
+    (tmp_path / "target").mkdir()
+    client.download_to(f"{tmp_path}/source/name.txt", tmp_path / "target")
+    assert (tmp_path / "target" / "name.txt").read_text() == "content"
+
+
+def test_special_files_are_refused_and_stay(client: ExecClient, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for act in (
+        lambda: client.read_file(f"{tmp_path}/fifo"),
+        lambda: client.write_file(f"{tmp_path}/fifo", b"x"),
+        lambda: client.write_file("/dev/null", b"x"),
+    ):
+        with pytest.raises(SandboxError, match="not a regular file"):
+            act()
+    assert client.read_file("/proc/self/status").startswith(b"Name:")
+
+
+def test_a_write_follows_a_link_to_its_file(client: ExecClient, tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    client.write_file(f"{tmp_path}/link", "new")
+    assert (tmp_path / "real").read_text() == "new"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_tree_that_does_not_fit_changes_nothing(client: ExecClient, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "clash").mkdir(parents=True)
+    (source / "aaa").write_text("new")
+    target.mkdir()
+    (target / "clash").write_text("a file")
+    with pytest.raises(SandboxError, match="clash"):
+        client.upload_tree(source, str(target))
+    assert sorted(path.name for path in target.iterdir()) == ["clash"]

@@ -1,0 +1,158 @@
+"""How the server travels: small, the same each time, and to images that have no Python."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import zlib
+from pathlib import Path
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.names import RUNTIME_DIR, WORK_DIR
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.server import bundle
+from pytest_fargate_sandbox.server.bundle import server_command, shipped_source
+from tests.exec_server_process import ExecServerProcess
+
+
+def test_it_fits_into_a_task_definition_with_room_to_spare() -> None:
+    for runtime in ("auto", "image", "sidecar"):
+        entry_point, command = server_command(runtime)
+        assert sum(len(part) for part in (*entry_point, *command)) < 40 * 1024
+
+
+def test_it_is_the_same_in_every_process() -> None:
+    program = "from pytest_fargate_sandbox.server.bundle import shipped_source; print(shipped_source())"
+    seen = {
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=env).stdout.strip()
+        for env in ({**os.environ, "PYTHONHASHSEED": seed} for seed in ("1", "2"))
+    }
+    assert seen == {shipped_source()}
+
+
+def test_it_is_readable_source_with_its_own_line_numbers() -> None:
+    text = zlib.decompress(base64.b64decode(shipped_source())).decode()
+    namespace: dict[str, dict[str, str]] = {}
+    exec(text.partition("\n")[0], namespace)
+    directory = Path(bundle.__file__).parent
+    for module in bundle.SHIPPED_MODULES:
+        shipped = namespace["SOURCES"][f"pytest_fargate_sandbox.server.{module}"].splitlines()
+        original = (directory / f"{module}.py").read_text().splitlines()
+        for number, line in enumerate(original):
+            if line.startswith(("def ", "class ", "    def ")) and not line.endswith("("):
+                assert shipped[number] == line
+
+
+def test_every_module_that_a_shipped_one_imports_is_shipped() -> None:
+    directory = Path(bundle.__file__).parent
+    for module in bundle.SHIPPED_MODULES:
+        for line in (directory / f"{module}.py").read_text().splitlines():
+            if line.strip().startswith("from pytest_fargate_sandbox.server."):
+                assert line.split()[1].rpartition(".")[2] in bundle.SHIPPED_MODULES, (module, line)
+
+
+def test_an_old_python_is_passed_over(tmp_path: Path) -> None:
+    for name in ("python3", "python"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    entry_point, command = server_command("image")
+    script = entry_point[2].replace("/usr/local/bin/python3 /usr/bin/python3", "")
+    result = subprocess.run(
+        ["/bin/sh", "-c", script, *entry_point[3:], *command],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert result.returncode == 127
+    assert "python3" in result.stderr
+
+
+# --- a root file system that holds nothing but busybox --------------------------------------------------------------
+APPLETS = ("sh", "cat", "dd", "echo", "env", "ls", "mkdir", "mktemp", "rm", "seq", "sleep", "tr", "true", "wc", "id")
+
+ENTER = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec /usr/sbin/chroot "$0" "$@"'
+"""With namespaces of its own for mounts and processes: the server is PID 1, as in a container."""
+
+
+@pytest.fixture
+def bare_root(tmp_path: Path) -> Path:
+    """Nothing but busybox, and the volume that both containers mount."""
+    busybox = shutil.which("busybox")
+    if busybox is None or not Path("/usr/sbin/chroot").exists():
+        pytest.skip("takes busybox and chroot (Debian: busybox-static, coreutils)")
+    root = tmp_path / "root"
+    for directory in ("bin", "proc", "dev", "tmp", WORK_DIR.lstrip("/")):
+        (root / directory).mkdir(parents=True, exist_ok=True)
+    (root / WORK_DIR.lstrip("/")).chmod(0o1777)
+    shutil.copy(busybox, root / "bin/busybox")
+    for applet in APPLETS:
+        (root / "bin" / applet).symlink_to("busybox")
+    return root
+
+
+def sidecar(root: Path, seconds: float = 30) -> None:
+    """What the sidecar does: wait until it is asked, then bring a Python."""
+    wanted = root / WORK_DIR.lstrip("/") / "want-runtime"
+    wait_until(lambda: wanted.exists() or None, deadline=seconds, what="a wish for a Python")
+    bring_python(root)
+
+
+def bring_python(root: Path) -> None:
+    relocatable = Path(bundle.__file__).parent / "relocatable.py"
+    python = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
+    target = root / RUNTIME_DIR.lstrip("/")
+    subprocess.run([python, "-I", "-S", "-B", relocatable, target], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("runtime", ["auto", "sidecar"])
+def test_it_runs_in_a_root_with_nothing_but_busybox(bare_root: Path, runtime: str) -> None:
+    bringer = threading.Thread(target=bring_python if runtime == "sidecar" else sidecar, args=(bare_root,))
+    bringer.start()
+    if runtime == "sidecar":
+        bringer.join()
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    unshare = ["unshare", *as_root, "--mount", "--pid", "--fork", "--kill-child"]
+    server = ExecServerProcess(bare_root, runtime=runtime, inside=[*unshare, "sh", "-c", ENTER, str(bare_root)])
+    try:
+        client = server.client
+        assert client.exec("ls /").stdout == "bin\ndev\nproc\nrun\ntmp\n"
+        assert client.exec("(sleep 0.01 &); sleep 300", timeout=0.3).timed_out
+        content = os.urandom(300_000)
+        client.write_file("/tmp/sub/file", content)
+        assert client.exec("cat /tmp/sub/file").stdout_bytes == content
+        client.upload_tree(Path(bundle.__file__).parent, "/tmp/tree")
+        assert "bundle.py" in client.list_files("/tmp/tree")
+        assert client.exec("id", user="12345").stdout.startswith("uid=12345") or as_root
+        spool = client.exec("seq 1 100000", max_output_bytes=10).stdout_spool
+        assert spool is not None
+        assert spool.startswith(WORK_DIR)
+    finally:
+        bringer.join()
+        with contextlib.suppress(TransportError):  # unshare passes no SIGTERM on.
+            server.client.exec("kill -TERM 1")
+        assert server.close() == 128 + signal.SIGTERM
+
+
+def test_without_python_and_without_a_sidecar_it_says_so(bare_root: Path) -> None:
+    shutil.rmtree(bare_root / "run")
+    entry_point, command = server_command("auto")
+    result = subprocess.run(
+        ["unshare", "--map-root-user", "/usr/sbin/chroot", str(bare_root), *entry_point, *command],
+        env={"PATH": "/usr/sbin:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert result.returncode == 127
+    assert "no volume" in result.stderr

@@ -1,0 +1,204 @@
+"""The server as the first process of a container: what it inherits, reaps, passes on and keeps to itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from pytest_fargate_sandbox.conformance import BEHAVIOURS
+from pytest_fargate_sandbox.leaves.errors import RemotePermissionError, TransportError
+from pytest_fargate_sandbox.leaves.names import ENV_TOKEN_SHA256
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+from pytest_fargate_sandbox.server.bundle import server_command
+from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, free_port
+
+NOBODY = 23456
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+
+
+def status(pid: int, field: str) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split(":", 1)[1].strip() for line in lines if line.startswith(field + ":"))
+
+
+def work_dir_of(server: ExecServerProcess) -> Path:
+    result = server.client.exec("seq 1 1000", max_output_bytes=10)
+    assert result.stdout_spool
+    spool = Path(result.stdout_spool)
+    spool.unlink()
+    return spool.parent
+
+
+def children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def test_sigterm_reaches_the_commands_and_ends_the_server(server: ExecServerProcess, tmp_path: Path) -> None:
+    polite = server.client.spawn(f"trap 'echo bye > {tmp_path}/bye; exit' TERM; echo ready; while :; do sleep 0.05; done")
+    assert polite.read(timeout=5) == b"ready\n"
+    rude = server.client.spawn("trap '' TERM; (setsid sleep 300 &); while :; do sleep 0.05; done")
+    work_dir = work_dir_of(server)
+    assert work_dir.exists()
+    assert server.close() == 128 + signal.SIGTERM
+    assert (tmp_path / "bye").exists()
+    assert not Path(f"/proc/{rude.pid}").exists()
+    assert not work_dir.exists()
+
+
+def test_sigterm_is_heard_under_load(tmp_path: Path) -> None:
+    for attempt in range(3):
+        directory = tmp_path / str(attempt)
+        directory.mkdir()
+        server = ExecServerProcess(directory)
+
+        def keep_busy(client: ExecClient = server.client) -> None:
+            try:
+                while True:
+                    client.exec("true")
+            except (TransportError, OSError):
+                pass
+
+        threads = [threading.Thread(target=keep_busy) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        server.client.exec("sleep 0.2")
+        server.process.terminate()
+        assert server.process.wait(10) == 143
+        server.client.close()
+        for thread in threads:
+            thread.join(20)
+
+
+def test_orphans_are_reaped(server: ExecServerProcess) -> None:
+    for _ in range(20):
+        server.client.exec("(setsid sh -c 'sleep 0.05' &) ; (sleep 0.01 &) ; true")
+    wait_until(lambda: not children(server.process.pid) or None, deadline=5, what="an end of all children")
+
+
+def test_commands_die_of_memory_before_the_server_does(server: ExecServerProcess) -> None:
+    def score(pid: object) -> int:
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    own = score(server.process.pid)
+    told = server.client.exec("cat /proc/self/oom_score_adj; (setsid cat /proc/self/oom_score_adj)").stdout.split()
+    assert all(int(value) > own for value in told)
+    assert score(server.process.pid) == own
+
+
+def test_a_kill_by_somebody_is_not_taken_for_a_lack_of_memory(server: ExecServerProcess) -> None:
+    result = server.client.exec("kill -9 $$")
+    assert (result.return_code, result.oom_killed) == (137, False)
+
+
+def test_the_token_digest_is_not_in_the_environment_of_commands(server: ExecServerProcess) -> None:
+    assert ENV_TOKEN_SHA256 not in server.client.exec("env").stdout
+    assert server.token not in server.client.exec("cat /proc/*/cmdline /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; true",
+                                                  max_output_bytes=50_000_000).stdout
+
+
+def test_the_process_list_stays_readable(server: ExecServerProcess) -> None:
+    command_line = Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
+    assert len(command_line) < 1000
+    assert b"zlib" in command_line
+
+
+def test_it_listens_on_loopback_only(server: ExecServerProcess) -> None:
+    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if " 0A " in line]
+    assert f"0100007F:{server.port:04X}" in listening
+    assert f"00000000:{server.port:04X}" not in listening
+
+
+def test_without_a_token_there_is_no_server(tmp_path: Path) -> None:
+    entry_point, command = server_command("image")
+    environment = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin:/bin"])}
+    result = subprocess.run(
+        [*entry_point, *command], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert result.returncode == 2
+    assert ENV_TOKEN_SHA256 in result.stderr
+
+
+def test_many_finished_commands_take_no_memory(server: ExecServerProcess) -> None:
+    for _ in range(20):
+        server.client.exec("head -c 200000 /dev/zero")
+    before = int(status(server.process.pid, "VmRSS").split()[0])
+    for _ in range(300):
+        server.client.exec("head -c 200000 /dev/zero")
+    assert int(status(server.process.pid, "VmRSS").split()[0]) - before < 10_000
+
+
+def test_nothing_stays_in_the_work_directory(server: ExecServerProcess) -> None:
+    server.client.exec("seq 1 300000")
+    server.client.exec(f": {'x' * 200_000}")
+    server.client.exec("true")
+    assert [path.name for path in work_dir_of(server).iterdir() if path.name != "bin"] == []
+
+
+def test_descriptors_do_not_leak(server: ExecServerProcess) -> None:
+    def count() -> int:
+        return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+    def all_sorts() -> None:
+        server.client.exec("echo x", stdin=b"y" * 100_000)
+        server.client.exec("seq 1 100000")
+        server.client.exec(["no-such-program"])
+        server.client.exec("sleep 9", timeout=0.05)
+        server.client.exec("(sleep 0.1 &)")
+        server.client.spawn("true").wait(5)
+        with pytest.raises(FileNotFoundError):
+            server.client.exec("true", cwd="/none")
+
+    all_sorts()
+    before = count()
+    for _ in range(5):
+        all_sorts()
+    wait_until(lambda: count() <= before or None, deadline=5, what=f"{before} descriptors again, not {count()}")
+
+
+@as_root
+def test_the_whole_list_holds_for_a_server_without_root() -> None:
+    directory = Path(tempfile.mkdtemp())  # Not below pytest's own, which only its owner may enter.
+    os.chown(directory, NOBODY, NOBODY)
+    server = ExecServerProcess(directory, "/usr/bin/python3", uid=NOBODY)
+    try:
+        sandbox = LoopbackSandbox(server.client)
+        assert sandbox.exec("id -u").stdout == f"{NOBODY}\n"
+        for behaviour in BEHAVIOURS:
+            behaviour(sandbox)
+        with pytest.raises(RemotePermissionError, match="root"):
+            sandbox.exec("id", user="root")
+    finally:
+        server.close()
+        shutil.rmtree(directory)
+
+
+@as_root
+def test_a_time_out_kills_the_tree_of_another_user(server: ExecServerProcess) -> None:
+    command = "(setsid sh -c 'echo $$; exec sleep 300' &) ; sleep 300 & echo $!; echo $$; sleep 300"
+    pids = server.client.exec(command, timeout=1, user=str(NOBODY)).stdout.split()
+    assert len(pids) == 3
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids) or None, deadline=5, what="their end")
+
+
+@as_root
+def test_a_long_command_of_another_user_is_only_that_users(server: ExecServerProcess) -> None:
+    script = f"id -u; stat -c '%a %u' \"$0\"; : {'x' * 200_000}"
+    result = server.client.exec(script, user=str(NOBODY))
+    assert result.stdout == f"{NOBODY}\n400 {NOBODY}\n", result.stderr
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    port = free_port()
+    server = ExecServerProcess(tmp_path)
+    server.close()
+    assert not ExecClient(port=port).health()
