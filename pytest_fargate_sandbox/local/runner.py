@@ -1,7 +1,7 @@
 """The seam between the engine's control plane and whatever really runs containers.
 
-The control plane decides *when* a container starts and what its end means (``dependsOn``, health, ``essential``, statuses);
-a runner decides *how* it runs. There are two: ``local.namespaces`` (the default) and ``local.podman``.
+The control plane decides *when* a container starts and what its end means (``dependsOn``, health, ``essential``,
+statuses); a runner decides *how* it runs. There are two: ``local.namespaces`` (the default) and ``local.podman``.
 
 A runner is made by its own constructor, all of them with the same keywords::
 
@@ -17,9 +17,11 @@ be quick; ``on_exit`` may call back into the runner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True)

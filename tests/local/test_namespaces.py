@@ -1,4 +1,4 @@
-"""The namespaces runner against the real kernel: as whoever runs the tests (``test_namespaces_rootless`` runs them again)."""
+"""The namespaces runner against the real kernel, as whoever runs the tests (``test_namespaces_rootless`` repeats it)."""
 
 from __future__ import annotations
 
@@ -127,7 +127,9 @@ def test_the_first_process_is_the_program_itself(tasks: RunningTasks) -> None:
 
 
 def test_a_missing_program_cannot_start_and_says_so_as_fargate_does(tasks: RunningTasks) -> None:
-    with pytest.raises(CannotStart, match=r'^CannotStartContainerError: .*exec: "nope": executable file not found in \$'):
+    with pytest.raises(
+        CannotStart, match=r'^CannotStartContainerError: .*exec: "nope": executable file not found in \$'
+    ):
         tasks.start("nope")
     with pytest.raises(CannotStart, match=r'exec: "/bin/nope": stat /bin/nope: no such file or directory: unknown$'):
         tasks.start("/bin/nope")
@@ -226,7 +228,9 @@ def test_ending_the_first_process_ends_all_of_the_container(tasks: RunningTasks)
 
 
 def test_a_health_check_runs_inside_with_the_containers_environment(tasks: RunningTasks) -> None:
-    started = tasks.shell("touch /tmp/alive; echo ready; exec sleep 60", environment={"A": "b", "PATH": "/usr/bin:/bin"})
+    started = tasks.shell(
+        "touch /tmp/alive; echo ready; exec sleep 60", environment={"A": "b", "PATH": "/usr/bin:/bin"}
+    )
     started.wait_for("ready")
     assert started.task.run_check("main", ["/bin/sh", "-c", 'test -e /tmp/alive && test "$A" = b'], 5.0) == 0
     assert started.task.run_check("main", ["/bin/sh", "-c", "exit 9"], 5.0) == 9
@@ -261,10 +265,17 @@ def test_python_works_in_the_default_image(tasks: RunningTasks) -> None:
 @needs_root
 @pytest.mark.parametrize(
     ("user", "expected"),
-    [("nobody", "65534:65534:/nonexistent"), ("4321", "4321:0:/"), ("4321:77", "4321:77:/"), ("root:daemon", "0:1:/root")],
+    [
+        ("nobody", "65534:65534:/nonexistent"),
+        ("4321", "4321:0:/"),
+        ("4321:77", "4321:77:/"),
+        ("root:daemon", "0:1:/root"),
+    ],
 )
 def test_a_container_runs_as_its_user(tasks: RunningTasks, user: str, expected: str) -> None:
-    assert tasks.run("echo $(id -u):$(id -g):$HOME; cat /etc/shadow > /dev/null 2>&1", user=user)[1].split() == [expected]
+    assert tasks.run("echo $(id -u):$(id -g):$HOME; cat /etc/shadow > /dev/null 2>&1", user=user)[1].split() == [
+        expected
+    ]
 
 
 @needs_root
@@ -323,7 +334,8 @@ def test_a_port_on_loopback_is_not_reachable_from_outside_and_a_closed_one_no_lo
     serve = (
         "import socket, time\n"
         "private = socket.create_server(('127.0.0.1', 7001)); public = socket.create_server(('', 7002))\n"
-        "c, _ = public.accept(); c.sendall(b'last'); c.close(); public.close(); print('closed', flush=True); time.sleep(60)"
+        "c, _ = public.accept(); c.sendall(b'last'); c.close(); public.close(); print('closed', flush=True)\n"
+        "time.sleep(60)\n"
     )
     started = tasks.start("python3", "-c", serve)
     assert _ask(started.task.address, 7002) == "last"
@@ -401,6 +413,6 @@ def _processes_with(argument: bytes) -> list[str]:
         try:
             if argument in (process / "cmdline").read_bytes().split(b"\0"):
                 found.append(process.name)
-        except OSError:
+        except OSError:  # noqa: PERF203
             continue
     return found

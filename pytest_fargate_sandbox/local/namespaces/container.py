@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pytest_fargate_sandbox.local import sidecar_server
 from pytest_fargate_sandbox.local.namespaces import identity, linux, privileges, root
+from pytest_fargate_sandbox.local.namespaces.descriptors import close_inherited
 from pytest_fargate_sandbox.local.namespaces.plan import DEFAULT_PATH
 
 if TYPE_CHECKING:
@@ -30,17 +31,17 @@ class NotStartable(Exception):
     """Why this container cannot run; the text is what the OCI runtime on Fargate says."""
 
 
-def run_container(
-    plan: ContainerPlan, output: int, status: int, listener: socket.socket | None
-) -> NoReturn:
+def run_container(plan: ContainerPlan, output: int, status: int, listener: socket.socket | None) -> NoReturn:
     """Become the container. ``status`` closes when its program runs, or carries the reason why it does not."""
     try:
         linux.die_with_parent()
-        _forget_descriptors({output, status, listener.fileno() if listener else status})
+        # Sockets of the host's network, other tasks, the way to the engine.
+        close_inherited(output, status, listener.fileno() if listener else status)
         _connect_output(output)
         _join_cgroups(plan.cgroups)
         linux.set_host_name(plan.host_name)
         root.enter_root(plan)
+        _connect_input()
         _raise_limits(plan.ulimits)
         if listener and plan.sidecar_volume:
             _serve(plan, status, listener, plan.sidecar_volume)
@@ -60,7 +61,7 @@ def run_in_container(plan: ContainerPlan, argv: tuple[str, ...]) -> NoReturn:
         null = os.open("/dev/null", os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
-        _forget_descriptors(set())
+        close_inherited()
         _execute(plan, argv)
     except BaseException:  # a check that cannot run has failed
         pass
@@ -74,24 +75,19 @@ def _report(status: int, reason: str) -> None:
         pass
 
 
-def _forget_descriptors(kept: set[int]) -> None:
-    """Close what came with the fork: sockets of the host's network, other tasks, the way to the engine."""
-    start = 3
-    for descriptor in sorted(kept):
-        os.closerange(start, descriptor)
-        start = max(start, descriptor + 1)
-    os.closerange(start, 1 << 20)
-
-
 def _connect_output(output: int) -> None:
     os.setsid()
-    null = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.close(null)
     os.close(output)
     os.umask(0o022)
+
+
+def _connect_input() -> None:
+    """To the container's own null device: a file of the host's would be a thread to it."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
 
 
 def _join_cgroups(cgroups: tuple[str, ...]) -> None:
@@ -184,12 +180,12 @@ def _try_paths(argv: tuple[str, ...], environment: dict[str, str]) -> str:
     for path in candidates:
         try:
             os.execve(path, argv, environment)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError):  # noqa: PERF203
             continue
         except PermissionError:
             denied = denied or path
         except (OSError, ValueError) as error:
-            return f'exec {path}: {getattr(error, "strerror", None) or error}'.lower()
+            return f"exec {path}: {getattr(error, 'strerror', None) or error}".lower()
     if denied:
         return f'exec: "{denied}": permission denied'
     if "/" in program:

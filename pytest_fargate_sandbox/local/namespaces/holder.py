@@ -175,6 +175,7 @@ def _run_check(container: _Container, argv: tuple[str, ...], timeout: float) -> 
     code = _CHECK_TIMED_OUT
     try:
         linux.die_with_parent()
+        linux.hide_memory()  # what runs in the container could otherwise attach to us on our way to the check
         linux.setns(container.handle, ENTERED_BY_CHECKS)
         pid = os.fork()
         if pid == 0:

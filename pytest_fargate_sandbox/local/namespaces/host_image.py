@@ -61,7 +61,7 @@ def assembled_host(directory: Path) -> HostLayers:
     binds = []
     for entry in os.scandir("/"):
         if entry.is_symlink():
-            (layer / entry.name).symlink_to(os.readlink(entry.path))
+            (layer / entry.name).symlink_to(Path(entry.path).readlink())
         elif entry.name in privacy.PROGRAMS:
             binds.append(Bind(entry.path, entry.path))
     for name in _STANDARD:
@@ -71,7 +71,9 @@ def assembled_host(directory: Path) -> HostLayers:
     for name in ("cache", "lib", "log", "mail", "opt", "spool"):
         _make_directory(layer / "var" / name, 0o755)
     _make_directory(layer / "var/tmp", 0o1777)
-    binds += [Bind(f"/var/lib/{name}", f"/var/lib/{name}") for name in privacy.VAR_LIB if _can_enter(f"/var/lib/{name}")]
+    binds += [
+        Bind(f"/var/lib/{name}", f"/var/lib/{name}") for name in privacy.VAR_LIB if _can_enter(f"/var/lib/{name}")
+    ]
     nothing = _make_directory(directory / "nothing", 0o555)
     (directory / "empty").touch(mode=0o444)
     for path in privacy.private_among_programs():

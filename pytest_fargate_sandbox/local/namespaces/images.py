@@ -43,6 +43,7 @@ class Images:
         self._directory = Path(self._launchers_root + str(layers))
         self._make_host = assembled_host if rootless else copy_on_write_host
         self._lock = threading.Lock()
+        self._count = 0
         self._host: tuple[tuple[int, ...], HostLayers] | None = None
 
     def may_lack_python(self) -> bool:
@@ -83,11 +84,14 @@ class Images:
     def _host_layers(self) -> HostLayers:
         """Made again when something came to stand on the host where hidden things are."""
         with self._lock:
-            state = tuple(os.stat(path).st_mtime_ns for path in ("/", "/etc", "/opt", "/var", "/var/lib"))
+            state = tuple(Path(path).stat().st_mtime_ns for path in ("/", "/etc", "/opt", "/var", "/var/lib"))
             if self._host is None or self._host[0] != state:
-                self._host = state, self._make_host(self._directory / f"host-{len(os.listdir(self._directory))}")
+                self._count += 1
+                self._host = state, self._make_host(self._directory / f"host-{self._count}")
             return self._host[1]
 
 
 def _put_beneath(bind: Bind, directories: list[str]) -> Bind:
-    return replace(bind, beneath=tuple(above + bind.target for above in directories if Path(above + bind.target).is_dir()))
+    return replace(
+        bind, beneath=tuple(above + bind.target for above in directories if Path(above + bind.target).is_dir())
+    )

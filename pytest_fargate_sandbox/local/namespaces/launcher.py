@@ -1,4 +1,6 @@
-"""``python -m pytest_fargate_sandbox.local.namespaces.launcher FD SCRATCH``: the engine's one warm process that holders fork from.
+"""The engine's one warm process, which holders fork from.
+
+    python -m pytest_fargate_sandbox.local.namespaces.launcher FD SCRATCH
 
 A program of its own, since only a process with one thread can be forked and given namespaces safely, and the engine
 has many. It imports what containers need before it serves. It ends when its channel to the engine does, by whatever
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.namespaces import linux
+from pytest_fargate_sandbox.local.namespaces.descriptors import close_inherited
 from pytest_fargate_sandbox.local.namespaces.holder import hold_task
 from pytest_fargate_sandbox.local.namespaces.loop import Loop
 from pytest_fargate_sandbox.local.namespaces.messages import Channel
@@ -78,9 +81,8 @@ def _become_holder(end: int, task: Message) -> NoReturn:
     code = 1
     try:
         linux.die_with_parent()
-        os.dup2(end, 3)
-        os.closerange(4, 1 << 20)
-        hold_task(Channel(socket.socket(fileno=3)), task)
+        close_inherited(end)
+        hold_task(Channel(socket.socket(fileno=end)), task)
         code = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
@@ -106,6 +108,8 @@ def main() -> None:
     gc.freeze()  # what was imported stays shared with every fork
     channel.send({"ready": os.getpid()})
     Launcher(channel).run()
+    if os.geteuid() == 0:
+        linux.detach(f"{scratch}/{HOST_LAYERS}")
     remove_scratch(Path(scratch))
 
 

@@ -32,6 +32,7 @@ ATTR_NOSUID = 0x2
 ATTR_NODEV = 0x4
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_SECCOMP = 22
 
@@ -124,6 +125,11 @@ def die_with_parent() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def hide_memory() -> None:
+    """From every process without CAP_SYS_PTRACE, until this one executes a program."""
+    prctl(PR_SET_DUMPABLE, 0)
+
+
 def mount(kind: str, target: str, flags: int = 0, options: str = "") -> None:
     """Mount a new file system of that kind; with a kind of "" change an existing mount's propagation."""
     encoded = [os.fsencode(text) for text in (kind or "none", target, kind, options)]
@@ -150,9 +156,7 @@ def copy_mount(source: str, attributes: int = 0) -> int:
     return descriptor
 
 
-def set_mount_attributes(
-    target: str, attributes: int, *, descriptor: int = _AT_FDCWD, recursive: bool = True
-) -> None:
+def set_mount_attributes(target: str, attributes: int, *, descriptor: int = _AT_FDCWD, recursive: bool = True) -> None:
     wanted = _MountAttributes(set=attributes)
     flags = (_AT_EMPTY_PATH if not target else 0) | (_AT_RECURSIVE if recursive else 0)
     result = _libc.syscall(
@@ -203,4 +207,3 @@ def install_filter(program: bytes) -> None:
     mode_filter = 2
     result = _libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(mode_filter), ctypes.byref(described), 0, 0)
     _checked(result, "seccomp")
-

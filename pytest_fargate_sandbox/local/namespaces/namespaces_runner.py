@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.namespaces.addresses import ClaimedAddress
@@ -20,6 +19,7 @@ from pytest_fargate_sandbox.local.namespaces.task import NamespacesTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from pytest_fargate_sandbox.local.runner import TaskSpec
 
@@ -95,8 +95,12 @@ class NamespacesRunner:
             "joins": joins,
         }
         try:
-            with self._lock:
-                self._channel.send(order, theirs.fileno())
+            try:
+                with self._lock:
+                    self._channel.send(order, theirs.fileno())
+            except OSError:
+                task.holder_gone()
+                raise
             theirs.close()
             task.wait_open()
         except BaseException as error:

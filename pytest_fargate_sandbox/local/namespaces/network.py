@@ -60,14 +60,15 @@ class TaskNetwork:
     def port_opened(self, message: Message, descriptors: list[int]) -> None:
         """The engine's answer to "port": a listening socket at the task's address, or none where it is taken."""
         port = message["port"]
-        for descriptor in descriptors:
-            listener = socket.socket(fileno=descriptor)
-            if port not in self._outside:  # closed again meanwhile
-                listener.close()
-                continue
-            listener.setblocking(False)
-            self._outside[port] = listener
-            self._loop.watch(listener.fileno(), lambda: self._accept(port, listener))
+        if not descriptors:
+            return
+        listener = socket.socket(fileno=descriptors[0])
+        if port not in self._outside:  # closed again meanwhile
+            listener.close()
+            return
+        listener.setblocking(False)
+        self._outside[port] = listener
+        self._loop.watch(listener.fileno(), lambda: self._accept(port, listener))
 
     def _close_outside(self, port: int) -> None:
         listener = self._outside.pop(port)

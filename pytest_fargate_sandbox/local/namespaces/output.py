@@ -23,7 +23,10 @@ class Output:
         self._pipe: int | None = pipe
         self._on_output = on_output
         os.set_blocking(pipe, False)
-        loop.watch(pipe, self._read)
+        loop.watch(pipe, self._take)
+
+    def _take(self) -> None:
+        self._read()
 
     def _read(self) -> bool:
         """Whether there may be more at once."""

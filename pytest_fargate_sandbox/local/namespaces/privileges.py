@@ -35,16 +35,16 @@ _EVERYWHERE = {
 }  # fmt: skip
 _REFUSED = {
     "x86_64": _EVERYWHERE | {
-        "pivot_root": 155, "acct": 163, "mount": 165, "umount2": 166, "swapon": 167, "swapoff": 168, "reboot": 169,
-        "iopl": 172, "ioperm": 173, "init_module": 175, "delete_module": 176, "kexec_load": 246, "add_key": 248,
-        "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298, "open_by_handle_at": 304,
-        "setns": 308, "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
+        "syslog": 103, "pivot_root": 155, "acct": 163, "mount": 165, "umount2": 166, "swapon": 167, "swapoff": 168,
+        "reboot": 169, "iopl": 172, "ioperm": 173, "init_module": 175, "delete_module": 176, "kexec_load": 246,
+        "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298,
+        "open_by_handle_at": 304, "setns": 308, "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
     },
     "aarch64": _EVERYWHERE | {
         "umount2": 39, "mount": 40, "pivot_root": 41, "acct": 89, "unshare": 97, "kexec_load": 104, "init_module": 105,
-        "delete_module": 106, "reboot": 142, "add_key": 217, "request_key": 218, "keyctl": 219, "swapon": 224,
-        "swapoff": 225, "perf_event_open": 241, "open_by_handle_at": 265, "setns": 268, "finit_module": 273,
-        "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
+        "delete_module": 106, "syslog": 116, "reboot": 142, "add_key": 217, "request_key": 218, "keyctl": 219,
+        "swapon": 224, "swapoff": 225, "perf_event_open": 241, "open_by_handle_at": 265, "setns": 268,
+        "finit_module": 273, "bpf": 280, "userfaultfd": 282, "kexec_file_load": 294,
     },
 }  # fmt: skip
 _CLONE = {"x86_64": 56, "aarch64": 220}

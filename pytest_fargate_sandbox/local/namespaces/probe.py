@@ -56,5 +56,7 @@ def _remedy() -> str:
     for file, (forbidding, command) in _SWITCHES.items():
         switch = Path(file)
         if switch.exists() and switch.read_text().strip() == forbidding:
-            return f"this machine keeps users from namespaces: `{command}` allows them; or run as root, or install podman"
+            return (
+                f"this machine keeps users from namespaces: `{command}` allows them; or run as root, or install podman"
+            )
     return "run as root, or install podman"

@@ -66,16 +66,13 @@ class _Flow:
 
     def move(self) -> bool:
         """Move until a side would block; True where there may be more to move at once."""
-        for _ in range(_ROUNDS):
-            if self.ended or not (self._drain() and self._fill()):
-                return False
-        return True
+        return all(not self.ended and self._drain() and self._fill() for _ in range(_ROUNDS))
 
     def _drain(self) -> bool:
         while self._held:
             try:
                 self._held -= os.splice(self._out, self._target.fileno(), self._held, flags=os.SPLICE_F_NONBLOCK)
-            except BlockingIOError:
+            except BlockingIOError:  # noqa: PERF203
                 return False
         if self._source_ended:
             self.ended = True

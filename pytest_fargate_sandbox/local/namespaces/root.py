@@ -56,7 +56,7 @@ def enter_root(plan: ContainerPlan) -> None:
         _attach(copy, target)
     _hide_and_protect()
     _write_network_files(plan)
-    if not os.path.lexists("/tmp"):  # noqa: S108
+    if not os.path.lexists("/tmp"):
         os.mkdir("/tmp")  # noqa: PTH102
         os.chmod("/tmp", 0o1777)  # noqa: PTH101
     if plan.read_only_root:
@@ -116,12 +116,12 @@ def _mount_kernel_file_systems(*, rootless: bool) -> None:
         pass
     linux.mount("tmpfs", "/dev", linux.MS_NOSUID, "mode=755,size=64k")
     os.mkdir("/dev/pts")  # noqa: PTH102
-    os.mkdir("/dev/shm")  # noqa: PTH102, S108
+    os.mkdir("/dev/shm")  # noqa: PTH102
     group = "" if rootless else f",gid={_TTY_GROUP}"
     linux.mount("devpts", "/dev/pts", linux.MS_NOSUID | linux.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620" + group)
-    linux.mount("tmpfs", "/dev/shm", _HARDENED, "mode=1777,size=64m")  # noqa: S108
+    linux.mount("tmpfs", "/dev/shm", _HARDENED, "mode=1777,size=64m")
     for link, target in _DEVICE_LINKS.items():
-        os.symlink(target, f"/dev/{link}")
+        os.symlink(target, f"/dev/{link}")  # noqa: PTH211
 
 
 def _attach(copy: int, target: str) -> None:

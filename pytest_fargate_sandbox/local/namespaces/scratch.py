@@ -1,4 +1,4 @@
-"""The engine's scratch directory: upper layers and volumes. Whatever a killed engine left is swept at the next start."""
+"""The engine's scratch directory: upper layers and volumes. What a killed engine left is swept at the next start."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def remove_scratch(directory: Path) -> None:
 
 
 def _base_directory() -> Path:
-    places = dict.fromkeys((os.environ.get("TMPDIR", "/var/tmp"), "/var/tmp", "/tmp", "/dev/shm"))  # noqa: S108
+    places = dict.fromkeys((os.environ.get("TMPDIR", "/var/tmp"), "/var/tmp", "/tmp", "/dev/shm"))
     for place in places:
         if os.access(place, os.W_OK | os.X_OK) and _file_system_of(os.path.realpath(place)) not in _UNFIT:
             base = Path(os.path.realpath(place)) / f"{_PREFIX}{os.geteuid()}"

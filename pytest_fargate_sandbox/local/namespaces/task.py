@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.local.namespaces.addresses import ClaimedAddress
     from pytest_fargate_sandbox.local.namespaces.images import Image
-    from pytest_fargate_sandbox.local.namespaces.loop import Loop
     from pytest_fargate_sandbox.local.namespaces.memory import MemoryGroup
     from pytest_fargate_sandbox.local.namespaces.messages import Channel, Message
     from pytest_fargate_sandbox.local.namespaces.namespaces_runner import Surroundings
@@ -91,7 +90,9 @@ class NamespacesTask:
             self._containers[container.name] = running
         listener = self._listen_for_sidecar(container) if plan.sidecar_volume else None
         try:
-            answer = self._ask("start", write_end, *([listener.fileno()] if listener else []), container=plan.to_message())
+            answer = self._ask(
+                "start", write_end, *([listener.fileno()] if listener else []), container=plan.to_message()
+            )
         except HolderGone as error:
             answer = {"error": str(error)}
         finally:
@@ -196,8 +197,7 @@ class NamespacesTask:
 
     def _volumes(self, container: ContainerSpec) -> tuple[Bind, ...]:
         return tuple(
-            Bind(str(self.volume_directory(mount.volume)), mount.path, mount.read_only)
-            for mount in container.mounts
+            Bind(str(self.volume_directory(mount.volume)), mount.path, mount.read_only) for mount in container.mounts
         )
 
     def _listen_for_sidecar(self, container: ContainerSpec) -> socket.socket:

@@ -1,4 +1,7 @@
-"""``python -m pytest_fargate_sandbox.local.namespaces.trial DIRECTORY``: enter a container's root once, as tasks will."""
+"""Enter a container's root once, as tasks will.
+
+python -m pytest_fargate_sandbox.local.namespaces.trial DIRECTORY
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from pytest_fargate_sandbox.local.namespaces import linux, privileges
+from pytest_fargate_sandbox.local.namespaces.plan import ContainerPlan
+from pytest_fargate_sandbox.local.namespaces.root import enter_root
 from pytest_fargate_sandbox.local.namespaces.task_namespaces import (
     CONTAINER_NAMESPACES,
     TASK_NAMESPACES,
     bring_loopback_up,
     map_own_user,
 )
-from pytest_fargate_sandbox.local.namespaces.plan import ContainerPlan
-from pytest_fargate_sandbox.local.namespaces.root import enter_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,236 @@
+"""Code that wants out of its container: to the host, the engine, a neighbour. Each test is one way that is closed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.runner import Mount
+from tests.local.running_tasks import RunningTasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(
+    available() is not None and not os.environ.get("CI"), reason="no namespaces are to be had here"
+)
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root could do the harm")
+
+_SYSTEM_CALLS = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, function, *arguments):
+    result = function(*arguments)
+    print(name, 'done' if result >= 0 else os.strerror(ctypes.get_errno()), sep=': ', flush=True)
+os.mkdir('/m')
+call('mount', libc.mount, b'none', b'/m', b'tmpfs', 0, None)
+call('remount', libc.mount, b'none', b'/', None, 32, None)
+call('umount', libc.umount2, b'/proc/sys', 2)
+call('unshare user', libc.unshare, 0x10000000)
+call('unshare mount', libc.unshare, 0x20000)
+call('setns', libc.setns, os.open('/proc/self/ns/net', os.O_RDONLY), 0)
+call('mknod', libc.mknod, b'/disk', 0o60660, os.makedev(254, 0))
+call('keyctl', libc.syscall, 250 if os.uname().machine == 'x86_64' else 219, 0, -3, 0)
+call('bpf', libc.syscall, 321 if os.uname().machine == 'x86_64' else 280, 0, 0, 0)
+call('handle', libc.open_by_handle_at, -100, ctypes.create_string_buffer(32), 0)
+call('sethostname', libc.sethostname, b'x', 1)
+call('reboot', libc.reboot, 0)
+call('settime', libc.settimeofday, ctypes.create_string_buffer(16), None)
+call('syslog', libc.klogctl, 3, ctypes.create_string_buffer(4096), 4096)
+call('clone user', libc.syscall, 56 if os.uname().machine == 'x86_64' else 220, 0x10000000 | 17, 0, 0, 0, 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def image_with_traps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image whose links would lead a careless runner onto the host."""
+    image = tmp_path_factory.mktemp("traps")
+    image.chmod(0o755)
+    victim = tmp_path_factory.mktemp("victim")
+    for name in ("proc", "dev", "etc", "shared"):
+        (image / name).symlink_to(victim)
+    for name in ("bin", "lib", "lib64", "usr"):
+        if Path("/", name).is_symlink():
+            (image / name).symlink_to(Path("/", name).readlink())
+    return image
+
+
+@pytest.fixture(scope="module")
+def image_with_device(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    image = tmp_path_factory.mktemp("device")
+    image.chmod(0o755)
+    if os.geteuid() == 0:
+        os.mknod(image / "device", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+    return image
+
+
+@pytest.fixture(scope="module")
+def runner(image_with_traps: Path, image_with_device: Path) -> Iterator[NamespacesRunner]:
+    images = {"traps": (str(image_with_traps), "/"), "device": (str(image_with_device), "/")}
+    runner = NamespacesRunner(images=images, gate_address=("127.0.0.1", 1))
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def tasks(runner: NamespacesRunner) -> Iterator[RunningTasks]:
+    tasks = RunningTasks(runner)
+    yield tasks
+    tasks.close()
+
+
+def test_no_system_call_leads_to_new_rights(tasks: RunningTasks) -> None:
+    started = tasks.start("python3", "-c", _SYSTEM_CALLS)
+    started.wait()
+    outcomes = dict(line.split(": ") for line in started.output.splitlines())
+    assert len(outcomes) == 15
+    assert set(outcomes.values()) == {"Operation not permitted"}, outcomes
+
+
+def test_only_dockers_capabilities_are_left_and_none_that_opens_the_host(tasks: RunningTasks) -> None:
+    _, output = tasks.run("grep Cap /proc/self/status")
+    masks = {line.split()[0]: int(line.split()[1], 16) for line in output.splitlines()}
+    sys_admin, net_admin, sys_module, mknod, sys_ptrace, dac_read_search = 21, 12, 16, 27, 19, 2
+    for number in (sys_admin, net_admin, sys_module, mknod, sys_ptrace, dac_read_search):
+        assert not masks["CapBnd:"] >> number & 1
+        assert not masks["CapEff:"] >> number & 1
+    assert masks["CapInh:"] == masks["CapAmb:"] == 0
+
+
+def test_the_kernels_switches_cannot_be_turned(tasks: RunningTasks) -> None:
+    switches = "/proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/sys/vm/drop_caches /sys/kernel/mm/ksm/run"
+    _, output = tasks.run(f"for f in {switches}; do (echo x > $f) 2>/dev/null && echo wrote $f; done; echo tried")
+    assert output == "tried\n"
+
+
+def test_the_hosts_private_files_are_not_there(tasks: RunningTasks, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from the test")
+    places = f"{secret} /root/.ssh /root/.aws /root/.bashrc /etc/ssh/ssh_host_ed25519_key /etc/ssh/ssh_host_rsa_key"
+    places += f" /var/run/docker.sock /run/systemd /var/lib/docker /etc/machine-id {Path(__file__).parent}"
+    _, output = tasks.run(
+        f"for f in {places}; do test -e $f && echo $f; done; ls -A /home /mnt /srv /media /var/log /tmp"
+    )
+    assert not [line for line in output.splitlines() if line and not line.endswith(":")]
+
+
+def test_no_password_of_the_host_is_in_the_accounts(tasks: RunningTasks) -> None:
+    _, output = tasks.run("cat /etc/shadow")
+    assert output.startswith("root:*:")
+    assert {line.split(":")[1] for line in output.splitlines()} == {"*"}
+
+
+def test_nothing_of_the_engine_is_inherited(tasks: RunningTasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    _, output = tasks.run("cat /proc/1/environ | tr '\\0' '\\n'; for fd in /proc/1/fd/*; do readlink $fd; done")
+    variables = [line.partition("=")[0] for line in output.splitlines() if "=" in line]
+    assert sorted(variables) == ["HOME", "HOSTNAME", "PATH"]
+    descriptors = [line.partition(":")[0] for line in output.splitlines() if "=" not in line]
+    assert descriptors == ["/dev/null", "pipe", "pipe"]
+
+
+def test_only_the_containers_own_processes_are_seen_and_killed(tasks: RunningTasks) -> None:
+    task = tasks.open()
+    neighbour = tasks.start("sleep", "60", task=task, name="neighbour")
+    other_task = tasks.start("sleep", "60")
+    _, output = tasks.run("ls /proc | grep -c '^[0-9]'; kill -9 -1; echo survived", task=task)
+    assert int(output.split()[0]) <= 4
+    assert output.endswith("survived\n")
+    assert neighbour.task.run_check("neighbour", ["true"], 5) == 0
+    assert other_task.task.run_check("main", ["true"], 5) == 0
+
+
+def test_the_old_trick_with_chroot_ends_in_the_container(tasks: RunningTasks, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    marker.touch()
+    trick = (
+        "import os\n"
+        "os.mkdir('/jail'); here = os.open('/', os.O_RDONLY); os.chroot('/jail'); os.fchdir(here)\n"
+        "for _ in range(64): os.chdir('..')\n"
+        "os.chroot('.')\n"
+        f"print(os.path.exists({str(marker)!r}), os.path.exists('/jail'))\n"
+    )
+    started = tasks.start("python3", "-c", trick)
+    started.wait()
+    assert started.output == "False True\n"
+
+
+def test_links_in_an_image_lead_the_runner_nowhere(
+    tasks: RunningTasks, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    victims = list(tmp_path_factory.getbasetemp().glob("victim*"))
+    task = tasks.open(volumes=("shared",))
+    try:
+        tasks.run("true", image="traps", task=task, mounts=(Mount("shared", "/shared/inner"),))
+    except Exception:  # refusing such an image is as good as running it in a root of its own
+        pass
+    assert victims
+    assert all(not list(victim.iterdir()) for victim in victims)
+
+
+@needs_root
+def test_a_device_in_an_image_cannot_be_opened(tasks: RunningTasks) -> None:
+    _, output = tasks.run("head -c 1 /device; ls -l /device", image="device")
+    assert "Permission denied" in output
+    assert "1, 5" in output
+
+
+def test_sockets_of_the_host_without_a_path_cannot_be_reached(tasks: RunningTasks) -> None:
+    name = f"\0fargate-test-{uuid.uuid4()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen()
+        started = tasks.start("python3", "-c", f"import socket; socket.socket(socket.AF_UNIX).connect({name!r})")
+        started.wait()
+    assert "Connection refused" in started.output
+
+
+def test_a_neighbours_ports_cannot_be_reached(tasks: RunningTasks) -> None:
+    serve = "import socket, time; s = socket.create_server(('', 7100)); print('up', flush=True); time.sleep(60)"
+    neighbour = tasks.start("python3", "-c", serve)
+    neighbour.wait_for("up")
+    attempt = f"import socket; socket.create_connection(({neighbour.task.address!r}, 7100), 3)"
+    started = tasks.start("python3", "-c", attempt)
+    started.wait()
+    assert "Connection refused" in started.output
+
+
+def test_the_interpreter_of_the_host_cannot_be_changed(tasks: RunningTasks) -> None:
+    script = (
+        "import os, sys\n"
+        "for path in (os.__file__, os.path.realpath(sys.executable)):\n"
+        "  try: open(path, 'r+b').write(b'# evil'); print('wrote')\n"
+        "  except OSError as e: print('refused')\n"
+    )
+    before = Path(os.__file__).stat().st_mtime_ns
+    tasks.start("python3", "-c", script).wait()
+    assert Path(os.__file__).stat().st_mtime_ns == before
+
+
+def test_who_enters_for_a_health_check_cannot_be_traced(tasks: RunningTasks) -> None:
+    """A container's process that waits for the checks and tries to read the memory of each new process at once."""
+    spy = (
+        "import os\n"
+        "print('up', flush=True)\n"
+        "seen = set()\n"
+        "while True:\n"
+        "  for pid in (p for p in os.listdir('/proc') if p.isdecimal() and p != '1'):\n"
+        "    try:\n"
+        "      exe = os.readlink(f'/proc/{pid}/exe')\n"
+        "      if exe not in seen: seen.add(exe); print(exe, flush=True)\n"
+        "    except OSError: pass\n"
+    )
+    started = tasks.start("python3", "-c", spy)
+    started.wait_for("up")
+    for _ in range(20):
+        assert started.task.run_check("main", ["/bin/cat", "/dev/null"], 10) == 0
+    started.task.stop("main", 0)
+    started.wait()
+    assert "python" not in started.output
