@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
+import os
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 from filelock import FileLock
 
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
+from pytest_fargate_sandbox.server import archives
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,9 +90,7 @@ def is_worth_staging(path: Path) -> bool:
 def archive_of(directory: Path) -> Iterator[tuple[IO[bytes], int]]:
     """A tar of a directory's content in a temporary file, the same for the same tree, and its size."""
     with tempfile.TemporaryFile() as file:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for path in sorted(directory.rglob("*")):
-                archive.add(path, arcname=str(path.relative_to(directory)), recursive=False)
+        file.writelines(archives.pack(os.fsencode(directory)))
         size = file.tell()
         file.seek(0)
         yield file, size

@@ -206,9 +206,20 @@ class ExecClient:
         assert isinstance(listing, wire.FileList)
         return listing.names
 
-    def fetch(self, url: str, remote_path: str, *, sha256: str, unpack: bool = False, mode: int | None = None) -> None:
+    def fetch(
+        self,
+        url: str,
+        remote_path: str,
+        *,
+        sha256: str,
+        unpack: bool = False,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
         """Let the sandbox get a file, or with ``unpack`` a tar, from a URL. What has another digest changes nothing."""
-        request = self._request(wire.Fetch, url=url, path=remote_path, sha256=sha256, unpack=unpack, mode=mode)
+        request = self._request(
+            wire.Fetch, url=url, path=remote_path, sha256=sha256, unpack=unpack, mode=mode, mtime_ns=mtime_ns
+        )
 
         def once() -> None:
             with self._calls.open(request, silence=_FETCH_SEC) as answer:

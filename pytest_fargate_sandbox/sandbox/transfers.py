@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.providers.s3_staging import S3Staging
     from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
 
 _warned = threading.Event()
@@ -36,19 +38,13 @@ class Transfers:
 
     def _upload_staged(self, client: ExecClient, local: Path, remote_path: str) -> bool:
         """Whether it went by way of S3."""
-        from pytest_fargate_sandbox.providers.s3_staging import S3Staging, archive_of, is_worth_staging
+        from pytest_fargate_sandbox.providers.s3_staging import S3Staging, is_worth_staging
 
         if not is_worth_staging(local):
             return False
         staging = S3Staging(self._aws, str(self._cfg.s3_bucket), self._cfg.s3_prefix)
-        if local.is_dir():
-            with archive_of(local) as (content, size):
-                staged = staging.stage(content, size)
-        else:
-            with local.open("rb") as file:
-                staged = staging.stage(file, local.stat().st_size)
         try:
-            client.fetch(staged.url, remote_path, sha256=staged.sha256, unpack=local.is_dir())
+            (_fetch_tree if local.is_dir() else _fetch_file)(client, staging, local, remote_path)
         except RemoteFileError as error:
             self._warn(error)
             return False
@@ -63,6 +59,22 @@ class Transfers:
                 RuntimeWarning,
                 stacklevel=4,
             )
+
+
+def _fetch_file(client: ExecClient, staging: S3Staging, local: Path, remote_path: str) -> None:
+    status = local.stat()
+    with local.open("rb") as content:
+        staged = staging.stage(content, status.st_size)
+    mode = stat.S_IMODE(status.st_mode)
+    client.fetch(staged.url, remote_path, sha256=staged.sha256, mode=mode, mtime_ns=status.st_mtime_ns)
+
+
+def _fetch_tree(client: ExecClient, staging: S3Staging, local: Path, remote_path: str) -> None:
+    from pytest_fargate_sandbox.providers.s3_staging import archive_of
+
+    with archive_of(local) as (content, size):
+        staged = staging.stage(content, size)
+    client.fetch(staged.url, remote_path, sha256=staged.sha256, unpack=True)
 
 
 def _upload_directly(client: ExecClient, local: Path, remote_path: str) -> None:

@@ -40,7 +40,7 @@ def _put(request: Fetch, source: "_Checked") -> None:
         if request.unpack:
             archives.unpack(source.read, encoded(request.path), source.verify)
         else:
-            files.put(request.path, source.blocks(), request.mode, None)
+            files.put(request.path, source.blocks(), request.mode, request.mtime_ns)
     except _SourceFailed as failed:
         raise failed.reason from None
     except OSError as error:

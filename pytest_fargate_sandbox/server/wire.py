@@ -371,12 +371,14 @@ class Fetch(Message):
     sha256: str
     unpack: bool
     mode: "int | None"
+    mtime_ns: "int | None"
     FIELDS = {
         "url": (str, REQUIRED),
         "path": (str, REQUIRED),
         "sha256": (str, REQUIRED),
         "unpack": (bool, False),
         "mode": ((int, _NOTHING), None),
+        "mtime_ns": ((int, _NOTHING), None),
     }
 
 

@@ -7,7 +7,7 @@ import os
 import urllib.request
 from collections import Counter
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.orchestration.local_cluster import LocalEngine, local_engine
