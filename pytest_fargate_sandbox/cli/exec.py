@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_fargate_sandbox.orchestration.ecs_fargate import EcsFargateSandbox
+    from pytest_fargate_sandbox.sandbox.exec_run import OutputChunk
 
 SUMMARY = "run a command in a kept task"
 _DAY_SEC = 86400.0
@@ -68,5 +69,5 @@ def entered(wanted: str) -> Iterator[EcsFargateSandbox]:
         sandbox.detach()
 
 
-def _copy(stream: str, chunk: bytes) -> None:
-    os.write(1 if stream == "stdout" else 2, chunk)
+def _copy(chunk: OutputChunk) -> None:
+    os.write(1 if chunk.stream == "stdout" else 2, chunk)

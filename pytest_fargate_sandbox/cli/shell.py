@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -9,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.exec import entered
 from pytest_fargate_sandbox.cli.tasks import take_task, told_plainly
+from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 if TYPE_CHECKING:
     import argparse
 
+    from pytest_fargate_sandbox.sandbox.process import Process
+
 SUMMARY = "open a shell in a kept task"
+_ONE_READ_SEC = 5.0
+_NO_TERMINAL = b"can't access tty"
+"""What a shell says that is told to prompt and finds no terminal: true, and no news."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,14 +35,23 @@ def run(arguments: Any) -> int:
 def _run(arguments: Any) -> int:
     with entered(arguments.task) as sandbox:
         # No terminal goes with it, so the shell is told to prompt, and its two streams are one, in order.
-        shell = sandbox.spawn('PS1="$(hostname 2>/dev/null || echo sandbox)$ " exec sh -i 2>&1', user=arguments.user)
+        prompt = 'PS1="$(hostname 2>/dev/null || echo sandbox)$ "'
+        shell = sandbox.spawn(f"{prompt} exec sh -i 2>&1", user=arguments.user)
         threading.Thread(target=_feed, args=(shell,), daemon=True).start()
-        while chunk := shell.read():
-            os.write(1, chunk)
-        return int(shell.wait())
+        while (code := shell.poll()) is None:
+            _show(shell.read(timeout=_ONE_READ_SEC))
+        _show(shell.read())
+        return code
 
 
-def _feed(shell: Any) -> None:
-    while line := sys.stdin.buffer.readline():
-        shell.write(line)
-    shell.close_stdin()
+def _show(output: bytes) -> None:
+    for line in output.splitlines(keepends=True):
+        if _NO_TERMINAL not in line:
+            os.write(1, line)
+
+
+def _feed(shell: Process) -> None:
+    with contextlib.suppress(SandboxError):  # the shell has ended
+        while line := sys.stdin.buffer.readline():
+            shell.write(line)
+        shell.write(b"", end=True)

@@ -33,7 +33,7 @@ class Summary:
         report = self._owner.report
         if report is None:
             return
-        terminalreporter.section("fargate sandboxes")
+        terminalreporter.write_sep("=", "fargate sandboxes")
         if not self._settings.configured:
             terminalreporter.write_line(self._settings.describe())
         for line in _lines(report):

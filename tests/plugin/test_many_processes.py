@@ -34,9 +34,7 @@ def started(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Pope
     def start(*args: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
         with (pytester.path / "output.txt").open("wb") as output:
-            process = subprocess.Popen(
-                command, cwd=pytester.path, stdout=output, stderr=output, start_new_session=True
-            )
+            process = subprocess.Popen(command, cwd=pytester.path, stdout=output, stderr=output, start_new_session=True)
         processes.append(process)
         return process
 

@@ -271,9 +271,7 @@ def test_the_report_is_the_run_as_data(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan"])
-def test_nothing_is_launched_where_no_test_runs(
-    pytester: pytest.Pytester, engine_log: EngineLog, option: str
-) -> None:
+def test_nothing_is_launched_where_no_test_runs(pytester: pytest.Pytester, engine_log: EngineLog, option: str) -> None:
     run(pytester, "def test_it(fargate_sandbox): pass", option)
     assert engine_log.lines == []
 
