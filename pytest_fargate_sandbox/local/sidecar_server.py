@@ -20,8 +20,10 @@ import paramiko
 
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.local.namespaces.listeners import listening
 from pytest_fargate_sandbox.local.sidecar_ports import ReversePorts
 from pytest_fargate_sandbox.local.sidecar_ssh import Session
+from pytest_fargate_sandbox.providers.ssh_connection import LOOPBACK
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def check(environment: Mapping[str, str], shared_dir: str = names.SHARED_DIR) ->
         return 1
     if dropping and not Path(_within(shared_dir, names.RUNTIME_READY)).exists():
         return 1
-    return 0 if set(ports) <= _listening_on_loopback() else 1
+    return 0 if {(LOOPBACK, port) for port in ports} <= listening() else 1
 
 
 class _Terminated(BaseException):
@@ -126,12 +128,6 @@ def _serve_runtime(environment: Mapping[str, str], shared_dir: str) -> None:
             copy_runtime(target)
     except (OSError, shutil.Error) as error:
         print(f"ssh-sidecar: the main container gets no Python from here: {error}", file=sys.stderr, flush=True)
-
-
-def _listening_on_loopback() -> set[int]:
-    """The ports of 127.0.0.1 on which somebody listens, as the kernel's table has them: in hexadecimal, 0A for that."""
-    rows = [row.split() for row in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
-    return {int(row[1][9:], 16) for row in rows if row[1].startswith("0100007F:") and row[3] == "0A"}
 
 
 def _within(shared_dir: str, path: str) -> str:

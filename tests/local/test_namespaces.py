@@ -1,4 +1,4 @@
-"""The namespaces runner against the real kernel, as whoever runs the tests (``test_namespaces_rootless`` repeats it)."""
+"""The namespaces runner against the real kernel, as whoever runs the tests."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ _REFUSED = {
         "syslog": 103, "pivot_root": 155, "acct": 163, "mount": 165, "umount2": 166, "swapon": 167, "swapoff": 168,
         "reboot": 169, "iopl": 172, "ioperm": 173, "init_module": 175, "delete_module": 176, "kexec_load": 246,
         "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298,
-        "open_by_handle_at": 304, "setns": 308, "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323,
+        "open_by_handle_at": 304, "setns": 308, "finit_module": 313, "kexec_file_load": 320,
+        "bpf": 321, "userfaultfd": 323,
     },
     "aarch64": _EVERYWHERE | {
         "umount2": 39, "mount": 40, "pivot_root": 41, "acct": 89, "unshare": 97, "kexec_load": 104, "init_module": 105,

@@ -128,6 +128,12 @@ class NamespacesTask:
         """A program that is none of ours has started in this network: its ports are to be found quickly."""
         self._tell({"op": "look"})
 
+    def run_directory(self, container: str) -> Path:
+        """Where the command that runs a container which is none of ours may leave what it likes."""
+        directory = self._directory / f"run-{container}"
+        directory.mkdir(exist_ok=True)
+        return directory
+
     def volume_directory(self, volume: str) -> Path:
         return self._directory / "volumes" / volume
 
