@@ -28,7 +28,7 @@ def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", params=_IMAGES)
-def sandbox(podman_engine: None, request: pytest.FixtureRequest) -> Iterator[EcsFargateSandbox]:
+def sandbox(podman_engine: None, request: pytest.FixtureRequest) -> Iterator[EcsFargateSandbox]:  # noqa: ARG001
     cfg = EcsFargateConfig(
         cluster="local",
         image_template=_IMAGES[request.param](),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from pytest_fargate_sandbox.local.podman.command import environment_options, last_words
-from pytest_fargate_sandbox.local.podman.oom import OomWatch
 from pytest_fargate_sandbox.local.runner import CannotStart, ContainerExit, ContainerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from pytest_fargate_sandbox.local.podman.command import ContainerCommand
 
@@ -32,15 +32,16 @@ class CommandContainer:
         name: str,
         on_output: Callable[[bytes], None],
         on_exit: Callable[[ContainerExit], None],
+        directory: Path,
     ) -> None:
         self.name = name
+        self._directory = directory
         self._command = command
         self._on_output = on_output
         self._on_exit = on_exit
         self._lock = threading.Lock()
         self._started = threading.Event()
         self._held: list[bytes] | None = []
-        self._oom: OomWatch | None = None
 
     def start(self, options: Sequence[str], spec: ContainerSpec, image: Sequence[str]) -> None:
         """``image`` is what names it: a reference, or ``--rootfs DIRECTORY``."""
@@ -54,6 +55,8 @@ class CommandContainer:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,  # one pipe, so that both keep their order
             env=inherited,
+            # Where podman 4's monitor notes that the kernel killed something for memory, and podman does not look.
+            cwd=self._directory,
             start_new_session=True,
         )
         self._follower = threading.Thread(target=self._follow, name=f"container-{self.name}", daemon=True)
@@ -79,8 +82,6 @@ class CommandContainer:
             self._command.remove(self.name)
             said = b"".join(self._held or ()).decode("utf-8", "replace")  # by the command: nothing else has run
             raise CannotStart(f"CannotStartContainerError: {last_words(said)}")
-        if state.get("Pid"):
-            self._oom = OomWatch(state["Pid"])
         with self._lock:
             for output in self._held or ():
                 self._on_output(output)
@@ -103,7 +104,7 @@ class CommandContainer:
             return
         state = self._command.state(self.name)
         code = state["ExitCode"] if state.get("Status") in ("exited", "stopped") else code
-        killed_for_memory = bool(state.get("OOMKilled")) | (self._oom is not None and self._oom.saw_a_kill())
+        killed_for_memory = bool(state.get("OOMKilled")) or (self._directory / "oom").exists()
         self._on_exit(ContainerExit(code, out_of_memory=killed_for_memory and code == _KILLED))
 
     def _came_to_run(self) -> bool:

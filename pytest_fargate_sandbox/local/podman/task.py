@@ -66,7 +66,9 @@ class CommandTask:
             self._in_network.add(container.name)
             self._network.start(container, on_output, on_exit)
             return
-        started = CommandContainer(self._command, f"{self._infra}-{container.name}", on_output, on_exit)
+        name = f"{self._infra}-{container.name}"
+        directory = self._network.run_directory(container.name)
+        started = CommandContainer(self._command, name, on_output, on_exit, directory)
         self._containers[container.name] = started
         options = [
             "--network", f"container:{self._infra}",
