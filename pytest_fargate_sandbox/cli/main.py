@@ -21,6 +21,7 @@ _SUBCOMMANDS = {
     "logs": "pytest_fargate_sandbox.cli.logs",
     "stop": "pytest_fargate_sandbox.cli.stop",
     "sweep": "pytest_fargate_sandbox.cli.sweep",
+    "sidecar-image": "pytest_fargate_sandbox.cli.sidecar_image",
 }
 
 

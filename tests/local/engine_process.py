@@ -7,12 +7,16 @@ import shlex
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 
@@ -57,6 +61,23 @@ class EngineProcess:
     @property
     def ecs(self) -> Any:
         return self.client("ecs")
+
+    def raw_ecs_call(self, operation: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """A call past botocore's own check of the parameters, and its answer as it came."""
+        headers = {
+            "X-Amz-Target": f"AmazonEC2ContainerServiceV20141113.{operation}",
+            "Content-Type": "application/x-amz-json-1.1",
+        }
+        signed = AWSRequest("POST", self.exports["AWS_ENDPOINT_URL"] + "/", data=json.dumps(body), headers=headers)
+        keys = Credentials(self.exports["AWS_ACCESS_KEY_ID"], self.exports["AWS_SECRET_ACCESS_KEY"])
+        SigV4Auth(keys, "ecs", self.exports["AWS_REGION"]).add_auth(signed)
+        request = urllib.request.Request(signed.url, data=signed.data.encode(), headers=dict(signed.headers))
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
 
     def set_faults(self, **values: float) -> dict[str, float]:
         request = urllib.request.Request(

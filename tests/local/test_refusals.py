@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import copy
-import json
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from pytest_fargate_sandbox.leaves.fargate_rules import FARGATE_SIZES
@@ -261,7 +255,7 @@ def test_a_field_that_cannot_be_overridden_is_refused_though_the_client_let_it_p
         "networkConfiguration": engine.network(),
         "overrides": {"containerOverrides": [{"name": "main", "entryPoint": ["/bin/sh"]}]},
     }
-    status, answer = _raw_ecs_call(engine, "RunTask", request)
+    status, answer = engine.raw_ecs_call("RunTask", request)
     assert status == 400
     assert answer["__type"].endswith(INVALID)
     assert "can't override entryPoint" in answer["message"]
@@ -287,25 +281,3 @@ def test_started_by_goes_with_no_other_filter(engine: EngineProcess, other: dict
     with pytest.raises(ClientError, match="cannot specify startedBy with other arguments") as refusal:
         engine.ecs.list_tasks(cluster="local", startedBy="me", **other)
     assert refusal.value.response["Error"]["Code"] == INVALID
-
-
-def _raw_ecs_call(engine: EngineProcess, operation: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """A call past botocore's own check of the parameters."""
-    signed = AWSRequest(
-        "POST",
-        engine.exports["AWS_ENDPOINT_URL"] + "/",
-        data=json.dumps(body),
-        headers={
-            "X-Amz-Target": f"AmazonEC2ContainerServiceV20141113.{operation}",
-            "Content-Type": "application/x-amz-json-1.1",
-        },
-    )
-    keys = Credentials(engine.exports["AWS_ACCESS_KEY_ID"], engine.exports["AWS_SECRET_ACCESS_KEY"])
-    SigV4Auth(keys, "ecs", "us-east-1").add_auth(signed)
-    request = urllib.request.Request(signed.url, data=signed.data.encode(), headers=dict(signed.headers))
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
