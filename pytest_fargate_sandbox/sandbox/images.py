@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.config import replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,14 +20,31 @@ if TYPE_CHECKING:
 def resolve_image(
     cfg: EcsFargateConfig, aws: Aws, task_id: str, base: Mapping[str, Any] | None, *, force_build: bool = False
 ) -> str:
-    """Built from ``environment_dir``; else the template; else the base task definition's own."""
+    """Built from ``environment_dir``; else the template, or the base task definition's own, or the mirror of it."""
     if cfg.environment_dir:
         from pytest_fargate_sandbox.providers.images.builder import ImageBuilder
 
         name = Path(cfg.environment_dir).resolve().name
         return ImageBuilder.ensure_image_built(cfg=cfg, environment_name=name, force_build=force_build, aws=aws)
-    if cfg.image_template:
-        return image_of_template(cfg.image_template, task_id)
+    image = image_of_template(cfg.image_template, task_id) if cfg.image_template else _image_of_base(cfg, base)
+    if not cfg.mirror_images:
+        return image
+    from pytest_fargate_sandbox.providers.images.mirror import mirrored
+
+    return mirrored(cfg, image, aws=aws)
+
+
+def with_sidecar_image(cfg: EcsFargateConfig, aws: Aws) -> EcsFargateConfig:
+    """``cfg`` with our own sidecar image in it, where one was built into its repository."""
+    sidecar = cfg.ssh_sidecar
+    if sidecar is None or sidecar.image or not cfg.ecr_repository or cfg.cluster == LOCAL_CLUSTER:
+        return cfg
+    from pytest_fargate_sandbox.providers.images.sidecar_image import sidecar_reference
+
+    return replaced(cfg, ssh_sidecar=replaced(sidecar, image=sidecar_reference(cfg, aws)))
+
+
+def _image_of_base(cfg: EcsFargateConfig, base: Mapping[str, Any] | None) -> str:
     for container in (base or {}).get("containerDefinitions") or []:
         if container["name"] == cfg.container_name:
             return str(container.get("image") or "")

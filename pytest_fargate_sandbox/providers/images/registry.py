@@ -1,0 +1,79 @@
+"""What a public registry says of a reference: the digest that its tag stands for today."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+
+_ACCEPTED = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_TIMEOUT_SEC = 10.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """``registry/name:tag`` or ``registry/name@digest``, spelled out as docker reads the short form."""
+
+    registry: str
+    name: str
+    tag: str = "latest"
+    digest: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        rest, _, digest = text.partition("@")
+        first, slash, path = rest.partition("/")
+        if not slash or not ("." in first or ":" in first or first == "localhost"):
+            first, path = "docker.io", rest if slash else f"library/{rest}"
+        name, colon, tag = path.rpartition(":")
+        return cls(first, name, tag, digest) if colon else cls(first, path, digest=digest)
+
+    @property
+    def pinned(self) -> str:
+        """By its digest where that is known, so that what is fetched is what was looked at."""
+        return f"{self.registry}/{self.name}" + (f"@{self.digest}" if self.digest else f":{self.tag}")
+
+
+def digest_of(reference: Reference) -> str:
+    """The digest of the tag now, asked without any account; empty where the registry does not tell."""
+    if reference.digest:
+        return reference.digest
+    host = "registry-1.docker.io" if reference.registry == "docker.io" else reference.registry
+    plain = host.partition(":")[0] in ("localhost", "127.0.0.1")
+    url = f"{'http' if plain else 'https'}://{host}/v2/{reference.name}/manifests/{urllib.parse.quote(reference.tag)}"
+    try:
+        return _head(url, {})
+    except urllib.error.HTTPError as refusal:
+        if refusal.code != 401:
+            return ""
+        challenge = refusal.headers.get("WWW-Authenticate", "")
+    except OSError:
+        return ""
+    try:
+        return _head(url, {"Authorization": f"Bearer {_anonymous_token(challenge)}"})
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _head(url: str, headers: dict[str, str]) -> str:
+    request = urllib.request.Request(url, method="HEAD", headers={"Accept": _ACCEPTED, **headers})
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SEC) as answer:
+        return str(answer.headers.get("Docker-Content-Digest") or "")
+
+
+def _anonymous_token(challenge: str) -> str:
+    words = dict(_CHALLENGE.findall(challenge))
+    query = urllib.parse.urlencode({key: words[key] for key in ("service", "scope") if key in words})
+    with urllib.request.urlopen(f"{words['realm']}?{query}", timeout=_TIMEOUT_SEC) as answer:
+        return str(json.load(answer)["token"])
