@@ -119,7 +119,7 @@ class EcsFargateSandbox(FargateSandbox):
         sandbox = cls(kept.config, task_id=kept.task_id, run_id=kept.run_id)
         sandbox.aws, sandbox.image = aws, kept.image
         sandbox._entry = kept.ledger_entry
-        sandbox._started = sandbox._enter(kept.task_arn, kept.host, Keyring.from_dict(kept.keyring))
+        sandbox._enter(kept.task_arn, kept.host, Keyring.from_dict(kept.keyring))
         return sandbox
 
     def stop(self) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections import deque
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError, TransportError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
+from pytest_fargate_sandbox.sandbox.background import BackgroundProcess
 from pytest_fargate_sandbox.sandbox.starting import Journal, Request, Start, Started, enter
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
 
@@ -22,17 +22,13 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult, OutsideEndpoint
     from pytest_fargate_sandbox.providers.aws import Aws
     from pytest_fargate_sandbox.providers.ssh import SshTunnel
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient, OutputChunk, Process
+    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient, OutputChunk
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
+    from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
 
 T = TypeVar("T")
 
 _REMEMBERED_COMMANDS = 10
-_VERDICT_SEC = 4.0
-"""How long to ask ECS, after the connection broke, whether the task died. It says so a moment later."""
-
-_KILLED = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
-
 _DESCRIBED = ("taskArn", "lastStatus", "desiredStatus", "stopCode", "stoppedReason")
 
 
@@ -67,7 +63,7 @@ class FargateSandbox:
         self.labels = dict(labels or {})
         self.phases: dict[str, float] = {}
         self.image = ""
-        self.cause = ""
+        self._lifeline: Lifeline | None = None
         self.history: deque[ExecResult] = deque(maxlen=_REMEMBERED_COMMANDS)
         self._journal: Journal = journal or (lambda _event, **_facts: None)
         self._pace = pace or (lambda: None)
@@ -75,7 +71,7 @@ class FargateSandbox:
         self._launched_ahead: str | None = None
         self._started: Started | None = None
         self._life = threading.RLock()
-        self._one_inquiry = threading.Lock()
+        self._start_cause = ""
 
     # --- its life -------------------------------------------------------------------------------------------------
 
@@ -87,15 +83,16 @@ class FargateSandbox:
 
     def _start(self, force_build: bool, endpoints: tuple[OutsideEndpoint, ...]) -> Started:
         start = Start(self._request(force_build, endpoints))
-        self.phases, self.cause = start.phases, ""
+        self.phases, self._start_cause, self._lifeline = start.phases, "", None
         try:
             started = start.run()
         except StartError as error:
-            self.cause = error.cause
+            self._start_cause = error.cause
             raise
         finally:
             self.image = start.image
         started.task.watch.on_ending(started.connection.tunnel.close)
+        self._lifeline = started.lifeline
         self._journal("ready", phases=dict(self.phases))
         return started
 
@@ -142,6 +139,11 @@ class FargateSandbox:
             started.connection.close()
 
     @property
+    def cause(self) -> str:
+        """Why the task ended, or did not start, where somebody met with that; one of ``names.Cause``."""
+        return self._lifeline.cause if self._lifeline else self._start_cause
+
+    @property
     def is_running(self) -> bool:
         started = self._started
         return started is not None and not started.task.ending
@@ -176,7 +178,7 @@ class FargateSandbox:
         children are killed; the result then has ``timed_out`` and the output up to then. ``check`` raises
         ``ExecFailed`` or ``ExecTimeout``.
         """
-        started = self._running()
+        lifeline = self._running().lifeline
         result = self._through(
             lambda client: client.exec(
                 command,
@@ -190,8 +192,7 @@ class FargateSandbox:
             )
         )
         self.history.append(result)
-        if result.return_code in _KILLED and not result.oom_killed:
-            self._raise_if_lost(started)
+        lifeline.checked(result)
         return result.check() if check else result
 
     def spawn(
@@ -201,9 +202,11 @@ class FargateSandbox:
         cwd: str | None = None,
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
-    ) -> Process:
+    ) -> BackgroundProcess:
         """Start a command and return a handle on it (poll, wait, read, write, signal, kill)."""
-        return self._through(lambda client: client.spawn(command, cwd=cwd, env=env, user=user))
+        lifeline = self._running().lifeline
+        process = self._through(lambda client: client.spawn(command, cwd=cwd, env=env, user=user))
+        return BackgroundProcess(process, lifeline)
 
     # --- files ----------------------------------------------------------------------------------------------------
 
@@ -284,9 +287,10 @@ class FargateSandbox:
         """The end of the containers' output, where ``log_group`` is set."""
         return self._running().task.logs()
 
-    def _enter(self, task_arn: str, host: str, keyring: Keyring) -> Started:
-        """The way into a task that somebody launched before."""
-        return enter(self.cfg, self.aws, task_arn=task_arn, host=host, keyring=keyring, image=self.image)
+    def _enter(self, task_arn: str, host: str, keyring: Keyring) -> None:
+        """Become the sandbox of a task that somebody launched before."""
+        self._started = enter(self.cfg, self.aws, task_arn=task_arn, host=host, keyring=keyring)
+        self._lifeline = self._started.lifeline
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -305,28 +309,4 @@ class FargateSandbox:
                 "mode): set ssh_sidecar.exec_server_port, or talk to the agent at local_port",
                 key="ssh_sidecar.exec_server_port",
             )
-        try:
-            return act(client)
-        except TransportError as error:
-            raise self._explained(started, error) from error
-
-    def _raise_if_lost(self, started: Started) -> None:
-        """A task that is stopped has its commands killed first: that must not look like a failure of the command."""
-        lost = started.task.loss()
-        if lost:
-            self.cause = lost.cause
-            raise lost
-
-    def _explained(self, started: Started, error: TransportError) -> SandboxError:
-        """Why something did not come through: the task is dead, or the way to it is (and is mended, if it can be)."""
-        with self._one_inquiry:
-            lost = started.task.loss()
-            if lost is None and started.connection.is_well():
-                return TransportError(
-                    f"{error}\nThe connection is up again. What was under way may have been carried out."
-                )
-            lost = lost or started.task.loss(_VERDICT_SEC)
-        if lost is None:
-            return TransportError(f"{error}\nECS says that the task {started.task.arn} is alive.")
-        self.cause = lost.cause
-        return lost
+        return started.lifeline.through(lambda: act(client))

@@ -21,9 +21,10 @@ from pytest_fargate_sandbox.sandbox.causes import judge_reason
 from pytest_fargate_sandbox.sandbox.connection import Connection
 from pytest_fargate_sandbox.sandbox.endpoints import Routes
 from pytest_fargate_sandbox.sandbox.environment import filled_in, host_name
-from pytest_fargate_sandbox.sandbox.images import resolve_image
+from pytest_fargate_sandbox.sandbox.images import resolve_image, with_sidecar_image
 from pytest_fargate_sandbox.sandbox.keyring import Keyring, make_keyring
 from pytest_fargate_sandbox.sandbox.launch import Attempts, run_request, run_task
+from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
 from pytest_fargate_sandbox.sandbox.plan import Plan, make_plan
 from pytest_fargate_sandbox.sandbox.task import LaunchedTask, why_unreachable
 from pytest_fargate_sandbox.sandbox.task_definition import sidecar_of
@@ -66,9 +67,9 @@ class Started:
 
     task: LaunchedTask
     connection: Connection
+    lifeline: Lifeline
     keyring: Keyring
     routes: Routes
-    image: str
 
 
 class Start:
@@ -114,7 +115,7 @@ class Start:
         with self._phase("definition"):
             keyring = make_keyring(sidecar, self._aws, task_id=self._request.task_id, secret=self._request.secret)
             plan = make_plan(
-                self._cfg,
+                with_sidecar_image(self._cfg, self._aws),
                 image=self.image,
                 base=base,
                 region=self._aws.region,
@@ -140,7 +141,7 @@ class Start:
             if task.stop("its start failed"):
                 self._request.journal("stopped", task_arn=task.arn, cause=cause)
             raise
-        return Started(task, connection, keyring, routes, self.image)
+        return Started(task, connection, Lifeline(task, connection), keyring, routes)
 
     def _take_over(self) -> dict[str, Any] | None:
         """The task that was launched ahead, for the first attempt; if it dies, the next one launches its own."""
@@ -250,7 +251,7 @@ class Start:
             self.phases[name] = round(self.phases.get(name, 0.0) + time.monotonic() - began, 4)
 
 
-def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring: Keyring, image: str) -> Started:
+def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring: Keyring) -> Started:
     """Connect to a task that was launched before. Raises ``StartError`` if it is gone or can't be reached."""
     task = LaunchedTask({"taskArn": task_arn}, cfg=cfg, aws=aws, registration={})
     try:
@@ -260,7 +261,7 @@ def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring:
     except BaseException:
         task.unwatch()
         raise
-    return Started(task, connection, keyring, Routes(), image)
+    return Started(task, connection, Lifeline(task, connection), keyring, Routes())
 
 
 def _ports(cfg: EcsFargateConfig) -> list[int]:

@@ -325,3 +325,40 @@ def test_a_kept_sandbox_can_be_entered_again(sandbox: Callable[..., EcsFargateSa
     again = EcsFargateSandbox.attach(kept)
     again.stop()
     assert kept.task_arn not in engine.alive()
+
+
+def test_a_broken_tunnel_is_mended_and_no_command_runs_twice(sandbox: Callable[..., EcsFargateSandbox]) -> None:
+    mine = sandbox()
+    mine.start()
+    tunnel = mine.ssh_tunnel
+    assert tunnel is not None
+    breaker = threading.Timer(0.4, lambda: tunnel._connection.close())  # type: ignore[union-attr]
+    breaker.start()
+    result = mine.exec("echo once >> /tmp/count; sleep 1; cat /tmp/count")
+    breaker.join()
+    assert result.stdout == "once\n"
+    mine.reconnect_tunnel()
+    assert mine.exec("cat /tmp/count").stdout == "once\n"
+
+
+def test_a_task_that_spot_takes_back_says_so(sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests) -> None:
+    engine.fault(spot_after=1)
+    try:
+        mine = sandbox()
+        mine.start()
+        with pytest.raises(SandboxLost) as caught:
+            mine.exec("sleep 20")
+    finally:
+        engine.fault(spot_after=0)
+    assert caught.value.cause == Cause.SPOT_RECLAIMED
+
+
+def test_a_background_process_of_a_dead_task_is_told_why(
+    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
+) -> None:
+    mine = sandbox()
+    mine.start()
+    process = mine.spawn("sleep 60")
+    engine.aws.call("ecs", "StopTask", cluster="local", task=str(mine.task_arn), reason="a whim")
+    with pytest.raises(SandboxLost, match="a whim"):
+        process.wait(timeout=20)

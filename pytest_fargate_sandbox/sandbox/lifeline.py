@@ -1,0 +1,67 @@
+"""What everything that a sandbox is asked to do goes through, so that trouble has its right name.
+
+A broken connection may mean that the task died, or only the way to it. And a task that is being stopped has its
+commands killed first: they come back with an exit code, which must not look like a failure of the command.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.sandbox.connection import Connection
+    from pytest_fargate_sandbox.sandbox.task import LaunchedTask
+
+T = TypeVar("T")
+
+_VERDICT_SEC = 4.0
+"""How long to ask ECS, after the connection broke, whether the task died. It says so a moment later."""
+
+_KILLED = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
+
+
+class Lifeline:
+    """One task's. Any number of threads may be in it; only one of them looks for the reason of a break."""
+
+    def __init__(self, task: LaunchedTask, connection: Connection) -> None:
+        self._task = task
+        self._connection = connection
+        self.cause = ""
+        """Why the task ended, once somebody met its end."""
+        self._one_inquiry = threading.Lock()
+
+    def through(self, act: Callable[[], T]) -> T:
+        """What ``act`` returns. Raises ``SandboxLost`` or ``TransportError`` where the connection breaks."""
+        try:
+            return act()
+        except TransportError as error:
+            raise self._explained(error) from error
+
+    def checked(self, result: ExecResult) -> ExecResult:
+        """``result``, unless the command was killed because its task ends: ``SandboxLost``."""
+        if result.return_code in _KILLED and not result.oom_killed:
+            lost = self._task.loss()
+            if lost:
+                self.cause = lost.cause
+                raise lost
+        return result
+
+    def _explained(self, error: TransportError) -> SandboxError:
+        with self._one_inquiry:
+            lost = self._task.loss()
+            if lost is None and self._connection.is_well():
+                return TransportError(
+                    f"{error}\nThe connection is up again. What was under way may have been carried out."
+                )
+            lost = lost or self._task.loss(_VERDICT_SEC)
+        if lost is None:
+            return TransportError(f"{error}\nECS says that the task {self._task.arn} is alive.")
+        self.cause = lost.cause
+        return lost

@@ -1,0 +1,160 @@
+"""The one place that talks to AWS: what it retries, what it says, and where it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.providers.aws import Aws, Credentials, connect
+from pytest_fargate_sandbox.providers.aws_errors import AwsError, Call, mapped
+from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+THROTTLED = refusal("ThrottlingException", "Rate exceeded")
+CLUSTERS = {"clusters": [{"clusterName": "c"}]}
+
+
+@pytest.fixture
+def script() -> Iterator[Callable[..., ScriptedEcs]]:
+    made: list[ScriptedEcs] = []
+
+    def make(**answers: list[Any]) -> ScriptedEcs:
+        made.append(ScriptedEcs(**answers))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.mark.parametrize(
+    "trouble", [THROTTLED, LOST, refusal("ServerException", "oops")], ids=["throttled", "lost", "5xx"]
+)
+def test_a_call_is_made_again_where_that_can_help(
+    script: Callable[..., ScriptedEcs], tmp_path: Path, trouble: Any
+) -> None:
+    ecs = script(DescribeClusters=[trouble, CLUSTERS])
+    assert ecs.aws(tmp_path).call("ecs", "DescribeClusters")["clusters"]
+    assert len(ecs.asked("DescribeClusters")) == 2
+
+
+def test_what_lasts_is_given_up(script: Callable[..., ScriptedEcs], tmp_path: Path) -> None:
+    ecs = script(DescribeClusters=[THROTTLED])
+    with pytest.raises(AwsError) as caught:
+        ecs.aws(tmp_path).call("ecs", "DescribeClusters", attempts=2)
+    assert caught.value.transient
+    assert (caught.value.service, caught.value.operation, caught.value.code) == (
+        "ecs",
+        "DescribeClusters",
+        "ThrottlingException",
+    )
+    assert len(ecs.asked("DescribeClusters")) == 2
+
+
+def test_a_refusal_is_told_at_once(script: Callable[..., ScriptedEcs], tmp_path: Path) -> None:
+    ecs = script(
+        DescribeClusters=[refusal("AccessDeniedException", "not authorized to perform: ecs:DescribeClusters on x")]
+    )
+    with pytest.raises(AwsError, match="lack the IAM action ecs:DescribeClusters"):
+        ecs.aws(tmp_path).call("ecs", "DescribeClusters")
+    assert len(ecs.asked("DescribeClusters")) == 1
+
+
+def test_a_wrong_parameter_is_one_of_our_errors(script: Callable[..., ScriptedEcs], tmp_path: Path) -> None:
+    with pytest.raises(AwsError, match="wrong type"):
+        script().aws(tmp_path).call("ecs", "DescribeClusters", clusters="c")
+
+
+def test_an_error_travels_between_processes(script: Callable[..., ScriptedEcs], tmp_path: Path) -> None:
+    ecs = script(DescribeClusters=[refusal("ClusterNotFoundException", "no")])
+    with pytest.raises(AwsError) as caught:
+        ecs.aws(tmp_path).call("ecs", "DescribeClusters")
+    again = SandboxError.from_dict(caught.value.to_dict())
+    assert isinstance(again, AwsError)
+    assert (again.code, str(again)) == (caught.value.code, str(caught.value))
+
+
+def test_every_error_of_botocore_becomes_one_of_ours() -> None:
+    """Not one of them may come through: whoever calls us knows nothing of botocore."""
+    import botocore.exceptions
+
+    call = Call("ecs", "RunTask", "us-east-1", None, {})
+    kinds = [
+        each
+        for each in vars(botocore.exceptions).values()
+        if isinstance(each, type) and issubclass(each, botocore.exceptions.BotoCoreError)
+    ]
+    assert len(kinds) > 50
+    for kind in kinds:
+        error = kind.__new__(kind)
+        Exception.__init__(error, "what it said")
+        ours = mapped(error, call)
+        assert isinstance(ours, AwsError)
+        assert not (ours.transient and "Credential" in kind.__name__)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("NoCredentialsError", "AWS_PROFILE"),
+        ("ProfileNotFound", "AWS_PROFILE"),
+        ("TokenRetrievalError", "aws sso login"),
+        ("NoRegionError", "AWS_REGION"),
+        ("EndpointConnectionError", "can it be reached"),
+        ("ReadTimeoutError", "can it be reached"),
+    ],
+)
+def test_what_botocore_raises_before_any_answer_has_a_remedy(name: str, advice: str) -> None:
+    import botocore.exceptions
+
+    kind = getattr(botocore.exceptions, name)
+    error = kind.__new__(kind)
+    Exception.__init__(error, "what it said")
+    assert advice in str(mapped(error, Call("ecs", "RunTask", "us-east-1", None, {})))
+
+
+def test_the_same_place_is_connected_to_once() -> None:
+    place = {"region": "eu-west-1", "endpoint_url": "http://127.0.0.1:1", "credentials": Credentials("a", "b")}
+    assert connect(**place) is connect(**place)  # type: ignore[arg-type]
+    assert connect(**{**place, "region": "eu-west-2"}) is not connect(**place)  # type: ignore[arg-type]
+
+
+def test_a_region_is_found_where_people_write_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
+    assert Aws(region=None, endpoint_url=None, credentials=None).region == "eu-north-1"
+    monkeypatch.setenv("AWS_REGION", "eu-south-1")
+    assert Aws(region=None, endpoint_url=None, credentials=None).region == "eu-south-1"
+    assert Aws(region="us-west-1", endpoint_url=None, credentials=None).region == "us-west-1"
+
+
+def test_notes_on_an_account_say_nothing_about_it(tmp_path: Path) -> None:
+    aws = Aws(region="r", endpoint_url="http://e", credentials=Credentials("AKIASECRET", "x"), notes=tmp_path)
+    notes = aws.notes("topic")
+    assert notes.is_dir()
+    assert notes.stat().st_mode & 0o777 == 0o700
+    assert "AKIA" not in str(notes)
+    assert aws.twin().notes("topic") == notes
+    assert "x" not in repr(Credentials("A", "x"))
+
+
+def test_aws_is_loaded_at_the_first_call_and_not_before() -> None:
+    code = """
+import sys
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
+cfg = EcsFargateConfig(cluster="c", ssh_sidecar=SshSidecarConfig(exec_server_port=1))
+EcsFargateSandbox(cfg, task_id="t", run_id="r")
+sys.exit(str(sorted({"botocore", "boto3", "paramiko", "moto"} & set(sys.modules)) or ""))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert not done.stderr.strip("[]\n"), done.stderr
