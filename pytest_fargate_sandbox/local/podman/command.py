@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -85,11 +86,12 @@ class ContainerCommand:
         return options
 
     def ulimit_options(self, asked: Sequence[tuple[str, int, int]]) -> list[str]:
-        """``asked``, and Fargate's number of open files, within what this process may hand down."""
-        limits = {"nofile": (65535, 65535), **{name: (soft, hard) for name, soft, hard in asked}}
-        if self.is_podman:
-            # podman asks for more processes than a user without CAP_SYS_RESOURCE may have.
-            limits.setdefault("nproc", (30000, 30000))
+        """``asked``, and Fargate's number of open files, within what this process may hand down.
+
+        podman asks for more processes than a user without CAP_SYS_RESOURCE may have, hence ``nproc``.
+        """
+        limits = {"nofile": (65535, 65535), "nproc": (30000, 30000)}
+        limits.update({name: (soft, hard) for name, soft, hard in asked})
         options = []
         for name, (soft, hard) in limits.items():
             ceiling = _ceiling(name)
@@ -139,9 +141,13 @@ _STEERING_PREFIXES = (
 
 
 def last_words(stderr: str) -> str:
-    """The end of what the command said, without its own prefixes."""
-    lines = [line for line in stderr.strip().splitlines() if line.strip() and "level=warning" not in line]
-    return "\n".join(lines[-5:]).removeprefix("Error: ").removeprefix("docker: ").strip()
+    """The end of what the command said, without its own prefixes and hints."""
+    lines = [line for line in stderr.strip().splitlines() if line.strip() and not _CHATTER.search(line)]
+    return _PREFIXES.sub("", "\n".join(lines[-5:])).strip()
+
+
+_CHATTER = re.compile(r"level=warning|^(See|Run) 'docker .*--help'")
+_PREFIXES = re.compile(r"^(Error: |docker: |Error response from daemon: )+")
 
 
 def _ceiling(name: str) -> int:
