@@ -49,7 +49,7 @@ def guard(task: LiveTask) -> None:
             atexit.register(stop_live_tasks)
         _guarding_pid = os.getpid()
     _live[task.arn] = task
-    _install_handlers()
+    watch_signals()
 
 
 def release(arn: str) -> None:
@@ -82,8 +82,8 @@ def _stop_all(tasks: list[LiveTask]) -> None:
         thread.join()
 
 
-def _install_handlers() -> None:
-    """Only the main thread may. Whoever replaced our handler since has it called as the previous one, or means it."""
+def watch_signals() -> None:
+    """Handle SIGTERM and SIGINT from now on, if this is the main thread: no other may. Done once."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +60,8 @@ class EcsFargateSandbox(FargateSandbox):
         self._target: Target | None = None
         self._ledger = Ledger(run_id)
         self._entry = ""
+        self._kept: KeptTask | None = None
+        crash.watch_signals()  # only the main thread may, and start() is often called in another
 
     def start(self, *, force_build: bool = False, outside_endpoints: Iterable[OutsideEndpoint] | None = None) -> None:
         with self._life:
@@ -87,7 +88,7 @@ class EcsFargateSandbox(FargateSandbox):
             run_id=self.run_id,
             host=started.connection.host,
             image=self.image,
-            expires=int(time.time() + self.cfg.max_task_lifetime_sec),
+            expires=int(started.task.began_at + self.cfg.max_task_lifetime_sec),
             keyring=started.keyring.to_dict(),
             cfg=dataclasses.asdict(self.cfg),
             place=self._target.facts if self._target else {},
@@ -118,7 +119,7 @@ class EcsFargateSandbox(FargateSandbox):
             raise SandboxError(f"{kept.task_arn} ran on a local engine that is no more")
         sandbox = cls(kept.config, task_id=kept.task_id, run_id=kept.run_id)
         sandbox.aws, sandbox.image = aws, kept.image
-        sandbox._entry = kept.ledger_entry
+        sandbox._entry, sandbox._kept = kept.ledger_entry, kept
         sandbox._enter(kept.task_arn, kept.host, Keyring.from_dict(kept.keyring))
         return sandbox
 
@@ -127,6 +128,8 @@ class EcsFargateSandbox(FargateSandbox):
         super().stop()
         if arn:
             crash.release(arn)
+        if self._kept:
+            self._kept.forget()
 
     def note(self, event: str, **facts: Any) -> None:
         """Write something about the task into the ledger."""

@@ -54,6 +54,12 @@ class LaunchedTask:
         return self.arn.rpartition("/")[2]
 
     @property
+    def began_at(self) -> float:
+        """When ECS made it, in seconds since the epoch."""
+        created = self.watch.description.get("createdAt")
+        return float(created.timestamp()) if created else time.time()
+
+    @property
     def ending(self) -> bool:
         return self.watch.ending
 
