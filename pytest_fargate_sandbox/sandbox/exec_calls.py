@@ -29,6 +29,7 @@ from pytest_fargate_sandbox.server.http1 import (
     open_body,
     read_answer_head,
     request_head,
+    send_chunked,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ _WORK_SEC = 600.0
 """How long the server may be busy with a file before it says a word."""
 
 _TRIES = 5
-_PIECE = 128 * 1024
 _LONGEST_LINE = 64 * 1024 * 1024
 
 _REMOTE_FILE_ERRORS = {
@@ -195,13 +195,13 @@ class ExecCalls:
             connection.send(request_head(path, self._token, len(line) + len(payload)) + line + payload)
             return
         digest = hashlib.sha256()
-        pending = request_head(path, self._token, None) + chunk(line)
-        for block in payload:
-            digest.update(block)
-            pending += chunk(block)
-            if len(pending) >= _PIECE:
-                connection.send(pending)
-                pending = b""
+
+        def digested() -> Iterator[bytes]:
+            for block in payload:
+                digest.update(block)
+                yield block
+
+        pending = send_chunked(connection.send, request_head(path, self._token, None) + chunk(line), digested())
         connection.send(pending + last_chunk({wire.DIGEST_TRAILER: digest.hexdigest()}))
 
 

@@ -246,7 +246,7 @@ class ExecClient:
             digest = hashlib.sha256(line + b"\n")
 
             def blocks() -> Iterator[bytes]:
-                for block in iter(lambda: answer.payload.read(BLOCK), b""):
+                for block in iter(answer.payload.read_block, b""):
                     digest.update(block)
                     yield block
                 answer.check_digest(digest.hexdigest())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_IDLE = 32
-_PIECE = 64 * 1024
+_PIECE = 256 * 1024
 
 
 class Stream(Protocol):

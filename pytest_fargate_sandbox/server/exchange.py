@@ -1,9 +1,8 @@
 """One request and its answer, as a verb sees them."""
 
-import json
 import socket
 
-from pytest_fargate_sandbox.server.http1 import BLOCK, Payload, answer_head, chunk, last_chunk
+from pytest_fargate_sandbox.server.http1 import Payload, answer_head, last_chunk, send_chunked
 from pytest_fargate_sandbox.server.waker import Waker
 from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, FAILURE_TRAILER, Failure, Message
 
@@ -45,17 +44,20 @@ class Exchange:
         import hashlib
 
         digest = hashlib.sha256()
-        pending = answer_head(200, None, self.keep_alive)
-        try:
-            for block in blocks:
-                digest.update(block)
-                pending += chunk(block)
-                if len(pending) >= BLOCK:
-                    self._connection.sendall(pending)
-                    pending = b""
-            trailers = {DIGEST_TRAILER: digest.hexdigest()}
-        except Failure as failure:
-            trailers = {FAILURE_TRAILER: json.dumps(json.loads(failure.to_json().decode()))}
+        head = answer_head(200, None, self.keep_alive)
+        trailers = {}
+
+        def digested() -> "Iterable[bytes]":
+            try:
+                for block in blocks:
+                    digest.update(block)
+                    yield block
+                trailers[DIGEST_TRAILER] = digest.hexdigest()
+            except Failure as failure:
+                trailers[FAILURE_TRAILER] = failure.to_json().decode("ascii")
+
+        # MSG_MORE: the kernel joins the small pieces around a large block to it.
+        pending = send_chunked(lambda data: self._connection.sendall(data, socket.MSG_MORE), head, digested())
         self._connection.sendall(pending + last_chunk(trailers))
 
     def drain(self) -> None:

@@ -62,7 +62,7 @@ def write(request: WriteFile, payload: Payload) -> None:
     digest = hashlib.sha256()
 
     def blocks() -> "Iterable[bytes]":
-        for data in iter(payload.read, b""):
+        for data in iter(payload.read_block, b""):
             digest.update(data)
             yield data
         check_digest(digest, body.trailers.get(DIGEST_TRAILER, ""), request.path)

@@ -8,7 +8,7 @@ import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Iterable
 
 MAX_HEAD = 32 * 1024
 MAX_INLINE = 32 * 1024 * 1024
@@ -191,15 +191,22 @@ class Payload:
                 self._early = rest + self._early
                 return b"".join(parts)
 
-    def read_exactly(self, count: int) -> bytes:
+    def read_block(self, size: int = BLOCK) -> bytes:
+        """As many bytes as asked for, less only at the end: large steps, where each costs a wait for other threads."""
         parts = []
-        while count:
-            data = self.read(count)
+        while size:
+            data = self.read(size)
             if not data:
-                raise Disconnected("a body is shorter than what it promised")
+                break
             parts.append(data)
-            count -= len(data)
+            size -= len(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def read_exactly(self, count: int) -> bytes:
+        data = self.read_block(count)
+        if len(data) < count:
+            raise Disconnected("a body is shorter than what it promised")
+        return data
 
     def read_all(self) -> bytes:
         return b"".join(iter(self.read, b""))
@@ -289,6 +296,29 @@ def answer_head(status: int, size: "int | None", keep_alive: bool = True) -> byt
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+_SMALL = 16 * 1024
+
+
+def send_chunked(send: "Callable[[bytes], object]", head: bytes, blocks: "Iterable[bytes]") -> bytes:
+    """Send the head and these blocks as chunks: small ones together, large ones without a copy.
+
+    Gives what is still to be sent before the last chunk.
+    """
+    pending = head
+    for block in blocks:
+        if len(block) <= _SMALL:
+            pending += chunk(block)
+            if len(pending) < BLOCK:
+                continue
+            send(pending)
+            pending = b""
+        else:
+            send(pending + b"%x\r\n" % len(block))
+            send(block)
+            pending = b"\r\n"
+    return pending
 
 
 def last_chunk(trailers: "dict[str, str] | None" = None) -> bytes:

@@ -41,9 +41,9 @@ def main() -> int:
     alarm, bell = os.pipe()
     os.set_blocking(bell, False)
     signal.set_wakeup_fd(bell)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
     try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _stop)
         listener.serve(alarm)
     except _Stopped as stopped:
         commands.stop_all(_STOP_PATIENCE_SEC)
