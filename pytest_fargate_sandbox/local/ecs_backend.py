@@ -160,13 +160,22 @@ class FargateBackend(EC2ContainerServiceBackend):
             Container(definition, f"{prefix}:container/{cluster.name}/{task_id}/{uuid.uuid4()}")
             for definition in containers
         ]
-        tags = [dict(tag) for tag in request.get("tags") or ()]
-        task = Task(task_id, arn, placement, made, tags, self._surroundings.journal)
+        task = Task(task_id, arn, placement, made, self._tags(cluster, placement, request), self._surroundings.journal)
         self._tasks[arn] = task
         missing = int(self._surroundings.faults.value("missing"))
         if missing:
             self._missing[arn] = missing
         return task
+
+    def _tags(self, cluster: Cluster, placement: Placement, request: Mapping[str, Any]) -> list[dict[str, str]]:
+        """The task's own, and those that RunTask was asked to add: AWS's and the definition's."""
+        tags = [dict(tag) for tag in request.get("tags") or ()]
+        if request.get("enableECSManagedTags"):
+            tags.append({"key": "aws:ecs:clusterName", "value": cluster.name})
+        if request.get("propagateTags") == "TASK_DEFINITION":
+            own = {tag["key"] for tag in tags}
+            tags += [tag for tag in self.active_definition(placement.definition_arn).tags if tag["key"] not in own]
+        return tags
 
     def find(self, cluster: Cluster, name: str) -> Task | None:
         """The task of that id or ARN in ``cluster``."""

@@ -182,6 +182,21 @@ def test_tags_can_be_added_and_removed_while_a_task_runs(engine: EngineProcess) 
     engine.stop(arn)
 
 
+def test_the_definitions_tags_are_handed_on_where_that_is_asked_for(engine: EngineProcess) -> None:
+    definition = engine.register(
+        container(), tags=[{"key": "from", "value": "definition"}, {"key": "both", "value": "definition"}]
+    )
+    tags = [{"key": "both", "value": "task"}]
+    arn = engine.launch(definition, tags=tags, propagateTags="TASK_DEFINITION", enableECSManagedTags=True)
+    assert {tag["key"]: tag["value"] for tag in engine.describe(arn)["tags"]} == {
+        "both": "task",
+        "from": "definition",
+        "aws:ecs:clusterName": "local",
+    }
+    assert engine.describe(engine.launch(definition))["tags"] == []
+    engine.ecs.stop_task(cluster="local", task=arn)
+
+
 def test_output_goes_to_cloudwatch_under_prefix_container_and_task(engine: EngineProcess) -> None:
     log = {
         "logDriver": "awslogs",
