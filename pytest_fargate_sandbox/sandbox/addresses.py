@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
+from pytest_fargate_sandbox.providers.aws_errors import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.providers.aws import Aws
+
+_PUBLIC_SEC = 10.0
 
 
 def interface(task: Mapping[str, Any]) -> dict[str, str] | None:
@@ -32,22 +36,12 @@ def wants_public(cfg: EcsFargateConfig) -> bool:
     return cfg.connect_via == "public" or (cfg.connect_via == "auto" and cfg.assign_public_ip)
 
 
-def public_address(aws: Aws, interface_id: str) -> str | None:
-    """The public address of an interface; it may have none yet."""
-    answer = aws.call("ec2", "DescribeNetworkInterfaces", NetworkInterfaceIds=[interface_id])
-    for found in answer.get("NetworkInterfaces") or []:
-        address = (found.get("Association") or {}).get("PublicIp")
-        if address:
-            return str(address)
-    return None
-
-
 def reachable_address(cfg: EcsFargateConfig, aws: Aws, task: Mapping[str, Any]) -> str:
     """The address to connect to, as ``connect_via`` says. ``task`` has its interface already."""
     details = interface(task) or {}
     if not wants_public(cfg):
         return details["privateIPv4Address"]
-    public = public_address(aws, details["networkInterfaceId"])
+    public = _public_address(aws, details["networkInterfaceId"], seconds=_PUBLIC_SEC if cfg.assign_public_ip else 0.0)
     if public:
         return public
     if cfg.connect_via == "auto":
@@ -56,5 +50,26 @@ def reachable_address(cfg: EcsFargateConfig, aws: Aws, task: Mapping[str, Any]) 
         "the task has no public address: set `assign_public_ip` and use a subnet with an internet gateway, "
         'or connect_via="private" from inside the VPC',
         phase="address",
+        reason="no public address",
         task_arn=str(task.get("taskArn", "")),
     )
+
+
+def _public_address(aws: Aws, interface_id: str, seconds: float) -> str | None:
+    """The public address of an interface; EC2 may know of either a moment later than ECS."""
+
+    def probe() -> str | None:
+        try:
+            answer = aws.call("ec2", "DescribeNetworkInterfaces", NetworkInterfaceIds=[interface_id])
+        except AwsError as error:
+            if error.code == "InvalidNetworkInterfaceID.NotFound":
+                return None
+            raise
+        interfaces = answer.get("NetworkInterfaces") or []
+        addresses = [str((each.get("Association") or {}).get("PublicIp") or "") for each in interfaces]
+        return next(filter(None, addresses), None)
+
+    try:
+        return wait_until(probe, deadline=seconds, what="a public address", first_pause=0.2, longest_pause=1.0)
+    except WaitTimeout:
+        return None

@@ -91,6 +91,7 @@ class FargateSandbox:
             raise
         finally:
             self.image = start.image
+        started.task.watch.settle()
         started.task.watch.on_ending(started.connection.tunnel.close)
         self._lifeline = started.lifeline
         self._journal("ready", phases=dict(self.phases))

@@ -47,7 +47,6 @@ class Watch:
         self._seen_at: dict[str, float] = {}
         self._on_ending: Callable[[], None] | None = None
         self._longest_pause = max(longest_pause, _FIRST_PAUSE)
-        self._settled = False
         self._pauses = pauses(_FIRST_PAUSE, self._longest_pause)
         self.postpone()
         self.take(task)
@@ -59,6 +58,10 @@ class Watch:
             already = self.ending
         if already:
             self._tell()
+
+    def settle(self) -> None:
+        """The task has started: news of it is rare from now on."""
+        self._pauses = pauses(self._longest_pause, max(self._longest_pause, _SETTLED_PAUSE_SEC))
 
     def postpone(self) -> None:
         self.due = time.monotonic() + next(self._pauses)
@@ -86,10 +89,6 @@ class Watch:
                 if container.get("lastStatus") in ("RUNNING", "STOPPED"):
                     self._seen_at.setdefault(str(container.get("name")), time.monotonic())
             self._changed.notify_all()
-        if task.get("lastStatus") == "RUNNING" and not self._settled:
-            self._settled = True
-            self._pauses = pauses(self._longest_pause, max(self._longest_pause, _SETTLED_PAUSE_SEC))
-            self.postpone()
         if first_sign_of_end:
             self._tell()
 
@@ -174,6 +173,8 @@ class Poller:
             if not error.transient:
                 for watch in watches:
                     watch.take_error(error)
+        except Exception:  # whatever it is, those who wait for the next round must get it
+            _log.exception("cannot ask ECS about %d tasks", len(watches))
 
     def _describe(self, watches: Iterable[Watch]) -> None:
         by_arn = {watch.task_arn: watch for watch in watches}

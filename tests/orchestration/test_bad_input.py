@@ -74,6 +74,7 @@ NOT_THERE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:nope"
         ),
         ({"ssm_config": "/nope"}, "no SSM parameter '/nope'"),
         ({"endpoint_url": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
+        ({"connect_via": "public", "assign_public_ip": False}, "`assign_public_ip`"),
         ({"capacity_provider": "FARGATE_SPOT", "platform_version": "9.9.9"}, "`platform_version`"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
