@@ -46,7 +46,7 @@ class Loop:
             for descriptor, _ in self._epoll.poll(self._next_timer()):
                 callback = self._callbacks.get(descriptor)
                 if callback:  # else an earlier callback of this round has closed it
-                    callback()
+                    self._call(callback)
             self._call_due_timers()
 
     def stop(self) -> None:
@@ -61,6 +61,12 @@ class Loop:
 
     def _next_timer(self) -> float:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else -1
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        try:
+            callback()
+        except BlockingIOError:  # another thread has closed what was ready, and its number has a new owner
+            pass
 
     def _call_due_timers(self) -> None:
         now = time.monotonic()

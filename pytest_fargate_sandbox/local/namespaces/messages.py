@@ -38,9 +38,13 @@ class Channel:
             self.socket.send(packet)
 
     def receive(self) -> tuple[Message, list[int]] | None:
-        """The next message and its descriptors, which are now ours to close; None where the other side is gone."""
+        """The next message and its descriptors, which are now ours to close; None where the other side is gone.
+
+        Never waits, but raises BlockingIOError: epoll may tell of a descriptor which another thread has closed since,
+        and which a new channel has now.
+        """
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self.socket, LARGEST, _MOST_DESCRIPTORS)
+            packet, descriptors, _, _ = socket.recv_fds(self.socket, LARGEST, _MOST_DESCRIPTORS, socket.MSG_DONTWAIT)
         except ConnectionResetError:
             return None
         if not packet:

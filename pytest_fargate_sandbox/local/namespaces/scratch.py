@@ -7,9 +7,14 @@ import os
 import shutil
 import stat
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.namespaces.memory import MemoryGroup, open_memory_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HOST_LAYERS = "host"
 """The directory within it for what stands above the host's own root."""
@@ -30,10 +35,14 @@ class Scratch:
 
     def __init__(self) -> None:
         base = _base_directory()
-        _sweep(base)
-        self.path = Path(tempfile.mkdtemp(prefix="engine-", dir=base))
+        with _alone(base):  # or another's sweep could find ours before it is locked
+            abandoned = _lock_abandoned(base)
+            self.path = Path(tempfile.mkdtemp(prefix="engine-", dir=base))
+            self._lock = _lock(self.path)
         (self.path / HOST_LAYERS).mkdir()
-        self._lock = _lock(self.path)
+        for directory, lock in abandoned:
+            remove_scratch(directory)
+            os.close(lock)
 
     def task_directory(self, task_id: str) -> Path:
         directory = self.path / "tasks" / task_id
@@ -62,8 +71,15 @@ def remove_tree(directory: Path) -> None:
     for folder, names, _ in os.walk(directory):
         for inner in (Path(folder, name) for name in names):
             if not inner.is_symlink():
-                inner.chmod(stat.S_IRWXU)
+                _open_up(inner)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _open_up(directory: Path) -> None:
+    try:
+        directory.chmod(stat.S_IRWXU)
+    except FileNotFoundError:  # the launcher of the same engine is removing it as well
+        pass
 
 
 def remove_scratch(directory: Path) -> None:
@@ -108,12 +124,20 @@ def _file_system_of(path: str) -> str:
     return kind.partition(".")[0]
 
 
-def _sweep(base: Path) -> None:
-    for left in base.glob("engine-*"):
-        lock = _lock(left)
-        if lock is not None:
-            remove_scratch(left)
-            os.close(lock)
+@contextmanager
+def _alone(base: Path) -> Iterator[None]:
+    descriptor = os.open(base / "start.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_abandoned(base: Path) -> list[tuple[Path, int]]:
+    """What engines have left that no longer live, each with the lock that makes it ours to remove."""
+    locked = ((directory, _lock(directory)) for directory in base.glob("engine-*"))
+    return [(directory, lock) for directory, lock in locked if lock is not None]
 
 
 def _lock(directory: Path) -> int | None:

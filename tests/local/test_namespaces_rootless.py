@@ -1,0 +1,38 @@
+"""What the namespaces runner promises it keeps without root: the same tests again, as somebody without any right."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.local.unprivileged import Somebody
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="without root these tests run rootless themselves")
+
+
+@pytest.fixture(scope="module")
+def somebody() -> Iterator[Somebody]:
+    """His directory is not under pytest's own, which nobody else may enter."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Somebody(Path(directory) / "home")
+
+
+@pytest.mark.parametrize("subject", ["", "_hostile", "_leaks", "_sidecar"])
+def test_without_root(somebody: Somebody, subject: str) -> None:
+    if somebody.python is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs a Python that an unprivileged user may run")
+        pytest.skip("this Python is root's alone")
+    tests = f"tests/local/test_namespaces{subject}.py"
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={somebody.home}/tmp{subject}"]
+    done = somebody.run("-m", "pytest", *options, tests, timeout=280)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
