@@ -62,7 +62,11 @@ class Engine:
         services = MotoServices({"codebuild": self._install_codebuild})
         gate = Gate(self.credentials, services, self._journal)
         api = Api(services, faults, self.credentials, self._journal)
-        self._servers = [HttpServer(gate_listener, gate), HttpServer(listener, api, admit=is_own_user)]
+        self._servers = [
+            # Sandboxed code speaks here: whatever it opens and forgets must not eat the engine.
+            HttpServer(gate_listener, gate, limit=64, patience_sec=30.0),
+            HttpServer(listener, api, admit=is_own_user),
+        ]
         for server in self._servers:
             server.start()
         self._journal.engine("ready", pid=os.getpid(), port=self.port, runner=self._runner.name)

@@ -25,14 +25,26 @@ _IN_MEMORY_BYTES = 1 << 20
 
 
 class HttpServer:
-    """Serves ``app`` on ``listener`` until ``close()``. ``admit`` may turn a connection away before it is read."""
+    """Serves ``app`` on ``listener`` until ``close()``.
+
+    ``admit`` may turn a connection away before it is read. At most ``limit`` connections are served at once, the others
+    wait; with ``patience_sec`` a peer that neither sends nor takes anything for so long is hung up on.
+    """
 
     def __init__(
-        self, listener: socket.socket, app: WsgiApp, *, admit: Callable[[socket.socket], bool] | None = None
+        self,
+        listener: socket.socket,
+        app: WsgiApp,
+        *,
+        admit: Callable[[socket.socket], bool] | None = None,
+        limit: int = 4096,
+        patience_sec: float | None = None,
     ) -> None:
         self._listener = listener
         self._app = app
         self._admit = admit
+        self._slots = threading.Semaphore(limit)
+        self._patience_sec = patience_sec
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
 
@@ -49,6 +61,7 @@ class HttpServer:
 
     def _accept(self) -> None:
         while True:
+            self._slots.acquire()
             try:
                 connection, _ = self._listener.accept()
             except OSError:
@@ -59,6 +72,7 @@ class HttpServer:
         with self._lock:
             self._connections.add(connection)
         try:
+            connection.settimeout(self._patience_sec)
             if connection.family == socket.AF_INET:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._admit is not None and not self._admit(connection):
@@ -73,6 +87,7 @@ class HttpServer:
             with self._lock:
                 self._connections.discard(connection)
             connection.close()
+            self._slots.release()
 
 
 def _wake(open_socket: socket.socket) -> None:
@@ -209,7 +224,9 @@ class _Exchange:
             self._connection.sendall(head + part)
         else:
             self._connection.sendall(head)
-            self._connection.sendall(part)
+            view = memoryview(part)
+            for start in range(0, len(part), _IN_MEMORY_BYTES):  # the patience is for each piece, not for a gigabyte
+                self._connection.sendall(view[start : start + _IN_MEMORY_BYTES])
 
 
 def _read_headers(incoming: BinaryIO, environ: dict[str, Any]) -> None:

@@ -115,6 +115,19 @@ def test_what_is_not_http_gets_a_400_and_the_server_lives_on(
     assert _ask(client, "GET", "/")[0] == 200
 
 
+def test_peers_that_open_and_forget_do_not_shut_the_others_out() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    http_server = HttpServer(listener, _tell, limit=2, patience_sec=0.3)
+    http_server.start()
+    idle = [socket.create_connection(listener.getsockname()) for _ in range(5)]
+    idle[0].sendall(b"GET / HT")
+    client = http.client.HTTPConnection(*listener.getsockname(), timeout=10)
+    assert _ask(client, "GET", "/")[0] == 200
+    for connection in (client, *idle):
+        connection.close()
+    http_server.close()
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_other_users_of_the_machine_are_turned_away(server: int) -> None:
     script = f"""
