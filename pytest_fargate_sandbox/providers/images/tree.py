@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 
@@ -17,8 +16,7 @@ CONTEXT_PHASE = "CONTEXT"
 """The phase of an ``ImageBuildError`` that happened before anything was sent anywhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file, directory or link below the context's root; ``name`` is its path from there, with slashes."""
 
     name: str
