@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
@@ -18,7 +18,7 @@ def owner_of(cfg: EcsFargateConfig, aws: Aws) -> str:
     if cfg.owner:
         return cfg.owner
     if cfg.cluster == LOCAL_CLUSTER:
-        return f"local/{getpass.getuser()}"
+        return f"local/{os.getuid()}"  # a user need not have a name
     note = aws.notes("identity") / "arn"
     if not note.exists():
         write_private(note, str(aws.call("sts", "GetCallerIdentity")["Arn"]))
