@@ -6,7 +6,9 @@ rate of launches, the shelf of prelaunched ones, and the ledger.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import threading
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
@@ -51,6 +53,7 @@ class Pool:
         self.ledger = Ledger(run_id)
         self._directory = directory
         self._owner = owner
+        self._building: set[str] = set()
         state = SharedState(directory)
         tasks = RunTasks(self.ledger)
         self.rate = LaunchRate(state)
@@ -105,8 +108,19 @@ class Pool:
             shared_dir=self._directory,
         )
 
-    def close(self) -> None:
+    def build_ahead(self, spec: SandboxSpec) -> None:
+        """Begin to build the image of ``spec``, if it has one to be built, beside everything else."""
+        directory = spec.config.environment_dir
+        if directory and directory not in self._building:
+            self._building.add(directory)
+            threading.Thread(target=self._build, args=(spec,), name="build-ahead", daemon=True).start()
+
+    def close(self, *, interrupted: bool = False) -> None:
         self._shelf.close()
+        if interrupted and self._building:
+            from pytest_fargate_sandbox.providers.images import stop_own_builds
+
+            stop_own_builds()
 
     def _launch_ahead(self, spec: SandboxSpec, task_id: str) -> str:
         self._check_place(spec.config)
@@ -114,6 +128,10 @@ class Pool:
         arn = sandbox.launch_ahead()
         sandbox.hand_over(self._owner)
         return arn
+
+    def _build(self, spec: SandboxSpec) -> None:
+        with contextlib.suppress(Exception):  # kept for the run: whoever needs the image will meet it
+            self._built(spec)
 
     def _built(self, spec: SandboxSpec) -> SandboxSpec:
         directory = spec.config.environment_dir
