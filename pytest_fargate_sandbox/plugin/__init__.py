@@ -1,14 +1,16 @@
 """The pytest face: options, the marker, fixtures, outcomes, and what many processes share.
 
-Loading this costs a project that does not use us next to nothing, so whatever is heavy is imported where it is used.
-Each subject is a plugin object of its own, registered once the options are known.
+A project that does not use us pays for this module, ``options`` and a look at its tests' fixtures. Everything else is
+wired up when a test, or a worker, needs it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.plugin import face, hookspecs, marker, options, owner, rerun, signals, summary
+import pytest
+
+from pytest_fargate_sandbox.plugin import hookspecs, options
 from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_agent,
     fargate_config,
@@ -18,10 +20,9 @@ from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_session_factory,
     fargate_session_sandbox,
 )
-from pytest_fargate_sandbox.plugin.run import Run
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
 
 __all__ = [
     "fargate_agent",
@@ -33,6 +34,15 @@ __all__ = [
     "fargate_session_sandbox",
 ]
 
+_MARKER = (
+    "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, keep=, env=, files=, outside=, exec_timeout=, "
+    "retries=): what the test's sandbox is made of. image: a reference or template; environment: a directory with a "
+    "Dockerfile, relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: 'exec' or 'agent'; "
+    "keep: 'never', 'failed' or 'always'; env: a mapping; files: a mapping of remote to local paths; outside: a list "
+    "of OutsideEndpoint or (url, env_var); exec_timeout: seconds; retries: how often to run again after an "
+    "infrastructure error."
+)
+
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
@@ -43,15 +53,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", marker.LINE)
-    settings = options.resolve(config)
-    run = Run(config, settings)
-    ours = face.Face(config, settings, run)
-    config.stash[face.FACE] = ours
-    plugins: dict[str, object] = {"face": ours, "reruns": rerun.Reruns(ours), "signals": signals.Signals()}
-    if run.is_owner:
-        plugins["owner"] = owns = owner.Owner(config, settings, run)
-        plugins["interrupts"] = owner.Interrupts(run)
-        plugins["summary"] = summary.Summary(settings, run, owns)
-    for name, plugin in plugins.items():
-        config.pluginmanager.register(plugin, f"fargate_sandbox_{name}")
+    config.addinivalue_line("markers", _MARKER)
+    config.stash[options.SETTINGS] = settings = options.resolve(config)
+    if settings.run["report_json"] and not hasattr(config, "workerinput"):
+        from pytest_fargate_sandbox.plugin import wiring
+
+        wiring.wire_owner(config)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    settings = config.stash[options.SETTINGS]
+    return f"fargate: {settings.describe()}" if settings.configured else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    from pytest_fargate_sandbox.plugin import wiring
+
+    node.workerinput["fargate_sandbox"] = wiring.wire_owner(node.config).for_worker()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if any(_concern_us(items)):
+        from pytest_fargate_sandbox.plugin import wiring
+
+        wiring.wire(config).check_marks(items)
+
+
+def _concern_us(items: list[pytest.Item]) -> Iterator[bool]:
+    """Whether tests ask for our fixtures, or may meet our errors since they have imported them."""
+    import sys
+
+    yield "pytest_fargate_sandbox.leaves.errors" in sys.modules
+    for item in items:
+        yield any(name.startswith("fargate_") for name in getattr(item, "fixturenames", ()))

@@ -53,8 +53,7 @@ class Face:
 
     # --- before the first test --------------------------------------------------------------------------------------
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    def check_marks(self, items: list[pytest.Item]) -> None:
         for item in items:
             problem = marker.problem_of(item)
             if problem is not None:
@@ -63,7 +62,7 @@ class Face:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         option = self._config.option
         idle = option.collectonly or getattr(option, "setupplan", False) or self.run.has_workers
-        if not idle and self.settings.run["prelaunch"]:
+        if not idle:
             self._plans = _plans(session.items)
             for plan in self._plans:
                 if plan.is_ours:
@@ -76,16 +75,20 @@ class Face:
                 self._announce(plan, config)
 
     def _announce(self, plan: _Plan, config: EcsFargateConfig) -> None:
+        """Begin with what these tests will need: their images, all at once, and as many sandboxes as are asked for."""
         plan.announced = True
-        wishes = []
+        ahead = bool(self.settings.run["prelaunch"])
+        counts: dict[str, list[Wish]] = {}
         for item in plan.items:
             with contextlib.suppress(Exception):  # the test itself has the error to tell, in its setup
-                wishes.append(self.wish(item, config, own_keys(item)))
-        counts: dict[str, list[Wish]] = {}
-        for wish in wishes:
-            counts.setdefault(wish.spec.kind, []).append(wish)
+                keys = own_keys(item)
+                if ahead or "environment" in keys or config.environment_dir:
+                    wish = self.wish(item, config, keys)
+                    counts.setdefault(wish.spec.kind, []).append(wish)
         for alike in counts.values():
-            self.pool.plan(alike[0].spec, len(alike) * self.run.times_each_test)
+            self.pool.build_ahead(alike[0].spec)
+            if ahead:
+                self.pool.plan(alike[0].spec, len(alike) * self.run.times_each_test)
 
     # --- around each test -------------------------------------------------------------------------------------------
 
@@ -121,10 +124,10 @@ class Face:
             self.settle(item)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
         self._end_released(None)
         if "pool" in self.__dict__:
-            self.pool.close()
+            self.pool.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
 
     # --- what fixtures ask for --------------------------------------------------------------------------------------
 

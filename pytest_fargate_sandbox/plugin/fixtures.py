@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_fargate_sandbox.plugin.face import FACE, Face, own_keys
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.plugin.face import Face
     from pytest_fargate_sandbox.sandbox.protocol import Sandbox
 
 
@@ -25,7 +24,7 @@ def fargate_config(request: pytest.FixtureRequest) -> EcsFargateConfig:
 @pytest.fixture
 def fargate_sandbox(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
     """A started sandbox of the test's own."""
-    with _face(request).sandboxes(_item(request), fargate_config, own_keys(_item(request))) as make:
+    with _face(request).sandboxes(_item(request), fargate_config, _own_keys(request)) as make:
         yield make()
 
 
@@ -34,7 +33,7 @@ def fargate_sandbox_factory(
     request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
 ) -> Iterator[Callable[..., Sandbox]]:
     """make(**keys of the marker) -> started sandbox: several in one test."""
-    with _face(request).sandboxes(_item(request), fargate_config, own_keys(_item(request))) as make:
+    with _face(request).sandboxes(_item(request), fargate_config, _own_keys(request)) as make:
         yield make
 
 
@@ -56,7 +55,7 @@ def fargate_session_factory(
 @pytest.fixture
 def fargate_agent(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
     """A started sandbox in agent-server mode: the image's own command runs, and local_port leads to it."""
-    keys = {**own_keys(_item(request)), "mode": "agent"}
+    keys = {**_own_keys(request), "mode": "agent"}
     with _face(request).sandboxes(_item(request), fargate_config, keys) as make:
         yield make()
 
@@ -70,9 +69,17 @@ def fargate_images(request: pytest.FixtureRequest, fargate_config: EcsFargateCon
 
 
 def _face(request: pytest.FixtureRequest) -> Face:
-    return request.config.stash[FACE]
+    from pytest_fargate_sandbox.plugin import wiring
+
+    return wiring.wire(request.config)
+
+
+def _own_keys(request: pytest.FixtureRequest) -> dict[str, Any]:
+    from pytest_fargate_sandbox.plugin.face import own_keys
+
+    return own_keys(_item(request))
 
 
 def _item(request: pytest.FixtureRequest) -> pytest.Item:
     """The test for whose sake a fixture is set up, whatever the fixture's scope."""
-    return cast("pytest.Item", cast("Any", request)._pyfuncitem)
+    return cast("pytest.Item", cast(Any, request)._pyfuncitem)

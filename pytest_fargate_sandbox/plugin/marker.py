@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
     import pytest
 
-LINE = (
-    "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, keep=, env=, files=, outside=, exec_timeout=, "
-    "retries=): "
-    "what the test's sandbox is made of. image: a reference or template; environment: a directory with a Dockerfile, "
-    "relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: 'exec' or 'agent'; keep: 'never', "
-    "'failed' or 'always'; env: a mapping; files: a mapping of remote to local paths; outside: a list of "
-    "OutsideEndpoint or (url, env_var); exec_timeout: seconds; retries: how often to run again after an infrastructure "
-    "error."
-)
 _MERGED = ("env", "files")
 
 

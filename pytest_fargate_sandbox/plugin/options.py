@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
@@ -21,8 +20,7 @@ EXEC_SERVER_PORT = 19542
 """Where the exec server listens in the task unless a config says otherwise."""
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """One option. ``sets`` is the key of ``EcsFargateConfig`` that it fills; without it the option concerns the run."""
 
     name: str
@@ -122,13 +120,12 @@ TABLE = (
 OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What was asked for, and where. ``config`` is the mapping of ``EcsFargateConfig``; ``run`` the rest."""
 
     config: Mapping[str, Any]
     run: Mapping[str, Any]
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str]
 
     @property
     def configured(self) -> bool:
@@ -141,6 +138,9 @@ class Settings:
         return ", ".join(
             f"{key.removeprefix('run.')}={_short(values[key])} ({source})" for key, source in shown.items()
         )
+
+
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 
 
 def declare(parser: pytest.Parser) -> None:
@@ -246,13 +246,15 @@ def _as_bool(value: Any, source: str) -> bool:
 
 
 def _files(config: pytest.Config, path: str | None) -> Iterator[tuple[Mapping[str, Any], str]]:
-    from pytest_fargate_sandbox.plugin import config_files
-
     if path:
+        from pytest_fargate_sandbox.plugin import config_files
+
         file = config.invocation_params.dir / path
         yield config_files.read(file), file.name
     pyproject = config.rootpath / "pyproject.toml"
     if pyproject.is_file() and b"tool.pytest_fargate_sandbox" in pyproject.read_bytes():
+        from pytest_fargate_sandbox.plugin import config_files
+
         yield config_files.tool_table(pyproject), pyproject.name
 
 

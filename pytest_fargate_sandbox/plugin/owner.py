@@ -28,10 +28,6 @@ class Owner:
         """What the run was, once it is over, if it had any sandbox."""
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput["fargate_sandbox"] = self._run.for_worker()
-
-    @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """A worker that crashed leaves no task but those on the shelf, which are the run's."""
         if error and self._ledger is not None:

@@ -14,11 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
+if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.options import Settings
 
+RUN: pytest.StashKey[Run] = pytest.StashKey()
 _KEY = "fargate_sandbox"
 
 

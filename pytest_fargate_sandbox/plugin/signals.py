@@ -15,8 +15,6 @@ class Signals:
 
     def __init__(self) -> None:
         self._before: Any = None
-
-    def pytest_sessionstart(self) -> None:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             self._before = signal.signal(signal.SIGTERM, _interrupt)

@@ -26,9 +26,6 @@ class Summary:
         self._run = run
         self._owner = owner
 
-    def pytest_report_header(self) -> str | None:
-        return f"fargate: {self._settings.describe()}" if self._settings.configured else None
-
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         report = self._owner.report
         if report is None:

@@ -1,0 +1,195 @@
+"""The pytest face at scale: many tests on many workers, with an engine that is warm and takes 5 s for a launch."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.figures import Figure, at_most, told
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORKERS = 8
+TESTS = 64
+MANY = 200
+DELAY_SEC = 5.0
+AT_ONCE = 24
+UNUSED_RUNS = 15
+
+FLOOR = f"""
+import time, pytest
+
+@pytest.fixture(scope="session")
+def sleeps_once():
+    time.sleep({DELAY_SEC})
+
+@pytest.mark.parametrize("n", range({TESTS}))
+def test_it(sleeps_once, n):
+    time.sleep(1)
+"""
+OURS = """
+import pytest
+
+@pytest.mark.parametrize("n", range({tests}))
+def test_it(fargate_sandbox, n):
+    assert fargate_sandbox.exec("{command}").ok
+"""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a run of pytest took: on the clock, and of the processors with all its workers."""
+
+    wall: float
+    cpu: float
+
+
+def figures() -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory(prefix="fargate-bench-") as scratch:
+        folder = Path(scratch)
+        yield from against_a_sleep(folder)
+        yield from many_tests_of_one_kind(folder)
+        yield from unused(folder)
+
+
+def against_a_sleep(folder: Path) -> Iterator[Figure]:
+    floor = run(folder, FLOOR, "-n", str(WORKERS))
+    with WarmEngine.started(folder / "ahead", DELAY_SEC) as engine:
+        asked = ("--fargate-prelaunch=6", "--fargate-max-tasks=64")
+        ahead = run(folder, OURS.format(tests=TESTS, command="sleep 1"), "-n", str(WORKERS), *asked)
+        ours, engines = ahead.cpu - floor.cpu, engine.cpu()
+    detail = f"{ahead.wall:.1f} s against {floor.wall:.1f} s, {TESTS} tests of 1 s, -n {WORKERS} {' '.join(asked)}"
+    yield at_most("a sandbox for each test, against one sleep", ahead.wall / floor.wall, 1.4, "×", detail)
+    detail = f"{ours:.1f} s in pytest's processes beyond the floor's {floor.cpu:.1f} s, {engines:.1f} s in the engine's"
+    yield at_most("processor time of a sandbox", (ours + engines) / TESTS, 0.3, " s", detail)
+    with WarmEngine.started(folder / "default", DELAY_SEC):
+        plain = run(folder, OURS.format(tests=TESTS, command="sleep 1"), "-n", str(WORKERS))
+    detail = f"{plain.wall:.1f} s against {floor.wall:.1f} s"
+    yield told("the same with the default options", plain.wall / floor.wall, "×", detail)
+
+
+def many_tests_of_one_kind(folder: Path) -> Iterator[Figure]:
+    with WarmEngine.started(folder / "many", 0.0) as engine:
+        run(folder, OURS.format(tests=MANY, command="true"), "-n", str(WORKERS), f"--fargate-max-tasks={AT_ONCE}")
+        time_out = time.monotonic() + 5
+        while engine.alive() and time.monotonic() < time_out:
+            time.sleep(0.1)
+        left = len(engine.alive())
+        calls = [line for line in engine.lines() if line.get("operation") == "RegisterTaskDefinition"]
+        starts = [line for line in engine.lines() if line.get("event") == "ready"]
+    detail = f"{MANY} tests, -n {WORKERS}, from the engine's log"
+    yield at_most("RegisterTaskDefinition", len(calls), 1, detail=detail)
+    yield at_most("engines started", len(starts), 1, detail=detail)
+    yield at_most("most tasks alive", engine.most_alive(), AT_ONCE, detail=f"--fargate-max-tasks={AT_ONCE}")
+    yield at_most("alive 5 s after pytest's exit", left, 0, detail=detail)
+
+
+def unused(folder: Path) -> Iterator[Figure]:
+    """A project that does not use the plugin, with it and without it, in turn; the medians' difference."""
+    (folder / "test_it.py").write_text("def test_it(): pass\n")
+    taken: dict[str, list[float]] = {"": [], "no:": []}
+    for _ in range(UNUSED_RUNS):
+        for prefix, times in taken.items():
+            began = time.perf_counter()
+            switched_off = ["-p", "no:fargate_sandbox"] if prefix else []
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *switched_off]
+            subprocess.run([*command, "test_it.py"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            times.append(time.perf_counter() - began)
+    with_us, without = (sorted(times)[len(times) // 2] for times in taken.values())
+    detail = f"{with_us * 1000:.0f} ms with, {without * 1000:.0f} ms without, medians of {UNUSED_RUNS}"
+    yield at_most("pytest on a project that doesn't use us", (with_us - without) * 1000, 15, " ms", detail)
+
+
+# --- pytest ---------------------------------------------------------------------------------------------------------
+def run(folder: Path, source: str, *options: str) -> Spent:
+    """Run pytest on one file and see that all its tests pass."""
+    (folder / "test_it.py").write_text(source)
+    before, began = _children_cpu(), time.perf_counter()
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, "test_it.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    wall = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"pytest returned {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+    return Spent(wall, _children_cpu() - before)
+
+
+def _children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+# --- the engine -----------------------------------------------------------------------------------------------------
+class WarmEngine:
+    """An engine that pytest finds, with one sandbox behind it."""
+
+    def __init__(self, directory: Path, pid: int) -> None:
+        self._directory = directory
+        self._pid = pid
+        self._cpu_before = 0.0
+
+    @classmethod
+    @contextmanager
+    def started(cls, directory: Path, delay: float) -> Iterator[WarmEngine]:
+        directory.mkdir(mode=0o700)
+        environment = {
+            "FARGATE_ENGINE_DIR": str(directory),
+            "FARGATE_ENGINE_LOG": str(directory / "log.jsonl"),
+            "XDG_CACHE_HOME": str(directory / "cache"),
+        }
+        before = {name: os.environ.get(name) for name in environment}
+        os.environ.update(environment)
+        with (directory / "users.lock").open("w") as lock, (directory / "output").open("wb") as output:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(directory)]
+            command += ["--launch-delay", str(delay), "--log", str(directory / "log.jsonl")]
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            engine = cls(directory, process.pid)
+            try:
+                wait_until(lambda: (directory / "engine.json").exists() or None, deadline=30, what="the engine")
+                engine._cpu_before = engine._cpu_so_far()
+                yield engine
+            finally:
+                process.terminate()
+                process.wait()
+                for name, value in before.items():
+                    os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+    def lines(self) -> list[dict[str, Any]]:
+        whole = (self._directory / "log.jsonl").read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def alive(self) -> set[str]:
+        return _alive(self.lines())[0]
+
+    def most_alive(self) -> int:
+        return _alive(self.lines())[1]
+
+    def cpu(self) -> float:
+        """The processor time of the engine and of the containers that have come to their end."""
+        return self._cpu_so_far() - self._cpu_before
+
+    def _cpu_so_far(self) -> float:
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _alive(lines: list[dict[str, Any]]) -> tuple[set[str], int]:
+    alive: set[str] = set()
+    most = 0
+    for line in lines:
+        if line["kind"] == "task":
+            (alive.discard if line["status"] == "STOPPED" else alive.add)(line["task"])
+            most = max(most, len(alive))
+    return alive, most

@@ -1,0 +1,121 @@
+"""One live line while sandboxes start, drawn beneath whatever pytest writes, by the one process that has the terminal.
+
+pytest's own line may be half written when ours is drawn, so ours goes to the line below and the cursor goes back; and
+since pytest would write over it, it is erased before each word of pytest's. It is drawn on a terminal only, not with
+``-q``, not in CI, and not with ``-s``, where tests write past pytest and nobody knows where the cursor is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_fargate_sandbox.orchestration.ledger import Entry
+    from pytest_fargate_sandbox.plugin.run import Run
+
+_EVERY_SEC = 0.5
+_ERASE_BELOW = "\x1b[J"
+
+
+class Progress:
+    """Begins to look when the first test begins, and ends with the session."""
+
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self._config = config
+        self._run = run
+        self._line: _LiveLine | None = None
+        self._over = threading.Event()
+
+    def pytest_runtest_logstart(self) -> None:
+        if self._line is None:
+            terminal = self._config.pluginmanager.getplugin("terminalreporter")
+            if terminal is not None and self._may_draw(terminal):
+                self._line = _LiveLine(terminal._tw)
+                threading.Thread(target=self._draw, args=(self._line,), name="fargate-progress", daemon=True).start()
+
+    def pytest_enter_pdb(self) -> None:
+        self._end()
+
+    def pytest_sessionfinish(self) -> None:
+        self._end()
+
+    def _may_draw(self, terminal: Any) -> bool:
+        option = self._config.option
+        writes_past = option.capture == "no" and not self._run.has_workers
+        return bool(terminal.isatty and option.verbose >= 0 and not os.environ.get("CI") and not writes_past)
+
+    def _end(self) -> None:
+        self._over.set()
+        if self._line is not None:
+            self._line.close()
+
+    def _draw(self, line: _LiveLine) -> None:
+        from pytest_fargate_sandbox.orchestration.ledger import Ledger
+
+        while not self._over.wait(_EVERY_SEC):
+            if self._run.begun:
+                line.show(describe(Ledger(self._run.run_id).entries(), time.time()))
+
+
+def describe(entries: list[Entry], now: float) -> str:
+    """``sandboxes: 3 starting (12 s), 5 running``; nothing when none is starting."""
+    alive = [entry for entry in entries if entry.task_arn and not entry.is_over]
+    starting = [entry for entry in alive if "ready" not in entry.events]
+    building = sum(1 for entry in entries if entry.facts.get("name") == "image" and not entry.task_arn)
+    if not starting and not building:
+        return ""
+    parts = [f"{building} images being built"] if building else []
+    if starting:
+        longest = now - min(entry.times.get("launched", now) for entry in starting)
+        parts.append(f"{len(starting)} starting ({longest:.0f} s)")
+    parts.append(f"{len(alive) - len(starting)} running")
+    return f"sandboxes: {', '.join(parts)}"
+
+
+class _LiveLine:
+    """Stands between pytest's terminal writer and its file."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self._file = writer._file
+        self._lock = threading.RLock()
+        self._shown = ""
+        writer._file = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            self._erase()
+            return int(self._file.write(text))
+
+    def show(self, text: str) -> None:
+        with self._lock:
+            if text == self._shown:
+                return
+            self._erase()
+            if text and self._writer._file is self:
+                column = self._writer.width_of_current_line + 1
+                width = self._writer.fullwidth
+                # Down to a new line, at the screen's end by scrolling; then up again, to where pytest was.
+                self._file.write(f"\n\r{text[: width - 1]}\x1b[1A\x1b[{column}G")
+                self._file.flush()
+                self._shown = text
+
+    def close(self) -> None:
+        with self._lock:
+            self._erase()
+            if self._writer._file is self:
+                self._writer._file = self._file
+
+    def _erase(self) -> None:
+        if self._shown:
+            self._file.write(_ERASE_BELOW)
+            self._file.flush()
+            self._shown = ""
