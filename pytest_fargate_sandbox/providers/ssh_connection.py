@@ -267,6 +267,8 @@ def _negotiate(server: SshServer, transport: Transport, timeout: float) -> None:
     try:
         transport.auth_publickey(server.user, server.private_key)
     except paramiko.AuthenticationException as error:
+        if not transport.is_active():  # paramiko takes a connection that ends here for a refusal
+            raise Unreachable(f"{server}: closed the connection during the log-in") from error
         raise TransportError(
             f"{server} refuses our key ({error}); is it the one that the task was started with?", host=server.host
         ) from error

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.errors import StartError, TransportError
 from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER, TAG_EXPIRES, TAG_OWNER, TAG_RUN, TAG_TASK, Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses, wait_until
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
@@ -194,6 +194,12 @@ class Start:
             with self._phase("server"):
                 self._wait_for_server(task, connection)
                 self._configure(task, connection, routes)
+        except TransportError as error:
+            connection.close()
+            phase = next(reversed(self.phases))
+            task.loss()  # asks ECS: mostly the way broke because the task did not live
+            task.check_start(phase)
+            raise StartError(str(error), phase=phase, reason=str(error), task_arn=task.arn, transient=True) from error
         except BaseException:
             connection.close()
             raise
