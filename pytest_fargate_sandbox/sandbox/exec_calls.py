@@ -106,6 +106,13 @@ class ExecCalls:
 
         return self.persistently(once)
 
+    def ask_health(self, silence: float) -> None:
+        """One question, which takes no token; raises where there is no answer."""
+        with self._lent_connection() as loan:
+            loan.connection.expect_word_within(silence)
+            loan.connection.send(f"GET {wire.PREFIX}health HTTP/1.1\r\nHost: sandbox\r\n\r\n".encode())
+            self._hear_answer(loan).payload.read_all()
+
     def persistently(self, act: Callable[[], T], tries: int = _TRIES) -> T:
         """Do it, and do it again when the connection breaks. For what does no harm when it is done twice."""
         rests = pauses(0.05, 1.0)
@@ -181,10 +188,13 @@ class ExecCalls:
         except Disconnected as reason:
             broken = reason  # It may have refused us before it hung up.
         try:
-            head = read_answer_head(connection.reader)
+            return self._hear_answer(loan)
         except Disconnected as reason:
             raise broken or reason from None
-        loan.answer = answer = Answer(head, Payload(open_body(connection.reader, head.fields)))
+
+    def _hear_answer(self, loan: _Loan) -> Answer:
+        head = read_answer_head(loan.connection.reader)
+        loan.answer = answer = Answer(head, Payload(open_body(loan.connection.reader, head.fields)))
         if head.status != 200:
             raise wire.Failure.from_json(answer.payload.read_all())
         return answer

@@ -16,7 +16,7 @@ from pytest_fargate_sandbox.sandbox.exec_run import DEFAULT_MAX_OUTPUT_BYTES, Ou
 from pytest_fargate_sandbox.sandbox.exec_stdin import Stdin
 from pytest_fargate_sandbox.sandbox.process import Process
 from pytest_fargate_sandbox.server import archives, files, wire
-from pytest_fargate_sandbox.server.http1 import BLOCK, Disconnected, Malformed, read_answer_head
+from pytest_fargate_sandbox.server.http1 import BLOCK, Disconnected, Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -58,8 +58,8 @@ class ExecClient:
     def health(self) -> bool:
         """Whether the server answers."""
         try:
-            self._ask_health()
-        except (TransportError, Disconnected, Malformed):
+            self._calls.ask_health(_HEALTH_SEC)
+        except (TransportError, Disconnected, Malformed, wire.Failure):
             return False
         return True
 
@@ -68,25 +68,14 @@ class ExecClient:
 
         def probe() -> bool:
             try:
-                self._ask_health()
-            except (TransportError, Disconnected, Malformed) as reason:
+                self._calls.ask_health(_HEALTH_SEC)
+            except (TransportError, Disconnected, Malformed, wire.Failure) as reason:
                 if still_alive:
                     still_alive()
                 raise NotYet(str(reason)) from reason
             return True
 
         wait_until(probe, deadline=timeout, what="an answer from the exec server", longest_pause=0.25)
-
-    def _ask_health(self) -> None:
-        connection = self._pool.take()
-        try:
-            connection.expect_word_within(_HEALTH_SEC)
-            connection.send(f"GET {wire.PREFIX}health HTTP/1.1\r\nHost: sandbox\r\n\r\n".encode())
-            head = read_answer_head(connection.reader)
-            if head.status != 200:
-                raise Malformed(f"a status of {head.status}")
-        finally:
-            connection.close()
 
     def configure(self, environment: Mapping[str, str | None]) -> None:
         """Change the environment that every later command begins with; None takes a variable away."""
@@ -171,9 +160,10 @@ class ExecClient:
 
         def once() -> bytes:
             with self._calls.open(wire.ReadFile(path=remote_path)) as answer:
-                head = answer.payload.read_line(_ABOUT_A_FILE)
+                digest = hashlib.sha256(answer.payload.read_line(_ABOUT_A_FILE) + b"\n")
                 content = answer.payload.read_all()
-                answer.check_digest(hashlib.sha256(head + b"\n" + content).hexdigest())
+                digest.update(content)
+                answer.check_digest(digest.hexdigest())
                 return content
 
         self._request(wire.ReadFile, path=remote_path)

@@ -135,7 +135,8 @@ def frames(answer: Answer) -> Iterator[tuple[bytes, bytes]]:
             if not data:
                 raise Disconnected("a frame ended early")
             size -= len(data)
-            yield kind, data
+            if kind != wire.HEARTBEAT:
+                yield kind, data
 
 
 def result_of(result: wire.Result, command: str | Sequence[str], stdout: bytes, stderr: bytes) -> ExecResult:

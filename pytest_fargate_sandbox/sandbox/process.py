@@ -93,9 +93,7 @@ class Process:
                 self._read[kind] += len(output[kind])
                 return output[kind]
 
-    def _look(
-        self, stdout: int, stderr: int, wait: float, limit: int | None
-    ) -> tuple[wire.Result, dict[bytes, bytes]]:
+    def _look(self, stdout: int, stderr: int, wait: float, limit: int | None) -> tuple[wire.Result, dict[bytes, bytes]]:
         """How it stands, and its output from these offsets on."""
         request = wire.Attach(id=self.id, stdout=stdout, stderr=stderr, wait=wait, limit=limit)
 

@@ -132,7 +132,13 @@ class Commands:
     def begin(self, command: Command, request: "Any", waker: Waker, has_stdin: bool) -> "Pump | None":
         """A pump to drive it with, or None if it has ended already: there was no such program."""
         command.oom_before = self._oom.read()
-        ends = _Ends(has_stdin)
+        try:
+            ends = _Ends(has_stdin)
+        except OSError as error:
+            self._abandon(command)
+            failure = Failure.of_os_error(error)
+            command.fail(failure)
+            raise failure from None
         pump = Pump(command, {ends.stdout: STDOUT, ends.stderr: STDERR}, waker, request.timeout)
         command.stdin = ends.stdin
         try:
@@ -201,14 +207,19 @@ class _Ends:
     """The pipes between a command and us."""
 
     def __init__(self, has_stdin: bool) -> None:
-        self.stdin: "int | None" = None
-        if has_stdin:
-            child_stdin, self.stdin = os.pipe()
-        else:
-            child_stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self.stdout, child_stdout = os.pipe()
-        self.stderr, child_stderr = os.pipe()
-        self.for_child = (child_stdin, child_stdout, child_stderr)
+        opened: "list[int]" = []
+        try:
+            if not has_stdin:
+                opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+            for _ in range(3 if has_stdin else 2):
+                opened += os.pipe()
+        except OSError:
+            for file in opened:
+                os.close(file)
+            raise
+        self.stdout, child_stdout, self.stderr, child_stderr = opened[-4:]
+        self.stdin = opened[1] if has_stdin else None
+        self.for_child = (opened[0], child_stdout, child_stderr)
 
     def close_theirs(self) -> None:
         for file in self.for_child:

@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from hmac import compare_digest
 
 from pytest_fargate_sandbox.server.exchange import Exchange
@@ -28,7 +29,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-_MAX_CONNECTIONS = 512
+_MAX_CONNECTIONS = 256
+_REST_SEC = 0.05
+_FAREWELL_SEC = 2.0
 _STRANGER_SEC = 30
 """How long a connection that has not shown the token may take to say something."""
 
@@ -58,7 +61,11 @@ class Listener:
             if self._socket.fileno() not in dict(poller.poll()):
                 os.read(alarm, 64)
                 continue
-            connection, _ = self._socket.accept()
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:  # Out of descriptors, for now, or a client that went away.
+                time.sleep(_REST_SEC)
+                continue
             if not self._places.acquire(blocking=False):
                 connection.close()
                 continue
@@ -105,7 +112,7 @@ class Conversation:
         try:
             head = read_request_head(self._reader)
             exchange.keep_alive = head.keep_alive
-            if head.method in ("GET", "HEAD") and head.target in _HEALTH_PATHS:
+            if head.method == "GET" and head.target in _HEALTH_PATHS:
                 self._verbs.health(exchange)
                 return exchange.keep_alive
             self._authorise(head)
@@ -170,7 +177,7 @@ class Conversation:
     def _hang_up(self) -> None:
         """Read on for a moment: closing on unread bytes would reset the connection and take our answer with it."""
         self._connection.shutdown(socket.SHUT_WR)
-        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 1, 0))
-        for _ in range(64):
-            if not self._connection.recv(1 << 20):
-                break
+        self._connection.settimeout(_FAREWELL_SEC)
+        end = time.monotonic() + _FAREWELL_SEC
+        while time.monotonic() < end and self._connection.recv(1 << 20):
+            pass

@@ -15,7 +15,8 @@ from pytest_fargate_sandbox.server.verbs import Verbs
 _STOP_PATIENCE_SEC = 1.0
 """Less than the ``stopTimeout`` of the container: what has not ended by then is killed, and so are we."""
 
-_STACK = 512 * 1024
+_STACK = 8 * 1024 * 1024
+"""As glibc has it. With musl's 128 KiB, a deeply nested JSON would overflow it on Pythons that allow it."""
 
 
 class _Stopped(BaseException):

@@ -3,9 +3,7 @@
 import os
 import re
 
-_COUNTERS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
-"""cgroup v2 and v1, as they look from inside a container."""
-
+_MOUNT = "/sys/fs/cgroup"
 _COUNT = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
 
 
@@ -14,12 +12,15 @@ class OomCounter:
 
     def __init__(self) -> None:
         self._file: "int | None" = None
-        for path in _COUNTERS:
+        for path in _candidates():
             try:
                 self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                break
             except OSError:
                 continue
+            if _COUNT.search(os.pread(self._file, 4096, 0)):
+                return
+            os.close(self._file)
+            self._file = None
 
     def read(self) -> int:
         if self._file is None:
@@ -29,3 +30,19 @@ class OomCounter:
         except OSError:
             return 0
         return int(match.group(1)) if match else 0
+
+
+def _candidates() -> "list[str]":
+    """Where the counter may be, of cgroup v2 and v1: below our own cgroup's name if that is seen, else at the top."""
+    paths = []
+    try:
+        with open("/proc/self/cgroup") as file:
+            lines = [line.rstrip("\n").split(":", 2) for line in file]
+    except OSError:
+        lines = []
+    for _, controllers, group in [line for line in lines if len(line) == 3]:
+        if controllers == "":
+            paths.append(_MOUNT + group + "/memory.events")
+        elif "memory" in controllers.split(","):
+            paths.append(_MOUNT + "/memory" + group + "/memory.oom_control")
+    return [*paths, _MOUNT + "/memory.events", _MOUNT + "/memory/memory.oom_control"]

@@ -82,7 +82,7 @@ def spawn(
                 cwd=program.directory,
                 env=program.environment,
                 start_new_session=True,
-                **options
+                **options,
             )
         except OSError as error:
             raise _explained(error, program) from None

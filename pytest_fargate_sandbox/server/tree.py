@@ -128,7 +128,6 @@ class Tree(Everybody):
             or (process.parent == server and _mark_of(process.pid) == self.mark)
         }
 
-
     def send(self, number: int) -> "list[int]":
         members = Everybody.send(self, number)
         if not members and not self.leader_is_gone:

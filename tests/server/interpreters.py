@@ -18,7 +18,7 @@ def interpreters() -> dict[str, str]:
     found = {f"3.{sys.version_info.minor}": sys.executable}
     for minor in range(6, 30):
         program = shutil.which(f"python3.{minor}")
-        if program and not Path(program).parent.name == "shims":
+        if program and Path(program).parent.name != "shims":
             found.setdefault(f"3.{minor}", program)
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for directory in sorted(versions.glob("3.*")):

@@ -259,9 +259,7 @@ def test_links_that_stay_inside_are_kept(say: Callable[..., bytes], tmp_path: Pa
     assert (tmp_path / "tree/sub/hard").samefile(tmp_path / "tree/aaa-good")
 
 
-def test_a_broken_upload_leaves_the_old_file(
-    say: Callable[..., bytes], shared_server: ExecServerProcess, tmp_path: Path
-) -> None:
+def test_a_broken_upload_leaves_the_old_file(say: Callable[..., bytes], tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     line = json.dumps({"path": str(path)}).encode() + b"\n"

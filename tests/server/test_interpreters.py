@@ -12,6 +12,7 @@ import pytest
 from pytest_fargate_sandbox import conformance
 from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
 from pytest_fargate_sandbox.server import bundle
+from pytest_fargate_sandbox.server.http1 import request_head
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
 from tests.server.interpreters import interpreters, oldest_and_newest
 
@@ -58,6 +59,20 @@ def test_the_whole_list_holds_on(version: str, tmp_path: Path) -> None:
         for behaviour in BEHAVIOURS:
             if behaviour.name not in CORE:
                 behaviour(LoopbackSandbox(server.client))
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("version", list(interpreters()))
+def test_json_nested_without_end_is_refused(version: str, tmp_path: Path) -> None:
+    """It took the whole server down where threads had small stacks."""
+    server = ExecServerProcess(tmp_path, interpreters()[version])
+    try:
+        for body in (b"[" * 100_000, b'{"a":' * 100_000, b"[" * 3000 + b"]" * 3000):
+            with server.connect() as connection:
+                connection.sendall(request_head("/v1/run", server.token, len(body)) + body)
+                assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+        assert server.client.exec("echo alive").stdout == "alive\n"
     finally:
         server.close()
 
