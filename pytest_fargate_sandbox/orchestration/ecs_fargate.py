@@ -68,13 +68,13 @@ class EcsFargateSandbox(FargateSandbox):
             if self._started is not None:
                 return
             self._find_place()
-            _sweep_once()
+            _sweep_once(self.cfg.cluster, self.aws.region, self.aws.endpoint_url)
             super().start(force_build=force_build, outside_endpoints=outside_endpoints)
 
     def launch_ahead(self) -> str:
         with self._life:
             self._find_place()
-            _sweep_once()
+            _sweep_once(self.cfg.cluster, self.aws.region, self.aws.endpoint_url)
             arn = super().launch_ahead()
         crash.release(arn)
         return arn
@@ -165,6 +165,6 @@ class EcsFargateSandbox(FargateSandbox):
 
 
 @cache
-def _sweep_once() -> None:
-    for arn in sweep_ledgers():
+def _sweep_once(cluster: str, region: str, endpoint_url: str | None) -> None:
+    for arn in sweep_ledgers({"cluster": cluster, "region": region, "endpoint_url": endpoint_url}):
         _log.warning("stopped %s, which an earlier process had left", arn)

@@ -21,24 +21,28 @@ from pytest_fargate_sandbox.sandbox.launch import started_by
 from pytest_fargate_sandbox.sandbox.task import stop_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pytest_fargate_sandbox.providers.aws import Aws
 
 _OLD_LEDGER_SEC = 7 * 24 * 3600
+_DONE_LEDGER_SEC = 3600
 _REASON = "swept: its process is gone"
 
 _log = logging.getLogger("pytest_fargate_sandbox.sweep")
 
 
-def sweep_ledgers() -> list[str]:
-    """Stop what dead processes of this machine left; the ARNs. Without any such it makes no call. Never raises."""
-    if not any(_left_by_dead(ledger) for ledger in all_ledgers()):
+def sweep_ledgers(place: Mapping[str, Any] | None = None) -> list[str]:
+    """Stop what dead processes of this machine left; the ARNs. Without any such it makes no call. Never raises.
+
+    ``place`` (a target's facts) leaves other accounts and clusters alone, which may be out of reach today.
+    """
+    if not any(_left_by_dead(ledger, place) for ledger in all_ledgers()):
         _drop_old_ledgers()
         return []
     try:
         with FileLock(ledger_directory() / "sweep.lock", timeout=0):
-            return [arn for ledger in all_ledgers() for arn in _stop_entries(ledger, _left_by_dead(ledger))]
+            return [arn for ledger in all_ledgers() for arn in _stop_entries(ledger, _left_by_dead(ledger, place))]
     except Timeout:
         return []  # another process is at it
 
@@ -101,8 +105,9 @@ def _listed(aws: Aws, cluster: str, owner: str) -> Iterator[list[str]]:
         page = {"nextToken": answer["nextToken"]}
 
 
-def _left_by_dead(ledger: Ledger) -> list[Entry]:
-    return [entry for entry in ledger.entries() if not entry.is_over and not entry.is_kept and not entry.owner_lives]
+def _left_by_dead(ledger: Ledger, place: Mapping[str, Any] | None) -> list[Entry]:
+    alive = [entry for entry in ledger.entries() if not (entry.is_over or entry.is_kept or _has_expired(entry))]
+    return [entry for entry in alive if _concerns(entry, place) and not entry.owner_lives]
 
 
 def _stop_entries(ledger: Ledger, entries: Iterable[Entry]) -> list[str]:
@@ -137,11 +142,27 @@ def _unnamed(aws: Aws, cluster: str, entry: Entry) -> list[str]:
     return [task["taskArn"] for task in tasks if tags_of(task).get(TAG_LEDGER) == entry.id]
 
 
+def _concerns(entry: Entry, place: Mapping[str, Any] | None) -> bool:
+    """Whether the entry is of that place. A local engine is always near, and gone if it is not."""
+    keys = ("cluster", "region", "endpoint_url")
+    near = entry.facts.get("engine_directory")
+    return place is None or bool(near) or all(entry.facts.get(key) == place.get(key) for key in keys)
+
+
+def _has_expired(entry: Entry) -> bool:
+    """Whether its own clock must have ended it long ago."""
+    began = entry.times.get("launching", 0.0)
+    return time.time() > began + float(entry.facts.get("ttl") or 0.0) + _DONE_LEDGER_SEC
+
+
 def _drop_old_ledgers() -> None:
+    """Those that nobody will want to read any more; a ledger of which nothing lives is wanted for a while."""
     for ledger in all_ledgers():
         try:
             age = time.time() - ledger.path.stat().st_mtime
         except FileNotFoundError:
             continue
-        if age > _OLD_LEDGER_SEC:
+        entries = ledger.entries()
+        done = all((entry.is_over or _has_expired(entry)) and not entry.owner_lives for entry in entries)
+        if age > (_DONE_LEDGER_SEC if done else _OLD_LEDGER_SEC):
             ledger.drop()

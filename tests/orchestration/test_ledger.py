@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox.orchestration.ledger import Ledger, all_ledgers, process_began
+from pytest_fargate_sandbox.orchestration.sweep import sweep_ledgers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,3 +80,25 @@ def test_a_dead_process_is_told_from_a_living_one() -> None:
     assert process_began(child.pid) == began
     child.communicate(b"\n")
     assert process_began(child.pid) != began
+
+
+def test_a_sweep_does_not_knock_at_accounts_that_nobody_asked_for() -> None:
+    """What a dead process left in an account must not slow down a run that has nothing to do with it."""
+    ledger = Ledger("run")
+    entry = ledger.open_entry(cluster="c", region="nowhere-1", endpoint_url="http://127.0.0.1:9", owner="me", ttl=100)
+    for event, facts in (("launching", {}), ("launched", {"task_arn": "arn:1"})):
+        ledger.write(entry, event, pid=1, pid_began="another boot", **facts)
+    assert sweep_ledgers({"cluster": "local", "region": "us-east-1", "endpoint_url": "http://127.0.0.1:1"}) == []
+    assert not ledger.entries()[0].is_over
+
+
+def test_an_old_ledger_of_which_nothing_lives_is_dropped() -> None:
+    done, alive = Ledger("done"), Ledger("alive")
+    for ledger in (done, alive):
+        entry = ledger.open_entry(ttl=10**6)
+        ledger.write(entry, "launching")
+    done.write(done.entries()[0].id, "stopped", pid=1, pid_began="another boot")
+    for ledger in (done, alive):
+        os.utime(ledger.path, (time.time() - 7200,) * 2)
+    sweep_ledgers()
+    assert [each.run_id for each in all_ledgers()] == ["alive"]
