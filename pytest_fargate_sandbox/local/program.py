@@ -50,6 +50,9 @@ def _start(options: EngineOptions) -> Engine:
     gc.disable()
     _forget_the_users_account()
     os.environ.update(MOTO_EC2_LOAD_DEFAULT_AMIS="false", MOTO_DISABLE_GLOBAL_CORS="true")
+    from pytest_fargate_sandbox.local.model_files import read_models_once
+
+    read_models_once()
     from pytest_fargate_sandbox.local.engine import Engine
 
     engine = Engine(options)

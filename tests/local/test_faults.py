@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def faulty() -> Iterator[EngineProcess]:
     """An engine of this module's own, so that no other test meets its faults."""
-    process = EngineProcess("--fault", "throttle=1")
+    process = EngineProcess()
     yield process
     process.close()
 
 
-def test_the_first_calls_are_throttled_and_then_no_more(faulty: EngineProcess) -> None:
-    definition = faulty.register(container(script="true"))
-    with pytest.raises(ClientError, match="Rate exceeded") as refusal:
-        faulty.run_task(definition)
-    assert refusal.value.response["Error"]["Code"] == "ThrottlingException"
-    faulty.launch(definition)
+def test_the_first_calls_are_throttled_and_then_no_more() -> None:
+    engine = EngineProcess("--fault", "throttle=1")
+    try:
+        definition = engine.register(container(script="true"))
+        with pytest.raises(ClientError, match="Rate exceeded") as refusal:
+            engine.run_task(definition)
+        assert refusal.value.response["Error"]["Code"] == "ThrottlingException"
+        engine.launch(definition)
+    finally:
+        engine.close()
 
 
 def test_capacity_comes_as_failures_and_not_as_an_exception(faulty: EngineProcess) -> None:
