@@ -262,7 +262,8 @@ class FargateSandbox:
 
     def reconnect_tunnel(self) -> None:
         """Connect again, whatever the state of the tunnel. Only one does at a time."""
-        self._running().connection.tunnel.reconnect()
+        started = self._running()
+        started.lifeline.through(started.connection.tunnel.reconnect)
 
     # --- facts ----------------------------------------------------------------------------------------------------
 

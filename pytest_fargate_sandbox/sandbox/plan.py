@@ -44,7 +44,11 @@ def make_plan(
     """In exec-server mode commands get their environment over the tunnel; an agent finds it in its container."""
     sidecar = sidecar_of(cfg)
     agent = sidecar.exec_server_port is None
-    common, own = _agent_environment(cfg, task_id, routes) if agent else ({}, {ENV_TOKEN_SHA256: keyring.token_sha256})
+    if agent:
+        common, own = _agent_environment(cfg, task_id, routes)
+    else:
+        common, own = {}, {ENV_TOKEN_SHA256: keyring.token_sha256}
+        filled_in(cfg.extra_env, task_id=task_id, task_ip="unknown yet", routes=routes)  # what can't be, is told now
     return Plan(
         registration(
             cfg, image=image, region=region, reverse_ports=agent and bool(routes), environment=common, base=base

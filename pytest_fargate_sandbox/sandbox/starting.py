@@ -262,6 +262,8 @@ def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring:
     task = LaunchedTask({"taskArn": task_arn}, cfg=cfg, aws=aws, registration={})
     try:
         task.ask()
+        if not task.is_known:
+            raise StartError(f"there is no task {task_arn} any more", phase="address", task_arn=task_arn)
         connection = Connection(host, sidecar_of(cfg), keyring, routes=Routes(), container_port=cfg.container_port)
         connection.open(lambda: task.check_start("tunnel"))
     except BaseException:

@@ -54,6 +54,11 @@ class LaunchedTask:
         return self.arn.rpartition("/")[2]
 
     @property
+    def is_known(self) -> bool:
+        """Whether ECS has ever described it to us."""
+        return "lastStatus" in self.watch.description
+
+    @property
     def began_at(self) -> float:
         """When ECS made it, in seconds since the epoch."""
         created = self.watch.description.get("createdAt")

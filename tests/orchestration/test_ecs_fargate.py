@@ -13,6 +13,7 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateSandbox, Sandbox
 from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout, SandboxError, SandboxLost, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.orchestration.kept import kept_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -325,6 +326,9 @@ def test_a_kept_sandbox_can_be_entered_again(sandbox: Callable[..., EcsFargateSa
     again = EcsFargateSandbox.attach(kept)
     again.stop()
     assert kept.task_arn not in engine.alive()
+    assert kept.task_arn not in [each.task_arn for each in kept_tasks()], "the keys go with the task"
+    with pytest.raises(StartError):
+        EcsFargateSandbox.attach(kept)
 
 
 def test_a_broken_tunnel_is_mended_and_no_command_runs_twice(sandbox: Callable[..., EcsFargateSandbox]) -> None:

@@ -241,6 +241,16 @@ def test_an_environment_too_long_to_travel_is_registered_instead() -> None:
     assert {"name": "LONG", "value": "x" * 6000} in _container(plan.registration)["environment"]
 
 
+@pytest.mark.parametrize(
+    ("sidecar", "place"),
+    [(EXEC, "ssh_tunnel_port"), (SshSidecarConfig(), "ssh_tunnel_port"), (SshSidecarConfig(), "task_ip")],
+)
+def test_a_place_that_can_never_be_filled_is_told_before_the_launch(sidecar: SshSidecarConfig, place: str) -> None:
+    cfg = _cfg(ssh_sidecar=sidecar, container_port=80, extra_env={"X": f"{{{place}}}"})
+    with pytest.raises(ConfigError, match=place):
+        make_plan(cfg, image="i", base=None, region="r", task_id="t", keyring=_keyring("t"), routes=Routes())
+
+
 def test_a_definition_beyond_what_ecs_takes_is_refused_before_the_call() -> None:
     cfg = _cfg(ssh_sidecar=SshSidecarConfig(), container_port=80, extra_env={"LONG": "x" * 70_000})
     with pytest.raises(ConfigError, match="65536"):
