@@ -148,6 +148,17 @@ def test_a_signal_ends_it_with_its_tasks() -> None:
     assert alive(family) == []
 
 
+def test_ctrl_c_which_reaches_every_process_at_once_ends_it_in_good_order(tmp_path: Path) -> None:
+    engine = EngineProcess(log=tmp_path / "log.jsonl")
+    arn = engine.launch(engine.register(container()))
+    engine.wait(arn, "RUNNING")
+    family = processes_of(engine.process.pid)
+    os.killpg(engine.process.pid, signal.SIGINT)
+    assert engine.close() == 0
+    assert alive(family) == []
+    assert engine.log_lines("task")[-1]["exit_codes"] == {"main": 143}
+
+
 def test_a_port_that_is_taken_is_told_in_one_sentence(tmp_path: Path, engine: EngineProcess) -> None:
     port = engine.exports["AWS_ENDPOINT_URL"].rpartition(":")[2]
     with (tmp_path / "users.lock").open("w") as lock:
