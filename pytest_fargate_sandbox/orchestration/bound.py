@@ -52,25 +52,34 @@ class TaskBound:
         self._state, self._limit, self._worker, self._tasks, self._sleep = state, limit, worker, tasks, sleep
 
     def admit(self, task_id: str, kind: str) -> None:
-        """Wait for room for a task that is needed now, and take it."""
-        for pause in pauses(0.02, 0.5):
+        """Wait for room for a task that is needed now, and take it. First come, first served."""
+        try:
+            for pause in pauses(0.02, 0.5):
+                with self._state.change() as document:
+                    if self._take_room(document, task_id, kind):
+                        return
+                    evicted = _evict(document)
+                if evicted:
+                    self._tasks.stop(evicted)
+                self.forget_stopped()
+                self._sleep(pause)
+        except BaseException:
             with self._state.change() as document:
-                rows: dict[str, Row] = document.setdefault("tasks", {})
-                waiting: dict[str, int] = document.setdefault("waiting", {})
-                if self._limit is None or len(rows) < self._limit:
-                    waiting.pop(self._worker, None)
-                    rows[task_id] = {"kind": kind, "worker": self._worker, "role": HELD, "arn": None}
-                    return
-                problem = self._problem(rows, waiting, self._limit)
-                if problem:
-                    waiting.pop(self._worker, None)
-                    raise problem
-                waiting[self._worker] = 1
-                evicted = _evict(document, len(waiting))
-            if evicted:
-                self._tasks.stop(evicted)
-            self.forget_stopped()
-            self._sleep(pause)
+                document.get("waiting", {}).pop(self._worker, None)
+            raise
+
+    def _take_room(self, document: dict[str, Any], task_id: str, kind: str) -> bool:
+        rows: dict[str, Row] = document.setdefault("tasks", {})
+        waiting: dict[str, int] = document.setdefault("waiting", {})
+        waiting.setdefault(self._worker, 1)
+        if self._limit is not None and self._limit - len(rows) <= list(waiting).index(self._worker):
+            problem = self._problem(rows, waiting, self._limit)
+            if problem:
+                raise problem
+            return False
+        del waiting[self._worker]
+        rows[task_id] = {"kind": kind, "worker": self._worker, "role": HELD, "arn": None}
+        return True
 
     def has_room_ahead(self, document: dict[str, Any]) -> bool:
         """Whether a task may be prelaunched without anybody going short who needs one."""
@@ -104,8 +113,7 @@ class TaskBound:
                 "(--fargate-max-tasks): raise the bound, or stop one sandbox before making the next",
                 key="max_tasks", value=limit,
             )  # fmt: skip
-        waiters = {*waiting, self._worker}
-        if all(row["role"] == HELD and row["worker"] in waiters for row in rows.values()):
+        if len(rows) >= limit and all(row["role"] == HELD and row["worker"] in waiting for row in rows.values()):
             return StartError(
                 f"all {limit} tasks that --fargate-max-tasks allows are held by tests that wait for one more; this one "
                 "gives way: raise the bound, or hold fewer sandboxes in one test and session",
@@ -125,10 +133,10 @@ class TaskBound:
                     document["tasks"].pop(stopping[arn], None)
 
 
-def _evict(document: dict[str, Any], waiting: int) -> str | None:
+def _evict(document: dict[str, Any]) -> str | None:
     """The ARN of a prelaunched task that has to go, if fewer are on their way out than are waited for."""
     rows: dict[str, Row] = document["tasks"]
-    if sum(1 for row in rows.values() if row["role"] == STOPPING) >= waiting:
+    if sum(1 for row in rows.values() if row["role"] == STOPPING) >= len(document["waiting"]):
         return None
     for row in rows.values():
         if row["role"] == SHELF and row["arn"] and spare(document, row["kind"]) > 0:

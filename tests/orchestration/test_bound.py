@@ -112,6 +112,22 @@ def test_two_tests_that_each_hold_what_the_other_needs_do_not_wait_forever(tmp_p
     assert problems[0].transient
 
 
+def test_who_gives_way_does_not_get_ahead_of_who_waited(tmp_path: Path) -> None:
+    house = House(tmp_path, 2)
+    house.worker("gw0").admit("a", "k")
+    with house.state.change() as document:
+        document["waiting"]["gw1"] = 1
+    turns: list[str] = []
+
+    def other_goes_first(_seconds: float) -> None:
+        turns.append("gw0 waits")
+        with house.state.change() as document:
+            document["waiting"].pop("gw1", None)
+
+    TaskBound(house.state, 2, "gw0", house.plane, sleep=other_goes_first).admit("b", "k")
+    assert turns == ["gw0 waits"]
+
+
 def test_what_a_worker_that_crashed_had_is_on_its_way_out_and_what_it_prelaunched_stays(tmp_path: Path) -> None:
     house = House(tmp_path, 3)
     bound = house.worker("gw0")
