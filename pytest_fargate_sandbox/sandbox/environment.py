@@ -16,10 +16,6 @@ _PLACES = re.compile(r"\{(task_id|task_ip|ssh_tunnel_port)\}")
 """Only these, and not str.format: a value may well be JSON."""
 
 
-def needs_task_address(environment: Mapping[str, str] | None) -> bool:
-    return any("{task_ip}" in value for value in (environment or {}).values())
-
-
 def filled_in(
     environment: Mapping[str, str] | None, *, task_id: str, task_ip: str | None, routes: Routes
 ) -> dict[str, str]:

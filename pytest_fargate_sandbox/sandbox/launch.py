@@ -18,7 +18,7 @@ from pytest_fargate_sandbox.leaves.fargate_rules import OVERRIDES_CHARACTERS, ST
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
-from pytest_fargate_sandbox.sandbox.causes import Verdict, judge_reason
+from pytest_fargate_sandbox.sandbox.causes import judge_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,7 +132,7 @@ def _refused(error: AwsError) -> StartError:
     verdict = judge_reason(f"{error.code}: {error.reason}")
     transient = error.transient if verdict.cause == Cause.UNKNOWN else verdict.transient
     message = f"the task could not be launched: {error}"
-    if verdict.remedy and verdict.remedy not in message and not error.unreachable and "\n" not in str(error):
+    if verdict.remedy and "\n" not in str(error):  # else it has a remedy of its own, which knows more
         message += f"\n{verdict.remedy}"
     return StartError(
         message, phase="launch", cause=verdict.cause, reason=error.reason or error.code, transient=transient
@@ -143,10 +143,6 @@ def _not_placed(answer: Mapping[str, Any]) -> StartError:
     failures = answer.get("failures") or [{"reason": "ECS answered with neither a task nor a failure"}]
     reason = "; ".join(" ".join(filter(None, (each.get("reason"), each.get("detail")))) for each in failures)
     verdict = judge_reason(reason)
-    return launch_failure(reason, verdict)
-
-
-def launch_failure(reason: str, verdict: Verdict) -> StartError:
     message = f"ECS could not place the task: {reason}"
     return StartError(
         f"{message}\n{verdict.remedy}" if verdict.remedy else message,
@@ -159,10 +155,7 @@ def launch_failure(reason: str, verdict: Verdict) -> StartError:
 
 def _network(cfg: EcsFargateConfig) -> dict[str, Any]:
     if not cfg.subnets:
-        raise ConfigError(
-            "subnets is empty: name at least one subnet in which tasks may run",
-            key="subnets",
-        )
+        raise ConfigError("subnets is empty: name at least one subnet in which tasks may run", key="subnets")
     network: dict[str, Any] = {
         "subnets": list(cfg.subnets),
         "assignPublicIp": "ENABLED" if cfg.assign_public_ip else "DISABLED",
