@@ -123,7 +123,8 @@ class BuildWork:
             packed.extractall(directory, filter=_inside)
 
     def _run_builder(self, command: ContainerCommand, directory: Path) -> None:
-        options = ["--tag", self._image, "--platform", self._build.variables[buildspec.PLATFORM]]
+        # For this machine's own architecture, whatever was asked for: here is where the image will run.
+        options = ["--tag", self._image]
         if command.is_podman:
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
             options += ["--format", "docker", "--force-rm", *command.ulimit_options(())]

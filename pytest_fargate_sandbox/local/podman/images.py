@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, SIDECAR_REFERENCE
@@ -22,7 +23,7 @@ class Images:
         self._command = command
         self._mapped = mapped
         self._names: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def pull(self, image: str) -> None:
         """Make sure that it is here; else CannotPull, in Fargate's words and with what to do."""
@@ -31,9 +32,8 @@ class Images:
         if image in self._mapped or image == HOST_IMAGE:
             self._check_mapped(image)
             return
-        with self._lock:
-            name = self._here(image) or self._pulled(image)
-            self._names[image] = name
+        with self._locks[image]:
+            self._names[image] = self._here(image) or self._pulled(image)
 
     def words_for(self, image: str) -> list[str]:
         """How ``run`` is told the image."""

@@ -26,6 +26,11 @@ _LOAD_ADDRESS = 0x400000
 _HEADERS_SIZE = 64 + 56
 
 
+def pause_is_known() -> bool:
+    """Whether the program is written for this machine."""
+    return platform.machine() in _PROGRAMS
+
+
 def ensure_pause_image(command: ContainerCommand) -> None:
     """Import the image, unless it is here already."""
     if not command.succeeds("image", "inspect", PAUSE_IMAGE):

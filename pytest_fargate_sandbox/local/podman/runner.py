@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pytest_fargate_sandbox.local.namespaces.namespaces_runner import NamespacesRunner
 from pytest_fargate_sandbox.local.podman.command import CommandFailed, ContainerCommand
 from pytest_fargate_sandbox.local.podman.images import Images
-from pytest_fargate_sandbox.local.podman.pause import ensure_pause_image
+from pytest_fargate_sandbox.local.podman.pause import ensure_pause_image, pause_is_known
 from pytest_fargate_sandbox.local.podman.task import CommandTask
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class CommandRunner:
         self._images.pull(image)
 
     def open_task(self, spec: TaskSpec) -> CommandTask:
-        task = CommandTask(self._command, self._images, spec, self._label)
+        task = CommandTask(self._command, self._images, spec, label=self._label, on_closed=self._tasks.discard)
         task.open(self._networks)
         self._tasks.add(task)
         return task
@@ -70,6 +71,8 @@ class DockerRunner(CommandRunner):
 
 def problem_of(program: str) -> str | None:
     """None where ``program`` can run containers here; else why not, and what to do about it."""
+    if not pause_is_known():
+        return f"the infra container's program is not written for this machine ({platform.machine()})"
     if shutil.which(program) is None:
         return f"there is no {program} command here; install it, or use another runner"
     try:

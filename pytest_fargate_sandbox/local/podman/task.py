@@ -29,11 +29,20 @@ _CHECK_TIMED_OUT = 137
 class CommandTask:
     """A ``RunningTask``. Its network, volumes and built-in sidecar are a namespaces task's without containers."""
 
-    def __init__(self, command: ContainerCommand, images: Images, spec: TaskSpec, label: str) -> None:
+    def __init__(
+        self,
+        command: ContainerCommand,
+        images: Images,
+        spec: TaskSpec,
+        *,
+        label: str,
+        on_closed: Callable[[CommandTask], None],
+    ) -> None:
         self._command = command
         self._images = images
         self._spec = spec
         self._label = label
+        self._on_closed = on_closed
         self._infra = f"fargate-sandbox-{spec.task_id[:12]}"
         self._containers: dict[str, CommandContainer] = {}
         self._in_network: set[str] = set()
@@ -125,6 +134,7 @@ class CommandTask:
             volumes = [str(self._network.volume_directory(name)) for name in self._spec.volumes]
             self._command.succeeds("unshare", "rm", "-rf", *volumes)
         self._network.close()
+        self._on_closed(self)
 
     def _common_options(self) -> list[str]:
         return ["--label", self._label, "--security-opt", "label=disable"]
