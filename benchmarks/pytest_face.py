@@ -71,13 +71,13 @@ def against_a_sleep(folder: Path) -> Iterator[Figure]:
         ahead = run(folder, OURS.format(tests=TESTS, command="sleep 1"), "-n", str(WORKERS), *asked)
         ours, engines = ahead.cpu - floor.cpu, engine.cpu()
     detail = f"{ahead.wall:.1f} s against {floor.wall:.1f} s, {TESTS} tests of 1 s, -n {WORKERS} {' '.join(asked)}"
-    yield at_most("a sandbox for each test, against one sleep", ahead.wall / floor.wall, 1.4, "×", detail)
+    yield at_most("a sandbox for each test, against one sleep", ahead.wall / floor.wall, 1.4, " times", detail)
     detail = f"{ours:.1f} s in pytest's processes beyond the floor's {floor.cpu:.1f} s, {engines:.1f} s in the engine's"
     yield at_most("processor time of a sandbox", (ours + engines) / TESTS, 0.3, " s", detail)
     with WarmEngine.started(folder / "default", DELAY_SEC):
         plain = run(folder, OURS.format(tests=TESTS, command="sleep 1"), "-n", str(WORKERS))
     detail = f"{plain.wall:.1f} s against {floor.wall:.1f} s"
-    yield told("the same with the default options", plain.wall / floor.wall, "×", detail)
+    yield told("the same with the default options", plain.wall / floor.wall, " times", detail)
 
 
 def many_tests_of_one_kind(folder: Path) -> Iterator[Figure]:

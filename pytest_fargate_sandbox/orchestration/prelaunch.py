@@ -1,9 +1,9 @@
 """Sandboxes launched ahead of need, by kind, on a shelf that all processes of a run share.
 
 A prelaunched sandbox is a task that was asked for and an ARN in the run's shared document, no more: whoever needs
-one of its kind takes the first that runs, and connects. Nothing secret is on the shelf, since every worker can derive a task's
-keys from what the run gave it. So no process waits for another, any of them may clear the shelf, and a worker that
-dies leaves what it prelaunched to the others.
+one of its kind takes the first that runs, and connects. Nothing secret is on the shelf, since every worker can derive
+a task's keys from what the run gave it. So no process waits for another, and a worker that dies leaves what it
+prelaunched to the others.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
@@ -35,7 +35,9 @@ class Progress:
         if self._line is None:
             terminal = self._config.pluginmanager.getplugin("terminalreporter")
             if terminal is not None and self._may_draw(terminal):
-                self._line = _LiveLine(terminal._tw)
+                # While a test runs, pytest's own stdout leads into its capture; this copy leads to the terminal.
+                screen = os.fdopen(os.dup(terminal._tw._file.fileno()), "w", encoding="utf-8")
+                self._line = _LiveLine(terminal._tw, screen)
                 threading.Thread(target=self._draw, args=(self._line,), name="fargate-progress", daemon=True).start()
 
     def pytest_enter_pdb(self) -> None:
@@ -78,11 +80,12 @@ def describe(entries: list[Entry], now: float) -> str:
 
 
 class _LiveLine:
-    """Stands between pytest's terminal writer and its file."""
+    """Stands between pytest's terminal writer and its file, and draws on ``screen``, which is the same terminal."""
 
-    def __init__(self, writer: Any) -> None:
+    def __init__(self, writer: Any, screen: IO[str]) -> None:
         self._writer = writer
         self._file = writer._file
+        self._screen = screen
         self._lock = threading.RLock()
         self._shown = ""
         writer._file = self
@@ -97,15 +100,13 @@ class _LiveLine:
 
     def show(self, text: str) -> None:
         with self._lock:
-            if text == self._shown:
+            if text == self._shown or self._writer._file is not self:
                 return
             self._erase()
-            if text and self._writer._file is self:
+            if text:
                 column = self._writer.width_of_current_line + 1
-                width = self._writer.fullwidth
                 # Down to a new line, at the screen's end by scrolling; then up again, to where pytest was.
-                self._file.write(f"\n\r{text[: width - 1]}\x1b[1A\x1b[{column}G")
-                self._file.flush()
+                self._draw(f"\n\r{text[: self._writer.fullwidth - 1]}\x1b[1A\x1b[{column}G")
                 self._shown = text
 
     def close(self) -> None:
@@ -113,9 +114,13 @@ class _LiveLine:
             self._erase()
             if self._writer._file is self:
                 self._writer._file = self._file
+                self._screen.close()
 
     def _erase(self) -> None:
         if self._shown:
-            self._file.write(_ERASE_BELOW)
-            self._file.flush()
+            self._draw(_ERASE_BELOW)
             self._shown = ""
+
+    def _draw(self, text: str) -> None:
+        self._screen.write(text)
+        self._screen.flush()

@@ -26,6 +26,15 @@ def test_it(fargate_sandbox, n):
 """
 
 
+HOLDER = """
+import sys
+from pytest_fargate_sandbox.orchestration.local_cluster import local_engine
+local_engine()
+print("here", flush=True)
+sys.stdin.read()
+"""
+
+
 @pytest.fixture
 def started(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """``started(*args)`` begins a pytest run in a session of its own."""
@@ -167,11 +176,7 @@ def test_an_exception_in_a_users_fixture_leaves_nothing(pytester: pytest.Pyteste
 def test_after_the_controller_is_killed_the_next_run_sweeps(
     pytester: pytest.Pytester, engine_log: EngineLog, started: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "from pytest_fargate_sandbox.orchestration.local_cluster import local_engine;"
-         "local_engine(); import sys; print('here', flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"here\n"

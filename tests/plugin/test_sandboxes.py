@@ -319,9 +319,7 @@ def test_works_without_a_terminal_reporter(pytester: pytest.Pytester) -> None:
     assert run(pytester, "def test_it(fargate_sandbox): pass", "-p", "no:terminal").ret == 0
 
 
-def test_a_cluster_that_does_not_exist_is_an_error_on_the_test(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cluster_that_does_not_exist_is_an_error_on_the_test(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
         """

@@ -1,0 +1,117 @@
+"""One live line on a terminal; nothing anywhere else."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from pytest_fargate_sandbox.orchestration.ledger import Entry
+from pytest_fargate_sandbox.plugin.progress import _LiveLine, describe
+
+
+def an_entry(*events: str, t: float = 100.0, **facts: object) -> Entry:
+    return Entry("id", facts=dict(facts), events=list(events), times=dict.fromkeys(events, t))
+
+
+LAUNCHING = ("opened", "launching", "launched")
+
+
+def test_it_tells_what_is_starting_and_for_how_long() -> None:
+    entries = [
+        an_entry(*LAUNCHING, task_arn="a"),
+        an_entry(*LAUNCHING, task_arn="b", t=108.0),
+        an_entry(*LAUNCHING, "ready", task_arn="c"),
+        an_entry(*LAUNCHING, "ready", "stopped", task_arn="d"),
+    ]
+    assert describe(entries, 112.0) == "sandboxes: 2 starting (12 s), 1 running"
+
+
+def test_it_says_nothing_when_nothing_is_starting() -> None:
+    assert describe([an_entry(*LAUNCHING, "ready", task_arn="c")], 112.0) == ""
+    assert describe([], 112.0) == ""
+
+
+class Writer:
+    """As much of pytest's terminal writer as the line stands before."""
+
+    fullwidth = 40
+    width_of_current_line = 3
+
+    def __init__(self) -> None:
+        self._file: io.StringIO | _LiveLine = io.StringIO()
+
+
+class Screen(io.StringIO):
+    def close(self) -> None:
+        """What was drawn can be read afterwards."""
+
+
+def test_it_goes_below_pytests_line_and_goes_before_pytest_writes_on() -> None:
+    writer, screen = Writer(), Screen()
+    before = writer._file
+    line = _LiveLine(writer, screen)
+    line.show("2 starting")
+    assert screen.getvalue() == "\n\r2 starting\x1b[1A\x1b[4G"
+    line.write("...")
+    assert screen.getvalue().endswith("\x1b[1A\x1b[4G\x1b[J")
+    line.close()
+    assert writer._file is before
+
+
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("n", range(2))
+def test_it(fargate_sandbox, n): pass
+"""
+
+
+def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
+    process = subprocess.Popen(
+        command, cwd=pytester.path, stdout=terminal, stderr=terminal, stdin=terminal,
+        env={**os.environ, "TERM": "xterm", "FARGATE_ENGINE_LAUNCH_DELAY": "2"},
+    )  # fmt: skip
+    os.close(terminal)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:  # the terminal's other side is closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    assert process.wait(30) == 0
+    os.close(master)
+    return shown.decode()
+
+
+@pytest.mark.parametrize(
+    ("args", "drawn"),
+    [((), True), (("-v",), True), (("-n2",), True), (("-q",), False), (("-s", "-p", "no:xdist"), False)],
+    ids=["plain", "verbose", "xdist", "quiet", "uncaptured"],
+)
+def test_it_is_drawn_where_it_can_be(pytester: pytest.Pytester, args: tuple[str, ...], drawn: bool) -> None:
+    pytester.makepyfile(TESTS)
+    shown = on_a_terminal(pytester, *args)
+    assert ("starting (" in shown) == drawn
+    assert "2 passed" in shown
+
+
+def test_nothing_is_drawn_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    pytester.makepyfile(TESTS)
+    assert "starting (" not in on_a_terminal(pytester)
+
+
+def test_nothing_is_drawn_without_a_terminal(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TESTS)
+    result = pytester.runpytest_subprocess("-p", "no:xdist", timeout=60)
+    assert "starting (" not in result.stdout.str()
