@@ -47,7 +47,8 @@ class ExecServerProcess:
         entry_point, command = server_command(runtime)
         digest = hashlib.sha256(self.token.encode()).hexdigest()
         variables = {
-            "PATH": os.pathsep.join([str(Path(python).parent), "/usr/local/bin:/usr/bin:/bin"]),
+            # Without /usr/local/bin, where a server run by root would put a link to `python`: this is no container.
+            "PATH": os.pathsep.join([str(Path(python).parent), "/usr/bin:/bin"]),
             "HOME": str(directory),
             "TMPDIR": str(directory),
             ENV_SERVER_PORT: str(self.port),

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import RemoteIsADirectory, TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
-from pytest_fargate_sandbox.sandbox.exec_calls import ExecCalls, error_of
+from pytest_fargate_sandbox.sandbox.exec_calls import ExecCalls
 from pytest_fargate_sandbox.sandbox.exec_connection import ConnectionPool, Stream, loopback
 from pytest_fargate_sandbox.sandbox.exec_run import DEFAULT_MAX_OUTPUT_BYTES, OutputChunk, Run
 from pytest_fargate_sandbox.sandbox.exec_stdin import Stdin
@@ -264,4 +264,4 @@ def _blocks_of(data: bytes | Path) -> Iterator[bytes]:
         yield data[start : start + BLOCK]
 
 
-__all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "ExecClient", "OutputChunk", "Process", "error_of"]
+__all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "ExecClient", "OutputChunk", "Process"]

@@ -9,6 +9,7 @@ from pytest_fargate_sandbox.server.wire import CODE_SIGNAL, CODE_TIMED_OUT, STDE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pytest_fargate_sandbox.server.identities import Identity
     from pytest_fargate_sandbox.server.tree import Tree
     from pytest_fargate_sandbox.server.waker import Waker
 
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 class Command:
     """Everything in it is guarded by ``changed``, which is notified of news."""
 
-    def __init__(self, command_id: str, spool_dir: "bytes | None", owner: "tuple[int, int] | None") -> None:
+    def __init__(self, command_id: str, spool_dir: "bytes | None", identity: "Identity | None") -> None:
         self.id = command_id
+        self.identity = identity
         self.changed = threading.Condition()
+        owner = (identity.uid, identity.gid) if identity and not identity.is_ours else None
         names = {STDOUT: b"stdout", STDERR: b"stderr"}
         self.outputs = {
             kind: Output(spool_dir and os.path.join(spool_dir, b"%s.%s" % (command_id.encode(), name)), owner)
@@ -35,7 +38,6 @@ class Command:
         self.oom_before = 0
         self.started_at = time.monotonic()
         self.ended_at = 0.0
-        self.used_at = self.started_at
         self.listener: "object | None" = None
         self.waker: "Waker | None" = None
 
@@ -94,7 +96,6 @@ class Command:
                 stderr_total=self.outputs[STDERR].total,
                 stdout_spool=spools[STDOUT],
                 stderr_spool=spools[STDERR],
-                lost=sum(output.lost for output in self.outputs.values()),
             )
 
     def _spool(self, output: Output, limit: "int | None") -> "str | None":

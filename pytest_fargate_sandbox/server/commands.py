@@ -58,8 +58,7 @@ class Commands:
             if self._is_closing:
                 raise Failure("gone", "the sandbox is being stopped")
             identity = Identity(request.user) if request.user is not None else None
-            owner = (identity.uid, identity.gid) if identity and not identity.is_ours else None
-            command = Command(request.id, self._work_dir, owner)
+            command = Command(request.id, self._work_dir, identity)
             self._known[request.id] = command
             self._forget_the_old()
             return command, True
@@ -160,28 +159,27 @@ class Commands:
         return pump
 
     def _program(self, command: Command, request: "Any") -> Program:
-        identity = Identity(request.user) if request.user is not None else None
         environment = dict(self._environment)
-        if identity:
-            environment.update(identity.environment())
+        if command.identity:
+            environment.update(command.identity.environment())
 
         def script(line: bytes) -> bytes:
-            command.script = self._write_script(command.id, line, identity)
+            command.script = self._write_script(command, line)
             return command.script
 
         arguments = arguments_of(request.command, script)
         directory = encoded(request.cwd) if request.cwd is not None else None
-        return Program(arguments, _merged(environment, request.env), directory, identity)
+        return Program(arguments, _merged(environment, request.env), directory, command.identity)
 
-    def _write_script(self, command_id: str, line: bytes, identity: "Identity | None") -> bytes:
+    def _write_script(self, command: Command, line: bytes) -> bytes:
         if self._work_dir is None:
             raise Failure("too_large", "so long a command goes by file, and no directory here can be written")
-        path = os.path.join(self._work_dir, b"%s.sh" % command_id.encode())
+        path = os.path.join(self._work_dir, b"%s.sh" % command.id.encode())
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
         with os.fdopen(file, "wb") as script:
             script.write(line)
-            if identity and not identity.is_ours:
-                os.fchown(script.fileno(), identity.uid, identity.gid)
+            if command.identity and not command.identity.is_ours:
+                os.fchown(script.fileno(), command.identity.uid, command.identity.gid)
         return path
 
     def _abandon(self, command: Command) -> None:

@@ -76,7 +76,8 @@ class Reader:
         searched = 0
         while True:
             found = self._buffer.find(mark, searched)
-            if found > limit or (found < 0 and len(self._buffer) > limit):
+            # The mark itself may have come by half.
+            if found > limit or (found < 0 and len(self._buffer) >= limit + len(mark)):
                 raise Malformed("%s is longer than %d bytes" % (what, limit), kind)
             if found >= 0:
                 taken = bytes(self._buffer[:found])

@@ -394,7 +394,6 @@ class Result(Message):
     stderr_total: int
     stdout_spool: "str | None"
     stderr_spool: "str | None"
-    lost: int
     FIELDS = {
         "running": (bool, False),
         "return_code": ((int, _NOTHING), None),
@@ -405,8 +404,6 @@ class Result(Message):
         "stderr_total": (int, 0),
         "stdout_spool": ((str, _NOTHING), None),
         "stderr_spool": ((str, _NOTHING), None),
-        # Bytes that neither memory nor the disk could take.
-        "lost": (int, 0),
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.errors import RemotePermissionError, TransportError
 from pytest_fargate_sandbox.leaves.names import RUNTIME_DIR, WORK_DIR
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.server import bundle
@@ -140,6 +140,31 @@ def test_it_runs_in_a_root_with_nothing_but_busybox(bare_root: Path, runtime: st
         with contextlib.suppress(TransportError):  # unshare passes no SIGTERM on.
             server.client.exec("kill -TERM 1")
         assert server.close() == 128 + signal.SIGTERM
+
+
+def test_a_read_only_root_with_one_writable_directory_is_enough(bare_root: Path) -> None:
+    bring_python(bare_root)
+    work_dir = f"$0{WORK_DIR}"
+    freeze = f'mount --bind "$0" "$0" && mount -t tmpfs none "{work_dir}" && mount -o remount,bind,ro "$0" && '
+    nowhere_else = 'mount -t tmpfs none "$0/dev/shm" && mount -o remount,ro "$0/dev/shm" && '
+    enter = freeze + ENTER.replace("exec", nowhere_else + "exec")
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    unshare = ["unshare", *as_root, "--mount", "--pid", "--fork", "--kill-child"]
+    server = ExecServerProcess(bare_root, runtime="sidecar", inside=[*unshare, "sh", "-c", enter, str(bare_root)])
+    try:
+        client = server.client
+        assert not client.exec("echo x > /tmp/file").ok
+        with pytest.raises(RemotePermissionError):
+            client.write_file("/tmp/file", b"x")
+        result = client.exec("seq 1 300000", max_output_bytes=1000)
+        assert client.exec(f"wc -l < {result.stdout_spool}").stdout.strip() == "300000"
+        assert client.exec(f"x={'y' * 300_000}; echo ${{#x}}").stdout == "300000\n"
+        client.write_file(f"{WORK_DIR}/mine", b"x")
+        assert client.read_file(f"{WORK_DIR}/mine") == b"x"
+    finally:
+        with contextlib.suppress(TransportError):
+            server.client.exec("kill -TERM 1")
+        server.close()
 
 
 def test_without_python_and_without_a_sidecar_it_says_so(bare_root: Path) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from pytest_fargate_sandbox.conformance import BEHAVIOURS
-from pytest_fargate_sandbox.leaves.errors import RemotePermissionError, TransportError
+from pytest_fargate_sandbox.leaves.errors import RemotePermissionError, SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.names import ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
 from pytest_fargate_sandbox.server.bundle import server_command
-from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, free_port
+from pytest_fargate_sandbox.server.commands import MAX_BACKGROUND
+from pytest_fargate_sandbox.server.relocatable import copy_runtime
+from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
 
 NOBODY = 23456
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
@@ -62,10 +63,10 @@ def test_sigterm_is_heard_under_load(tmp_path: Path) -> None:
         directory.mkdir()
         server = ExecServerProcess(directory)
 
-        def keep_busy(client: ExecClient = server.client) -> None:
+        def keep_busy(busy: ExecServerProcess = server) -> None:
             try:
                 while True:
-                    client.exec("true")
+                    busy.client.exec("true")
             except (TransportError, OSError):
                 pass
 
@@ -199,11 +200,23 @@ def test_descriptors_do_not_leak(server: ExecServerProcess) -> None:
     wait_until(lambda: count() <= before or None, deadline=5, what=f"{before} descriptors again, not {count()}")
 
 
+def python_for_everybody(directory: Path) -> str:
+    """One that another user may run: those of pyenv and the like often lie in somebody's home."""
+    if Path("/usr/bin/python3").exists():
+        return "/usr/bin/python3"
+    copy_runtime(str(directory / "runtime"))
+    program = directory / "python3"
+    runtime = directory / "runtime"
+    program.write_text(f'#!/bin/sh\nexec {runtime}/lib/ld.so --library-path {runtime}/lib {runtime}/bin/python3 "$@"\n')
+    program.chmod(0o755)
+    return str(program)
+
+
 @as_root
 def test_the_whole_list_holds_for_a_server_without_root() -> None:
     directory = Path(tempfile.mkdtemp())  # Not below pytest's own, which only its owner may enter.
     os.chown(directory, NOBODY, NOBODY)
-    server = ExecServerProcess(directory, "/usr/bin/python3", uid=NOBODY)
+    server = ExecServerProcess(directory, python_for_everybody(directory), uid=NOBODY)
     try:
         sandbox = LoopbackSandbox(server.client)
         assert sandbox.exec("id -u").stdout == f"{NOBODY}\n"
@@ -231,8 +244,36 @@ def test_a_long_command_of_another_user_is_only_that_users(server: ExecServerPro
     assert result.stdout == f"{NOBODY}\n400 {NOBODY}\n", result.stderr
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
-    port = free_port()
-    server = ExecServerProcess(tmp_path)
-    server.close()
-    assert not ExecClient(port=port).health()
+def test_python_is_there_where_only_python3_was(tmp_path: Path) -> None:
+    (tmp_path / "python3").symlink_to(sys.executable)
+    server = ExecServerProcess(tmp_path, environment={"PATH": str(tmp_path)})
+    try:
+        assert server.client.exec("python -c 'print(42)'").stdout == "42\n"
+        assert server.client.exec(["python", "-c", "print(43)"]).stdout == "43\n"
+    finally:
+        server.close()
+
+
+def test_a_number_of_background_commands_is_the_limit(server: ExecServerProcess) -> None:
+    running = [server.client.spawn("sleep 300") for _ in range(MAX_BACKGROUND)]
+    with pytest.raises(SandboxError, match="end some"):
+        server.client.spawn("sleep 300")
+    assert server.client.exec("echo still here").ok
+    running[0].kill()
+    running[0].wait(5)
+    assert server.client.spawn("true").wait(5).ok
+
+
+def test_finished_commands_are_kept_for_who_asks_again(server: ExecServerProcess) -> None:
+    process = server.client.spawn("echo kept")
+    process.wait(5)
+    for _ in range(100):
+        assert server.client.exec("true").ok
+    assert process.wait(5).stdout == "kept\n"
+
+
+def test_more_connections_than_it_takes_are_turned_away_and_it_lives_on(server: ExecServerProcess) -> None:
+    crowd = [server.connect() for _ in range(300)]
+    for connection in crowd:
+        connection.close()
+    assert server.client.exec("echo alive").stdout == "alive\n"
