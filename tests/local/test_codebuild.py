@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,6 +22,7 @@ from tests.real_podman import busybox_image, podman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
@@ -162,7 +164,7 @@ def test_a_stopped_build_ends_its_builder(engine: EngineProcess, image: str) -> 
     wait_until(lambda: None if _runs(f"sleep {marker}") else True, deadline=10, what="the end of the step")
 
 
-def test_without_podman_and_docker_the_build_fails_with_the_sentence_that_says_so(tmp_path: object) -> None:
+def test_without_podman_and_docker_the_build_fails_with_the_sentence_that_says_so(tmp_path: Path) -> None:
     program = (
         "from tests.local.test_codebuild import _start_build, _finished, _failed_phase\n"
         "from tests.local.engine_process import EngineProcess\n"
@@ -173,6 +175,7 @@ def test_without_podman_and_docker_the_build_fails_with_the_sentence_that_says_s
         "print(_failed_phase(_finished(engine, _start_build(engine, 'a/b:c', sourceTypeOverride='NO_SOURCE'))))\n"
         "engine.close()\n"
     )
+    (tmp_path / "setpriv").symlink_to(str(shutil.which("setpriv")))
     environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert "PROVISIONING" in done.stdout, done.stderr

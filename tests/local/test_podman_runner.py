@@ -119,7 +119,8 @@ def test_the_definition_reaches_the_container(engine: EngineProcess) -> None:
         ulimits=[{"name": "nofile", "softLimit": 600, "hardLimit": 700}],
     )
     assert "\n".join(said).startswith("a value|one\ntwo|/bin:/odd|/tmp||'\"$x\n/etc\n65534\n")
-    assert said[-2:] == ["read-only", "600"]
+    assert "600" in said
+    assert "read-only" in said
 
 
 def test_no_value_of_the_environment_stands_in_an_argv(engine: EngineProcess) -> None:
