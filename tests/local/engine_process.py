@@ -29,8 +29,10 @@ class EngineProcess:
     def __init__(self, *options: str, log: Path | None = None) -> None:
         self.log = log
         logged = ["--log", str(log)] if log else []
+        # An engine by hand has no owner; this one is to end with the tests, also when they are killed.
+        orphaned = ["setpriv", "--pdeathsig", "TERM"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pytest_fargate_sandbox.local", *options, *logged],
+            [*orphaned, sys.executable, "-m", "pytest_fargate_sandbox.local", *options, *logged],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -141,7 +143,7 @@ class EngineProcess:
         task: dict[str, Any] = answer["tasks"][0]
         return task
 
-    def wait(self, arn: str, status: str, deadline: float = 20.0) -> dict[str, Any]:
+    def wait(self, arn: str, status: str, deadline: float = 40.0) -> dict[str, Any]:
         """The task as described when it has got to ``status``; one that stopped before it is a failure at once."""
 
         def probe() -> dict[str, Any] | None:
@@ -228,5 +230,5 @@ def _state(pid: str) -> list[str]:
         return []
 
 
-def wait_for_end(pids: list[int], deadline: float = 10.0) -> None:
+def wait_for_end(pids: list[int], deadline: float = 30.0) -> None:
     wait_until(lambda: None if alive(pids) else True, deadline=deadline, what=f"the end of processes {pids}")

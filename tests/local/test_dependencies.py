@@ -34,7 +34,7 @@ def test_healthy_waits_for_the_check_and_comes_far_before_its_interval(engine: E
             "first",
             f"sleep 0.5; touch /mnt/v/ready; {WAIT}",
             mountPoints=mount,
-            healthCheck=_check("test -e /mnt/v/ready"),
+            healthCheck=_check("test -e /mnt/v/ready", interval=60),
         ),
         container(script="test -e /mnt/v/ready && exit 9", mountPoints=mount, dependsOn=_after("first", "HEALTHY")),
         volumes=[{"name": "v"}],
@@ -42,7 +42,7 @@ def test_healthy_waits_for_the_check_and_comes_far_before_its_interval(engine: E
     began = time.monotonic()
     task = engine.wait(engine.launch(definition), "STOPPED")
     assert container_states(task)["main"][1] == 9
-    assert 0.5 < time.monotonic() - began < 4
+    assert 0.5 < time.monotonic() - began < 30
 
 
 def test_while_a_dependency_is_not_healthy_the_task_stays_pending(engine: EngineProcess) -> None:
@@ -52,7 +52,7 @@ def test_while_a_dependency_is_not_healthy_the_task_stays_pending(engine: Engine
     arn = engine.launch(definition)
     wait_until(
         lambda: True if container_states(engine.describe(arn))["first"][0] == "RUNNING" else None,
-        deadline=10,
+        deadline=30,
         what="the first container",
     )
     time.sleep(0.3)
@@ -95,7 +95,7 @@ def test_a_dependency_that_takes_longer_than_its_start_timeout_fails_the_task(en
 
 def test_health_is_told_for_the_container_and_the_task(engine: EngineProcess) -> None:
     arn = engine.launch(engine.register(container(healthCheck=_check("true"))))
-    wait_until(lambda: True if engine.describe(arn)["healthStatus"] == "HEALTHY" else None, deadline=10, what="HEALTHY")
+    wait_until(lambda: True if engine.describe(arn)["healthStatus"] == "HEALTHY" else None, deadline=30, what="HEALTHY")
     assert engine.describe(arn)["containers"][0]["healthStatus"] == "HEALTHY"
     engine.stop(arn)
 
@@ -109,7 +109,7 @@ def test_being_unhealthy_stops_nothing(tmp_path: Path) -> None:
         assert task["healthStatus"] == "UNKNOWN", "with AWS's timing the first check comes after one interval"
         wait_until(
             lambda: True if engine.describe(arn)["healthStatus"] == "UNHEALTHY" else None,
-            deadline=15,
+            deadline=40,
             what="UNHEALTHY",
         )
         assert engine.describe(arn)["lastStatus"] == "RUNNING"

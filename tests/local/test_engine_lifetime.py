@@ -46,7 +46,7 @@ def owner(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def _facts(state: Path) -> dict[str, Any]:
     path = state / "engine.json"
     return wait_until(
-        lambda: json.loads(path.read_text()) if path.exists() else None, deadline=20, what=f"the engine of {state}"
+        lambda: json.loads(path.read_text()) if path.exists() else None, deadline=40, what=f"the engine of {state}"
     )
 
 
@@ -70,7 +70,7 @@ def _launch(facts: dict[str, Any], **fields: Any) -> str:
         task = ecs.describe_tasks(cluster="local", tasks=[arn])["tasks"][0]
         return True if task["lastStatus"] == "RUNNING" else None
 
-    wait_until(running, deadline=20, what="the task")
+    wait_until(running, deadline=40, what="the task")
     return arn
 
 
@@ -115,7 +115,7 @@ def test_a_kept_task_keeps_the_engine_and_only_itself(owner: subprocess.Popen[st
         tasks = ecs.describe_tasks(cluster="local", tasks=[other, kept])["tasks"]
         return [task["lastStatus"] for task in tasks]
 
-    wait_until(lambda: True if statuses()[0] == "STOPPED" else None, deadline=10, what="the end of the other task")
+    wait_until(lambda: True if statuses()[0] == "STOPPED" else None, deadline=30, what="the end of the other task")
     assert statuses()[1] == "RUNNING"
     ecs.stop_task(cluster="local", task=kept)
     wait_for_end([facts["pid"]])

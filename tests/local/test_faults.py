@@ -137,7 +137,7 @@ def test_a_launch_delay_is_kept_and_a_task_can_be_stopped_within_it() -> None:
         began = time.monotonic()
         arn = engine.launch(definition)
         engine.wait(arn, "RUNNING")
-        assert 0.4 <= time.monotonic() - began < 3
+        assert 0.4 <= time.monotonic() - began < 20
         engine.stop(arn)
         task = engine.stop(engine.launch(definition))
         assert container_states(task)["main"][:2] == ("STOPPED", None)

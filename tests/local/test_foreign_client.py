@@ -44,7 +44,7 @@ def _connect(address: str, key: paramiko.PKey) -> paramiko.SSHClient:
             raise NotYet(repr(error)) from error
         return client
 
-    return wait_until(probe, deadline=20, what="the foreign sshd")
+    return wait_until(probe, deadline=40, what="the foreign sshd")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="with a single uid sshd cannot become the user who logs in")
@@ -96,7 +96,7 @@ def _fetch(transport: paramiko.Transport, path: str) -> bytes:
                 answer.write(part)
         return answer.getvalue().partition(b"\r\n\r\n")[2]
 
-    return wait_until(probe, deadline=20, what="the main container's server")
+    return wait_until(probe, deadline=40, what="the main container's server")
 
 
 def test_two_tasks_listen_on_the_same_port_and_never_clash(engine: EngineProcess) -> None:
@@ -123,4 +123,4 @@ def _get(address: str) -> bytes:
             raise NotYet(repr(error)) from error
         return content
 
-    return wait_until(probe, deadline=20, what=f"the server at {address}")
+    return wait_until(probe, deadline=40, what=f"the server at {address}")
