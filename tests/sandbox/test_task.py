@@ -40,7 +40,7 @@ STOPPED = {
 }
 MISSING = {"tasks": [], "failures": [{"arn": ARN, "reason": "MISSING"}]}
 CFG = EcsFargateConfig(
-    cluster="c", poll_interval_sec=0.05, startup_timeout_sec=5, ssh_sidecar=SshSidecarConfig(ssh_ready_timeout_sec=0.2)
+    cluster="c", poll_interval_sec=0.05, startup_timeout_sec=30, ssh_sidecar=SshSidecarConfig(ssh_ready_timeout_sec=0.2)
 )
 
 
