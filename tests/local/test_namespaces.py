@@ -16,7 +16,10 @@ import pytest
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
 from pytest_fargate_sandbox.local.runner import CannotPull, CannotStart, Mount
+from pytest_fargate_sandbox.providers.keys import fresh_key_pair
+from pytest_fargate_sandbox.providers.ssh import SshTunnel
 from tests.local.running_tasks import PATIENCE, RunningTasks
+from tests.real_sshd import need_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -390,6 +393,44 @@ def test_the_gate_answers_inside_and_nothing_else_of_the_host_does(tasks: Runnin
 def test_there_is_no_way_out_of_the_network(tasks: RunningTasks) -> None:
     _, output = tasks.run("python3 -c \"import socket; socket.create_connection(('192.0.2.1', 80), 3)\"")
     assert "Network is unreachable" in output
+
+
+_FOREIGN_SIDECAR = """
+set -e
+mkdir -p /run/sshd /root/.ssh
+ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/their_key
+printf '%s\\n' "$AUTHORIZED_KEY" > /root/.ssh/authorized_keys
+exec $SSHD -D -e -f /dev/null -p 2222 -h /etc/ssh/their_key -o PermitRootLogin=yes -o StrictModes=no
+"""
+
+
+def test_debians_sshd_answers_at_the_tasks_address(tasks: RunningTasks) -> None:
+    key = fresh_key_pair()
+    environment = {"AUTHORIZED_KEY": key.public, "SSHD": need_sshd()}
+    task = tasks.open()
+    sidecar = tasks.shell(_FOREIGN_SIDECAR, task=task, name="their-sidecar", environment=environment)
+    sidecar.wait_for("Server listening on 0.0.0.0 port 2222")
+    _connect(task.address, 2222).close()
+    serve = (
+        "import socket\n"
+        "s = socket.create_server(('127.0.0.1', 7004)); print('up', flush=True); s.accept()[0].send(b'x')\n"
+    )
+    tasks.start("python3", "-c", serve, task=task).wait_for("up")
+    with SshTunnel(host=task.address, private_key=key.private, key_file=None) as tunnel:
+        stream = tunnel.dial(7004)
+        stream.settimeout(PATIENCE)
+        assert stream.recv(10) == b"x"
+        stream.close()
+    assert not Path("/etc/ssh/their_key").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root has all users")
+def test_without_root_nothing_can_be_given_to_another_but_no_program_fails_of_it(tasks: RunningTasks) -> None:
+    script = "touch /tmp/x && chown 33:33 /tmp/x && stat -c %u:%g /tmp/x; python3 -c 'import os; os.setuid(33)'"
+    code, output = tasks.run(script)
+    assert output.startswith("0:0\n")
+    assert "Invalid argument" in output
+    assert code == 1
 
 
 def _ask(address: str, port: int) -> str:

@@ -111,7 +111,7 @@ def _raise_limits(ulimits: tuple[tuple[str, int, int], ...]) -> None:
 def _serve(plan: ContainerPlan, status: int, listener: socket.socket, shared_dir: str) -> NoReturn:
     """The built-in sidecar. It has nothing to save, so TERM ends it at once (PID 1 would not even hear it)."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(_TERMINATED))
-    privileges.give_up_privileges()
+    privileges.give_up_privileges(rootless=plan.rootless)
     os.environ.clear()
     os.environ.update(plan.environment)
     os.close(status)
@@ -154,7 +154,7 @@ def _enter_working_directory(path: str) -> None:
 
 
 def _become(who: identity.Identity, *, rootless: bool) -> None:
-    privileges.give_up_privileges()
+    privileges.give_up_privileges(rootless=rootless)
     if not rootless:
         os.setgroups(who.groups)
         os.setresgid(who.gid, who.gid, who.gid)

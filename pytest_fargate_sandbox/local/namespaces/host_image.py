@@ -67,6 +67,7 @@ def assembled_host(directory: Path) -> HostLayers:
     for name in _STANDARD:
         _make_directory(layer / name, _DEFAULT_MODES.get(name, 0o755))
     _copy_etc(layer / "etc")
+    _make_single_user(layer / "etc/passwd")
     _lock_accounts(layer)
     for name in ("cache", "lib", "log", "mail", "opt", "spool"):
         _make_directory(layer / "var" / name, 0o755)
@@ -156,6 +157,16 @@ def _copy_etc(target: Path) -> None:
         return [name for name in names if not _is_copied(Path(directory, name), private)]
 
     shutil.copytree("/etc", target, symlinks=True, ignore=ignored, dirs_exist_ok=True)
+
+
+def _make_single_user(passwd: Path) -> None:
+    """The account that sshd takes for its unprivileged half has to be one that there is, or it gives up."""
+    lines = passwd.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    fields = [line.split(":") for line in lines]
+    for account in fields:
+        if account[0] == "sshd":
+            account[2:4] = ["0", "0"]
+    passwd.write_text("".join(":".join(account) + "\n" for account in fields), errors="surrogateescape")
 
 
 def _is_copied(path: Path, private: set[str]) -> bool:

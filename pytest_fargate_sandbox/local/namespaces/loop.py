@@ -17,9 +17,13 @@ EDGES = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
 
 class Loop:
-    """Calls back when a descriptor is ready or a moment has come."""
+    """Calls back when a descriptor is ready or a moment has come.
 
-    def __init__(self) -> None:
+    What a callback raises ends the loop, unless ``on_error`` takes it.
+    """
+
+    def __init__(self, on_error: Callable[[], None] | None = None) -> None:
+        self._on_error = on_error
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -41,7 +45,7 @@ class Loop:
         heapq.heappush(self._timers, (time.monotonic() + delay, next(self._order), callback))
 
     def run(self) -> None:
-        """Until ``stop``; an exception of a callback ends it."""
+        """Until ``stop``."""
         while self._running:
             for descriptor, _ in self._epoll.poll(self._next_timer()):
                 callback = self._callbacks.get(descriptor)
@@ -67,6 +71,10 @@ class Loop:
             callback()
         except BlockingIOError:  # another thread has closed what was ready, and its number has a new owner
             pass
+        except Exception:
+            if self._on_error is None:
+                raise
+            self._on_error()
 
     def _call_due_timers(self) -> None:
         now = time.monotonic()

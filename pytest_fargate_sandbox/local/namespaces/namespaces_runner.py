@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.local.runner import TaskSpec
 
+_LOG = logging.getLogger(__name__)
 _PATIENCE = 30.0
 
 
@@ -42,7 +44,8 @@ class Surroundings:
         self.gate_address = gate_address
         self.rootless = rootless
         self.forget = forget
-        self.loop = Loop()
+        # One task's trouble must not end what all of them lean on.
+        self.loop = Loop(on_error=lambda: _LOG.exception("The namespaces runner met an error that it goes on from"))
         self.claim_address = ClaimedAddress
 
 

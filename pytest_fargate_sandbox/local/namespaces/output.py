@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,11 +23,20 @@ class Output:
         self._loop = loop
         self._pipe: int | None = pipe
         self._on_output = on_output
+        self._lock = threading.Lock()
         os.set_blocking(pipe, False)
         loop.watch(pipe, self._take)
 
     def _take(self) -> None:
-        self._read()
+        with self._lock:
+            self._read()
+
+    def finish(self) -> None:
+        """From any thread: the container is gone. Take what is in the pipe, but do not wait for who else holds it."""
+        with self._lock:
+            while self._read():
+                pass
+            self._close()
 
     def _read(self) -> bool:
         """Whether there may be more at once."""
@@ -44,13 +54,6 @@ class Output:
         except Exception:
             _LOG.exception("A container's output could not be taken")
         return True
-
-    def finish(self) -> None:
-        """The container is gone: take what is still in the pipe, but do not wait for who else holds it."""
-        while self._read():
-            pass
-        if self._pipe is not None:
-            self._close()
 
     def _close(self) -> None:
         if self._pipe is not None:

@@ -48,7 +48,7 @@ def _be_task(plan: ContainerPlan, uid: int, gid: int) -> int:
 def _be_container(plan: ContainerPlan) -> int:
     linux.set_host_name(plan.host_name)
     enter_root(plan)
-    privileges.give_up_privileges()
+    privileges.give_up_privileges(rootless=plan.rootless)
     return 0
 
 
