@@ -10,6 +10,7 @@ import pytest
 
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
+from pytest_fargate_sandbox.leaves.names import Cause
 
 if TYPE_CHECKING:
     from tests.orchestration.engine_of_tests import EngineOfTests
@@ -173,6 +174,24 @@ def test_keys_may_come_from_secrets(account: EcsFargateConfig, engine: EngineOfT
     with EcsFargateSandbox(dataclasses.replace(account, ssh_sidecar=sidecar), task_id="t", run_id="r") as sandbox:
         sandbox.start()
         assert sandbox.exec("true").ok
+
+
+def test_a_secret_that_the_task_cannot_have_is_told_by_the_task(
+    account: EcsFargateConfig, engine: EngineOfTests
+) -> None:
+    """ECS itself fetches the public key, after RunTask has said that all is well."""
+    from pytest_fargate_sandbox.providers.keys import fresh_key_pair
+
+    private = engine.aws.call(
+        "secretsmanager", "CreateSecret", Name="key-lonely", SecretString=fresh_key_pair().private
+    )["ARN"]
+    sidecar = SshSidecarConfig(exec_server_port=19542, public_key_secret_arn=NOT_THERE, private_key_secret_arn=private)
+    cfg = dataclasses.replace(account, ssh_sidecar=sidecar)
+    with pytest.raises(StartError, match="check the secret's ARN") as caught:
+        EcsFargateSandbox(cfg, task_id="t", run_id="r").start()
+    assert caught.value.cause == Cause.START_FAILED
+    assert not caught.value.transient
+    assert engine.alive() == []
 
 
 def test_every_error_of_a_start_is_ours(account: EcsFargateConfig) -> None:
