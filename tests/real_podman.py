@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def podman() -> ContainerCommand:
 def busybox_image() -> str:
     """An Alpine-like image: a shell and its tools, no Python, no package manager."""
     command = podman()
-    with FileLock("/tmp/fargate-sandbox-test-busybox.lock"):
+    with FileLock(_lock("busybox")):
         if not command.succeeds("image", "inspect", BUSYBOX):
             command.run("import", "--change", 'CMD ["sh"]', "-", BUSYBOX, stdin=_busybox_tree())
     return BUSYBOX
@@ -44,7 +46,7 @@ def debian_image() -> str:
     if shutil.which("dpkg") is None:
         pytest.skip("a Debian image is made of this machine's own packages, and this is no Debian")
     command = podman()
-    with FileLock("/tmp/fargate-sandbox-test-debian.lock"):
+    with FileLock(_lock("debian")):
         if not command.succeeds("image", "inspect", DEBIAN):
             tree = subprocess.run(["sh", "-c", _DEBIAN_TREE], capture_output=True, check=True).stdout
             command.run("import", "--change", 'CMD ["bash"]', "-", DEBIAN, stdin=tree)
@@ -103,3 +105,7 @@ def _add(archive: tarfile.TarFile, name: str, kind: bytes, mode: int) -> None:
 def _kind(program: str) -> str:
     done = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
     return "" if done.returncode else "dynamically linked"
+
+
+def _lock(image: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"fargate-sandbox-test-{image}-{os.getuid()}.lock"
