@@ -10,6 +10,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.names import HOST_IMAGE
 from pytest_fargate_sandbox.local.namespaces.addresses import ClaimedAddress
 from pytest_fargate_sandbox.local.namespaces.images import Images
 from pytest_fargate_sandbox.local.namespaces.loop import Loop
@@ -72,6 +73,15 @@ class NamespacesRunner:
         self._surroundings.loop.watch(self._channel.fileno(), self._hear)
         self._thread = threading.Thread(target=self._surroundings.loop.run, name="namespaces-runner", daemon=True)
         self._thread.start()
+        self._preparation = threading.Thread(target=self._prepare_host_image, name="host-image", daemon=True)
+        self._preparation.start()
+
+    def _prepare_host_image(self) -> None:
+        """While the engine is still starting: copying /etc takes an engine without root a moment."""
+        try:
+            self.pull(HOST_IMAGE)
+        except Exception as error:  # whoever asks for the image hears of it again
+            _LOG.debug("The default image is not ready: %s", error)
 
     def pull(self, image: str) -> None:
         self._launcher_ready.result(_PATIENCE)
@@ -113,6 +123,7 @@ class NamespacesRunner:
         return task
 
     def close(self) -> None:
+        self._preparation.join(_PATIENCE)
         for task in list(self._tasks.values()):
             task.close()
         if self._lost is None:
