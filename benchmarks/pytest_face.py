@@ -69,7 +69,7 @@ def against_a_sleep(folder: Path) -> Iterator[Figure]:
     with WarmEngine.started(folder / "ahead", DELAY_SEC) as engine:
         asked = ("--fargate-prelaunch=6", "--fargate-max-tasks=64")
         ahead = run(folder, OURS.format(tests=TESTS, command="sleep 1"), "-n", str(WORKERS), *asked)
-        ours, engines = ahead.cpu - floor.cpu, engine.cpu()
+    ours, engines = ahead.cpu - floor.cpu, engine.cpu
     detail = f"{ahead.wall:.1f} s against {floor.wall:.1f} s, {TESTS} tests of 1 s, -n {WORKERS} {' '.join(asked)}"
     yield at_most("a sandbox for each test, against one sleep", ahead.wall / floor.wall, 1.4, " times", detail)
     detail = f"{ours:.1f} s in pytest's processes beyond the floor's {floor.cpu:.1f} s, {engines:.1f} s in the engine's"
@@ -134,10 +134,10 @@ def _children_cpu() -> float:
 class WarmEngine:
     """An engine that pytest finds, with one sandbox behind it."""
 
-    def __init__(self, directory: Path, pid: int) -> None:
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._pid = pid
-        self._cpu_before = 0.0
+        self.cpu = 0.0
+        """The processor time of the engine and all its containers, once it has ended."""
 
     @classmethod
     @contextmanager
@@ -155,14 +155,15 @@ class WarmEngine:
             command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(directory)]
             command += ["--launch-delay", str(delay), "--log", str(directory / "log.jsonl")]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-            engine = cls(directory, process.pid)
+            engine = cls(directory)
             try:
                 wait_until(lambda: (directory / "engine.json").exists() or None, deadline=30, what="the engine")
-                engine._cpu_before = engine._cpu_so_far()
                 yield engine
             finally:
+                before_its_end = _children_cpu()
                 process.terminate()
                 process.wait()
+                engine.cpu = _children_cpu() - before_its_end
                 for name, value in before.items():
                     os.environ.pop(name) if value is None else os.environ.update({name: value})
 
@@ -175,14 +176,6 @@ class WarmEngine:
 
     def most_alive(self) -> int:
         return _alive(self.lines())[1]
-
-    def cpu(self) -> float:
-        """The processor time of the engine and of the containers that have come to their end."""
-        return self._cpu_so_far() - self._cpu_before
-
-    def _cpu_so_far(self) -> float:
-        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _alive(lines: list[dict[str, Any]]) -> tuple[set[str], int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
 from pytest_fargate_sandbox.plugin.face import FACE, Face
 from pytest_fargate_sandbox.plugin.options import SETTINGS
 from pytest_fargate_sandbox.plugin.owner import Interrupts, Owner
@@ -46,8 +47,9 @@ def wire_owner(config: pytest.Config) -> Run:
 
 def _run_of(config: pytest.Config) -> Run:
     if RUN not in config.stash:
-        config.stash[RUN] = Run(config, config.stash[SETTINGS])
-        _register(config, signals=Signals())
+        settings = config.stash[SETTINGS]
+        config.stash[RUN] = Run(config, settings)
+        _register(config, signals=Signals(), engine_choice=EngineChoice(settings.run["runner"]))
     return config.stash[RUN]
 
 

@@ -340,3 +340,11 @@ def test_it(fargate_sandbox): pass
     )
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["E  *StartError: *ClusterNotFound*", "E  *there is no ECS cluster 'nowhere'*"])
+
+
+def test_the_runner_that_was_asked_for_reaches_the_engine(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+    pytester.makepyfile("def test_it(fargate_sandbox): pass\ndef test_other(fargate_sandbox): pass")
+    result = pytester.runpytest_subprocess("-n2", "--fargate-runner=namespaces", timeout=60)
+    result.assert_outcomes(passed=2)
+    assert engine_log.engines_started() == 1
+    assert next(line["runner"] for line in engine_log.lines if line.get("event") == "ready") == "namespaces"
