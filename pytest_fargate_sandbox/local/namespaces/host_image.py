@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.namespaces import privacy
+from pytest_fargate_sandbox.local.namespaces.mounts import mount_points
 from pytest_fargate_sandbox.local.namespaces.plan import Bind
 
 if TYPE_CHECKING:
@@ -184,8 +185,7 @@ def _can_enter(path: str) -> bool:
 def _separate_file_systems() -> Iterable[str]:
     """An overlay does not see what is mounted below its layer: programs that have a file system of their own."""
     found: list[str] = []
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-        point = line.split()[4]
+    for point, _ in mount_points():
         if point.split("/")[1] in privacy.PROGRAMS and not any(point.startswith(upper + "/") for upper in found):
             found.append(point)
     return dict.fromkeys(found)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.namespaces.memory import MemoryGroup, open_memory_group
+from pytest_fargate_sandbox.local.namespaces.mounts import file_system_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,13 +94,13 @@ def remove_scratch(directory: Path) -> None:
 def _base_directory() -> Path:
     places = dict.fromkeys((os.environ.get("TMPDIR", "/var/tmp"), "/var/tmp", "/tmp", "/dev/shm"))
     for place in places:
-        if os.access(place, os.W_OK | os.X_OK) and _file_system_of(os.path.realpath(place)) not in _UNFIT:
+        if _is_fit(os.path.realpath(place)):
             base = Path(os.path.realpath(place)) / f"{_PREFIX}{os.geteuid()}"
             if _is_ours(base):
                 return base
     raise NoScratch(
         f"no directory to keep containers' files in: tried {', '.join(places)}; "
-        "set TMPDIR to a directory on a local disk (ext4, xfs, btrfs or tmpfs)"
+        "set TMPDIR to a directory on a local disk (ext4, xfs, btrfs or tmpfs; not noexec)"
     )
 
 
@@ -113,15 +114,13 @@ def _is_ours(base: Path) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
 
-def _file_system_of(path: str) -> str:
-    longest, kind = "", ""
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-        fields = line.split()
-        point = fields[4]
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(longest):
-            longest, kind = point, fields[fields.index("-", 6) + 1]
-    return kind.partition(".")[0]
+def _is_fit(directory: str) -> bool:
+    """Programs run from a container's volumes, so they must not lie where none may."""
+    return (
+        os.access(directory, os.W_OK | os.X_OK)
+        and not os.statvfs(directory).f_flag & os.ST_NOEXEC
+        and file_system_at(directory).partition(".")[0] not in _UNFIT
+    )
 
 
 @contextmanager
