@@ -67,8 +67,10 @@ def error_of(failure: wire.Failure) -> SandboxError:
         return UnsafeArchiveError(failure.message, member=path)
     if kind == "unauthorized":
         return TransportError("the exec server does not take our token: it is another sandbox's", kind=kind)
-    if kind in ("checksum", "gone", "unknown_command", "head_too_large"):
+    if kind in ("checksum", "stopping", "unknown_command"):
         return TransportError(failure.message, kind=kind)
+    if kind in ("closed", "forgotten", "too_many", "unknown_user"):
+        return SandboxError(failure.message, kind=kind)
     return SandboxError(f"the exec server says {kind}: {failure.message}", kind=kind)
 
 

@@ -6,7 +6,7 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Literal
 
-from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.results import ExecResult
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.sandbox.exec_calls import SILENCE_SEC, Answer, ExecCalls, error_of
@@ -161,5 +161,5 @@ def kill_quietly(calls: ExecCalls, command_id: str) -> None:
     try:
         with calls.open(wire.Signal(id=command_id, signal=9, tree=True), silence=5.0) as answer:
             answer.payload.read_all()
-    except (wire.Failure, Disconnected, Malformed, TransportError):
+    except (wire.Failure, Disconnected, Malformed, SandboxError):
         pass

@@ -33,13 +33,16 @@ class Process:
         self._calls = calls
         self._command = command
         self._read = {wire.STDOUT: 0, wire.STDERR: 0}
+        self._return_code: int | None = None
 
     def __repr__(self) -> str:
         return f"<Process {self.pid}: {self._command!r}>"
 
     def poll(self) -> int | None:
         """Its return code, or None while it runs."""
-        return self._look(_WHOLE, _WHOLE, 0.0, None)[0].return_code
+        if self._return_code is None:
+            self._return_code = self._look(_WHOLE, _WHOLE, 0.0, None)[0].return_code
+        return self._return_code
 
     def wait(self, timeout: float | None = None) -> ExecResult:
         """Its end, with all that it has said, whatever was read before; a ``TimeoutError`` if it runs on."""

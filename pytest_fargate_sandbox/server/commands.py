@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MAX_BACKGROUND = 128
 """Commands that may run in the background at once."""
 
-_KEEP_SEC = 600.0
+_KEEP_SEC = 3600.0
 _KEEP_ENDED = 256
 _KEEP_IDS = 10000
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -56,7 +56,7 @@ class Commands:
                 return self._known[request.id], False
             self._refuse_what_is_gone(request.id)
             if self._is_closing:
-                raise Failure("gone", "the sandbox is being stopped")
+                raise Failure("stopping", "the sandbox is being stopped")
             identity = Identity(request.user) if request.user is not None else None
             command = Command(request.id, self._work_dir, identity)
             self._known[request.id] = command
@@ -86,7 +86,7 @@ class Commands:
 
     def _refuse_what_is_gone(self, command_id: str) -> None:
         if command_id in self._forgotten:
-            raise Failure("gone", "the command %s has run and is forgotten; it will not run again" % command_id)
+            raise Failure("forgotten", "the command %s has run and is forgotten; it will not run again" % command_id)
 
     def _forget_the_old(self) -> None:
         now = time.monotonic()

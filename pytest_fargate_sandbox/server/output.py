@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-IN_MEMORY = 256 * 1024
+IN_MEMORY = 64 * 1024
 _DISK_RESERVE = 64 * 1024 * 1024
 _CHECK_EVERY = 16 * 1024 * 1024
 

@@ -46,6 +46,7 @@ class Pump:
         self._waker = waker
         self._status: "int | None" = None
         self._stdin = memoryview(b"")
+        self._step = _BLOCK
         self._audience: "Audience | None" = None
         self._poller = select.poll()
         self._poller.register(waker.fileno(), select.POLLIN)
@@ -118,12 +119,13 @@ class Pump:
             self._speak()
 
     def _read(self, pipe: int, event: int) -> None:
-        data = os.read(pipe, _LARGE_PIPE) if event & select.POLLIN else b""
+        data = os.read(pipe, self._step) if event & select.POLLIN else b""
         if not data:
             self._close(pipe)
             return
         if len(data) == _BLOCK:
             _enlarge(pipe)
+            self._step = _LARGE_PIPE
         self._command.say(self._pipes[pipe], data)
         if self._speaks_at_once:
             self._has_news = True

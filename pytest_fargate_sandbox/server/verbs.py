@@ -124,9 +124,9 @@ class Verbs:
         command = self.commands.find(request.id)
         data = exchange.payload.read_all()
         if command.stdin is None and data:
-            raise Failure("gone", "nobody reads the stdin of the command %s any more" % request.id)
+            raise Failure("closed", "nobody reads the stdin of the command %s any more" % request.id)
         if data and not write_all(command, data):
-            raise Failure("gone", "the command %s has closed its stdin" % request.id)
+            raise Failure("closed", "the command %s has closed its stdin" % request.id)
         if request.end:
             command.close_stdin()
         exchange.answer(wire.Nothing())
@@ -134,7 +134,7 @@ class Verbs:
     def _signal(self, exchange: Exchange, request: wire.Signal) -> None:
         command = self.commands.find(request.id)
         if not command.tree:
-            raise Failure("gone", "the command %s has no process" % request.id)
+            raise Failure("closed", "the command %s has no process: there was no such program" % request.id)
         if not request.tree:
             self.commands.reaper.signal(command.tree.leader, request.signal)
         elif request.signal == signal.SIGKILL:

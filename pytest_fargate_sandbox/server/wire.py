@@ -49,13 +49,15 @@ STATUS_OF_KIND = {
     "is_directory": 409,
     "not_directory": 409,
     "exists": 409,
-    "gone": 410,
+    "forgotten": 410,
+    "closed": 410,
     "too_large": 413,
     "head_too_large": 431,
     "internal": 500,
     "os_error": 500,
     "unreachable": 502,
     "too_many": 503,
+    "stopping": 503,
     "no_space": 507,
 }
 

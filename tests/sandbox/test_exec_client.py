@@ -164,6 +164,17 @@ def test_a_spawned_process_outlives_its_connection(far_client: ExecClient, proxy
     assert process.wait(10).stdout == "got it\n"
 
 
+def test_writing_to_a_process_that_has_ended_says_so(client: ExecClient) -> None:
+    process = client.spawn("exec true")
+    process.wait(10)
+    with pytest.raises(SandboxError, match="nobody reads") as caught:
+        process.write("too late\n")
+    assert not isinstance(caught.value, TransportError)
+    process.signal(15)
+    process.kill()
+    assert process.poll() == 0
+
+
 # --- giving up ------------------------------------------------------------------------------------------------------
 def is_alive(client: ExecClient, pid: str) -> bool:
     return client.exec(f"grep -q '^State:.*[RSDT] ' /proc/{pid}/status").ok
