@@ -6,6 +6,7 @@ import os
 import random
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,33 @@ def test_many_cuts_are_survived_as_long_as_each_connection_brings_something(
     result = far_client.exec(f"echo run >> {runs}; seq 1 400000", on_output=cut_often)
     assert result.stdout_bytes == b"".join(b"%d\n" % number for number in range(1, 400_001))
     assert (len(cuts), lines_of(runs)) == (12, 1)
+
+
+def test_a_way_that_stalls_holds_up_its_own_command_only_and_takes_no_memory(
+    far_client: ExecClient, proxy: FaultProxy, client: ExecClient, server: ExecServerProcess
+) -> None:
+    def resident() -> int:
+        lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+
+    def stall_once(_chunk: bytes) -> None:
+        if not stalled.is_set():
+            stalled.set()
+            proxy.stall()
+
+    stalled, before, results = threading.Event(), resident(), []
+    command = "head -c 100000000 /dev/zero"
+    thread = threading.Thread(target=lambda: results.append(far_client.exec(command, on_output=stall_once)))
+    thread.start()
+    assert stalled.wait(10)
+    for _ in range(50):
+        assert client.exec("true").ok
+    assert not results
+    proxy.cut()
+    proxy.flow()
+    thread.join(60)
+    assert len(results[0].stdout_bytes) == 100_000_000
+    assert resident() - before < 64 * 1024
 
 
 def test_an_idle_connection_that_died_costs_nothing_but_a_new_one(
