@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import itertools
 import json
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -283,6 +286,59 @@ def test_a_project_that_does_not_exist_is_an_error_that_names_it(account: Accoun
             aws=account.aws,
             shared_dir=_shared(tmp_path),
         )
+
+    assert caught.value.phase == "codebuild:StartBuild"
+
+
+class Forbidding(http.server.BaseHTTPRequestHandler):
+    """Passes everything on to the engine but StartBuild, which IAM refuses."""
+
+    engine: str
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("X-Amz-Target", "").endswith(".StartBuild"):
+            text = (
+                "User: arn:aws:iam::123456789012:user/me is not authorized to perform: codebuild:StartBuild on resource"
+            )
+            self._answer(400, json.dumps({"__type": "AccessDeniedException", "message": text}).encode())
+            return
+        request = urllib.request.Request(self.engine + self.path, body, dict(self.headers), method=self.command)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                self._answer(answer.status, answer.read())
+        except urllib.error.HTTPError as refusal:
+            self._answer(refusal.code, refusal.read())
+
+    do_PUT = do_HEAD = do_POST  # noqa: N815
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_project_without_permission_names_the_action_that_is_missing(
+    account: Account, prefix: str, tmp_path: Path
+) -> None:
+    handler = type("Handler", (Forbidding,), {"engine": account.keys[0]})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        forbidden = connect(region="us-east-1", endpoint_url=endpoint, credentials=Credentials(*account.keys[1:]))
+        with pytest.raises(ImageBuildError, match="lack the IAM action codebuild:StartBuild") as caught:
+            ImageBuilder.ensure_image_built(
+                cfg=_config(_environment(tmp_path, prefix)),
+                environment_name=prefix,
+                aws=forbidden,
+                shared_dir=_shared(tmp_path),
+            )
+        server.shutdown()
 
     assert caught.value.phase == "codebuild:StartBuild"
 
