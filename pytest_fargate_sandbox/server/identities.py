@@ -31,6 +31,9 @@ class Identity:
         if os.geteuid() != 0 and (self.uid, self.gid) != (os.geteuid(), os.getegid()):
             sentence = "to run a command as %s takes root, and this container runs as uid %d" % (text, os.geteuid())
             raise Failure("permission", sentence)
+        if not (_exists_here(self.uid, "uid_map") and _exists_here(self.gid, "gid_map")):
+            sentence = "to run a command as %s takes an engine that runs as root: this one has no user but root" % text
+            raise Failure("permission", sentence)
 
     @property
     def is_ours(self) -> bool:
@@ -45,6 +48,16 @@ class Identity:
         os.setgroups(self.groups)
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
+
+
+def _exists_here(number: int, table: str) -> bool:
+    """Whether our user namespace has it: that of an engine without root holds a single user."""
+    try:
+        with open("/proc/self/" + table) as file:
+            ranges = [[int(word) for word in line.split()] for line in file]
+    except (OSError, ValueError):
+        return True
+    return any(first <= number < first + count for first, _, count in ranges)
 
 
 def _user_entry(user: str) -> "Any":
