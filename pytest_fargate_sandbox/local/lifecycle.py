@@ -5,6 +5,7 @@ Everything else only asks: StopTask, a fault or the engine's end call ``task.req
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 _DEFAULT_STOP_TIMEOUT_SEC = 30.0
+
+
+_turns = threading.Semaphore(2 * (os.cpu_count() or 1))
+"""Many tasks that start at once make each other late; a few at a time, and the first ones are there early."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,10 @@ class TaskLife:
         # Before the start: a program may end before start() has returned, and that end must come last.
         task.container_becomes(container, "RUNNING")
         try:
-            running.start(spec, _discard if log is None else log.write, lambda end: self._ended(container, end, log))
+            with _turns:
+                running.start(
+                    spec, _discard if log is None else log.write, lambda end: self._ended(container, end, log)
+                )
         except (CannotPull, CannotStart) as error:
             task.container_becomes(container, "STOPPED", reason=str(error))
             raise
