@@ -134,16 +134,16 @@ class TaskLife:
         log = open_log(container.definition, task.id)
         spec = container_spec(container.definition)
         self._started[container.name] = time.monotonic()
-        # Before the start: a program may end before start() has returned, and that end must come last.
-        task.container_becomes(container, "RUNNING")
-        try:
-            with _turns:
+        with _turns:
+            # Before the start: a program may end before start() has returned, and that end must come last.
+            task.container_becomes(container, "RUNNING")
+            try:
                 running.start(
                     spec, _discard if log is None else log.write, lambda end: self._ended(container, end, log)
                 )
-        except (CannotPull, CannotStart) as error:
-            task.container_becomes(container, "STOPPED", reason=str(error))
-            raise
+            except (CannotPull, CannotStart) as error:
+                task.container_becomes(container, "STOPPED", reason=str(error))
+                raise
         check = HealthCheck.of(container.definition)
         if check is not None:
             threading.Thread(
