@@ -80,7 +80,7 @@ def packing(folder: Path) -> Iterator[Figure]:
 
     our_time, floor = medians_in_turn(7, ours, by_hand)
     detail = f"{our_time:.3f} s and {floor:.3f} s"
-    yield at_most(f"hash and pack {FILES:,} files ÷ tar c | sha256sum", our_time / floor, 4.0, detail=detail)
+    yield at_most(f"hash and pack {FILES:,} files ÷ tar c and sha256sum", our_time / floor, 4.0, detail=detail)
 
     big = folder / "big"
     big.mkdir()

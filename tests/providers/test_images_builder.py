@@ -359,3 +359,4 @@ def test_an_image_that_ecr_does_not_have_is_not_there(account: Account) -> None:
     account.aws.call("ecr", "CreateRepository", repositoryName="mine")
 
     assert not ImageBuilder.image_exists_in_ecr("mine", "tag", aws=account.aws)
+    assert not ImageBuilder.image_exists_in_ecr("nobodys", "tag", aws=account.aws)

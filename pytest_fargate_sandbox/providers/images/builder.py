@@ -48,7 +48,12 @@ class ImageBuilder:
         """Whether the repository (its url or bare name) has an image with this tag."""
         repository = ecr.EcrRepository.parse(ecr_repository)
         aws = aws or connect(region=repository.region or region)
-        return ecr.image_details(aws, repository, tag) is not None
+        try:
+            return ecr.image_details(aws, repository, tag) is not None
+        except AwsError as error:
+            if error.code == "RepositoryNotFoundException":
+                return False
+            raise
 
     @staticmethod
     def ensure_image_built(
