@@ -20,7 +20,6 @@ from pytest_fargate_sandbox.local.namespaces.network import TaskNetwork
 from pytest_fargate_sandbox.local.namespaces.plan import ContainerPlan
 from pytest_fargate_sandbox.local.namespaces.task_namespaces import (
     CONTAINER_NAMESPACES,
-    ENTERED_BY_CHECKS,
     bring_loopback_up,
     map_own_user,
 )
@@ -176,7 +175,7 @@ def _run_check(container: _Container, argv: tuple[str, ...], timeout: float) -> 
     try:
         linux.die_with_parent()
         linux.hide_memory()  # what runs in the container could otherwise attach to us on our way to the check
-        linux.setns(container.handle, ENTERED_BY_CHECKS)
+        linux.setns(container.handle, CONTAINER_NAMESPACES)
         pid = os.fork()
         if pid == 0:
             run_in_container(container.plan, argv)

@@ -10,10 +10,7 @@ import struct
 from pytest_fargate_sandbox.local.namespaces import linux
 
 TASK_NAMESPACES = linux.CLONE_NEWPID | linux.CLONE_NEWNET
-CONTAINER_NAMESPACES = (
-    linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWCGROUP
-)
-ENTERED_BY_CHECKS = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
+CONTAINER_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
 
 
 def map_own_user(uid: int, gid: int) -> None:
