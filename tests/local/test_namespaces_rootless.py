@@ -32,6 +32,7 @@ def somebody() -> Iterator[Somebody]:
         "local/test_namespaces_hostile.py",
         "local/test_namespaces_leaks.py",
         "local/test_namespaces_sidecar.py",
+        "local/test_scratch.py",
         "orchestration/test_fargate_conformance.py",
     ],
 )
