@@ -348,3 +348,14 @@ def test_the_runner_that_was_asked_for_reaches_the_engine(pytester: pytest.Pytes
     result.assert_outcomes(passed=2)
     assert engine_log.engines_started() == 1
     assert next(line["runner"] for line in engine_log.lines if line.get("event") == "ready") == "namespaces"
+
+
+def test_a_time_out_in_our_wait_leaves_nothing(
+    pytester: pytest.Pytester, engine_log: EngineLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pytest_timeout")
+    monkeypatch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", "30")
+    result = run(pytester, "def test_it(fargate_sandbox): pass", "--timeout=4", "--timeout-method=signal")
+    assert result.parseoutcomes() == {"errors": 1} or result.parseoutcomes() == {"error": 1}
+    result.stdout.fnmatch_lines(["*Timeout*4.0s*"])
+    assert engine_log.cut_off() == []
