@@ -19,7 +19,7 @@ from pytest_fargate_sandbox.server.wire import CODE_SIGNAL, STDERR, STDOUT, Fail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 MAX_BACKGROUND = 128
 """Commands that may run in the background at once."""
@@ -106,15 +106,24 @@ class Commands:
         with self._lock:
             background = sum(1 for known in self._known.values() if not known.ended)
         if background > MAX_BACKGROUND:
-            self._abandon(command)
-            raise Failure("too_many", "%d commands are running; end some before another is started" % (background - 1))
+            sentence = "%d commands are running; end some before another is started" % (background - 1)
+            self._abandon(command, Failure("too_many", sentence))
         waker = Waker()
-        pump = self.begin(command, request, waker, has_stdin=True)
-        if pump is None:
+        try:
+            pump = self.begin(command, request, waker, has_stdin=True)
+        except Failure:
+            waker.close()
+            raise
+        if pump is None or command.tree is None:
             waker.close()
             return 0
-        threading.Thread(target=self._drive_alone, args=(command, pump, waker), name=command.id, daemon=True).start()
-        assert command.tree is not None
+        driver = threading.Thread(target=self._drive_alone, args=(command, pump, waker), name=command.id, daemon=True)
+        try:
+            driver.start()
+        except RuntimeError:  # No thread to be had. Nobody would ever read what the command says.
+            command.tree.kill()
+            self._drive_alone(command, pump, waker)
+            raise Failure("too_many", "no thread is left for another command") from None
         return command.tree.leader
 
     def stop_all(self, patience: float) -> None:
@@ -131,29 +140,21 @@ class Commands:
     def begin(self, command: Command, request: "Any", waker: Waker, has_stdin: bool) -> "Pump | None":
         """A pump to drive it with, or None if it has ended already: there was no such program."""
         command.oom_before = self._oom.read()
+        ends = _Ends()
         try:
-            ends = _Ends(has_stdin)
-        except OSError as error:
-            self._abandon(command)
-            failure = Failure.of_os_error(error)
-            command.fail(failure)
-            raise failure from None
-        pump = Pump(command, {ends.stdout: STDOUT, ends.stderr: STDERR}, waker, request.timeout)
-        command.stdin = ends.stdin
-        try:
+            ends.open(has_stdin)
+            command.stdin, command.waker = ends.stdin, waker
             program = self._program(command, request)
-            command.waker = waker
+            pump = Pump(command, {ends.stdout: STDOUT, ends.stderr: STDERR}, waker, request.timeout)
             command.tree = spawn(program, ends.for_child, self._marks, self.reaper, pump.heir)
         except CannotRun as reason:
-            command.say(STDERR, b"%s\n" % encoded(reason.sentence))
             ends.close_ours()
+            command.say(STDERR, b"%s\n" % encoded(reason.sentence))
             command.end(reason.code)
             return None
-        except Failure as failure:
+        except (Failure, OSError) as error:
             ends.close_ours()
-            self._abandon(command)
-            command.fail(failure)
-            raise
+            self._abandon(command, error if isinstance(error, Failure) else Failure.of_os_error(error))
         finally:
             ends.close_theirs()
         return pump
@@ -182,9 +183,12 @@ class Commands:
                 os.fchown(script.fileno(), command.identity.uid, command.identity.gid)
         return path
 
-    def _abandon(self, command: Command) -> None:
+    def _abandon(self, command: Command, failure: Failure) -> "NoReturn":
+        """It never ran, so its id is free again."""
         with self._lock:
             self._known.pop(command.id, None)
+        command.fail(failure)
+        raise failure
 
     def _drive_alone(self, command: Command, pump: Pump, waker: Waker) -> None:
         self.drive(command, pump)
@@ -204,28 +208,48 @@ class Commands:
 class _Ends:
     """The pipes between a command and us."""
 
-    def __init__(self, has_stdin: bool) -> None:
-        opened: "list[int]" = []
-        try:
-            if not has_stdin:
-                opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-            for _ in range(3 if has_stdin else 2):
-                opened += os.pipe()
-        except OSError:
-            for file in opened:
-                os.close(file)
-            raise
-        self.stdout, child_stdout, self.stderr, child_stderr = opened[-4:]
-        self.stdin = opened[1] if has_stdin else None
-        self.for_child = (opened[0], child_stdout, child_stderr)
+    def __init__(self) -> None:
+        self._theirs: "list[int]" = []
+        self._ours: "list[int]" = []
+
+    def open(self, has_stdin: bool) -> None:
+        if has_stdin:
+            self._add(*os.pipe())
+        else:
+            self._theirs.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        for _ in (STDOUT, STDERR):
+            ours, theirs = os.pipe()
+            self._add(theirs, ours)
+
+    def _add(self, theirs: int, ours: int) -> None:
+        self._theirs.append(theirs)
+        self._ours.append(ours)
+
+    @property
+    def for_child(self) -> "tuple[int, int, int]":
+        stdin, stdout, stderr = self._theirs
+        return stdin, stdout, stderr
+
+    @property
+    def stdin(self) -> "int | None":
+        return self._ours[0] if len(self._ours) == 3 else None
+
+    @property
+    def stdout(self) -> int:
+        return self._ours[-2]
+
+    @property
+    def stderr(self) -> int:
+        return self._ours[-1]
 
     def close_theirs(self) -> None:
-        for file in self.for_child:
+        for file in self._theirs:
             os.close(file)
 
     def close_ours(self) -> None:
-        os.close(self.stdout)
-        os.close(self.stderr)
+        """But the one for stdin, which belongs to the command once all are open."""
+        for file in self._ours[-2:]:
+            os.close(file)
 
 
 def _inherited(work_dir: "bytes | None") -> "dict[bytes, bytes]":

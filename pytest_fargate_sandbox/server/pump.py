@@ -89,6 +89,8 @@ class Pump:
             self._keep_time()
             if self._has_news:
                 self._speak()
+        for pipe in list(self._pipes):
+            self._read_what_is_left(pipe)
         self._leave_pipes()
         return self._status
 
@@ -131,6 +133,21 @@ class Pump:
             self._has_news = True
         elif self._audience and self._speak_at == _NEVER:
             self._speak_at = time.monotonic() + _GATHER_SEC
+
+    def _read_what_is_left(self, pipe: int) -> None:
+        """A pipe holds so much at most: behind that there are only the words of children that live on."""
+        os.set_blocking(pipe, False)
+        left = _LARGE_PIPE
+        try:
+            while left > 0:
+                data = os.read(pipe, left)
+                if not data:
+                    self._close(pipe)
+                    return
+                left -= len(data)
+                self._command.say(self._pipes[pipe], data)
+        except BlockingIOError:
+            pass
 
     def _close(self, pipe: int) -> None:
         self._watch(pipe, 0)

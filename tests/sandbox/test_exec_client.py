@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import threading
 import time
 from pathlib import Path
@@ -119,6 +120,34 @@ def test_a_way_that_stalls_holds_up_its_own_command_only_and_takes_no_memory(
     thread.join(60)
     assert len(results[0].stdout_bytes) == 100_000_000
     assert resident() - before < 64 * 1024
+
+
+@pytest.mark.parametrize("megabytes", range(5, 15))
+def test_what_a_slow_reader_has_not_read_yet_is_not_lost(server: ExecServerProcess, megabytes: int) -> None:
+    """The command ends while its client is behind, with its last words still in the pipe."""
+
+    class SlowStream(socket.socket):
+        has_slept = False
+
+        def recv(self, size: int, flags: int = 0) -> bytes:
+            data = super().recv(size, flags)
+            if not self.has_slept and len(data) > 1000:
+                self.has_slept = True
+                time.sleep(0.3)  # longer than the server waits for the pipes of a command that has ended
+            return data
+
+    def connect(_timeout: float) -> SlowStream:
+        stream = SlowStream(socket.AF_INET, socket.SOCK_STREAM)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        stream.connect(("127.0.0.1", server.port))
+        return stream
+
+    client = ExecClient(token=server.token, connect=connect)
+    for size in (megabytes * 1_000_000, megabytes * 1_000_000 + 400_000):
+        assert len(client.exec(f"head -c {size} /dev/zero").stdout_bytes) == size
+        client.close()
+        client = ExecClient(token=server.token, connect=connect)
+    client.close()
 
 
 def test_an_idle_connection_that_died_costs_nothing_but_a_new_one(
