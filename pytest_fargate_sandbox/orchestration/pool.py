@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
@@ -26,7 +27,6 @@ from pytest_fargate_sandbox.orchestration.target import Target, resolve_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.orchestration.spec import SandboxSpec
@@ -54,6 +54,7 @@ class Pool:
         self._directory = directory
         self._owner = owner
         self._building: set[str] = set()
+        self._images: dict[tuple[str, str, Path], str] = {}
         state = SharedState(directory)
         tasks = RunTasks(self.ledger)
         self.rate = LaunchRate(state)
@@ -94,19 +95,26 @@ class Pool:
 
     def image_of(self, config: EcsFargateConfig, directory: str | Path, *, force_build: bool) -> str:
         """The url of the image of a directory with a Dockerfile, built once if nobody has built it before."""
-        from pathlib import Path
-
         from pytest_fargate_sandbox.providers.images import ImageBuilder
 
         self._check_place(config)
         target = resolve_target(config)
-        return ImageBuilder.ensure_image_built(
-            cfg=replaced(target.cfg, environment_dir=str(directory), image_template=None),
-            environment_name=Path(directory).resolve().name,
-            force_build=force_build,
-            aws=target.aws,
-            shared_dir=self._directory,
-        )
+        context = Path(directory).resolve()
+        known = (target.cfg.cluster, target.cfg.cpu_architecture, context)
+        if known not in self._images:
+            entry = f"image-{context.name}"
+            self.ledger.write(entry, "building", directory=str(context))
+            try:
+                self._images[known] = ImageBuilder.ensure_image_built(
+                    cfg=replaced(target.cfg, environment_dir=str(context), image_template=None),
+                    environment_name=context.name,
+                    force_build=force_build,
+                    aws=target.aws,
+                    shared_dir=self._directory,
+                )
+            finally:
+                self.ledger.write(entry, "built")
+        return self._images[known]
 
     def build_ahead(self, spec: SandboxSpec) -> None:
         """Begin to build the image of ``spec``, if it has one to be built, beside everything else."""

@@ -68,10 +68,10 @@ def describe(entries: list[Entry], now: float) -> str:
     """``sandboxes: 3 starting (12 s), 5 running``; nothing when none is starting."""
     alive = [entry for entry in entries if entry.task_arn and not entry.is_over]
     starting = [entry for entry in alive if "ready" not in entry.events]
-    building = sum(1 for entry in entries if entry.facts.get("name") == "image" and not entry.task_arn)
+    building = sum(1 for entry in entries if entry.events and entry.events[-1] == "building")
     if not starting and not building:
         return ""
-    parts = [f"{building} images being built"] if building else []
+    parts = [f"images being built: {building}"] if building else []
     if starting:
         longest = now - min(entry.times.get("launched", now) for entry in starting)
         parts.append(f"{len(starting)} starting ({longest:.0f} s)")

@@ -31,6 +31,11 @@ def test_it_tells_what_is_starting_and_for_how_long() -> None:
     assert describe(entries, 112.0) == "sandboxes: 2 starting (12 s), 1 running"
 
 
+def test_it_tells_of_images_being_built() -> None:
+    entries = [an_entry("building"), an_entry("building", "built")]
+    assert describe(entries, 112.0) == "sandboxes: images being built: 1, 0 running"
+
+
 def test_it_says_nothing_when_nothing_is_starting() -> None:
     assert describe([an_entry(*LAUNCHING, "ready", task_arn="c")], 112.0) == ""
     assert describe([], 112.0) == ""
