@@ -124,7 +124,8 @@ def test_the_definition_reaches_the_container(engine: EngineProcess) -> None:
 
 
 def test_no_value_of_the_environment_stands_in_an_argv(engine: EngineProcess) -> None:
-    arn = engine.launch(engine.register(real(environment=[{"name": "TOKEN", "value": "s3cr3t-of-this-test"}])))
+    secrets = [{"name": name, "value": "s3cr3t-of-this-test"} for name in ("TOKEN", "GOOGLE_KEY", "DOCKER_PASSWORD")]
+    arn = engine.launch(engine.register(real(environment=secrets)))
     engine.wait(arn, "RUNNING")
     argvs = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
     engine.stop(arn)

@@ -116,28 +116,37 @@ class ContainerCommand:
         return []
 
 
-def environment_options(environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+def environment_options(environment: Mapping[str, str], directory: Path) -> tuple[list[str], dict[str, str]]:
     """Options for a container's environment, and the environment to run the command in.
 
     A value in an argv is there for every user of the machine to read, so it goes through the command's own environment
-    (``--env NAME``). Only names that would steer the command itself are spelled out.
+    (``--env NAME``). A name that would steer the command itself goes by a file in ``directory``; that has lines only.
     """
     options: list[str] = []
     inherited = dict(os.environ)
+    lines = []
     for name, value in environment.items():
-        if name.startswith(_STEERING_PREFIXES) or name in _STEERING:
-            options += ["--env", f"{name}={value}"]
-        else:
+        if not _STEERING.fullmatch(name):
             options += ["--env", name]
             inherited[name] = value
+        elif "\n" in value:
+            options += ["--env", f"{name}={value}"]
+        else:
+            lines.append(f"{name}={value}\n")
+    if lines:
+        file = directory / "environment"
+        file.touch(mode=0o600)
+        file.write_text("".join(lines), "utf-8")
+        options += ["--env-file", str(file)]
     return options, inherited
 
 
-_STEERING = frozenset({"PATH", "HOME", "USER", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"})
-_STEERING_PREFIXES = (
-    "LD_", "XDG_", "CONTAINER", "DOCKER", "BUILDAH", "BUILDKIT", "STORAGE_", "REGISTRY_", "GO", "SSL_", "SSH_", "DBUS_",
-    "_CONTAINERS", "NOTIFY_", "LISTEN_", "http", "https", "no_proxy",
-)  # fmt: skip
+_STEERING = re.compile(
+    r"PATH|HOME|USER|TMPDIR|SHELL|LANG|(LD|XDG|LC|CONTAINERS?|_CONTAINERS|DOCKER|BUILDAH|BUILDKIT|STORAGE|REGISTRY|DBUS)_.*"
+    r"|(NOTIFY|LISTEN)_(SOCKET|FDS|PID)|SSH_AUTH_SOCK|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy"
+    r"|GO(DEBUG|GC|MAXPROCS|MEMLIMIT|TRACEBACK|ROOT)"
+)
+"""What podman, docker, their runtimes or Go read from their own environment."""
 
 
 def last_words(stderr: str) -> str:

@@ -45,7 +45,7 @@ class CommandContainer:
 
     def start(self, options: Sequence[str], spec: ContainerSpec, image: Sequence[str]) -> None:
         """``image`` is what names it: a reference, or ``--rootfs DIRECTORY``."""
-        environment, inherited = environment_options(spec.environment)
+        environment, inherited = environment_options(spec.environment, self._directory)
         arguments = ["run", "--name", self.name, "--sig-proxy=false", *_ATTACHED, *options, *environment]
         if self._command.is_podman:
             arguments.append("--read-only-tmpfs=false")
