@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _ONE_WAIT_SEC = 20.0
 """A long wait is many of these, so that each is shorter than the silence that a dead connection is known by."""
 
+_ONE_READ = 64 * 1024 * 1024
+"""The most that one ``read`` brings, so that a process that speaks for hours fits into memory here."""
+
 _WHOLE = 1 << 62
 
 
@@ -91,7 +94,7 @@ class Process:
         while True:
             left = max(0.0, end - time.monotonic())
             wait = min(left, _ONE_WAIT_SEC)
-            result, output = self._look(offsets[wire.STDOUT], offsets[wire.STDERR], wait, None)
+            result, output = self._look(offsets[wire.STDOUT], offsets[wire.STDERR], wait, self._read[kind] + _ONE_READ)
             if output[kind] or not result.running or left <= wait:
                 self._read[kind] += len(output[kind])
                 return output[kind]

@@ -19,7 +19,7 @@ class Audience:
         self._exchange = exchange
         self._command = command
         self._positions = dict(offsets)
-        self._limit = limit
+        self._limits = {kind: float("inf") if limit is None else limit for kind in (STDOUT, STDERR)}
         self._unsent = memoryview(b"")
         self._head_is_out = False
         self.gone = False
@@ -49,6 +49,11 @@ class Audience:
                 return
             self._queue(frames)
 
+    def stop_here(self) -> None:
+        """What comes from now on is for another time: a command may speak as fast as we can send."""
+        for kind in (STDOUT, STDERR):
+            self._limits[kind] = min(self._limits[kind], self._command.outputs[kind].kept)
+
     def beat(self) -> None:
         """Let the client know that the command lives."""
         if not self._unsent:
@@ -74,8 +79,7 @@ class Audience:
         self._push(wait=True)
 
     def _available(self, kind: bytes) -> int:
-        kept = self._command.outputs[kind].kept
-        return max(0, (kept if self._limit is None else min(kept, self._limit)) - self._positions[kind])
+        return max(0, int(min(self._command.outputs[kind].kept, self._limits[kind])) - self._positions[kind])
 
     def _take_frames(self) -> bytes:
         frames = []

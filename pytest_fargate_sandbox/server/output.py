@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from typing import Callable
 
 IN_MEMORY = 64 * 1024
+MOST = 1024 * 1024 * 1024
+"""What is kept of one stream: a command that never stops must not fill the disk of whoever runs this."""
+
 _DISK_RESERVE = 64 * 1024 * 1024
 _CHECK_EVERY = 16 * 1024 * 1024
 
@@ -91,6 +94,8 @@ class Output:
 
     def _has_room(self) -> bool:
         """A chatty command must not take the last of the sandbox's disk."""
+        if self._kept >= MOST:
+            return False
         if self.total < self._check_at:
             return True
         self._check_at = self.total + _CHECK_EVERY

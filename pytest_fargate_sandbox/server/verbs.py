@@ -93,6 +93,8 @@ class Verbs:
             raise Disconnected("the client left", midway=False)
         if command.failure:
             raise command.failure
+        if not command.ended:
+            audience.stop_here()
         audience.finish(command.result(request.limit))
         if command.ended and request.wait is None:
             exchange.acknowledges = command.id

@@ -220,6 +220,16 @@ def test_a_spawned_process_outlives_its_connection(far_client: ExecClient, proxy
     assert process.wait(10).stdout == "got it\n"
 
 
+def test_a_process_that_never_stops_talking_can_be_read(client: ExecClient) -> None:
+    process = client.spawn("yes")
+    said = process.read(timeout=5)
+    said += process.read(timeout=5)
+    assert said == (b"y\n" * len(said))[: len(said)]
+    assert process.poll() is None
+    process.kill()
+    assert process.wait(10).return_code == 137
+
+
 def test_writing_to_a_process_that_has_ended_says_so(client: ExecClient) -> None:
     process = client.spawn("exec true")
     process.wait(10)

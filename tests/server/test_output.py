@@ -42,6 +42,15 @@ def test_the_file_holds_the_whole_stream_and_is_private(tmp_path: Path) -> None:
     assert path.exists()
 
 
+def test_an_endless_stream_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_fargate_sandbox.server.output.MOST", 10 * len(BLOCK))
+    output = Output(os.fsencode(tmp_path / "stdout"))
+    for _ in range(100):
+        output.append(BLOCK)
+    assert (output.total, output.kept) == (100 * len(BLOCK), 10 * len(BLOCK))
+    assert (tmp_path / "stdout").read_bytes() == BLOCK * 10
+
+
 @pytest.mark.parametrize("place", [None, b"/nonexistent/stdout"])
 def test_without_a_place_for_a_file_the_beginning_is_kept(place: bytes | None) -> None:
     output = Output(place)
