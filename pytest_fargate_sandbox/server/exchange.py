@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
 
-_DRAIN_LIMIT = 1024 * 1024 * 1024
-"""How much of an unwanted body is read so that its sender, still sending, gets to read our answer."""
+_DRAIN_LIMIT = 8 * 1024 * 1024
+"""How much of an unwanted body is read to keep its connection; beyond that the answer ends the connection."""
 
 
 class Exchange:

@@ -11,22 +11,32 @@ from pytest_fargate_sandbox.server.wire import Failure, Fetch, encoded
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable
+    from urllib.parse import SplitResult
 
 _SILENCE_SEC = 30.0
 
 
 def fetch(request: Fetch) -> None:
-    import urllib.parse
     import urllib.request
 
-    address = urllib.parse.urlsplit(request.url)
-    if address.scheme not in ("http", "https"):
-        raise Failure("bad_request", "fetch: http and https only, not %.20r" % address.scheme)
+    address = _parsed(request.url)
     try:
         with urllib.request.urlopen(request.url, timeout=_SILENCE_SEC) as source:
             _put(request, _Checked(source, request))
     except (OSError, ValueError, _http_exceptions()) as error:
         raise Failure("unreachable", "%s could not be fetched: %s" % (address.hostname, error)) from None
+
+
+def _parsed(url: str) -> "SplitResult":
+    import urllib.parse
+
+    try:
+        address = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise Failure("bad_request", "fetch: this is no URL: %s" % error) from None
+    if address.scheme not in ("http", "https"):
+        raise Failure("bad_request", "fetch: http and https only, not %.20r" % address.scheme)
+    return address
 
 
 def _http_exceptions() -> "type[Exception]":
@@ -80,4 +90,5 @@ class _Checked:
         self.verify()
 
     def verify(self) -> None:
-        files.check_digest(self._digest, self._request.sha256.lower(), self._request.path)
+        if self._digest.hexdigest() != self._request.sha256.lower():
+            raise Failure("unreachable", "what came for %s is not what was staged" % self._request.path)

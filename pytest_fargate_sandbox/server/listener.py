@@ -119,6 +119,8 @@ class Conversation:
             self._acknowledge()
             exchange.payload = Payload(open_body(self._reader, head.fields))
             self._answer(exchange, head)
+            if not exchange.keep_alive:
+                self._hang_up()
         except Malformed as reason:
             exchange.keep_alive = False
             exchange.payload = Payload(NoBody())
@@ -171,7 +173,7 @@ class Conversation:
             exchange.keep_alive = False
             exchange.refuse(Failure("internal", "the server failed: " + traceback.format_exc().strip()[-2000:]))
         self._unacknowledged = exchange.acknowledges
-        if not exchange.payload.body.finished:
+        if exchange.keep_alive:
             exchange.drain()
 
     def _hang_up(self) -> None:

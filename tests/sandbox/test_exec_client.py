@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.errors import RemoteFileNotFound, SandboxError, TransportError
+from pytest_fargate_sandbox.leaves.errors import RemoteFileNotFound, RemoteIsADirectory, SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
 from tests.exec_server_process import ExecServerProcess, free_port
@@ -337,6 +337,17 @@ def test_a_gigabyte_of_output_takes_no_gigabyte_here(client: ExecClient) -> None
     result = client.exec("head -c 300000000 /dev/zero", max_output_bytes=1_000_000)
     assert (len(result.stdout_bytes), result.truncated) == (1_000_000, True)
     assert client.exec(f"wc -c < {result.stdout_spool}; rm {result.stdout_spool}").stdout.strip() == "300000000"
+
+
+@pytest.mark.parametrize("size", [1_000, 5_000_000, 100_000_000])
+def test_an_upload_that_is_refused_says_why_and_does_not_go_on(
+    client: ExecClient, far_client: ExecClient, tmp_path: Path, size: int
+) -> None:
+    for one in (client, far_client):
+        for _ in range(3):
+            with pytest.raises(RemoteIsADirectory):
+                one.upload(str(tmp_path), b"x" * size)
+        assert one.exec("echo alive").stdout == "alive\n"
 
 
 def test_a_wrong_argument_is_the_callers_error(client: ExecClient) -> None:
