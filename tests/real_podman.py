@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from pytest_fargate_sandbox.local.podman import available
-from pytest_fargate_sandbox.local.podman.command import ContainerCommand
+from pytest_fargate_sandbox.local.podman.command import CommandFailed, ContainerCommand
 
 BUSYBOX = "localhost/fargate-sandbox-test-busybox:2"
 DEBIAN = "localhost/fargate-sandbox-test-debian:1"
@@ -64,8 +64,14 @@ relations="--no-recommends --no-suggests --no-conflicts --no-breaks --no-replace
 """
 
 
-def containers_with(label: str) -> list[str]:
-    return podman().run("ps", "-aq", "--filter", f"label={label}").split()
+def remove_images(part: str) -> None:
+    """Those whose name holds ``part``."""
+    with FileLock(_lock("removal")):  # podman's own list stumbles over an image that goes meanwhile
+        try:
+            names = podman().run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        except CommandFailed:
+            return
+        podman().succeeds("rmi", "-f", *[name for name in names if part in name])
 
 
 def _busybox_tree() -> bytes:

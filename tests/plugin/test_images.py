@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.real_podman import busybox_image, podman
+from tests.real_podman import busybox_image, remove_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 TESTS = """
 import pytest
 
-@pytest.mark.fargate(environment="one")
+@pytest.mark.fargate(environment="one-NAME")
 def test_one(fargate_sandbox):
     assert fargate_sandbox.exec("cat /which").stdout == "one"
 
-@pytest.mark.fargate(environment="two")
+@pytest.mark.fargate(environment="two-NAME")
 @pytest.mark.parametrize("again", range(2))
 def test_two(fargate_sandbox, again):
     assert fargate_sandbox.exec("cat /which").stdout == "two"
 
 def test_images(fargate_images):
-    assert fargate_images("one") == fargate_images("one") != fargate_images("two")
+    assert fargate_images("one-NAME") == fargate_images("one-NAME") != fargate_images("two-NAME")
 """
 
 
 @pytest.fixture(autouse=True)
-def images(pytester: pytest.Pytester) -> Iterator[None]:
-    """The directories ``one`` and ``two``; what was built of them goes."""
-    base = busybox_image()
-    for name in ("one", "two"):
-        (pytester.mkdir(name) / "Dockerfile").write_text(f"FROM {base}\nRUN printf {name} > /which\n")
-    yield
-    built = podman().run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    podman().succeeds("rmi", "-f", *[image for image in built if "/fargate-sandbox:one__" in image])
-    podman().succeeds("rmi", "-f", *[image for image in built if "/fargate-sandbox:two__" in image])
+def name(pytester: pytest.Pytester) -> Iterator[str]:
+    """What the directories ``one-…`` and ``two-…`` end with; what was built of them goes with the test."""
+    name, base = uuid.uuid4().hex[:10], busybox_image()
+    for which in ("one", "two"):
+        lines = [f"FROM {base}", f"LABEL name={name}", f"RUN printf {which} > /which"]
+        (pytester.mkdir(f"{which}-{name}") / "Dockerfile").write_text("\n".join(lines))
+    pytester.makepyfile(TESTS.replace("NAME", name))
+    yield name
+    for which in ("one", "two"):
+        remove_images(f"/fargate-sandbox:{which}-{name}")
 
 
 def test_each_directory_is_built_once_for_all_workers(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
-    pytester.makepyfile(TESTS)
     pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider").assert_outcomes(passed=4)
     builds = [line for line in engine_log.lines if line.get("operation") == "StartBuild" and line["status"] == 200]
     assert len(builds) == 2
@@ -53,7 +53,6 @@ def test_each_directory_is_built_once_for_all_workers(pytester: pytest.Pytester,
 
 
 def test_images_are_begun_at_collection_all_at_once(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
-    pytester.makepyfile(TESTS)
     pytester.runpytest_subprocess("-p", "no:cacheprovider", "-k", "one or two").assert_outcomes(passed=3, deselected=1)
     lines = engine_log.lines
     builds = [line["t"] for line in lines if line.get("operation") == "StartBuild" and line["status"] == 200]
@@ -63,20 +62,21 @@ def test_images_are_begun_at_collection_all_at_once(pytester: pytest.Pytester, e
 
 
 def test_a_failed_build_is_an_error_of_each_test_that_needs_it_with_one_log(
-    pytester: pytest.Pytester, engine_log: EngineLog
+    pytester: pytest.Pytester, engine_log: EngineLog, name: str
 ) -> None:
-    pytester.makepyfile(TESTS)
-    (pytester.path / "two" / "Dockerfile").write_text(f"FROM {busybox_image()}\nRUN echo no such package; exit 9\n")
+    (pytester.path / f"two-{name}" / "Dockerfile").write_text(
+        f"FROM {busybox_image()}\nRUN echo no such package; exit 9\n"
+    )
     result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", "-k", "test_one or test_two")
     result.assert_outcomes(passed=1, errors=2)
     assert str(result.stdout).count("\nE           no such package") == 2
     assert engine_log.calls("StartBuild") == 2
 
 
-def test_a_directory_without_a_dockerfile_is_told_before_anything_is_built(pytester: pytest.Pytester) -> None:
-    shutil.rmtree(pytester.path / "one")
-    pytester.mkdir("one")
-    pytester.makepyfile(TESTS)
+def test_a_directory_without_a_dockerfile_is_told_before_anything_is_built(
+    pytester: pytest.Pytester, name: str
+) -> None:
+    (pytester.path / f"one-{name}" / "Dockerfile").unlink()
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-k", "test_one")
     result.assert_outcomes(errors=1, deselected=3)
-    result.stdout.fnmatch_lines(["*one' is empty; an image is built from a file named Dockerfile in it*"])
+    result.stdout.fnmatch_lines([f"*one-{name}' is empty; an image is built from a file named Dockerfile in it*"])

@@ -26,7 +26,7 @@ from pytest_fargate_sandbox.providers.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.images import ImageBuilder
 from pytest_fargate_sandbox.providers.images.content import build_tag
 from tests.local.engine_process import EngineProcess
-from tests.real_podman import busybox_image, podman
+from tests.real_podman import busybox_image, podman, remove_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,8 +97,7 @@ def prefix() -> Iterator[str]:
     """A name for this test's images, which go when it ends."""
     name = f"t{uuid.uuid4().hex[:10]}"
     yield name
-    built = podman().run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-    podman().succeeds("rmi", "-f", *[image for image in built if f":{name}" in image])
+    remove_images(f":{name}")
 
 
 def _environment(tmp_path: Path, name: str, *lines: str) -> Path:

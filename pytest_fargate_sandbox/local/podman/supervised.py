@@ -13,8 +13,10 @@ import signal
 import subprocess
 import sys
 
-_TIDYING_SEC = 10.0
+_TIDYING_SEC = 20.0
 _ROUND_SEC = 0.1
+_IDLE_SEC = 2.0
+"""How long the builder may be without a step, tidying up or between two of them, before it is told to end itself."""
 
 
 def main(*command: str) -> int:
@@ -27,11 +29,13 @@ def main(*command: str) -> int:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    idle = 0.0
     for _ in range(int(_TIDYING_SEC / _ROUND_SEC)):
         steps = _leaves(process.pid)
         for pid in steps:
             _kill(pid, signal.SIGKILL)
-        if not steps:
+        idle = 0.0 if steps else idle + _ROUND_SEC
+        if idle > _IDLE_SEC:
             _kill(process.pid, signal.SIGTERM)
         try:
             process.wait(_ROUND_SEC)
