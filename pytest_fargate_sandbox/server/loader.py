@@ -27,7 +27,9 @@ class _Shipped:
 
     def exec_module(self, module: "Any") -> None:
         name = module.__spec__.name
-        exec(compile(SOURCES[name], "<%s>" % name, "exec", dont_inherit=True), module.__dict__)
+        # Not in angle brackets: tracebacks ask get_source for the lines of anything that looks like a file.
+        file = name.replace(".", "/") + ".py"
+        exec(compile(SOURCES[name], file, "exec", dont_inherit=True), module.__dict__)
 
     def get_source(self, name: str) -> str:
         return SOURCES[name]
