@@ -122,6 +122,7 @@ def engine_directory() -> Path:
     ways = [
         sys.executable,
         str(Path(pytest_fargate_sandbox.__file__).parent),
+        pytest_fargate_sandbox.__version__,
         *(os.environ.get(name, "") for name in _ENV_OF_ENGINE),
     ]
     return cache_directory("engines", hashlib.sha256("\0".join(ways).encode()).hexdigest()[:16])
