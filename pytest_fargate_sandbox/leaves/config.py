@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 import types
 import typing
@@ -21,6 +22,10 @@ from pytest_fargate_sandbox.leaves.fargate_rules import STORAGE_GIB, size_proble
 _Config = TypeVar("_Config")
 
 _ENVIRONMENT_NAME = re.compile(r"[^=\0]+")
+_ENDPOINT_URL = re.compile(r"https?://[^/\s]+(/\S*)?")
+_VOLUME_KEYS = ("file_system_id", "path", "root_directory", "access_point_id", "read_only")
+"""Of an EFS volume; the first two must be there."""
+
 _FAMILY_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,180}")
 
 
@@ -41,6 +46,7 @@ class SshSidecarConfig:
     """Set: exec-server mode. None: agent-server mode."""
 
     def __post_init__(self) -> None:
+        _coerce_fields(self, "ssh_sidecar.")
         _check_port("ssh_sidecar.sshd_port", self.sshd_port)
         if self.exec_server_port is not None:
             _check_port("ssh_sidecar.exec_server_port", self.exec_server_port)
@@ -81,7 +87,7 @@ class EcsFargateConfig:
     platform_version: str | None = None
     execution_role_arn: str | None = None
     task_role_arn: str | None = None
-    extra_env: Mapping[str, str] | None = None
+    extra_env: Mapping[str, str] | None = field(default=None, repr=False)  # may hold secrets, and reports show reprs
     """Environment of the main container; values may hold ``{task_id}``, ``{task_ip}`` and ``{ssh_tunnel_port}``."""
     log_group: str | None = None
     log_stream_prefix: str | None = None
@@ -126,20 +132,23 @@ class EcsFargateConfig:
     """Copy public images into ``ecr_repository`` once, and run them from there."""
 
     def __post_init__(self) -> None:
+        _coerce_fields(self, "")
         self._check_size()
         self._check_numbers()
         self._check_words()
+        for volume in self.volumes:
+            _check_volume(volume)
         if bool(self.environment_dir) and not self.ecr_repository and self.cluster and self.cluster != "local":
             raise _wrong("ecr_repository", None, "the ECR repository that images built from environment_dir go to")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> EcsFargateConfig:
         """Make a config of plain values; a sidecar asks for a public address unless the values say otherwise."""
-        plain = dict(data)
+        plain = dict(_mapping("EcsFargateConfig", data))
         private = plain.get("connect_via") == "private"
         if plain.get("ssh_sidecar") is not None and not private and plain.get("assign_public_ip") is None:
             plain["assign_public_ip"] = True
-        if "build_parallelism" in plain:
+        if plain.get("build_parallelism") is not None:
             plain["build_parallelism"] = max(1, _coerce("build_parallelism", plain["build_parallelism"], int))
         return _from_plain(cls, plain, "")
 
@@ -169,15 +178,19 @@ class EcsFargateConfig:
     def _check_words(self) -> None:
         for key in ("capacity_provider", "connect_via", "runtime", "cpu_architecture"):
             _check_choice(key, getattr(self, key), _HINTS[EcsFargateConfig][key])
+        if self.endpoint_url and not _ENDPOINT_URL.fullmatch(self.endpoint_url):
+            raise _wrong("endpoint_url", self.endpoint_url, "http://HOST:PORT or https://HOST:PORT, or nothing for AWS")
         if not _FAMILY_PREFIX.fullmatch(self.task_definition_family_prefix):
             raise _wrong(
                 "task_definition_family_prefix",
                 self.task_definition_family_prefix,
                 "1 to 180 letters, digits, hyphens and underscores",
             )
-        for name in self.extra_env or {}:
+        for name, value in (self.extra_env or {}).items():
             if not _ENVIRONMENT_NAME.fullmatch(name):
                 raise _wrong("extra_env", name, "names without '=' and NUL")
+            if "\0" in value:
+                raise _wrong(f"extra_env.{name}", "…", "a value without NUL")
 
 
 def field_types(config: type) -> dict[str, Any]:
@@ -197,11 +210,9 @@ def nearest(word: str, words: Sequence[str]) -> str:
 
 
 def _from_plain(cls: type[_Config], data: Mapping[str, Any], prefix: str) -> _Config:
-    if not isinstance(data, Mapping):
-        raise _wrong(prefix.rstrip(".") or cls.__name__, data, "a mapping")
     hints = _HINTS[cls]
     values = {}
-    for key, value in data.items():
+    for key, value in _mapping(prefix.rstrip("."), data).items():
         if key not in hints:
             allowed = ", ".join(hints)
             raise ConfigError(
@@ -211,8 +222,20 @@ def _from_plain(cls: type[_Config], data: Mapping[str, Any], prefix: str) -> _Co
                 allowed=allowed,
             )
         if value is not None or _takes_none(hints[key]):
-            values[key] = _coerce(f"{prefix}{key}", value, hints[key])
+            values[key] = value
     return cls(**values)
+
+
+def _coerce_fields(config: SshSidecarConfig | EcsFargateConfig, prefix: str) -> None:
+    """Every field as its type wants it. A program writes ``cpu=1024`` as easily as a file has ``"60"`` for a number."""
+    for name, hint in _HINTS[type(config)].items():
+        object.__setattr__(config, name, _coerce(f"{prefix}{name}", getattr(config, name), hint))
+
+
+def _mapping(key: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(key, value, "a mapping")
+    return value
 
 
 def _takes_none(hint: Any) -> bool:
@@ -232,7 +255,7 @@ def _coerce(key: str, value: Any, hint: Any) -> Any:
         _check_choice(key, value, hint)
         return value
     if origin is Sequence:
-        return _as_list(key, value)
+        return _as_list(key, value, typing.get_args(kind)[0])
     if origin is Mapping:
         return _as_mapping(key, value)
     return _as_scalar(key, value, kind)
@@ -242,12 +265,12 @@ def _is_union(hint: Any) -> bool:
     return typing.get_origin(hint) in (typing.Union, types.UnionType)
 
 
-def _as_list(key: str, value: Any) -> list[Any]:
+def _as_list(key: str, value: Any, kind: Any) -> list[Any]:
     if isinstance(value, (str, Mapping)):
-        return [value] if value else []
+        value = [value] if value else []
     if not isinstance(value, Sequence):
         raise _wrong(key, value, "a list")
-    return list(value)
+    return [_as_scalar(key, each, str) if kind is str else dict(_mapping(key, each)) for each in value]
 
 
 def _as_mapping(key: str, value: Any) -> dict[str, str]:
@@ -261,11 +284,13 @@ def _as_scalar(key: str, value: Any, kind: type) -> Any:
         return _as_bool(key, value)
     if isinstance(value, bool) and kind is str:
         return "true" if value else "false"
+    if isinstance(value, os.PathLike) and kind is str:
+        return os.fspath(value)
     if not isinstance(value, (str, int, float)) or isinstance(value, bool):
         raise _wrong(key, value, _WORDS[kind])
     try:
         converted = kind(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # infinity is no whole number
         raise _wrong(key, value, _WORDS[kind]) from None
     if kind is int and isinstance(value, float) and value != converted:
         raise _wrong(key, value, _WORDS[kind])
@@ -296,6 +321,16 @@ def _check_choice(key: str, value: Any, hint: Any) -> None:
 def _check_port(key: str, value: int) -> None:
     if not 1 <= value <= 65535:
         raise _wrong(key, value, "a port, 1 to 65535")
+
+
+def _check_volume(volume: Mapping[str, Any]) -> None:
+    for key in volume:
+        if key not in _VOLUME_KEYS:
+            near = nearest(str(key), _VOLUME_KEYS)
+            raise _wrong("volumes", key, f"one of {', '.join(_VOLUME_KEYS)} in an EFS volume{near}")
+    missing = [key for key in _VOLUME_KEYS[:2] if not volume.get(key)]
+    if missing:
+        raise _wrong("volumes", dict(volume), f"a {missing[0]} in each EFS volume")
 
 
 def _check_positive(key: str, value: float) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.aws import Aws
 
 _PATIENCE_SEC = 10.0
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""SIGHUP is a terminal that was closed, or a broken connection to it; under nohup it is ignored, and stays so."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _stop_all(tasks: list[LiveTask]) -> None:
 
 
 def watch_signals() -> None:
-    """Handle SIGTERM and SIGINT from now on, if this is the main thread: no other may. Done once."""
+    """Handle these signals from now on, if this is the main thread: no other may. Done once."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +70,14 @@ def test_build_parallelism_is_at_least_one() -> None:
         ({"ssh_sidecar": {"public_key_secret_arn": "arn"}}, "ssh_sidecar.private_key_secret_arn", "both secrets"),
         ({"task_definition_family_prefix": "a b"}, "task_definition_family_prefix", "letters, digits"),
         ({"ssh_sidecar": "yes"}, "ssh_sidecar", "a mapping"),
+        ({"max_task_lifetime_sec": float("inf")}, "max_task_lifetime_sec", "a whole number"),
+        ({"subnets": ["subnet-1", None]}, "subnets", "a string"),
+        ({"volumes": ["fs-1"]}, "volumes", "a mapping"),
+        ({"volumes": {"file_sistem_id": "fs-1", "path": "/data"}}, "volumes", "did you mean 'file_system_id'"),
+        ({"volumes": {"file_system_id": "fs-1"}}, "volumes", "a path in each EFS volume"),
+        ({"endpoint_url": "localhost:4566"}, "endpoint_url", "http://HOST:PORT"),
+        ({"extra_env": {"A=B": "x"}}, "extra_env", "without '='"),
+        ({"extra_env": {"A": "x\0"}}, "extra_env.A", "without NUL"),
     ],
 )
 def test_a_wrong_value_names_key_value_and_what_is_allowed(values: dict[str, Any], key: str, says: str) -> None:
@@ -77,6 +86,31 @@ def test_a_wrong_value_names_key_value_and_what_is_allowed(values: dict[str, Any
     assert caught.value.key == key
     assert key in str(caught.value)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("values", [None, ["cluster"], "cluster=bench"])
+def test_what_is_no_mapping_is_a_config_error(values: Any) -> None:
+    with pytest.raises(ConfigError, match="a mapping"):
+        EcsFargateConfig.from_dict(values)
+
+
+def test_a_config_made_by_a_program_is_as_lenient_as_one_from_a_file() -> None:
+    loose: dict[str, Any] = {
+        "cpu": 1024,
+        "memory": 2048,
+        "subnets": "subnet-1",
+        "max_task_lifetime_sec": "600",
+        "environment_dir": Path("here"),
+        "ssh_sidecar": {"exec_server_port": 19542},
+    }
+    cfg = EcsFargateConfig(**loose)
+    assert (cfg.cpu, cfg.memory, cfg.subnets, cfg.environment_dir) == ("1024", "2048", ["subnet-1"], "here")
+    assert cfg.max_task_lifetime_sec == 600
+    assert cfg.ssh_sidecar == SshSidecarConfig(exec_server_port=19542)
+
+
+def test_a_config_does_not_show_the_environment_in_reports() -> None:
+    assert "hunter2" not in repr(EcsFargateConfig(extra_env={"API_KEY": "hunter2"}))
 
 
 def test_a_config_error_is_a_value_error() -> None:

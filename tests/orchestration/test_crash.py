@@ -92,6 +92,7 @@ def test_an_exit_without_stop_stops_the_task(
     [
         ("time.sleep(60)", signal.SIGTERM, -signal.SIGTERM),
         ("time.sleep(60)", signal.SIGINT, -signal.SIGINT),
+        ("time.sleep(60)", signal.SIGHUP, -signal.SIGHUP),
         ("sandbox.exec('sleep 60')", signal.SIGTERM, -signal.SIGTERM),
         ("sandbox.exec('sleep 60')", signal.SIGINT, -signal.SIGINT),
     ],
