@@ -15,26 +15,37 @@ class Reaper:
     """Waits for all children, our own and those left to us, and tells who asked."""
 
     def __init__(self) -> None:
-        # Held from before a child exists until it is known here, so that no death comes too early.
-        self.births = threading.Lock()
         self._heirs: "dict[int, Callable[[int], None]]" = {}
+        # Who died before anybody knew them: a child that was quicker than its parent, or an orphan.
+        self._early: "dict[int, int]" = {}
+        self._table = threading.Lock()
         self._born = threading.Event()
 
     def start(self) -> None:
         threading.Thread(target=self._wait_for_ever, name="reaper", daemon=True).start()
 
+    def prepare(self) -> None:
+        """A child is about to be born. One at a time, so that the early dead can only be this one or orphans."""
+        with self._table:
+            self._early.clear()
+
     def expect(self, pid: int, heir: "Callable[[int], None]") -> None:
-        """Call ``heir`` with the wait status of this child; the caller holds ``births``."""
-        self._heirs[pid] = heir
+        """Call ``heir`` with the wait status of this child, which was born after ``prepare``."""
+        with self._table:
+            status = self._early.pop(pid, None)
+            if status is None:
+                self._heirs[pid] = heir
         self._born.set()
+        if status is not None:
+            heir(status)
 
     def disown(self, pid: int) -> None:
-        with self.births:
+        with self._table:
             self._heirs.pop(pid, None)
 
     def signal(self, pid: int, number: int) -> bool:
         """Send a signal unless the child is dead already: its number may be somebody else's by now."""
-        with self.births:
+        with self._table:
             if pid not in self._heirs:
                 return False
             os.kill(pid, number)
@@ -48,7 +59,9 @@ class Reaper:
                 self._born.wait(_LOOK_AGAIN_SEC)
                 self._born.clear()
                 continue
-            with self.births:
+            with self._table:
                 heir = self._heirs.pop(pid, None)
+                if heir is None:
+                    self._early[pid] = status
             if heir:
                 heir(status)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 from pytest_fargate_sandbox.server.identities import Identity
 from pytest_fargate_sandbox.server.tree import Marks, Tree
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 SHELL = b"/bin/sh"
 _LONGEST_ARGUMENT = 128 * 1024 - 1
 """The kernel's MAX_ARG_STRLEN, with the zero at its end."""
+
+_births = threading.Lock()
+"""One at a time: what a child inherits of the server is set for the moment of its birth."""
 
 _CAN_CHANGE_USER_IN_C = sys.version_info >= (3, 9)
 
@@ -70,7 +74,8 @@ def spawn(
     if program.identity and not program.identity.is_ours:
         options = _as_somebody_else(program.identity)
     stdin, stdout, stderr = streams
-    with reaper.births:
+    with _births:
+        reaper.prepare()
         mark = marks.choose()
         marks.wear(mark)
         try:
