@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -56,9 +57,10 @@ class EngineLog:
 
 @pytest.fixture(autouse=True)
 def engine_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineLog:
+    for name in list(os.environ):
+        if name == "CI" or name.startswith(("FARGATE_", "PYTEST_XDIST_")):
+            monkeypatch.delenv(name)
     log = tmp_path / "engine.jsonl"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FARGATE_ENGINE_LOG", str(log))
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID", "PYTEST_XDIST_WORKER_COUNT", "CI"):
-        monkeypatch.delenv(name, raising=False)
     return EngineLog(log)
