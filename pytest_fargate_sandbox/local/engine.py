@@ -107,7 +107,7 @@ class Engine:
         """End every other task, and wait a little for each to do so in good order."""
         ending = [task for task in self._ecs.all_tasks() if not task.is_stopped and task not in kept]
         for task in ending:
-            task.request_stop("TerminationNotice", "The engine is ending.")
+            task.request_stop("UserInitiated", "The engine is ending.")
         deadline = time.monotonic() + _STOP_PATIENCE_SEC
         for task in ending:
             task.wait_until_stopped(max(0.0, deadline - time.monotonic()))

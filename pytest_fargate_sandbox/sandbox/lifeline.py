@@ -62,6 +62,6 @@ class Lifeline:
                 )
             lost = lost or self._task.loss(_VERDICT_SEC)
         if lost is None:
-            return TransportError(f"{error}\nECS says that the task {self._task.arn} is alive.")
+            return TransportError(f"{error}\n{self._task.verdict()}")
         self.cause = lost.cause
         return lost

@@ -127,6 +127,7 @@ class Poller:
         self._watches: dict[str, Watch] = {}
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._answered = True
 
     def watch(self, watch: Watch) -> None:
         with self._news:
@@ -144,6 +145,11 @@ class Poller:
     def ask_now(self, watch: Watch) -> None:
         """Describe one task at once, in the caller's thread. Raises ``AwsError``."""
         self._describe([watch])
+
+    @property
+    def answered(self) -> bool:
+        """Whether ECS answered when it was last asked."""
+        return self._answered
 
     def _run(self) -> None:
         while watches := self._next_round():
@@ -169,7 +175,6 @@ class Poller:
         try:
             self._describe(watches)
         except AwsError as error:
-            _log.warning("cannot ask ECS about %d tasks: %s", len(watches), error)
             if not error.transient:
                 for watch in watches:
                     watch.take_error(error)
@@ -178,12 +183,24 @@ class Poller:
 
     def _describe(self, watches: Iterable[Watch]) -> None:
         by_arn = {watch.task_arn: watch for watch in watches}
-        answer = self._aws.call("ecs", "DescribeTasks", cluster=self._cluster, tasks=list(by_arn))
+        try:
+            answer = self._aws.call("ecs", "DescribeTasks", cluster=self._cluster, tasks=list(by_arn))
+        except AwsError as error:
+            self._note_silence(error)
+            raise
+        self._answered = True
         for task in answer.get("tasks") or []:
             by_arn[task["taskArn"]].take(task)
         for failure in answer.get("failures") or []:
             if failure.get("arn") in by_arn and failure.get("reason") == "MISSING":
                 by_arn[failure["arn"]].take_missing()
+
+    def _note_silence(self, error: AwsError) -> None:
+        """An outage lasts for many rounds, and is told once."""
+        with self._news:  # pollers and askers may meet the same outage at the same moment
+            first, self._answered = self._answered, False
+        level = logging.WARNING if first else logging.DEBUG
+        _log.log(level, "cannot ask ECS about the tasks of cluster %s: %s", self._cluster, error)
 
 
 _pollers: dict[tuple[int, Aws, str], Poller] = {}

@@ -153,8 +153,14 @@ class LaunchedTask:
     def _ask_calmly(self) -> None:
         try:
             self.ask()
-        except AwsError as error:
-            _log.warning("cannot ask ECS about %s: %s", self.arn, error)
+        except AwsError:
+            pass  # the poller has told
+
+    def verdict(self) -> str:
+        """What is known of the task where its end is not."""
+        if self._poller.answered:
+            return f"ECS says that the task {self.arn} is alive."
+        return f"ECS cannot be asked whether the task {self.arn} is alive."
 
     # --- its end --------------------------------------------------------------------------------------------------
 

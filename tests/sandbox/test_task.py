@@ -125,6 +125,15 @@ def test_a_stopped_task_stays_stopped_whatever_a_late_answer_says(watched: Calla
     assert task.ending
 
 
+def test_while_ecs_cannot_be_asked_no_task_is_called_alive_and_the_outage_is_told_once(
+    watched: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    task, _ = watched(_told(PENDING), refusal("AccessDeniedException", "no"))
+    assert task.loss(0.3) is None
+    assert task.verdict() == f"ECS cannot be asked whether the task {ARN} is alive."
+    assert caplog.text.count("cannot ask ECS") == 1
+
+
 def test_stopping_what_is_gone_is_stopping(watched: Callable[..., Any]) -> None:
     gone = refusal("InvalidParameterException", "The referenced task was not found.")
     task, ecs = watched(_told(PENDING), StopTask=[gone])
