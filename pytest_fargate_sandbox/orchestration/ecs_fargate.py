@@ -68,13 +68,13 @@ class EcsFargateSandbox(FargateSandbox):
             if self._started is not None:
                 return
             self._find_place()
-            _sweep_once(self.cfg.cluster, self.aws.region, self.aws.endpoint_url)
+            _sweep_once(self.cfg.cluster, self.aws.region, self.aws.answers_at)
             super().start(force_build=force_build, outside_endpoints=outside_endpoints)
 
     def launch_ahead(self) -> str:
         with self._life:
             self._find_place()
-            _sweep_once(self.cfg.cluster, self.aws.region, self.aws.endpoint_url)
+            _sweep_once(self.cfg.cluster, self.aws.region, self.aws.answers_at)
             arn = super().launch_ahead()
         crash.release(arn)
         return arn

@@ -36,7 +36,7 @@ class Target:
         return {
             "cluster": self.cfg.cluster,
             "region": self.aws.region,
-            "endpoint_url": self.aws.endpoint_url,
+            "endpoint_url": self.aws.answers_at,
             "engine_directory": str(self.engine_directory) if self.engine_directory else None,
             "owner": self.owner,
         }

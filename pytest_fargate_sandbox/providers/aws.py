@@ -114,6 +114,11 @@ class Aws:
         )
 
     @property
+    def answers_at(self) -> str | None:
+        """The address that another process must ask, whose environment may be another; None is AWS itself."""
+        return self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or None
+
+    @property
     def region(self) -> str:
         return self._region_name or ""
 
@@ -127,7 +132,7 @@ class Aws:
     def identity_hash(self) -> str:
         """Which endpoint, region and key this is, in a form that says nothing about any of them."""
         key = self._credentials.access_key_id if self._credentials else self._found_key()
-        return hashlib.sha256("\n".join([self.endpoint_url or "", self.region, key]).encode()).hexdigest()[:24]
+        return hashlib.sha256("\n".join([self.answers_at or "", self.region, key]).encode()).hexdigest()[:24]
 
     def _found_key(self) -> str:
         from botocore.exceptions import BotoCoreError

@@ -158,3 +158,11 @@ sys.exit(str(sorted({"botocore", "boto3", "paramiko", "moto"} & set(sys.modules)
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=dict(os.environ)
     )
     assert not done.stderr.strip("[]\n"), done.stderr
+
+
+def test_where_it_answers_is_told_even_if_only_the_environment_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = Aws(region="us-east-1", endpoint_url=None, credentials=Credentials("AKIAEXAMPLE", "secret"))
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert aws.answers_at is None
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert aws.answers_at == "http://127.0.0.1:4566"
