@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -61,8 +62,12 @@ def _answer_in_capitals(listener: socket.socket) -> None:
             connection, _ = listener.accept()
         except OSError:
             return
-        with connection:
-            connection.sendall(connection.recv(1000).upper())
+        threading.Thread(target=_answer_one_in_capitals, args=(connection,), daemon=True).start()
+
+
+def _answer_one_in_capitals(connection: socket.socket) -> None:
+    with connection:
+        connection.sendall(connection.recv(1000).upper())
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +124,11 @@ def test_the_environment_is_what_was_given_and_dockers_own(tasks: RunningTasks) 
     variables = set(started.output.replace("hello\nworld", "hello world").splitlines())
     assert {line.partition("=")[0] for line in variables} == {"GREETING", "PATH", "HOSTNAME", "HOME"}
     assert {"GREETING=hello world", "PATH=/usr/bin:/bin", "HOME=/root"} <= variables
+
+
+def test_a_very_large_environment_arrives(tasks: RunningTasks) -> None:
+    large = {f"LARGE{number}": "ä\n" * 40_000 for number in range(4)}
+    assert tasks.run("echo ${#LARGE0} ${#LARGE3}", environment=large) == (0, "120000 120000\n")
 
 
 def test_the_working_directory_is_made_where_it_is_missing(tasks: RunningTasks) -> None:
@@ -249,6 +259,11 @@ def test_a_health_check_that_hangs_is_killed_and_is_not_healthy(tasks: RunningTa
     wait_until(lambda: True if not _processes_with(b"1235.5") else None, deadline=5.0, what="the check's end")
 
 
+def test_signals_that_the_engine_ignores_are_not_ignored_by_a_program(tasks: RunningTasks) -> None:
+    _, output = tasks.run("grep SigIgn /proc/self/status; grep SigBlk /proc/self/status")
+    assert {line.split()[1] for line in output.splitlines()} == {"0000000000000000"}
+
+
 def test_an_image_of_nothing_but_busybox_runs(tasks: RunningTasks) -> None:
     code, output = tasks.run("id -u; ls /; ls /dev; cat /etc/hosts; echo x > /tmp/y", image="busybox")
     assert code == 0
@@ -296,6 +311,11 @@ def test_an_unknown_user_cannot_start(tasks: RunningTasks) -> None:
 def test_without_root_another_user_is_a_clear_error(tasks: RunningTasks) -> None:
     with pytest.raises(CannotStart, match=r"user 'nobody': an engine without root.*podman"):
         tasks.start("true", user="nobody")
+
+
+def test_as_many_files_may_be_open_as_on_fargate_if_this_machine_allows_it(tasks: RunningTasks) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    assert tasks.run("ulimit -Sn; ulimit -Hn") == (0, f"{min(hard, 65535)}\n" * 2)
 
 
 def test_ulimits_are_set(tasks: RunningTasks) -> None:
@@ -388,6 +408,22 @@ def test_the_gate_answers_inside_and_nothing_else_of_the_host_does(tasks: Runnin
     started = tasks.start("python3", "-c", ask, task=task)
     assert started.wait().code == 0
     assert started.output == "b'HELLO'\nrefused\nrefused\n"
+
+
+def test_more_ports_and_connections_than_are_bearable_harm_nobody(tasks: RunningTasks) -> None:
+    greedy = (
+        "import resource, socket, time\n"
+        "listeners = [socket.create_server(('', 20000 + n)) for n in range(300)]\n"
+        "clients = [socket.create_connection(('127.0.0.1', 4566)) for n in range(400)]\n"
+        "print('all', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    task = tasks.open(gate_port=4566)
+    started = tasks.start("python3", "-c", greedy, task=task)
+    started.wait_for("all")
+    _connect(task.address, 20000).close()
+    assert task.run_check("main", ["true"], 10.0) == 0
+    assert tasks.run("echo others live") == (0, "others live\n")
 
 
 def test_there_is_no_way_out_of_the_network(tasks: RunningTasks) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.namespaces.plan import ContainerPlan
 
 _COULD_NOT_START = 127
+_FILES_ON_FARGATE = 65_535
 _LONGEST_REASON = 60_000
 _TERMINATED = 128 + signal.SIGTERM
 
@@ -42,7 +43,7 @@ def run_container(plan: ContainerPlan, output: int, status: int, listener: socke
         linux.set_host_name(plan.host_name)
         root.enter_root(plan)
         _connect_input()
-        _raise_limits(plan.ulimits)
+        _set_limits(plan.ulimits)
         if listener and plan.sidecar_volume:
             _serve(plan, status, listener, plan.sidecar_volume)
         _execute(plan, plan.argv)
@@ -102,7 +103,9 @@ def _join_cgroups(cgroups: tuple[str, ...]) -> None:
     linux.unshare(linux.CLONE_NEWCGROUP)
 
 
-def _raise_limits(ulimits: tuple[tuple[str, int, int], ...]) -> None:
+def _set_limits(ulimits: tuple[tuple[str, int, int], ...]) -> None:
+    files = min(_FILES_ON_FARGATE, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     for name, soft, hard in ulimits:
         number = getattr(resource, "RLIMIT_" + name.upper(), None)
         if number is None:
@@ -115,6 +118,8 @@ def _raise_limits(ulimits: tuple[tuple[str, int, int], ...]) -> None:
 
 def _serve(plan: ContainerPlan, status: int, listener: socket.socket, shared_dir: str) -> NoReturn:
     """The built-in sidecar. It has nothing to save, so TERM ends it at once (PID 1 would not even hear it)."""
+    signal.set_wakeup_fd(-1)  # the holder's
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(_TERMINATED))
     privileges.give_up_privileges(rootless=plan.rootless)
     os.environ.clear()
@@ -168,8 +173,8 @@ def _become(who: identity.Identity, *, rootless: bool) -> None:
 
 
 def _restore_signals() -> None:
-    """What Python ignores, an executed program would go on ignoring."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+    """What Python and the launcher ignore, an executed program would go on ignoring."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.local import sidecar_server
 from pytest_fargate_sandbox.local.namespaces import linux
+from pytest_fargate_sandbox.local.namespaces.children import Children, exit_code
 from pytest_fargate_sandbox.local.namespaces.container import run_container, run_in_container
 from pytest_fargate_sandbox.local.namespaces.loop import Loop
 from pytest_fargate_sandbox.local.namespaces.network import TaskNetwork
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.local.namespaces.messages import Channel, Message
 
-_CHECK_TIMED_OUT = 137
+_CHECK_FAILED = 137
 
 
 def hold_task(channel: Channel, task: Message) -> None:
@@ -48,8 +49,11 @@ class Holder:
     def __init__(self, channel: Channel, task: Message) -> None:
         self._channel = channel
         self._loop = Loop()
+        self._children = Children(self._loop)
         self._network = TaskNetwork(self._loop, channel, task["gate_port"])
         self._containers: dict[str, _Container] = {}
+        self._untold_exits = 0
+        self._closing: Message | None = None
         self._requests: dict[str, Callable[[Message, list[int]], None]] = {
             "start": self._start,
             "check": self._check,
@@ -81,17 +85,23 @@ class Holder:
         output, *listeners = descriptors
         listener = socket.socket(fileno=listeners[0]) if listeners else None
         status, status_in_child = os.pipe2(os.O_CLOEXEC)
-        pid = linux.clone(CONTAINER_NAMESPACES)
-        if pid == 0:
-            run_container(plan, output, status_in_child, listener)
-        os.close(status_in_child)
-        os.close(output)
-        if listener:
-            listener.close()
+        try:
+            pid = linux.clone(CONTAINER_NAMESPACES)
+            if pid == 0:
+                run_container(plan, output, status_in_child, listener)
+        except OSError as error:
+            os.close(status)
+            self._answer(request, error=f"failed to create the container's namespaces: {error}")
+            return
+        finally:
+            os.close(status_in_child)
+            os.close(output)
+            if listener:
+                listener.close()
         container = _Container(plan, pid)
         self._containers[plan.name] = container
         self._loop.watch(status, lambda: self._started(request, container, status))
-        self._loop.watch(container.handle, lambda: self._exited(container))
+        self._children.expect(pid, lambda code: self._exited(container, code))
         self._network.look_soon()
 
     def _started(self, request: Message, container: _Container, status: int) -> None:
@@ -105,20 +115,20 @@ class Holder:
         else:
             self._answer(request)
 
-    def _exited(self, container: _Container) -> None:
+    def _exited(self, container: _Container, code: int) -> None:
         """The first process is gone, and with it, says the kernel, every other of its namespace."""
-        self._loop.forget(container.handle)
-        status = container.reap()
+        os.close(container.handle)
         if self._containers.get(container.plan.name) is container:
             del self._containers[container.plan.name]
-        code = os.waitstatus_to_exitcode(status)
-        code = 128 - code if code < 0 else code
+        self._untold_exits += 1
         self._loop.call_later(0, lambda: self._tell_exit(container, code))
 
     def _tell_exit(self, container: _Container, code: int) -> None:
         """After the status pipe has been read, so that a failed start is never taken for an exit."""
+        self._untold_exits -= 1
         if not container.failed:
             self._channel.send({"event": "exit", "container": container.plan.name, "code": code})
+        self._end_if_empty()
 
     def _kill(self, request: Message, _: list[int]) -> None:
         container = self._containers.get(request["container"])
@@ -128,30 +138,29 @@ class Holder:
     def _check(self, request: Message, _: list[int]) -> None:
         container = self._containers.get(request["container"])
         if container is None:
-            self._answer(request, code=_CHECK_TIMED_OUT)
+            self._answer(request, code=_CHECK_FAILED)
             return
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            self._answer(request, code=_CHECK_FAILED)
+            return
         if pid == 0 and container.plan.sidecar_volume:
             _run_sidecar_check(container.plan)
         if pid == 0:
             _run_check(container, tuple(request["argv"]), request["timeout"])
-        checker = os.pidfd_open(pid)
-
-        def finished() -> None:
-            self._loop.forget(checker)
-            os.close(checker)
-            _, status = os.waitpid(pid, 0)
-            self._answer(request, code=os.waitstatus_to_exitcode(status) & 0xFF)
-
-        self._loop.watch(checker, finished)
+        self._children.expect(pid, lambda code: self._answer(request, code=code))
 
     def _close(self, request: Message, _: list[int]) -> None:
+        self._closing = request
         for container in self._containers.values():
             os.kill(container.pid, signal.SIGKILL)
-        for container in self._containers.values():
-            container.reap()
-        self._answer(request)
-        self._loop.stop()
+        self._end_if_empty()
+
+    def _end_if_empty(self) -> None:
+        if self._closing and not self._containers and not self._untold_exits:
+            self._answer(self._closing)
+            self._loop.stop()
 
 
 class _Container:
@@ -163,15 +172,10 @@ class _Container:
         self.handle = os.pidfd_open(pid)
         self.failed = False
 
-    def reap(self) -> int:
-        _, status = os.waitpid(self.pid, 0)
-        os.close(self.handle)
-        return status
-
 
 def _run_check(container: _Container, argv: tuple[str, ...], timeout: float) -> None:
     """In a fork: enter the container, run the check as its child, and exit with the check's code."""
-    code = _CHECK_TIMED_OUT
+    code = _CHECK_FAILED
     try:
         linux.die_with_parent()
         linux.hide_memory()  # what runs in the container could otherwise attach to us on our way to the check
@@ -195,9 +199,8 @@ def _run_sidecar_check(plan: ContainerPlan) -> None:
 
 
 def _wait_or_kill(pid: int, timeout: float) -> int:
-    handle = os.pidfd_open(pid)
-    ended, _, _ = select.select([handle], [], [], timeout)
-    if not ended:
+    ended = select.poll()  # not select: its numbers end at 1024
+    ended.register(os.pidfd_open(pid), select.POLLIN)
+    if not ended.poll(timeout * 1000):
         os.kill(pid, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return code if code >= 0 else 128 - code
+    return exit_code(os.waitpid(pid, 0)[1])

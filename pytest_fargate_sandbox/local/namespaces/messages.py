@@ -9,9 +9,10 @@ from typing import Any
 
 Message = dict[str, Any]
 
-LARGEST = 400_000
-"""More than the kernel takes in one packet; a task definition has 64 KiB."""
+_PACKET = 100_000
+"""What the kernel surely takes at once. More goes beside the packet, in a file in memory."""
 _MOST_DESCRIPTORS = 4
+_BESIDE = b"@"
 
 
 class Channel:
@@ -19,7 +20,6 @@ class Channel:
 
     def __init__(self, end: socket.socket) -> None:
         self.socket = end
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
@@ -32,6 +32,15 @@ class Channel:
     def send(self, message: Message, *descriptors: int) -> None:
         """Raises OSError where the other side is gone."""
         packet = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        if len(packet) <= _PACKET:
+            self._send_packet(packet, *descriptors)
+            return
+        with os.fdopen(os.memfd_create("message", os.MFD_CLOEXEC), "wb") as beside:
+            beside.write(packet)
+            beside.flush()
+            self._send_packet(_BESIDE, beside.fileno(), *descriptors)
+
+    def _send_packet(self, packet: bytes, *descriptors: int) -> None:
         if descriptors:
             socket.send_fds(self.socket, [packet], list(descriptors))
         else:
@@ -44,13 +53,17 @@ class Channel:
         and which a new channel has now.
         """
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self.socket, LARGEST, _MOST_DESCRIPTORS, socket.MSG_DONTWAIT)
+            packet, descriptors, _, _ = socket.recv_fds(self.socket, _PACKET, _MOST_DESCRIPTORS, socket.MSG_DONTWAIT)
         except ConnectionResetError:
             return None
         if not packet:
             return None
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
+        if packet == _BESIDE:
+            with os.fdopen(descriptors.pop(0), "rb") as beside:
+                beside.seek(0)
+                packet = beside.read()
         return json.loads(packet.decode("utf-8", "surrogatepass")), descriptors
 
     def end(self) -> None:

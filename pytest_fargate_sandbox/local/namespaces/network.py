@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import random
 import socket
-import struct
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.namespaces.listeners import listening, reachable_ports
-from pytest_fargate_sandbox.local.namespaces.relay import Relay
+from pytest_fargate_sandbox.local.namespaces.relay import Relays, refuse
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.namespaces.loop import Loop
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.002, 0.5, 1.25
 _BACKLOG = 512
+_MOST_PORTS = 100
+"""What runs in a task could listen on all there are, and take every descriptor of the engine with it."""
+_MOST_UNANSWERED = 20
+"""Wishes of each kind sent to the engine at a time: were there more, each side could wait for the other to read."""
 
 
 class TaskNetwork:
@@ -28,8 +31,10 @@ class TaskNetwork:
     def __init__(self, loop: Loop, channel: Channel, gate_port: int | None) -> None:
         self._loop = loop
         self._channel = channel
+        self._relays = Relays(loop)
         self._dial: dict[int, str] = {}
         self._outside: dict[int, socket.socket | None] = {}
+        self._unanswered: set[int] = set()
         self._pause = _FIRST_PAUSE
         self._round = 0
         self._at_gate: dict[int, socket.socket] = {}
@@ -48,10 +53,12 @@ class TaskNetwork:
     def _look(self, round_: int) -> None:
         if round_ != self._round:  # look_soon has begun another
             return
-        self._dial = reachable_ports(listening())
-        for port in self._dial.keys() - self._outside.keys():
-            self._outside[port] = None
-            self._channel.send({"event": "port", "port": port})
+        self._dial = dict(sorted(reachable_ports(listening()).items())[:_MOST_PORTS])
+        for port in sorted(self._dial.keys() - self._outside.keys() - self._unanswered):
+            if len(self._unanswered) < _MOST_UNANSWERED:
+                self._unanswered.add(port)
+                self._outside[port] = None
+                self._channel.send({"event": "port", "port": port})
         for port in self._outside.keys() - self._dial.keys():
             self._close_outside(port)
         self._pause = min(self._pause * _GROWTH, _LONGEST_PAUSE)
@@ -60,6 +67,7 @@ class TaskNetwork:
     def port_opened(self, message: Message, descriptors: list[int]) -> None:
         """The engine's answer to "port": a listening socket at the task's address, or none where it is taken."""
         port = message["port"]
+        self._unanswered.discard(port)
         if not descriptors:
             return
         listener = socket.socket(fileno=descriptors[0])
@@ -77,7 +85,7 @@ class TaskNetwork:
             listener.close()
 
     def _accept(self, port: int, listener: socket.socket) -> None:
-        client = _accepted(listener)
+        client = self._relays.accept(listener)
         if client is None:
             return
         address = self._dial.get(port, "127.0.0.1")
@@ -88,25 +96,30 @@ class TaskNetwork:
         except BlockingIOError:
             pass
         except OSError:
-            _refuse(client)
+            refuse(client)
             server.close()
             return
-        Relay(self._loop, client, server)
+        self._relays.carry(client, server)
 
     def _someone_at_gate(self) -> None:
-        client = _accepted(self._gate)
-        if client is not None:
-            self._gate_count += 1
-            self._at_gate[self._gate_count] = client
-            self._channel.send({"event": "gate", "number": self._gate_count})
+        client = self._relays.accept(self._gate)
+        if client is None:
+            return
+        self._gate_count += 1
+        self._at_gate[self._gate_count] = client
+        self._channel.send({"event": "gate", "number": self._gate_count})
+        if len(self._at_gate) == _MOST_UNANSWERED:
+            self._loop.forget(self._gate.fileno())
 
     def gate_dialled(self, message: Message, descriptors: list[int]) -> None:
         """The engine's answer to "gate": a connection to it, or none where it is closing."""
+        if len(self._at_gate) == _MOST_UNANSWERED:
+            self._loop.watch(self._gate.fileno(), self._someone_at_gate)
         client = self._at_gate.pop(message["number"])
         if descriptors:
-            Relay(self._loop, client, socket.socket(fileno=descriptors[0]))
+            self._relays.carry(client, socket.socket(fileno=descriptors[0]))
         else:
-            _refuse(client)
+            refuse(client)
 
 
 def _listen_inside(port: int) -> socket.socket:
@@ -116,16 +129,3 @@ def _listen_inside(port: int) -> socket.socket:
     listener.listen(_BACKLOG)
     listener.setblocking(False)
     return listener
-
-
-def _accepted(listener: socket.socket) -> socket.socket | None:
-    try:
-        return listener.accept()[0]
-    except OSError:  # the client has gone again, or we are out of descriptors
-        return None
-
-
-def _refuse(client: socket.socket) -> None:
-    """Close with a reset, as a port does behind which nobody listens."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()

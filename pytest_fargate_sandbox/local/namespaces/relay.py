@@ -2,27 +2,77 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.namespaces.loop import EDGES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_fargate_sandbox.local.namespaces.loop import Loop
 
+_MOST = 250
 _PIPE_SIZE = 1 << 18
 _ROUNDS = 32
 """How long one connection may keep the others waiting, in fillings of its pipe."""
 
 
-class Relay:
+class Relays:
+    """Those of one task: a bounded number, since what runs in it may open as many connections as it likes."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._open: set[_Relay] = set()
+        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+    def accept(self, listener: socket.socket) -> socket.socket | None:
+        """Whoever connects next; None where he has gone again, or there are too many."""
+        try:
+            client, _ = listener.accept()
+        except OSError as error:
+            if error.errno == errno.EMFILE:
+                self._turn_away(listener)
+            return None
+        if len(self._open) >= _MOST:
+            refuse(client)
+            return None
+        return client
+
+    def carry(self, one: socket.socket, other: socket.socket) -> None:
+        try:
+            self._open.add(_Relay(self._loop, one, other, self._open.discard))
+        except OSError:  # out of descriptors
+            refuse(one)
+            other.close()
+
+    def _turn_away(self, listener: socket.socket) -> None:
+        """Out of descriptors: use the spare one, or the listener would stay ready and we would turn in circles."""
+        os.close(self._spare)
+        try:
+            refuse(listener.accept()[0])
+        except OSError:
+            pass
+        self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def refuse(client: socket.socket) -> None:
+    """Close with a reset, as a port does behind which nobody listens."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+class _Relay:
     """Two connected sockets, each fed with what the other receives, until both have ended."""
 
-    def __init__(self, loop: Loop, one: socket.socket, other: socket.socket) -> None:
+    def __init__(self, loop: Loop, one: socket.socket, other: socket.socket, on_end: Callable[[_Relay], None]) -> None:
         self._loop = loop
         self._ends = (one, other)
+        self._on_end = on_end
         self._open = True
         for end in self._ends:
             end.setblocking(False)
@@ -46,6 +96,7 @@ class Relay:
 
     def _close(self) -> None:
         self._open = False
+        self._on_end(self)
         for end in self._ends:
             self._loop.forget(end.fileno())
             end.close()

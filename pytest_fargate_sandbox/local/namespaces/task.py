@@ -276,12 +276,17 @@ class NamespacesTask:
             self._tell({"op": "outside", "port": port})
 
     def _dial_gate(self, number: int) -> None:
-        try:
-            with socket.create_connection(self._surroundings.gate_address, timeout=5.0) as connection:
-                connection.settimeout(None)
-                self._tell({"op": "gate", "number": number}, connection.fileno())
-        except OSError:
-            self._tell({"op": "gate", "number": number})
+        """Without waiting for the gate to accept: who floods it must not stop the loop that all tasks share."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+            connection.setblocking(False)
+            try:
+                connection.connect(self._surroundings.gate_address)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._tell({"op": "gate", "number": number})
+                return
+            self._tell({"op": "gate", "number": number}, connection.fileno())
 
 
 class _Container:
