@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
-_UNSUPPORTED = ("links", "extraHosts", "dnsServers", "dnsSearchDomains", "dockerSecurityOptions", "disableNetworking")
+_UNSUPPORTED = (
+    "links",
+    "extraHosts",
+    "dnsServers",
+    "dnsSearchDomains",
+    "dockerSecurityOptions",
+    "disableNetworking",
+    "resourceRequirements",
+)
 _UNSUPPORTED_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 _FARGATE_LOG_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 _START_PERIOD_SEC = range(301)

@@ -46,6 +46,7 @@ _CONTAINER_OVERRIDES = {
     "resourceRequirements",
 }
 _PLATFORMS = ("LATEST", "1.4.0", "1.3.0")
+_TAG_TEXT = re.compile(r"[\w\s.:/=+@-]+")
 _LONGEST_TAG_KEY, _LONGEST_TAG_VALUE, _MOST_TAGS = 128, 256, 50
 
 
@@ -77,6 +78,8 @@ def check_tags(tags: list[dict[str, str]]) -> None:
             raise InvalidParameter(
                 f"Tag keys have 1 to {_LONGEST_TAG_KEY} characters and values at most {_LONGEST_TAG_VALUE}: {key!r}."
             )
+        if not _TAG_TEXT.fullmatch(key + tag.get("value", "")):
+            raise InvalidParameter(f"Tags take letters, digits, spaces and _ . : / = + - @ only: {key!r}.")
         if key.lower().startswith("aws:"):
             raise InvalidParameter(f"Tag keys must not start with aws: {key!r}.")
 
