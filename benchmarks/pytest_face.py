@@ -59,9 +59,18 @@ class Spent:
 def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="fargate-bench-") as scratch:
         folder = Path(scratch)
+        keep_bytecode(folder)
         yield from against_a_sleep(folder)
         yield from many_tests_of_one_kind(folder)
         yield from unused(folder)
+
+
+def keep_bytecode(folder: Path) -> None:
+    """As where a package is installed: whatever this machine says, nothing is compiled at each start."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    with WarmEngine.started(folder / "first", 0.0):
+        run(folder, OURS.format(tests=4, command="true"), "-n", "2")
 
 
 def against_a_sleep(folder: Path) -> Iterator[Figure]:
@@ -97,7 +106,7 @@ def many_tests_of_one_kind(folder: Path) -> Iterator[Figure]:
 
 
 def unused(folder: Path) -> Iterator[Figure]:
-    """A project that does not use the plugin, with it and without it, in turn; the medians' difference."""
+    """A project that does not use the plugin, with it and without it, in turn; the difference of the fastest runs."""
     (folder / "test_it.py").write_text("def test_it(): pass\n")
     taken: dict[str, list[float]] = {"": [], "no:": []}
     for _ in range(UNUSED_RUNS):
@@ -107,8 +116,8 @@ def unused(folder: Path) -> Iterator[Figure]:
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *switched_off]
             subprocess.run([*command, "test_it.py"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
             times.append(time.perf_counter() - began)
-    with_us, without = (sorted(times)[len(times) // 2] for times in taken.values())
-    detail = f"{with_us * 1000:.0f} ms with, {without * 1000:.0f} ms without, medians of {UNUSED_RUNS}"
+    with_us, without = (min(times) for times in taken.values())
+    detail = f"{with_us * 1000:.0f} ms with, {without * 1000:.0f} ms without, the fastest of {UNUSED_RUNS} each"
     yield at_most("pytest on a project that doesn't use us", (with_us - without) * 1000, 15, " ms", detail)
 
 
