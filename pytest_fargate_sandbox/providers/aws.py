@@ -170,6 +170,8 @@ class Aws:
         )
 
 
+_ENVIRONMENT = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL")
+
 _connections: dict[tuple[Any, ...], Aws] = {}
 _connections_lock = threading.Lock()
 
@@ -181,8 +183,12 @@ def connect(
     credentials: Credentials | None = None,
     notes: Path | None = None,
 ) -> Aws:
-    """The process's connection to that place; made once (and once more in a forked child)."""
-    key = (os.getpid(), region, endpoint_url, credentials, notes)
+    """The process's connection to that place; made once (and once more in a forked child).
+
+    What is not said comes from the environment, so another environment is another place.
+    """
+    said = tuple(os.environ.get(name) for name in _ENVIRONMENT)
+    key = (os.getpid(), region, endpoint_url, credentials, notes, said)
     with _connections_lock:
         if key not in _connections:
             _connections[key] = Aws(region=region, endpoint_url=endpoint_url, credentials=credentials, notes=notes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import socket
 import subprocess
 import sys
@@ -128,7 +127,7 @@ def test_peers_that_open_and_forget_do_not_shut_the_others_out() -> None:
     http_server.close()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.root
 def test_other_users_of_the_machine_are_turned_away(server: int) -> None:
     script = f"""
 import encodings.idna, os, socket  # before the interpreter itself is out of reach

@@ -25,7 +25,7 @@ from tests.real_sshd import need_sshd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="an engine without root has a single user")
+needs_root = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +307,7 @@ def test_an_unknown_user_cannot_start(tasks: RunningTasks) -> None:
         tasks.start("true", user="somebody")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root has all users")
+@pytest.mark.no_root
 def test_without_root_another_user_is_a_clear_error(tasks: RunningTasks) -> None:
     with pytest.raises(CannotStart, match=r"user 'nobody': an engine without root.*podman"):
         tasks.start("true", user="nobody")
@@ -460,7 +460,7 @@ def test_debians_sshd_answers_at_the_tasks_address(tasks: RunningTasks) -> None:
     assert not Path("/etc/ssh/their_key").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root has all users")
+@pytest.mark.no_root
 def test_without_root_nothing_can_be_given_to_another_but_no_program_fails_of_it(tasks: RunningTasks) -> None:
     script = "touch /tmp/x && chown 33:33 /tmp/x && stat -c %u:%g /tmp/x; python3 -c 'import os; os.setuid(33)'"
     code, output = tasks.run(script)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(
     available() is not None and not os.environ.get("CI"), reason="no namespaces are to be had here"
 )
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root could do the harm")
+needs_root = pytest.mark.root
 
 _SYSTEM_CALLS = """
 import ctypes, os, sys

@@ -14,7 +14,7 @@ from tests.local.unprivileged import Somebody
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="without root these tests run rootless themselves")
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -260,7 +259,7 @@ def test_a_missing_secret_stops_the_task_and_says_which(engine: EngineProcess) -
     assert missing in task["stoppedReason"]
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="a hard limit takes a cgroup, which only root makes everywhere")
+@pytest.mark.root
 def test_a_container_that_takes_too_much_memory_says_so(engine: EngineProcess) -> None:
     greedy = {
         **container(memory=64),

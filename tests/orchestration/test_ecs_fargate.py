@@ -100,7 +100,7 @@ def test_the_first_of_a_kind_costs_five_calls_and_the_next_three(
 ) -> None:
     def cost(run: str) -> dict[str, int]:
         before = engine.count()
-        mine = sandbox(run_id=run, image_template="host", memory="1024")
+        mine = sandbox(run_id=run, image_template="host", task_definition_family_prefix="of-this-test-alone")
         mine.start()
         assert mine.exec("true").ok
         mine.stop()

@@ -23,7 +23,7 @@ from pytest_fargate_sandbox.server.relocatable import copy_runtime
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
 
 NOBODY = 23456
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root")
+as_root = pytest.mark.root
 
 
 def status(pid: int, field: str) -> str:
