@@ -35,13 +35,6 @@ class SandboxSpec:
         text = json.dumps(made_of, sort_keys=True, default=repr)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    @property
-    def image(self) -> str:
-        """What a person would call its image."""
-        config = self.config
-        local = "host" if config.cluster == "local" else ""
-        return config.image_template or config.environment_dir or config.task_definition or local
-
     def with_image(self, image: str) -> SandboxSpec:
         """The same with the image that was built from its directory."""
         return dataclasses.replace(self, config=replaced(self.config, image_template=image, environment_dir=None))
