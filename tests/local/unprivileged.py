@@ -25,8 +25,6 @@ class Somebody:
         self.home = home
         home.mkdir()
         os.chown(home, _SOMEBODY, _SOMEBODY)
-        for directory in home.parents:
-            directory.chmod(directory.stat().st_mode | 0o011) if directory.stat().st_uid == os.geteuid() else None
         self.python = next((python for python in self._candidates() if self._can_test_with(python)), None)
 
     def run(self, *arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
