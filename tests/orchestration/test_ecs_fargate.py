@@ -188,6 +188,18 @@ def test_a_command_under_way_when_the_task_dies_is_told_why(
     assert not mine.is_running
 
 
+@pytest.mark.root
+def test_a_command_that_wants_too_much_memory_says_so_and_the_sandbox_lives_on(
+    sandbox: Callable[..., EcsFargateSandbox],
+) -> None:
+    mine = sandbox(cpu="256", memory="512")
+    mine.start()
+    greedy = mine.exec(["python3", "-c", "b'x' * (900 << 20)"])
+    assert (greedy.return_code, greedy.oom_killed) == (137, True)
+    modest = mine.exec("kill -9 $$")
+    assert (modest.return_code, modest.oom_killed) == (137, False)
+
+
 def test_the_time_to_live_is_in_the_task(sandbox: Callable[..., EcsFargateSandbox]) -> None:
     mine = sandbox(max_task_lifetime_sec=2)
     mine.start()

@@ -47,6 +47,7 @@ def enter_root(plan: ContainerPlan) -> None:
         _mount_overlay(plan, root)
     copies = [(bind.target, _copy_bind(plan, bind)) for bind in plan.binds]
     copies += [(f"/dev/{device}", linux.copy_mount(f"/dev/{device}")) for device in _DEVICES]
+    copies += [(_place_of_group(group), linux.copy_mount(group, linux.ATTR_RDONLY)) for group in plan.cgroups]
     host = os.open("/", os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
     os.chdir(root)
     linux.pivot_root(".", ".")
@@ -106,6 +107,11 @@ def _copy_bind(plan: ContainerPlan, bind: Bind) -> int:
     return linux.copy_mount(source, attributes)
 
 
+def _place_of_group(group: str) -> str:
+    """Where a container finds its memory group, to read there who was killed for memory: versions 1 and 2 differ."""
+    return "/sys/fs/cgroup/memory" if os.path.exists(group + "/memory.oom_control") else "/sys/fs/cgroup"  # noqa: PTH110
+
+
 def _mount_kernel_file_systems(*, rootless: bool) -> None:
     for path in ("/proc", "/sys", "/dev"):
         _make_directory(path)
@@ -114,6 +120,8 @@ def _mount_kernel_file_systems(*, rootless: bool) -> None:
         linux.mount("sysfs", "/sys", _HARDENED | linux.MS_RDONLY)
     except PermissionError:  # the host shows only a part of its own: then the container sees none
         pass
+    if os.path.isdir("/sys/fs/cgroup"):  # noqa: PTH112
+        linux.mount("tmpfs", "/sys/fs/cgroup", _HARDENED, "mode=755,size=4k")
     linux.mount("tmpfs", "/dev", linux.MS_NOSUID, "mode=755,size=64k")
     os.mkdir("/dev/pts")  # noqa: PTH102
     os.mkdir("/dev/shm")  # noqa: PTH102
