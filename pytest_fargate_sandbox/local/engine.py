@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT
 from pytest_fargate_sandbox.local.api import Api
-from pytest_fargate_sandbox.local.built_images import RunnerWithBuilds
+from pytest_fargate_sandbox.local.builds.built_images import RunnerWithBuilds
 from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION, Credentials
-from pytest_fargate_sandbox.local.ecs_backend import FARGATE_PROVIDERS, FargateBackend
+from pytest_fargate_sandbox.local.ecs.backend import FARGATE_PROVIDERS, FargateBackend
+from pytest_fargate_sandbox.local.ecs.lifecycle import Surroundings
+from pytest_fargate_sandbox.local.ecs.network import default_network
 from pytest_fargate_sandbox.local.faults import Faults
 from pytest_fargate_sandbox.local.gate import Gate
 from pytest_fargate_sandbox.local.http_server import HttpServer
 from pytest_fargate_sandbox.local.journal import Journal
-from pytest_fargate_sandbox.local.lifecycle import Surroundings
 from pytest_fargate_sandbox.local.moto_services import MotoServices, backend, replace_backend
-from pytest_fargate_sandbox.local.network import default_network
 from pytest_fargate_sandbox.local.peers import is_own_user
 from pytest_fargate_sandbox.local.runners import open_runner
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.local.codebuild import ImageBuildBackend
+    from pytest_fargate_sandbox.local.builds.codebuild import ImageBuildBackend
+    from pytest_fargate_sandbox.local.ecs.task import Task
     from pytest_fargate_sandbox.local.options import EngineOptions
-    from pytest_fargate_sandbox.local.task import Task
 
 EXECUTION_ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/ecsTaskExecutionRole"
 _STOP_PATIENCE_SEC = 3.0
@@ -80,7 +80,7 @@ class Engine:
 
     def _install_codebuild(self) -> None:
         # Late: most runs build nothing, and this takes as long to import as a task takes to start.
-        from pytest_fargate_sandbox.local.codebuild import ImageBuildBackend
+        from pytest_fargate_sandbox.local.builds.codebuild import ImageBuildBackend
 
         replace_backend("codebuild", lambda region, account_id: ImageBuildBackend(region, account_id, self._runner))
         self._builds = backend("codebuild")

@@ -12,10 +12,10 @@ import signal
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
-from pytest_fargate_sandbox.local import sidecar_server
 from pytest_fargate_sandbox.local.namespaces import identity, linux, privileges, root
 from pytest_fargate_sandbox.local.namespaces.descriptors import close_inherited
 from pytest_fargate_sandbox.local.namespaces.plan import DEFAULT_PATH
+from pytest_fargate_sandbox.local.sidecar import server as sidecar_server
 
 if TYPE_CHECKING:
     import socket

@@ -12,7 +12,6 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.local import sidecar_server
 from pytest_fargate_sandbox.local.namespaces import linux
 from pytest_fargate_sandbox.local.namespaces.children import Children, exit_code
 from pytest_fargate_sandbox.local.namespaces.container import run_container, run_in_container
@@ -24,6 +23,7 @@ from pytest_fargate_sandbox.local.namespaces.task_namespaces import (
     bring_loopback_up,
     map_own_user,
 )
+from pytest_fargate_sandbox.local.sidecar import server as sidecar_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable

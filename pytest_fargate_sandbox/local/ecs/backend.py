@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 from moto.ecs.exceptions import ClusterNotFoundException
 from moto.ecs.models import EC2ContainerServiceBackend
 
-from pytest_fargate_sandbox.local.container_spec import apply_override
-from pytest_fargate_sandbox.local.ecs_responses import FargateResponse
-from pytest_fargate_sandbox.local.lifecycle import TaskLife
-from pytest_fargate_sandbox.local.network import availability_zone
-from pytest_fargate_sandbox.local.refusals import ClientException, Conflict, InvalidParameter
-from pytest_fargate_sandbox.local.run_task_rules import (
+from pytest_fargate_sandbox.local.ecs.container_spec import apply_override
+from pytest_fargate_sandbox.local.ecs.lifecycle import TaskLife
+from pytest_fargate_sandbox.local.ecs.network import availability_zone
+from pytest_fargate_sandbox.local.ecs.refusals import ClientException, Conflict, InvalidParameter
+from pytest_fargate_sandbox.local.ecs.responses import FargateResponse
+from pytest_fargate_sandbox.local.ecs.run_task_rules import (
     check_network,
     check_overrides,
     check_roles,
     check_run_task,
     effective_size,
 )
-from pytest_fargate_sandbox.local.task import STOPPED_TASK_LIFE_SEC, Container, Placement, Task, now
+from pytest_fargate_sandbox.local.ecs.task import STOPPED_TASK_LIFE_SEC, Container, Placement, Task, now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from moto.ecs.models import Cluster, TaskDefinition
 
-    from pytest_fargate_sandbox.local.lifecycle import Surroundings
+    from pytest_fargate_sandbox.local.ecs.lifecycle import Surroundings
 
 FARGATE_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 _DEFAULT_STORAGE_GIB = 20

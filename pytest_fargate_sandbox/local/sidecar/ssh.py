@@ -29,7 +29,7 @@ from pytest_fargate_sandbox.providers.ssh_stream import ChannelStream
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_fargate_sandbox.local.sidecar_ports import ReversePorts
+    from pytest_fargate_sandbox.local.sidecar.ports import ReversePorts
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 _CONNECT_SECONDS = 1.0

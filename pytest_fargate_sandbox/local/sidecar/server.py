@@ -21,8 +21,8 @@ import paramiko
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.local.namespaces.listeners import listening
-from pytest_fargate_sandbox.local.sidecar_ports import ReversePorts
-from pytest_fargate_sandbox.local.sidecar_ssh import Session
+from pytest_fargate_sandbox.local.sidecar.ports import ReversePorts
+from pytest_fargate_sandbox.local.sidecar.ssh import Session
 from pytest_fargate_sandbox.providers.ssh_connection import LOOPBACK
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.local.moto_services import backend
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.local.task import Task
+    from pytest_fargate_sandbox.local.ecs.task import Task
 
 
 def default_network() -> tuple[list[str], list[str]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.local.credentials import REGION
+from pytest_fargate_sandbox.local.ecs.secret_values import resolve_secrets
 from pytest_fargate_sandbox.local.runner import ContainerSpec, Mount
-from pytest_fargate_sandbox.local.secret_values import resolve_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,19 +12,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.local.container_spec import container_spec
-from pytest_fargate_sandbox.local.dependencies import DependencyFailed, may_start, stop_order
-from pytest_fargate_sandbox.local.health import HealthCheck, watch_health
-from pytest_fargate_sandbox.local.log_streams import LogGroupMissing, LogStream, open_log
-from pytest_fargate_sandbox.local.network import attach_interface, detach_interface
+from pytest_fargate_sandbox.local.ecs.container_spec import container_spec
+from pytest_fargate_sandbox.local.ecs.dependencies import DependencyFailed, may_start, stop_order
+from pytest_fargate_sandbox.local.ecs.health import HealthCheck, watch_health
+from pytest_fargate_sandbox.local.ecs.log_streams import LogGroupMissing, LogStream, open_log
+from pytest_fargate_sandbox.local.ecs.network import attach_interface, detach_interface
+from pytest_fargate_sandbox.local.ecs.secret_values import SecretNotResolved
 from pytest_fargate_sandbox.local.runner import CannotPull, CannotStart, TaskSpec
-from pytest_fargate_sandbox.local.secret_values import SecretNotResolved
 
 if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.ecs.task import Container, Task
     from pytest_fargate_sandbox.local.faults import Faults
     from pytest_fargate_sandbox.local.journal import Journal
     from pytest_fargate_sandbox.local.runner import ContainerExit, Runner, RunningTask
-    from pytest_fargate_sandbox.local.task import Container, Task
 
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 _DEFAULT_STOP_TIMEOUT_SEC = 30.0

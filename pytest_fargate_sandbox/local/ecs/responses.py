@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 from moto.core.responses import ActionResult
 from moto.ecs.responses import EC2ContainerServiceResponse
 
-from pytest_fargate_sandbox.local.refusals import InvalidParameter
-from pytest_fargate_sandbox.local.run_task_rules import check_describe_tasks, check_list_tasks, check_tags
-from pytest_fargate_sandbox.local.task import now
-from pytest_fargate_sandbox.local.task_definition_rules import (
+from pytest_fargate_sandbox.local.ecs.refusals import InvalidParameter
+from pytest_fargate_sandbox.local.ecs.run_task_rules import check_describe_tasks, check_list_tasks, check_tags
+from pytest_fargate_sandbox.local.ecs.task import now
+from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     check_task_definition,
     fargate_cpu,
     fargate_memory,
@@ -24,8 +24,8 @@ from pytest_fargate_sandbox.local.task_definition_rules import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pytest_fargate_sandbox.local.ecs_backend import FargateBackend
-    from pytest_fargate_sandbox.local.task import Task
+    from pytest_fargate_sandbox.local.ecs.backend import FargateBackend
+    from pytest_fargate_sandbox.local.ecs.task import Task
 
 _MOST_LISTED = 100
 _OURS = frozenset(("RunTask", "DescribeTasks", "StopTask", "ListTasks"))

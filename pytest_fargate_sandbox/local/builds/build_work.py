@@ -29,8 +29,8 @@ from pytest_fargate_sandbox.providers.images.context import TAR_NAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_fargate_sandbox.local.build import Build
-    from pytest_fargate_sandbox.local.built_images import RunnerWithBuilds
+    from pytest_fargate_sandbox.local.builds.build import Build
+    from pytest_fargate_sandbox.local.builds.built_images import RunnerWithBuilds
 
 NEITHER_IS_HERE = (
     "this machine has neither podman nor docker, and the local engine builds images with one of them: "

@@ -11,7 +11,7 @@ from pytest_fargate_sandbox.leaves.fargate_rules import (
     HEALTH_TIMEOUT_SEC,
     TIMEOUT_SEC,
 )
-from pytest_fargate_sandbox.local.refusals import ClientException
+from pytest_fargate_sandbox.local.ecs.refusals import ClientException
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

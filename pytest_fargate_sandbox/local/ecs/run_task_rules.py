@@ -14,9 +14,9 @@ from pytest_fargate_sandbox.leaves.fargate_rules import (
     TASKS_PER_RUN,
 )
 from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID
-from pytest_fargate_sandbox.local.network import unknown_security_groups, unknown_subnets
-from pytest_fargate_sandbox.local.refusals import ClientException, InvalidParameter
-from pytest_fargate_sandbox.local.task_definition_rules import (
+from pytest_fargate_sandbox.local.ecs.network import unknown_security_groups, unknown_subnets
+from pytest_fargate_sandbox.local.ecs.refusals import ClientException, InvalidParameter
+from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     check_fargate_size,
     check_storage,
     fargate_cpu,

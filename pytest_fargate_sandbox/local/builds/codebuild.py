@@ -13,13 +13,13 @@ from moto.codebuild.models import CodeBuildBackend
 from moto.codebuild.responses import CodeBuildResponse
 from moto.core.responses import ActionResult
 
-from pytest_fargate_sandbox.local.build import Build
-from pytest_fargate_sandbox.local.build_work import BuildWork
+from pytest_fargate_sandbox.local.builds.build import Build
+from pytest_fargate_sandbox.local.builds.build_work import BuildWork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_fargate_sandbox.local.built_images import RunnerWithBuilds
+    from pytest_fargate_sandbox.local.builds.built_images import RunnerWithBuilds
 
 _TOKEN_LIFE_SEC = 300.0
 

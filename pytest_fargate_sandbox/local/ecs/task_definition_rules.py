@@ -9,8 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.fargate_rules import FARGATE_SIZES, STORAGE_GIB, TASK_DEFINITION_BYTES
-from pytest_fargate_sandbox.local.container_rules import check_container
-from pytest_fargate_sandbox.local.refusals import ClientException
+from pytest_fargate_sandbox.local.ecs.container_rules import check_container
+from pytest_fargate_sandbox.local.ecs.refusals import ClientException
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_fargate_sandbox.local.ecs.task import Container, Task
     from pytest_fargate_sandbox.local.runner import RunningTask
-    from pytest_fargate_sandbox.local.task import Container, Task
 
 _EAGER_PAUSE_SEC = 0.05
 

@@ -1,0 +1,1 @@
+"""The engine's own SSH sidecar, on paramiko's server side, so that no sshd need be installed."""
