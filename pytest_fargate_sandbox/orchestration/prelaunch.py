@@ -135,8 +135,15 @@ class Shelf:
     def _fill(self) -> None:
         self._wake.set()
         if self._thread is None and not self._closed and self._specs:
-            self._thread = threading.Thread(target=self._keep_full, name="fargate-prelaunch", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="fargate-prelaunch", daemon=True)
             self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._keep_full()
+        except Exception:  # after the end, what a launch under way meets is nobody's: its directory may be gone
+            if not self._closed:
+                raise
 
     def _keep_full(self) -> None:
         while not self._closed:

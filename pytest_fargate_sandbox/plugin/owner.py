@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from pytest_fargate_sandbox.orchestration.ledger import Ledger
@@ -46,8 +47,15 @@ class Owner:
             use_engine()
             self._holds_engine = True
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
+        """Behind all that end something here, the threads of ``Face`` too, and before the terminal's summary."""
+        try:
+            return (yield)
+        finally:
+            self._end_run()
+
+    def _end_run(self) -> None:
         ledger = self._ledger
         if ledger is not None:
             from pytest_fargate_sandbox.orchestration.run_report import run_report

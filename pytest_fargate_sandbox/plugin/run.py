@@ -6,6 +6,7 @@ secret is never on a disk. Nothing is made before somebody needs it.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 _KEY = "fargate_sandbox"
+_REMOVE_SEC = 1.0
 
 
 class Run:
@@ -83,8 +85,17 @@ class Run:
         return dict(self._made)
 
     def remove(self) -> None:
-        if self.is_owner and self.begun:
+        """Again, as long as somebody's last step puts a file into it: a thread may outlive a second Ctrl-C."""
+        if not (self.is_owner and self.begun):
+            return
+        from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
+
+        def probe() -> bool | None:
             shutil.rmtree(self.directory, ignore_errors=True)
+            return not self.directory.exists() or None
+
+        with contextlib.suppress(WaitTimeout):
+            wait_until(probe, deadline=_REMOVE_SEC, what="the end of the run's directory")
 
     @cached_property
     def _made(self) -> dict[str, Any]:

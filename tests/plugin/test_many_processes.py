@@ -14,6 +14,7 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.plugin.conftest import EngineLog
 
@@ -133,6 +134,30 @@ def test_nothing_is_alive_after_a_signal(
     else:
         run.send_signal(number)
     assert run.wait(30) == 2
+    assert engine_log.cut_off() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_signal_while_the_engine_still_starts_leaves_no_trace(
+    pytester: pytest.Pytester,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine_log: EngineLog,
+    started: Callable[..., subprocess.Popen[bytes]],
+    number: signal.Signals,
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    pytester.makepyfile(TESTS.format(count=3, command="true"))
+    run = started("-n0", "--fargate-prelaunch=1")
+    wait_until(lambda: any(temporary.glob("fargate-sandbox-*/once/*")) or None, deadline=40, what="the prelaunch")
+    run.send_signal(number)
+    assert run.wait(30) == 2
+    output = (pytester.path / "output.txt").read_text()
+    assert "Warning" not in output
+    assert "Traceback" not in output
+    assert list(temporary.glob("fargate-sandbox-????????")) == []
     assert engine_log.cut_off() == []
 
 
