@@ -83,11 +83,15 @@ class Answer:
 
     def check_digest(self, digest: str) -> None:
         """Once the payload has been read: was it all, and was it right?"""
+        self.check_whole()
+        if self.payload.body.trailers.get(wire.DIGEST_TRAILER) != digest:
+            raise wire.Failure("checksum", "what was received is not what was sent")
+
+    def check_whole(self) -> None:
+        """Once the payload has been read: raise what kept the server from sending the rest of it."""
         trailers = self.payload.body.trailers
         if wire.FAILURE_TRAILER in trailers:
             raise wire.Failure.from_json(trailers[wire.FAILURE_TRAILER])
-        if trailers.get(wire.DIGEST_TRAILER) != digest:
-            raise wire.Failure("checksum", "what was received is not what was sent")
 
 
 class ExecCalls:

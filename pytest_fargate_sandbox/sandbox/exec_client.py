@@ -249,6 +249,8 @@ class ExecClient:
 
             def read(count: int) -> bytes:
                 block = answer.payload.read(count)
+                if not block:
+                    answer.check_whole()  # else the short archive would get the blame
                 digest.update(block)
                 return block
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.errors import RemoteFileNotFound, RemoteIsADirectory, SandboxError, TransportError
+from pytest_fargate_sandbox.leaves.errors import (
+    RemoteFileNotFound,
+    RemoteIsADirectory,
+    SandboxError,
+    TransportError,
+    UnsafeArchiveError,
+)
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
 from tests.exec_server_process import ExecServerProcess, free_port
@@ -404,3 +410,19 @@ def test_a_tree_that_does_not_fit_changes_nothing(client: ExecClient, tmp_path: 
     with pytest.raises(SandboxError, match="clash"):
         client.upload_tree(source, str(target))
     assert sorted(path.name for path in target.iterdir()) == ["clash"]
+
+
+@pytest.mark.parametrize("behind", [0, 3_000_000])
+def test_a_tree_that_cannot_travel_is_told_by_its_member(client: ExecClient, tmp_path: Path, behind: int) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "before").write_bytes(bytes(behind))
+    (source / "link").symlink_to("/etc/passwd")
+    with pytest.raises(UnsafeArchiveError, match="'link' is a link out of its tree") as caught:
+        client.download_to(str(source), tmp_path / "target")
+    assert caught.value.member == "link"
+    (source / "link").unlink()
+    os.mkfifo(source / "pipe")
+    with pytest.raises(UnsafeArchiveError, match="'pipe' is neither a file, a directory nor a link"):
+        client.download_to(str(source), tmp_path / "target")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
