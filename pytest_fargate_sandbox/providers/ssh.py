@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 5.0
 _RECONNECT_SECONDS = 15.0
+_LISTEN_SECONDS = 1.0
+"""For a port that nobody of ours had: a process that was just ended lets go of it in less."""
 _RECLAIM_SECONDS = 60.0
 """A listener left by a connection that broke silently stands until the server gives that one up: 40 s with ours."""
 
@@ -66,6 +68,8 @@ class SshTunnel:
         self._server = SshServer(host, port, user, private_key_of(key_file, private_key), host_key)
         self._forward_port = forward_port
         self._forwards = [Forward.parse(spec, "forwards") for spec in forwards or ()]
+        self._reclaims: set[int] = set()
+        """Reverse ports that an earlier connection had, so that a server may still hold them for it."""
         self._reverses = {each.port: each for each in (Forward.parse(spec, "reverses", 1) for spec in reverses or ())}
         self._local_port_override = local_port_override
         self._lock = threading.RLock()
@@ -268,10 +272,13 @@ class SshTunnel:
                     raise
                 raise NotYet(error.message) from error
 
+        patience = _RECLAIM_SECONDS if remote_port in self._reclaims else _LISTEN_SECONDS
         try:
-            return wait_until(probe, deadline=_RECLAIM_SECONDS, what=f"listening on port {remote_port} there")
+            opened = wait_until(probe, deadline=patience, what=f"listening on port {remote_port} there")
         except WaitTimeout as error:
             raise TransportError(str(error), remote_port=remote_port) from error
+        self._reclaims.add(opened)
+        return opened
 
     def _listen(self, forward: Forward) -> int:
         """The local port of ``forward``, opened unless it is open. The caller holds the lock."""

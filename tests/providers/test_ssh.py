@@ -315,6 +315,15 @@ def test_a_reverse_port_is_reclaimed_from_the_connection_that_broke(
             assert echoed(client, b"reverse too") == b"reverse too"
 
 
+def test_a_reverse_port_that_somebody_else_has_is_told_soon(sshd: RealSshd, echo: EchoServer) -> None:
+    tunnel = tunnel_to(sshd, reverses=[f"{echo.port}:127.0.0.1:{echo.port}"])
+    began = time.monotonic()
+    with pytest.raises(TransportError, match=f"port {echo.port}.* a process there has the port"):
+        tunnel.open(max_retries=1)
+    assert time.monotonic() - began < 10
+    assert not tunnel.is_open
+
+
 # --- trouble ------------------------------------------------------------------------------------------------------
 
 
