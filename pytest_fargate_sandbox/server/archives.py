@@ -90,6 +90,18 @@ def unpack(read: "Callable[[int], bytes]", target: bytes, verify: "Callable[[], 
     # In the tree if there is one, since it may be a mount of its own; else beside it.
     around = target if exists else os.path.dirname(os.path.abspath(target))
     staging = os.path.join(around, _STAGING + os.urandom(6).hex().encode())
+    try:
+        _unpack_by_way_of(staging, read, target, exists, verify)
+    except OSError as error:
+        name = error.filename
+        if not isinstance(name, bytes) or not name.startswith(staging):
+            raise
+        raise OSError(error.errno, error.strerror, target + name[len(staging) :]) from None  # The path that was meant.
+
+
+def _unpack_by_way_of(
+    staging: bytes, read: "Callable[[int], bytes]", target: bytes, exists: bool, verify: "Callable[[], None]"
+) -> None:
     os.mkdir(staging, 0o777)
     usual_mode = stat.S_IMODE(os.stat(staging).st_mode)
     os.chmod(staging, 0o700)

@@ -426,3 +426,9 @@ def test_a_tree_that_cannot_travel_is_told_by_its_member(client: ExecClient, tmp
     with pytest.raises(UnsafeArchiveError, match="'pipe' is neither a file, a directory nor a link"):
         client.download_to(str(source), tmp_path / "target")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_tree_that_may_not_stand_there_is_told_by_the_path_asked_for(client: ExecClient, tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="/proc/tree") as caught:
+        client.upload_tree(tmp_path, "/proc/tree")  # where not even root can make a directory
+    assert "staging" not in str(caught.value)
