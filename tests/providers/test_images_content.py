@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 from pytest_fargate_sandbox.providers.images.content import build_tag, fitting_tag, get_ecr_image_tag
 
 if TYPE_CHECKING:
@@ -82,3 +83,8 @@ def test_a_name_with_odd_characters_still_gives_a_tag_that_a_registry_takes(envi
 
 def test_a_fitting_name_is_left_as_it_is() -> None:
     assert fitting_tag("web_1.2-x", "__abc") == "web_1.2-x__abc"
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageBuildError, match="/nope: no such directory"):
+        get_ecr_image_tag(tmp_path / "nope", "web")

@@ -7,7 +7,8 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.providers.images.tree import Entry, walk
+from pytest_fargate_sandbox.leaves.errors import ImageBuildError
+from pytest_fargate_sandbox.providers.images.tree import CONTEXT_PHASE, Entry, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,10 @@ def fitting_tag(name: str, ending: str) -> str:
 
 
 def _digests(directory: str) -> tuple[str, str]:
+    if not os.path.isdir(directory):  # noqa: PTH112 - as below
+        raise ImageBuildError(
+            f"{directory}: no such directory; name one with a Dockerfile as `environment_dir`", phase=CONTEXT_PHASE
+        )
     contents, shapes = hashlib.sha256(), hashlib.sha256()
     for entry in walk(directory):
         name = os.fsencode(entry.name)
