@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import traceback
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.runners import NoRunner
@@ -23,9 +24,10 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def run(options: EngineOptions) -> int:
     """Serve until a signal, or with a state directory until the last user is gone. Returns the exit code."""
-    ended = threading.Event()
+    # Not an Event: a second signal may come while the first still holds its lock, in this same thread.
+    ended: SimpleQueue[None] = SimpleQueue()
     for number in _ENDING_SIGNALS:
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: ended.put(None))
     state = None if options.state is None else StateDirectory(options.state)
     try:
         engine = _start(options)
@@ -37,7 +39,7 @@ def run(options: EngineOptions) -> int:
     else:
         state.publish(engine.facts())
         threading.Thread(target=_wait_for_users, args=(engine, state, ended), name="users", daemon=True).start()
-    ended.wait()
+    ended.get()
     if state is not None:
         state.withdraw()
     engine.close()
@@ -68,13 +70,13 @@ def _forget_the_users_account() -> None:
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
 
 
-def _wait_for_users(engine: Engine, state: StateDirectory, ended: threading.Event) -> None:
+def _wait_for_users(engine: Engine, state: StateDirectory, ended: SimpleQueue[None]) -> None:
     while True:
         state.wait_for_last_user()
         kept = engine.kept_tasks()
         engine.stop_tasks_but(kept)
         if not kept:
-            ended.set()
+            ended.put(None)
             return
         state.admit_users()
         for task in kept:

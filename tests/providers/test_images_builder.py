@@ -111,6 +111,12 @@ def _config(directory: Path, **fields: Any) -> EcsFargateConfig:
     return EcsFargateConfig(cluster="local", environment_dir=str(directory), **fields)
 
 
+def _two_seconds(cfg: EcsFargateConfig) -> EcsFargateConfig:
+    """The time-out counts whole minutes, which is too long for a test."""
+    object.__setattr__(cfg, "codebuild_build_timeout", 2 / 60)
+    return cfg
+
+
 def _shared(tmp_path: Path, name: str = "run") -> Path:
     (tmp_path / name).mkdir(exist_ok=True)
     return tmp_path / name
@@ -244,7 +250,7 @@ def test_a_build_that_hangs_is_given_up_and_stopped(account: Account, prefix: st
 
     with pytest.raises(ImageBuildError, match="codebuild_build_timeout") as caught:
         ImageBuilder.ensure_image_built(
-            cfg=_config(directory, codebuild_build_timeout=0.03),
+            cfg=_two_seconds(_config(directory)),
             environment_name=prefix,
             aws=account.aws,
             shared_dir=_shared(tmp_path),

@@ -128,7 +128,7 @@ def test_a_stopped_task_stays_stopped_whatever_a_late_answer_says(watched: Calla
 def test_while_ecs_cannot_be_asked_no_task_is_called_alive_and_the_outage_is_told_once(
     watched: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    task, _ = watched(_told(PENDING), refusal("AccessDeniedException", "no"))
+    task, _ = watched(refusal("AccessDeniedException", "no"))
     assert task.loss(0.3) is None
     assert task.verdict() == f"ECS cannot be asked whether the task {ARN} is alive."
     assert caplog.text.count("cannot ask ECS") == 1
