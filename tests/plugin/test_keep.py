@@ -1,7 +1,8 @@
 """A kept task outlives its run, and is entered and ended from another terminal."""
 
-from __future__ import os
+from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
