@@ -98,6 +98,9 @@ _REASONS: Final = tuple(
     )
 )
 
+STOPPED_BY_OWNER: Final = "stopped by its owner"
+"""What we give ECS as the reason when a sandbox's own ``stop()`` ends it."""
+
 _REMEDIES: Final = {
     Cause.OUT_OF_MEMORY: "give the task more `memory`",
     Cause.SPOT_RECLAIMED: "FARGATE_SPOT may take a task back at any time: run it again, or on FARGATE",
@@ -125,6 +128,8 @@ def judge_stop(task: Task) -> Verdict:
     told = judge_reason(stop_reason(task))
     if code in ("", "TaskFailedToStart") and told.cause != Cause.UNKNOWN:
         return told
+    if code == "UserInitiated" and stop_reason(task).startswith(STOPPED_BY_OWNER):
+        return Verdict(Cause.STOPPED_BY_USER, remedy="`stop()` was called here while the sandbox was still in use")
     return _with_remedy(_STOP_CODES.get(code, told))
 
 

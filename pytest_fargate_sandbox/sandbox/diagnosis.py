@@ -21,7 +21,7 @@ _WORDS = {
     Cause.OUT_OF_MEMORY: "was killed for memory",
     Cause.SPOT_RECLAIMED: "was reclaimed by Fargate Spot",
     Cause.EXPIRED: "reached the end of its time to live",
-    Cause.STOPPED_BY_USER: "was stopped by somebody",
+    Cause.STOPPED_BY_USER: "was stopped",
     Cause.ESSENTIAL_EXITED: "ended because a container of it exited",
     Cause.START_FAILED: "could not start",
     Cause.PULL_FAILED: "could not pull an image",

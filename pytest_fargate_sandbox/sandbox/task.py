@@ -11,6 +11,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.addresses import interface, private_address, reachable_address
+from pytest_fargate_sandbox.sandbox.causes import STOPPED_BY_OWNER
 from pytest_fargate_sandbox.sandbox.diagnosis import Diagnosis, container_logs
 from pytest_fargate_sandbox.sandbox.poller import Poller, Watch, poller_for
 
@@ -167,7 +168,7 @@ class LaunchedTask:
     def unwatch(self) -> None:
         self._poller.forget(self.watch)
 
-    def stop(self, reason: str = "stopped by its owner") -> bool:
+    def stop(self, reason: str = STOPPED_BY_OWNER) -> bool:
         """Ask ECS to stop it, without waiting; whether it is stopped, or was gone. Never raises ``AwsError``."""
         self.unwatch()
         if self.watch.over:

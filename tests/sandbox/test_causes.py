@@ -8,6 +8,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, SIDECAR_CONTAINER, Cause
 from pytest_fargate_sandbox.sandbox.causes import (
+    STOPPED_BY_OWNER,
     classify_stop,
     exit_codes,
     is_ending,
@@ -121,6 +122,13 @@ def test_a_reason_tells_whether_trying_again_can_help(reason: str, cause: str, t
 def test_every_end_that_a_user_can_do_something_about_says_what(cause: str) -> None:
     task = next(task for task, expected in ENDS if expected == cause)
     assert judge_stop(task).remedy
+
+
+def test_our_own_stop_blames_nobody_else() -> None:
+    verdict = judge_stop(_stopped("UserInitiated", STOPPED_BY_OWNER))
+    assert verdict.cause == Cause.STOPPED_BY_USER
+    assert "`stop()`" in verdict.remedy
+    assert "CloudTrail" not in verdict.remedy
 
 
 def test_a_task_is_ending_before_it_is_stopped() -> None:
