@@ -44,6 +44,7 @@ class OpenSsh:
         sock = wait_until(lambda: _connected(port), deadline=5, what="the raw sshd")
         self._transport = paramiko.Transport(sock)
         self._transport.get_security_options().ciphers = ("aes128-gcm@openssh.com",)
+        self._transport.packetizer.REKEY_BYTES = 1 << 40  # paramiko can lock up when keys change in mid-transfer
         self._transport.start_client()
         self._transport.auth_publickey("root", paramiko.Ed25519Key.from_private_key_file(str(key)))
         return self

@@ -108,14 +108,14 @@ def start_and_stop(log: Path) -> Iterator[Figure]:
     start, launch = statistics.median(starts), statistics.median(bare)
     yield at_most("start()", start, 0.6 if IS_ROOT else 1.2, " s", "root" if IS_ROOT else "rootless")
     yield at_most(
-        "start() against a bare launch", start / launch, 3, " x", f"RunTask to both containers up: {launch:.3f} s"
+        "start() against a bare launch", start / launch, 3, " x", f"RunTask to RUNNING: {launch:.3f} s"
     )
     yield at_most("stop()", statistics.median(stops), 0.3, " s")
     yield from calls(log)
 
 
 def bare_launch(like: EcsFargateSandbox) -> float:
-    """RunTask of the same containers, until both run and the server answers inside: no tunnel, no poller, no client."""
+    """RunTask of the same containers until ECS calls the task RUNNING: no tunnel, no poller, no client."""
     ecs = like.aws.client("ecs")
     described = ecs.describe_tasks(cluster="local", tasks=[like.task_arn])["tasks"][0]
     request = {
