@@ -107,9 +107,7 @@ def start_and_stop(log: Path) -> Iterator[Figure]:
         stops.append(seconds(one.stop))
     start, launch = statistics.median(starts), statistics.median(bare)
     yield at_most("start()", start, 0.6 if IS_ROOT else 1.2, " s", "root" if IS_ROOT else "rootless")
-    yield at_most(
-        "start() against a bare launch", start / launch, 3, " x", f"RunTask to RUNNING: {launch:.3f} s"
-    )
+    yield at_most("start() against a bare launch", start / launch, 3, " x", f"RunTask to RUNNING: {launch:.3f} s")
     yield at_most("stop()", statistics.median(stops), 0.3, " s")
     yield from calls(log)
 
