@@ -193,11 +193,6 @@ class EcsFargateConfig:
                 raise _wrong(f"extra_env.{name}", "…", "a value without NUL")
 
 
-def field_types(config: type) -> dict[str, Any]:
-    """The resolved type of each field, by its name."""
-    return dict(_HINTS[config])
-
-
 _HINTS: dict[type, dict[str, Any]] = {
     config: typing.get_type_hints(config) for config in (SshSidecarConfig, EcsFargateConfig)
 }
