@@ -153,8 +153,12 @@ def shelf(document: dict[str, Any], kind: str) -> dict[str, Row]:
 
 def spare(document: dict[str, Any], kind: str) -> int:
     """How many prelaunched tasks of a kind there are beyond those that somebody waits for."""
-    waiting = document.get("kinds", {}).get(kind, {}).get("waiting", {})
-    return len(shelf(document, kind)) - int(sum(waiting.values()))
+    return len(shelf(document, kind)) - waiting(document, kind)
+
+
+def waiting(document: dict[str, Any], kind: str) -> int:
+    """How many tests wait for a prelaunched task of a kind."""
+    return int(sum(document.get("kinds", {}).get(kind, {}).get("waiting", {}).values()))
 
 
 def forget_worker(state: SharedState, worker: str) -> None:

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 from pytest_fargate_sandbox.providers.cache import cache_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _SUFFIX = ".jsonl"
 
@@ -77,6 +77,8 @@ class Ledger:
         self.run_id = run_id
         self.path = ledger_directory() / (quote(run_id, safe="")[:200] + _SUFFIX)
         self._lock = threading.Lock()
+        self._entries: dict[str, Entry] = {}
+        self._read_up_to = 0
 
     def open_entry(self, **facts: Any) -> str:
         """Begin an entry; returns its id."""
@@ -99,14 +101,41 @@ class Ledger:
                 os.close(descriptor)
 
     def entries(self) -> list[Entry]:
-        return list(_entries(self.path))
+        with self._lock:
+            for line in self._new_lines():
+                self._take(line)
+            return list(self._entries.values())
+
+    def _new_lines(self) -> list[bytes]:
+        """What was appended since the last look, by whomever, up to the last line that is whole."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._read_up_to)
+                whole, end, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self._read_up_to += len(whole) + len(end)
+        return whole.split(b"\n")
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return  # of a process that was killed while it wrote
+        name = event.pop("entry")
+        entry = self._entries.setdefault(name, Entry(name))
+        entry.events.append(event.pop("event"))
+        entry.times.setdefault(entry.events[-1], event.pop("t"))
+        entry.facts.update(event)
 
     def entry_of(self, task_arn: str) -> Entry | None:
         return next((entry for entry in self.entries() if entry.task_arn == task_arn), None)
 
     def drop(self) -> None:
         """Remove the file: nothing in it matters any more."""
-        self.path.unlink(missing_ok=True)
+        with self._lock:
+            self.path.unlink(missing_ok=True)
+            self._entries, self._read_up_to = {}, 0
 
 
 def this_process() -> dict[str, Any]:
@@ -122,25 +151,6 @@ def all_ledgers() -> Iterator[Ledger]:
     """Those of all runs of this user on this machine that were not dropped."""
     for path in sorted(ledger_directory().glob(f"*{_SUFFIX}")):
         yield Ledger(unquote(path.name.removesuffix(_SUFFIX)))
-
-
-def _entries(path: Path) -> Iterable[Entry]:
-    found: dict[str, Entry] = {}
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # the last line of a process that was killed while it wrote
-        name = event.pop("entry")
-        entry = found.setdefault(name, Entry(name))
-        entry.events.append(event.pop("event"))
-        entry.times.setdefault(entry.events[-1], event.pop("t"))
-        entry.facts.update(event)
-    return found.values()
 
 
 @cache

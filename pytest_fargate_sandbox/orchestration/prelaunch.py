@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.waiting import pauses
-from pytest_fargate_sandbox.orchestration.bound import HELD, SHELF, shelf, spare
+from pytest_fargate_sandbox.orchestration.bound import HELD, SHELF, shelf, spare, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,7 @@ class Shelf:
             if now - counts["looked"] < _LOOK_SEC:
                 return
             counts["looked"] = now
-            arns = {row["arn"]: name for name, row in shelf(document, kind).items() if row["arn"]}
+            arns = self._next_to_run(document, kind)
         statuses = self._tasks.statuses(arns) if arns else {}
         with self._state.change() as document:
             for arn, status in statuses.items():
@@ -119,6 +120,17 @@ class Shelf:
                     row["running"] = True
                 elif row is not None and row["role"] == SHELF and status == "STOPPED":
                     del document["tasks"][arns[arn]]  # it died before anybody had it
+
+    @staticmethod
+    def _next_to_run(document: dict[str, Any], kind: str) -> dict[str, str]:
+        """The names, by ARN, of those that were launched first: enough for all who wait even if half of them lag.
+
+        To describe them all would cost ECS's time and ours for tasks that nobody wants yet.
+        """
+        starting = {
+            row["arn"]: name for name, row in shelf(document, kind).items() if row["arn"] and not row.get("running")
+        }
+        return dict(islice(starting.items(), 2 * waiting(document, kind)))
 
     def close(self) -> None:
         """Launch no more; what stands on the shelf stays there for the other workers."""

@@ -59,9 +59,11 @@ class Progress:
     def _draw(self, line: _LiveLine) -> None:
         from pytest_fargate_sandbox.orchestration.ledger import Ledger
 
+        ledger: Ledger | None = None
         while not self._over.wait(_EVERY_SEC):
             if self._run.begun:
-                line.show(describe(Ledger(self._run.run_id).entries(), time.time()))
+                ledger = ledger or Ledger(self._run.run_id)
+                line.show(describe(ledger.entries(), time.time()))
 
 
 def describe(entries: list[Entry], now: float) -> str:

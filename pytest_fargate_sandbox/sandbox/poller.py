@@ -1,8 +1,9 @@
 """One thread for each process and cluster asks ECS about all its tasks at once.
 
-A task under launch is asked for often at first and then less and less, up to ``poll_interval_sec``; since one call
-describes a hundred tasks, whoever is due takes all others along. The last description of each task is kept, so that
-the cause of a death is there even when ECS has forgotten the task. The thread ends when nobody watches any more.
+A task under launch is asked for often at first and then less and less, up to ``poll_interval_sec``, and seldom once it
+runs; since one call describes a hundred tasks, whoever is due takes all others along. The last description of each task
+is kept, so that the cause of a death is there even when ECS has forgotten the task. The thread ends when nobody watches
+any more.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FIRST_PAUSE = 0.02
-_SETTLED_PAUSE_SEC = 5.0
+_RUNNING_PAUSE_SEC = 5.0
 """A task that runs is seldom asked for: whoever finds that it does not answer asks at once."""
 _MISSING_GRACE_SEC = 60.0
 """ECS may not know a task yet that it has just made."""
@@ -60,8 +61,9 @@ class Watch:
             self._tell()
 
     def settle(self) -> None:
-        """The task has started: news of it is rare from now on."""
-        self._pauses = pauses(self._longest_pause, max(self._longest_pause, _SETTLED_PAUSE_SEC))
+        """Whoever started it has what they waited for."""
+        self._pauses = pauses(_RUNNING_PAUSE_SEC, _RUNNING_PAUSE_SEC)
+        self.postpone()
 
     def postpone(self) -> None:
         self.due = time.monotonic() + next(self._pauses)
@@ -84,6 +86,9 @@ class Watch:
             if self.over:
                 return
             first_sign_of_end = is_ending(task) and not self.ending
+            if task.get("lastStatus") == "RUNNING" != self.description.get("lastStatus"):
+                self._pauses = pauses(self._longest_pause, max(self._longest_pause, _RUNNING_PAUSE_SEC))
+                self.postpone()
             self.description, self.error = task, None
             for container in task.get("containers") or []:
                 if container.get("lastStatus") in ("RUNNING", "STOPPED"):
