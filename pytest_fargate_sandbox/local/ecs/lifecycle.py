@@ -5,7 +5,6 @@ Everything else only asks: StopTask, a fault or the engine's end call ``task.req
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 import time
@@ -18,6 +17,7 @@ from pytest_fargate_sandbox.local.ecs.health import HealthCheck, watch_health
 from pytest_fargate_sandbox.local.ecs.log_streams import LogGroupMissing, LogStream, open_log
 from pytest_fargate_sandbox.local.ecs.network import attach_interface, detach_interface
 from pytest_fargate_sandbox.local.ecs.secret_values import SecretNotResolved
+from pytest_fargate_sandbox.local.ecs.turns import wait_for_turn
 from pytest_fargate_sandbox.local.runner import CannotPull, CannotStart, TaskSpec
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 _DEFAULT_STOP_TIMEOUT_SEC = 30.0
-
-
-_turns = threading.Semaphore(2 * (os.cpu_count() or 1))
-"""Many tasks that start at once make each other late; a few at a time, and the first ones are there early."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,9 @@ class TaskLife:
         if around.faults.take("fail-start"):
             reason = "Timeout waiting for network interface provisioning to complete."
             task.request_stop("TaskFailedToStart", reason)
+            return False
+        wait_for_turn()
+        if task.is_ending:
             return False
         place = task.placement
         images = tuple(container.definition["image"] for container in task.containers)
@@ -134,16 +133,13 @@ class TaskLife:
         log = open_log(container.definition, task.id)
         spec = container_spec(container.definition)
         self._started[container.name] = time.monotonic()
-        with _turns:
-            # Before the start: a program may end before start() has returned, and that end must come last.
-            task.container_becomes(container, "RUNNING")
-            try:
-                running.start(
-                    spec, _discard if log is None else log.write, lambda end: self._ended(container, end, log)
-                )
-            except (CannotPull, CannotStart) as error:
-                task.container_becomes(container, "STOPPED", reason=str(error))
-                raise
+        # Before the start: a program may end before start() has returned, and that end must come last.
+        task.container_becomes(container, "RUNNING")
+        try:
+            running.start(spec, _discard if log is None else log.write, lambda end: self._ended(container, end, log))
+        except (CannotPull, CannotStart) as error:
+            task.container_becomes(container, "STOPPED", reason=str(error))
+            raise
         check = HealthCheck.of(container.definition)
         if check is not None:
             threading.Thread(
