@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import base64
 import importlib.resources
-import io
-import tokenize
+import re
 import zlib
 from functools import lru_cache
 
@@ -41,7 +40,8 @@ SHIPPED_MODULES = (
     "waker",
     "wire",
 )
-_LAYOUT = (tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT)
+_DOCSTRING = re.compile(r'^( *)""".*?"""$', re.MULTILINE | re.DOTALL)
+_COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)
 _SHIPPED_NAMES = ("ENV_SERVER_PORT", "ENV_TOKEN_SHA256", "WORK_DIR")
 
 _ENV_SOURCE = "FARGATE_SANDBOX_SERVER"
@@ -107,25 +107,16 @@ def shipped_source() -> str:
     loader = _without_prose(server.joinpath("loader.py").read_text("utf-8"))
     run = f"exec(compile(SOURCES['{_PACKAGE}.server.main'], '<main>', 'exec', dont_inherit=True))"
     text = f"SOURCES = {sources!r}\n{loader}\n{run}\n"
-    return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(text.encode("utf-8"))).decode("ascii")
 
 
 def _without_prose(source: str) -> str:
-    """The source without comments and docstrings, a third of it; every line keeps its number, for tracebacks."""
-    lines = source.splitlines()
-    statement_begins = True
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        (first, start), (last, end) = token.start, token.end
-        if token.type == tokenize.COMMENT:
-            lines[first - 1] = lines[first - 1][:start].rstrip()
-        elif token.type == tokenize.STRING and statement_begins:
-            rest = lines[last - 1][end:]
-            lines[first - 1 : last] = [lines[first - 1][:start] + '""' + rest] + [""] * (last - first)
-        if token.type not in _LAYOUT:
-            statement_begins = False
-        elif token.type == tokenize.NEWLINE:
-            statement_begins = True
-    return "\n".join(lines) + "\n"
+    """The source without docstrings and comment lines, a third of it; every line keeps its number, for tracebacks.
+
+    By the looks of our own sources: to parse them would cost each process that starts a sandbox a tenth of a second.
+    """
+    without = _DOCSTRING.sub(lambda found: f'{found[1]}""' + "\n" * found[0].count("\n"), source)
+    return _COMMENT_LINE.sub("", without)
 
 
 def _names() -> str:
