@@ -50,12 +50,13 @@ def test_it_is_readable_source_with_its_own_line_numbers() -> None:
 
 
 def _code(source: str) -> str:
-    """All of it but the docstrings, with the place of each part."""
+    """All of it but the docstrings, with the place where each part begins."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
+        if "end_lineno" in node._attributes:
+            node.end_lineno = node.end_col_offset = None  # type: ignore[attr-defined]
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             node.value = ast.Constant("")
-            node.end_lineno = node.end_col_offset = None
     return ast.dump(tree, include_attributes=True)
 
 
