@@ -27,6 +27,8 @@ STOPPING = "stopping"
 """StopTask was called; the task counts until it is STOPPED."""
 
 Row = dict[str, Any]
+Description = dict[str, Any]
+"""What ECS says of a task, in its own words, as far as whoever takes the task over needs it."""
 
 
 class Tasks(Protocol):
@@ -34,8 +36,8 @@ class Tasks(Protocol):
 
     def stop(self, arn: str) -> None: ...
 
-    def statuses(self, arns: Collection[str]) -> dict[str, str]:
-        """ECS's ``lastStatus`` of those that it knows; STOPPED for those that it does not."""
+    def described(self, arns: Collection[str]) -> dict[str, Description]:
+        """What ECS says of those that it knows; STOPPED for those that it does not."""
 
 
 class TaskBound:
@@ -125,8 +127,8 @@ class TaskBound:
         """Ask which of the tasks on their way out have come to their end, and count them no more."""
         rows = self._state.read().get("tasks", {})
         stopping = {row["arn"]: name for name, row in rows.items() if row["role"] == STOPPING}
-        statuses = self._tasks.statuses(stopping) if stopping else {}
-        gone = [arn for arn, status in statuses.items() if status == "STOPPED"]
+        described = self._tasks.described(stopping) if stopping else {}
+        gone = [arn for arn, task in described.items() if task["lastStatus"] == "STOPPED"]
         if gone:
             with self._state.change() as document:
                 for arn in gone:

@@ -176,8 +176,8 @@ class PooledSandbox(EcsFargateSandbox):
         """Under which the task counts: the shelf has made the first one, and a second attempt gets another."""
         self._counts = not test
 
-    def take_over(self, task_arn: str) -> None:
-        super().take_over(task_arn)
+    def take_over(self, task: Mapping[str, Any]) -> None:
+        super().take_over(task)
         self._counts = True
 
     def hand_over(self, owner: Mapping[str, Any]) -> None:
@@ -189,7 +189,7 @@ class PooledSandbox(EcsFargateSandbox):
 
     def _open_entry(self, target: Target) -> str:
         """One that was launched ahead goes on in the entry that it has, with this process as its owner."""
-        ahead = self._launched_ahead and self._pool.ledger.entry_of(self._launched_ahead)
+        ahead = self._launched_ahead and self._pool.ledger.entry_of(str(self._launched_ahead["taskArn"]))
         if not ahead:
             return super()._open_entry(target)
         self._pool.ledger.own(ahead.id, "claimed", labels={**self.labels})

@@ -20,7 +20,7 @@ from pytest_fargate_sandbox.orchestration.bound import HELD, SHELF, shelf, spare
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.orchestration.bound import TaskBound, Tasks
+    from pytest_fargate_sandbox.orchestration.bound import Description, Row, TaskBound, Tasks
     from pytest_fargate_sandbox.orchestration.shared_state import SharedState
     from pytest_fargate_sandbox.orchestration.spec import SandboxSpec
 
@@ -61,8 +61,8 @@ class Shelf:
         self._specs[spec.kind] = spec
         self._fill()
 
-    def claim(self, kind: str, *, patience: float) -> tuple[str, str] | None:
-        """The id and ARN of a sandbox that runs, or is about to; None: launch one yourself.
+    def claim(self, kind: str, *, patience: float) -> tuple[str, Description] | None:
+        """The id of a sandbox that runs, or is about to, and what ECS says of it; None: launch one yourself.
 
         Which of those that are starting runs first nobody knows, so all who wait for one of a kind wait for any.
         """
@@ -80,7 +80,7 @@ class Shelf:
                 self._wait_no_more(document, kind)
             raise
 
-    def _first_running(self, kind: str, patience: float) -> tuple[str, str] | None:
+    def _first_running(self, kind: str, patience: float) -> tuple[str, Description] | None:
         deadline = time.monotonic() + patience
         for pause in pauses(0.02, _LOOK_SEC):
             with self._state.change() as document:
@@ -91,7 +91,7 @@ class Shelf:
                     rows[name].update(role=HELD, worker=self._worker)
                 if name is not None or spare(document, kind) < 0:
                     self._wait_no_more(document, kind)
-                    return (name, str(rows[name]["arn"])) if name is not None else None
+                    return (name, _description(rows[name])) if name is not None else None
             self._look(kind)
             time.sleep(pause)
         raise AssertionError("pauses() never ends")
@@ -112,13 +112,13 @@ class Shelf:
                 return
             counts["looked"] = now
             arns = self._next_to_run(document, kind)
-        statuses = self._tasks.statuses(arns) if arns else {}
+        described = self._tasks.described(arns) if arns else {}
         with self._state.change() as document:
-            for arn, status in statuses.items():
+            for arn, task in described.items():
                 row = document["tasks"].get(arns[arn])
-                if row is not None and row["role"] == SHELF and status == "RUNNING":
-                    row["running"] = True
-                elif row is not None and row["role"] == SHELF and status == "STOPPED":
+                if row is not None and row["role"] == SHELF and task["lastStatus"] == "RUNNING":
+                    row["running"] = task
+                elif row is not None and row["role"] == SHELF and task["lastStatus"] == "STOPPED":
                     del document["tasks"][arns[arn]]  # it died before anybody had it
 
     @staticmethod
@@ -195,3 +195,9 @@ class Shelf:
             row = {"kind": kind, "worker": self._worker, "role": SHELF, "arn": None}
             document.setdefault("tasks", {})[task_id] = row
             return task_id
+
+
+def _description(row: Row) -> Description:
+    """Whoever takes it needs not ask again; the row itself is read by all, and soon small again."""
+    described: Description | None = row.pop("running", None)
+    return described or {"taskArn": row["arn"]}

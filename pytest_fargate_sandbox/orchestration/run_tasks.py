@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
 from pytest_fargate_sandbox.orchestration.target import find_again
@@ -11,12 +11,15 @@ from pytest_fargate_sandbox.providers.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.task import stop_task
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
+    from pytest_fargate_sandbox.orchestration.bound import Description
     from pytest_fargate_sandbox.orchestration.ledger import Entry, Ledger
 
 _MISSING_GRACE_SEC = 60.0
 """ECS may not know a task yet that it has just made."""
+_MATTERS = ("taskArn", "lastStatus", "desiredStatus", "attachments")
+_GONE: Description = {"lastStatus": "STOPPED"}
 
 
 class RunTasks:
@@ -31,14 +34,14 @@ class RunTasks:
         if entry and (aws is None or stop_task(aws, entry.facts["cluster"], arn, "prelaunched, and not needed")):
             self._ledger.write(entry.id, "stopped", unused=True)
 
-    def statuses(self, arns: Collection[str]) -> dict[str, str]:
-        """ECS's ``lastStatus`` of those that it knows; STOPPED for those that it does not."""
+    def described(self, arns: Collection[str]) -> dict[str, Description]:
+        """What ECS says of those that it knows; STOPPED for those that it does not."""
         entries = {entry.task_arn: entry for entry in self._ledger.entries()}
         places: dict[tuple[str, str], list[str]] = {}
         for arn in arns:
             facts = entries[arn].facts if arn in entries else {}
             places.setdefault((str(facts.get("endpoint_url")), str(facts.get("cluster"))), []).append(arn)
-        found: dict[str, str] = {}
+        found: dict[str, Description] = {}
         for group in places.values():
             for first in range(0, len(group), TASKS_PER_DESCRIBE):
                 some = group[first : first + TASKS_PER_DESCRIBE]
@@ -46,10 +49,10 @@ class RunTasks:
         return found
 
     @staticmethod
-    def _described(entry: Entry | None, arns: list[str]) -> dict[str, str]:
+    def _described(entry: Entry | None, arns: list[str]) -> dict[str, Description]:
         aws = find_again(entry.facts) if entry else None
         if entry is None or aws is None:
-            return dict.fromkeys(arns, "STOPPED")
+            return dict.fromkeys(arns, _GONE)
         try:
             answer = aws.call("ecs", "DescribeTasks", cluster=entry.facts["cluster"], tasks=arns)
         except AwsError:
@@ -57,6 +60,12 @@ class RunTasks:
         young = time.time() - entry.times["launched"] < _MISSING_GRACE_SEC
         missing = [each["arn"] for each in answer.get("failures") or [] if each.get("reason") == "MISSING"]
         return {
-            **{arn: "STOPPED" for arn in missing if not young},
-            **{task["taskArn"]: str(task.get("lastStatus")) for task in answer.get("tasks") or []},
+            **{arn: _GONE for arn in missing if not young},
+            **{task["taskArn"]: _what_matters(task) for task in answer.get("tasks") or []},
         }
+
+
+def _what_matters(task: Mapping[str, Any]) -> Description:
+    """Enough to take the task over: a tenth of the whole, and without what JSON cannot hold."""
+    containers = [{key: each.get(key) for key in ("name", "lastStatus")} for each in task.get("containers") or []]
+    return {**{key: task.get(key) for key in _MATTERS}, "containers": containers}

@@ -155,6 +155,7 @@ class Aws:
         return self._asked_region or os.environ.get("AWS_REGION") or self._session.get_config_variable("region")
 
     def _client_config(self) -> Any:
+        import botocore
         from botocore.config import Config
 
         return Config(
@@ -163,7 +164,7 @@ class Aws:
             read_timeout=60,
             max_pool_connections=32,
             tcp_keepalive=True,
-            user_agent_extra="pytest-fargate-sandbox",
+            user_agent=f"pytest-fargate-sandbox Botocore/{botocore.__version__}",  # its own takes a millisecond a call
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             s3={"addressing_style": "path"} if self.endpoint_url else {},

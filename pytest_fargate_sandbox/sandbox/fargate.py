@@ -68,7 +68,7 @@ class FargateSandbox:
         self._journal: Journal = journal or (lambda _event, **_facts: None)
         self._pace = pace or (lambda: None)
         self._secret = secret
-        self._launched_ahead: str | None = None
+        self._launched_ahead: Mapping[str, Any] | None = None
         self._started: Started | None = None
         self._life = threading.RLock()
         self._start_cause = ""
@@ -117,9 +117,12 @@ class FargateSandbox:
         """Ask for the task and return its ARN; a sandbox with the same id and secret, anywhere, can ``take_over``."""
         return Start(self._request(False, ())).launch_ahead()
 
-    def take_over(self, task_arn: str) -> None:
-        """Have ``start`` connect to a task that was launched ahead, instead of launching one."""
-        self._launched_ahead = task_arn
+    def take_over(self, task: Mapping[str, Any]) -> None:
+        """Have ``start`` connect to a task that was launched ahead, instead of launching one.
+
+        ``task`` is what ECS says of it: its ``taskArn`` at least; what else is known needs not be asked for.
+        """
+        self._launched_ahead = task
 
     def stop(self) -> None:
         """End the task. It is asked to stop, and not waited for. What cannot be stopped is logged, never raised."""

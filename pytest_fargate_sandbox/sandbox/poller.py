@@ -40,7 +40,7 @@ class Watch:
 
     def __init__(self, task: dict[str, Any], longest_pause: float) -> None:
         self.task_arn = str(task["taskArn"])
-        self.description = task
+        self.description: dict[str, Any] = {}
         self.error: AwsError | None = None
         """Why ECS does not tell us about the task, where asking again would not help."""
         self._changed = threading.Condition()

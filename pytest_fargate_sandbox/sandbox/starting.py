@@ -57,8 +57,8 @@ class Request:
     """Called before each RunTask: it may wait, so that many processes together stay within the account's rate."""
     secret: bytes | None = None
     """What the keyring is derived from, where another process may take the task over."""
-    launched_ahead: str | None = None
-    """The ARN of a task that ``launch_ahead`` made for the same id and secret."""
+    launched_ahead: Mapping[str, Any] | None = None
+    """What is known of a task that ``launch_ahead`` made for the same id and secret: its ``taskArn`` at least."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,8 @@ class Start:
 
     def _take_over(self) -> dict[str, Any] | None:
         """The task that was launched ahead, for the first attempt; if it dies, the next one launches its own."""
-        task_arn, self._launched_ahead = self._launched_ahead, None
-        return {"taskArn": task_arn} if task_arn else None
+        task, self._launched_ahead = self._launched_ahead, None
+        return dict(task) if task else None
 
     def _launch(self, plan: Plan, attempts: Attempts) -> dict[str, Any]:
         try:

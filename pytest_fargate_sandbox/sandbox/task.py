@@ -62,6 +62,8 @@ class LaunchedTask:
     @property
     def began_at(self) -> float:
         """When ECS made it, in seconds since the epoch."""
+        if "createdAt" not in self.watch.description:
+            self._ask_calmly()
         created = self.watch.description.get("createdAt")
         return float(created.timestamp()) if created else time.time()
 

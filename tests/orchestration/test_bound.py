@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,8 +26,8 @@ class ControlPlane:
     def stop(self, arn: str) -> None:
         self.stopping.append(arn)
 
-    def statuses(self, arns: Collection[str]) -> dict[str, str]:
-        found = {arn: "STOPPED" if arn in self.over else "RUNNING" for arn in arns}
+    def described(self, arns: Collection[str]) -> dict[str, dict[str, Any]]:
+        found = {arn: {"lastStatus": "STOPPED" if arn in self.over else "RUNNING"} for arn in arns}
         self.over |= set(self.stopping)
         return found
 
