@@ -111,6 +111,8 @@ class Face:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         outcomes.judge(item, call, report)
+        if not self._config.option.fulltrace:
+            outcomes.tell_plainly(call, report)
         if report.failed:
             report.sections += [(f"Sandbox {lease.task_id}", lease.story()) for lease in self._of(item)]
         return report
@@ -176,7 +178,8 @@ class Face:
 
         def make(**more: Any) -> Sandbox:
             __tracebackhide__ = True
-            lease = self._lease(item, config, marker.overlay(dict(keys), marker.checked((), more, "fargate")), shared)
+            asked = marker.overlay(dict(keys), marker.checked((), more, "the factory"))
+            lease = self._lease(item, config, asked, shared)
             mine.append(lease)
             self._leases.append(lease)
             item.ihook.pytest_fargate_sandbox_started(item=item, sandbox=lease.sandbox)

@@ -113,7 +113,7 @@ def test_an_engine_that_does_not_start_fails_once_for_all(
     pytester.makepyfile(TESTS.format(count=4, command="true"))
     result = pytester.runpytest_subprocess("-n2", timeout=90)
     result.assert_outcomes(errors=4)
-    result.stdout.fnmatch_lines(["E  *the local engine did not start*"])
+    result.stdout.fnmatch_lines(["the local engine did not start*"])
     assert engine_log.lines == []
 
 

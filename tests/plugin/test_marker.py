@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
 
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.plugin import marker
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import EngineLog
 
 
 def keys_by_test(pytester: pytest.Pytester, source: str) -> dict[str, dict[str, Any]]:
@@ -88,7 +92,7 @@ def test_positional_arguments_are_refused() -> None:
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_a_typo_is_an_error_on_the_one_test_it_concerns(pytester: pytest.Pytester, workers: str) -> None:
     pytester.makepyfile(
-        """
+        test_it="""
         import pytest
 
         @pytest.fixture
@@ -102,7 +106,47 @@ def test_a_typo_is_an_error_on_the_one_test_it_concerns(pytester: pytest.Pyteste
         def test_fine(fargate_sandbox): pass
         """
     )
-    result = pytester.runpytest_subprocess(workers)
+    result = pytester.runpytest_subprocess(workers, "--junit-xml=junit.xml")
     result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines(["*ConfigError: *::test_typo: fargate has no key 'imge'; did you mean 'image'?*"])
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_typo*",
+            "*::test_typo: fargate has no key 'imge'; did you mean 'image'?*",
+            "ERROR *::test_typo - ConfigError: fargate has no key*",
+        ]
+    )
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    result.stdout.no_re_match_line("(>|E) .*")
+    (error,) = ElementTree.parse(pytester.path / "junit.xml").iter("error")
+    assert "ConfigError: fargate has no key 'imge'" in str(error.get("message"))
+
+
+def test_what_fails_in_a_users_own_code_is_told_with_its_line(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def mine(fargate_sandbox_factory):
+            return fargate_sandbox_factory(imge="python")
+
+        def test_mine(mine): pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:xdist")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            '>       return fargate_sandbox_factory(imge="python")',
+            "E       *ConfigError: the factory: fargate has no key 'imge'; did you mean 'image'?*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*marker.py*")
+
+
+def test_a_full_trace_shows_ours_too(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+    pytester.makepyfile("import pytest\n@pytest.mark.fargate(ttl=-5)\ndef test_ttl(fargate_sandbox): pass\n")
+    result = pytester.runpytest_subprocess("-p", "no:xdist", "--full-trace")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["E  *ConfigError: *::test_ttl: fargate(ttl=-5): expected a whole number above 0"])
+    assert engine_log.lines == []

@@ -83,7 +83,7 @@ def test_files(fargate_sandbox): pass
 """,
     )
     result.assert_outcomes(passed=2, errors=2)
-    result.stdout.fnmatch_lines(["*CannotPullContainer*nowhere:1*", "*ConfigError*files=*no-such-file*"])
+    result.stdout.fnmatch_lines(["*CannotPullContainer*nowhere:1*", "fargate(files=*no-such-file*"])
 
 
 def test_a_factory_makes_several_and_a_test_that_needs_too_many_is_told(
@@ -339,7 +339,9 @@ def test_it(fargate_sandbox): pass
 """,
     )
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["E  *StartError: *ClusterNotFound*", "E  *there is no ECS cluster 'nowhere'*"])
+    result.stdout.fnmatch_lines(
+        ["*ERROR at setup of test_it*", "*ClusterNotFound*", "there is no ECS cluster 'nowhere'*"]
+    )
 
 
 def test_the_runner_that_was_asked_for_reaches_the_engine(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
