@@ -74,8 +74,8 @@ def sidecar_of(cfg: EcsFargateConfig) -> SshSidecarConfig:
         )
     if cfg.ssh_sidecar.exec_server_port is None and cfg.container_port is None:
         raise ConfigError(
-            "container_port is missing: agent-server mode forwards local_port to it "
-            "(exec-server mode is chosen by ssh_sidecar.exec_server_port)",
+            "container_port is missing: agent-server mode forwards local_port to where the image's own command "
+            "listens; set it in the configuration, or ssh_sidecar.exec_server_port for exec-server mode",
             key="container_port",
         )
     return cfg.ssh_sidecar

@@ -1,0 +1,91 @@
+"""Agent-server mode through the plugin: the image's own server, reached from the test, reaches out itself."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.real_podman import busybox_image, remove_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.plugin.conftest import EngineLog
+
+DOCKERFILE = """
+FROM BASE
+RUN mkdir -p /www/cgi-bin
+COPY answer /www/cgi-bin/answer
+RUN chmod 755 /www/cgi-bin/answer
+CMD ["busybox", "httpd", "-f", "-p", "8000", "-h", "/www"]
+"""
+
+ANSWER = """#!/bin/sh
+printf '\\r\\n'
+echo "$ROLE was told: $(busybox wget -qO- "$MODEL/v1?q=$QUERY_STRING")"
+"""
+
+TESTS = """
+import http.server, threading, urllib.request
+import pytest
+
+class Model(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"the answer to {self.path}".encode())
+
+model = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Model)
+threading.Thread(target=model.serve_forever, daemon=True).start()
+MODEL = (f"http://127.0.0.1:{model.server_port}", "MODEL")
+
+def ask(agent, question):
+    url = f"http://127.0.0.1:{agent.local_port}/cgi-bin/answer?{question}"
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        return answer.read().decode()
+
+@pytest.mark.fargate(environment="NAME", outside=[MODEL], env={"ROLE": "solver"})
+def test_marked(fargate_agent):
+    assert ask(fargate_agent, "1") == "solver was told: the answer to /v1?q=1\\n"
+
+def test_two_made_by_hand(fargate_sandbox_factory):
+    solver, critic = (
+        fargate_sandbox_factory(mode="agent", environment="NAME", outside=[MODEL], env={"ROLE": role})
+        for role in ("solver", "critic")
+    )
+    assert ask(solver, "2") == "solver was told: the answer to /v1?q=2\\n"
+    assert ask(critic, "3") == "critic was told: the answer to /v1?q=3\\n"
+
+@pytest.mark.fargate(environment="NAME")
+def test_has_no_commands(fargate_agent):
+    fargate_agent.exec("true")
+"""
+
+
+@pytest.fixture
+def tests(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
+    name = f"agent-{uuid.uuid4().hex[:10]}"
+    directory = pytester.mkdir(name)
+    (directory / "Dockerfile").write_text(DOCKERFILE.replace("BASE", busybox_image()))
+    (directory / "answer").write_text(ANSWER)
+    pytester.makepyfile(test_it=TESTS.replace("NAME", name))
+    pytester.makepyprojecttoml("[tool.pytest_fargate_sandbox]\ncontainer_port = 8000\n")
+    yield pytester
+    remove_images(f"/fargate-sandbox:{name}")
+
+
+def test_an_agent_is_reached_and_reaches_the_outside(tests: pytest.Pytester, engine_log: EngineLog) -> None:
+    result = tests.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["*commands and files need exec-server mode*talk to the agent at local_port*"])
+    assert engine_log.cut_off() == []
+
+
+def test_where_the_agent_listens_has_to_be_said(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+    pytester.makepyfile("def test_it(fargate_agent): pass")
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["container_port is missing: agent-server mode*set it in the configuration*"])
+    assert engine_log.calls("RunTask") == 0
