@@ -63,9 +63,10 @@ class Lease:
         """What one wants to know who sees a test fail: the task, its start, the last commands, its log, its end."""
         sandbox = self.sandbox
         lines = [f"task: {sandbox.task_arn or 'none'}", f"image: {sandbox.image or 'none'}"]
-        if sandbox.phases:
-            took = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in sandbox.phases.items() if seconds >= 0.005)
-            lines.append(f"start: {took}{' (prelaunched)' if self._prelaunched else ''}")
+        start = ["launched ahead of need"] if self._prelaunched else []
+        start += [f"{name} {seconds:.2f} s" for name, seconds in sandbox.phases.items() if seconds >= 0.005]
+        if start:
+            lines.append(f"start: {', '.join(start)}")
         for result in list(sandbox.history)[-_COMMANDS:]:
             lines += _told(result)
         if sandbox.cause:

@@ -152,6 +152,9 @@ class FargateSandbox:
         started = self._started
         return started is not None and not started.task.ending
 
+    def __repr__(self) -> str:
+        return f"<sandbox {self.task_id}: {self.task_arn or 'not started'}>"
+
     def __enter__(self) -> Self:
         return self
 

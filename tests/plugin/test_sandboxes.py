@@ -209,18 +209,22 @@ def test_a_failing_test_tells_its_sandboxs_story(pytester: pytest.Pytester) -> N
     result = run(
         pytester,
         """
+def test_before(fargate_sandbox):
+    fargate_sandbox.exec("sleep 1")
+
 def test_it(fargate_sandbox):
     fargate_sandbox.exec("echo working; echo complaining >&2; exit 3")
     assert False
 """,
     )
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "*- Sandbox *",
+            "fargate_sandbox = <sandbox ahead-*: arn:aws:ecs:*>",
+            "*- Sandbox ahead-*",
             "task: arn:aws:ecs:*",
             "image: host",
-            "start: *",
+            "start: launched ahead of need*",
             "$ echo working; *exit 3, *",
             "  working",
             "  complaining",
