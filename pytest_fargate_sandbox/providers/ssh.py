@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
+import pytest_fargate_sandbox.leaves.without_invoke  # noqa: F401 - before paramiko
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
 from pytest_fargate_sandbox.providers.relays import Listener, Relays

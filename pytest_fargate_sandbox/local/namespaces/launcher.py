@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest_fargate_sandbox.leaves.without_invoke  # noqa: F401 - before paramiko
 from pytest_fargate_sandbox.local.namespaces import linux
 from pytest_fargate_sandbox.local.namespaces.descriptors import close_inherited
 from pytest_fargate_sandbox.local.namespaces.holder import hold_task
