@@ -111,7 +111,7 @@ class Face:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         outcomes.judge(item, call, report)
-        if not self._config.option.fulltrace:
+        if not self._config.getoption("fulltrace", default=False):
             outcomes.tell_plainly(call, report)
         if report.failed:
             report.sections += [(f"Sandbox {lease.task_id}", lease.story()) for lease in self._of(item)]
@@ -119,7 +119,6 @@ class Face:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        outcomes.begin_attempt(item)
         try:
             return (yield)
         finally:
@@ -127,7 +126,7 @@ class Face:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        self._end_released(None)
+        self.end_released(None)
         if "pool" in self.__dict__:
             self.pool.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
 
@@ -199,7 +198,7 @@ class Face:
             wish = self.wish(item, config, keys)
             return self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid, shared=shared)
         except SandboxError as error:
-            if self._config.option.fulltrace:
+            if self._config.getoption("fulltrace", default=False):
                 raise
             # The sentence is for the user; the twenty frames of ours above it are for --full-trace.
             raise error.with_traceback(None) from None
@@ -211,11 +210,11 @@ class Face:
         failed = item.stash.get(outcomes.FAILED, False)
         for lease in self._of(item):
             lease.tested(item.nodeid, failed=failed)
-        self._end_released(item)
+        self.end_released(item)
 
     def give_up(self, item: pytest.Item, met: dict[str, Any]) -> None:
         """An attempt does not count: end its sandboxes, whatever their tests wished, and remember why."""
-        self._end_released(item)
+        self.end_released(item)
         self.ledger.write(f"retry-{secrets.token_hex(8)}", "retried", test=item.nodeid, error=met)
 
     def lost_shared(self, item: pytest.Item) -> bool:
@@ -227,7 +226,8 @@ class Face:
         shares = bool(SHARED & set(getattr(item, "fixturenames", ())))
         return [lease for lease in self._leases if lease.test == item.nodeid or (shares and lease.shared)]
 
-    def _end_released(self, item: pytest.Item | None) -> None:
+    def end_released(self, item: pytest.Item | None) -> None:
+        """Stop or keep what fixtures have let go of."""
         released, self._released = self._released, []
         for lease in released:
             self._leases.remove(lease)

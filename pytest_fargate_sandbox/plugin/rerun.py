@@ -38,19 +38,26 @@ class Reruns:
         self._run(item, nextitem, self._retries(item))
         return True
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """An attempt begins, ours or that of another plugin that runs tests again."""
+        if item.stash.get(outcomes.FAILED, False):
+            self._face.settle(item)  # its last attempt's sandboxes need not wait for the end of all attempts
+        outcomes.begin_attempt(item)
+        if self._face.lost_shared(item):
+            finish(item, lambda name, _fixturedef: name in SHARED)
+            self._face.end_released(item)
+
     def _run(self, item: pytest.Item, nextitem: pytest.Item | None, retries: int) -> None:
         properties = list(item.user_properties)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for attempt in range(retries + 1):
-            outcomes.begin_attempt(item)
             with _held_back(item, attempt < retries) as reports:
                 runtestprotocol(item, nextitem=nextitem)
-            met = item.stash[outcomes.MET]
+            met = item.stash.get(outcomes.MET, [])
             if not met or attempt == retries:
                 break
             reports.clear()
-            if self._face.lost_shared(item):
-                finish(item, lambda name, _fixturedef: name in SHARED)
             self._face.give_up(item, met[0])
             _forget_attempt(item)
             item.user_properties[:] = [*properties, (RETRIED, str(attempt + 1))]
@@ -68,9 +75,8 @@ class Reruns:
 
 def _belongs_to_rerunfailures(item: pytest.Item) -> bool:
     """pytest-rerunfailures runs a test again whatever failed, so where it has been asked to, it does so alone."""
-    if not item.config.pluginmanager.hasplugin("rerunfailures"):
-        return False
-    return bool(item.config.getoption("reruns", default=0)) or item.get_closest_marker("flaky") is not None
+    asked = getattr(item.config.pluginmanager.getplugin("rerunfailures"), "get_reruns_count", None)
+    return bool(asked and asked(item))
 
 
 @contextlib.contextmanager
@@ -114,6 +120,7 @@ def _forget_attempt(item: pytest.Item) -> None:
     """Take back what an attempt leaves on the item: captured output, subtests' failures, fixtures that failed."""
     from _pytest.subtests import failed_subtests_key
 
+    item.stash[outcomes.FAILED] = False
     item._report_sections.clear()
     failures: Any = item.config.stash[failed_subtests_key]
     failures.pop(getattr(item, "id", item.nodeid), None)  # pytest 9.0 counts by nodeid
