@@ -1,4 +1,4 @@
-"""What tests and examples share: pytester, and the rule that CI has every real component."""
+"""What tests and examples share: pytester, the number of workers, and the rule that CI has every real component."""
 
 from __future__ import annotations
 
@@ -7,6 +7,22 @@ import os
 import pytest
 
 pytest_plugins = ["pytester"]
+
+_WORKERS_PER_CORE = 2.5
+_MOST_WORKERS = 16
+"""Each has engines and sandboxes of its own; beyond this they cost more than they save."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the soak tests at their full length, not a short one")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """``-n auto`` is a few workers for each core, since the tests wait for real processes more than they compute."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist's own way to say it
+    return min(_MOST_WORKERS, round(_WORKERS_PER_CORE * len(os.sched_getaffinity(0))))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

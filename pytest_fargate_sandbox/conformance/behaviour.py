@@ -26,8 +26,22 @@ class Behaviour:
         return self.name
 
 
+@dataclass(frozen=True)
+class LargeBehaviour:
+    """A check that moves ``size`` bytes: of a full length, or of what there is time for."""
+
+    name: str
+    check: Callable[[Sandbox, int], None]
+
+    def __call__(self, sandbox: Sandbox, size: int = 1 << 30) -> None:
+        self.check(sandbox, size)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 everyday: list[Behaviour] = []
-large: list[Behaviour] = []
+large: list[LargeBehaviour] = []
 
 
 def behaviour(check: Callable[[Sandbox], None]) -> Callable[[Sandbox], None]:
@@ -35,6 +49,6 @@ def behaviour(check: Callable[[Sandbox], None]) -> Callable[[Sandbox], None]:
     return check
 
 
-def large_behaviour(check: Callable[[Sandbox], None]) -> Callable[[Sandbox], None]:
-    large.append(Behaviour(check.__name__, check))
+def large_behaviour(check: Callable[[Sandbox, int], None]) -> Callable[[Sandbox, int], None]:
+    large.append(LargeBehaviour(check.__name__, check))
     return check

@@ -30,9 +30,9 @@ def files_of_all_sizes_go_there_and_back(sandbox: Sandbox) -> None:
 
 
 @large_behaviour
-def a_file_of_a_gibibyte_goes_there_and_back(sandbox: Sandbox) -> None:
+def a_large_file_goes_there_and_back(sandbox: Sandbox, size: int) -> None:
     with scratch_there(sandbox) as scratch, scratch_here() as local:
-        round_trip(sandbox, scratch, local, 1024 * MIB)
+        round_trip(sandbox, scratch, local, size)
 
 
 @behaviour

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
-from pytest_fargate_sandbox.conformance import BEHAVIOURS, LARGE_BEHAVIOURS, Behaviour
+from pytest_fargate_sandbox.conformance import BEHAVIOURS, LARGE_BEHAVIOURS, Behaviour, LargeBehaviour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.orchestration.engine_of_tests import EngineOfTests
+
+GIBIBYTE = 1 << 30
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +25,13 @@ def shared(_engine_of_tests: EngineOfTests) -> Iterator[EcsFargateSandbox]:
         yield sandbox
 
 
-@pytest.mark.parametrize("behaviour", [*BEHAVIOURS, *LARGE_BEHAVIOURS], ids=str)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=str)
 def test_a_sandbox_on_fargate(shared: EcsFargateSandbox, behaviour: Behaviour) -> None:
     behaviour(shared)
+
+
+@pytest.mark.parametrize("behaviour", LARGE_BEHAVIOURS, ids=str)
+def test_a_sandbox_on_fargate_with_much_to_move(
+    shared: EcsFargateSandbox, behaviour: LargeBehaviour, pytestconfig: pytest.Config
+) -> None:
+    behaviour(shared, GIBIBYTE if pytestconfig.getoption("soak") else GIBIBYTE // 8)
