@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.orchestration.builds_ahead import BuildsAhead
     from pytest_fargate_sandbox.orchestration.lease import Lease
     from pytest_fargate_sandbox.orchestration.ledger import Ledger
     from pytest_fargate_sandbox.orchestration.pool import Pool
@@ -86,7 +87,7 @@ class Face:
                     wish = self.wish(item, config, keys)
                     counts.setdefault(wish.spec.kind, []).append(wish)
         for alike in counts.values():
-            self.pool.build_ahead(alike[0].spec)
+            self.builds_ahead.begin(alike[0].spec)
             if ahead:
                 self.pool.plan(alike[0].spec, len(alike) * self.run.times_each_test)
 
@@ -128,7 +129,10 @@ class Face:
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self.end_released(None)
         if "pool" in self.__dict__:
-            self.pool.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+            interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+            # What a worker builds, others may wait for.
+            with self.builds_ahead.ending(stop=interrupted or self.run.is_owner):
+                self.pool.close()
 
     # --- what fixtures ask for --------------------------------------------------------------------------------------
 
@@ -159,6 +163,12 @@ class Face:
             max_tasks=run["max_tasks"],
             ahead=run["prelaunch"] * self.run.workers,
         )
+
+    @cached_property
+    def builds_ahead(self) -> BuildsAhead:
+        from pytest_fargate_sandbox.orchestration.builds_ahead import BuildsAhead
+
+        return BuildsAhead(self.pool)
 
     def wish(self, item: pytest.Item | None, config: EcsFargateConfig, keys: dict[str, Any]) -> Wish:
         from pytest_fargate_sandbox.plugin import spec

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -64,3 +68,22 @@ def engine_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineLog:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FARGATE_ENGINE_LOG", str(log))
     return EngineLog(log)
+
+
+@pytest.fixture
+def started(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """``started(*args)`` begins a pytest run in a session of its own."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(*args: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
+        with (pytester.path / "output.txt").open("wb") as output:
+            process = subprocess.Popen(command, cwd=pytester.path, stdout=output, stderr=output, start_new_session=True)
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from tests.real_podman import busybox_image, remove_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.plugin.conftest import EngineLog
 
@@ -71,6 +76,33 @@ def test_a_failed_build_is_an_error_of_each_test_that_needs_it_with_one_log(
     result.assert_outcomes(passed=1, errors=2)
     assert str(result.stdout).count("\nno such package") == 2
     assert engine_log.calls("StartBuild") == 2
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_ctrl_c_waits_for_no_build_and_leaves_nothing(
+    pytester: pytest.Pytester,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine_log: EngineLog,
+    started: Callable[..., subprocess.Popen[bytes]],
+    name: str,
+    workers: str,
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    (pytester.path / f"one-{name}" / "Dockerfile").write_text(f"FROM {busybox_image()}\nRUN sleep 300\n")
+    run = started(workers, "-k", "test_one", "--fargate-prelaunch=1")
+    wait_until(lambda: engine_log.calls("StartBuild") or None, deadline=40, what="the build")
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait(30) == 2
+    assert engine_log.calls("StopBuild") > 0
+    output = (pytester.path / "output.txt").read_text()
+    assert "Traceback" not in output
+    assert "Exception in thread" not in output
+    assert list(temporary.glob("fargate-sandbox-????????")) == []
+    assert list((tmp_path / "cache").glob("**/ledger/*.jsonl")) == []
+    assert engine_log.cut_off() == []
 
 
 def test_a_directory_without_a_dockerfile_is_told_before_anything_is_built(

@@ -13,7 +13,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.plugin.conftest import EngineLog
@@ -34,25 +34,6 @@ local_engine()
 print("here", flush=True)
 sys.stdin.read()
 """
-
-
-@pytest.fixture
-def started(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """``started(*args)`` begins a pytest run in a session of its own."""
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start(*args: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
-        with (pytester.path / "output.txt").open("wb") as output:
-            process = subprocess.Popen(command, cwd=pytester.path, stdout=output, stderr=output, start_new_session=True)
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def until_running(log: EngineLog, count: int) -> None:

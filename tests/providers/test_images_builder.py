@@ -23,7 +23,7 @@ from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, ImageBuildError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.aws import Aws, Credentials, connect
-from pytest_fargate_sandbox.providers.images import ImageBuilder
+from pytest_fargate_sandbox.providers.images import ImageBuilder, builds_stopped
 from pytest_fargate_sandbox.providers.images.content import build_tag
 from tests.local.engine_process import EngineProcess
 from tests.real_podman import busybox_image, podman, remove_images
@@ -225,6 +225,24 @@ def test_ctrl_c_stops_the_build_that_it_interrupts(account: Account, prefix: str
         return [build["buildStatus"] for build in account.builds()] == ["STOPPED"] or None
 
     wait_until(stopped, deadline=10, what="the end of the build")
+
+
+def test_where_builds_are_stopped_none_goes_on_and_none_begins(account: Account, prefix: str, tmp_path: Path) -> None:
+    directory = _environment(tmp_path, prefix, "RUN sleep 60")
+
+    def build() -> str:
+        return ImageBuilder.ensure_image_built(cfg=_config(directory), environment_name=prefix, aws=account.aws)
+
+    with ThreadPoolExecutor() as threads:
+        under_way = threads.submit(build)
+        wait_until(lambda: account.builds() or None, deadline=20, what="a build")
+        with builds_stopped():
+            with pytest.raises(ImageBuildError, match="the run that asked for it is ending"):
+                under_way.result(timeout=20)
+            with pytest.raises(ImageBuildError, match="the run that asked for it is ending"):
+                build()
+    assert len(account.builds()) == 1
+    wait_until(lambda: account.builds()[0]["buildStatus"] == "STOPPED" or None, deadline=10, what="the build's end")
 
 
 def test_a_build_that_somebody_else_stopped_is_started_again(account: Account, prefix: str, tmp_path: Path) -> None:

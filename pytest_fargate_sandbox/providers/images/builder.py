@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +11,14 @@ from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 from pytest_fargate_sandbox.providers.aws import connect
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.cache import cache_directory
-from pytest_fargate_sandbox.providers.images import content, ecr, upload
+from pytest_fargate_sandbox.providers.images import content, ecr, own_builds, upload
 from pytest_fargate_sandbox.providers.images.codebuild import CodeBuild, Project
 from pytest_fargate_sandbox.providers.images.once import once_for_all, one_of
 from pytest_fargate_sandbox.providers.images.request import BuildRequest
 from pytest_fargate_sandbox.providers.images.tree import checked_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
@@ -167,8 +164,9 @@ class _Place:
         raise codebuild.failure(build, request.image)
 
     def _started(self, codebuild: CodeBuild, request: BuildRequest, previous: str) -> dict[str, Any]:
+        own_builds.go_on()
         build = codebuild.start(request, previous)
-        with _own(codebuild, build["id"]):
+        with own_builds.own(codebuild, build["id"]):
             return codebuild.wait(build["id"], request.timeout_minutes)
 
     def _project(self, request: BuildRequest) -> Project:
@@ -193,43 +191,3 @@ class _Place:
     @property
     def _is_local(self) -> bool:
         return self.cfg.cluster == LOCAL_CLUSTER
-
-
-# --- builds that this process started, and is answerable for ----------------------------------------------------------
-
-_own_builds: dict[str, CodeBuild] = {}
-_own_builds_lock = threading.Lock()
-
-
-@contextmanager
-def _own(codebuild: CodeBuild, build_id: str) -> Iterator[None]:
-    """A build that is stopped if we do not see its end: Ctrl-C, a time-out, the end of the process."""
-    with _own_builds_lock:
-        _own_builds[build_id] = codebuild
-    try:
-        yield
-    except BaseException:
-        _stop(build_id)
-        raise
-    finally:
-        with _own_builds_lock:
-            _own_builds.pop(build_id, None)
-
-
-def stop_own_builds() -> None:
-    """Stop the builds that this process started and that still run; for signal handlers and the end of a session."""
-    for build_id in list(_own_builds):
-        _stop(build_id)
-
-
-def _stop(build_id: str) -> None:
-    codebuild = _own_builds.get(build_id)
-    if codebuild is None:
-        return
-    try:
-        codebuild.stop(build_id)
-    except AwsError:
-        pass  # it ends by itself at its time-out; the error that brought us here says more
-
-
-atexit.register(stop_own_builds)

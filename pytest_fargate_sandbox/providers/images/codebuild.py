@@ -9,6 +9,7 @@ from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.images import buildspec
+from pytest_fargate_sandbox.providers.images.own_builds import go_on
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.aws import Aws
@@ -70,6 +71,7 @@ class CodeBuild:
                 what=f"the end of build {build_id}",
                 first_pause=0.1,
                 longest_pause=10.0,
+                sleep=go_on,
             )
         except WaitTimeout as late:
             build = self._described(build_id)
