@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from importlib.metadata import version
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT
 from pytest_fargate_sandbox.local.api import Api
-from pytest_fargate_sandbox.local.builds.built_images import RunnerWithBuilds
 from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION, Credentials
 from pytest_fargate_sandbox.local.ecs.backend import FARGATE_PROVIDERS, FargateBackend
 from pytest_fargate_sandbox.local.ecs.lifecycle import Surroundings
@@ -22,11 +20,11 @@ from pytest_fargate_sandbox.local.http_server import HttpServer
 from pytest_fargate_sandbox.local.journal import Journal
 from pytest_fargate_sandbox.local.moto_services import MotoServices, backend, replace_backend
 from pytest_fargate_sandbox.local.peers import is_own_user
-from pytest_fargate_sandbox.local.runners import open_runner
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.builds.codebuild import ImageBuildBackend
     from pytest_fargate_sandbox.local.ecs.task import Task
+    from pytest_fargate_sandbox.local.ground import Ground
     from pytest_fargate_sandbox.local.options import EngineOptions
 
 EXECUTION_ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/ecsTaskExecutionRole"
@@ -36,16 +34,10 @@ _STOP_PATIENCE_SEC = 3.0
 class Engine:
     """Serves from the moment it is made until ``close()``."""
 
-    def __init__(self, options: EngineOptions) -> None:
+    def __init__(self, options: EngineOptions, ground: Ground) -> None:
         self.credentials = Credentials()
         self._journal = Journal(options.log)
-        listener, gate_listener = _listen(options.port), _listen(0)
-        self.port = listener.getsockname()[1]
-        gate_address = gate_listener.getsockname()
-        self._runner = RunnerWithBuilds(
-            open_runner(options.runner, options.images, gate_address),
-            lambda program: open_runner(program, {}, gate_address),
-        )
+        self.port, self._runner = ground.port, ground.runner
         faults = Faults(options.faults)
         self._surroundings = Surroundings(
             runner=self._runner,
@@ -64,8 +56,8 @@ class Engine:
         api = Api(services, faults, self.credentials, self._journal)
         self._servers = [
             # Sandboxed code speaks here: whatever it opens and forgets must not eat the engine.
-            HttpServer(gate_listener, gate, limit=64, patience_sec=30.0),
-            HttpServer(listener, api, admit=is_own_user),
+            HttpServer(ground.gate_listener, gate, limit=64, patience_sec=30.0),
+            HttpServer(ground.listener, api, admit=is_own_user),
         ]
         for server in self._servers:
             server.start()
@@ -123,16 +115,3 @@ class Engine:
         left = [task.task_arn for task in self._ecs.all_tasks() if not task.is_stopped]
         self._journal.engine("ended", tasks_cut_off=left, threads=threading.active_count())
         self._journal.close()
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        raise OSError(
-            error.errno, f"the engine can't listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
-        ) from error
-    listener.listen(512)
-    return listener

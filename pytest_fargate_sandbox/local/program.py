@@ -9,9 +9,9 @@ import signal
 import sys
 import threading
 import traceback
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.local.ground import lay_ground
 from pytest_fargate_sandbox.local.runners import NoRunner
 from pytest_fargate_sandbox.local.state_directory import StateDirectory
 
@@ -24,10 +24,13 @@ _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def run(options: EngineOptions) -> int:
     """Serve until a signal, or with a state directory until the last user is gone. Returns the exit code."""
-    # Not an Event: a second signal may come while the first still holds its lock, in this same thread.
-    ended: SimpleQueue[None] = SimpleQueue()
+    # Not an Event or a queue: Python runs handlers in the main thread, and where the kernel gives a signal to another
+    # one, nothing wakes it. The byte is written wherever the signal is met.
+    ended, end = os.pipe()
+    os.set_blocking(end, False)
+    signal.set_wakeup_fd(end)
     for number in _ENDING_SIGNALS:
-        signal.signal(number, lambda *_: ended.put(None))
+        signal.signal(number, lambda *_: None)
     state = None if options.state is None else StateDirectory(options.state)
     try:
         engine = _start(options)
@@ -38,8 +41,8 @@ def run(options: EngineOptions) -> int:
         _print_exports(engine)
     else:
         state.publish(engine.facts())
-        threading.Thread(target=_wait_for_users, args=(engine, state, ended), name="users", daemon=True).start()
-    ended.get()
+        threading.Thread(target=_wait_for_users, args=(engine, state, end), name="users", daemon=True).start()
+    os.read(ended, 1)
     if state is not None:
         state.withdraw()
     engine.close()
@@ -51,13 +54,14 @@ def _start(options: EngineOptions) -> Engine:
     # again while they are made takes a third of the time.
     gc.disable()
     _forget_the_users_account()
+    ground = lay_ground(options)
     os.environ.update(MOTO_EC2_LOAD_DEFAULT_AMIS="false", MOTO_DISABLE_GLOBAL_CORS="true")
     from pytest_fargate_sandbox.local.model_files import read_models_once
 
     read_models_once()
     from pytest_fargate_sandbox.local.engine import Engine
 
-    engine = Engine(options)
+    engine = Engine(options, ground)
     gc.freeze()
     gc.enable()
     return engine
@@ -70,13 +74,13 @@ def _forget_the_users_account() -> None:
     os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
 
 
-def _wait_for_users(engine: Engine, state: StateDirectory, ended: SimpleQueue[None]) -> None:
+def _wait_for_users(engine: Engine, state: StateDirectory, end: int) -> None:
     while True:
         state.wait_for_last_user()
         kept = engine.kept_tasks()
         engine.stop_tasks_but(kept)
         if not kept:
-            ended.put(None)
+            os.write(end, b".")
             return
         state.admit_users()
         for task in kept:
