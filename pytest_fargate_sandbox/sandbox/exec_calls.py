@@ -19,6 +19,7 @@ from pytest_fargate_sandbox.leaves.errors import (
 )
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.server import wire
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.http1 import (
     AnswerHead,
     Disconnected,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pytest_fargate_sandbox.sandbox.exec_connection import Connection, ConnectionPool
+    from pytest_fargate_sandbox.server.message import Message
 
 T = TypeVar("T")
 
@@ -56,7 +58,7 @@ _REMOTE_FILE_ERRORS = {
 _OTHER_FILE_KINDS = {"not_directory", "exists", "no_space", "os_error", "too_large", "bad_request", "unreachable"}
 
 
-def error_of(failure: wire.Failure) -> SandboxError:
+def error_of(failure: Failure) -> SandboxError:
     """The server's failure as an error of ours."""
     kind, path = failure.kind, failure.path
     if kind in _REMOTE_FILE_ERRORS:
@@ -85,13 +87,13 @@ class Answer:
         """Once the payload has been read: was it all, and was it right?"""
         self.check_whole()
         if self.payload.body.trailers.get(wire.DIGEST_TRAILER) != digest:
-            raise wire.Failure("checksum", "what was received is not what was sent")
+            raise Failure("checksum", "what was received is not what was sent")
 
     def check_whole(self) -> None:
         """Once the payload has been read: raise what kept the server from sending the rest of it."""
         trailers = self.payload.body.trailers
         if wire.FAILURE_TRAILER in trailers:
-            raise wire.Failure.from_json(trailers[wire.FAILURE_TRAILER])
+            raise Failure.from_json(trailers[wire.FAILURE_TRAILER])
 
 
 class ExecCalls:
@@ -101,10 +103,10 @@ class ExecCalls:
         self._pool = pool
         self._token = token
 
-    def ask(self, request: wire.Message, answer_type: type[wire.Message], payload: bytes = b"") -> wire.Message:
+    def ask(self, request: Message, answer_type: type[Message], payload: bytes = b"") -> Message:
         """A request that may be repeated and has a short answer."""
 
-        def once() -> wire.Message:
+        def once() -> Message:
             with self.open(request, payload) as answer:
                 line = answer.payload.read_line(_LONGEST_LINE)
                 answer.payload.read_all()
@@ -125,7 +127,7 @@ class ExecCalls:
         for attempt in range(1, tries + 1):
             try:
                 return act()
-            except wire.Failure as failure:
+            except Failure as failure:
                 if failure.kind != "checksum" or attempt == tries:
                     raise error_of(failure) from None
             except Disconnected as reason:
@@ -141,18 +143,18 @@ class ExecCalls:
 
     @contextmanager
     def open(
-        self, request: wire.Message, payload: bytes | Iterable[bytes] = b"", *, silence: float = _WORK_SEC
+        self, request: Message, payload: bytes | Iterable[bytes] = b"", *, silence: float = _WORK_SEC
     ) -> Iterator[Answer]:
         """Send the request and give its answer, whose payload is still to be read.
 
         Bytes travel inside the request; anything else is streamed, with its digest behind it. Raises ``Disconnected``,
-        ``Malformed`` and ``wire.Failure``.
+        ``Malformed`` and ``Failure``.
         """
         with self._lent_connection() as loan:
             yield self._hear(loan, self._send, request, payload, silence)
 
     @contextmanager
-    def open_both_ways(self, request: wire.Message, payload: Iterable[bytes], *, silence: float) -> Iterator[Answer]:
+    def open_both_ways(self, request: Message, payload: Iterable[bytes], *, silence: float) -> Iterator[Answer]:
         """The same for a payload that is still being sent while the answer is read."""
         with self._lent_connection() as loan:
             sender = _Sender(lambda: self._send(loan.connection, request, payload), loan.connection.close)
@@ -181,8 +183,8 @@ class ExecCalls:
     def _hear(
         self,
         loan: _Loan,
-        send: Callable[[Connection, wire.Message, bytes | Iterable[bytes]], None],
-        request: wire.Message,
+        send: Callable[[Connection, Message, bytes | Iterable[bytes]], None],
+        request: Message,
         payload: bytes | Iterable[bytes],
         silence: float,
     ) -> Answer:
@@ -202,10 +204,10 @@ class ExecCalls:
         head = read_answer_head(loan.connection.reader)
         loan.answer = answer = Answer(head, Payload(open_body(loan.connection.reader, head.fields)))
         if head.status != 200:
-            raise wire.Failure.from_json(answer.payload.read_all())
+            raise Failure.from_json(answer.payload.read_all())
         return answer
 
-    def _send(self, connection: Connection, request: wire.Message, payload: bytes | Iterable[bytes]) -> None:
+    def _send(self, connection: Connection, request: Message, payload: bytes | Iterable[bytes]) -> None:
         path, line = wire.PREFIX + request.VERB, request.to_json()
         if isinstance(payload, bytes):
             connection.send(request_head(path, self._token, len(line) + len(payload)) + line + payload)

@@ -16,12 +16,14 @@ from pytest_fargate_sandbox.sandbox.exec_run import DEFAULT_MAX_OUTPUT_BYTES, Ou
 from pytest_fargate_sandbox.sandbox.exec_stdin import Stdin
 from pytest_fargate_sandbox.sandbox.process import Process
 from pytest_fargate_sandbox.server import archives, files, wire
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.http1 import BLOCK, Disconnected, Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.server.message import Message
 
 _HEALTH_SEC = 5.0
 _ABOUT_A_FILE = 4096
@@ -59,7 +61,7 @@ class ExecClient:
         """Whether the server answers."""
         try:
             self._calls.ask_health(_HEALTH_SEC)
-        except (TransportError, Disconnected, Malformed, wire.Failure):
+        except (TransportError, Disconnected, Malformed, Failure):
             return False
         return True
 
@@ -69,7 +71,7 @@ class ExecClient:
         def probe() -> bool:
             try:
                 self._calls.ask_health(_HEALTH_SEC)
-            except (TransportError, Disconnected, Malformed, wire.Failure) as reason:
+            except (TransportError, Disconnected, Malformed, Failure) as reason:
                 if still_alive:
                     still_alive()
                 raise NotYet(str(reason)) from reason
@@ -113,7 +115,7 @@ class ExecClient:
                 timeout=timeout,
                 limit=DEFAULT_MAX_OUTPUT_BYTES if max_output_bytes is None else max_output_bytes,
             )
-        except wire.Failure as failure:
+        except Failure as failure:
             raise ValueError(failure.message) from None
         return Run(self._calls, request, Stdin(stdin), on_output).to_end()
 
@@ -129,7 +131,7 @@ class ExecClient:
         command = cmd if isinstance(cmd, str) else list(cmd)
         try:
             request = wire.Spawn(id=wire.new_command_id(), command=command, cwd=cwd, env=dict(env or {}), user=user)
-        except wire.Failure as failure:
+        except Failure as failure:
             raise ValueError(failure.message) from None
         spawned = self._calls.ask(request, wire.Spawned)
         assert isinstance(spawned, wire.Spawned)
@@ -218,14 +220,14 @@ class ExecClient:
         self._calls.persistently(once)
 
     # --- how files travel ---------------------------------------------------------------------------------------
-    def _request(self, kind: type[wire.Message], **values: object) -> wire.Message:
+    def _request(self, kind: type[Message], **values: object) -> Message:
         """A request of the caller's making; what cannot be one was wrong here, and is said here."""
         try:
             return kind(**values)
-        except wire.Failure as failure:
+        except Failure as failure:
             raise ValueError(failure.message) from None
 
-    def _send(self, request: wire.Message, blocks: Iterable[bytes]) -> None:
+    def _send(self, request: Message, blocks: Iterable[bytes]) -> None:
         with self._calls.open(request, blocks) as answer:
             answer.payload.read_all()
 

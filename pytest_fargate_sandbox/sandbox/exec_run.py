@@ -11,6 +11,7 @@ from pytest_fargate_sandbox.leaves.results import ExecResult
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.sandbox.exec_calls import SILENCE_SEC, Answer, ExecCalls, error_of
 from pytest_fargate_sandbox.server import wire
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.http1 import BLOCK, Disconnected, Malformed
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Run:
     def to_end(self) -> ExecResult:
         try:
             return self._result_of(self._persist())
-        except wire.Failure as failure:
+        except Failure as failure:
             raise error_of(failure) from None
         except TransportError:
             raise
@@ -81,7 +82,7 @@ class Run:
                     kill_quietly(self._calls, self._request.id)
                     raise reason
                 open_answer = self._resume
-            except wire.Failure as failure:
+            except Failure as failure:
                 if failure.kind != "unknown_command" or self._was_answered:
                     raise
                 # Our request never arrived, and should it still, its id keeps it from running twice.
@@ -161,5 +162,5 @@ def kill_quietly(calls: ExecCalls, command_id: str) -> None:
     try:
         with calls.open(wire.Signal(id=command_id, signal=9, tree=True), silence=5.0) as answer:
             answer.payload.read_all()
-    except (wire.Failure, Disconnected, Malformed, SandboxError):
+    except (Failure, Disconnected, Malformed, SandboxError):
         pass

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.exec_calls import ExecCalls
+    from pytest_fargate_sandbox.server.message import Message
 
 _ONE_WAIT_SEC = 20.0
 """A long wait is many of these, so that each is shorter than the silence that a dead connection is known by."""
@@ -80,11 +81,11 @@ class Process:
         """End it and everything that it has started."""
         self._calls.ask(wire.Signal(id=self.id, signal=int(signal.SIGKILL), tree=True), wire.Nothing)
 
-    def _once(self, request: wire.Message, payload: bytes) -> None:
+    def _once(self, request: Message, payload: bytes) -> None:
         # A single try: bytes that may have been written must not be written again.
         self._calls.persistently(lambda: self._send(request, payload), tries=1)
 
-    def _send(self, request: wire.Message, payload: bytes) -> None:
+    def _send(self, request: Message, payload: bytes) -> None:
         with self._calls.open(request, payload) as answer:
             answer.payload.read_all()
 

@@ -10,7 +10,8 @@ import shutil
 import stat
 import tarfile
 
-from pytest_fargate_sandbox.server.wire import Failure, decoded, encoded
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.wire import decoded, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

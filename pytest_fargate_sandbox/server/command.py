@@ -4,8 +4,9 @@ import os
 import threading
 import time
 
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.output import Output
-from pytest_fargate_sandbox.server.wire import CODE_SIGNAL, CODE_TIMED_OUT, STDERR, STDOUT, Failure, Result, decoded
+from pytest_fargate_sandbox.server.wire import CODE_SIGNAL, CODE_TIMED_OUT, STDERR, STDOUT, Result, decoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import time
 
 from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.server.command import Command, code_of
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.identities import Identity
 from pytest_fargate_sandbox.server.memory import OomCounter
 from pytest_fargate_sandbox.server.place import offer_python
@@ -15,7 +16,7 @@ from pytest_fargate_sandbox.server.reaper import Reaper
 from pytest_fargate_sandbox.server.spawning import CannotRun, Program, arguments_of, spawn
 from pytest_fargate_sandbox.server.tree import Everybody, Marks
 from pytest_fargate_sandbox.server.waker import Waker
-from pytest_fargate_sandbox.server.wire import CODE_SIGNAL, STDERR, STDOUT, Failure, encoded
+from pytest_fargate_sandbox.server.wire import CODE_SIGNAL, STDERR, STDOUT, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

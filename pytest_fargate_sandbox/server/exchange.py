@@ -2,9 +2,11 @@
 
 import socket
 
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.http1 import Payload, answer_head, last_chunk, send_chunked
+from pytest_fargate_sandbox.server.message import Message
 from pytest_fargate_sandbox.server.waker import Waker
-from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, FAILURE_TRAILER, Failure, Message
+from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, FAILURE_TRAILER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

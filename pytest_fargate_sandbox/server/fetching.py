@@ -6,7 +6,8 @@ The URL is presigned, so it is a secret for as long as it lives: no message repe
 import hashlib
 
 from pytest_fargate_sandbox.server import archives, files
-from pytest_fargate_sandbox.server.wire import Failure, Fetch, encoded
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.wire import Fetch, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ import hashlib
 import os
 import stat
 
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.http1 import BLOCK, ChunkedBody, Payload
-from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, Failure, FileHead, FileList, WriteFile, decoded, encoded
+from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, FileHead, FileList, WriteFile, decoded, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

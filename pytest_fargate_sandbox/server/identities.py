@@ -2,7 +2,8 @@
 
 import os
 
-from pytest_fargate_sandbox.server.wire import Failure, encoded
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.wire import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

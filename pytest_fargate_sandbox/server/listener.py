@@ -11,6 +11,7 @@ import time
 from hmac import compare_digest
 
 from pytest_fargate_sandbox.server.exchange import Exchange
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.http1 import (
     Disconnected,
     Malformed,
@@ -23,7 +24,7 @@ from pytest_fargate_sandbox.server.http1 import (
 )
 from pytest_fargate_sandbox.server.verbs import Verbs
 from pytest_fargate_sandbox.server.waker import Waker
-from pytest_fargate_sandbox.server.wire import PREFIX, Failure
+from pytest_fargate_sandbox.server.wire import PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

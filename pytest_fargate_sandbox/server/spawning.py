@@ -5,9 +5,10 @@ import subprocess
 import sys
 import threading
 
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.identities import Identity
 from pytest_fargate_sandbox.server.tree import Marks, Tree
-from pytest_fargate_sandbox.server.wire import CODE_CANNOT_RUN, CODE_NOT_FOUND, Failure, encoded
+from pytest_fargate_sandbox.server.wire import CODE_CANNOT_RUN, CODE_NOT_FOUND, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

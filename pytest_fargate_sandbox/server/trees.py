@@ -4,9 +4,10 @@ import hashlib
 import os
 
 from pytest_fargate_sandbox.server import archives
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import check_digest
 from pytest_fargate_sandbox.server.http1 import ChunkedBody, Payload
-from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, Failure, decoded, encoded
+from pytest_fargate_sandbox.server.wire import DIGEST_TRAILER, decoded, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

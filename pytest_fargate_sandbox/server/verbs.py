@@ -9,15 +9,17 @@ from pytest_fargate_sandbox.server import wire
 from pytest_fargate_sandbox.server.audience import Audience
 from pytest_fargate_sandbox.server.commands import Commands
 from pytest_fargate_sandbox.server.exchange import Exchange
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.http1 import Disconnected, SizedBody
 from pytest_fargate_sandbox.server.stdin import StdinFeeder, write_all
-from pytest_fargate_sandbox.server.wire import STDERR, STDOUT, Failure
+from pytest_fargate_sandbox.server.wire import STDERR, STDOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
     from pytest_fargate_sandbox.server.command import Command
+    from pytest_fargate_sandbox.server.message import Message
 
 _LONGEST_LINE = 16 * 1024 * 1024
 
@@ -25,7 +27,7 @@ _LONGEST_LINE = 16 * 1024 * 1024
 class Verbs:
     def __init__(self, commands: Commands) -> None:
         self.commands = commands
-        requests: "tuple[tuple[type[wire.Message], Callable[[Exchange, Any], None]], ...]" = (
+        requests: "tuple[tuple[type[Message], Callable[[Exchange, Any], None]], ...]" = (
             (wire.Run, self._run),
             (wire.Attach, self._attach),
             (wire.Spawn, self._spawn),

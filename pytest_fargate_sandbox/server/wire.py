@@ -8,14 +8,14 @@ A command is known by an id that the *client* chooses. Whoever asks for an id ag
 output from any offset, and never a second run of it.
 """
 
-import json
 import os
 import re
 import struct
 
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.message import REQUIRED, Message
+
 TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 VERSION = 1
 PREFIX = "/v%d/" % VERSION
@@ -35,84 +35,6 @@ HEARTBEAT_SEC = 5.0
 _COMMAND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
-# --- failures -------------------------------------------------------------------------------------------------------
-STATUS_OF_KIND = {
-    "bad_request": 400,
-    "unsafe_archive": 400,
-    "checksum": 400,
-    "unauthorized": 401,
-    "permission": 403,
-    "not_found": 404,
-    "unknown_user": 404,
-    "unknown_command": 404,
-    "unknown_verb": 404,
-    "is_directory": 409,
-    "not_directory": 409,
-    "exists": 409,
-    "forgotten": 410,
-    "closed": 410,
-    "too_large": 413,
-    "head_too_large": 431,
-    "internal": 500,
-    "os_error": 500,
-    "unreachable": 502,
-    "too_many": 503,
-    "stopping": 503,
-    "no_space": 507,
-}
-
-_KIND_OF_ERRNO = {
-    "ENOENT": "not_found",
-    "EACCES": "permission",
-    "EPERM": "permission",
-    "EROFS": "permission",
-    "EISDIR": "is_directory",
-    "ENOTDIR": "not_directory",
-    "EEXIST": "exists",
-    "ENOTEMPTY": "exists",
-    "ENAMETOOLONG": "too_large",
-    "E2BIG": "too_large",
-    "ENOSPC": "no_space",
-    "EDQUOT": "no_space",
-    "EINVAL": "bad_request",
-}
-
-
-class Failure(Exception):
-    """Something that could not be done: a kind for programs, a sentence for people."""
-
-    def __init__(self, kind: str, message: str, errno: "int | None" = None, path: str = "") -> None:
-        Exception.__init__(self, message)
-        self.kind = kind
-        self.message = message
-        self.errno = errno
-        self.path = path
-
-    @classmethod
-    def of_os_error(cls, error: OSError, path: str = "") -> "Failure":
-        import errno as numbers
-
-        kind = _KIND_OF_ERRNO.get(numbers.errorcode.get(error.errno or 0, ""), "os_error")
-        sentence = error.strerror or str(error)
-        return cls(kind, "%s: %s" % (sentence, path) if path else sentence, error.errno, path)
-
-    @property
-    def status(self) -> int:
-        return STATUS_OF_KIND.get(self.kind, 500)
-
-    def to_json(self) -> bytes:
-        value = {"kind": self.kind, "message": self.message, "errno": self.errno, "path": self.path}
-        return json.dumps({"error": value}).encode("ascii")
-
-    @classmethod
-    def from_json(cls, text: "bytes | str") -> "Failure":
-        try:
-            value = json.loads(text if isinstance(text, str) else text.decode("utf-8"))["error"]
-            return cls(value["kind"], value["message"], value["errno"], value["path"])
-        except (ValueError, KeyError, TypeError):
-            return cls("internal", "an answer that is no failure of ours: %r" % text[:200])
-
-
 # --- text that names things -----------------------------------------------------------------------------------------
 def encoded(text: str) -> bytes:
     """A path or an argument as the kernel takes it. Not ``os.fsencode``: under LANG=C, Python 3.6 knows only ASCII."""
@@ -124,70 +46,8 @@ def decoded(raw: bytes) -> str:
 
 
 # --- messages -------------------------------------------------------------------------------------------------------
-class _Required:
-    """The default of a field that has none."""
-
-
-REQUIRED = _Required()
 _NUMBER = (int, float)
 _NOTHING = type(None)
-
-
-class Message:
-    """A JSON object with exactly these fields: ``FIELDS`` gives each its types and its default."""
-
-    VERB = ""
-    FIELDS: "dict[str, tuple[Any, Any]]" = {}
-
-    def __init__(self, **values: "Any") -> None:
-        for name, (types, default) in self.FIELDS.items():
-            value = values.pop(name, default)
-            if value is REQUIRED:
-                raise Failure("bad_request", "%s: the field %r is missing" % (self.VERB, name))
-            if not _fits(value, types):
-                raise Failure("bad_request", "%s: the field %r cannot be %.80r" % (self.VERB, name, value))
-            setattr(self, name, value)
-        if values:
-            known = ", ".join(sorted(self.FIELDS))
-            raise Failure("bad_request", "%s: unknown field %r; known are: %s" % (self.VERB, min(values), known))
-        self.check()
-
-    def check(self) -> None:
-        """Refuse what the types alone cannot."""
-
-    def to_json(self) -> bytes:
-        return json.dumps({name: getattr(self, name) for name in self.FIELDS}).encode("ascii") + b"\n"
-
-    @classmethod
-    def from_json(cls, line: bytes) -> "Any":
-        try:
-            value = json.loads(line.decode("utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise Failure("bad_request", "%s: not JSON: %s" % (cls.VERB, error)) from None
-        if not isinstance(value, dict):
-            raise Failure("bad_request", "%s: a JSON object is wanted" % cls.VERB)
-        return cls(**value)
-
-
-def _fits(value: "Any", types: "Any") -> bool:
-    if isinstance(value, bool):
-        return bool in (types if isinstance(types, tuple) else (types,))
-    if not isinstance(value, types):
-        return False
-    if isinstance(value, str):
-        return "\0" not in value
-    if isinstance(value, float):
-        return value == value and abs(value) < 1e15
-    if isinstance(value, list):
-        return all(isinstance(item, str) and "\0" not in item for item in value)
-    if isinstance(value, dict):
-        return all(_is_variable(name, text) for name, text in value.items())
-    return True
-
-
-def _is_variable(name: str, text: "Any") -> bool:
-    plain = bool(name) and "=" not in name and "\0" not in name
-    return plain and (text is None or (isinstance(text, str) and "\0" not in text))
 
 
 class Nothing(Message):

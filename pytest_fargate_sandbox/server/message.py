@@ -1,0 +1,73 @@
+"""How a message is made, checked, and written as a line of JSON. ``wire`` has the messages themselves."""
+
+import json
+
+from pytest_fargate_sandbox.server.failure import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class _Required:
+    """The default of a field that has none."""
+
+
+REQUIRED = _Required()
+
+
+class Message:
+    """A JSON object with exactly these fields: ``FIELDS`` gives each its types and its default."""
+
+    VERB = ""
+    FIELDS: "dict[str, tuple[Any, Any]]" = {}
+
+    def __init__(self, **values: "Any") -> None:
+        for name, (types, default) in self.FIELDS.items():
+            value = values.pop(name, default)
+            if value is REQUIRED:
+                raise Failure("bad_request", "%s: the field %r is missing" % (self.VERB, name))
+            if not _fits(value, types):
+                raise Failure("bad_request", "%s: the field %r cannot be %.80r" % (self.VERB, name, value))
+            setattr(self, name, value)
+        if values:
+            known = ", ".join(sorted(self.FIELDS))
+            raise Failure("bad_request", "%s: unknown field %r; known are: %s" % (self.VERB, min(values), known))
+        self.check()
+
+    def check(self) -> None:
+        """Refuse what the types alone cannot."""
+
+    def to_json(self) -> bytes:
+        return json.dumps({name: getattr(self, name) for name in self.FIELDS}).encode("ascii") + b"\n"
+
+    @classmethod
+    def from_json(cls, line: bytes) -> "Any":
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise Failure("bad_request", "%s: not JSON: %s" % (cls.VERB, error)) from None
+        if not isinstance(value, dict):
+            raise Failure("bad_request", "%s: a JSON object is wanted" % cls.VERB)
+        return cls(**value)
+
+
+def _fits(value: "Any", types: "Any") -> bool:
+    if isinstance(value, bool):
+        return bool in (types if isinstance(types, tuple) else (types,))
+    if not isinstance(value, types):
+        return False
+    if isinstance(value, str):
+        return "\0" not in value
+    if isinstance(value, float):
+        return value == value and abs(value) < 1e15
+    if isinstance(value, list):
+        return all(isinstance(item, str) and "\0" not in item for item in value)
+    if isinstance(value, dict):
+        return all(_is_variable(name, text) for name, text in value.items())
+    return True
+
+
+def _is_variable(name: str, text: "Any") -> bool:
+    plain = bool(name) and "=" not in name and "\0" not in name
+    return plain and (text is None or (isinstance(text, str) and "\0" not in text))
