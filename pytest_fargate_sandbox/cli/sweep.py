@@ -12,7 +12,7 @@ from pytest_fargate_sandbox.orchestration.target import resolve_target
 if TYPE_CHECKING:
     import argparse
 
-SUMMARY = "stop what processes that died have left, and what is past its time to live"
+SUMMARY = "stop what processes that died have left, and what is past its time to live; kept tasks are left alone"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,5 +33,5 @@ def _run(arguments: Any) -> int:
         stopped += sweep_expired(target.aws, target.cfg.cluster, target.owner)
     for arn in stopped:
         print(f"stopped {arn}")
-    print(f"{len(stopped)} swept")
+    print(f"{len(stopped)} swept" if stopped else "nothing to sweep")
     return 0

@@ -116,7 +116,7 @@ def _stop_entries(ledger: Ledger, entries: Iterable[Entry]) -> list[str]:
         try:
             arns = _stop_entry(entry)
         except AwsError as error:
-            _log.warning("cannot sweep %s: %s", entry.task_arn or entry.id, error)
+            _log.warning("%s may still run, and cannot be swept: %s", entry.task_arn or entry.id, error)
             continue
         ledger.write(entry.id, "stopped", swept=True)
         stopped += arns
@@ -124,16 +124,24 @@ def _stop_entries(ledger: Ledger, entries: Iterable[Entry]) -> list[str]:
 
 
 def _stop_entry(entry: Entry) -> list[str]:
-    """The task that it stopped, if there was one. Raises ``AwsError`` when it may still run."""
+    """The task that it stopped, if there was one to stop. Raises ``AwsError`` when it may still run."""
     aws = find_again(entry.facts)
     if aws is None:
         return []
     cluster = str(entry.facts["cluster"])
     arns = [entry.task_arn] if entry.task_arn and not entry.is_unnamed else _unnamed(aws, cluster, entry)
-    for arn in arns:
-        if not stop_task(aws, cluster, arn, _REASON):
-            raise AwsError(f"{arn} may still run", service="ecs", operation="StopTask")
-    return arns
+    return [arn for arn in arns if _was_running(aws, cluster, arn)]
+
+
+def _was_running(aws: Aws, cluster: str, arn: str) -> bool:
+    """Stop it; False where it was over already, or so long ago that ECS knows it no more. Raises ``AwsError``."""
+    try:
+        answer = aws.call("ecs", "StopTask", cluster=cluster, task=arn, reason=_REASON)
+    except AwsError as error:
+        if error.is_unknown_task:
+            return False
+        raise
+    return bool(answer["task"]["lastStatus"] != "STOPPED")
 
 
 def _unnamed(aws: Aws, cluster: str, entry: Entry) -> list[str]:

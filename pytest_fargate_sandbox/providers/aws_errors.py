@@ -64,6 +64,11 @@ class AwsError(SandboxError):
             unreachable=unreachable,
         )
 
+    @property
+    def is_unknown_task(self) -> bool:
+        """Whether ECS does not know the task: it never was there, or it was over some time ago."""
+        return bool(self.code == "InvalidParameterException" and "not found" in self.reason)
+
 
 @dataclass(frozen=True)
 class Call:

@@ -91,4 +91,4 @@ def test_what_is_not_there_is_said_in_a_sentence() -> None:
     assert answer.stderr == (
         "fargate-sandbox: no task that lives begins with 'nothing'; `fargate-sandbox ps` lists them\n"
     )
-    assert fargate("sweep").stdout == "0 swept\n"
+    assert fargate("sweep").stdout == "nothing to sweep\n"
