@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
 from pytest_fargate_sandbox.server.bundle import server_command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from pytest_fargate_sandbox.conformance import Behaviour
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.process import Process
 
@@ -115,3 +117,9 @@ class LoopbackSandbox:
 
     def list_files(self, path: str) -> list[str]:
         return self.client.list_files(path)
+
+    def hold_to(self, behaviours: Iterable[Behaviour]) -> None:
+        """A few of them at a time: most wait for a command of theirs."""
+        with ThreadPoolExecutor(4) as pool:
+            for held in [pool.submit(behaviour, self) for behaviour in behaviours]:
+                held.result()

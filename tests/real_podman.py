@@ -8,14 +8,21 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import threading
+from contextlib import contextmanager
 from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
 
 from pytest_fargate_sandbox.local.podman import available
 from pytest_fargate_sandbox.local.podman.command import CommandFailed, ContainerCommand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BUSYBOX = "localhost/fargate-sandbox-test-busybox:2"
 DEBIAN = "localhost/fargate-sandbox-test-debian:1"
@@ -62,6 +69,17 @@ relations="--no-recommends --no-suggests --no-conflicts --no-breaks --no-replace
   { cat; ls -d /bin /sbin /lib /lib64 /etc/passwd /etc/group /etc/ld.so.cache /etc/alternatives/*; } | sort -u |
   tar -c --no-recursion --ignore-failed-read -T - 2>/dev/null || true
 """
+
+
+@contextmanager
+def no_registry() -> Iterator[str]:
+    """What listens there knows nothing of images. A connection that is refused, podman itself tries for seconds."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        yield f"localhost:{server.server_port}"
+        server.shutdown()
+        serving.join()
 
 
 def remove_images(part: str) -> None:

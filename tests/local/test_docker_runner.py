@@ -12,8 +12,8 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local import docker
-from tests.local.engine_process import EngineProcess, container, container_states
-from tests.real_podman import busybox_image, podman
+from tests.local.engine_process import WAIT, EngineProcess, container, container_states
+from tests.real_podman import busybox_image, no_registry, podman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +37,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     service.wait()
 
 
-def real(name: str = "main", script: str = "sleep 100", **fields: Any) -> dict[str, Any]:
+def real(name: str = "main", script: str = WAIT, **fields: Any) -> dict[str, Any]:
     return container(name, script, **{"image": busybox_image(), **fields})
 
 
 def test_a_task_runs_its_ports_answer_and_it_leaves_nothing(engine: EngineProcess) -> None:
-    arn = engine.launch(engine.register(real(script="mkdir /w; echo hello > /w/x; exec httpd -f -p 8080 -h /w")))
+    arn = engine.launch(engine.register(real(script=f"mkdir /w; echo hello > /w/x; httpd -p 8080 -h /w; {WAIT}")))
     engine.wait(arn, "RUNNING")
     url = f"http://{engine.address(arn)}:8080/x"
 
@@ -67,9 +67,10 @@ def test_exit_codes_and_environment_arrive(engine: EngineProcess) -> None:
 
 
 def test_a_reference_that_does_not_exist_says_so_in_fargates_words(engine: EngineProcess) -> None:
-    arn = engine.launch(engine.register(real(image="localhost:9/nobody/nothing:1")))
-    reason = engine.wait(arn, "STOPPED")["stoppedReason"]
-    assert reason.startswith("CannotPullContainerError: docker can't pull localhost:9/nobody/nothing:1")
+    with no_registry() as host:
+        arn = engine.launch(engine.register(real(image=f"{host}/nobody/nothing:1")))
+        reason = engine.wait(arn, "STOPPED")["stoppedReason"]
+    assert reason.startswith(f"CannotPullContainerError: docker can't pull {host}/nobody/nothing:1")
 
 
 def test_without_a_daemon_it_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

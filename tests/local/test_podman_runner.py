@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
-from tests.local.engine_process import ROLE, EngineProcess, container, container_states, processes_of, wait_for_end
-from tests.real_podman import busybox_image, podman
+from tests.local.engine_process import (
+    ROLE,
+    WAIT,
+    EngineProcess,
+    container,
+    container_states,
+    processes_of,
+    wait_for_end,
+)
+from tests.real_podman import busybox_image, no_registry, podman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +36,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     assert process.close() == 0
 
 
-def real(name: str = "main", script: str = "sleep 100", **fields: Any) -> dict[str, Any]:
+def real(name: str = "main", script: str = WAIT, **fields: Any) -> dict[str, Any]:
     """A container that runs a shell script in a real image."""
     return container(name, script, **{"image": busybox_image(), **fields})
 
@@ -55,7 +63,9 @@ def containers_of(arn: str) -> list[str]:
 
 def test_a_task_of_a_real_image_runs_and_leaves_nothing(engine: EngineProcess) -> None:
     arn = engine.launch(
-        engine.register(real(), real("other", script="trap 'exit 5' TERM; while :; do sleep 0.1; done"))
+        engine.register(
+            real(script="sleep 100"), real("other", script="trap 'exit 5' TERM; while :; do sleep 0.1; done")
+        )
     )
     engine.wait(arn, "RUNNING")
     assert len(containers_of(arn)) == 3
@@ -84,10 +94,11 @@ def test_what_does_not_start_says_so_in_fargates_words(engine: EngineProcess) ->
 
 
 def test_a_reference_that_does_not_exist_says_so_in_fargates_words(engine: EngineProcess) -> None:
-    arn = engine.launch(engine.register(real(image="localhost:9/nobody/nothing:1")))
-    task = engine.wait(arn, "STOPPED")
+    with no_registry() as host:
+        arn = engine.launch(engine.register(real(image=f"{host}/nobody/nothing:1")))
+        task = engine.wait(arn, "STOPPED")
     assert task["stopCode"] == "TaskFailedToStart"
-    assert task["stoppedReason"].startswith("CannotPullContainerError: podman can't pull localhost:9/nobody/nothing:1")
+    assert task["stoppedReason"].startswith(f"CannotPullContainerError: podman can't pull {host}/nobody/nothing:1")
 
 
 def test_memory_beyond_the_limit_is_told_as_that(engine: EngineProcess) -> None:
@@ -146,7 +157,7 @@ def test_containers_share_volumes_and_the_network(engine: EngineProcess) -> None
 
 
 def test_ports_answer_at_the_tasks_own_address_and_two_tasks_never_clash(engine: EngineProcess) -> None:
-    definition = engine.register(real(script="mkdir /w; hostname > /w/name; exec httpd -f -p 8080 -h /w"))
+    definition = engine.register(real(script=f"mkdir /w; hostname > /w/name; httpd -p 8080 -h /w; {WAIT}"))
     arns = [engine.launch(definition) for _ in range(2)]
     for arn in arns:
         engine.wait(arn, "RUNNING")
@@ -169,8 +180,8 @@ def test_a_container_reaches_neither_the_host_nor_the_outside(engine: EngineProc
 
 def test_health_is_asked_inside(engine: EngineProcess) -> None:
     check = {"command": ["CMD-SHELL", "test -e /tmp/ready"], "interval": 5, "retries": 3}
-    slow = real("slow", "sleep 0.5; touch /tmp/ready; sleep 100", healthCheck=check)
-    after = real(script="sleep 100", dependsOn=[{"containerName": "slow", "condition": "HEALTHY"}])
+    slow = real("slow", f"sleep 0.5; touch /tmp/ready; {WAIT}", healthCheck=check)
+    after = real(dependsOn=[{"containerName": "slow", "condition": "HEALTHY"}])
     arn = engine.launch(engine.register(slow, after))
     task = engine.wait(arn, "RUNNING")
     assert {item["name"]: item["healthStatus"] for item in task["containers"]}["slow"] == "HEALTHY"

@@ -81,7 +81,7 @@ def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
     process = subprocess.Popen(
         command, cwd=pytester.path, stdout=terminal, stderr=terminal, stdin=terminal,
-        env={**os.environ, "TERM": "xterm", "FARGATE_ENGINE_LAUNCH_DELAY": "2"},
+        env={**os.environ, "TERM": "xterm", "FARGATE_ENGINE_LAUNCH_DELAY": "1.2"},
     )  # fmt: skip
     os.close(terminal)
     shown = b""
@@ -93,7 +93,7 @@ def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
         if not chunk:
             break
         shown += chunk
-    assert process.wait(30) == 0
+    assert process.wait(30) == 0, shown.decode()
     os.close(master)
     return shown.decode()
 

@@ -56,9 +56,7 @@ def test_the_core_of_the_list_holds_on(sandbox: LoopbackSandbox, behaviour: Beha
 def test_the_whole_list_holds_on(version: str, tmp_path: Path) -> None:
     server = ExecServerProcess(tmp_path, interpreters()[version])
     try:
-        for behaviour in BEHAVIOURS:
-            if behaviour.name not in CORE:
-                behaviour(LoopbackSandbox(server.client))
+        LoopbackSandbox(server.client).hold_to(check for check in BEHAVIOURS if check.name not in CORE)
     finally:
         server.close()
 

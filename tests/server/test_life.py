@@ -220,8 +220,7 @@ def test_the_whole_list_holds_for_a_server_without_root() -> None:
     try:
         sandbox = LoopbackSandbox(server.client)
         assert sandbox.exec("id -u").stdout == f"{NOBODY}\n"
-        for behaviour in BEHAVIOURS:
-            behaviour(sandbox)
+        sandbox.hold_to(BEHAVIOURS)
         with pytest.raises(RemotePermissionError, match="root"):
             sandbox.exec("id", user="root")
     finally:
