@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.orchestration.kept import KeptTask
     from pytest_fargate_sandbox.orchestration.ledger import Ledger
-    from pytest_fargate_sandbox.orchestration.pool import PooledSandbox
+    from pytest_fargate_sandbox.orchestration.pooled_sandbox import PooledSandbox
 
 _COMMANDS = 5
 _TAIL_LINES = 8

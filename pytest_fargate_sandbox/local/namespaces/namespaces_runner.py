@@ -11,16 +11,15 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE
-from pytest_fargate_sandbox.local.namespaces.addresses import ClaimedAddress
 from pytest_fargate_sandbox.local.namespaces.images import Images
-from pytest_fargate_sandbox.local.namespaces.loop import Loop
 from pytest_fargate_sandbox.local.namespaces.messages import Channel
 from pytest_fargate_sandbox.local.namespaces.runtime import Runtime
 from pytest_fargate_sandbox.local.namespaces.scratch import HOST_LAYERS, Scratch
+from pytest_fargate_sandbox.local.namespaces.surroundings import Surroundings
 from pytest_fargate_sandbox.local.namespaces.task import NamespacesTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pytest_fargate_sandbox.local.runner import TaskSpec
@@ -31,23 +30,6 @@ _PATIENCE = 30.0
 
 class LauncherFailed(Exception):
     """The launcher did not come up, or has died; the text has its last words."""
-
-
-class Surroundings:
-    """What all tasks of one runner share."""
-
-    def __init__(
-        self, images: Images, runtime: Runtime, gate_address: tuple[str, int], *, rootless: bool,
-        forget: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        self.images = images
-        self.runtime = runtime
-        self.gate_address = gate_address
-        self.rootless = rootless
-        self.forget = forget
-        # One task's trouble must not end what all of them lean on.
-        self.loop = Loop(on_error=lambda: _LOG.exception("The namespaces runner met an error that it goes on from"))
-        self.claim_address = ClaimedAddress
 
 
 class NamespacesRunner:

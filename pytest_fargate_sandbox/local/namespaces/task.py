@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.namespaces.images import Image
     from pytest_fargate_sandbox.local.namespaces.memory import MemoryGroup
     from pytest_fargate_sandbox.local.namespaces.messages import Channel, Message
-    from pytest_fargate_sandbox.local.namespaces.namespaces_runner import Surroundings
+    from pytest_fargate_sandbox.local.namespaces.surroundings import Surroundings
     from pytest_fargate_sandbox.local.runner import ContainerSpec, TaskSpec
 
 _LOG = logging.getLogger(__name__)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pytest_fargate_sandbox.providers.images.builder import ImageBuilder
-from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped, stop_own_builds
+from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
 
-__all__ = ["ImageBuilder", "builds_stopped", "stop_own_builds"]
+__all__ = ["ImageBuilder", "builds_stopped"]
