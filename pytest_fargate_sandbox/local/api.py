@@ -11,7 +11,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
-from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID
+from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FAULTS_PATH = "/_engine/faults"
 
-_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request")
+_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _OBJECT_OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _BUCKET_OPERATIONS = {"GET": "ListObjects", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
 _XML_SERVICES = ("ec2", "sts", "s3", "iam")
@@ -58,7 +58,7 @@ class Api:
             # moto's own pages empty its services under the tasks that run.
             return _json(start_response, "404 Not Found", {"message": "this is a Fargate, not a moto server"})
         began = time.monotonic()
-        service = _service(environ)
+        service, _ = _scope(environ)
         operation = _operation(service, environ)
         status = 500
 
@@ -86,6 +86,10 @@ class Api:
                 start_response, service, 501, "NotImplemented", f"The engine does not have {operation}: {error}"
             )
         except Exception as error:
+            _, region = _scope(environ)
+            if isinstance(error, KeyError) and error.args == (region,):  # as moto says it
+                there = f"there is no region {region!r}; the clusters of this engine are in {REGION}"
+                return _refuse(start_response, service, 400, "InvalidParameterException", there)
             self._journal.error(f"{service}.{operation}", traceback.format_exc())
             return _refuse(start_response, service, 500, "ServerException", f"{type(error).__name__}: {error}")
 
@@ -103,11 +107,12 @@ class Api:
         return _json(start_response, "200 OK", self._faults.in_force())
 
 
-def _service(environ: dict[str, Any]) -> str:
+def _scope(environ: dict[str, Any]) -> tuple[str, str]:
+    """The service and the region that the request was signed for; empty where it was not."""
     signed = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", "")) or _SCOPE.search(
         "Credential=" + parse_qs(environ["QUERY_STRING"]).get("X-Amz-Credential", [""])[0]
     )
-    return signed[1] if signed else ""
+    return (signed["service"], signed["region"]) if signed else ("", "")
 
 
 def _operation(service: str, environ: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -287,3 +288,19 @@ def test_started_by_goes_with_no_other_filter(engine: EngineProcess, other: dict
     with pytest.raises(ClientError, match="cannot specify startedBy with other arguments") as refusal:
         engine.ecs.list_tasks(cluster="local", startedBy="me", **other)
     assert refusal.value.response["Error"]["Code"] == INVALID
+
+
+@pytest.mark.parametrize(("service", "call"), [("ecs", "list_clusters"), ("ec2", "describe_subnets")])
+def test_a_region_that_does_not_exist_is_told(engine: EngineProcess, service: str, call: str) -> None:
+    client = boto3.client(
+        service,
+        endpoint_url=engine.exports["AWS_ENDPOINT_URL"],
+        region_name="mars-1",
+        aws_access_key_id=engine.exports["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=engine.exports["AWS_SECRET_ACCESS_KEY"],
+    )
+    with pytest.raises(
+        ClientError, match="no region 'mars-1'; the clusters of this engine are in us-east-1"
+    ) as refusal:
+        getattr(client, call)()
+    assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
