@@ -138,6 +138,7 @@ def test_death(fargate_session_sandbox):
     if not died:
         died.append(fargate_session_sandbox.task_arn)
         fargate_session_sandbox.aws.call("ecs", "StopTask", cluster="local", task=died[0])
+        fargate_session_sandbox.exec("sleep 60")  # until the task dies under it
     assert fargate_session_sandbox.exec("ls /tmp/count").return_code == 2
     assert fargate_session_sandbox.task_arn != died[0]
 """,
@@ -244,7 +245,8 @@ def test_it(fargate_sandbox):
     arns.append(fargate_sandbox.task_arn)
     if len(arns) == 1:
         fargate_sandbox.aws.call("ecs", "StopTask", cluster="local", task=arns[0])
-    assert fargate_sandbox.exec("sleep 0.3; echo alive").stdout == "alive\\n"
+        fargate_sandbox.exec("sleep 60")  # until the task dies under it
+    assert fargate_sandbox.exec("echo alive").stdout == "alive\\n"
     assert len(set(arns)) == 2
 """,
         "--fargate-report-json=report.json",

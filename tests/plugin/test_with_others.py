@@ -71,7 +71,8 @@ def test_it(fargate_session_sandbox):
     if not died:
         died.append(fargate_session_sandbox.task_arn)
         fargate_session_sandbox.aws.call("ecs", "StopTask", cluster="local", task=died[0])
-    assert fargate_session_sandbox.exec("sleep 0.3; echo alive").stdout == "alive\\n"
+        fargate_session_sandbox.exec("sleep 60")  # until the task dies under it
+    assert fargate_session_sandbox.exec("echo alive").stdout == "alive\\n"
 """
     result = run(pytester, source, "--reruns=1", "--fargate-max-tasks=1")
     assert result.parseoutcomes() == {"passed": 1, "rerun": 1}
