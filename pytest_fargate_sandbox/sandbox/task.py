@@ -183,7 +183,7 @@ def stop_task(aws: Aws, cluster: str, arn: str, reason: str) -> bool:
     try:
         aws.call("ecs", "StopTask", cluster=cluster, task=arn, reason=reason)
     except AwsError as error:
-        if error.code == "InvalidParameterException" and "not found" in error.reason:
+        if error.is_unknown_task:
             return True
         region = f" --region {aws.region}" if aws.region else ""
         endpoint = f" --endpoint-url {aws.endpoint_url}" if aws.endpoint_url else ""

@@ -35,4 +35,5 @@ def test_no_namespaces_and_no_docker_is_told_with_what_was_tried(
             "ERROR *::test_sandbox - StartError: the local engine did not*",
         ]
     )
+    result.stdout.no_fnmatch_line("*Traceback*")
     assert engine_log.calls("RunTask") == 0

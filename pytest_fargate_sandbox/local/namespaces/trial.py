@@ -29,7 +29,10 @@ def main() -> None:
         sys.exit(f"it knows the system calls of x86_64 and aarch64, not of {linux.MACHINE}")
     rootless, uid, gid = os.geteuid() != 0, os.geteuid(), os.getegid()
     plan = _empty_container(Path(sys.argv[1]), rootless=rootless)
-    task = linux.clone(TASK_NAMESPACES | (linux.CLONE_NEWUSER if rootless else 0))
+    try:
+        task = linux.clone(TASK_NAMESPACES | (linux.CLONE_NEWUSER if rootless else 0))
+    except OSError as error:
+        sys.exit(_refused(error))
     if task == 0:
         _attempt(lambda: _be_task(plan, uid, gid))
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(task, 0)[1]))
@@ -56,8 +59,12 @@ def _attempt(act: Callable[[], int]) -> NoReturn:
     try:
         os._exit(act())
     except OSError as error:
-        os.write(2, f"the kernel refused: {error}".encode())
+        os.write(2, _refused(error).encode())
     os._exit(1)
+
+
+def _refused(error: OSError) -> str:
+    return f"the kernel refused: {error}"
 
 
 def _empty_container(directory: Path, *, rootless: bool) -> ContainerPlan:
