@@ -134,6 +134,13 @@ class Face:
             with self.builds_ahead.ending(stop=interrupted or self.run.is_owner):
                 self.pool.close()
 
+    def pytest_unconfigure(self) -> None:
+        """At their ends pytest and Python look through all objects, many times: a third of them are botocore's."""
+        if "pool" in self.__dict__:
+            from pytest_fargate_sandbox.providers.aws import disconnect_all
+
+            disconnect_all()
+
     # --- what fixtures ask for --------------------------------------------------------------------------------------
 
     @cached_property

@@ -113,6 +113,15 @@ class Aws:
             notes=self._notes,
         )
 
+    def disconnect(self) -> None:
+        """Close and forget the clients, and all of botocore's models with them; the next call makes them anew."""
+        with self._lock:
+            clients = list(self._clients.values())
+            self._clients.clear()
+            self.__dict__.pop("_session", None)
+        for client in clients:
+            client.close()
+
     @property
     def answers_at(self) -> str | None:
         """The address that another process must ask, whose environment may be another; None is AWS itself."""
@@ -194,6 +203,14 @@ def connect(
         if key not in _connections:
             _connections[key] = Aws(region=region, endpoint_url=endpoint_url, credentials=credentials, notes=notes)
         return _connections[key]
+
+
+def disconnect_all() -> None:
+    """Disconnect whatever ``connect`` has given out in this process."""
+    with _connections_lock:
+        connections = list(_connections.values())
+    for aws in connections:
+        aws.disconnect()
 
 
 def _method_name(operation: str) -> str:

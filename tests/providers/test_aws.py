@@ -46,6 +46,15 @@ def test_a_call_is_made_again_where_that_can_help(
     assert len(ecs.asked("DescribeClusters")) == 2
 
 
+def test_who_calls_after_a_disconnect_is_connected_again(script: Callable[..., ScriptedEcs], tmp_path: Path) -> None:
+    aws = script(DescribeClusters=[CLUSTERS, CLUSTERS]).aws(tmp_path)
+    aws.call("ecs", "DescribeClusters")
+    before = aws.client("ecs")
+    aws.disconnect()
+    assert aws.call("ecs", "DescribeClusters")["clusters"]
+    assert aws.client("ecs") is not before
+
+
 def test_what_lasts_is_given_up(script: Callable[..., ScriptedEcs], tmp_path: Path) -> None:
     ecs = script(DescribeClusters=[THROTTLED])
     with pytest.raises(AwsError) as caught:
