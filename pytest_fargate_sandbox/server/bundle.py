@@ -48,22 +48,33 @@ _SHIPPED_NAMES = ("ENV_SERVER_PORT", "ENV_TOKEN_SHA256", "WORK_DIR")
 
 _ENV_SOURCE = "FARGATE_SANDBOX_SERVER"
 """Carries the source past the argument list, so that ``ps`` in the container stays readable."""
+_ENV_OTHERWISE = "FARGATE_SANDBOX_OTHERWISE"
+"""What to do where the image's Python turns out to be of no use: it cannot go back to the shell that it came from."""
 
 _FLAGS = ["-I", "-S", "-B", "-c"]
-_START = (
-    "import os, sys, zlib, binascii;"
-    f"source = os.environ.pop('{_ENV_SOURCE}', '') or sys.argv.pop();"
-    "exec(zlib.decompress(binascii.a2b_base64(source)).decode())"
-)
-_FITS = "import sys, select, zlib, _socket, _posixsubprocess; sys.exit(sys.version_info < (3, 6))"
+_START = f"""
+import os, sys
+otherwise = os.environ.pop('{_ENV_OTHERWISE}', '')
+try:
+    import binascii, select, zlib, _posixsubprocess, _socket
+except ImportError:
+    if not otherwise: raise
+    os.execv('/bin/sh', ['/bin/sh', '-c', otherwise])
+source = os.environ.pop('{_ENV_SOURCE}', '') or sys.argv.pop()
+exec(zlib.decompress(binascii.a2b_base64(source)).decode())
+"""
 _LOADER = [f"{names.RUNTIME_DIR}/lib/ld.so", "--library-path", f"{names.RUNTIME_DIR}/lib"]
 _DROPPED_PYTHON = [*_LOADER, f"{names.RUNTIME_DIR}/bin/python3"]
 
 _BOOT = f"""
-export {_ENV_SOURCE}="$1"
+export {_ENV_SOURCE}="$1" {_ENV_OTHERWISE}="$2"
 for python in python3 /usr/local/bin/python3 /usr/bin/python3 python; do
-  if "$python" -I -S -B -c '{_FITS}' 2>/dev/null; then exec "$python" {" ".join(_FLAGS)} "{_START}"; fi
+  case "$("$python" -V 2>/dev/null)" in
+    "Python 3."[6-9]* | "Python 3."[1-9][0-9]*) exec "$python" {" ".join(_FLAGS)} "{_START}" ;;
+  esac
 done
+unset {_ENV_OTHERWISE}
+eval "$2"
 """
 
 _NO_PYTHON = """
@@ -95,8 +106,8 @@ def server_command(runtime: str) -> tuple[list[str], list[str]]:
     source = shipped_source()
     if runtime == "sidecar":
         return [*_DROPPED_PYTHON, *_FLAGS, _START], [source]
-    script = _BOOT + (_NO_PYTHON if runtime == "image" else _ASK_THE_SIDECAR)
-    return ["/bin/sh", "-c", script, "fargate-sandbox"], [source]
+    otherwise = _NO_PYTHON if runtime == "image" else _ASK_THE_SIDECAR
+    return ["/bin/sh", "-c", _BOOT, "fargate-sandbox"], [source, otherwise]
 
 
 @lru_cache(maxsize=1)

@@ -68,9 +68,19 @@ def test_every_module_that_a_shipped_one_imports_is_shipped() -> None:
                 assert line.split()[1].rpartition(".")[2] in bundle.SHIPPED_MODULES, (module, line)
 
 
-def test_an_old_python_is_passed_over(tmp_path: Path) -> None:
+UNFIT_PYTHONS = {
+    "broken": "exit 1",
+    "old": "echo Python 3.5.2",
+    "older": "echo Python 2.7.18 >&2",
+    "stripped": f"""[ "$1" != -V ] || exec echo Python 3.9.2
+exec {sys.executable} -I -S -B -c "import sys; sys.modules['zlib'] = None; exec(sys.argv[1])" "$5" """,
+}
+
+
+@pytest.mark.parametrize("unfit", UNFIT_PYTHONS)
+def test_a_python_of_no_use_is_passed_over(unfit: str, tmp_path: Path) -> None:
     for name in ("python3", "python"):
-        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / name).write_text(f"#!/bin/sh\n{UNFIT_PYTHONS[unfit]}\n")
         (tmp_path / name).chmod(0o755)
     entry_point, command = server_command("image")
     script = entry_point[2].replace("/usr/local/bin/python3 /usr/bin/python3", "")
@@ -82,8 +92,8 @@ def test_an_old_python_is_passed_over(tmp_path: Path) -> None:
         timeout=20,
         check=False,
     )
-    assert result.returncode == 127
-    assert "python3" in result.stderr
+    assert result.returncode == 127, result.stderr
+    assert "no python3 of at least 3.6" in result.stderr
 
 
 # --- a root file system that holds nothing but busybox --------------------------------------------------------------
