@@ -145,7 +145,7 @@ def test_a_signal_while_the_engine_still_starts_leaves_no_trace(
 def test_a_worker_that_is_killed_leaves_nothing_and_the_run_goes_on(
     pytester: pytest.Pytester, engine_log: EngineLog, started: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
-    pytester.makepyfile(TESTS.format(count=6, command="sleep 1.5"))
+    pytester.makepyfile(TESTS.format(count=6, command="sleep 1"))
     run = started("-n2")
     until_running(engine_log, 2)
     os.kill(workers_of(run)[0], signal.SIGKILL)
