@@ -7,6 +7,7 @@ secret is never on a disk. Nothing is made before somebody needs it.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 _KEY = "fargate_sandbox"
 _REMOVE_SEC = 1.0
+_SIGNED_IN = ".worker"
 
 
 class Run:
@@ -83,6 +85,22 @@ class Run:
     def for_worker(self) -> dict[str, Any]:
         """What a worker is told: plain values, as xdist's channel takes them."""
         return dict(self._made)
+
+    def sign_in(self) -> None:
+        """Let the owner know of this process."""
+        from pytest_fargate_sandbox.orchestration.ledger import process_began
+
+        pid = os.getpid()
+        (self.directory / f"{pid}{_SIGNED_IN}").write_text(process_began(pid))
+
+    def signed_in(self) -> list[int]:
+        """The workers' processes that still run."""
+        if not self.begun:
+            return []
+        from pytest_fargate_sandbox.orchestration.ledger import process_began
+
+        files = {int(file.name.removesuffix(_SIGNED_IN)): file for file in self.directory.glob(f"*{_SIGNED_IN}")}
+        return [pid for pid, file in files.items() if process_began(pid) == file.read_text()]
 
     def remove(self) -> None:
         """Again, as long as somebody's last step puts a file into it: a thread may outlive a second Ctrl-C."""

@@ -49,7 +49,7 @@ def _run_of(config: pytest.Config) -> Run:
     if RUN not in config.stash:
         settings = config.stash[SETTINGS]
         config.stash[RUN] = Run(config, settings)
-        _register(config, signals=Signals(), engine_choice=EngineChoice(settings.run["runner"]))
+        _register(config, signals=Signals(config.stash[RUN]), engine_choice=EngineChoice(settings.run["runner"]))
     return config.stash[RUN]
 
 

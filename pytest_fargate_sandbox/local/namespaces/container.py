@@ -173,9 +173,10 @@ def _become(who: identity.Identity, *, rootless: bool) -> None:
 
 
 def _restore_signals() -> None:
-    """What Python and the launcher ignore, an executed program would go on ignoring."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    """What Python, the launcher or whoever started us ignores, an executed program would go on ignoring."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
