@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.engine import Engine
     from pytest_fargate_sandbox.local.options import EngineOptions
 
+_LOOK_SEC = 2.0
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -79,12 +80,13 @@ def _wait_for_users(engine: Engine, state: StateDirectory, end: int) -> None:
         state.wait_for_last_user()
         kept = engine.kept_tasks()
         engine.stop_tasks_but(kept)
-        if not kept:
+        if not kept or not state.is_there:
             os.write(end, b".")
             return
         state.admit_users()
         for task in kept:
-            task.wait_until_stopped(None)
+            while state.is_there and not task.wait_until_stopped(_LOOK_SEC):
+                pass
 
 
 def _print_exports(engine: Engine) -> None:

@@ -28,6 +28,11 @@ class StateDirectory:
         (path / "engine.err").unlink(missing_ok=True)
         self._users = os.open(path / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
+    @property
+    def is_there(self) -> bool:
+        """Without it nobody can find the engine, nor enter a task that was kept."""
+        return self.path.exists()
+
     def publish(self, facts: Mapping[str, Any]) -> None:
         self._write("engine.json", json.dumps(facts))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -118,6 +119,15 @@ def test_a_kept_task_keeps_the_engine_and_only_itself(owner: subprocess.Popen[st
     wait_until(lambda: True if statuses()[0] == "STOPPED" else None, deadline=30, what="the end of the other task")
     assert statuses()[1] == "RUNNING"
     ecs.stop_task(cluster="local", task=kept)
+    wait_for_end([facts["pid"]])
+
+
+def test_when_its_directory_has_gone_a_kept_task_keeps_it_no_more(owner: subprocess.Popen[str], tmp_path: Path) -> None:
+    facts = _facts(tmp_path)
+    _launch(facts, tags=[{"key": "fargate-sandbox:kept", "value": "true"}])
+    owner.kill()
+    owner.wait()
+    shutil.rmtree(tmp_path)
     wait_for_end([facts["pid"]])
 
 
