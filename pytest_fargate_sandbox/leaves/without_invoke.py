@@ -10,6 +10,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from pytest_fargate_sandbox.leaves.garbage import collection_paused
+
 
 class _Later(ModuleType):
     """Stands where the module would, and becomes it when something is wanted of it."""
@@ -25,7 +27,8 @@ def _import_paramiko() -> None:
         return
     sys.modules["invoke"] = _Later("invoke")
     try:
-        import paramiko  # noqa: F401
+        with collection_paused():
+            import paramiko  # noqa: F401
     finally:
         del sys.modules["invoke"]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.garbage import collection_paused
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws_errors import AwsError, Call, mapped
 from pytest_fargate_sandbox.providers.cache import cache_directory
@@ -88,14 +89,15 @@ class Aws:
         """botocore's client for ``service``, made once."""
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = self._session.create_client(
-                    service,
-                    region_name=self._region_name,
-                    endpoint_url=self.endpoint_url,
-                    aws_access_key_id=self._credentials.access_key_id if self._credentials else None,
-                    aws_secret_access_key=self._credentials.secret_access_key if self._credentials else None,
-                    config=self._client_config(),
-                )
+                with collection_paused():
+                    self._clients[service] = self._session.create_client(
+                        service,
+                        region_name=self._region_name,
+                        endpoint_url=self.endpoint_url,
+                        aws_access_key_id=self._credentials.access_key_id if self._credentials else None,
+                        aws_secret_access_key=self._credentials.secret_access_key if self._credentials else None,
+                        config=self._client_config(),
+                    )
             return self._clients[service]
 
     def presigned(self, operation: str, *, expires: int, **parameters: Any) -> str:
@@ -154,7 +156,8 @@ class Aws:
 
     @cached_property
     def _session(self) -> Session:
-        import botocore.session
+        with collection_paused():
+            import botocore.session
 
         return botocore.session.Session()
 

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.garbage import collection_paused
+
+
+def test_it_goes_on_behind_the_block_also_behind_an_error() -> None:
+    with pytest.raises(ValueError, match="oops"), collection_paused():
+        assert not gc.isenabled()
+        raise ValueError("oops")
+    assert gc.isenabled()
+
+
+def test_who_has_switched_it_off_finds_it_off() -> None:
+    gc.disable()
+    try:
+        with collection_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
