@@ -8,9 +8,16 @@ from pytest_fargate_sandbox.leaves.garbage import collection_paused
 
 
 def test_it_goes_on_behind_the_block_also_behind_an_error() -> None:
-    with pytest.raises(ValueError, match="oops"), collection_paused():
-        assert not gc.isenabled()
-        raise ValueError("oops")
+    seen = []
+
+    def fail() -> None:
+        with collection_paused():
+            seen.append(gc.isenabled())
+            raise ValueError("oops")
+
+    with pytest.raises(ValueError, match="oops"):
+        fail()
+    assert seen == [False]
     assert gc.isenabled()
 
 
