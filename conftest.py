@@ -22,7 +22,12 @@ def pytest_xdist_auto_num_workers() -> int | None:
     """``-n auto`` is a few workers for each core, since the tests wait for real processes more than they compute."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist's own way to say it
-    return min(_MOST_WORKERS, round(_WORKERS_PER_CORE * len(os.sched_getaffinity(0))))
+    return min(_MOST_WORKERS, round(_WORKERS_PER_CORE * _cores()))
+
+
+def _cores() -> int:
+    """Those that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
