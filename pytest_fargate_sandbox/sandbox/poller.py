@@ -133,6 +133,7 @@ class Poller:
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
         self._answered = True
+        self._silent_at = 0.0
 
     def watch(self, watch: Watch) -> None:
         with self._news:
@@ -188,12 +189,14 @@ class Poller:
 
     def _describe(self, watches: Iterable[Watch]) -> None:
         by_arn = {watch.task_arn: watch for watch in watches}
+        began = time.monotonic()
         try:
             answer = self._aws.call("ecs", "DescribeTasks", cluster=self._cluster, tasks=list(by_arn))
         except AwsError as error:
             self._note_silence(error)
             raise
-        self._answered = True
+        with self._news:  # an answer that was long on its way says nothing of an outage that began meanwhile
+            self._answered = self._answered or began > self._silent_at
         for task in answer.get("tasks") or []:
             by_arn[task["taskArn"]].take(task)
         for failure in answer.get("failures") or []:
@@ -203,7 +206,7 @@ class Poller:
     def _note_silence(self, error: AwsError) -> None:
         """An outage lasts for many rounds, and is told once."""
         with self._news:  # pollers and askers may meet the same outage at the same moment
-            first, self._answered = self._answered, False
+            first, self._answered, self._silent_at = self._answered, False, time.monotonic()
         level = logging.WARNING if first else logging.DEBUG
         _log.log(level, "cannot ask ECS about the tasks of cluster %s: %s", self._cluster, error)
 
