@@ -1,15 +1,25 @@
-"""One engine for all tests of a worker that do not need one with options of its own."""
+"""What many tests here run on: an engine for all of a worker's tests, and a namespaces runner for those of a file.
+
+A file that wants a runner of another kind has a fixture ``runner`` of its own; ``tasks`` takes whichever is nearest.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
 from tests.local.engine_process import EngineProcess
+from tests.local.running_tasks import RunningTasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +27,69 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     process = EngineProcess(log=tmp_path_factory.mktemp("engine") / "log.jsonl")
     yield process
     assert process.close() == 0
+
+
+@pytest.fixture(scope="module")
+def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root file system that holds nothing but busybox and names for its parts."""
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have busybox installed (Debian: busybox-static)")
+        pytest.skip("busybox is not installed (Debian: busybox-static)")
+    root = tmp_path_factory.mktemp("busybox")
+    root.chmod(0o755)
+    (root / "bin").mkdir()
+    shutil.copy(busybox, root / "bin/busybox")
+    for name in ("sh", "ls", "cat", "sleep", "id", "echo", "nc", "touch", "test"):
+        (root / "bin" / name).symlink_to("busybox")
+    (root / "usr/share").mkdir(parents=True)
+    (root / "usr/share/marker").write_text("ours")
+    return root
+
+
+@pytest.fixture(scope="module")
+def gate() -> Iterator[socket.socket]:
+    """What stands for the engine's gate: it answers each connection with what it was sent, in capitals."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_answer_in_capitals, args=(listener,), daemon=True).start()
+        yield listener
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def _answer_in_capitals(listener: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        threading.Thread(target=_answer_one_in_capitals, args=(connection,), daemon=True).start()
+
+
+def _answer_one_in_capitals(connection: socket.socket) -> None:
+    with connection:
+        connection.sendall(connection.recv(1000).upper())
+
+
+@pytest.fixture(scope="module")
+def runner(busybox_image: Path, gate: socket.socket) -> Iterator[NamespacesRunner]:
+    problem = available()
+    if problem is not None:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must be able to make namespaces: {problem}")
+        pytest.skip(problem)
+    images = {
+        "busybox": (str(busybox_image),),
+        "layered": (str(busybox_image), "/"),
+        "lost": ("/no/such/directory",),
+    }
+    runner = NamespacesRunner(images=images, gate_address=gate.getsockname())
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def tasks(runner: NamespacesRunner) -> Iterator[RunningTasks]:
+    tasks = RunningTasks(runner)
+    yield tasks
+    tasks.close()

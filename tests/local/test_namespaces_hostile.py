@@ -13,10 +13,11 @@ import pytest
 
 from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
 from pytest_fargate_sandbox.local.runner import Mount
-from tests.local.running_tasks import RunningTasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.local.running_tasks import RunningTasks
 
 pytestmark = pytest.mark.skipif(
     available() is not None and not os.environ.get("CI"), reason="no namespaces are to be had here"
@@ -77,13 +78,6 @@ def runner(image_with_traps: Path, image_with_device: Path) -> Iterator[Namespac
     runner = NamespacesRunner(images=images, gate_address=("127.0.0.1", 1))
     yield runner
     runner.close()
-
-
-@pytest.fixture
-def tasks(runner: NamespacesRunner) -> Iterator[RunningTasks]:
-    tasks = RunningTasks(runner)
-    yield tasks
-    tasks.close()
 
 
 def test_no_system_call_leads_to_new_rights(tasks: RunningTasks) -> None:

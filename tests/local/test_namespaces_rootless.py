@@ -31,6 +31,7 @@ def somebody() -> Iterator[Somebody]:
         "local/test_namespaces.py",
         "local/test_namespaces_hostile.py",
         "local/test_namespaces_leaks.py",
+        "local/test_namespaces_network.py",
         "local/test_namespaces_sidecar.py",
         "local/test_scratch.py",
         "orchestration/test_fargate_conformance.py",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,13 +13,13 @@ from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
 from pytest_fargate_sandbox.local.runner import CannotStart, Mount
 from pytest_fargate_sandbox.providers.keys import fresh_key_pair
 from pytest_fargate_sandbox.providers.ssh import SshTunnel
-from tests.local.running_tasks import RunningTasks, StartedContainer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_fargate_sandbox.local.runner import RunningTask
+    from tests.local.running_tasks import RunningTasks, StartedContainer
 
 pytestmark = pytest.mark.skipif(
     available() is not None and not os.environ.get("CI"), reason="no namespaces are to be had here"
@@ -41,33 +40,10 @@ _PYTHON_FROM_THE_VOLUME = (
 
 
 @pytest.fixture(scope="module")
-def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have busybox installed (Debian: busybox-static)")
-        pytest.skip("busybox is not installed (Debian: busybox-static)")
-    root = tmp_path_factory.mktemp("busybox")
-    root.chmod(0o755)
-    (root / "bin").mkdir()
-    shutil.copy(busybox, root / "bin/busybox")
-    for name in ("sh", "touch", "test", "sleep"):
-        (root / "bin" / name).symlink_to("busybox")
-    return root
-
-
-@pytest.fixture(scope="module")
 def runner(busybox_image: Path) -> Iterator[NamespacesRunner]:
     runner = NamespacesRunner(images={"busybox": (str(busybox_image),)}, gate_address=("127.0.0.1", 1))
     yield runner
     runner.close()
-
-
-@pytest.fixture
-def tasks(runner: NamespacesRunner) -> Iterator[RunningTasks]:
-    tasks = RunningTasks(runner)
-    yield tasks
-    tasks.close()
 
 
 class _Sidecar:
