@@ -16,7 +16,7 @@ from pytest_fargate_sandbox.orchestration.bound import TaskBound
 from pytest_fargate_sandbox.orchestration.lease import Lease
 from pytest_fargate_sandbox.orchestration.ledger import Ledger
 from pytest_fargate_sandbox.orchestration.once import once
-from pytest_fargate_sandbox.orchestration.pooled_sandbox import PooledSandbox, Run
+from pytest_fargate_sandbox.orchestration.pooled_sandbox import PooledSandbox, RunContext
 from pytest_fargate_sandbox.orchestration.prelaunch import Shelf
 from pytest_fargate_sandbox.orchestration.rate import LaunchRate
 from pytest_fargate_sandbox.orchestration.run_tasks import RunTasks
@@ -50,7 +50,7 @@ class Pool:
         state, ledger = SharedState(directory), Ledger(run_id)
         tasks = RunTasks(ledger)
         bound = TaskBound(state, max_tasks, worker, tasks)
-        self._run = Run(run_id, worker, secret, ledger, bound, LaunchRate(state))
+        self._run = RunContext(run_id, worker, secret, ledger, bound, LaunchRate(state))
         self._shelf = Shelf(
             state,
             bound,

@@ -23,7 +23,7 @@ _EXEC_TIMEOUT_SEC = 180.0
 
 
 @dataclass(frozen=True)
-class Run:
+class RunContext:
     """What all sandboxes of a run have in common, seen from one of its workers."""
 
     id: str
@@ -36,7 +36,7 @@ class Run:
 
 
 class PooledSandbox(EcsFargateSandbox):
-    def __init__(self, run: Run, spec: SandboxSpec, task_id: str, *, test: str) -> None:
+    def __init__(self, run: RunContext, spec: SandboxSpec, task_id: str, *, test: str) -> None:
         labels = {TAG_WORKER: run.worker, **({TAG_TEST: test} if test else {})}
         super().__init__(
             spec.config,

@@ -153,7 +153,7 @@ class FargateSandbox:
         return started is not None and not started.task.ending
 
     def __repr__(self) -> str:
-        return f"<sandbox {self.task_id}: {self.task_arn or 'not started'}>"
+        return f"<sandbox {self.task_id}: {self.task_arn or 'not running'}>"
 
     def __enter__(self) -> Self:
         return self
