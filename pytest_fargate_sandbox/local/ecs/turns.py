@@ -6,17 +6,19 @@ waits, and whoever asked first goes on first.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from collections import deque
 from pathlib import Path
 
+from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
+
 _LEAST_SEC = 0.01
 """A task that was let go needs a moment until it shows as busy."""
 _MOST_SEC = 0.15
 """About what a small container needs to come up. Others may keep the machine busy for ever: nobody waits for them."""
-_LOOK_SEC = 0.005
 
 _queue: deque[threading.Event] = deque()
 _lock = threading.Lock()
@@ -39,10 +41,9 @@ def wait_for_turn() -> None:
 
 
 def _wait_for_a_free_processor() -> None:
-    began = time.monotonic()
     time.sleep(_LEAST_SEC)
-    while _busy() and time.monotonic() < began + _MOST_SEC:
-        time.sleep(_LOOK_SEC)
+    with contextlib.suppress(WaitTimeout):
+        wait_until(lambda: None if _busy() else True, deadline=_MOST_SEC, what="a free processor", longest_pause=0.02)
 
 
 def _busy() -> bool:
