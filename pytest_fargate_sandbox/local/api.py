@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION
+from pytest_fargate_sandbox.local.error_answers import answer_error, answer_json, answer_refusal, family_of
+from pytest_fargate_sandbox.local.http_server import PEER_IS_KNOWN
+from pytest_fargate_sandbox.local.signatures import SignatureRefused, read_claim, verify
+from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_presigned_v2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pytest_fargate_sandbox.local.credentials import Credentials
     from pytest_fargate_sandbox.local.faults import Faults
+    from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
     from pytest_fargate_sandbox.local.journal import Journal
     from pytest_fargate_sandbox.local.moto_services import MotoServices
 
@@ -26,7 +31,8 @@ FAULTS_PATH = "/_engine/faults"
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _OBJECT_OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _BUCKET_OPERATIONS = {"GET": "ListObjects", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
-_XML_SERVICES = ("ec2", "sts", "s3", "iam")
+_FOR_STRANGERS = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML")
+"""What AWS leaves unsigned: whom an identity provider vouches for gets keys. None is known here, so nobody does."""
 
 _ANY_CALL = ("expired-token",)
 _NOT_AUTHORIZED = (
@@ -45,18 +51,27 @@ _EXCEPTIONS = {
 class Api:
     """The WSGI application that AWS clients talk to."""
 
-    def __init__(self, services: MotoServices, faults: Faults, credentials: Credentials, journal: Journal) -> None:
+    def __init__(
+        self,
+        services: MotoServices,
+        faults: Faults,
+        credentials: Credentials,
+        journal: Journal,
+        keys: IssuedKeys | None,
+    ) -> None:
+        """``keys`` open it; None where it stands open."""
         self._services = services
         self._faults = faults
         self._credentials = credentials
         self._journal = journal
+        self._keys = keys
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == FAULTS_PATH:
             return self._answer_faults(environ, start_response)
         if environ["PATH_INFO"].startswith("/moto-api"):
             # moto's own pages empty its services under the tasks that run.
-            return _json(start_response, "404 Not Found", {"message": "this is a Fargate, not a moto server"})
+            return answer_json(start_response, "404 Not Found", {"message": "this is a Fargate, not a moto server"})
         began = time.monotonic()
         service, _ = _scope(environ)
         operation = _operation(service, environ)
@@ -68,9 +83,24 @@ class Api:
             return start_response(line, headers, exc_info)
 
         try:
+            self._admit(service, environ)
+            if operation in _FOR_STRANGERS:
+                there = "No OpenIDConnect or SAML provider found in your account"
+                return answer_error(answered, family_of(service, environ), 400, "InvalidIdentityToken", there)
             return self._answer(service, operation, environ, answered)
+        except SignatureRefused as refusal:
+            return answer_refusal(answered, family_of(service, environ), refusal)
         finally:
             self._journal.call(service, operation, status, time.monotonic() - began)
+
+    def _admit(self, service: str, environ: dict[str, Any]) -> None:
+        """Loopback is open to every user of the machine: whoever asks proves that the engine's owner gave him keys."""
+        if self._keys is not None:
+            if service in ("s3", "") and is_presigned_v2(environ):
+                verify_presigned_v2(environ, self._keys)
+            else:
+                verify(environ, read_claim(environ), self._keys)
+        environ[PEER_IS_KNOWN]()
 
     def _answer(
         self, service: str, operation: str, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -78,33 +108,37 @@ class Api:
         for fault, (code, message) in _EXCEPTIONS.items():
             meant = fault in _ANY_CALL or (service, operation) == ("ecs", "RunTask")
             if meant and self._faults.take(fault):
-                return _refuse(start_response, service, 400, code, message)
+                return answer_error(start_response, family_of(service, environ), 400, code, message)
         try:
             return self._services(service, environ, start_response)
         except NotImplementedError as error:
-            return _refuse(
-                start_response, service, 501, "NotImplemented", f"The engine does not have {operation}: {error}"
-            )
+            there = f"The engine does not have {operation}: {error}"
+            return answer_error(start_response, family_of(service, environ), 501, "NotImplemented", there)
         except Exception as error:
             _, region = _scope(environ)
             if isinstance(error, KeyError) and error.args == (region,):  # as moto says it
                 there = f"there is no region {region!r}; the clusters of this engine are in {REGION}"
-                return _refuse(start_response, service, 400, "InvalidParameterException", there)
+                return answer_error(
+                    start_response, family_of(service, environ), 400, "InvalidParameterException", there
+                )
             self._journal.error(f"{service}.{operation}", traceback.format_exc())
-            return _refuse(start_response, service, 500, "ServerException", f"{type(error).__name__}: {error}")
+            what = f"{type(error).__name__}: {error}"
+            return answer_error(start_response, family_of(service, environ), 500, "ServerException", what)
 
     def _answer_faults(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """GET tells the faults in force, POST a JSON object sets some; for the holder of the engine's secret key."""
         token = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
         if not hmac.compare_digest(token.encode(), self._credentials.secret_access_key.encode()):
-            return _json(start_response, "403 Forbidden", {"message": "send Authorization: Bearer <secret access key>"})
+            return answer_json(
+                start_response, "403 Forbidden", {"message": "send Authorization: Bearer <secret access key>"}
+            )
         if environ["REQUEST_METHOD"] == "POST":
             try:
                 for name, value in dict(json.loads(environ["wsgi.input"].read())).items():
                     self._faults.set(name, float(value))
             except (ValueError, TypeError) as error:
-                return _json(start_response, "400 Bad Request", {"message": str(error)})
-        return _json(start_response, "200 OK", self._faults.in_force())
+                return answer_json(start_response, "400 Bad Request", {"message": str(error)})
+        return answer_json(start_response, "200 OK", self._faults.in_force())
 
 
 def _scope(environ: dict[str, Any]) -> tuple[str, str]:
@@ -128,20 +162,3 @@ def _operation(service: str, environ: dict[str, Any]) -> str:
     if isinstance(body, io.BytesIO):  # a form is never so long that it is left in the socket
         return str(parse_qs(body.getvalue().decode("utf-8", "replace")).get("Action", [""])[0])
     return str(environ["PATH_INFO"])
-
-
-def _refuse(start_response: Callable[..., Any], service: str, status: int, code: str, message: str) -> Iterable[bytes]:
-    line = f"{status} {'Bad Request' if status < 500 else 'Server Error'}"
-    if service not in _XML_SERVICES:
-        return _json(start_response, line, {"__type": code, "message": message})
-    text = (
-        f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors></Response>".encode()
-    )
-    start_response(line, [("Content-Type", "text/xml"), ("Content-Length", str(len(text)))])
-    return [text]
-
-
-def _json(start_response: Callable[..., Any], status: str, value: dict[str, Any]) -> Iterable[bytes]:
-    text = json.dumps(value).encode()
-    start_response(status, [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(text)))])
-    return [text]

@@ -12,15 +12,14 @@ ACCOUNT_ID = "123456789012"
 _KEY_ID_ALPHABET = string.ascii_uppercase + string.digits
 
 
-def _random_key_id() -> str:
-    return "AKIA" + "".join(secrets.choice(_KEY_ID_ALPHABET) for _ in range(16))
+def random_key_id(kind: str) -> str:
+    """``AKIA…`` for a key that lasts, ``ASIA…`` for one of a session."""
+    return kind + "".join(secrets.choice(_KEY_ID_ALPHABET) for _ in range(16))
 
 
 @dataclass(frozen=True)
 class Credentials:
     """One pair, random for each engine: a URL signed for one engine opens nothing at another."""
 
-    access_key_id: str = field(
-        default_factory=lambda: "AKIA" + "".join(secrets.choice(_KEY_ID_ALPHABET) for _ in "x" * 16)
-    )
+    access_key_id: str = field(default_factory=lambda: random_key_id("AKIA"))
     secret_access_key: str = field(default_factory=lambda: secrets.token_urlsafe(30), repr=False)

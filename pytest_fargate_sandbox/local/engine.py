@@ -17,9 +17,9 @@ from pytest_fargate_sandbox.local.ecs.network import default_network
 from pytest_fargate_sandbox.local.faults import Faults
 from pytest_fargate_sandbox.local.gate import Gate
 from pytest_fargate_sandbox.local.http_server import HttpServer
+from pytest_fargate_sandbox.local.issued_keys import IssuedKeys, hand_out_from_sts
 from pytest_fargate_sandbox.local.journal import Journal
 from pytest_fargate_sandbox.local.moto_services import MotoServices, backend, replace_backend
-from pytest_fargate_sandbox.local.peers import is_own_user
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.builds.codebuild import ImageBuildBackend
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 EXECUTION_ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/ecsTaskExecutionRole"
 _STOP_PATIENCE_SEC = 3.0
+_STRANGERS = 512
+"""Connections that have proven nothing yet. Other users of the machine may open as many as they like."""
 
 
 class Engine:
@@ -51,13 +53,14 @@ class Engine:
         self._ecs: FargateBackend = backend("ecs")
         self._subnets, self._security_groups = default_network()
         self._builds: ImageBuildBackend | None = None
-        services = MotoServices({"codebuild": self._install_codebuild})
-        gate = Gate(self.credentials, services, self._journal)
-        api = Api(services, faults, self.credentials, self._journal)
+        keys = IssuedKeys(self.credentials)
+        services = MotoServices({"codebuild": self._install_codebuild, "sts": lambda: hand_out_from_sts(keys)})
+        gate = Gate(keys, services, self._journal)
+        api = Api(services, faults, self.credentials, self._journal, None if options.open else keys)
         self._servers = [
             # Sandboxed code speaks here: whatever it opens and forgets must not eat the engine.
             HttpServer(ground.gate_listener, gate, limit=64, patience_sec=30.0),
-            HttpServer(ground.listener, api, admit=is_own_user),
+            HttpServer(ground.listener, api, strangers=_STRANGERS),
         ]
         for server in self._servers:
             server.start()

@@ -11,13 +11,13 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.local.signatures import SignatureRefused, verify_presigned
-from pytest_fargate_sandbox.local.signatures_v2 import verify_presigned_v2
+from pytest_fargate_sandbox.local.signatures import SignatureRefused, Wrong, read_claim, verify
+from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_presigned_v2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pytest_fargate_sandbox.local.credentials import Credentials
+    from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
     from pytest_fargate_sandbox.local.journal import Journal
     from pytest_fargate_sandbox.local.moto_services import MotoServices
 
@@ -29,8 +29,8 @@ _QUERY = re.compile(r"X-Amz-[A-Za-z-]+|response-[a-z-]+|x-id|versionId|uploadId|
 class Gate:
     """The WSGI application behind the gate."""
 
-    def __init__(self, credentials: Credentials, services: MotoServices, journal: Journal) -> None:
-        self._credentials = credentials
+    def __init__(self, keys: IssuedKeys, services: MotoServices, journal: Journal) -> None:
+        self._keys = keys
         self._services = services
         self._journal = journal
 
@@ -51,14 +51,20 @@ class Gate:
 
     def _check(self, environ: dict[str, Any]) -> None:
         if environ["REQUEST_METHOD"] not in _METHODS or not _OBJECT_PATH.fullmatch(environ["PATH_INFO"]):
-            raise SignatureRefused("only GET, HEAD and PUT of one S3 object pass")
-        if "AWSAccessKeyId=" in environ["QUERY_STRING"]:
-            verify_presigned_v2(environ, self._credentials)
-            return
-        query = verify_presigned(environ, self._credentials)
+            raise SignatureRefused(Wrong.SIGNATURE, "only GET, HEAD and PUT of one S3 object pass")
+        if is_presigned_v2(environ):
+            query = verify_presigned_v2(environ, self._keys)
+        else:
+            claim = read_claim(environ)
+            if not claim.is_presigned or claim.service != "s3":
+                raise SignatureRefused(Wrong.MISSING, "not a presigned request of S3")
+            verify(environ, claim, self._keys)
+            query = {name for name, _ in claim.query}
         other = [name for name in query if not _QUERY.fullmatch(name)]
         if other:
-            raise SignatureRefused(f"only the object itself passes, not its {', '.join(sorted(other))}")
+            raise SignatureRefused(
+                Wrong.SIGNATURE, f"only the object itself passes, not its {', '.join(sorted(other))}"
+            )
 
 
 def _forbidden(reason: str, start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import socket
 import threading
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import unquote_to_bytes
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
+PEER_IS_KNOWN = "fargate_sandbox.peer_is_known"
+"""In a request's environ: what an application calls when it has seen who is asking, so that the connection may stay."""
+
 _HEAD_BYTES = 64 * 1024
 _IN_MEMORY_BYTES = 1 << 20
 
@@ -27,8 +31,9 @@ _IN_MEMORY_BYTES = 1 << 20
 class HttpServer:
     """Serves ``app`` on ``listener`` until ``close()``.
 
-    ``admit`` may turn a connection away before it is read. At most ``limit`` connections are served at once, the others
-    wait; with ``patience_sec`` a peer that neither sends nor takes anything for so long is hung up on.
+    At most ``limit`` connections are served at once, the others wait; with ``patience_sec`` a peer that neither sends
+    nor takes anything for so long is hung up on. With ``strangers``, no more than so many connections may be open whose
+    peer the application does not know yet: the oldest of them goes, so that nobody can shut out those it does.
     """
 
     def __init__(
@@ -36,13 +41,14 @@ class HttpServer:
         listener: socket.socket,
         app: WsgiApp,
         *,
-        admit: Callable[[socket.socket], bool] | None = None,
         limit: int = 4096,
         patience_sec: float | None = None,
+        strangers: int | None = None,
     ) -> None:
         self._listener = listener
         self._app = app
-        self._admit = admit
+        self._most_strangers = strangers
+        self._strangers: dict[socket.socket, None] = {}
         self._slots = threading.Semaphore(limit)
         self._patience_sec = patience_sec
         self._connections: set[socket.socket] = set()
@@ -69,25 +75,38 @@ class HttpServer:
             threading.Thread(target=self._serve, args=(connection,), name="http-connection", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with self._lock:
-            self._connections.add(connection)
+        self._welcome(connection)
         try:
             connection.settimeout(self._patience_sec)
             if connection.family == socket.AF_INET:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._admit is not None and not self._admit(connection):
-                _Exchange(connection, self._app).refuse(HTTPStatus.FORBIDDEN, "this engine serves its own user only")
-                return
             with cast("BinaryIO", connection.makefile("rb", buffering=_HEAD_BYTES)) as incoming:
-                while _Exchange(connection, self._app).run(incoming):
+                while _Exchange(connection, self._app, partial(self._meet, connection)).run(incoming):
                     pass
         except OSError:
             pass  # the peer hung up
         finally:
             with self._lock:
                 self._connections.discard(connection)
+                self._strangers.pop(connection, None)
             connection.close()
             self._slots.release()
+
+    def _welcome(self, connection: socket.socket) -> None:
+        oldest = None
+        with self._lock:
+            self._connections.add(connection)
+            if self._most_strangers is not None:
+                self._strangers[connection] = None
+                if len(self._strangers) > self._most_strangers:
+                    oldest = next(iter(self._strangers))
+                    del self._strangers[oldest]
+        if oldest is not None:
+            _wake(oldest)
+
+    def _meet(self, connection: socket.socket) -> None:
+        with self._lock:
+            self._strangers.pop(connection, None)
 
 
 def _wake(open_socket: socket.socket) -> None:
@@ -110,9 +129,10 @@ def _linger(connection: socket.socket) -> None:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, connection: socket.socket, app: WsgiApp) -> None:
+    def __init__(self, connection: socket.socket, app: WsgiApp, meet: Callable[[], None]) -> None:
         self._connection = connection
         self._app = app
+        self._meet = meet
         self._head = b""
         self._chunks = True  # whether the peer understands chunks: not so in HTTP/1.0, where the end is the close
         self._chunked = False
@@ -176,6 +196,7 @@ class _Exchange:
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
+            PEER_IS_KNOWN: self._meet,
         }
         _read_headers(incoming, environ)
         return environ

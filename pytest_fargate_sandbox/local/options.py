@@ -25,6 +25,7 @@ class EngineOptions:
     runner: str = "auto"
     real_health: bool = False
     faults: tuple[str, ...] = ()
+    open: bool = False
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +61,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--runner", choices=RUNNERS, default="auto", help="how containers run (default: the first that works here)")
     add("--real-health", action="store_true", help="check health at AWS's own timing instead of as soon as possible")
+    add(
+        "--open",
+        action="store_true",
+        help="any credentials will do: then every user of this machine can run tasks as the engine's user",
+    )
     add("--fault", action="append", default=[], metavar="NAME=NUMBER", help=f"make something fail. {faults}")
 
 
@@ -80,6 +86,7 @@ def options_from(parser: argparse.ArgumentParser, parsed: argparse.Namespace) ->
         runner=parsed.runner,
         real_health=parsed.real_health,
         faults=tuple(parsed.fault),
+        open=parsed.open,
     )
 
 

@@ -1,4 +1,7 @@
-"""Checks a URL presigned the older way (AWS Signature Version 2), which is what boto3 makes by default in us-east-1."""
+"""Checks a URL presigned the older way (AWS Signature Version 2), which is what boto3 makes by default in us-east-1.
+
+After https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html.
+"""
 
 from __future__ import annotations
 
@@ -9,57 +12,75 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from pytest_fargate_sandbox.local.signatures import SignatureRefused
+from pytest_fargate_sandbox.local.signatures import SignatureRefused, Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.local.credentials import Credentials
+    from pytest_fargate_sandbox.local.issued_keys import IssuedKeys, Key
 
-_OWN = {"AWSAccessKeyId", "Signature", "Expires"}
-_SIGNED_QUERY = {"versionId", "uploadId", "partNumber"}
+_OWN = {"AWSAccessKeyId", "Signature", "Expires", "x-amz-security-token"}
+_SIGNED = {"acl", "cors", "lifecycle", "location", "logging", "notification", "partNumber", "policy", "requestPayment",
+           "tagging", "uploadId", "uploads", "versionId", "versioning", "versions", "website"}  # fmt: skip
+_HARMLESS = {"delimiter", "encoding-type", "key-marker", "list-type", "marker", "max-keys", "prefix", "x-id"}
+"""They narrow a listing, and were never signed. What is in neither set could turn a URL into another."""
 
 
-def verify_presigned_v2(
-    environ: dict[str, Any], credentials: Credentials, *, now: Callable[[], float] = time.time
-) -> dict[str, str]:
-    """Check the presigned request in ``environ`` and return its query; raise ``SignatureRefused`` otherwise."""
-    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
-    if not hmac.compare_digest(query.get("AWSAccessKeyId", "").encode(), credentials.access_key_id.encode()):
-        raise SignatureRefused("the access key is not this engine's")
+def is_presigned_v2(environ: dict[str, Any]) -> bool:
+    return "AWSAccessKeyId=" in environ.get("QUERY_STRING", "") and not environ.get("HTTP_AUTHORIZATION")
+
+
+def verify_presigned_v2(environ: dict[str, Any], keys: IssuedKeys, *, now: Callable[[], float] = time.time) -> set[str]:
+    """Check the presigned request in ``environ`` and return the names in its query; raise ``SignatureRefused`` else."""
+    query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True, encoding="latin-1"))
+    key = keys.find(query.get("AWSAccessKeyId", ""))
+    if key is None:
+        raise SignatureRefused(Wrong.KEY, "the access key is not this engine's")
+    _check_token(query, key, now())
     _check_every_parameter_is_signed(query)
     if not query.get("Expires", "").isdigit() or now() > int(query["Expires"]):
-        raise SignatureRefused("the URL has expired")
+        raise SignatureRefused(Wrong.TIME, "the URL has expired")
     text = "\n".join(
         [
             environ["REQUEST_METHOD"],
             environ.get("HTTP_CONTENT_MD5", ""),
             environ.get("CONTENT_TYPE", ""),
             query["Expires"],
-            *_amazon_headers(environ),
+            *_amazon_headers(environ, key),
             _resource(environ, query),
         ]
     )
-    signature = hmac.new(credentials.secret_access_key.encode(), text.encode(), hashlib.sha1).digest()
-    if not hmac.compare_digest(base64.b64encode(signature), query.get("Signature", "").encode()):
-        raise SignatureRefused("the signature does not match")
-    return query
+    signature = hmac.new(key.secret.encode(), text.encode("latin-1"), hashlib.sha1).digest()
+    if not hmac.compare_digest(base64.b64encode(signature), query.get("Signature", "").encode("latin-1")):
+        raise SignatureRefused(Wrong.SIGNATURE, "the signature does not match")
+    return set(query) - _OWN
+
+
+def _check_token(query: dict[str, str], key: Key, now: float) -> None:
+    if not hmac.compare_digest(query.get("x-amz-security-token", "").encode("latin-1"), key.token.encode()):
+        raise SignatureRefused(Wrong.KEY, "the security token is not the one of this access key")
+    if key.expires_at is not None and now > key.expires_at:
+        raise SignatureRefused(Wrong.TOKEN_EXPIRED, "the security token has expired")
 
 
 def _check_every_parameter_is_signed(query: dict[str, str]) -> None:
-    loose = [name for name in query if name not in _OWN | _SIGNED_QUERY and not name.startswith("response-")]
+    loose = [name for name in query if name not in _OWN | _SIGNED | _HARMLESS and not name.startswith("response-")]
     if loose:
-        raise SignatureRefused(f"only the object itself passes, not its {', '.join(sorted(loose))}")
+        raise SignatureRefused(Wrong.SIGNATURE, f"this signature does not cover {', '.join(sorted(loose))}")
 
 
-def _amazon_headers(environ: dict[str, Any]) -> list[str]:
+def _amazon_headers(environ: dict[str, Any], key: Key) -> list[str]:
     prefix = "HTTP_X_AMZ_"
-    return sorted(
+    lines = [
         f"{name[5:].lower().replace('_', '-')}:{value}" for name, value in environ.items() if name.startswith(prefix)
-    )
+    ]
+    if key.token:
+        lines.append(f"x-amz-security-token:{key.token}")
+    return sorted(lines)
 
 
 def _resource(environ: dict[str, Any], query: dict[str, str]) -> str:
     path = environ["RAW_URI"].partition("?")[0]
-    signed = sorted(f"{name}={value}" for name, value in query.items() if name not in _OWN)
+    covered = ((name, value) for name, value in query.items() if name in _SIGNED or name.startswith("response-"))
+    signed = sorted(f"{name}={value}" if value else name for name, value in covered)
     return f"{path}?{'&'.join(signed)}" if signed else str(path)

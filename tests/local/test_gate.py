@@ -11,10 +11,13 @@ import pytest
 from botocore.config import Config
 
 from pytest_fargate_sandbox.local.credentials import Credentials
-from pytest_fargate_sandbox.local.signatures import SignatureRefused, verify_presigned
+from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
+from pytest_fargate_sandbox.local.signatures import Claim, SignatureRefused, read_claim, verify
 from tests.local.engine_process import ROLE, container, container_states
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.local.engine_process import EngineProcess
 
 _LOG = {
@@ -141,31 +144,37 @@ def _presigned_environ(credentials: Credentials, **params: Any) -> dict[str, Any
     }
 
 
+def _verify(environ: dict[str, Any], credentials: Credentials, now: Callable[[], float] = time.time) -> Claim:
+    claim = read_claim(environ)
+    verify(environ, claim, IssuedKeys(credentials), now=now)
+    return claim
+
+
 def test_a_signature_of_ours_is_valid_with_all_it_signs() -> None:
     credentials = Credentials()
-    query = verify_presigned(_presigned_environ(credentials, ResponseContentType="a/b c+d"), credentials)
-    assert query["response-content-type"] == "a/b c+d"
+    claim = _verify(_presigned_environ(credentials, ResponseContentType="a/b c+d"), credentials)
+    assert dict(claim.query)["response-content-type"] == "a/b c+d"
 
 
 def test_an_engine_refuses_what_another_signed() -> None:
     with pytest.raises(SignatureRefused, match="not this engine's"):
-        verify_presigned(_presigned_environ(Credentials()), Credentials())
+        _verify(_presigned_environ(Credentials()), Credentials())
 
 
 def test_a_known_key_with_a_wrong_secret_is_refused() -> None:
     credentials = Credentials()
     forged = Credentials(access_key_id=credentials.access_key_id)
     with pytest.raises(SignatureRefused, match="the signature does not match"):
-        verify_presigned(_presigned_environ(forged), credentials)
+        _verify(_presigned_environ(forged), credentials)
 
 
 def test_an_expired_url_is_refused() -> None:
     credentials = Credentials()
     environ = _presigned_environ(credentials)
     with pytest.raises(SignatureRefused, match="expired"):
-        verify_presigned(environ, credentials, now=lambda: time.time() + 61)
+        _verify(environ, credentials, now=lambda: time.time() + 61)
 
 
 def test_a_request_with_no_signature_at_all_is_refused() -> None:
     with pytest.raises(SignatureRefused, match="not a presigned request"):
-        verify_presigned({"REQUEST_METHOD": "GET", "QUERY_STRING": "", "RAW_URI": "/b/k"}, Credentials())
+        _verify({"REQUEST_METHOD": "GET", "QUERY_STRING": "", "RAW_URI": "/b/k"}, Credentials())

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import http.client
 import socket
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.local.http_server import HttpServer
-from pytest_fargate_sandbox.local.peers import is_own_user
+from pytest_fargate_sandbox.local.http_server import PEER_IS_KNOWN, HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +28,7 @@ def _tell(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterab
 @pytest.fixture
 def server() -> Iterator[int]:
     listener = socket.create_server(("127.0.0.1", 0))
-    http_server = HttpServer(listener, _tell, admit=is_own_user)
+    http_server = HttpServer(listener, _tell)
     http_server.start()
     yield listener.getsockname()[1]
     http_server.close()
@@ -127,14 +124,22 @@ def test_peers_that_open_and_forget_do_not_shut_the_others_out() -> None:
     http_server.close()
 
 
-@pytest.mark.root
-def test_other_users_of_the_machine_are_turned_away(server: int) -> None:
-    script = f"""
-import encodings.idna, os, socket  # before the interpreter itself is out of reach
-os.setuid(65534)
-connection = socket.create_connection(("127.0.0.1", {server}), timeout=10)
-connection.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
-print(connection.recv(12).decode())
-"""
-    asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
-    assert asked.stdout.strip() == "HTTP/1.1 403"
+def test_peers_that_prove_nothing_make_room_for_those_that_do() -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/known":
+            environ[PEER_IS_KNOWN]()
+        return _tell(environ, start_response)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    http_server = HttpServer(listener, app, strangers=3)
+    http_server.start()
+    known = http.client.HTTPConnection(*listener.getsockname(), timeout=10)
+    assert _ask(known, "GET", "/known")[0] == 200
+    oldest = http.client.HTTPConnection(*listener.getsockname(), timeout=10)
+    assert _ask(oldest, "GET", "/")[0] == 200
+    strangers = [socket.create_connection(listener.getsockname()) for _ in range(20)]
+    assert oldest.sock.recv(1) == b""
+    assert _ask(known, "GET", "/")[0] == 200
+    for connection in (known, oldest, *strangers):
+        connection.close()
+    http_server.close()

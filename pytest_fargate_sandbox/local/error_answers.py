@@ -1,0 +1,134 @@
+"""How AWS's services word an error on the wire: each family of protocols has a form, and codes, of its own.
+
+After https://docs.aws.amazon.com/AmazonECS/latest/APIReference/CommonErrors.html,
+https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html,
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html and
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+from pytest_fargate_sandbox.local.signatures import S3_SERVICES, SignatureRefused, Wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_FORM = "application/x-www-form-urlencoded"
+_QUERY_SERVICES = ("sts", "iam", "autoscaling", "cloudformation", "elasticloadbalancing", "rds", "sns", "redshift")
+
+
+class Family(enum.Enum):
+    """Services that word their errors alike."""
+
+    JSON = enum.auto()
+    REST_JSON = enum.auto()
+    QUERY = enum.auto()
+    EC2 = enum.auto()
+    S3 = enum.auto()
+
+
+_REFUSALS = {
+    Wrong.MISSING: {
+        Family.JSON: (400, "MissingAuthenticationTokenException"),
+        Family.QUERY: (403, "MissingAuthenticationToken"),
+        Family.EC2: (401, "AuthFailure"),
+        Family.S3: (403, "AccessDenied"),
+    },
+    Wrong.MALFORMED: {
+        Family.JSON: (400, "IncompleteSignatureException"),
+        Family.QUERY: (403, "IncompleteSignature"),
+        Family.EC2: (403, "IncompleteSignature"),
+        Family.S3: (400, "AuthorizationHeaderMalformed"),
+    },
+    Wrong.KEY: {
+        Family.JSON: (400, "UnrecognizedClientException"),
+        Family.QUERY: (403, "InvalidClientTokenId"),
+        Family.EC2: (401, "AuthFailure"),
+        Family.S3: (403, "InvalidAccessKeyId"),
+    },
+    Wrong.TOKEN_EXPIRED: {
+        Family.JSON: (400, "ExpiredTokenException"),
+        Family.QUERY: (403, "ExpiredToken"),
+        Family.EC2: (400, "RequestExpired"),
+        Family.S3: (400, "ExpiredToken"),
+    },
+    Wrong.SIGNATURE: {
+        Family.JSON: (400, "InvalidSignatureException"),
+        Family.QUERY: (403, "SignatureDoesNotMatch"),
+        Family.EC2: (401, "AuthFailure"),
+        Family.S3: (403, "SignatureDoesNotMatch"),
+    },
+    Wrong.TIME: {
+        Family.JSON: (400, "InvalidSignatureException"),
+        Family.QUERY: (403, "SignatureDoesNotMatch"),
+        Family.EC2: (400, "RequestExpired"),
+        Family.S3: (403, "RequestTimeTooSkewed"),
+    },
+    Wrong.BODY: {
+        Family.JSON: (400, "InvalidSignatureException"),
+        Family.QUERY: (403, "SignatureDoesNotMatch"),
+        Family.EC2: (401, "AuthFailure"),
+        Family.S3: (400, "XAmzContentSHA256Mismatch"),
+    },
+}
+_REMEDY = (
+    "sign with the keys that this engine printed (or that its IAM or STS handed out), or start it with --open, "
+    "which lets any credentials in"
+)
+
+
+def family_of(service: str, environ: dict[str, Any]) -> Family:
+    """Of the service that a request was signed for, or else of what the request looks like."""
+    if service == "ec2":
+        return Family.EC2
+    if service in S3_SERVICES:
+        return Family.S3
+    if "HTTP_X_AMZ_TARGET" in environ:
+        return Family.JSON
+    if service in _QUERY_SERVICES:
+        return Family.QUERY
+    if service:
+        return Family.REST_JSON
+    is_form = "Action=" in environ["QUERY_STRING"] or environ.get("CONTENT_TYPE", "").startswith(_FORM)
+    return Family.QUERY if is_form else Family.S3
+
+
+def answer_refusal(start_response: Callable[..., Any], family: Family, refusal: SignatureRefused) -> Iterable[bytes]:
+    """A signature that does not hold, in AWS's own code, with what to do about it."""
+    status, code = _REFUSALS[refusal.wrong][Family.JSON if family is Family.REST_JSON else family]
+    if family is Family.REST_JSON:
+        status = 403
+    return answer_error(start_response, family, status, code, f"{refusal}; {_REMEDY}")
+
+
+def answer_error(
+    start_response: Callable[..., Any], family: Family, status: int, code: str, message: str
+) -> Iterable[bytes]:
+    line = f"{status} {HTTPStatus(status).phrase}"
+    if family in (Family.JSON, Family.REST_JSON):
+        return answer_json(start_response, line, {"__type": code, "message": message}, code)
+    error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
+    if family is Family.S3:
+        xml = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{error}</Error>'
+    elif family is Family.EC2:
+        xml = f"<Response><Errors><Error>{error}</Error></Errors></Response>"
+    else:
+        xml = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"
+    text = xml.encode()
+    start_response(line, [("Content-Type", "text/xml"), ("Content-Length", str(len(text)))])
+    return [text]
+
+
+def answer_json(
+    start_response: Callable[..., Any], status: str, value: dict[str, Any], error: str = ""
+) -> Iterable[bytes]:
+    text = json.dumps(value).encode()
+    headers = [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(text)))]
+    start_response(status, headers + ([("x-amzn-ErrorType", error)] if error else []))
+    return [text]
