@@ -17,7 +17,7 @@ import pytest
 from pytest_fargate_sandbox.plugin import marker, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.orchestration.builds_ahead import BuildsAhead
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.spec import Wish
     from pytest_fargate_sandbox.sandbox.protocol import Sandbox
 
-OWN = {"fargate_sandbox", "fargate_agent"}
-"""Fixtures that give a test one sandbox of its own."""
+OWN: Mapping[str, Mapping[str, Any]] = {"fargate_sandbox": {}, "fargate_agent": {"mode": "agent"}}
+"""Fixtures that give a test one sandbox of its own, and what each says of it that no mark can change."""
 SHARED = {"fargate_session_sandbox", "fargate_session_factory"}
 FIXTURES = {*OWN, *SHARED, "fargate_sandbox_factory"}
 
@@ -80,9 +80,9 @@ class Face:
         plan.announced = True
         ahead = bool(self.settings.run["prelaunch"])
         counts: dict[str, list[Wish]] = {}
-        for item in plan.items:
+        for item, fixture in plan.needs():
             with contextlib.suppress(Exception):  # the test itself has the error to tell, in its setup
-                keys = own_keys(item)
+                keys = keys_for(item, fixture)
                 if ahead or "environment" in keys or config.environment_dir:
                     wish = self.wish(item, config, keys)
                     counts.setdefault(wish.spec.kind, []).append(wish)
@@ -260,12 +260,16 @@ FACE: pytest.StashKey[Face] = pytest.StashKey()
 
 
 class _Plan:
-    """Tests that share one definition of ``fargate_config``, each in need of one sandbox."""
+    """Tests that share one definition of ``fargate_config``, each in need of a sandbox or two."""
 
     def __init__(self, is_ours: bool) -> None:
         self.is_ours = is_ours
         self.announced = False
         self.items: list[pytest.Item] = []
+
+    def needs(self) -> Iterator[tuple[pytest.Item, str]]:
+        """A test and a fixture of it for each sandbox that will be made."""
+        return ((item, fixture) for item in self.items for fixture in OWN if _gets(item, fixture))
 
 
 def _plans(items: list[pytest.Item]) -> list[_Plan]:
@@ -301,17 +305,13 @@ def uses_fixtures(item: pytest.Item) -> bool:
     return bool(FIXTURES & set(getattr(item, "fixturenames", ())))
 
 
-def own_keys(item: pytest.Item) -> dict[str, Any]:
-    """The keys of the item's own sandbox: its marks, and what it is parametrized with indirectly."""
+def keys_for(item: pytest.Item, fixture: str) -> dict[str, Any]:
+    """The keys of the sandbox that ``fixture`` makes for the item: its marks, its own indirect parameter, its word."""
     keys = marker.keys_of(item)
-    names = set(getattr(item, "fixturenames", ()))
-    if "fargate_agent" in names:
-        keys["mode"] = "agent"
     callspec = getattr(item, "callspec", None)
-    for name in OWN & names:
-        if callspec is not None and name in callspec.params:
-            keys = with_parameter(keys, callspec.params[name])
-    return keys
+    if fixture in OWN and callspec is not None and fixture in callspec.params:
+        keys = with_parameter(keys, callspec.params[fixture])
+    return {**keys, **OWN.get(fixture, {})}
 
 
 def with_parameter(keys: dict[str, Any], parameter: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def fargate_config(request: pytest.FixtureRequest) -> EcsFargateConfig:
 @pytest.fixture
 def fargate_sandbox(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
     """A started sandbox of the test's own."""
-    with _face(request).sandboxes(_item(request), fargate_config, _own_keys(request)) as make:
+    with _face(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
         yield make()
 
 
@@ -33,7 +33,7 @@ def fargate_sandbox_factory(
     request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
 ) -> Iterator[Callable[..., Sandbox]]:
     """make(**keys of the marker) -> started sandbox: several in one test."""
-    with _face(request).sandboxes(_item(request), fargate_config, _own_keys(request)) as make:
+    with _face(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
         yield make
 
 
@@ -55,8 +55,7 @@ def fargate_session_factory(
 @pytest.fixture
 def fargate_agent(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
     """A started sandbox in agent-server mode: the image's own command runs, and local_port leads to it."""
-    keys = {**_own_keys(request), "mode": "agent"}
-    with _face(request).sandboxes(_item(request), fargate_config, keys) as make:
+    with _face(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
         yield make()
 
 
@@ -74,10 +73,10 @@ def _face(request: pytest.FixtureRequest) -> Face:
     return wiring.wire(request.config)
 
 
-def _own_keys(request: pytest.FixtureRequest) -> dict[str, Any]:
-    from pytest_fargate_sandbox.plugin.face import own_keys
+def _keys(request: pytest.FixtureRequest) -> dict[str, Any]:
+    from pytest_fargate_sandbox.plugin.face import keys_for
 
-    return own_keys(_item(request))
+    return keys_for(_item(request), str(request.fixturename))
 
 
 def _item(request: pytest.FixtureRequest) -> pytest.Item:

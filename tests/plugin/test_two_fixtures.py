@@ -1,0 +1,127 @@
+"""A test may ask for several of our fixtures: each gives what it says itself, whatever the others say."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import EngineLog
+
+CONFTEST = """
+import dataclasses
+import pytest
+
+@pytest.fixture(scope="session")
+def fargate_config(fargate_config):
+    from pytest_fargate_sandbox.orchestration.local_cluster import local_engine
+
+    # Stands for an image with a command of its own, which the host's tree has not.
+    main = {"name": "main", "image": "host", "entryPoint": ["python3", "-m", "http.server", "8000"]}
+    local_engine().connect().call(
+        "ecs", "RegisterTaskDefinition", family="served", cpu="256", memory="512", networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"], containerDefinitions=[main],
+    )
+    return dataclasses.replace(
+        fargate_config, cpu="256", memory="512", task_definition="served", container_port=8000
+    )
+"""
+HELPERS = """
+import pytest
+fargate = pytest.mark.fargate
+
+def kind(given):
+    sandbox = given() if callable(given) else given
+    return "exec" if sandbox.exec_client else "agent"
+
+def env(sandbox):
+    return (sandbox.cfg.extra_env or {}).get("P")
+"""
+_GIVES = {
+    "fargate_sandbox": "exec",
+    "fargate_agent": "agent",
+    "fargate_sandbox_factory": "exec",
+    "fargate_session_sandbox": "exec",
+    "fargate_session_factory": "exec",
+}
+MARKS = """
+@fargate(mode="agent")
+def test_a_mark_is_for_the_tests_own(fargate_agent, fargate_sandbox, fargate_sandbox_factory, fargate_session_sandbox):
+    assert kind(fargate_agent) == kind(fargate_sandbox) == kind(fargate_sandbox_factory) == "agent"
+    assert kind(fargate_session_sandbox) == "exec"
+
+@fargate(mode="exec")
+def test_no_mark_makes_an_agent_something_else(fargate_agent, fargate_sandbox):
+    assert (kind(fargate_agent), kind(fargate_sandbox)) == ("agent", "exec")
+
+@pytest.mark.parametrize("value", [pytest.param(1, marks=fargate(env={"P": "both"}))])
+def test_a_parameters_mark_reaches_both(fargate_sandbox, fargate_agent, value):
+    assert (env(fargate_sandbox), env(fargate_agent)) == ("both", "both")
+"""
+INDIRECT = """
+own = pytest.mark.parametrize("fargate_sandbox", [{"env": {"P": "sandbox"}}], indirect=True)
+agents = pytest.mark.parametrize("fargate_agent", [{"env": {"P": "agent"}, "mode": "exec"}], indirect=True)
+
+@own
+def test_of_the_sandbox_alone(fargate_sandbox, fargate_agent, fargate_sandbox_factory):
+    assert env(fargate_sandbox) == "sandbox"
+    assert env(fargate_agent) is env(fargate_sandbox_factory()) is None
+    assert kind(fargate_sandbox) == "exec"
+
+@agents
+def test_of_the_agent_alone(fargate_sandbox, fargate_agent):
+    assert [env(each) for each in (fargate_sandbox, fargate_agent)] == [None, "agent"]
+    assert (kind(fargate_sandbox), kind(fargate_agent)) == ("exec", "agent")
+
+@own
+@agents
+def test_of_both(fargate_sandbox, fargate_agent):
+    assert [env(each) for each in (fargate_sandbox, fargate_agent)] == ["sandbox", "agent"]
+"""
+BEHIND_ANOTHER = """
+@pytest.fixture
+def pair(fargate_sandbox, fargate_agent):
+    return fargate_sandbox, fargate_agent
+
+def test_through_a_fixture(pair):
+    assert [kind(each) for each in pair] == ["exec", "agent"]
+
+@pytest.mark.usefixtures("fargate_agent")
+def test_beside_one_that_is_only_used(fargate_sandbox):
+    assert kind(fargate_sandbox) == "exec"
+"""
+
+
+def _pairs() -> str:
+    pairs = [*combinations(_GIVES, 2), ("fargate_agent", "fargate_sandbox")]
+    return "".join(
+        f"def test_{first}_and_{second}({first}, {second}):\n"
+        f"    assert (kind({first}), kind({second})) == ({_GIVES[first]!r}, {_GIVES[second]!r})\n\n"
+        for first, second in pairs
+    )
+
+
+def _run(pytester: pytest.Pytester, tests: str, *args: str) -> pytest.RunResult:
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(HELPERS + tests)
+    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", *args)
+
+
+@pytest.mark.parametrize(
+    ("tests", "passed"),
+    [(_pairs(), 11), (MARKS, 3), (INDIRECT, 3), (BEHIND_ANOTHER, 2)],
+    ids=["pairs", "marks", "indirect", "behind another"],
+)
+def test_each_fixture_gives_what_it_says(pytester: pytest.Pytester, tests: str, passed: int) -> None:
+    _run(pytester, tests, "--fargate-prelaunch=0").assert_outcomes(passed=passed)
+
+
+def test_a_sandbox_of_each_is_launched_ahead_and_none_is_left(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+    tests = "".join(f"def test_{number}(fargate_sandbox, fargate_agent): pass\n" for number in range(3))
+    result = _run(pytester, tests, "--fargate-prelaunch=2", "--fargate-report-json=report.json")
+    result.assert_outcomes(passed=3)
+    assert engine_log.calls("RunTask") == 6
+    assert json.loads((pytester.path / "report.json").read_text())["counts"]["prelaunched_unused"] == 0
