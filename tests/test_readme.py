@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_fargate_sandbox.plugin import options
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -18,6 +19,11 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 def test_the_table_of_options_is_the_codes() -> None:
     assert f"-->\n{options.table()}<!-- end of options -->" in README
+
+
+def test_every_mode_is_a_word_of_the_markers_page() -> None:
+    [row] = [line for line in (ROOT / "docs/pytest.md").read_text().splitlines() if line.startswith("| `mode` |")]
+    assert [name for name in MODES if f'`"{name}"`' not in row] == []
 
 
 def test_the_first_test_passes_with_nothing_configured(pytester: pytest.Pytester) -> None:

@@ -48,10 +48,9 @@ class SshSidecarConfig:
     def __post_init__(self) -> None:
         _coerce_fields(self, "ssh_sidecar.")
         _check_port("ssh_sidecar.sshd_port", self.sshd_port)
-        if self.exec_server_port is not None:
-            _check_port("ssh_sidecar.exec_server_port", self.exec_server_port)
-            if self.exec_server_port == self.sshd_port:
-                raise _wrong("ssh_sidecar.exec_server_port", self.exec_server_port, "another port than sshd_port")
+        _check_port("ssh_sidecar.exec_server_port", self.exec_server_port)
+        if self.exec_server_port == self.sshd_port:
+            raise _wrong("ssh_sidecar.exec_server_port", self.exec_server_port, "another port than sshd_port")
         _check_positive("ssh_sidecar.ssh_ready_timeout_sec", self.ssh_ready_timeout_sec)
         if bool(self.public_key_secret_arn) != bool(self.private_key_secret_arn):
             missing = "private_key_secret_arn" if self.public_key_secret_arn else "public_key_secret_arn"
@@ -172,8 +171,7 @@ class EcsFargateConfig:
             raise _wrong("run_task_max_retries", self.run_task_max_retries, "0 or more")
         if self.build_parallelism < 1:
             raise _wrong("build_parallelism", self.build_parallelism, "1 or more")
-        if self.container_port is not None:
-            _check_port("container_port", self.container_port)
+        _check_port("container_port", self.container_port)
 
     def _check_words(self) -> None:
         for key in ("capacity_provider", "connect_via", "runtime", "cpu_architecture"):
@@ -313,8 +311,8 @@ def _check_choice(key: str, value: Any, hint: Any) -> None:
     raise _wrong(key, value, " or ".join(map(repr, allowed)) + nearest(str(value), allowed))
 
 
-def _check_port(key: str, value: int) -> None:
-    if not 1 <= value <= 65535:
+def _check_port(key: str, value: int | None) -> None:
+    if value is not None and not 1 <= value <= 65535:
         raise _wrong(key, value, "a port, 1 to 65535")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.config import replaced
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import recognised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +43,6 @@ class SandboxSpec:
     @property
     def shareable(self) -> bool:
         """Whether one test's task would do for another: not where its name, or a port chosen for it, is in the task."""
-        config = self.config
-        exec_mode = config.ssh_sidecar is None or config.ssh_sidecar.exec_server_port is not None
-        return "{task_id" not in (config.image_template or "") and (exec_mode or not (self.outside or config.extra_env))
+        mode = recognised(self.config)  # where there is none, the launch has the error to tell
+        suits = mode is None or mode.suits_anybody(self.config, self.outside)
+        return suits and "{task_id" not in (self.config.image_template or "")

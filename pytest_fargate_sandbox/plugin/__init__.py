@@ -20,9 +20,10 @@ from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_session_factory,
     fargate_session_sandbox,
 )
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "fargate_agent",
@@ -37,8 +38,8 @@ __all__ = [
 _MARKER = (
     "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, keep=, env=, files=, outside=, exec_timeout=, "
     "retries=): what the test's sandbox is made of. image: a reference or template; environment: a directory with a "
-    "Dockerfile, relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: 'exec' or 'agent'; "
-    "keep: 'never', 'failed' or 'always'; env: a mapping; files: a mapping of remote to local paths; outside: a list "
+    "Dockerfile, relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: {modes}; "
+    "keep: {keep}; env: a mapping; files: a mapping of remote to local paths; outside: a list "
     "of OutsideEndpoint or (url, env_var); exec_timeout: seconds; retries: how often to run again after an "
     "infrastructure error."
 )
@@ -53,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", _MARKER)
+    config.addinivalue_line("markers", _MARKER.format(modes=_either(MODES), keep=_either(options.KEEP)))
     config.stash[options.SETTINGS] = settings = options.resolve(config)
     if settings.run["report_json"] and not hasattr(config, "workerinput"):
         from pytest_fargate_sandbox.plugin import wiring
@@ -79,6 +80,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from pytest_fargate_sandbox.plugin import wiring
 
         wiring.wire(config).check_marks(items)
+
+
+def _either(words: Iterable[str]) -> str:
+    *others, last = map(repr, words)
+    return f"{', '.join(others)} or {last}"
 
 
 def _concern_us(items: list[pytest.Item]) -> Iterator[bool]:

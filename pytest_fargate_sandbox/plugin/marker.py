@@ -12,8 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.plugin.options import KEEP
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     import pytest
 
@@ -142,13 +145,13 @@ def _is_count(value: Any) -> str:
     return "" if good else "0 or more"
 
 
-def _is_one_of(*choices: str) -> Callable[[Any], str]:
+def _is_one_of(choices: Collection[str]) -> Callable[[Any], str]:
     def check(value: Any) -> str:
-        if value in choices:
+        if isinstance(value, str) and value in choices:
             return ""
         from pytest_fargate_sandbox.leaves.config import nearest
 
-        return " or ".join(map(repr, choices)) + nearest(str(value), choices)
+        return " or ".join(map(repr, choices)) + nearest(str(value), list(choices))
 
     return check
 
@@ -180,8 +183,8 @@ _CHECKS: dict[str, Callable[[Any], str]] = {
     "cpu": _is_whole,
     "memory": _is_whole,
     "ttl": _is_positive_whole,
-    "mode": _is_one_of("exec", "agent"),
-    "keep": _is_one_of("never", "failed", "always"),
+    "mode": _is_one_of(MODES),
+    "keep": _is_one_of(KEEP),
     "env": _is_environment,
     "files": _is_mapping,
     "outside": _are_endpoints,

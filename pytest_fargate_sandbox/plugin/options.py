@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
-EXEC_SERVER_PORT = 19542
-"""Where the exec server listens in the task unless a config says otherwise."""
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+KEEP = ("never", "failed", "always")
+"""Which tasks may outlive their test."""
 
 
 class Option(NamedTuple):
@@ -29,7 +31,7 @@ class Option(NamedTuple):
     metavar: str = ""
     sets: str = ""
     default: Any = None
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()
     least: int = 0
 
     @property
@@ -70,15 +72,15 @@ TABLE = (
     ),
     Option(
         "sidecar_mode",
-        "exec-server or agent-server mode, for tests that don't say",
+        f"{' or '.join(MODES.titles)} mode, for tests that don't say",
         default="exec",
-        choices=("exec", "agent"),
+        choices=MODES,
     ),
     Option(
         "keep",
         "which tasks outlive their test; the marker's `keep` beats it",
         default="never",
-        choices=("never", "failed", "always"),
+        choices=KEEP,
     ),
     Option("image", "the image of tests that don't name one", metavar="REFERENCE", sets="image_template"),
     Option("cpu", "CPU units of tests that don't say", metavar="UNITS", sets="cpu"),
@@ -223,7 +225,7 @@ def _checked(option: Option, value: Any, source: str) -> Any:
         from pytest_fargate_sandbox.leaves.config import nearest
 
         allowed = ", ".join(option.choices)
-        raise pytest.UsageError(f"{source}={value}: expected one of {allowed}{nearest(text, option.choices)}")
+        raise pytest.UsageError(f"{source}={value}: expected one of {allowed}{nearest(text, list(option.choices))}")
     return text
 
 
@@ -303,24 +305,13 @@ def base_config(settings: Settings) -> Any:
     from pytest_fargate_sandbox.leaves.errors import ConfigError
 
     mapping = dict(settings.config)
-    mapping["ssh_sidecar"] = _sidecar(mapping.get("ssh_sidecar"), settings.run["sidecar_mode"])
+    MODES[settings.run["sidecar_mode"]].ask_for(mapping, as_default=True)
     try:
         return EcsFargateConfig.from_dict(mapping)
     except ConfigError as error:
         key = str(error.context.get("key", "")).partition(".")[0]
         said = settings.sources.get(key)
         raise pytest.UsageError(f"{error}{f' ({said})' if said else ''}") from None
-
-
-def _sidecar(given: Any, mode: str) -> Any:
-    if given is not None and not isinstance(given, dict):
-        return given
-    sidecar = dict(given or {})
-    if mode == "exec":
-        sidecar.setdefault("exec_server_port", EXEC_SERVER_PORT)
-    else:
-        sidecar["exec_server_port"] = None
-    return sidecar
 
 
 def _short(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.plugin import marker
-from pytest_fargate_sandbox.plugin.options import EXEC_SERVER_PORT
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,16 +68,8 @@ def _task(config: EcsFargateConfig, keys: Mapping[str, Any], here: Path) -> dict
     if "env" in keys:
         task["extra_env"] = {**(config.extra_env or {}), **keys["env"]}
     if "mode" in keys:
-        task["ssh_sidecar"] = _sidecar(config, keys["mode"])
+        MODES[keys["mode"]].ask_for(task)
     return task
-
-
-def _sidecar(config: EcsFargateConfig, mode: str) -> Any:
-    from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
-
-    sidecar = config.ssh_sidecar or SshSidecarConfig()
-    port = sidecar.exec_server_port or EXEC_SERVER_PORT
-    return dataclasses.replace(sidecar, exec_server_port=port if mode == "exec" else None)
 
 
 def _ask_hooks(item: pytest.Item, task: dict[str, Any]) -> None:

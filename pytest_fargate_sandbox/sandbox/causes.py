@@ -3,9 +3,9 @@
 A launch fails as an exception, as ``failures[]`` in the answer, as a task that is STOPPED a moment later, or as one
 that is MISSING when asked for. What is said there is prose, and much of it is ambiguous:
 
-- ``EssentialContainerExited`` says nothing by itself. The sidecar's reserved exit code means that the task's time was
-  over; a container whose reason is ``OutOfMemoryError`` was killed for memory, whatever its exit code. Exit code 137
-  alone proves nothing: anybody may have sent SIGKILL.
+- ``EssentialContainerExited`` says nothing by itself. A reserved exit code of the container that holds the clock means
+  that the task's time was over; a container whose reason is ``OutOfMemoryError`` was killed for memory, whatever its
+  exit code. Exit code 137 alone proves nothing: anybody may have sent SIGKILL.
 - ``TaskFailedToStart`` covers a wrong image, a missing secret, and Fargate's own trouble. Only its reason tells which.
 - a vCPU quota reads like missing capacity, but waiting does not help.
 - ``UserInitiated`` is whoever called StopTask, ourselves included.
@@ -117,13 +117,13 @@ def judge_reason(reason: str) -> Verdict:
     return Verdict(Cause.UNKNOWN)
 
 
-def judge_stop(task: Task) -> Verdict:
-    """Why ``task`` stopped, or is stopping."""
+def judge_stop(task: Task, *, clock: str = SIDECAR_CONTAINER) -> Verdict:
+    """Why ``task`` stopped, or is stopping. ``clock`` is the container that holds its time to live."""
     memory = any("OutOfMemory" in str(container.get("reason")) for container in _containers(task))
     if memory:
         return _with_remedy(Verdict(Cause.OUT_OF_MEMORY))
     code = str(task.get("stopCode") or "")
-    if code != "UserInitiated" and exit_codes(task).get(SIDECAR_CONTAINER) == EXIT_EXPIRED:
+    if code != "UserInitiated" and exit_codes(task).get(clock) == EXIT_EXPIRED:
         return _with_remedy(Verdict(Cause.EXPIRED))
     told = judge_reason(stop_reason(task))
     if code in ("", "TaskFailedToStart") and told.cause != Cause.UNKNOWN:

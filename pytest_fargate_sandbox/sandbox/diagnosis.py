@@ -40,8 +40,8 @@ class Diagnosis:
     logs: str
 
     @classmethod
-    def of(cls, task: Task, *, aws: Aws, registration: Mapping[str, Any]) -> Diagnosis:
-        verdict = judge_stop(task)
+    def of(cls, task: Task, *, aws: Aws, registration: Mapping[str, Any], clock: str) -> Diagnosis:
+        verdict = judge_stop(task, clock=clock)
         return cls(task, verdict, container_logs(task, aws=aws, registration=registration))
 
     @property

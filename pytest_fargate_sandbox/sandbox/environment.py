@@ -44,7 +44,7 @@ def _fill(name: str, value: str, known: Mapping[str, str]) -> str:
 
 
 _WHY_UNKNOWN = {
-    "task_ip": "in agent-server mode nobody knows {task_ip} before the container starts; ask the ECS metadata endpoint "
+    "task_ip": "in this mode nobody knows {task_ip} before the container starts; ask the ECS metadata endpoint "
     "(ECS_CONTAINER_METADATA_URI_V4) inside it",
     "ssh_tunnel_port": "{ssh_tunnel_port} is the port of the first outside endpoint, and there is none",
 }

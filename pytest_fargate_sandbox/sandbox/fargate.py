@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
 from pytest_fargate_sandbox.sandbox.background import BackgroundProcess
 from pytest_fargate_sandbox.sandbox.starting import Journal, Request, Start, Started, enter
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
@@ -35,8 +35,8 @@ _DESCRIBED = ("taskArn", "lastStatus", "desiredStatus", "stopCode", "stoppedReas
 class FargateSandbox:
     """One task: ``start`` launches it, ``stop`` ends it, and in between it takes commands and files.
 
-    In exec-server mode (``ssh_sidecar.exec_server_port`` is set) commands and files work. In agent-server mode the
-    image's own command runs, ``local_port`` leads to its ``container_port``, and commands raise ``ConfigError``.
+    In exec-server mode commands and files work. In agent-server mode the image's own command runs, ``local_port``
+    leads to its ``container_port``, and commands raise ``ConfigError``.
 
     ``phases`` tells how long each phase of the start took, ``image`` what runs, ``cause`` why the task ended where it
     ended by itself, ``history`` the last commands.
@@ -310,11 +310,5 @@ class FargateSandbox:
 
     def _through(self, act: Callable[[ExecClient], T]) -> T:
         started = self._running()
-        client = started.connection.exec_client
-        if client is None:
-            raise ConfigError(
-                "commands and files need exec-server mode, and this sandbox runs its image's own command (agent-server "
-                "mode): set ssh_sidecar.exec_server_port, or talk to the agent at local_port",
-                key="ssh_sidecar.exec_server_port",
-            )
+        client = started.mode.client(started.connection)
         return started.lifeline.through(lambda: act(client))

@@ -6,9 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.config import replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,16 +30,6 @@ def resolve_image(
     from pytest_fargate_sandbox.providers.images.mirror import mirrored
 
     return mirrored(cfg, image, aws=aws)
-
-
-def with_sidecar_image(cfg: EcsFargateConfig, aws: Aws) -> EcsFargateConfig:
-    """``cfg`` with our own sidecar image in it, where one was built into its repository."""
-    sidecar = cfg.ssh_sidecar
-    if sidecar is None or sidecar.image or not cfg.ecr_repository or cfg.cluster == LOCAL_CLUSTER:
-        return cfg
-    from pytest_fargate_sandbox.providers.images.sidecar_image import sidecar_reference
-
-    return replaced(cfg, ssh_sidecar=replaced(sidecar, image=sidecar_reference(cfg, aws)))
 
 
 def _image_of_base(cfg: EcsFargateConfig, base: Mapping[str, Any] | None) -> str:

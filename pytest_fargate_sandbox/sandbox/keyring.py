@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
     from pytest_fargate_sandbox.providers.aws import Aws
     from pytest_fargate_sandbox.providers.keys import KeyPair
 
@@ -40,8 +39,8 @@ class Keyring:
         return cls(parse_key_pair(data["client"]), parse_key_pair(data["host"]), data["token"])
 
 
-def make_keyring(sidecar: SshSidecarConfig, aws: Aws, *, task_id: str, secret: bytes | None = None) -> Keyring:
-    """New for each sandbox; the client's pair comes from Secrets Manager where the sidecar's configuration says so.
+def make_keyring(aws: Aws, *, task_id: str, secret: bytes | None = None, client_secret: str = "") -> Keyring:
+    """New for each sandbox; the client's pair comes from Secrets Manager where ``client_secret`` names one.
 
     With ``secret`` it is the same for everybody who knows the secret and the task's id: so a task can change hands
     without a key ever leaving a process.
@@ -53,8 +52,7 @@ def make_keyring(sidecar: SshSidecarConfig, aws: Aws, *, task_id: str, secret: b
     def part(of: str) -> bytes:
         return hmac.digest(secret, f"{of}:{task_id}".encode(), "sha256")
 
-    arn = sidecar.private_key_secret_arn
-    client = _secret_key_pair(aws, arn) if arn else derived_key_pair(part("client"))
+    client = _secret_key_pair(aws, client_secret) if client_secret else derived_key_pair(part("client"))
     return Keyring(client, derived_key_pair(part("host")), part("token").hex())
 
 

@@ -24,10 +24,10 @@ def sidecar_container(
     *,
     image: str,
     runtime: str,
-    reverse_ports: bool,
-    log_configuration: Mapping[str, Any] | None = None,
+    health_check: bool,
+    logs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The container definition; it asks for health only where somebody waits for it, since on AWS that takes 5 s."""
+    """The container definition. ``health_check`` is for where somebody waits for it: on AWS that takes 5 s."""
     environment = {names.ENV_SSHD_PORT: str(sidecar.sshd_port)}
     if runtime == "sidecar":
         environment[names.ENV_RUNTIME] = names.RUNTIME_DROP
@@ -45,10 +45,10 @@ def sidecar_container(
     }
     if sidecar.public_key_secret_arn:
         container["secrets"] = [{"name": names.ENV_AUTHORIZED_KEY, "valueFrom": sidecar.public_key_secret_arn}]
-    if reverse_ports or runtime == "sidecar" or sidecar.exec_server_port is None:
+    if health_check:
         container["healthCheck"] = {"command": ["CMD-SHELL", health_script()], **_HEALTH_CHECK}
-    if log_configuration:
-        container["logConfiguration"] = dict(log_configuration)
+    if logs:
+        container["logConfiguration"] = dict(logs)
     return container
 
 

@@ -13,26 +13,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import StartError, TransportError
-from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER, TAG_EXPIRES, TAG_OWNER, TAG_RUN, TAG_TASK, Cause
-from pytest_fargate_sandbox.leaves.waiting import pauses, wait_until
+from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_OWNER, TAG_RUN, TAG_TASK, Cause
+from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox import registration as registrations
 from pytest_fargate_sandbox.sandbox.causes import judge_reason
-from pytest_fargate_sandbox.sandbox.connection import Connection
 from pytest_fargate_sandbox.sandbox.endpoints import Routes
-from pytest_fargate_sandbox.sandbox.environment import filled_in, host_name
-from pytest_fargate_sandbox.sandbox.images import resolve_image, with_sidecar_image
-from pytest_fargate_sandbox.sandbox.keyring import Keyring, make_keyring
+from pytest_fargate_sandbox.sandbox.images import resolve_image
 from pytest_fargate_sandbox.sandbox.launch import Attempts, run_request, run_task
 from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_of
 from pytest_fargate_sandbox.sandbox.plan import Plan, make_plan
-from pytest_fargate_sandbox.sandbox.task import LaunchedTask, why_unreachable
-from pytest_fargate_sandbox.sandbox.task_definition import sidecar_of
+from pytest_fargate_sandbox.sandbox.task import LaunchedTask
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
     from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.sandbox.connection import Connection
+    from pytest_fargate_sandbox.sandbox.keyring import Keyring
+    from pytest_fargate_sandbox.sandbox.modes.mode import Mode
 
 Journal = Callable[..., None]
 """Told of each step before it is taken: ``journal("launching", token=…)``. Whoever keeps a ledger listens."""
@@ -70,6 +70,7 @@ class Started:
     lifeline: Lifeline
     keyring: Keyring
     routes: Routes
+    mode: Mode
 
 
 class Start:
@@ -80,6 +81,7 @@ class Start:
         self._cfg = request.cfg
         self._aws = request.aws
         self._launched_ahead = request.launched_ahead
+        self._mode = mode_of(request.cfg)
         self.phases: dict[str, float] = {}
         self.image = ""
 
@@ -105,21 +107,19 @@ class Start:
         return task_arn
 
     def _prepare(self) -> tuple[Plan, Keyring, Routes]:
-        sidecar = sidecar_of(self._cfg)
-        routes = Routes(self._request.endpoints, taken_ports=_ports(self._cfg))
+        mode, task_id = self._mode, self._request.task_id
+        routes = Routes(self._request.endpoints, taken_ports=mode.taken_ports(self._cfg))
         with self._phase("image"):
             base = self._base()
-            self.image = resolve_image(
-                self._cfg, self._aws, self._request.task_id, base, force_build=self._request.force_build
-            )
+            self.image = resolve_image(self._cfg, self._aws, task_id, base, force_build=self._request.force_build)
         with self._phase("definition"):
-            keyring = make_keyring(sidecar, self._aws, task_id=self._request.task_id, secret=self._request.secret)
+            keyring = mode.make_keyring(self._cfg, self._aws, task_id=task_id, secret=self._request.secret)
             plan = make_plan(
-                with_sidecar_image(self._cfg, self._aws),
+                mode.with_own_images(self._cfg, self._aws),
                 image=self.image,
                 base=base,
                 region=self._aws.region,
-                task_id=self._request.task_id,
+                task_id=task_id,
                 keyring=keyring,
                 routes=routes,
             )
@@ -132,7 +132,7 @@ class Start:
     def _attempt(self, plan: Plan, keyring: Keyring, routes: Routes, attempts: Attempts) -> Started:
         with self._phase("launch"):
             description = self._take_over() or self._launch(plan, attempts)
-        task = LaunchedTask(description, cfg=self._cfg, aws=self._aws, registration=plan.registration)
+        task = _watched(description, self._mode, self._cfg, self._aws, plan.registration)
         self._request.journal("launched", task_arn=task.arn, image=self.image)
         try:
             connection = self._connect(task, keyring, routes)
@@ -141,7 +141,7 @@ class Start:
             if task.stop("its start failed"):
                 self._request.journal("stopped", task_arn=task.arn, cause=cause)
             raise
-        return Started(task, connection, Lifeline(task, connection), keyring, routes)
+        return Started(task, connection, Lifeline(task, connection), keyring, routes, self._mode)
 
     def _take_over(self) -> dict[str, Any] | None:
         """The task that was launched ahead, for the first attempt; if it dies, the next one launches its own."""
@@ -186,14 +186,19 @@ class Start:
     def _connect(self, task: LaunchedTask, keyring: Keyring, routes: Routes) -> Connection:
         with self._phase("address"):
             host = task.wait_for_address()
-        sidecar = sidecar_of(self._cfg)
-        connection = Connection(host, sidecar, keyring, routes=routes, container_port=self._cfg.container_port)
+        connection = self._mode.connection(self._cfg, host, keyring, routes)
         try:
             with self._phase("tunnel"):
-                connection.open(lambda: self._check_tunnel(task, host, sidecar.sshd_port))
+                connection.open(lambda: _check(task, "tunnel", connection.door.container, connection.door.why_closed))
             with self._phase("server"):
                 self._wait_for_server(task, connection)
-                self._configure(task, connection, routes)
+                self._mode.settle_in(
+                    connection,
+                    self._cfg,
+                    task_id=self._request.task_id,
+                    task_ip=task.private_address,
+                    routes=routes,
+                )
         except TransportError as error:
             connection.close()
             phase = next(reversed(self.phases))
@@ -205,41 +210,12 @@ class Start:
             raise
         return connection
 
-    def _check_tunnel(self, task: LaunchedTask, host: str, port: int) -> None:
-        task.check_start("tunnel")
-        task.check_patience(
-            "tunnel", SIDECAR_CONTAINER, lambda: f"no SSH connection to the task: {why_unreachable(host, port)}"
-        )
-
     def _wait_for_server(self, task: LaunchedTask, connection: Connection) -> None:
-        main, port = self._cfg.container_name, connection.inner_port
-
-        def still_alive() -> None:
-            task.check_start("server")
-            task.check_patience("server", main, lambda: f"nothing answers at port {port} in the task")
-
-        if connection.exec_client:
-            connection.exec_client.wait_ready(self._longest_wait, still_alive)
-            return
-
-        def probe() -> bool | None:
-            still_alive()
-            return connection.takes_connections() or None
-
-        wait_until(probe, deadline=self._longest_wait, what=f"a connection to port {port} of the task")
-
-    @property
-    def _longest_wait(self) -> float:
-        """Patience ends sooner and says more."""
-        return self._cfg.startup_timeout_sec + sidecar_of(self._cfg).ssh_ready_timeout_sec + 60.0
-
-    def _configure(self, task: LaunchedTask, connection: Connection, routes: Routes) -> None:
-        """Exec-server mode: what commands see goes over the tunnel, where it has no limit and nobody else reads it."""
-        if connection.exec_client is None:
-            return
-        task_id = self._request.task_id
-        environment = filled_in(self._cfg.extra_env, task_id=task_id, task_ip=task.private_address, routes=routes)
-        connection.exec_client.configure({"HOSTNAME": host_name(task_id), **environment})
+        main = self._cfg.container_name
+        complaint = f"nothing answers at port {connection.inner_port} in the task"
+        # The patience of each part ends sooner, and says more.
+        longest = self._cfg.startup_timeout_sec + self._mode.patience_sec(self._cfg) + 60.0
+        connection.wait_ready(longest, lambda: _check(task, "server", main, lambda: complaint))
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -259,19 +235,28 @@ class Start:
 
 def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring: Keyring) -> Started:
     """Connect to a task that was launched before. Raises ``StartError`` if it is gone or can't be reached."""
-    task = LaunchedTask({"taskArn": task_arn}, cfg=cfg, aws=aws, registration={})
+    mode = mode_of(cfg)
+    task = _watched({"taskArn": task_arn}, mode, cfg, aws, registration={})
     try:
         task.ask()
         if not task.is_known:
             raise StartError(f"there is no task {task_arn} any more", phase="address", task_arn=task_arn)
-        connection = Connection(host, sidecar_of(cfg), keyring, routes=Routes(), container_port=cfg.container_port)
+        connection = mode.connection(cfg, host, keyring, Routes())
         connection.open(lambda: task.check_start("tunnel"))
     except BaseException:
         task.unwatch()
         raise
-    return Started(task, connection, Lifeline(task, connection), keyring, Routes())
+    return Started(task, connection, Lifeline(task, connection), keyring, Routes(), mode)
 
 
-def _ports(cfg: EcsFargateConfig) -> list[int]:
-    sidecar = sidecar_of(cfg)
-    return [port for port in (sidecar.sshd_port, sidecar.exec_server_port, cfg.container_port) if port is not None]
+def _watched(
+    description: dict[str, Any], mode: Mode, cfg: EcsFargateConfig, aws: Aws, registration: Mapping[str, Any]
+) -> LaunchedTask:
+    clock, patience = mode.clock(cfg), mode.patience_sec(cfg)
+    return LaunchedTask(description, cfg=cfg, aws=aws, registration=registration, clock=clock, patience_sec=patience)
+
+
+def _check(task: LaunchedTask, phase: str, container: str, complaint: Callable[[], str]) -> None:
+    """While something is waited for: raise ``StartError`` where it will not come, or has had its time."""
+    task.check_start(phase)
+    task.check_patience(phase, container, complaint)

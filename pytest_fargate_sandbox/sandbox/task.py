@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError
+from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.addresses import interface, private_address, reachable_address
@@ -37,8 +37,13 @@ class LaunchedTask:
         cfg: EcsFargateConfig,
         aws: Aws,
         registration: Mapping[str, Any],
+        clock: str = SIDECAR_CONTAINER,
+        patience_sec: float | None = None,
     ) -> None:
+        """``clock`` is the container that holds its time to live; ``patience_sec`` is for what starts in it."""
         self._cfg = cfg
+        self._clock = clock
+        self._patience_sec = patience_sec or cfg.startup_timeout_sec
         self._aws = aws
         self._registration = registration
         self._began = time.monotonic()
@@ -109,8 +114,7 @@ class LaunchedTask:
     def check_patience(self, phase: str, container: str, complaint: Callable[[], str]) -> None:
         """Raise ``StartError`` if the phase had its time: counted from when its container ran, or from the launch."""
         since = self.watch.running_since(container)
-        sidecar = self._cfg.ssh_sidecar
-        patience = sidecar.ssh_ready_timeout_sec if sidecar and since is not None else self._cfg.startup_timeout_sec
+        patience = self._cfg.startup_timeout_sec if since is None else self._patience_sec
         if time.monotonic() <= (since or self._began) + patience:
             return
         state = "has been running" if since else "is not running"
@@ -151,7 +155,7 @@ class LaunchedTask:
                 break
             time.sleep(pause)
             self._ask_calmly()
-        return Diagnosis.of(self.watch.description, aws=self._aws, registration=self._registration)
+        return Diagnosis.of(self.watch.description, aws=self._aws, registration=self._registration, clock=self._clock)
 
     def _ask_calmly(self) -> None:
         try:
@@ -198,17 +202,3 @@ def stop_task(aws: Aws, cluster: str, arn: str, reason: str) -> bool:
         )
         return False
     return True
-
-
-def why_unreachable(host: str, port: int) -> str:
-    """What a connection to ``host:port`` meets, and what that mostly means."""
-    try:
-        socket.create_connection((host, port), timeout=3.0).close()
-    except TimeoutError:
-        return (
-            f"nothing answers at {host}:{port}: does a security group let this machine in at port {port}, "
-            "and is the address reachable from here (`assign_public_ip`, `connect_via`)?"
-        )
-    except OSError as error:
-        return f"{host}:{port}: {error.strerror or error}"
-    return f"{host}:{port} takes connections, but the SSH log-in does not succeed"

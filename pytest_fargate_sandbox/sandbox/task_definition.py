@@ -13,23 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.fargate_rules import DEFAULT_STORAGE_GIB, FARGATE_SIZES, TASK_DEFINITION_BYTES
-from pytest_fargate_sandbox.leaves.names import (
-    ENV_SERVER_PORT,
-    SHARED_DIR,
-    SHARED_VOLUME,
-    SIDECAR_CONTAINER,
-    SIDECAR_REFERENCE,
-    STOP_TIMEOUT_SEC,
-)
-from pytest_fargate_sandbox.sandbox.sidecar import sidecar_container
-from pytest_fargate_sandbox.server.bundle import server_command
+from pytest_fargate_sandbox.leaves.names import SHARED_VOLUME, SIDECAR_CONTAINER, STOP_TIMEOUT_SEC
+from pytest_fargate_sandbox.sandbox.container_parts import Payload, merge_environment
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
-
-Payload = dict[str, Any]
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 
 _CLONED = ("taskRoleArn", "executionRoleArn", "volumes", "runtimePlatform", "proxyConfiguration", "pidMode")
 """What a clone takes over from its base as it stands. The rest is ours, or is not for Fargate."""
@@ -40,7 +31,6 @@ def registration(
     *,
     image: str | None,
     region: str,
-    reverse_ports: bool = False,
     environment: Mapping[str, str] | None = None,
     base: Mapping[str, Any] | None = None,
 ) -> Payload:
@@ -48,8 +38,7 @@ def registration(
 
     ``base`` is the task definition to clone. ``environment`` is for values that are too long to travel with a task.
     """
-    sidecar = sidecar_of(cfg)
-    containers = _containers(cfg, sidecar, image, region, reverse_ports, environment or {}, base or {})
+    containers = _containers(cfg, image, region, environment or {}, base or {})
     payload: Payload = {
         **{key: copy.deepcopy(base[key]) for key in _CLONED if base and base.get(key)},
         "networkMode": "awsvpc",
@@ -63,33 +52,14 @@ def registration(
     return _named(cfg, payload)
 
 
-def sidecar_of(cfg: EcsFargateConfig) -> SshSidecarConfig:
-    """The configured sidecar, without which there is no way in."""
-    if cfg.ssh_sidecar is None:
-        raise ConfigError(
-            "ssh_sidecar is not configured, and it is the way into the task: "
-            "ssh_sidecar=SshSidecarConfig(exec_server_port=19542) for exec-server mode, "
-            "SshSidecarConfig() and container_port= for agent-server mode",
-            key="ssh_sidecar",
-        )
-    if cfg.ssh_sidecar.exec_server_port is None and cfg.container_port is None:
-        raise ConfigError(
-            "container_port is missing: agent-server mode forwards local_port to where the image's own command "
-            "listens; set it in the configuration, or ssh_sidecar.exec_server_port for exec-server mode",
-            key="container_port",
-        )
-    return cfg.ssh_sidecar
-
-
 def _containers(
     cfg: EcsFargateConfig,
-    sidecar: SshSidecarConfig,
     image: str | None,
     region: str,
-    reverse_ports: bool,
     environment: Mapping[str, str],
     base: Mapping[str, Any],
 ) -> list[Payload]:
+    mode = mode_of(cfg)
     main, others = _split(cfg, base)
     if image:
         main["image"] = image
@@ -99,18 +69,9 @@ def _containers(
             key="image_template",
         )
     logs = _log_configuration(cfg, region)
-    _merge_environment(main, environment)
-    _add_common(cfg, sidecar, main, logs)
-    if sidecar.exec_server_port is not None:
-        _make_exec_server(cfg, main, sidecar.exec_server_port)
-    ours = sidecar_container(
-        sidecar,
-        image=sidecar.image or SIDECAR_REFERENCE,
-        runtime=cfg.runtime,
-        reverse_ports=reverse_ports,
-        log_configuration=logs,
-    )
-    return [main, *others, ours]
+    merge_environment(main, environment)
+    _add_common(cfg, main, logs)
+    return [main, *others, *mode.complete(cfg, main, logs)]
 
 
 def _split(cfg: EcsFargateConfig, base: Mapping[str, Any]) -> tuple[Payload, list[Payload]]:
@@ -131,13 +92,9 @@ def _split(cfg: EcsFargateConfig, base: Mapping[str, Any]) -> tuple[Payload, lis
     return mains[0], [each for each in containers if each["name"] not in (cfg.container_name, SIDECAR_CONTAINER)]
 
 
-def _add_common(cfg: EcsFargateConfig, sidecar: SshSidecarConfig, main: Payload, logs: Payload | None) -> None:
+def _add_common(cfg: EcsFargateConfig, main: Payload, logs: Payload | None) -> None:
     main["essential"] = True
     main["stopTimeout"] = STOP_TIMEOUT_SEC
-    # HEALTHY costs a health check's interval, five seconds on AWS. In exec-server mode we look ourselves, all the time.
-    needs_healthy = sidecar.exec_server_port is None or cfg.runtime == "sidecar"
-    condition = {"containerName": SIDECAR_CONTAINER, "condition": "HEALTHY" if needs_healthy else "START"}
-    main["dependsOn"] = [*main.get("dependsOn", []), condition]
     if cfg.user is not None:
         main["user"] = cfg.user
     if logs:
@@ -145,32 +102,6 @@ def _add_common(cfg: EcsFargateConfig, sidecar: SshSidecarConfig, main: Payload,
     mounts = [_efs_mount(number, volume) for number, volume in enumerate(cfg.volumes)]
     if mounts:
         main["mountPoints"] = [*main.get("mountPoints", []), *mounts]
-    if cfg.container_port is not None and sidecar.exec_server_port is None:
-        _add_port(main, cfg.container_port)
-
-
-def _make_exec_server(cfg: EcsFargateConfig, main: Payload, port: int) -> None:
-    """An image's own entryPoint would swallow our command, and a cloned health check would test what does not run."""
-    main["entryPoint"], main["command"] = server_command(cfg.runtime)
-    main.pop("healthCheck", None)
-    _merge_environment(main, {ENV_SERVER_PORT: str(port)})
-    main["mountPoints"] = [
-        *main.get("mountPoints", []),
-        {"sourceVolume": SHARED_VOLUME, "containerPath": SHARED_DIR, "readOnly": False},
-    ]
-
-
-def _merge_environment(container: Payload, more: Mapping[str, str]) -> None:
-    merged = {each["name"]: each["value"] for each in container.get("environment", [])}
-    merged.update(more)
-    if merged:
-        container["environment"] = [{"name": name, "value": merged[name]} for name in sorted(merged)]
-
-
-def _add_port(container: Payload, port: int) -> None:
-    mappings = container.setdefault("portMappings", [])
-    if all(each.get("containerPort") != port for each in mappings):
-        mappings.append({"containerPort": port, "protocol": "tcp"})
 
 
 def _log_configuration(cfg: EcsFargateConfig, region: str) -> Payload | None:

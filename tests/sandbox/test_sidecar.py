@@ -33,7 +33,7 @@ _SECRETS = SshSidecarConfig(public_key_secret_arn="arn:public", private_key_secr
 
 
 def definition(sidecar: SshSidecarConfig = _EXEC_MODE, runtime: str = "auto", **more: bool) -> dict[str, object]:
-    more.setdefault("reverse_ports", False)
+    more.setdefault("health_check", False)
     return sidecar_container(sidecar, image="an image", runtime=runtime, **more)
 
 
@@ -49,9 +49,7 @@ def test_its_end_is_the_end_of_the_task() -> None:
 
 def test_it_is_checked_for_health_only_where_somebody_waits_for_that() -> None:
     assert "healthCheck" not in definition()
-    assert "healthCheck" in definition(_AGENT_MODE)
-    assert "healthCheck" in definition(reverse_ports=True)
-    assert "healthCheck" in definition(runtime="sidecar")
+    assert "healthCheck" in definition(health_check=True)
 
 
 def test_a_runtime_is_ordered_where_the_image_has_no_shell() -> None:

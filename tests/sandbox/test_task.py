@@ -54,7 +54,9 @@ def watched(tmp_path: Path) -> Iterator[Callable[..., tuple[LaunchedTask, Script
 
     def make(*answers: Any, **others: list[Any]) -> tuple[LaunchedTask, ScriptedEcs]:
         ecs = ScriptedEcs(DescribeTasks=list(answers), **others)
-        made.append((LaunchedTask(PROVISIONING, cfg=CFG, aws=ecs.aws(tmp_path), registration={}), ecs))
+        made.append(
+            (LaunchedTask(PROVISIONING, cfg=CFG, aws=ecs.aws(tmp_path), registration={}, patience_sec=0.2), ecs)
+        )
         return made[-1]
 
     yield make

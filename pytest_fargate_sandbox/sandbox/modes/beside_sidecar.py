@@ -1,0 +1,128 @@
+"""What those modes have in common whose way in is the SSH sidecar, which also holds the time to live."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.config import SshSidecarConfig, replaced
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, SIDECAR_CONTAINER, SIDECAR_REFERENCE
+from pytest_fargate_sandbox.sandbox.connection import Door
+from pytest_fargate_sandbox.sandbox.keyring import make_keyring
+from pytest_fargate_sandbox.sandbox.sidecar import sidecar_container, sidecar_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.sandbox.container_parts import Payload
+    from pytest_fargate_sandbox.sandbox.endpoints import Routes
+    from pytest_fargate_sandbox.sandbox.keyring import Keyring
+
+
+class BesideSidecar(ABC):
+    """The half of a ``Mode`` that is about the sidecar."""
+
+    def taken_ports(self, cfg: EcsFargateConfig) -> list[int]:
+        sidecar = sidecar_of(cfg)
+        ports = (sidecar.sshd_port, sidecar.exec_server_port, cfg.container_port)
+        return [port for port in ports if port is not None]
+
+    def make_keyring(self, cfg: EcsFargateConfig, aws: Aws, *, task_id: str, secret: bytes | None) -> Keyring:
+        client_secret = sidecar_of(cfg).private_key_secret_arn
+        return make_keyring(aws, task_id=task_id, secret=secret, client_secret=client_secret)
+
+    def with_own_images(self, cfg: EcsFargateConfig, aws: Aws) -> EcsFargateConfig:
+        """The sidecar's, where one was built into the configuration's repository."""
+        sidecar = sidecar_of(cfg)
+        if sidecar.image or not cfg.ecr_repository or cfg.cluster == LOCAL_CLUSTER:
+            return cfg
+        from pytest_fargate_sandbox.providers.images.sidecar_image import sidecar_reference
+
+        return replaced(cfg, ssh_sidecar=replaced(sidecar, image=sidecar_reference(cfg, aws)))
+
+    def complete(self, cfg: EcsFargateConfig, main: Payload, logs: Payload | None) -> list[Payload]:
+        sidecar, healthy = sidecar_of(cfg), self._waits_for_health(cfg)
+        condition = {"containerName": SIDECAR_CONTAINER, "condition": "HEALTHY" if healthy else "START"}
+        main["dependsOn"] = [*main.get("dependsOn", []), condition]
+        self._complete_main(cfg, main)
+        image = sidecar.image or SIDECAR_REFERENCE
+        beside = sidecar_container(sidecar, image=image, runtime=cfg.runtime, health_check=healthy, logs=logs)
+        return [beside]
+
+    def clock(self, _cfg: EcsFargateConfig) -> str:
+        return SIDECAR_CONTAINER
+
+    def patience_sec(self, cfg: EcsFargateConfig) -> float:
+        return sidecar_of(cfg).ssh_ready_timeout_sec
+
+    # --- for those that build on it ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _complete_main(self, cfg: EcsFargateConfig, main: Payload) -> None:
+        """What the main container does, on top of what all modes want of it."""
+
+    def _waits_for_health(self, cfg: EcsFargateConfig) -> bool:
+        """Whether the main container starts only when the sidecar is HEALTHY: on AWS that takes five seconds."""
+        return cfg.runtime == "sidecar"
+
+    def _sidecar_environment(
+        self, cfg: EcsFargateConfig, keyring: Keyring, reverse_ports: Iterable[int] = ()
+    ) -> dict[str, str]:
+        return sidecar_environment(
+            sidecar_of(cfg),
+            authorized_key=keyring.client.public,
+            host_key=keyring.host.private,
+            ttl=cfg.max_task_lifetime_sec,
+            reverse_ports=reverse_ports,
+        )
+
+    def _door(self, cfg: EcsFargateConfig, host: str, keyring: Keyring, routes: Routes, inner_port: int) -> Door:
+        from pytest_fargate_sandbox.providers.ssh import SshTunnel
+
+        port = sidecar_of(cfg).sshd_port
+        tunnel = SshTunnel(
+            host=host,
+            port=port,
+            private_key=keyring.client,
+            host_key=keyring.host.public,
+            forward_port=inner_port,
+            reverses=routes.specs,
+        )
+        return Door(tunnel, SIDECAR_CONTAINER, partial(_why_closed, host, port))
+
+
+def sidecar_of(cfg: EcsFargateConfig) -> SshSidecarConfig:
+    if cfg.ssh_sidecar is None:
+        raise TypeError("a mode with a sidecar was chosen for a configuration without one")
+    return cfg.ssh_sidecar
+
+
+def plain_sidecar(task: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The sidecar's values in a configuration's mapping; None for what is no sidecar, which ``from_dict`` refuses."""
+    given = task.get("ssh_sidecar")
+    if isinstance(given, SshSidecarConfig):
+        return dataclasses.asdict(given)
+    return dict(given or {}) if given is None or isinstance(given, dict) else None
+
+
+def _why_closed(host: str, port: int) -> str:
+    """What a connection to ``host:port`` meets, and what that mostly means."""
+    return f"no SSH connection to the task: {_what_answers(host, port)}"
+
+
+def _what_answers(host: str, port: int) -> str:
+    try:
+        socket.create_connection((host, port), timeout=3.0).close()
+    except TimeoutError:
+        return (
+            f"nothing answers at {host}:{port}: does a security group let this machine in at port {port}, "
+            "and is the address reachable from here (`assign_public_ip`, `connect_via`)?"
+        )
+    except OSError as error:
+        return f"{host}:{port}: {error.strerror or error}"
+    return f"{host}:{port} takes connections, but the SSH log-in does not succeed"

@@ -1,0 +1,46 @@
+"""A mode that a conftest registers is a word of the marker and of the option, and a test gets its sandbox in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+CONFTEST = """
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
+from tests.orchestration.test_toy_mode import ServedFiles
+
+MODES.register(ServedFiles())
+"""
+
+TESTS = """
+import urllib.request
+import pytest
+
+def hosts(sandbox):
+    with urllib.request.urlopen(f"http://127.0.0.1:{sandbox.local_port}/hosts", timeout=10) as answer:
+        return answer.read()
+
+@pytest.mark.fargate(mode="served")
+def test_it(fargate_sandbox):
+    assert b"localhost" in hosts(fargate_sandbox)
+
+@pytest.mark.fargate(mode="severed")
+def test_misspelt(fargate_sandbox):
+    pass
+"""
+
+
+def test_the_marker_the_option_and_the_errors_know_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(TESTS)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*expected 'exec' or 'agent' or 'served'; did you mean 'served'?*"])
+    told = pytester.runpytest_subprocess("--markers")
+    told.stdout.fnmatch_lines(["*mode: 'exec', 'agent' or 'served'*"])
