@@ -206,9 +206,9 @@ class Poller:
     def _note_silence(self, error: AwsError) -> None:
         """An outage lasts for many rounds, and is told once."""
         with self._news:  # pollers and askers may meet the same outage at the same moment
-            first, self._answered, self._silent_at = self._answered, False, time.monotonic()
-        level = logging.WARNING if first else logging.DEBUG
-        _log.log(level, "cannot ask ECS about the tasks of cluster %s: %s", self._cluster, error)
+            level = logging.WARNING if self._answered else logging.DEBUG
+            _log.log(level, "cannot ask ECS about the tasks of cluster %s: %s", self._cluster, error)
+            self._answered, self._silent_at = False, time.monotonic()
 
 
 _pollers: dict[tuple[int, Aws, str], Poller] = {}
