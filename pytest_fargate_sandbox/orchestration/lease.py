@@ -9,9 +9,9 @@ from pytest_fargate_sandbox.providers.aws_errors import AwsError
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.orchestration.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.orchestration.kept import KeptTask
-    from pytest_fargate_sandbox.orchestration.ledger import Ledger
-    from pytest_fargate_sandbox.orchestration.pooled_sandbox import PooledSandbox
+    from pytest_fargate_sandbox.orchestration.seat import Seat
 
 _COMMANDS = 5
 _TAIL_LINES = 8
@@ -21,7 +21,7 @@ class Lease:
     """``end`` stops the sandbox, or keeps it if that was wished for and the tests went the way it was wished for."""
 
     def __init__(
-        self, sandbox: PooledSandbox, *, ledger: Ledger, keep: str, test: str, shared: bool, prelaunched: bool
+        self, sandbox: EcsFargateSandbox, seat: Seat, *, keep: str, test: str, shared: bool, prelaunched: bool
     ) -> None:
         self.sandbox = sandbox
         self.test = test
@@ -29,12 +29,11 @@ class Lease:
         self.shared = shared
         """Whether other tests have it as well."""
         self.kept: KeptTask | None = None
-        self._ledger = ledger
+        self._seat = seat
         self._keep = keep
         self._prelaunched = prelaunched
         self._tests: list[str] = []
         self._failed = False
-        self._arn = ""
 
     @property
     def task_id(self) -> str:
@@ -57,7 +56,7 @@ class Lease:
             self.kept = self.sandbox.keep()
         else:
             self.sandbox.stop()
-            self.sandbox.count_no_more()
+            self._seat.over()  # also where there never was a task
 
     def story(self) -> str:
         """What one wants to know who sees a test fail: the task, its start, the last commands, its log, its end."""

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
-from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.orchestration.bound import TaskBound
+from pytest_fargate_sandbox.orchestration.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.orchestration.lease import Lease
 from pytest_fargate_sandbox.orchestration.ledger import Ledger
+from pytest_fargate_sandbox.orchestration.ledger_recorder import LedgerRecorder
 from pytest_fargate_sandbox.orchestration.once import once
-from pytest_fargate_sandbox.orchestration.pooled_sandbox import PooledSandbox, RunContext
 from pytest_fargate_sandbox.orchestration.prelaunch import Shelf
 from pytest_fargate_sandbox.orchestration.rate import LaunchRate
 from pytest_fargate_sandbox.orchestration.run_tasks import RunTasks
+from pytest_fargate_sandbox.orchestration.seat import Seat
 from pytest_fargate_sandbox.orchestration.shared_state import SharedState
 from pytest_fargate_sandbox.orchestration.target import resolve_target
 
@@ -43,17 +45,20 @@ class Pool:
         max_tasks: int | None,
         ahead: int,
     ) -> None:
-        """``owner``: the ``pid`` and ``pid_began`` of the process that outlives all others of the run."""
-        self._directory = directory
-        self._owner = owner
+        """``owner``: the ``pid`` and ``pid_began`` of the process that outlives all others of the run.
+
+        ``secret`` is what the keys to each task are derived from, so that every worker can take every task over.
+        """
+        self._run_id, self._directory, self._secret = run_id, directory, secret
+        self._worker, self._owner = worker, owner
         self._images: dict[tuple[str, str, Path], str] = {}
-        state, ledger = SharedState(directory), Ledger(run_id)
-        tasks = RunTasks(ledger)
-        bound = TaskBound(state, max_tasks, worker, tasks)
-        self._run = RunContext(run_id, worker, secret, ledger, bound, LaunchRate(state))
+        state = SharedState(directory)
+        self._ledger, self._rate = Ledger(run_id), LaunchRate(state)
+        tasks = RunTasks(self._ledger)
+        self._bound = TaskBound(state, max_tasks, worker, tasks)
         self._shelf = Shelf(
             state,
-            bound,
+            self._bound,
             ahead=ahead,
             worker=worker,
             launch=self._launch_ahead,
@@ -70,12 +75,13 @@ class Pool:
         self._check_place(spec.config)
         built = self._built(spec)
         claimed = self._shelf.claim(spec.kind, patience=spec.config.startup_timeout_sec)
-        sandbox = PooledSandbox(self._run, built, claimed[0] if claimed else self._new_id(test), test=test)
+        task_id = claimed[0] if claimed else self._new_id(test)
+        seat = self._seat(built, task_id, taken=bool(claimed))
+        sandbox = self._sandbox(built, task_id, seat, test=test)
         if claimed:
             sandbox.take_over(claimed[1])
-        else:
-            sandbox.wait_for_room()
-        lease = Lease(sandbox, ledger=self._run.ledger, keep=keep, test=test, shared=shared, prelaunched=bool(claimed))
+        seat.take()
+        lease = Lease(sandbox, seat, keep=keep, test=test, shared=shared, prelaunched=bool(claimed))
         try:
             sandbox.start(outside_endpoints=spec.outside)
             for remote, local in spec.files.items():
@@ -95,7 +101,7 @@ class Pool:
         known = (target.cfg.cluster, target.cfg.cpu_architecture, context)
         if known not in self._images:
             entry = f"image-{context.name}"
-            self._run.ledger.write(entry, "building", directory=str(context))
+            self._ledger.write(entry, "building", directory=str(context))
             try:
                 self._images[known] = ImageBuilder.ensure_image_built(
                     cfg=replaced(target.cfg, environment_dir=str(context), image_template=None),
@@ -105,7 +111,7 @@ class Pool:
                     shared_dir=self._directory,
                 )
             finally:
-                self._run.ledger.write(entry, "built")
+                self._ledger.write(entry, "built")
         return self._images[known]
 
     def close(self) -> None:
@@ -113,10 +119,26 @@ class Pool:
 
     def _launch_ahead(self, spec: SandboxSpec, task_id: str) -> str:
         self._check_place(spec.config)
-        sandbox = PooledSandbox(self._run, self._built(spec), task_id, test="")
+        built = self._built(spec)
+        sandbox = self._sandbox(built, task_id, self._seat(built, task_id, taken=True), test="")
         arn = sandbox.launch_ahead()
-        sandbox.hand_over(self._owner)
+        sandbox.note("shelved", **self._owner)  # the task is the run's now, and no longer this process's
         return arn
+
+    def _sandbox(self, spec: SandboxSpec, task_id: str, seat: Seat, *, test: str) -> EcsFargateSandbox:
+        return EcsFargateSandbox(
+            spec.config,
+            task_id=task_id,
+            run_id=self._run_id,
+            labels={TAG_WORKER: self._worker, **({TAG_TEST: test} if test else {})},
+            recorder=LedgerRecorder(self._ledger),
+            admission=seat,
+            secret=self._secret,
+            exec_timeout_sec=spec.exec_timeout,
+        )
+
+    def _seat(self, spec: SandboxSpec, task_id: str, *, taken: bool) -> Seat:
+        return Seat(self._bound, self._rate, kind=spec.kind, task_id=task_id, taken=taken)
 
     def _built(self, spec: SandboxSpec) -> SandboxSpec:
         directory = spec.config.environment_dir

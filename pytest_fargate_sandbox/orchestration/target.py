@@ -30,6 +30,12 @@ class Target:
     owner: str
     engine_directory: Path | None = None
 
+    @classmethod
+    def again(cls, cfg: EcsFargateConfig, aws: Aws, facts: Mapping[str, Any]) -> Target:
+        """As it was when ``facts`` were written down."""
+        directory = facts.get("engine_directory")
+        return cls(cfg, aws, str(facts.get("owner", "")), Path(directory) if directory else None)
+
     @property
     def facts(self) -> dict[str, Any]:
         """What a ledger has to hold so that somebody else finds the place again."""

@@ -7,7 +7,6 @@ it, the task is gone afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,15 +26,14 @@ from pytest_fargate_sandbox.sandbox.plan import Plan, make_plan
 from pytest_fargate_sandbox.sandbox.task import LaunchedTask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
     from pytest_fargate_sandbox.providers.aws import Aws
     from pytest_fargate_sandbox.sandbox.connection import Connection
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
     from pytest_fargate_sandbox.sandbox.modes.mode import Mode
-
-Journal = Callable[..., None]
-"""Told of each step before it is taken: ``journal("launching", token=…)``. Whoever keeps a ledger listens."""
 
 _LONGEST_PAUSE_SEC = 20.0
 
@@ -52,7 +50,8 @@ class Request:
     labels: Mapping[str, str] = field(default_factory=dict)
     endpoints: tuple[OutsideEndpoint, ...] = ()
     force_build: bool = False
-    journal: Journal = lambda _event, **_facts: None
+    record: Callable[..., None] = lambda _event, **_facts: None
+    """Told of each step before it is taken: ``record("launching", token=…)``."""
     pace: Callable[[], None] = lambda: None
     """Called before each RunTask: it may wait, so that many processes together stay within the account's rate."""
     secret: bytes | None = None
@@ -103,7 +102,7 @@ class Start:
         plan, _, _ = self._prepare()
         with self._phase("launch"):
             task_arn = str(self._launch(plan, Attempts(self._cfg.run_task_max_retries))["taskArn"])
-        self._request.journal("launched", task_arn=task_arn, image=self.image)
+        self._request.record("launched", task_arn=task_arn, image=self.image)
         return task_arn
 
     def _prepare(self) -> tuple[Plan, Keyring, Routes]:
@@ -133,13 +132,13 @@ class Start:
         with self._phase("launch"):
             description = self._take_over() or self._launch(plan, attempts)
         task = _watched(description, self._mode, self._cfg, self._aws, plan.registration)
-        self._request.journal("launched", task_arn=task.arn, image=self.image)
+        self._request.record("launched", task_arn=task.arn, image=self.image)
         try:
             connection = self._connect(task, keyring, routes)
         except BaseException as error:
             cause = error.cause if isinstance(error, StartError) else ""
             if task.stop("its start failed"):
-                self._request.journal("stopped", task_arn=task.arn, cause=cause)
+                self._request.record("stopped", task_arn=task.arn, cause=cause)
             raise
         return Started(task, connection, Lifeline(task, connection), keyring, routes, self._mode)
 
@@ -170,7 +169,7 @@ class Start:
 
         def before_each(token: str) -> None:
             self._request.pace()
-            self._request.journal("launching", token=token)
+            self._request.record("launching", token=token)
 
         return run_task(self._aws, request, attempts, before_each=before_each)
 
@@ -221,7 +220,7 @@ class Start:
     def _phase(self, name: str) -> Iterator[None]:
         """Time it, add it up over attempts, and make AWS's refusals errors of this phase."""
         began = time.monotonic()
-        self._request.journal("phase", name=name)
+        self._request.record("phase", name=name)
         try:
             yield
         except AwsError as error:

@@ -161,10 +161,9 @@ def test_no_secret_is_on_the_control_plane(sandbox: Callable[..., EcsFargateSand
     """Who may describe tasks sees the host key of the sidecar, and neither the token nor the key that lets us in."""
     mine = sandbox()
     mine.start()
-    assert mine._started is not None
     described = str(engine.task(str(mine.task_arn)))
-    assert mine._started.keyring.token not in described
-    assert mine._started.keyring.client.private.splitlines()[2] not in described
+    assert mine.running().keyring.token not in described
+    assert mine.running().keyring.client.private.splitlines()[2] not in described
 
 
 def test_a_command_under_way_when_the_task_dies_is_told_why(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_sandbox_that_cannot_reach_s3_gets_it_over_the_tunnel_with_one_warning
     file.write_bytes(BIG + b"other")
     mine = sandbox(s3_bucket=bucket)
     mine.start()
-    mine.aws = _SendsElsewhere(mine.aws)  # type: ignore[assignment]
+    mine.place = dataclasses.replace(cast(Any, mine.place), aws=_SendsElsewhere(mine.aws))
     with pytest.warns(RuntimeWarning, match="over the tunnel"):
         mine.upload(file, "/tmp/first")
     mine.upload(file, "/tmp/second")  # a second warning would fail here

@@ -1,0 +1,310 @@
+"""A machine: one task on Fargate, or on anything that speaks ECS, from its launch to its end.
+
+Where it is, who writes its life down, and who lets it launch are given to it. What is done on it is its workspaces'.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
+from pytest_fargate_sandbox.sandbox.starting import Request, Start, Started, enter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
+    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.providers.ssh import SshTunnel
+    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.keyring import Keyring
+    from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
+
+_DESCRIBED = ("taskArn", "lastStatus", "desiredStatus", "stopCode", "stoppedReason")
+
+
+class Place(Protocol):
+    """Where machines are: what a configuration amounts to there, the account, and whose tasks they are."""
+
+    @property
+    def cfg(self) -> EcsFargateConfig: ...
+
+    @property
+    def aws(self) -> Aws: ...
+
+    @property
+    def owner(self) -> str: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What somebody else needs to find the place again."""
+
+
+class Recorder:
+    """Writes a machine's life down, each step before it is taken. This one has no paper."""
+
+    def open(self, machine: Machine, place: Place, ahead: Mapping[str, Any] | None) -> Mapping[str, str]:  # noqa: ARG002
+        """A start begins, with a task that was launched ahead if there is one; the tags by which it is found again."""
+        return {}
+
+    def record(self, event: str, **facts: Any) -> None:
+        """One step: phase, launching, launched, ready, kept, stopped."""
+
+    def let_go(self, task_arn: str) -> None:
+        """This process answers for the task no more: it is stopped, or is to outlive us."""
+
+
+class Admission:
+    """Lets a machine launch, and counts its task. This one lets everybody, and counts nobody."""
+
+    def admit(self) -> None:
+        """Return when a task may be launched; called before each RunTask."""
+
+    def launched(self, task_arn: str) -> None:
+        """There is a task now."""
+
+    def over(self) -> None:
+        """It is on its way out, or was never launched; the next one is counted anew. Twice is once."""
+
+
+class Machine:
+    """``start`` launches the task, ``stop`` ends it; ``detach`` lets go of it, ``enter`` takes hold of one that runs.
+
+    ``phases`` tells how long each phase of the start took, ``image`` what runs, ``cause`` why the task ended where it
+    ended by itself.
+    """
+
+    def __init__(
+        self,
+        cfg: EcsFargateConfig,
+        *,
+        task_id: str,
+        run_id: str,
+        find_place: Callable[[EcsFargateConfig], Place],
+        recorder: Recorder | None = None,
+        admission: Admission | None = None,
+        labels: Mapping[str, str] | None = None,
+        secret: bytes | None = None,
+    ) -> None:
+        """``secret`` is what the keys are derived from, where another process may take the task over."""
+        self.task_id = task_id
+        self.run_id = run_id
+        self.labels = dict(labels or {})
+        self.phases: dict[str, float] = {}
+        self.image = ""
+        self.place: Place | None = None
+        """Known from the first start on."""
+        self._asked_cfg = cfg
+        self._find_place = find_place
+        self._recorder = recorder or Recorder()
+        self._admission = admission or Admission()
+        self._secret = secret
+        self._ahead: Mapping[str, Any] | None = None
+        self._started: Started | None = None
+        self._lifeline: Lifeline | None = None
+        self._start_cause = ""
+        self._life = threading.RLock()
+
+    # --- its life -------------------------------------------------------------------------------------------------
+
+    def start(self, *, force_build: bool = False, outside_endpoints: Iterable[OutsideEndpoint] | None = None) -> None:
+        """Launch a task; return when it takes commands. Raises ``ConfigError``, ``ImageBuildError``, ``StartError``."""
+        with self._life:
+            if self._started is None:
+                self._started = self._run(self._begin(force_build, tuple(outside_endpoints or ())))
+                self._record("ready", phases=dict(self.phases))
+
+    def launch_ahead(self) -> str:
+        """Ask for the task and return its ARN; a machine with the same id and secret, anywhere, can ``take_over``."""
+        with self._life:
+            arn = self._begin(False, ()).launch_ahead()
+        self._recorder.let_go(arn)
+        return arn
+
+    def take_over(self, task: Mapping[str, Any]) -> None:
+        """Have ``start`` connect to a task that was launched ahead, instead of launching one.
+
+        ``task`` is what ECS says of it: its ``taskArn`` at least; what else is known needs not be asked for.
+        """
+        self._ahead = task
+
+    def enter(self, place: Place, *, task_arn: str, host: str, keyring: Keyring, image: str) -> None:
+        """Become the machine of a task that somebody launched before. Raises ``StartError`` if it is gone."""
+        self.place, self.image = place, image
+        self._started = enter(place.cfg, place.aws, task_arn=task_arn, host=host, keyring=keyring)
+        self._lifeline = self._started.lifeline
+
+    def stop(self) -> None:
+        """End the task. It is asked to stop, and not waited for. What cannot be stopped is logged, never raised."""
+        started = self._leave()
+        if started is None:
+            return
+        if started.task.stop():
+            self._record("stopped", task_arn=started.task.arn, cause=self.cause)
+        started.connection.close()
+        self._recorder.let_go(started.task.arn)
+
+    def detach(self) -> None:
+        """Let go of the task without ending it: it lives until its time to live is over."""
+        started = self._leave()
+        if started is not None:
+            started.task.unwatch()
+            started.connection.close()
+            self._recorder.let_go(started.task.arn)
+
+    @property
+    def cause(self) -> str:
+        """Why the task ended, or did not start, where somebody met with that; one of ``names.Cause``."""
+        return self._lifeline.cause if self._lifeline else self._start_cause
+
+    @property
+    def is_running(self) -> bool:
+        started = self._started
+        return started is not None and not started.task.ending
+
+    def __repr__(self) -> str:
+        return f"<sandbox {self.task_id}: {self.task_arn or 'not running'}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # --- ways in and out ------------------------------------------------------------------------------------------
+
+    def resolve_outside_endpoint(self, url: str) -> str:
+        """The URL at which processes in the sandbox reach what ``url`` is on our side."""
+        return self.running().routes.resolve(url)
+
+    @property
+    def model_tunnel_port(self) -> int | None:
+        """The sandbox's own port for the first outside endpoint; None without any."""
+        ports = self._started.routes.inner_ports if self._started else []
+        return ports[0] if ports else None
+
+    @property
+    def ssh_tunnel(self) -> SshTunnel | None:
+        return self._started.connection.tunnel if self._started else None
+
+    @property
+    def exec_client(self) -> ExecClient | None:
+        return self._started.connection.exec_client if self._started else None
+
+    @property
+    def local_port(self) -> int:
+        """A port on our loopback that leads to the exec server, or to the agent's ``container_port``."""
+        return self.running().connection.tunnel.local_port
+
+    def reconnect_tunnel(self) -> None:
+        """Connect again, whatever the state of the tunnel. Only one does at a time."""
+        started = self.running()
+        started.lifeline.through(started.connection.tunnel.reconnect)
+
+    # --- facts ----------------------------------------------------------------------------------------------------
+
+    @property
+    def cfg(self) -> EcsFargateConfig:
+        """As it was asked for; from the first start on, as it is at the place that was found."""
+        return self.place.cfg if self.place else self._asked_cfg
+
+    @property
+    def aws(self) -> Aws:
+        """The account, as the configuration names it, or as the place has it."""
+        if self.place:
+            return self.place.aws
+        from pytest_fargate_sandbox.providers.aws import connect
+
+        return connect(region=self._asked_cfg.region, endpoint_url=self._asked_cfg.endpoint_url)
+
+    @property
+    def owner(self) -> str:
+        return self.place.owner if self.place else self._asked_cfg.owner or ""
+
+    @property
+    def task_arn(self) -> str | None:
+        return self._started.task.arn if self._started else None
+
+    @property
+    def task_ip(self) -> str | None:
+        """The address that we connect to."""
+        return self._started.connection.host if self._started else None
+
+    def describe_task(self) -> dict[str, Any] | None:
+        """What ECS says about the task now; None where there is none."""
+        started = self._started
+        if started is None:
+            return None
+        started.task.ask()
+        description = started.task.watch.description
+        return {key: description.get(key) for key in _DESCRIBED}
+
+    def logs(self) -> str:
+        """The end of the containers' output, where ``log_group`` is set."""
+        return self.running().task.logs()
+
+    # --- for its workspaces -----------------------------------------------------------------------------------------
+
+    def running(self) -> Started:
+        """The task and the ways into it; ``SandboxError`` where there is none."""
+        started = self._started
+        if started is None:
+            raise SandboxError("the sandbox is not running: call start() first, and nothing after stop()")
+        return started
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, force_build: bool, endpoints: tuple[OutsideEndpoint, ...]) -> Start:
+        place = self.place = self._find_place(self._asked_cfg)
+        ahead, self._ahead = self._ahead, None
+        self.labels.update(self._recorder.open(self, place, ahead))
+        return Start(
+            Request(
+                cfg=place.cfg,
+                aws=place.aws,
+                task_id=self.task_id,
+                run_id=self.run_id,
+                owner=place.owner,
+                labels=self.labels,
+                endpoints=endpoints,
+                force_build=force_build,
+                record=self._record,
+                pace=self._admission.admit,
+                secret=self._secret,
+                launched_ahead=ahead,
+            )
+        )
+
+    def _run(self, start: Start) -> Started:
+        self.phases, self._start_cause, self._lifeline = start.phases, "", None
+        try:
+            started = start.run()
+        except StartError as error:
+            self._start_cause = error.cause
+            raise
+        finally:
+            self.image = start.image
+        started.task.watch.settle()
+        started.task.watch.on_ending(started.connection.tunnel.close)
+        self._lifeline = started.lifeline
+        return started
+
+    def _leave(self) -> Started | None:
+        with self._life:
+            started, self._started = self._started, None
+        return started
+
+    def _record(self, event: str, **facts: Any) -> None:
+        """It is written down first; then it is counted, by the name that it has now."""
+        self._recorder.record(event, **facts)
+        if event == "launched":
+            self._admission.launched(facts["task_arn"])
+        elif event == "stopped":
+            self._admission.over()

@@ -1,0 +1,114 @@
+"""A workspace: where commands run and files lie, on a machine."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import IO, TYPE_CHECKING, TypeVar
+
+from pytest_fargate_sandbox.sandbox.background import BackgroundProcess
+from pytest_fargate_sandbox.sandbox.transfers import Transfers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from os import PathLike
+
+    from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient, OutputChunk
+    from pytest_fargate_sandbox.sandbox.machine import Machine
+
+T = TypeVar("T")
+
+EXEC_TIMEOUT_SEC = 180.0
+_REMEMBERED_COMMANDS = 10
+
+
+class Workspace:
+    """The whole of its machine. ``history`` has the results of the last commands."""
+
+    def __init__(self, machine: Machine, *, exec_timeout_sec: float | None = None) -> None:
+        """``exec_timeout_sec`` is for commands of which nobody says how long they may take."""
+        self._machine = machine
+        self._exec_timeout_sec = exec_timeout_sec or EXEC_TIMEOUT_SEC
+        self.history: deque[ExecResult] = deque(maxlen=_REMEMBERED_COMMANDS)
+
+    # --- commands -------------------------------------------------------------------------------------------------
+
+    def exec(
+        self,
+        command: str | Sequence[str],
+        timeout_sec: float | None = None,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        user: str | None = None,
+        stdin: bytes | str | PathLike[str] | IO[bytes] | None = None,
+        check: bool = False,
+        on_output: Callable[[OutputChunk], object] | None = None,
+        max_output_bytes: int | None = None,
+    ) -> ExecResult:
+        """Run a command and return how it ended.
+
+        A string is run by the container's shell, a list without one. ``on_output`` is called with each chunk as it
+        comes: bytes whose ``stream`` is ``"stdout"`` or ``"stderr"``. After ``timeout_sec`` (180, where nothing else
+        was agreed on) the command and all its children are killed; the result then has ``timed_out`` and the output
+        up to then. ``check`` raises ``ExecFailed`` or ``ExecTimeout``.
+        """
+        lifeline = self._machine.running().lifeline
+        timeout = self._exec_timeout_sec if timeout_sec is None else timeout_sec
+        result = self._through(
+            lambda client: client.exec(
+                command,
+                timeout=timeout,
+                cwd=cwd,
+                env=env,
+                user=user,
+                stdin=stdin,
+                on_output=on_output,
+                max_output_bytes=max_output_bytes,
+            )
+        )
+        self.history.append(result)
+        lifeline.checked(result)
+        return result.check() if check else result
+
+    def spawn(
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        user: str | None = None,
+    ) -> BackgroundProcess:
+        """Start a command and return a handle on it (poll, wait, read, write, signal, kill)."""
+        lifeline = self._machine.running().lifeline
+        process = self._through(lambda client: client.spawn(command, cwd=cwd, env=env, user=user))
+        return BackgroundProcess(process, lifeline)
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def upload(self, local_path: str | PathLike[str], remote_path: str) -> None:
+        """Copy a file or a whole directory into the sandbox; missing parents are made, modes and times are kept."""
+        transfers = Transfers(self._machine.cfg, self._machine.aws)
+        self._through(lambda client: transfers.upload(client, local_path, remote_path))
+
+    def download(self, remote_path: str, local_path: str | PathLike[str]) -> None:
+        """Copy a file or a whole directory out of the sandbox."""
+        transfers = Transfers(self._machine.cfg, self._machine.aws)
+        self._through(lambda client: transfers.download(client, remote_path, local_path))
+
+    def read_file(self, remote_path: str) -> bytes:
+        """The content of a file that fits in memory."""
+        return self._through(lambda client: client.read_file(remote_path))
+
+    def write_file(self, remote_path: str, data: bytes | str, *, mode: int | None = None) -> None:
+        """Make or replace a file."""
+        self._through(lambda client: client.write_file(remote_path, data, mode=mode))
+
+    def list_files(self, remote_path: str) -> list[str]:
+        """The names in a directory, in order."""
+        return self._through(lambda client: client.list_files(remote_path))
+
+    def _through(self, act: Callable[[ExecClient], T]) -> T:
+        started = self._machine.running()
+        client = started.mode.client(started.connection)
+        return started.lifeline.through(lambda: act(client))
