@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +55,10 @@ class RunningTasks:
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
         self._open: list[RunningTask] = []
-        self._count = 0
 
     def open(self, **fields: Any) -> RunningTask:
-        self._count += 1
         given = {"volumes": (), "memory_mib": None, "cpu_units": None, "gate_port": None} | fields
-        task = self.runner.open_task(TaskSpec(task_id=f"{id(self):x}-{self._count}", **given))
+        task = self.runner.open_task(TaskSpec(task_id=uuid.uuid4().hex, **given))
         self._open.append(task)
         return task
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.local.namespaces.plan import Bind, ContainerPlan
 
+# Bound read-only: their inodes are the host's, and root of a container could chmod them. Data passes all the same,
+# since to open a special file for writing asks nothing of its mount (do_dentry_open in fs/open.c). No mknod instead: a
+# user namespace may not, and this is one way for all.
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS = {
     "ptmx": "pts/ptmx",
@@ -46,7 +49,7 @@ def enter_root(plan: ContainerPlan) -> None:
     else:
         _mount_overlay(plan, root)
     copies = [(bind.target, _copy_bind(plan, bind)) for bind in plan.binds]
-    copies += [(f"/dev/{device}", linux.copy_mount(f"/dev/{device}")) for device in _DEVICES]
+    copies += [(f"/dev/{device}", linux.copy_mount(f"/dev/{device}", linux.ATTR_RDONLY)) for device in _DEVICES]
     copies += [(_place_of_group(group), linux.copy_mount(group, linux.ATTR_RDONLY)) for group in plan.cgroups]
     host = os.open("/", os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
     os.chdir(root)
@@ -152,7 +155,7 @@ def _hide_and_protect() -> None:
         if os.path.isdir(path):  # noqa: PTH112
             linux.mount("tmpfs", path, _HARDENED | linux.MS_RDONLY, "size=0,nr_inodes=2")
         else:
-            linux.attach_mount(linux.copy_mount("/dev/null"), path)
+            linux.attach_mount(linux.copy_mount("/dev/null", linux.ATTR_RDONLY), path)
     for path in _existing(_READ_ONLY):
         linux.attach_mount(linux.copy_mount(path, linux.ATTR_RDONLY), path)
 

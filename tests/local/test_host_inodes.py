@@ -1,0 +1,117 @@
+"""Root of a sandbox changes no inode of the host: not its mode, owner, times or attributes, through no mount at all.
+
+Without a user namespace root of a sandbox owns whatever root of the host owns, and needs no capability to chmod it;
+only a mount that is read-only stands in between. tests/local/hostile_walk.py tries everything, and what counts is what
+the host's inodes say afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
+from tests.local import hostile_walk
+from tests.local.host_inodes import HostInodes
+from tests.local.running_tasks import RunningTasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_fargate_sandbox.local.runner import Runner
+
+_IMAGE = "walked"
+_WALK = Path(hostile_walk.__file__).read_text(encoding="utf-8")
+_USE = """
+import errno, os
+with open("/dev/null", "r+b") as null:
+    assert null.write(b"x") == 1 and null.read() == b""
+assert len(os.read(os.open("/dev/urandom", os.O_RDONLY), 8)) == 8
+assert os.read(os.open("/dev/zero", os.O_RDWR), 2) == bytes(2)
+try:
+    os.write(os.open("/dev/full", os.O_WRONLY), b"x")
+except OSError as error:
+    assert error.errno == errno.ENOSPC
+with open("/proc/self/oom_score_adj", "w") as score:
+    score.write("500")
+assert "500" in open("/proc/self/oom_score_adj").read()
+assert "MemTotal" in open("/proc/meminfo").read()
+assert "cpu" in open("/proc/stat").read()
+assert open("/proc/keys").read() == ""
+print("all of it works")
+"""
+_CHANGE_DESCRIPTORS = """
+import os
+for number in (0, 1, 2):
+    try:
+        os.fchmod(number, 0o1666)
+    except OSError:
+        pass
+"""
+
+
+class Ground:
+    """A runner, the image to run on it, and the directories of the host that show in its containers."""
+
+    def __init__(self, runner: Runner, image: str, *trees: str | Path) -> None:
+        self.tasks = RunningTasks(runner)
+        self.image = image
+        self.trees = trees
+        runner.pull(image)
+
+    def python(self, *arguments: str, **fields: Any) -> str:
+        started = self.tasks.start("python3", "-c", *arguments, image=self.image, **fields)
+        end = started.wait()
+        assert end.code == 0, started.output[-5000:]
+        return started.output
+
+
+@pytest.fixture(scope="module", params=["namespaces"])
+def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    make = {"namespaces": _namespaces}[request.param]
+    ground = make(tmp_path_factory.mktemp("image"))
+    yield ground
+    ground.tasks.close()
+    ground.tasks.runner.close()
+
+
+def _namespaces(image: Path) -> Ground:
+    problem = available()
+    if problem is not None:
+        pytest.skip(problem)
+    image.chmod(0o755)
+    (image / "walked").mkdir()
+    (image / "walked" / "file").write_text("of the image")
+    runner = NamespacesRunner(images={_IMAGE: (str(image), "/")}, gate_address=("127.0.0.1", 1))
+    return Ground(runner, _IMAGE, image, sys.base_prefix, "/etc", "/usr")
+
+
+@pytest.fixture
+def host(ground: Ground) -> Iterator[HostInodes]:
+    host = HostInodes(*ground.trees)
+    yield host
+    host.restore()
+
+
+def test_no_device_of_the_host_is_changed(ground: Ground, host: HostInodes) -> None:
+    walked = json.loads(ground.python(_WALK))
+    assert [change for change in host.changes() if change.startswith("/dev/")] == []
+    assert not {kind for kind, *_ in walked["succeeded"]} & {"devtmpfs", "sysfs", "cgroup", "cgroup2"}
+
+
+def test_what_a_program_is_started_with_leads_to_no_inode_of_the_host(ground: Ground, host: HostInodes) -> None:
+    ground.python(_CHANGE_DESCRIPTORS)
+    task = ground.tasks.open()
+    main = ground.tasks.start("sleep", "60", image=ground.image, task=task)
+    assert task.run_check("main", ["python3", "-c", _CHANGE_DESCRIPTORS], 30) == 0
+    task.stop("main", 0)
+    main.wait()
+    assert host.changes() == []
+
+
+def test_devices_and_proc_work_as_ever(ground: Ground) -> None:
+    assert ground.python(_USE) == "all of it works\n"
