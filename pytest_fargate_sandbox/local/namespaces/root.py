@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.namespaces import linux
 from pytest_fargate_sandbox.local.namespaces.plan import HOST_ROOT
+from pytest_fargate_sandbox.local.shared_proc import shared_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,13 +30,12 @@ _DEVICE_LINKS = {
     "stdout": "/proc/self/fd/1",
     "stderr": "/proc/self/fd/2",
 }
-# Docker's lists of what of /proc and /sys speaks of the host, and of what would change it.
+# Docker's list of what of /proc and /sys speaks of the host.
 _MASKED = (
     "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
     "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/interrupts", "/sys/firmware",
     "/sys/devices/virtual/powercap",
 )  # fmt: skip
-_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _TTY_GROUP = 5
 _HARDENED = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 
@@ -151,13 +151,13 @@ def _make_directory(path: str) -> None:
 
 
 def _hide_and_protect() -> None:
+    for path in shared_entries():
+        linux.attach_mount(linux.copy_mount(path, linux.ATTR_RDONLY), path)
     for path in _existing(_MASKED):
         if os.path.isdir(path):  # noqa: PTH112
             linux.mount("tmpfs", path, _HARDENED | linux.MS_RDONLY, "size=0,nr_inodes=2")
         else:
             linux.attach_mount(linux.copy_mount("/dev/null", linux.ATTR_RDONLY), path)
-    for path in _existing(_READ_ONLY):
-        linux.attach_mount(linux.copy_mount(path, linux.ATTR_RDONLY), path)
 
 
 def _existing(paths: Iterable[str]) -> list[str]:
