@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.podman import PodmanRunner
 from tests.local import hostile_walk
 from tests.local.host_inodes import HostInodes
 from tests.local.running_tasks import RunningTasks
+from tests.real_podman import debian_image, podman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,9 +72,9 @@ class Ground:
         return started.output
 
 
-@pytest.fixture(scope="module", params=["namespaces"])
+@pytest.fixture(scope="module", params=["namespaces", pytest.param("podman", marks=pytest.mark.root)])
 def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    make = {"namespaces": _namespaces}[request.param]
+    make = {"namespaces": _namespaces, "podman": _podman}[request.param]
     ground = make(tmp_path_factory.mktemp("image"))
     yield ground
     ground.tasks.close()
@@ -88,6 +90,12 @@ def _namespaces(image: Path) -> Ground:
     (image / "walked" / "file").write_text("of the image")
     runner = NamespacesRunner(images={_IMAGE: (str(image), "/")}, gate_address=("127.0.0.1", 1))
     return Ground(runner, _IMAGE, image, sys.base_prefix, "/etc", "/usr")
+
+
+def _podman(_: Path) -> Ground:
+    image = debian_image()
+    layer = json.loads(podman().run("image", "inspect", image))[0]["GraphDriver"]["Data"]["UpperDir"]
+    return Ground(PodmanRunner(images={}, gate_address=("127.0.0.1", 1)), image, layer)
 
 
 @pytest.fixture
@@ -114,11 +122,12 @@ def _count(tried: dict[str, int], top: str) -> int:
     return sum(count for point, count in tried.items() if point.startswith(top))
 
 
-def _is_its_own(kind: str, _: str, __: str, path: str) -> bool:
+def _is_its_own(kind: str, point: str, _: str, path: str) -> bool:
     """By what is mounted there: anything else would be seen from outside too."""
     if kind == "proc":  # a mount of its own, with links and processes of its own, and the shared rest
         return path == "/proc" or path.split("/")[2].isdecimal() or Path(path).is_symlink()
-    return kind in ("overlay", "tmpfs", "devpts")
+    of_podman = ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/run/.containerenv")
+    return kind in ("overlay", "tmpfs", "devpts", "mqueue") or point in of_podman
 
 
 def test_what_a_program_is_started_with_leads_to_no_inode_of_the_host(ground: Ground, host: HostInodes) -> None:

@@ -65,6 +65,12 @@ class NamespacesRunner:
         except Exception as error:  # whoever asks for the image hears of it again
             _LOG.debug("The default image is not ready: %s", error)
 
+    def make_directory(self, name: str) -> Path:
+        """For whoever uses this runner: private, and gone with it, even if it is killed."""
+        directory = self._scratch.path / name
+        directory.mkdir()
+        return directory
+
     def pull(self, image: str) -> None:
         self._launcher_ready.result(_PATIENCE)
         self._surroundings.images.find(image)

@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.local.podman.hook import hook_options
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -36,6 +38,15 @@ class ContainerCommand:
         self.program = program
         self.is_podman = program == "podman"
         self._options = self._runtime_options()
+
+    def protect_host(self, directory: Path) -> None:
+        """From root of a container; ``directory`` is for what that takes, as long as containers are started.
+
+        Without root no container has the host's. docker has no such hooks, and a podman that is only a client knows not
+        where the host is.
+        """
+        if self.is_podman and os.geteuid() == 0 and not self.info["host"].get("serviceIsRemote"):
+            self._options = [*self._options, *hook_options(directory)]
 
     def argv(self, *arguments: str) -> list[str]:
         return [self.program, *self._options, *arguments]

@@ -100,7 +100,8 @@ class CommandTask:
         if known is None:
             return _CHECK_TIMED_OUT
         try:
-            self._command.run("exec", known.name, *command, timeout=timeout)
+            # With -i its input is a pipe; without, the host's own /dev/null, which its root could chmod.
+            self._command.run("exec", "-i", known.name, *command, timeout=timeout)
         except subprocess.TimeoutExpired:
             return _CHECK_TIMED_OUT
         except CommandFailed as failed:
