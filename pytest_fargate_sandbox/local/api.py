@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION
-from pytest_fargate_sandbox.local.error_answers import answer_error, answer_json, answer_refusal, family_of
+from pytest_fargate_sandbox.local.error_answers import FORM, answer_error, answer_json, answer_refusal, family_of
 from pytest_fargate_sandbox.local.http_server import PEER_IS_KNOWN
 from pytest_fargate_sandbox.local.signatures import SignatureRefused, read_claim, verify
 from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_presigned_v2
@@ -83,10 +83,10 @@ class Api:
             return start_response(line, headers, exc_info)
 
         try:
-            self._admit(service, environ)
             if operation in _FOR_STRANGERS:
                 there = "No OpenIDConnect or SAML provider found in your account"
                 return answer_error(answered, family_of(service, environ), 400, "InvalidIdentityToken", there)
+            self._admit(service, environ)
             return self._answer(service, operation, environ, answered)
         except SignatureRefused as refusal:
             return answer_refusal(answered, family_of(service, environ), refusal)
@@ -153,12 +153,19 @@ def _operation(service: str, environ: dict[str, Any]) -> str:
     target = environ.get("HTTP_X_AMZ_TARGET")
     if target:
         return str(target).rpartition(".")[2]
-    if service in ("s3", ""):
+    action = _action(environ)
+    if service in ("s3", "") and not action:
         is_object = "/" in unquote(environ["PATH_INFO"]).strip("/")
         operations = _OBJECT_OPERATIONS if is_object else _BUCKET_OPERATIONS
         method = str(environ["REQUEST_METHOD"])
         return operations.get(method, method)
+    return action or str(environ["PATH_INFO"])
+
+
+def _action(environ: dict[str, Any]) -> str:
+    """What a form asks for, in the body or in the query; S3 has none."""
     body = environ["wsgi.input"]
-    if isinstance(body, io.BytesIO):  # a form is never so long that it is left in the socket
-        return str(parse_qs(body.getvalue().decode("utf-8", "replace")).get("Action", [""])[0])
-    return str(environ["PATH_INFO"])
+    text = environ["QUERY_STRING"]
+    if environ.get("CONTENT_TYPE", "").startswith(FORM) and isinstance(body, io.BytesIO):
+        text += "&" + body.getvalue().decode("utf-8", "replace")  # none is so long that it is left in the socket
+    return parse_qs(text).get("Action", [""])[0] if "Action=" in text else ""

@@ -19,7 +19,7 @@ from pytest_fargate_sandbox.local.signatures import S3_SERVICES, SignatureRefuse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_FORM = "application/x-www-form-urlencoded"
+FORM = "application/x-www-form-urlencoded"
 _QUERY_SERVICES = ("sts", "iam", "autoscaling", "cloudformation", "elasticloadbalancing", "rds", "sns", "redshift")
 
 
@@ -46,6 +46,13 @@ _REFUSALS = {
         Family.EC2: (403, "IncompleteSignature"),
         Family.S3: (400, "AuthorizationHeaderMalformed"),
     },
+    # S3 takes the older ones for old buckets only: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+    Wrong.MECHANISM: {
+        Family.JSON: (400, "IncompleteSignatureException"),
+        Family.QUERY: (403, "IncompleteSignature"),
+        Family.EC2: (403, "IncompleteSignature"),
+        Family.S3: (400, "InvalidRequest"),
+    },
     Wrong.KEY: {
         Family.JSON: (400, "UnrecognizedClientException"),
         Family.QUERY: (403, "InvalidClientTokenId"),
@@ -69,6 +76,12 @@ _REFUSALS = {
         Family.QUERY: (403, "SignatureDoesNotMatch"),
         Family.EC2: (400, "RequestExpired"),
         Family.S3: (403, "RequestTimeTooSkewed"),
+    },
+    Wrong.URL_EXPIRED: {
+        Family.JSON: (400, "InvalidSignatureException"),
+        Family.QUERY: (403, "SignatureDoesNotMatch"),
+        Family.EC2: (400, "RequestExpired"),
+        Family.S3: (403, "AccessDenied"),
     },
     Wrong.BODY: {
         Family.JSON: (400, "InvalidSignatureException"),
@@ -95,7 +108,7 @@ def family_of(service: str, environ: dict[str, Any]) -> Family:
         return Family.QUERY
     if service:
         return Family.REST_JSON
-    is_form = "Action=" in environ["QUERY_STRING"] or environ.get("CONTENT_TYPE", "").startswith(_FORM)
+    is_form = "Action=" in environ["QUERY_STRING"] or environ.get("CONTENT_TYPE", "").startswith(FORM)
     return Family.QUERY if is_form else Family.S3
 
 

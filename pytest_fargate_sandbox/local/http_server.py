@@ -6,9 +6,11 @@ every answer, which costs each call a connect, a thread and a look-up of who is 
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
 import threading
+import time
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -26,6 +28,9 @@ PEER_IS_KNOWN = "fargate_sandbox.peer_is_known"
 
 _HEAD_BYTES = 64 * 1024
 _IN_MEMORY_BYTES = 1 << 20
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
+"""Of accept(2): what passes."""
+_BREATH_SEC = 0.02
 
 
 class HttpServer:
@@ -70,8 +75,12 @@ class HttpServer:
             self._slots.acquire()
             try:
                 connection, _ = self._listener.accept()
-            except OSError:
-                return
+            except OSError as error:
+                self._slots.release()
+                if error.errno not in _EXHAUSTED:
+                    return  # closed
+                self._make_room()
+                continue
             threading.Thread(target=self._serve, args=(connection,), name="http-connection", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -93,16 +102,26 @@ class HttpServer:
             self._slots.release()
 
     def _welcome(self, connection: socket.socket) -> None:
-        oldest = None
         with self._lock:
             self._connections.add(connection)
-            if self._most_strangers is not None:
-                self._strangers[connection] = None
-                if len(self._strangers) > self._most_strangers:
-                    oldest = next(iter(self._strangers))
-                    del self._strangers[oldest]
+            if self._most_strangers is None:
+                return
+            self._strangers[connection] = None
+            crowded = len(self._strangers) > self._most_strangers
+        if crowded:
+            self._turn_away_oldest()
+
+    def _turn_away_oldest(self) -> None:
+        with self._lock:
+            oldest = next(iter(self._strangers), None)
+            self._strangers.pop(oldest, None)  # type: ignore[arg-type]
         if oldest is not None:
             _wake(oldest)
+
+    def _make_room(self) -> None:
+        """The process or the machine has no descriptor left: those of strangers can be had."""
+        self._turn_away_oldest()
+        time.sleep(_BREATH_SEC)
 
     def _meet(self, connection: socket.socket) -> None:
         with self._lock:

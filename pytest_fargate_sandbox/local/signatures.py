@@ -40,10 +40,12 @@ class Wrong(enum.Enum):
 
     MISSING = enum.auto()
     MALFORMED = enum.auto()
+    MECHANISM = enum.auto()
     KEY = enum.auto()
     TOKEN_EXPIRED = enum.auto()
     SIGNATURE = enum.auto()
     TIME = enum.auto()
+    URL_EXPIRED = enum.auto()
     BODY = enum.auto()
 
 
@@ -87,7 +89,7 @@ def read_claim(environ: dict[str, Any]) -> Claim:
         return _claim_of_header(header, environ, query)
     named = dict(query)
     if "X-Amz-Algorithm" not in named:
-        raise SignatureRefused(Wrong.MISSING, "not a presigned request")
+        raise SignatureRefused(Wrong.MISSING, "the request is not signed")
     missing = [name for name in _IN_QUERY if name not in named]
     if missing or named["X-Amz-Algorithm"] != _ALGORITHM:
         raise SignatureRefused(Wrong.MALFORMED, f"the query lacks {', '.join(missing) or _ALGORITHM}")
@@ -107,12 +109,16 @@ _IN_QUERY = ("X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHea
 
 def _claim_of_header(header: str, environ: dict[str, Any], query: Sequence[tuple[str, str]]) -> Claim:
     algorithm, _, rest = header.partition(" ")
-    parts = dict(_PARTS_OF_HEADER.findall(rest))
-    missing = [name for name in ("Credential", "SignedHeaders", "Signature") if not parts.get(name)]
-    if algorithm != _ALGORITHM or missing:
+    if algorithm != _ALGORITHM:
+        raise SignatureRefused(Wrong.MECHANISM, f"the authorization mechanism is not supported, only {_ALGORITHM} is")
+    found = _PARTS_OF_HEADER.findall(rest)
+    parts = dict(found)
+    if sorted(name for name, value in found if value) != ["Credential", "Signature", "SignedHeaders"]:
         raise SignatureRefused(
-            Wrong.MALFORMED, f"Authorization header requires {_ALGORITHM} with Credential, SignedHeaders and Signature"
+            Wrong.MALFORMED, "Authorization header requires one each of Credential, SignedHeaders and Signature"
         )
+    if any(name in ("X-Amz-Algorithm", "AWSAccessKeyId") for name, _ in query):
+        raise SignatureRefused(Wrong.MALFORMED, "only one authorization mechanism is allowed, and there are two")
     date = environ.get("HTTP_X_AMZ_DATE", "")
     if not date:
         raise SignatureRefused(Wrong.MALFORMED, "Authorization header requires existence of an 'X-Amz-Date' header")
@@ -179,8 +185,9 @@ def _check_time(claim: Claim, now: float) -> None:
     if signed_at > now + _CLOCK_SKEW_SEC:
         raise SignatureRefused(Wrong.TIME, f"Signature not yet current: {claim.date} is in the future")
     if now > signed_at + life:
-        what = "the URL has expired" if claim.is_presigned else "Signature expired"
-        raise SignatureRefused(Wrong.TIME, f"{what}: signed at {claim.date} for {life} s")
+        if claim.is_presigned:
+            raise SignatureRefused(Wrong.URL_EXPIRED, f"the URL has expired: signed at {claim.date} for {life} s")
+        raise SignatureRefused(Wrong.TIME, f"Signature expired: {claim.date} is more than {life} s ago")
 
 
 def _check_headers(environ: dict[str, Any], claim: Claim) -> None:

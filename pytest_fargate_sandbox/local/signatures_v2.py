@@ -38,8 +38,9 @@ def verify_presigned_v2(environ: dict[str, Any], keys: IssuedKeys, *, now: Calla
         raise SignatureRefused(Wrong.KEY, "the access key is not this engine's")
     _check_token(query, key, now())
     _check_every_parameter_is_signed(query)
+    _check_host(environ)
     if not query.get("Expires", "").isdigit() or now() > int(query["Expires"]):
-        raise SignatureRefused(Wrong.TIME, "the URL has expired")
+        raise SignatureRefused(Wrong.URL_EXPIRED, "the URL has expired")
     text = "\n".join(
         [
             environ["REQUEST_METHOD"],
@@ -61,6 +62,13 @@ def _check_token(query: dict[str, str], key: Key, now: float) -> None:
         raise SignatureRefused(Wrong.KEY, "the security token is not the one of this access key")
     if key.expires_at is not None and now > key.expires_at:
         raise SignatureRefused(Wrong.TOKEN_EXPIRED, "the security token has expired")
+
+
+def _check_host(environ: dict[str, Any]) -> None:
+    """This signature does not cover the host, and a bucket can be named there: then the path would be of another's."""
+    host = environ.get("HTTP_HOST", "").partition(":")[0]
+    if host not in ("127.0.0.1", "localhost"):
+        raise SignatureRefused(Wrong.SIGNATURE, f"this signature does not cover the host {host}")
 
 
 def _check_every_parameter_is_signed(query: dict[str, str]) -> None:
