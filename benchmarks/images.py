@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure, at_most, medians_in_turn
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
-from pytest_fargate_sandbox.orchestration.local_cluster import local_engine
+from pytest_fargate_sandbox.place.local_cluster import local_engine
 from pytest_fargate_sandbox.providers.images import ImageBuilder
-from pytest_fargate_sandbox.providers.images.content import build_tag
-from pytest_fargate_sandbox.providers.images.context import ArchiveReader, context_entries
+from pytest_fargate_sandbox.providers.images.build_context import ArchiveReader, context_entries
+from pytest_fargate_sandbox.providers.images.content_tag import build_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

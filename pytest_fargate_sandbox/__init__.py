@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
     from pytest_fargate_sandbox.leaves.errors import (
         ConfigError,
@@ -24,17 +25,16 @@ if TYPE_CHECKING:
         UnsafeArchiveError,
     )
     from pytest_fargate_sandbox.leaves.results import ExecResult, OutsideEndpoint
-    from pytest_fargate_sandbox.orchestration.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.providers.images import ImageBuilder
-    from pytest_fargate_sandbox.providers.ssh import SshTunnel
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
-    from pytest_fargate_sandbox.sandbox.protocol import Sandbox
+    from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
 
 _HOMES = {
     "ConfigError": "leaves.errors",
     "EcsFargateConfig": "leaves.config",
-    "EcsFargateSandbox": "orchestration.ecs_fargate",
-    "ExecClient": "sandbox.exec_client",
+    "EcsFargateSandbox": "ecs_fargate",
+    "ExecClient": "sandbox.exec.exec_client",
     "ExecFailed": "leaves.errors",
     "ExecResult": "leaves.results",
     "ExecTimeout": "leaves.errors",
@@ -42,11 +42,11 @@ _HOMES = {
     "ImageBuilder": "providers.images",
     "OutsideEndpoint": "leaves.results",
     "RemoteFileError": "leaves.errors",
-    "Sandbox": "sandbox.protocol",
+    "Sandbox": "sandbox.sandbox_protocol",
     "SandboxError": "leaves.errors",
     "SandboxLost": "leaves.errors",
     "SshSidecarConfig": "leaves.config",
-    "SshTunnel": "providers.ssh",
+    "SshTunnel": "providers.ssh.ssh_tunnel",
     "StartError": "leaves.errors",
     "TransportError": "leaves.errors",
     "UnsafeArchiveError": "leaves.errors",

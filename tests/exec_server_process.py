@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
-from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.server.bundle import server_command
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.conformance import Behaviour
     from pytest_fargate_sandbox.leaves.results import ExecResult
-    from pytest_fargate_sandbox.sandbox.process import Process
+    from pytest_fargate_sandbox.sandbox.exec.process import Process
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.providers.keys import KeyPair, fresh_key_pair
+from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair, fresh_key_pair
 
 SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.local.options import add_options, options_from
+from pytest_fargate_sandbox.local.engine_options import add_options, options_from
 
 if TYPE_CHECKING:
     import argparse
@@ -18,6 +18,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    from pytest_fargate_sandbox.local.program import run as run_engine
+    from pytest_fargate_sandbox.local.engine_program import run as run_engine
 
     return run_engine(options_from(arguments.parser, arguments))

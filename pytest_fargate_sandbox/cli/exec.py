@@ -8,15 +8,15 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.tasks import find_task, take_task, told_plainly
+from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task, told_plainly
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from pytest_fargate_sandbox.orchestration.ecs_fargate import EcsFargateSandbox
-    from pytest_fargate_sandbox.sandbox.exec_run import OutputChunk
+    from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
+    from pytest_fargate_sandbox.sandbox.exec.exec_run import OutputChunk
 
 SUMMARY = "run a command in a kept task"
 _DAY_SEC = 86400.0
@@ -54,7 +54,7 @@ def _run(arguments: Any) -> int:
 @contextlib.contextmanager
 def entered(wanted: str) -> Iterator[EcsFargateSandbox]:
     """The sandbox of a kept task; leaving the block leaves it alone."""
-    from pytest_fargate_sandbox.orchestration.ecs_fargate import EcsFargateSandbox
+    from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 
     task = find_task(wanted)
     if task.kept is None:

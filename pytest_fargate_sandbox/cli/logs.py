@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.tasks import find_task, take_task, told_plainly
-from pytest_fargate_sandbox.sandbox.diagnosis import container_logs
+from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task, told_plainly
+from pytest_fargate_sandbox.sandbox.task.diagnosis import container_logs
 
 if TYPE_CHECKING:
     import argparse

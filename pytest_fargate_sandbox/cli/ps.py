@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.tasks import KnownTask, known_tasks, told_plainly
+from pytest_fargate_sandbox.cli.known_tasks import KnownTask, known_tasks, told_plainly
 
 if TYPE_CHECKING:
     import argparse

@@ -9,13 +9,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.exec import entered
-from pytest_fargate_sandbox.cli.tasks import take_task, told_plainly
+from pytest_fargate_sandbox.cli.known_tasks import take_task, told_plainly
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 if TYPE_CHECKING:
     import argparse
 
-    from pytest_fargate_sandbox.sandbox.process import Process
+    from pytest_fargate_sandbox.sandbox.exec.process import Process
 
 SUMMARY = "open a shell in a kept task"
 _ONE_READ_SEC = 5.0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 SUMMARY = "build the sidecar's image into your ECR, so that no package is installed when a task starts"
 
@@ -42,7 +42,7 @@ def run(arguments: Any) -> int:
     import pytest
 
     from pytest_fargate_sandbox.leaves.errors import SandboxError
-    from pytest_fargate_sandbox.providers.images.sidecar_image import build_sidecar_image
+    from pytest_fargate_sandbox.providers.images.sidecar_build import build_sidecar_image
 
     try:
         cfg, aws = _place(arguments)
@@ -56,8 +56,8 @@ def run(arguments: Any) -> int:
 def _place(arguments: Any) -> tuple[EcsFargateConfig, Aws]:
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
-    from pytest_fargate_sandbox.orchestration.target import resolve_target
-    from pytest_fargate_sandbox.providers.aws import connect
+    from pytest_fargate_sandbox.place.resolve_place import resolve_target
+    from pytest_fargate_sandbox.providers.aws.aws import connect
 
     given = {field: value for field in _FIELDS if (value := getattr(arguments, field)) is not None}
     cfg = EcsFargateConfig.from_dict({**_configured(arguments.config), **given})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.tasks import KnownTask, find_task, known_tasks, told_plainly
-from pytest_fargate_sandbox.sandbox.task import stop_task
+from pytest_fargate_sandbox.cli.known_tasks import KnownTask, find_task, known_tasks, told_plainly
+from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
 
 if TYPE_CHECKING:
     import argparse

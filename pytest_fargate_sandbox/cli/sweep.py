@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.tasks import told_plainly
+from pytest_fargate_sandbox.cli.known_tasks import told_plainly
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-from pytest_fargate_sandbox.orchestration.sweep import sweep_expired, sweep_ledgers
-from pytest_fargate_sandbox.orchestration.target import resolve_target
+from pytest_fargate_sandbox.place.resolve_place import resolve_target
+from pytest_fargate_sandbox.records.sweeping import sweep_expired, sweep_ledgers
 
 if TYPE_CHECKING:
     import argparse

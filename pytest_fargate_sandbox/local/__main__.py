@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pytest_fargate_sandbox.local.options import add_options, options_from
-from pytest_fargate_sandbox.local.program import run
+from pytest_fargate_sandbox.local.engine_options import add_options, options_from
+from pytest_fargate_sandbox.local.engine_program import run
 
 
 def main() -> int:

@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.local.credentials import random_key_id
+from pytest_fargate_sandbox.local.engine_credentials import random_key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_fargate_sandbox.local.credentials import Credentials
+    from pytest_fargate_sandbox.local.engine_credentials import Credentials
 
 
 @dataclass(frozen=True)

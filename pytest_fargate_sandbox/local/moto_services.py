@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from moto.backends import get_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID, REGION
+from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

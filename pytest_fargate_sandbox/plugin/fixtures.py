@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.plugin.face import Face
-    from pytest_fargate_sandbox.sandbox.protocol import Sandbox
+    from pytest_fargate_sandbox.plugin.leases import Face
+    from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +74,7 @@ def _face(request: pytest.FixtureRequest) -> Face:
 
 
 def _keys(request: pytest.FixtureRequest) -> dict[str, Any]:
-    from pytest_fargate_sandbox.plugin.face import keys_for
+    from pytest_fargate_sandbox.plugin.leases import keys_for
 
     return keys_for(_item(request), str(request.fixturename))
 

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-    from pytest_fargate_sandbox.sandbox.protocol import Sandbox
+    from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
 
 
 def pytest_fargate_modify_task(item: pytest.Item, task: MutableMapping[str, Any]) -> None:

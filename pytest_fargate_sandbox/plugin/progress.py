@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_fargate_sandbox.orchestration.ledger import Entry
-    from pytest_fargate_sandbox.plugin.run import Run
+    from pytest_fargate_sandbox.plugin.pytest_run import Run
+    from pytest_fargate_sandbox.records.ledger import Entry
 
 _EVERY_SEC = 0.5
 _ERASE_BELOW = "\x1b[J"
@@ -57,7 +57,7 @@ class Progress:
             self._line.close()
 
     def _draw(self, line: _LiveLine) -> None:
-        from pytest_fargate_sandbox.orchestration.ledger import Ledger
+        from pytest_fargate_sandbox.records.ledger import Ledger
 
         ledger: Ledger | None = None
         while not self._over.wait(_EVERY_SEC):

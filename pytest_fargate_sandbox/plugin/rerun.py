@@ -14,12 +14,12 @@ from _pytest.runner import runtestprotocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.plugin import marker, outcomes
-from pytest_fargate_sandbox.plugin.face import SHARED, uses_fixtures
+from pytest_fargate_sandbox.plugin.leases import SHARED, uses_fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_fargate_sandbox.plugin.face import Face
+    from pytest_fargate_sandbox.plugin.leases import Face
 
 RETRIED = "fargate_retried"
 """The property of a test that ran again: how often."""

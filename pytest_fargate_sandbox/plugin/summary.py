@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_fargate_sandbox.plugin.controller import Owner
     from pytest_fargate_sandbox.plugin.options import Settings
-    from pytest_fargate_sandbox.plugin.owner import Owner
-    from pytest_fargate_sandbox.plugin.run import Run
+    from pytest_fargate_sandbox.plugin.pytest_run import Run
 
 _PHASES = ("image", "definition", "launch", "address", "tunnel", "server", "start")
 _SHOWN_RETRIES = 5
@@ -41,7 +41,7 @@ class Summary:
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
-    from pytest_fargate_sandbox.orchestration.run_report import slowest_phases
+    from pytest_fargate_sandbox.records.run_report import slowest_phases
 
     counts = report["counts"]
     told = [f"{counts['launched']} launched"]
@@ -67,8 +67,8 @@ _COUNTS = {
 
 
 def _kept(run_id: str) -> Iterator[str]:
-    from pytest_fargate_sandbox.orchestration.kept import kept_tasks
-    from pytest_fargate_sandbox.orchestration.ledger import Ledger
+    from pytest_fargate_sandbox.records.kept_tasks import kept_tasks
+    from pytest_fargate_sandbox.records.ledger import Ledger
 
     tests = {entry.task_arn: entry.facts.get("tests") or [] for entry in Ledger(run_id).entries()}
     for kept in kept_tasks():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
-from pytest_fargate_sandbox.plugin.face import FACE, Face
+from pytest_fargate_sandbox.plugin.controller import Interrupts, Owner
+from pytest_fargate_sandbox.plugin.leases import FACE, Face
 from pytest_fargate_sandbox.plugin.options import SETTINGS
-from pytest_fargate_sandbox.plugin.owner import Interrupts, Owner
 from pytest_fargate_sandbox.plugin.progress import Progress
+from pytest_fargate_sandbox.plugin.pytest_run import RUN, Run
 from pytest_fargate_sandbox.plugin.rerun import Reruns
-from pytest_fargate_sandbox.plugin.run import RUN, Run
-from pytest_fargate_sandbox.plugin.signals import Signals
+from pytest_fargate_sandbox.plugin.runner_option import EngineChoice
+from pytest_fargate_sandbox.plugin.sigterm import Signals
 from pytest_fargate_sandbox.plugin.summary import Summary
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.providers.ssh import SshTunnel
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+    from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 
 _LONGEST_PAUSE_SEC = 0.3
 _NEVER = 1_000_000
@@ -74,7 +74,7 @@ class ServerConnection(Connection):
     exec_client: ExecClient
 
     def __init__(self, host: str, door: Door, inner_port: int, *, token: str) -> None:
-        from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+        from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 
         super().__init__(host, door, inner_port)
         self.exec_client = ExecClient(token=token, connect=lambda timeout: self.tunnel.dial(inner_port, timeout))

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.providers.aws import Aws
-    from pytest_fargate_sandbox.providers.keys import KeyPair
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+    from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair
 
 _from_secrets: dict[tuple[str, str], KeyPair] = {}
 
@@ -34,7 +34,7 @@ class Keyring:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Keyring:
-        from pytest_fargate_sandbox.providers.keys import parse_key_pair
+        from pytest_fargate_sandbox.providers.ssh.key_pairs import parse_key_pair
 
         return cls(parse_key_pair(data["client"]), parse_key_pair(data["host"]), data["token"])
 
@@ -45,7 +45,7 @@ def make_keyring(aws: Aws, *, task_id: str, secret: bytes | None = None, client_
     With ``secret`` it is the same for everybody who knows the secret and the task's id: so a task can change hands
     without a key ever leaving a process.
     """
-    from pytest_fargate_sandbox.providers.keys import derived_key_pair
+    from pytest_fargate_sandbox.providers.ssh.key_pairs import derived_key_pair
 
     secret = secret or secrets.token_bytes(32)
 
@@ -57,7 +57,7 @@ def make_keyring(aws: Aws, *, task_id: str, secret: bytes | None = None, client_
 
 
 def _secret_key_pair(aws: Aws, arn: str) -> KeyPair:
-    from pytest_fargate_sandbox.providers.keys import parse_key_pair
+    from pytest_fargate_sandbox.providers.ssh.key_pairs import parse_key_pair
 
     key = (aws.identity_hash, arn)
     if key not in _from_secrets:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.connection import Connection
-    from pytest_fargate_sandbox.sandbox.task import LaunchedTask
+    from pytest_fargate_sandbox.sandbox.task.launched_task import LaunchedTask
 
 T = TypeVar("T")
 

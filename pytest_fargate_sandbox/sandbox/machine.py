@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
-    from pytest_fargate_sandbox.providers.aws import Aws
-    from pytest_fargate_sandbox.providers.ssh import SshTunnel
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+    from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
     from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
 
@@ -220,7 +220,7 @@ class Machine:
         """The account, as the configuration names it, or as the place has it."""
         if self.place:
             return self.place.aws
-        from pytest_fargate_sandbox.providers.aws import connect
+        from pytest_fargate_sandbox.providers.aws.aws import connect
 
         return connect(region=self._asked_cfg.region, endpoint_url=self._asked_cfg.endpoint_url)
 

@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.errors import StartError, TransportError
 from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_OWNER, TAG_RUN, TAG_TASK, Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses
-from pytest_fargate_sandbox.providers.aws_errors import AwsError
-from pytest_fargate_sandbox.sandbox import registration as registrations
-from pytest_fargate_sandbox.sandbox.causes import judge_reason
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.endpoints import Routes
-from pytest_fargate_sandbox.sandbox.images import resolve_image
-from pytest_fargate_sandbox.sandbox.launch import Attempts, run_request, run_task
 from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
+from pytest_fargate_sandbox.sandbox.main_image import resolve_image
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_of
-from pytest_fargate_sandbox.sandbox.plan import Plan, make_plan
-from pytest_fargate_sandbox.sandbox.task import LaunchedTask
+from pytest_fargate_sandbox.sandbox.task import registration as registrations
+from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
+from pytest_fargate_sandbox.sandbox.task.launch import Attempts, run_request, run_task
+from pytest_fargate_sandbox.sandbox.task.launch_plan import Plan, make_plan
+from pytest_fargate_sandbox.sandbox.task.launched_task import LaunchedTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
-    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
     from pytest_fargate_sandbox.sandbox.connection import Connection
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
     from pytest_fargate_sandbox.sandbox.modes.mode import Mode

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.providers.aws import Aws
-    from pytest_fargate_sandbox.providers.s3_staging import S3Staging
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+    from pytest_fargate_sandbox.providers.aws.s3_staging import S3Staging
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 
 _warned = threading.Event()
 
@@ -38,7 +38,7 @@ class Transfers:
 
     def _upload_staged(self, client: ExecClient, local: Path, remote_path: str) -> bool:
         """Whether it went by way of S3."""
-        from pytest_fargate_sandbox.providers.s3_staging import S3Staging, is_worth_staging
+        from pytest_fargate_sandbox.providers.aws.s3_staging import S3Staging, is_worth_staging
 
         if not is_worth_staging(local):
             return False
@@ -70,7 +70,7 @@ def _fetch_file(client: ExecClient, staging: S3Staging, local: Path, remote_path
 
 
 def _fetch_tree(client: ExecClient, staging: S3Staging, local: Path, remote_path: str) -> None:
-    from pytest_fargate_sandbox.providers.s3_staging import archive_of
+    from pytest_fargate_sandbox.providers.aws.s3_staging import archive_of
 
     with archive_of(local) as (content, size):
         staged = staging.stage(content, size)

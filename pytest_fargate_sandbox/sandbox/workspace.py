@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from pytest_fargate_sandbox.sandbox.background import BackgroundProcess
+from pytest_fargate_sandbox.sandbox.exec.background import BackgroundProcess
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient, OutputChunk
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient, OutputChunk
     from pytest_fargate_sandbox.sandbox.machine import Machine
 
 T = TypeVar("T")

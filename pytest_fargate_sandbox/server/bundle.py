@@ -16,31 +16,31 @@ from pytest_fargate_sandbox.leaves import names
 
 _PACKAGE = "pytest_fargate_sandbox"
 SHIPPED_MODULES = (
-    "archives",
-    "audience",
-    "command",
-    "commands",
-    "exchange",
+    "exec_server",
     "failure",
-    "fetching",
-    "files",
-    "http1",
-    "identities",
-    "listener",
-    "main",
-    "memory",
     "message",
-    "output",
-    "place",
-    "pump",
-    "reaper",
-    "spawning",
-    "stdin",
-    "tree",
-    "trees",
-    "verbs",
-    "waker",
-    "wire",
+    "protocol",
+    "work_dir",
+    "requests.exchange",
+    "requests.http1",
+    "requests.listener",
+    "requests.verbs",
+    "commands.command",
+    "commands.command_table",
+    "commands.command_user",
+    "commands.kept_output",
+    "commands.oom_counter",
+    "commands.output_listener",
+    "commands.process_tree",
+    "commands.pump",
+    "commands.reaper",
+    "commands.spawning",
+    "commands.stdin_feeder",
+    "commands.waker",
+    "files.archives",
+    "files.directory_trees",
+    "files.fetching",
+    "files.single_files",
 )
 _DOCSTRING = re.compile(r'^( *)""".*?"""$', re.MULTILINE | re.DOTALL)
 _COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)
@@ -114,11 +114,14 @@ def server_command(runtime: str) -> tuple[list[str], list[str]]:
 def shipped_source() -> str:
     """All modules in one text, compressed. The same sources give the same text: task definitions are found by it."""
     server = importlib.resources.files(f"{_PACKAGE}.server")
-    sources = {_PACKAGE: "", f"{_PACKAGE}.leaves": "", f"{_PACKAGE}.server": "", f"{_PACKAGE}.leaves.names": _names()}
+    packages = (f"server.{module}".rpartition(".")[0] for module in SHIPPED_MODULES)
+    sources = {_PACKAGE: "", f"{_PACKAGE}.leaves": "", f"{_PACKAGE}.leaves.names": _names()}
+    sources.update({f"{_PACKAGE}.{package}": "" for package in packages})
     for module in SHIPPED_MODULES:
-        sources[f"{_PACKAGE}.server.{module}"] = _without_prose(server.joinpath(f"{module}.py").read_text("utf-8"))
+        source = server.joinpath(*f"{module}.py".replace(".", "/", module.count(".")).split("/")).read_text("utf-8")
+        sources[f"{_PACKAGE}.server.{module}"] = _without_prose(source)
     loader = _without_prose(server.joinpath("loader.py").read_text("utf-8"))
-    run = f"exec(compile(SOURCES['{_PACKAGE}.server.main'], '<main>', 'exec', dont_inherit=True))"
+    run = f"exec(compile(SOURCES['{_PACKAGE}.server.exec_server'], '<main>', 'exec', dont_inherit=True))"
     text = f"SOURCES = {sources!r}\n{loader}\n{run}\n"
     return base64.b64encode(zlib.compress(text.encode("utf-8"))).decode("ascii")
 

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-from pytest_fargate_sandbox.providers.images.sidecar_image import _tag
+from pytest_fargate_sandbox.providers.images.sidecar_build import _tag
 from tests.local.engine_process import EngineProcess
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import pytest
 
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.orchestration.ledger import Ledger
-from pytest_fargate_sandbox.orchestration.local_cluster import local_engine
+from pytest_fargate_sandbox.place.local_cluster import local_engine
+from pytest_fargate_sandbox.records.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 SCRIPT = """
 import sys

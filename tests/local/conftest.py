@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
 from tests.local.engine_process import EngineProcess
 from tests.local.running_tasks import RunningTasks
 

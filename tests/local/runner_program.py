@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE
-from pytest_fargate_sandbox.local.namespaces import NamespacesRunner
-from pytest_fargate_sandbox.local.runner import ContainerSpec, TaskSpec
+from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner
+from pytest_fargate_sandbox.local.runners.runner_contract import ContainerSpec, TaskSpec
 
 _SERVE = "import socket, time; s = socket.create_server(('', 2222)); time.sleep(float('{marker}'))"
 _FORK = "(setsid sleep {marker} &) ; trap '' TERM; chmod 0 /srv; mkdir -m 0 /etc/closed; sleep {marker}; true"

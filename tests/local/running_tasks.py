@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE
-from pytest_fargate_sandbox.local.runner import ContainerExit, ContainerSpec, TaskSpec
+from pytest_fargate_sandbox.local.runners.runner_contract import ContainerExit, ContainerSpec, TaskSpec
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.local.runner import Runner, RunningTask
+    from pytest_fargate_sandbox.local.runners.runner_contract import Runner, RunningTask
 
 PATIENCE = 30.0
 

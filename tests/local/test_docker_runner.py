@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.local import docker
+from pytest_fargate_sandbox.local.runners.podman import docker
 from tests.local.engine_process import WAIT, EngineProcess, container, container_states
 from tests.real_podman import busybox_image, no_registry, podman
 

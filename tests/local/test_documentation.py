@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pytest_fargate_sandbox.local.engine_options import add_options
 from pytest_fargate_sandbox.local.faults import COUNTED, TIMED
-from pytest_fargate_sandbox.local.options import add_options
 
 _PAGE = Path(__file__).parents[2] / "docs" / "local-engine.md"
 

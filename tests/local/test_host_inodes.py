@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
-from pytest_fargate_sandbox.local.podman import PodmanRunner
+from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.runners.podman import PodmanRunner
 from tests.local import hostile_walk
 from tests.local.host_inodes import HostInodes
 from tests.local.running_tasks import RunningTasks
@@ -24,7 +24,7 @@ from tests.real_podman import debian_image, podman
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_fargate_sandbox.local.runner import Runner
+    from pytest_fargate_sandbox.local.runners.runner_contract import Runner
 
 _IMAGE = "walked"
 _WALK = Path(hostile_walk.__file__).read_text(encoding="utf-8")

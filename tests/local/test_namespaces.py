@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.local.runner import CannotPull, CannotStart, Mount
+from pytest_fargate_sandbox.local.runners.runner_contract import CannotPull, CannotStart, Mount
 
 if TYPE_CHECKING:
     from tests.local.running_tasks import RunningTasks

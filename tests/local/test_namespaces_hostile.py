@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
-from pytest_fargate_sandbox.local.runner import Mount
+from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.runners.runner_contract import Mount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

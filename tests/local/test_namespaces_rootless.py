@@ -35,7 +35,7 @@ def somebody() -> Iterator[Somebody]:
         "local/test_namespaces_network.py",
         "local/test_namespaces_sidecar.py",
         "local/test_scratch.py",
-        "orchestration/test_fargate_conformance.py",
+        "sandbox/test_fargate_conformance.py",
     ],
 )
 def test_without_root(somebody: Somebody, tests: str) -> None:

@@ -9,16 +9,16 @@ import pytest
 
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.local.namespaces import NamespacesRunner, available
-from pytest_fargate_sandbox.local.runner import CannotStart, Mount
-from pytest_fargate_sandbox.providers.keys import fresh_key_pair
-from pytest_fargate_sandbox.providers.ssh import SshTunnel
+from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, Mount
+from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
+from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_fargate_sandbox.local.runner import RunningTask
+    from pytest_fargate_sandbox.local.runners.runner_contract import RunningTask
     from tests.local.running_tasks import RunningTasks, StartedContainer
 
 pytestmark = pytest.mark.skipif(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.local.namespaces.scratch import Scratch, remove_tree
+from pytest_fargate_sandbox.local.runners.namespaces.scratch import Scratch, remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path

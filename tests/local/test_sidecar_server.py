@@ -17,9 +17,9 @@ import pytest
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.local.sidecar.server import check
-from pytest_fargate_sandbox.providers.keys import fresh_key_pair
-from pytest_fargate_sandbox.providers.ssh import SshTunnel
+from pytest_fargate_sandbox.local.sidecar.sidecar_server import check
+from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
+from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.echo_server import EchoServer, echoed
 from tests.fault_proxy import FaultProxy
 from tests.real_sshd import free_port
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PROGRAM = textwrap.dedent(
     """
     import os, socket, sys
-    from pytest_fargate_sandbox.local.sidecar.server import serve
+    from pytest_fargate_sandbox.local.sidecar.sidecar_server import serve
     sys.exit(serve(socket.socket(fileno=int(sys.argv[1])), os.environ, sys.argv[2]))
     """
 )

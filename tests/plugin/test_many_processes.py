@@ -29,7 +29,7 @@ def test_it(fargate_sandbox, n):
 
 HOLDER = """
 import sys
-from pytest_fargate_sandbox.orchestration.local_cluster import local_engine
+from pytest_fargate_sandbox.place.local_cluster import local_engine
 local_engine()
 print("here", flush=True)
 sys.stdin.read()

@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from pytest_fargate_sandbox.orchestration.ledger import Entry
 from pytest_fargate_sandbox.plugin.progress import _LiveLine, describe
+from pytest_fargate_sandbox.records.ledger import Entry
 
 
 def an_entry(*events: str, t: float = 100.0, **facts: object) -> Entry:

@@ -330,7 +330,7 @@ def test_a_cluster_that_does_not_exist_is_an_error_on_the_test(pytester: pytest.
         pytester,
         """
 import dataclasses, pytest
-from pytest_fargate_sandbox.orchestration.local_cluster import local_engine
+from pytest_fargate_sandbox.place.local_cluster import local_engine
 
 @pytest.fixture(scope="session")
 def fargate_config(fargate_config):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 CONFTEST = """
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
-from tests.orchestration.test_toy_mode import ServedFiles
+from tests.sandbox.test_toy_mode import ServedFiles
 
 MODES.register(ServedFiles())
 """

@@ -17,7 +17,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def fargate_config(fargate_config):
-    from pytest_fargate_sandbox.orchestration.local_cluster import local_engine
+    from pytest_fargate_sandbox.place.local_cluster import local_engine
 
     # Stands for an image with a command of its own, which the host's tree has not.
     main = {"name": "main", "image": "host", "entryPoint": ["python3", "-m", "http.server", "8000"]}

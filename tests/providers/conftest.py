@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
-from pytest_fargate_sandbox.providers.ssh import SshTunnel
+from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.echo_server import EchoServer
 from tests.fault_proxy import FaultProxy
 from tests.real_sshd import RealSshd

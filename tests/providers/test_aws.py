@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.providers.aws import Aws, Credentials, connect
-from pytest_fargate_sandbox.providers.aws_errors import AwsError, Call, mapped
+from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 
 if TYPE_CHECKING:

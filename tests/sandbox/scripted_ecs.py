@@ -11,7 +11,7 @@ from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.providers.aws import Aws, Credentials
+from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials
 
 if TYPE_CHECKING:
     from pathlib import Path

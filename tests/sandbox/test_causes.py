@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, SIDECAR_CONTAINER, Cause
-from pytest_fargate_sandbox.sandbox.causes import (
+from pytest_fargate_sandbox.sandbox.task.causes import (
     STOPPED_BY_OWNER,
     classify_stop,
     exit_codes,

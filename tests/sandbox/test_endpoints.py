@@ -7,7 +7,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
 from pytest_fargate_sandbox.sandbox.endpoints import Routes
-from pytest_fargate_sandbox.sandbox.environment import filled_in, host_name
+from pytest_fargate_sandbox.sandbox.task.task_environment import filled_in, host_name
 
 
 def _routes(*urls: str, taken: tuple[int, ...] = ()) -> Routes:

@@ -20,7 +20,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     UnsafeArchiveError,
 )
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from tests.exec_server_process import ExecServerProcess, free_port
 from tests.fault_proxy import FaultProxy
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
-from pytest_fargate_sandbox.sandbox.launch import Attempts, run_request, run_task, started_by
+from pytest_fargate_sandbox.sandbox.task.launch import Attempts, run_request, run_task, started_by
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 
 if TYPE_CHECKING:

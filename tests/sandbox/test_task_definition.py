@@ -13,8 +13,8 @@ from pytest_fargate_sandbox.leaves.names import SHARED_DIR, SIDECAR_CONTAINER, S
 from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
 from pytest_fargate_sandbox.sandbox.endpoints import Routes
 from pytest_fargate_sandbox.sandbox.keyring import Keyring
-from pytest_fargate_sandbox.sandbox.plan import make_plan
-from pytest_fargate_sandbox.sandbox.task_definition import Payload, registration
+from pytest_fargate_sandbox.sandbox.task.launch_plan import make_plan
+from pytest_fargate_sandbox.sandbox.task.task_definition import Payload, registration
 
 ROLE = "arn:aws:iam::123456789012:role/exec"
 EXEC = SshSidecarConfig(exec_server_port=19542)
@@ -96,7 +96,7 @@ def test_nothing_of_a_single_sandbox_is_registered() -> None:
 
 
 def _keyring(name: str) -> Keyring:
-    from pytest_fargate_sandbox.providers.keys import fresh_key_pair
+    from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
 
     return Keyring(fresh_key_pair(), fresh_key_pair(), f"{name}-token")
 

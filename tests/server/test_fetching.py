@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 
 SECRET = "X-Amz-Signature=5ecret"
 

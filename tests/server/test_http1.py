@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pytest_fargate_sandbox.server.http1 import (
+from pytest_fargate_sandbox.server.requests.http1 import (
     Disconnected,
     Malformed,
     Payload,

@@ -12,7 +12,7 @@ import pytest
 from pytest_fargate_sandbox import conformance
 from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
 from pytest_fargate_sandbox.server import bundle
-from pytest_fargate_sandbox.server.http1 import request_head
+from pytest_fargate_sandbox.server.requests.http1 import request_head
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
 from tests.server.interpreters import interpreters, oldest_and_newest
 
@@ -77,7 +77,7 @@ def test_json_nested_without_end_is_refused(version: str, tmp_path: Path) -> Non
 
 def test_the_shipped_modules_use_nothing_newer_than_python_3_6() -> None:
     server = Path(bundle.__file__).parent
-    modules = [str(server / f"{module}.py") for module in (*bundle.SHIPPED_MODULES, "loader")]
+    modules = [str(server / (module.replace(".", "/") + ".py")) for module in (*bundle.SHIPPED_MODULES, "loader")]
     vermin = "import vermin; vermin.main()"
     command = [sys.executable, "-c", vermin, "-t=3.6-", "--violations", "--no-tips", *modules]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -18,7 +18,7 @@ from pytest_fargate_sandbox.leaves.errors import RemotePermissionError, SandboxE
 from pytest_fargate_sandbox.leaves.names import ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.server.bundle import server_command
-from pytest_fargate_sandbox.server.commands import MAX_BACKGROUND
+from pytest_fargate_sandbox.server.commands.command_table import MAX_BACKGROUND
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
 

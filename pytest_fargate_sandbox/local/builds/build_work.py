@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.local import podman
 from pytest_fargate_sandbox.local.moto_services import backend
-from pytest_fargate_sandbox.local.podman.command import PROGRAMS, CommandFailed, ContainerCommand
+from pytest_fargate_sandbox.local.runners import podman
+from pytest_fargate_sandbox.local.runners.podman.container_command import PROGRAMS, CommandFailed, ContainerCommand
 from pytest_fargate_sandbox.providers.images import buildspec
-from pytest_fargate_sandbox.providers.images.context import TAR_NAME
+from pytest_fargate_sandbox.providers.images.build_context import TAR_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.local.runner import Runner, RunningTask, TaskSpec
+    from pytest_fargate_sandbox.local.runners.runner_contract import Runner, RunningTask, TaskSpec
 
 
 class RunnerWithBuilds:

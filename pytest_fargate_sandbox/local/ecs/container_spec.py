@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.local.credentials import REGION
 from pytest_fargate_sandbox.local.ecs.secret_values import resolve_secrets
-from pytest_fargate_sandbox.local.runner import ContainerSpec, Mount
+from pytest_fargate_sandbox.local.engine_credentials import REGION
+from pytest_fargate_sandbox.local.runners.runner_contract import ContainerSpec, Mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

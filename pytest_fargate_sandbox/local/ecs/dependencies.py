@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_fargate_sandbox.local.ecs.task import Container
+    from pytest_fargate_sandbox.local.ecs.engine_task import Container
 
 DEFAULT_START_TIMEOUT_SEC: Final = 180.0
 

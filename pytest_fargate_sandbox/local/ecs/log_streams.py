@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.local.credentials import REGION
+from pytest_fargate_sandbox.local.engine_credentials import REGION
 from pytest_fargate_sandbox.local.moto_services import backend
 
 if TYPE_CHECKING:

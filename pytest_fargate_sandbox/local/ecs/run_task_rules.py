@@ -13,8 +13,6 @@ from pytest_fargate_sandbox.leaves.fargate_rules import (
     TASKS_PER_DESCRIBE,
     TASKS_PER_RUN,
 )
-from pytest_fargate_sandbox.local.credentials import ACCOUNT_ID
-from pytest_fargate_sandbox.local.ecs.network import unknown_security_groups, unknown_subnets
 from pytest_fargate_sandbox.local.ecs.refusals import ClientException, InvalidParameter
 from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     check_fargate_size,
@@ -22,6 +20,8 @@ from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     fargate_cpu,
     fargate_memory,
 )
+from pytest_fargate_sandbox.local.ecs.vpc import unknown_security_groups, unknown_subnets
+from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

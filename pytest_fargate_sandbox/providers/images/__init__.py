@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_fargate_sandbox.providers.images.builder import ImageBuilder
+from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
 from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
 
 __all__ = ["ImageBuilder", "builds_stopped"]

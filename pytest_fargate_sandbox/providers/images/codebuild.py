@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
-from pytest_fargate_sandbox.providers.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.images import buildspec
 from pytest_fargate_sandbox.providers.images.own_builds import go_on
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.providers.aws import Aws
-    from pytest_fargate_sandbox.providers.images.request import BuildRequest
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+    from pytest_fargate_sandbox.providers.images.build_request import BuildRequest
 
 _LOG_LINES = 100
 _MOST_BUILDS = 100

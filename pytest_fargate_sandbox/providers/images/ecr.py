@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.providers.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 _URL = re.compile(
     r"(?P<registry>(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.]+)/(?P<name>.+)"

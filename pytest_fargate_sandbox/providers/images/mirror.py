@@ -6,15 +6,15 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE
-from pytest_fargate_sandbox.providers.images.builder import make_image
-from pytest_fargate_sandbox.providers.images.content import fitting_tag
-from pytest_fargate_sandbox.providers.images.registry import Reference, digest_of
+from pytest_fargate_sandbox.providers.images.content_tag import fitting_tag
+from pytest_fargate_sandbox.providers.images.image_builder import make_image
+from pytest_fargate_sandbox.providers.images.public_registry import Reference, digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 
 def mirrored(cfg: EcsFargateConfig, image: str, *, aws: Aws, shared_dir: Path | None = None) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError
-from pytest_fargate_sandbox.providers.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,20 +9,20 @@ from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.fargate_rules import OVERRIDES_CHARACTERS
 from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER
 from pytest_fargate_sandbox.sandbox.connection import Connection
-from pytest_fargate_sandbox.sandbox.container_parts import add_port
-from pytest_fargate_sandbox.sandbox.environment import filled_in
 from pytest_fargate_sandbox.sandbox.modes.beside_sidecar import BesideSidecar, plain_sidecar
 from pytest_fargate_sandbox.sandbox.modes.mode import Environments
+from pytest_fargate_sandbox.sandbox.task.container_parts import add_port
+from pytest_fargate_sandbox.sandbox.task.task_environment import filled_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, MutableMapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
-    from pytest_fargate_sandbox.sandbox.container_parts import Payload
     from pytest_fargate_sandbox.sandbox.endpoints import Routes
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
+    from pytest_fargate_sandbox.sandbox.task.container_parts import Payload
 
 _ROOM_FOR_ENVIRONMENT = OVERRIDES_CHARACTERS - 3000
 """The rest is for keys and tokens."""

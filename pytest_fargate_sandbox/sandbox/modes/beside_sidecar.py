@@ -12,16 +12,16 @@ from pytest_fargate_sandbox.leaves.config import SshSidecarConfig, replaced
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, SIDECAR_CONTAINER, SIDECAR_REFERENCE
 from pytest_fargate_sandbox.sandbox.connection import Door
 from pytest_fargate_sandbox.sandbox.keyring import make_keyring
-from pytest_fargate_sandbox.sandbox.sidecar import sidecar_container, sidecar_environment
+from pytest_fargate_sandbox.sandbox.task.sidecar_container import sidecar_container, sidecar_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.providers.aws import Aws
-    from pytest_fargate_sandbox.sandbox.container_parts import Payload
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
     from pytest_fargate_sandbox.sandbox.endpoints import Routes
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
+    from pytest_fargate_sandbox.sandbox.task.container_parts import Payload
 
 
 class BesideSidecar(ABC):
@@ -41,7 +41,7 @@ class BesideSidecar(ABC):
         sidecar = sidecar_of(cfg)
         if sidecar.image or not cfg.ecr_repository or cfg.cluster == LOCAL_CLUSTER:
             return cfg
-        from pytest_fargate_sandbox.providers.images.sidecar_image import sidecar_reference
+        from pytest_fargate_sandbox.providers.images.sidecar_build import sidecar_reference
 
         return replaced(cfg, ssh_sidecar=replaced(sidecar, image=sidecar_reference(cfg, aws)))
 
@@ -82,7 +82,7 @@ class BesideSidecar(ABC):
         )
 
     def _door(self, cfg: EcsFargateConfig, host: str, keyring: Keyring, routes: Routes, inner_port: int) -> Door:
-        from pytest_fargate_sandbox.providers.ssh import SshTunnel
+        from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 
         port = sidecar_of(cfg).sshd_port
         tunnel = SshTunnel(

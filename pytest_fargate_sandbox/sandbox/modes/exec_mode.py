@@ -12,10 +12,10 @@ from pytest_fargate_sandbox.leaves.names import (
     SIDECAR_CONTAINER,
 )
 from pytest_fargate_sandbox.sandbox.connection import Connection, ServerConnection
-from pytest_fargate_sandbox.sandbox.container_parts import merge_environment
-from pytest_fargate_sandbox.sandbox.environment import filled_in, host_name
 from pytest_fargate_sandbox.sandbox.modes.beside_sidecar import BesideSidecar, plain_sidecar, sidecar_of
 from pytest_fargate_sandbox.sandbox.modes.mode import Environments
+from pytest_fargate_sandbox.sandbox.task.container_parts import merge_environment
+from pytest_fargate_sandbox.sandbox.task.task_environment import filled_in, host_name
 from pytest_fargate_sandbox.server.bundle import server_command
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
-    from pytest_fargate_sandbox.sandbox.container_parts import Payload
     from pytest_fargate_sandbox.sandbox.endpoints import Routes
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
+    from pytest_fargate_sandbox.sandbox.task.container_parts import Payload
 
 EXEC_SERVER_PORT = 19542
 """Where the server listens in the task unless a configuration says otherwise."""

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
-    from pytest_fargate_sandbox.providers.aws import Aws
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
     from pytest_fargate_sandbox.sandbox.connection import Connection
-    from pytest_fargate_sandbox.sandbox.container_parts import Payload
     from pytest_fargate_sandbox.sandbox.endpoints import Routes
-    from pytest_fargate_sandbox.sandbox.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
+    from pytest_fargate_sandbox.sandbox.task.container_parts import Payload
 
 
 @dataclass(frozen=True)

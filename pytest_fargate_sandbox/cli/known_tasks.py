@@ -1,0 +1,107 @@
+"""The tasks that this user's runs have made and that may be alive, as the ledgers of this machine know them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
+from pytest_fargate_sandbox.place.resolve_place import find_again
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.records.kept_tasks import KeptTask, kept_tasks
+from pytest_fargate_sandbox.records.ledger import Entry, Ledger, all_ledgers
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+
+@dataclass(frozen=True)
+class KnownTask:
+    """A task with its ledger entry; ``kept`` holds the keys, where it was kept."""
+
+    ledger: Ledger
+    entry: Entry
+    aws: Aws
+    description: dict[str, Any]
+    kept: KeptTask | None
+
+    @property
+    def arn(self) -> str:
+        return str(self.entry.task_arn)
+
+    @property
+    def id(self) -> str:
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def name(self) -> str:
+        return str(self.entry.facts.get("task_id", ""))
+
+    @property
+    def status(self) -> str:
+        return str(self.description.get("lastStatus", "?"))
+
+    @property
+    def tests(self) -> list[str]:
+        labels = self.entry.facts.get("labels") or {}
+        told = [value for key, value in labels.items() if key.endswith(":test")]
+        return list(self.entry.facts.get("tests") or told)
+
+
+def known_tasks() -> Iterator[KnownTask]:
+    """Those that are not STOPPED; the keys of kept ones that are go with them. Raises ``AwsError``."""
+    kept = {each.task_arn: each for each in kept_tasks()}
+    for ledger in all_ledgers():
+        alive = [entry for entry in ledger.entries() if entry.task_arn and (entry.is_kept or not entry.is_over)]
+        descriptions = _described(alive)
+        for entry in alive:
+            aws, description = descriptions[entry.id]
+            if aws is not None and description.get("lastStatus", "STOPPED") != "STOPPED":
+                yield KnownTask(ledger, entry, aws, description, kept.get(str(entry.task_arn)))
+            elif str(entry.task_arn) in kept:
+                kept[str(entry.task_arn)].forget()
+
+
+def find_task(wanted: str) -> KnownTask:
+    """The one whose id or name begins like this. Raises ``SandboxError`` when there is none, or more than one."""
+    found = [task for task in known_tasks() if task.id.startswith(wanted) or task.name.startswith(wanted)]
+    exact = [task for task in found if wanted in (task.id, task.name, task.arn)]
+    if len(exact) == 1 or len(found) == 1:
+        return (exact or found)[0]
+    if not found:
+        raise SandboxError(f"no task that lives begins with {wanted!r}; `fargate-sandbox ps` lists them")
+    raise SandboxError(f"{wanted!r} begins several tasks: {', '.join(task.id for task in found)}")
+
+
+def take_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", metavar="TASK", help="a task's id or name, or how it begins, as `ps` shows it")
+
+
+def told_plainly(act: Callable[[], int]) -> int:
+    """Run a subcommand; what goes wrong is one sentence and exit code 1."""
+    try:
+        return act()
+    except (SandboxError, AwsError) as error:
+        print(f"fargate-sandbox: {error}", file=sys.stderr)
+        return 1
+
+
+def _described(entries: list[Entry]) -> dict[str, tuple[Aws | None, dict[str, Any]]]:
+    found: dict[str, tuple[Aws | None, dict[str, Any]]] = {}
+    places: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        places.setdefault((str(entry.facts.get("endpoint_url")), str(entry.facts.get("cluster"))), []).append(entry)
+    for (_, cluster), group in places.items():
+        aws = find_again(group[0].facts)
+        for first in range(0, len(group), TASKS_PER_DESCRIBE):
+            some = group[first : first + TASKS_PER_DESCRIBE]
+            arns = [entry.task_arn for entry in some]
+            tasks = aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=arns)["tasks"] if aws else []
+            by_arn = {task["taskArn"]: task for task in tasks}
+            found.update({entry.id: (aws, by_arn.get(entry.task_arn, {})) for entry in some})
+    return found

@@ -1,0 +1,136 @@
+"""``EcsFargateSandbox``, which users make: a machine with one workspace, that finds its place and leaves nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
+from pytest_fargate_sandbox.leaves.names import TAG_KEPT
+from pytest_fargate_sandbox.place.resolve_place import Target, find_again, resolve_target
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.records import exit_guard
+from pytest_fargate_sandbox.records.kept_tasks import KeptTask
+from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
+from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
+from pytest_fargate_sandbox.sandbox.keyring import Keyring
+from pytest_fargate_sandbox.sandbox.machine import Machine
+from pytest_fargate_sandbox.sandbox.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.sandbox.machine import Admission
+
+_log = logging.getLogger("pytest_fargate_sandbox")
+
+
+class EcsFargateSandbox(Machine, Workspace):
+    """A sandbox on the ECS cluster that ``cfg`` names; the cluster ``local`` is the embedded engine.
+
+    In exec-server mode commands and files work. In agent-server mode the image's own command runs, ``local_port``
+    leads to its ``container_port``, and commands raise ``ConfigError``.
+
+    Making one costs nothing; ``start`` finds the place, launches the task and returns when it takes commands. Every
+    launch is recorded first, and stopped when this process ends, whatever ends it. ``keep`` lets a task live on.
+    """
+
+    def __init__(
+        self,
+        cfg: EcsFargateConfig,
+        *,
+        task_id: str,
+        run_id: str,
+        labels: Mapping[str, str] | None = None,
+        recorder: LedgerRecorder | None = None,
+        admission: Admission | None = None,
+        secret: bytes | None = None,
+        exec_timeout_sec: float | None = None,
+    ) -> None:
+        self._lines = recorder or LedgerRecorder(Ledger(run_id))
+        self._kept: KeptTask | None = None
+        Machine.__init__(
+            self,
+            cfg,
+            task_id=task_id,
+            run_id=run_id,
+            find_place=_find_place,
+            recorder=self._lines,
+            admission=admission,
+            labels=labels,
+            secret=secret,
+        )
+        Workspace.__init__(self, self, exec_timeout_sec=exec_timeout_sec)
+        exit_guard.watch_signals()  # only the main thread may, and start() is often called in another
+
+    def stop(self) -> None:
+        super().stop()
+        if self._kept:
+            self._kept.forget()
+
+    def keep(self) -> KeptTask:
+        """Let the task live until its time is over, and let go of it here. The keys to it go into the user's cache."""
+        started = self.running()
+        kept = KeptTask(
+            task_arn=started.task.arn,
+            task_id=self.task_id,
+            run_id=self.run_id,
+            host=started.connection.host,
+            image=self.image,
+            expires=int(started.task.began_at + self.cfg.max_task_lifetime_sec),
+            keyring=started.keyring.to_dict(),
+            cfg=dataclasses.asdict(self.cfg),
+            place=dict(self.place.facts) if self.place else {},
+            ledger_entry=self._lines.entry,
+        )
+        self.note("kept", task_arn=kept.task_arn)
+        kept.save()
+        try:
+            tags = [{"key": TAG_KEPT, "value": "true"}]
+            self.aws.call("ecs", "TagResource", resourceArn=kept.task_arn, tags=tags)
+        except AwsError as error:
+            _log.warning("%s is kept, and not tagged so: %s", kept.task_arn, error)
+        self.detach()
+        return kept
+
+    @classmethod
+    def attach(cls, kept: KeptTask) -> EcsFargateSandbox:
+        """Enter a kept task again, from any process of this user. ``stop`` ends it, ``detach`` leaves it alone."""
+        aws = find_again(kept.place)
+        if aws is None:
+            kept.forget()
+            raise SandboxError(f"{kept.task_arn} ran on a local engine that is no more")
+        recorder = LedgerRecorder(Ledger(kept.run_id), entry=kept.ledger_entry)
+        sandbox = cls(kept.config, task_id=kept.task_id, run_id=kept.run_id, recorder=recorder)
+        sandbox._kept = kept
+        sandbox.enter(
+            Target.again(kept.config, aws, kept.place),
+            task_arn=kept.task_arn,
+            host=kept.host,
+            keyring=Keyring.from_dict(kept.keyring),
+            image=kept.image,
+        )
+        return sandbox
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Write something about the task into the ledger."""
+        self._lines.note(event, **facts)
+
+
+def _find_place(cfg: EcsFargateConfig) -> Target:
+    try:
+        place = resolve_target(cfg)
+    except AwsError as error:
+        raise StartError(str(error), phase="account", reason=error.reason, transient=error.transient) from error
+    _sweep_once(place.cfg.cluster, place.aws.region, place.aws.answers_at)
+    return place
+
+
+@cache
+def _sweep_once(cluster: str, region: str, endpoint_url: str | None) -> None:
+    for arn in sweep_ledgers({"cluster": cluster, "region": region, "endpoint_url": endpoint_url}):
+        _log.warning("stopped %s, which an earlier process had left", arn)

@@ -1,0 +1,67 @@
+"""The account's network as EC2 tells it: moto's default VPC, and a network interface for each task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.local.moto_services import backend
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.ecs.engine_task import Task
+
+
+def default_network() -> tuple[list[str], list[str]]:
+    """The subnets and the security group that a client may name."""
+    ec2 = backend("ec2")
+    vpc = next(iter(ec2.vpcs.values()))
+    subnets = [subnet.id for subnet in ec2.describe_subnets() if subnet.vpc_id == vpc.id]
+    return subnets, [ec2.get_default_security_group(vpc.id).id]
+
+
+def attach_interface(task: Task, address: str) -> None:
+    """Give the task an interface whose private and public address are the one at which its ports really answer."""
+    place = task.placement
+    interface = backend("ec2").create_network_interface(
+        place.subnet,
+        address,
+        group_ids=list(place.security_groups),
+        description=task.task_arn,
+    )
+    interface.status = "in-use"
+    interface.requester_managed = True
+    if place.public_address:
+        interface.public_ip = address
+    details = {
+        "subnetId": place.subnet,
+        "networkInterfaceId": interface.id,
+        "macAddress": interface.mac_address,
+        "privateDnsName": f"ip-{address.replace('.', '-')}.ec2.internal",
+        "privateIPv4Address": address,
+    }
+    with task.changed:
+        task.attachment["status"] = "ATTACHED"
+        task.attachment["details"] = [{"name": name, "value": value} for name, value in details.items()]
+
+
+def detach_interface(task: Task) -> None:
+    """The interface goes when the task does."""
+    details = {detail["name"]: detail["value"] for detail in task.attachment["details"]}
+    interface_id = details.get("networkInterfaceId")
+    if interface_id is not None:
+        backend("ec2").enis.pop(interface_id, None)
+    with task.changed:
+        task.attachment["status"] = "DELETED"
+
+
+def unknown_subnets(subnets: list[str]) -> list[str]:
+    known: Any = {subnet.id for subnet in backend("ec2").describe_subnets()}
+    return [subnet for subnet in subnets if subnet not in known]
+
+
+def unknown_security_groups(groups: list[str]) -> list[str]:
+    ec2 = backend("ec2")
+    return [group for group in groups if ec2.get_security_group_from_id(group) is None]
+
+
+def availability_zone(subnet: str) -> str:
+    return str(backend("ec2").get_subnet(subnet).availability_zone)

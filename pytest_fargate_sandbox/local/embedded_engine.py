@@ -1,0 +1,120 @@
+"""The embedded Fargate as one object: listeners, control plane, runner, and how all of it ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT
+from pytest_fargate_sandbox.local.call_journal import Journal
+from pytest_fargate_sandbox.local.ecs.ecs_backend import FARGATE_PROVIDERS, FargateBackend
+from pytest_fargate_sandbox.local.ecs.task_life import Surroundings
+from pytest_fargate_sandbox.local.ecs.vpc import default_network
+from pytest_fargate_sandbox.local.engine_api import Api
+from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION, Credentials
+from pytest_fargate_sandbox.local.faults import Faults
+from pytest_fargate_sandbox.local.http_server import HttpServer
+from pytest_fargate_sandbox.local.issued_keys import IssuedKeys, hand_out_from_sts
+from pytest_fargate_sandbox.local.moto_services import MotoServices, backend, replace_backend
+from pytest_fargate_sandbox.local.task_gate import Gate
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.builds.codebuild_service import ImageBuildBackend
+    from pytest_fargate_sandbox.local.ecs.engine_task import Task
+    from pytest_fargate_sandbox.local.engine_options import EngineOptions
+    from pytest_fargate_sandbox.local.ports_and_runner import Ground
+
+EXECUTION_ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/ecsTaskExecutionRole"
+_STOP_PATIENCE_SEC = 3.0
+_STRANGERS = 512
+"""Connections that have proven nothing yet. Other users of the machine may open as many as they like."""
+
+
+class Engine:
+    """Serves from the moment it is made until ``close()``."""
+
+    def __init__(self, options: EngineOptions, ground: Ground) -> None:
+        self.credentials = Credentials()
+        self._journal = Journal(options.log)
+        self.port, self._runner = ground.port, ground.runner
+        faults = Faults(options.faults)
+        self._surroundings = Surroundings(
+            runner=self._runner,
+            faults=faults,
+            journal=self._journal,
+            gate_port=self.port,
+            launch_delay=options.launch_delay,
+            real_health=options.real_health,
+        )
+        replace_backend("ecs", self._make_backend)
+        self._ecs: FargateBackend = backend("ecs")
+        self._subnets, self._security_groups = default_network()
+        self._builds: ImageBuildBackend | None = None
+        keys = IssuedKeys(self.credentials)
+        services = MotoServices({"codebuild": self._install_codebuild, "sts": lambda: hand_out_from_sts(keys)})
+        gate = Gate(keys, services, self._journal)
+        api = Api(services, faults, self.credentials, self._journal, None if options.open else keys)
+        self._servers = [
+            # Sandboxed code speaks here: whatever it opens and forgets must not eat the engine.
+            HttpServer(ground.gate_listener, gate, limit=64, patience_sec=30.0),
+            HttpServer(ground.listener, api, strangers=_STRANGERS),
+        ]
+        for server in self._servers:
+            server.start()
+        self._journal.engine("ready", pid=os.getpid(), port=self.port, runner=self._runner.name)
+
+    def _make_backend(self, region: str, account_id: str) -> FargateBackend:
+        made = FargateBackend(region, account_id, self._surroundings)
+        if region == REGION:
+            for name in (LOCAL_CLUSTER, "default"):
+                made.create_cluster(name, capacity_providers=list(FARGATE_PROVIDERS))
+        return made
+
+    def _install_codebuild(self) -> None:
+        # Late: most runs build nothing, and this takes as long to import as a task takes to start.
+        from pytest_fargate_sandbox.local.builds.codebuild_service import ImageBuildBackend
+
+        replace_backend("codebuild", lambda region, account_id: ImageBuildBackend(region, account_id, self._runner))
+        self._builds = backend("codebuild")
+
+    def facts(self) -> dict[str, Any]:
+        """What a client needs to use the engine."""
+        return {
+            "endpoint_url": f"http://127.0.0.1:{self.port}",
+            "pid": os.getpid(),
+            "region": REGION,
+            "access_key_id": self.credentials.access_key_id,
+            "secret_access_key": self.credentials.secret_access_key,
+            "subnets": self._subnets,
+            "security_groups": self._security_groups,
+            "execution_role_arn": EXECUTION_ROLE_ARN,
+            "runner": self._runner.name,
+            "version": version("pytest-fargate-sandbox"),
+        }
+
+    def kept_tasks(self) -> list[Task]:
+        return [task for task in self._ecs.all_tasks() if not task.is_stopped and task.tag(TAG_KEPT) == "true"]
+
+    def stop_tasks_but(self, kept: list[Task]) -> None:
+        """End every other task, and wait a little for each to do so in good order."""
+        ending = [task for task in self._ecs.all_tasks() if not task.is_stopped and task not in kept]
+        for task in ending:
+            task.request_stop("UserInitiated", "The engine is ending.")
+        deadline = time.monotonic() + _STOP_PATIENCE_SEC
+        for task in ending:
+            task.wait_until_stopped(max(0.0, deadline - time.monotonic()))
+
+    def close(self) -> None:
+        """End all tasks, what the runner holds, and the listeners."""
+        self.stop_tasks_but([])
+        if self._builds is not None:
+            self._builds.close()
+        self._runner.close()
+        for server in self._servers:
+            server.close()
+        left = [task.task_arn for task in self._ecs.all_tasks() if not task.is_stopped]
+        self._journal.engine("ended", tasks_cut_off=left, threads=threading.active_count())
+        self._journal.close()

@@ -1,0 +1,171 @@
+"""The engine's main application: every call of a client comes in here, is named, logged and sent on."""
+
+from __future__ import annotations
+
+import hmac
+import io
+import json
+import re
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote
+
+from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION
+from pytest_fargate_sandbox.local.error_answers import FORM, answer_error, answer_json, answer_refusal, family_of
+from pytest_fargate_sandbox.local.http_server import PEER_IS_KNOWN
+from pytest_fargate_sandbox.local.signatures import SignatureRefused, read_claim, verify
+from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_presigned_v2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_fargate_sandbox.local.call_journal import Journal
+    from pytest_fargate_sandbox.local.engine_credentials import Credentials
+    from pytest_fargate_sandbox.local.faults import Faults
+    from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
+    from pytest_fargate_sandbox.local.moto_services import MotoServices
+
+FAULTS_PATH = "/_engine/faults"
+
+_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+_OBJECT_OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+_BUCKET_OPERATIONS = {"GET": "ListObjects", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
+_FOR_STRANGERS = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML")
+"""What AWS leaves unsigned: whom an identity provider vouches for gets keys. None is known here, so nobody does."""
+
+_ANY_CALL = ("expired-token",)
+_NOT_AUTHORIZED = (
+    f"User: arn:aws:iam::{ACCOUNT_ID}:user/local is not authorized to perform: ecs:RunTask because no identity-based "
+    "policy allows the ecs:RunTask action"
+)
+_EXCEPTIONS = {
+    "expired-token": ("ExpiredTokenException", "The security token included in the request is expired"),
+    "access-denied": ("AccessDeniedException", _NOT_AUTHORIZED),
+    "throttle": ("ThrottlingException", "Rate exceeded"),
+    "quota": ("ThrottlingException", "You've reached the limit on the number of vCPUs you can run concurrently"),
+}
+"""The faults that come as an exception of the call."""
+
+
+class Api:
+    """The WSGI application that AWS clients talk to."""
+
+    def __init__(
+        self,
+        services: MotoServices,
+        faults: Faults,
+        credentials: Credentials,
+        journal: Journal,
+        keys: IssuedKeys | None,
+    ) -> None:
+        """``keys`` open it; None where it stands open."""
+        self._services = services
+        self._faults = faults
+        self._credentials = credentials
+        self._journal = journal
+        self._keys = keys
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == FAULTS_PATH:
+            return self._answer_faults(environ, start_response)
+        if environ["PATH_INFO"].startswith("/moto-api"):
+            # moto's own pages empty its services under the tasks that run.
+            return answer_json(start_response, "404 Not Found", {"message": "this is a Fargate, not a moto server"})
+        began = time.monotonic()
+        service, _ = _scope(environ)
+        operation = _operation(service, environ)
+        status = 500
+
+        def answered(line: str, headers: Any, exc_info: Any = None) -> Any:
+            nonlocal status
+            status = int(line[:3])
+            return start_response(line, headers, exc_info)
+
+        try:
+            if operation in _FOR_STRANGERS:
+                there = "No OpenIDConnect or SAML provider found in your account"
+                return answer_error(answered, family_of(service, environ), 400, "InvalidIdentityToken", there)
+            self._admit(service, environ)
+            return self._answer(service, operation, environ, answered)
+        except SignatureRefused as refusal:
+            return answer_refusal(answered, family_of(service, environ), refusal)
+        finally:
+            self._journal.call(service, operation, status, time.monotonic() - began)
+
+    def _admit(self, service: str, environ: dict[str, Any]) -> None:
+        """Loopback is open to every user of the machine: whoever asks proves that the engine's owner gave him keys."""
+        if self._keys is not None:
+            if service in ("s3", "") and is_presigned_v2(environ):
+                verify_presigned_v2(environ, self._keys)
+            else:
+                verify(environ, read_claim(environ), self._keys)
+        environ[PEER_IS_KNOWN]()
+
+    def _answer(
+        self, service: str, operation: str, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        for fault, (code, message) in _EXCEPTIONS.items():
+            meant = fault in _ANY_CALL or (service, operation) == ("ecs", "RunTask")
+            if meant and self._faults.take(fault):
+                return answer_error(start_response, family_of(service, environ), 400, code, message)
+        try:
+            return self._services(service, environ, start_response)
+        except NotImplementedError as error:
+            there = f"The engine does not have {operation}: {error}"
+            return answer_error(start_response, family_of(service, environ), 501, "NotImplemented", there)
+        except Exception as error:
+            _, region = _scope(environ)
+            if isinstance(error, KeyError) and error.args == (region,):  # as moto says it
+                there = f"there is no region {region!r}; the clusters of this engine are in {REGION}"
+                return answer_error(
+                    start_response, family_of(service, environ), 400, "InvalidParameterException", there
+                )
+            self._journal.error(f"{service}.{operation}", traceback.format_exc())
+            what = f"{type(error).__name__}: {error}"
+            return answer_error(start_response, family_of(service, environ), 500, "ServerException", what)
+
+    def _answer_faults(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """GET tells the faults in force, POST a JSON object sets some; for the holder of the engine's secret key."""
+        token = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(token.encode(), self._credentials.secret_access_key.encode()):
+            return answer_json(
+                start_response, "403 Forbidden", {"message": "send Authorization: Bearer <secret access key>"}
+            )
+        if environ["REQUEST_METHOD"] == "POST":
+            try:
+                for name, value in dict(json.loads(environ["wsgi.input"].read())).items():
+                    self._faults.set(name, float(value))
+            except (ValueError, TypeError) as error:
+                return answer_json(start_response, "400 Bad Request", {"message": str(error)})
+        return answer_json(start_response, "200 OK", self._faults.in_force())
+
+
+def _scope(environ: dict[str, Any]) -> tuple[str, str]:
+    """The service and the region that the request was signed for; empty where it was not."""
+    signed = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", "")) or _SCOPE.search(
+        "Credential=" + parse_qs(environ["QUERY_STRING"]).get("X-Amz-Credential", [""])[0]
+    )
+    return (signed["service"], signed["region"]) if signed else ("", "")
+
+
+def _operation(service: str, environ: dict[str, Any]) -> str:
+    target = environ.get("HTTP_X_AMZ_TARGET")
+    if target:
+        return str(target).rpartition(".")[2]
+    action = _action(environ)
+    if service in ("s3", "") and not action:
+        is_object = "/" in unquote(environ["PATH_INFO"]).strip("/")
+        operations = _OBJECT_OPERATIONS if is_object else _BUCKET_OPERATIONS
+        method = str(environ["REQUEST_METHOD"])
+        return operations.get(method, method)
+    return action or str(environ["PATH_INFO"])
+
+
+def _action(environ: dict[str, Any]) -> str:
+    """What a form asks for, in the body or in the query; S3 has none."""
+    body = environ["wsgi.input"]
+    text = environ["QUERY_STRING"]
+    if environ.get("CONTENT_TYPE", "").startswith(FORM) and isinstance(body, io.BytesIO):
+        text += "&" + body.getvalue().decode("utf-8", "replace")  # none is so long that it is left in the socket
+    return parse_qs(text).get("Action", [""])[0] if "Action=" in text else ""

@@ -1,0 +1,53 @@
+"""What the engine stands on: its two ports, and what runs its containers.
+
+Laid before the control plane is imported, which takes half a second: meanwhile the runner gets ready.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.local.builds.built_images import RunnerWithBuilds
+from pytest_fargate_sandbox.local.runners.runner_choice import open_runner
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.local.engine_options import EngineOptions
+
+
+@dataclass(frozen=True)
+class Ground:
+    """``gate_listener`` is for what runs in tasks, ``listener`` for everybody else."""
+
+    listener: socket.socket
+    gate_listener: socket.socket
+    runner: RunnerWithBuilds
+
+    @property
+    def port(self) -> int:
+        return int(self.listener.getsockname()[1])
+
+
+def lay_ground(options: EngineOptions) -> Ground:
+    """Raises ``OSError`` where the port is taken, and ``NoRunner``."""
+    listener, gate_listener = _listen(options.port), _listen(0)
+    gate_address = gate_listener.getsockname()
+    runner = RunnerWithBuilds(
+        open_runner(options.runner, options.images, gate_address),
+        lambda program: open_runner(program, {}, gate_address),
+    )
+    return Ground(listener, gate_listener, runner)
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise OSError(
+            error.errno, f"the engine can't listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
+        ) from error
+    listener.listen(512)
+    return listener

@@ -1,0 +1,1 @@
+"""How the engine really runs containers: one contract, and the ways that keep it."""

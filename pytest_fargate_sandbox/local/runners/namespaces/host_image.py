@@ -1,0 +1,216 @@
+"""The image ``host``: this machine's own programs, copy on write, without what is private of it.
+
+As root the host's root is the overlay's lowest layer, and above it lies one made here: an opaque directory or a
+whiteout for each thing that must not be seen. So what is hidden is simply not there, and no mount can be taken off.
+Without root the kernel refuses ``/`` as a layer: the programs are bound read-only, and ``/etc`` is copied.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.local.runners.namespaces import privacy
+from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind
+from pytest_fargate_sandbox.local.runners.namespaces.mount_table import mount_points
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_STANDARD = ("boot", "dev", "home", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp")
+_DEFAULT_MODES = {"root": 0o755, "tmp": 0o1777, "run": 0o755, "proc": 0o555, "sys": 0o555, "dev": 0o755}
+
+
+class HostLayers:
+    """What stands for ``/`` in a list of an image's directories."""
+
+    def __init__(self, directories: tuple[str, ...], binds: tuple[Bind, ...], programs: str | None) -> None:
+        self.directories = directories
+        self.binds = binds
+        self.interpreter_path = programs
+        """Where ``python3`` is, if it is none of the system's: it goes in front of the default PATH."""
+
+
+def copy_on_write_host(directory: Path) -> HostLayers:
+    """As root. ``directory`` is where the hiding layer is made."""
+    layer = _new_layer(directory)
+    for entry in os.scandir("/"):
+        if entry.name in privacy.PROGRAMS or entry.name in ("etc", "var") or entry.is_symlink():
+            continue
+        if entry.name in _STANDARD:
+            _hide(layer, entry.path)
+        else:
+            _white_out(layer / entry.name)
+    for path in (*privacy.private_in_etc(), *privacy.private_among_programs(), *_private_in_var()):
+        _hide(layer, path)
+    for name in _STANDARD:
+        _make_directory(layer / name, _DEFAULT_MODES.get(name, 0o755))
+    _lock_accounts(layer)
+    _make_directory(layer / "var/tmp", 0o1777)
+    interpreter = _private_interpreter()
+    binds = [Bind(point, point) for point in _separate_file_systems()]
+    return HostLayers((str(layer), "/"), (*binds, *_bind_interpreter(layer, interpreter)), _programs_of(interpreter))
+
+
+def assembled_host(directory: Path) -> HostLayers:
+    """Without root. ``directory`` is where the copy of ``/etc`` and the mount points are made."""
+    layer = _new_layer(directory)
+    binds = []
+    for entry in os.scandir("/"):
+        if entry.is_symlink():
+            (layer / entry.name).symlink_to(Path(entry.path).readlink())
+        elif entry.name in privacy.PROGRAMS:
+            binds.append(Bind(entry.path, entry.path))
+    for name in _STANDARD:
+        _make_directory(layer / name, _DEFAULT_MODES.get(name, 0o755))
+    _copy_etc(layer / "etc")
+    _make_single_user(layer / "etc/passwd")
+    _lock_accounts(layer)
+    for name in ("cache", "lib", "log", "mail", "opt", "spool"):
+        _make_directory(layer / "var" / name, 0o755)
+    _make_directory(layer / "var/tmp", 0o1777)
+    binds += [
+        Bind(f"/var/lib/{name}", f"/var/lib/{name}") for name in privacy.VAR_LIB if _can_enter(f"/var/lib/{name}")
+    ]
+    nothing = _make_directory(directory / "nothing", 0o555)
+    (directory / "empty").touch(mode=0o444)
+    for path in privacy.private_among_programs():
+        binds.append(Bind(str(nothing if Path(path).is_dir() else directory / "empty"), path))
+    interpreter = _private_interpreter()
+    return HostLayers((str(layer),), (*binds, *_bind_interpreter(layer, interpreter)), _programs_of(interpreter))
+
+
+def _new_layer(directory: Path) -> Path:
+    layer = directory / "layer"
+    layer.mkdir(parents=True)
+    layer.chmod(0o755)
+    return layer
+
+
+def _hide(layer: Path, path: str) -> None:
+    """Make ``path`` of the layer below invisible: a directory is there, but empty; a file is not."""
+    hidden = layer / path.lstrip("/")
+    _make_parents(layer, hidden.parent)
+    if not Path(path).is_dir():
+        _white_out(hidden)
+        return
+    hidden.mkdir()
+    shutil.copystat(path, hidden)
+    os.setxattr(hidden, "trusted.overlay.opaque", b"y")
+
+
+def _white_out(hidden: Path) -> None:
+    os.mknod(hidden, stat.S_IFCHR | 0o600, 0)
+
+
+def _make_parents(layer: Path, directory: Path) -> None:
+    """Directories that let what is below shine through, and so have its modes."""
+    if directory == layer or directory.exists():
+        return
+    _make_parents(layer, directory.parent)
+    directory.mkdir()
+    shown = Path("/") / directory.relative_to(layer)
+    shutil.copystat(shown, directory)
+    owner = shown.stat()
+    os.chown(directory, owner.st_uid, owner.st_gid)
+
+
+def _make_directory(directory: Path, mode: int) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(mode)
+    return directory
+
+
+def _private_in_var() -> Iterable[str]:
+    for entry in os.scandir("/var"):
+        if entry.is_dir(follow_symlinks=False) and entry.name != "lib":
+            yield entry.path
+    for entry in os.scandir("/var/lib"):
+        if entry.name not in privacy.VAR_LIB and not entry.is_symlink():
+            yield entry.path
+
+
+def _lock_accounts(layer: Path) -> None:
+    """Programs that look into /etc/shadow (sshd, su, sudo) find every account there, each without a password."""
+    for name, source, rest in (("shadow", "passwd", ":*:19000:0:99999:7:::\n"), ("gshadow", "group", ":*::\n")):
+        lines = Path("/etc", source).read_text(encoding="utf-8", errors="replace").splitlines()
+        names = [line.partition(":")[0] for line in lines if ":" in line]
+        file = layer / "etc" / name
+        _make_directory_like_host(file.parent)
+        file.unlink(missing_ok=True)
+        file.write_text("".join(account + rest for account in names))
+        file.chmod(0o640)
+
+
+def _make_directory_like_host(directory: Path) -> None:
+    if not directory.exists():
+        _make_directory(directory, 0o755)
+
+
+def _copy_etc(target: Path) -> None:
+    private = set(privacy.private_in_etc())
+
+    def ignored(directory: str, names: list[str]) -> list[str]:
+        return [name for name in names if not _is_copied(Path(directory, name), private)]
+
+    shutil.copytree("/etc", target, symlinks=True, ignore=ignored, dirs_exist_ok=True)
+
+
+def _make_single_user(passwd: Path) -> None:
+    """The account that sshd takes for its unprivileged half has to be one that there is, or it gives up."""
+    lines = passwd.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    fields = [line.split(":") for line in lines]
+    for account in fields:
+        if account[0] == "sshd":
+            account[2:4] = ["0", "0"]
+    passwd.write_text("".join(":".join(account) + "\n" for account in fields), errors="surrogateescape")
+
+
+def _is_copied(path: Path, private: set[str]) -> bool:
+    if str(path) in private:
+        return False
+    if path.is_symlink():
+        return True
+    return os.access(path, os.R_OK | os.X_OK) if path.is_dir() else path.is_file() and os.access(path, os.R_OK)
+
+
+def _can_enter(path: str) -> bool:
+    return Path(path).is_dir() and os.access(path, os.R_OK | os.X_OK)
+
+
+def _separate_file_systems() -> Iterable[str]:
+    """An overlay does not see what is mounted below its layer: programs that have a file system of their own."""
+    found: list[str] = []
+    for point, _ in mount_points():
+        if point.split("/")[1] in privacy.PROGRAMS and not any(point.startswith(upper + "/") for upper in found):
+            found.append(point)
+    return dict.fromkeys(found)
+
+
+def _private_interpreter() -> str | None:
+    """The Python that runs us, if it stands where a task sees nothing: in a home (pyenv, uv), in /tmp, on a mount."""
+    prefix = os.path.realpath(sys.base_prefix)
+    if prefix == "/" or prefix.split("/")[1] in privacy.PROGRAMS:
+        return None
+    above_homes = {"/", "/home", "/root", os.path.realpath(Path.home())}
+    return None if prefix in above_homes else prefix
+
+
+def _bind_interpreter(layer: Path, interpreter: str | None) -> tuple[Bind, ...]:
+    """At the same path, whose directories everybody in the task may pass."""
+    if interpreter is None:
+        return ()
+    place = layer
+    for part in interpreter.strip("/").split("/"):
+        place = place / part
+        if not place.exists():
+            _make_directory(place, 0o755)
+    return (Bind(interpreter, interpreter),)
+
+
+def _programs_of(interpreter: str | None) -> str | None:
+    return f"{interpreter}/bin" if interpreter else None

@@ -1,0 +1,97 @@
+"""From an image's reference to the directories that it stands for."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, SIDECAR_REFERENCE
+from pytest_fargate_sandbox.local.runners.namespaces.container_plan import DEFAULT_PATH, HOST_ROOT
+from pytest_fargate_sandbox.local.runners.namespaces.host_image import HostLayers, assembled_host, copy_on_write_host
+from pytest_fargate_sandbox.local.runners.runner_contract import CannotPull
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind
+
+
+@dataclass(frozen=True)
+class Image:
+    """The directories, upper first; what of the host is bound into them; the PATH of a container that says none.
+
+    ``/`` among the directories stands for ``host_layers``.
+    """
+
+    layers: tuple[str, ...]
+    host_layers: tuple[str, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    search_path: str = DEFAULT_PATH
+    is_built_in_sidecar: bool = False
+
+
+class Images:
+    """The references of one engine. The host's own layer is made when a task first asks for it."""
+
+    def __init__(self, mapped: Mapping[str, Sequence[str]], layers: Path, launcher: int, *, rootless: bool) -> None:
+        self._mapped = dict(mapped)
+        # Root's are made in a file system that only the launcher sees at that place.
+        self._launchers_root = "" if rootless else f"/proc/{launcher}/root"
+        self._directory = Path(self._launchers_root + str(layers))
+        self._make_host = assembled_host if rootless else copy_on_write_host
+        self._lock = threading.Lock()
+        self._count = 0
+        self._host: tuple[tuple[int, ...], HostLayers] | None = None
+
+    def may_lack_python(self) -> bool:
+        """Whether any image here is none of the host's, so that nobody knows what is in it."""
+        return any(HOST_ROOT not in directories for directories in self._mapped.values())
+
+    def find(self, reference: str) -> Image:
+        if reference in self._mapped:
+            return self._image_of(reference, [os.path.realpath(path) for path in self._mapped[reference]])
+        if reference == SIDECAR_REFERENCE:
+            return Image((), is_built_in_sidecar=True)
+        if reference == HOST_IMAGE:
+            return self._image_of(reference, [HOST_ROOT])
+        raise CannotPull(
+            f"CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "
+            f"{reference}: not found. The embedded engine runs directories as images: map this one "
+            f"(--image {reference}=DIR), or let podman or docker pull it (--runner podman)."
+        )
+
+    def _image_of(self, reference: str, directories: list[str]) -> Image:
+        for directory in directories:
+            if not Path(directory).is_dir():
+                raise CannotPull(
+                    f"CannotPullContainerError: the image {reference} is mapped to {directory} (--image), "
+                    "where there is no directory"
+                )
+        if HOST_ROOT not in directories:
+            return Image(tuple(directories))
+        host = self._host_layers()
+        above = directories[: directories.index(HOST_ROOT)]
+        return Image(
+            layers=(*above, HOST_ROOT),
+            host_layers=tuple(layer.removeprefix(self._launchers_root) for layer in host.directories),
+            binds=tuple(_put_beneath(bind, above) for bind in host.binds),
+            search_path=f"{host.interpreter_path}:{DEFAULT_PATH}" if host.interpreter_path else DEFAULT_PATH,
+        )
+
+    def _host_layers(self) -> HostLayers:
+        """Made again when something came to stand on the host where hidden things are."""
+        with self._lock:
+            state = tuple(Path(path).stat().st_mtime_ns for path in ("/", "/etc", "/opt", "/var", "/var/lib"))
+            if self._host is None or self._host[0] != state:
+                self._count += 1
+                self._host = state, self._make_host(self._directory / f"host-{self._count}")
+            return self._host[1]
+
+
+def _put_beneath(bind: Bind, directories: list[str]) -> Bind:
+    return replace(
+        bind, beneath=tuple(above + bind.target for above in directories if Path(above + bind.target).is_dir())
+    )

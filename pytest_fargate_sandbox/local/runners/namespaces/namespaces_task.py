@@ -1,0 +1,328 @@
+"""One task as the engine sees it: requests to its holder, and what the holder tells unasked."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import socket
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.names import ENV_RUNTIME_SOURCE, ENV_SSHD_PORT, SHARED_VOLUME
+from pytest_fargate_sandbox.local.runners.namespaces.container_output import Output
+from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind, ContainerPlan
+from pytest_fargate_sandbox.local.runners.namespaces.scratch import remove_tree
+from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_fargate_sandbox.local.runners.namespaces.holder_messages import Channel, Message
+    from pytest_fargate_sandbox.local.runners.namespaces.image_directories import Image
+    from pytest_fargate_sandbox.local.runners.namespaces.memory_group import MemoryGroup
+    from pytest_fargate_sandbox.local.runners.namespaces.task_commons import Surroundings
+    from pytest_fargate_sandbox.local.runners.network.task_addresses import ClaimedAddress
+    from pytest_fargate_sandbox.local.runners.runner_contract import ContainerSpec, TaskSpec
+
+_LOG = logging.getLogger(__name__)
+_PATIENCE = 60.0
+"""A holder answers within milliseconds; on a machine that is swapping, within this."""
+_CANNOT_START = (
+    "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: failed to "
+    "create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
+)
+_KILLED = 128 + signal.SIGKILL
+
+
+class HolderGone(Exception):
+    """The process that held the task has died, and with it the task."""
+
+
+class NamespacesTask:
+    """A ``RunningTask``: see there."""
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        surroundings: Surroundings,
+        channel: Channel,
+        directory: Path,
+        memory: MemoryGroup | None,
+    ) -> None:
+        self._spec = spec
+        self._surroundings = surroundings
+        self._channel = channel
+        self._directory = directory
+        self._memory = memory
+        self._claim: ClaimedAddress = surroundings.claim_address()
+        self.address = self._claim.text
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, Future[Message]] = {}
+        self._containers: dict[str, _Container] = {}
+        self._opened: Future[None] = Future()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._gone = threading.Event()
+        for volume in spec.volumes:
+            (directory / "volumes" / volume).mkdir(parents=True)
+        surroundings.loop.watch(channel.fileno(), self._hear)
+
+    def wait_open(self) -> None:
+        self._opened.result(_PATIENCE)
+
+    def start(
+        self,
+        container: ContainerSpec,
+        on_output: Callable[[bytes], None],
+        on_exit: Callable[[ContainerExit], None],
+    ) -> None:
+        image = self._surroundings.images.find(container.image)
+        memory = self._limit_memory(container)
+        plan = self._plan(container, image, memory)
+        _make_directories(plan)
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        running = _Container(Output(self._surroundings.loop, read_end, on_output), on_exit, memory)
+        with self._lock:
+            self._containers[container.name] = running
+        listener = self._listen_for_sidecar(container) if plan.sidecar_volume else None
+        try:
+            answer = self._ask(
+                "start", write_end, *([listener.fileno()] if listener else []), container=plan.to_message()
+            )
+        except HolderGone as error:
+            answer = {"error": str(error)}
+        finally:
+            os.close(write_end)
+            if listener:
+                listener.close()
+        if "error" in answer:
+            with self._lock:
+                self._containers.pop(container.name, None)
+            running.discard()
+            raise CannotStart(f"{_CANNOT_START}{answer['error']}: unknown")
+        running.started.set()
+
+    def run_check(self, container: str, command: Sequence[str], timeout: float) -> int:
+        try:
+            answer = self._ask("check", container=container, argv=list(command), timeout=timeout, patience=timeout)
+        except HolderGone:
+            return _KILLED
+        return int(answer["code"])
+
+    def stop(self, container: str, grace: float) -> None:
+        with self._lock:
+            running = self._containers.get(container)
+        if running is None:
+            return
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _PATIENCE)):
+            if patience:
+                self._tell({"op": "kill", "container": container, "signal": int(number)})
+            if running.gone.wait(patience):
+                return
+
+    def look_soon(self) -> None:
+        """A program that is none of ours has started in this network: its ports are to be found quickly."""
+        self._tell({"op": "look"})
+
+    def run_directory(self, container: str) -> Path:
+        """Where the command that runs a container which is none of ours may leave what it likes."""
+        directory = self._directory / f"run-{container}"
+        directory.mkdir(exist_ok=True)
+        return directory
+
+    def volume_directory(self, volume: str) -> Path:
+        return self._directory / "volumes" / volume
+
+    def close(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        try:
+            self._ask("close")
+        except HolderGone:
+            pass
+        self._gone.wait(_PATIENCE)
+        self._claim.release()
+        if self._memory:
+            self._memory.remove()
+        remove_tree(self._directory)
+        self._surroundings.forget(self._spec.task_id)
+
+    def holder_gone(self) -> None:
+        """The launcher has reaped the holder: nothing of the task lives any more."""
+        self._gone.set()
+
+    # --- what a container is made of --------------------------------------------------------------------------------
+    def _limit_memory(self, container: ContainerSpec) -> MemoryGroup | None:
+        if self._memory is None:
+            return None
+        group = self._memory.child(container.name)
+        if container.memory_mib:
+            group.limit(container.memory_mib)
+        return group
+
+    def _plan(self, container: ContainerSpec, image: Image, memory: MemoryGroup | None) -> ContainerPlan:
+        argv = (*(container.entry_point or ()), *(container.command or ()))
+        if not argv and not image.is_built_in_sidecar:
+            raise CannotStart("CannotStartContainerError: Error response from daemon: no command specified")
+        environment = dict(container.environment)
+        binds = (*image.binds, *self._volumes(container))
+        sidecar_volume = None
+        if image.is_built_in_sidecar:
+            sidecar_volume = next((mount.path for mount in container.mounts if mount.volume == SHARED_VOLUME), None)
+            if sidecar_volume is None:
+                raise CannotStart(f"CannotStartContainerError: the sidecar mounts no volume named {SHARED_VOLUME}")
+            runtime = self._surroundings.runtime.find(environment)
+            if runtime is not None:
+                environment[ENV_RUNTIME_SOURCE] = runtime.target
+                binds = (*binds, runtime)
+        return ContainerPlan(
+            name=container.name,
+            directory=str(self._directory / f"container-{next(self._numbers)}"),
+            layers=image.layers,
+            host_layers=image.host_layers,
+            binds=binds,
+            argv=argv,
+            environment=environment,
+            host_name=self._spec.task_id[:63],
+            address=self.address,
+            search_path=image.search_path,
+            rootless=self._surroundings.rootless,
+            working_directory=container.working_directory,
+            user=container.user,
+            read_only_root=container.read_only_root,
+            ulimits=container.ulimits,
+            cgroups=(str(memory.directory),) if memory else (),
+            sidecar_volume=sidecar_volume,
+        )
+
+    def _volumes(self, container: ContainerSpec) -> tuple[Bind, ...]:
+        return tuple(
+            Bind(str(self.volume_directory(mount.volume)), mount.path, mount.read_only) for mount in container.mounts
+        )
+
+    def _listen_for_sidecar(self, container: ContainerSpec) -> socket.socket:
+        """Made out here, and handed to it: so no relay is between it and its clients."""
+        port = int(container.environment.get(ENV_SSHD_PORT) or 2222)
+        try:
+            return self._claim.listen(port)
+        except OSError as error:
+            raise CannotStart(
+                f"CannotStartContainerError: port {port} cannot be opened at {self.address} on this machine: "
+                f"{error.strerror}; something else listens on it at every address"
+            ) from error
+
+    # --- the conversation with the holder ---------------------------------------------------------------------------
+    def _ask(self, operation: str, *descriptors: int, patience: float = 0.0, **details: Any) -> Message:
+        number = next(self._numbers)
+        answer: Future[Message] = Future()
+        self._answers[number] = answer
+        if not self._tell({"op": operation, "id": number, **details}, *descriptors):
+            raise HolderGone(f"the process that held task {self._spec.task_id} is gone")
+        return answer.result(patience + _PATIENCE)
+
+    def _tell(self, message: Message, *descriptors: int) -> bool:
+        try:
+            self._channel.send(message, *descriptors)
+        except OSError:
+            return False
+        return True
+
+    def _hear(self) -> None:
+        received = self._channel.receive()
+        if received is None:
+            self._lose_holder()
+            return
+        message, _ = received
+        if "answers" in message:
+            self._answers.pop(message["answers"]).set_result(message)
+        elif message["event"] == "open":
+            self._opened.set_result(None)
+        elif message["event"] == "exit":
+            self._container_exited(message["container"], message["code"])
+        elif message["event"] == "port":
+            self._open_port(message["port"])
+        elif message["event"] == "gate":
+            self._dial_gate(message["number"])
+
+    def _lose_holder(self) -> None:
+        self._surroundings.loop.forget(self._channel.fileno())
+        self._channel.close()
+        gone = HolderGone(f"the process that held task {self._spec.task_id} is gone")
+        if not self._opened.done():
+            self._opened.set_exception(gone)
+        while self._answers:
+            self._answers.popitem()[1].set_exception(gone)
+        for name in list(self._containers):
+            self._container_exited(name, _KILLED)
+
+    def _container_exited(self, name: str, code: int) -> None:
+        with self._lock:
+            running = self._containers.pop(name, None)
+        if running:
+            running.finish(code)
+
+    def _open_port(self, port: int) -> None:
+        try:
+            with self._claim.listen(port) as listener:
+                self._tell({"op": "outside", "port": port}, listener.fileno())
+        except OSError as error:
+            _LOG.warning("Port %d of task %s is not reachable at %s: %s", port, self._spec.task_id, self.address, error)
+            self._tell({"op": "outside", "port": port})
+
+    def _dial_gate(self, number: int) -> None:
+        """Without waiting for the gate to accept: who floods it must not stop the loop that all tasks share."""
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+            connection.setblocking(False)
+            try:
+                connection.connect(self._surroundings.gate_address)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._tell({"op": "gate", "number": number})
+                return
+            self._tell({"op": "gate", "number": number}, connection.fileno())
+
+
+class _Container:
+    """A started container's callbacks, and what has to be put away after it."""
+
+    def __init__(self, output: Output, on_exit: Callable[[ContainerExit], None], memory: MemoryGroup | None) -> None:
+        self._output = output
+        self._on_exit = on_exit
+        self._memory = memory
+        self.started = threading.Event()
+        self.gone = threading.Event()
+
+    def finish(self, code: int) -> None:
+        """From the loop's thread, which must not wait: what the engine does about an exit may call us again."""
+        self._output.finish()
+        end = ContainerExit(code)
+        if code == _KILLED and self._memory and self._memory.kills():
+            end = ContainerExit(code, True, "OutOfMemoryError: Container killed due to memory usage")
+        self.gone.set()
+        threading.Thread(target=self._tell_exit, args=(end,), name="container-exit", daemon=True).start()
+
+    def _tell_exit(self, end: ContainerExit) -> None:
+        if not self.started.wait(_PATIENCE):
+            return  # it never started, which its starter has been told
+        if self._memory:
+            self._memory.remove()
+        self._on_exit(end)
+
+    def discard(self) -> None:
+        self._output.finish()
+        if self._memory:
+            self._memory.remove()
+
+
+def _make_directories(plan: ContainerPlan) -> None:
+    for name in ("root", "upper", "work"):
+        Path(plan.directory, name).mkdir(parents=True)
+    if plan.layers:  # the root of an overlay looks like its upper layer's
+        Path(plan.directory, "upper").chmod(0o755)

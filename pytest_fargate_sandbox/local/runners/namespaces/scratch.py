@@ -1,0 +1,153 @@
+"""The engine's scratch directory: upper layers and volumes. What a killed engine left is swept at the next start."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.local.runners.namespaces.memory_group import MemoryGroup, open_memory_group
+from pytest_fargate_sandbox.local.runners.namespaces.mount_table import file_system_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOST_LAYERS = "host"
+"""The directory within it for what stands above the host's own root."""
+
+_PREFIX = "fargate-sandbox-"
+_LOCK = "in-use.lock"
+_MEMORY_GROUP = "memory-group"
+# They cannot hold the upper layer of an overlay.
+_UNFIT = frozenset({"overlay", "aufs", "nfs", "nfs4", "cifs", "smb3", "9p", "fuse", "vfat", "ecryptfs", "virtiofs"})
+
+
+class NoScratch(Exception):
+    """No directory of this machine is fit for it; the text says which were tried."""
+
+
+class Scratch:
+    """A directory of this engine's own, held by a lock for as long as the process lives."""
+
+    def __init__(self) -> None:
+        base = _base_directory()
+        with _alone(base):  # or another's sweep could find ours before it is locked
+            abandoned = _lock_abandoned(base)
+            self.path = Path(tempfile.mkdtemp(prefix="engine-", dir=base))
+            self._lock = _lock(self.path)
+        (self.path / HOST_LAYERS).mkdir()
+        for directory, lock in abandoned:
+            remove_scratch(directory)
+            os.close(lock)
+
+    def task_directory(self, task_id: str) -> Path:
+        directory = self.path / "tasks" / task_id
+        directory.mkdir(parents=True)
+        return directory
+
+    def open_memory_group(self) -> MemoryGroup | None:
+        """Where this machine lets us make one; written down here for whoever sweeps after us."""
+        group = open_memory_group(_PREFIX + self.path.name)
+        if group is not None:
+            (self.path / _MEMORY_GROUP).write_text(str(group.directory), encoding="utf-8")
+        return group
+
+    def remove(self) -> None:
+        remove_scratch(self.path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def remove_tree(directory: Path) -> None:
+    """Whatever modes a task gave its directories (an overlay's own work directory has none at all)."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if not directory.exists():
+        return
+    for folder, names, _ in os.walk(directory):
+        for inner in (Path(folder, name) for name in names):
+            if not inner.is_symlink():
+                _open_up(inner)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _open_up(directory: Path) -> None:
+    try:
+        directory.chmod(stat.S_IRWXU)
+    except FileNotFoundError:  # the launcher of the same engine is removing it as well
+        pass
+
+
+def remove_scratch(directory: Path) -> None:
+    """All that an engine kept here, and the cgroup that it wrote down."""
+    note = directory / _MEMORY_GROUP
+    if note.exists():
+        MemoryGroup(Path(note.read_text(encoding="utf-8"))).remove()
+    remove_tree(directory)
+
+
+def _base_directory() -> Path:
+    places = dict.fromkeys((os.environ.get("TMPDIR", "/var/tmp"), "/var/tmp", "/tmp", "/dev/shm"))
+    for place in places:
+        if _is_fit(os.path.realpath(place)):
+            base = Path(os.path.realpath(place)) / f"{_PREFIX}{os.geteuid()}"
+            if _is_ours(base):
+                return base
+    raise NoScratch(
+        f"no directory to keep containers' files in: tried {', '.join(places)}; "
+        "set TMPDIR to a directory on a local disk (ext4, xfs, btrfs or tmpfs; not noexec)"
+    )
+
+
+def _is_ours(base: Path) -> bool:
+    """Others may write where it stands: never follow what they have put there."""
+    try:
+        base.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    found = base.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def _is_fit(directory: str) -> bool:
+    """Programs run from a container's volumes, so they must not lie where none may."""
+    return (
+        os.access(directory, os.W_OK | os.X_OK)
+        and not os.statvfs(directory).f_flag & os.ST_NOEXEC
+        and file_system_at(directory).partition(".")[0] not in _UNFIT
+    )
+
+
+@contextmanager
+def _alone(base: Path) -> Iterator[None]:
+    descriptor = os.open(base / "start.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_abandoned(base: Path) -> list[tuple[Path, int]]:
+    """What engines have left that no longer live, each with the lock that makes it ours to remove."""
+    locked = ((directory, _lock(directory)) for directory in base.glob("engine-*"))
+    return [(directory, lock) for directory, lock in locked if lock is not None]
+
+
+def _lock(directory: Path) -> int | None:
+    """Held by the process that opened it; None where another holds it, or the directory is gone."""
+    try:
+        descriptor = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

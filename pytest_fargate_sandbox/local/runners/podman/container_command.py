@@ -1,0 +1,176 @@
+"""podman's or docker's command line: the few verbs that both have, and how this host wants them called."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.local.runners.podman.hook import hook_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PROGRAMS = ("podman", "docker")
+_HYBRID_CGROUPS = Path("/sys/fs/cgroup/unified/cgroup.procs")
+_QUICK_SEC = 60.0
+"""For verbs that only look or tidy up. A pull or a build is not among them."""
+
+
+class CommandFailed(Exception):
+    """The command said no; the text is its own last words."""
+
+    def __init__(self, verb: str, code: int, stderr: str) -> None:
+        super().__init__(last_words(stderr) or f"{verb} ended with code {code}")
+        self.code = code
+        self.stderr = stderr
+
+
+class ContainerCommand:
+    """``program`` with the options that it needs on this host. Made once; its calls may come from any thread."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self.is_podman = program == "podman"
+        self._options = self._runtime_options()
+
+    def protect_host(self, directory: Path) -> None:
+        """From root of a container; ``directory`` is for what that takes, as long as containers are started.
+
+        Without root no container has the host's. docker has no such hooks, and a podman that is only a client knows not
+        where the host is.
+        """
+        if self.is_podman and os.geteuid() == 0 and not self.info["host"].get("serviceIsRemote"):
+            self._options = [*self._options, *hook_options(directory)]
+
+    def argv(self, *arguments: str) -> list[str]:
+        return [self.program, *self._options, *arguments]
+
+    def run(self, *arguments: str, timeout: float | None = _QUICK_SEC, stdin: bytes | None = None) -> str:
+        """Its standard output; raises CommandFailed, or subprocess.TimeoutExpired."""
+        done = subprocess.run(
+            self.argv(*arguments),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode:
+            raise CommandFailed(arguments[0], done.returncode, done.stderr.decode("utf-8", "replace"))
+        return done.stdout.decode("utf-8", "replace").strip()
+
+    def succeeds(self, *arguments: str) -> bool:
+        try:
+            self.run(*arguments)
+        except (CommandFailed, subprocess.TimeoutExpired):
+            return False
+        return True
+
+    def state(self, container: str) -> dict[str, Any]:
+        """What the command knows of a container; nothing where there is no such container."""
+        try:
+            state: dict[str, Any] = json.loads(self.run("inspect", "--format", "{{json .State}}", container))
+        except CommandFailed:
+            return {}
+        return state
+
+    def remove(self, *containers: str) -> None:
+        """Kill them and forget them; what is gone already is no error."""
+        # podman's rm -f waits ten seconds for a TERM that a program like `sleep` as PID 1 never sees; docker's kills.
+        now = ("-t", "0") if self.is_podman else ()
+        if containers:
+            self.succeeds("rm", "-f", "-v", *now, *containers)
+
+    def limit_options(self, memory_mib: int | None, cpu_units: int | None) -> list[str]:
+        """CPU and memory limits as far as this host lets us set any (rootless with old cgroups doesn't)."""
+        options = []
+        if memory_mib and self._can_limit("memory", "MemoryLimit"):
+            options += ["--memory", f"{memory_mib}m"]
+        if cpu_units and self._can_limit("cpu", "CpuCfsQuota"):
+            options += ["--cpus", f"{min(cpu_units / 1024, os.cpu_count() or 1):.3f}"]
+        return options
+
+    def ulimit_options(self, asked: Sequence[tuple[str, int, int]]) -> list[str]:
+        """``asked``, and Fargate's number of open files, within what this process may hand down.
+
+        podman asks for more processes than a user without CAP_SYS_RESOURCE may have, hence ``nproc``.
+        """
+        limits = {"nofile": (65535, 65535), "nproc": (30000, 30000)}
+        limits.update({name: (soft, hard) for name, soft, hard in asked})
+        options = []
+        for name, (soft, hard) in limits.items():
+            ceiling = _ceiling(name)
+            options += ["--ulimit", f"{name}={min(soft, ceiling)}:{min(hard, ceiling)}"]
+        return options
+
+    def _can_limit(self, controller: str, docker_field: str) -> bool:
+        if self.is_podman:
+            return controller in self.info["host"].get("cgroupControllers", ())
+        return bool(self.info.get(docker_field))
+
+    @property
+    def info(self) -> dict[str, Any]:
+        if not hasattr(self, "_info"):
+            self._info: dict[str, Any] = json.loads(self.run("info", "--format", "{{json .}}"))
+        return self._info
+
+    def _runtime_options(self) -> list[str]:
+        # crun refuses a host that mounts cgroup v2 beside v1; runc does not mind.
+        if self.is_podman and _HYBRID_CGROUPS.exists() and shutil.which("runc"):
+            return ["--runtime", "runc"]
+        return []
+
+
+def environment_options(environment: Mapping[str, str], directory: Path) -> tuple[list[str], dict[str, str]]:
+    """Options for a container's environment, and the environment to run the command in.
+
+    A value in an argv is there for every user of the machine to read, so it goes through the command's own environment
+    (``--env NAME``). A name that would steer the command itself goes by a file in ``directory``; that has lines only.
+    """
+    options: list[str] = []
+    inherited = dict(os.environ)
+    lines = []
+    for name, value in environment.items():
+        if not _STEERING.fullmatch(name):
+            options += ["--env", name]
+            inherited[name] = value
+        elif "\n" in value:
+            options += ["--env", f"{name}={value}"]
+        else:
+            lines.append(f"{name}={value}\n")
+    if lines:
+        file = directory / "environment"
+        file.touch(mode=0o600)
+        file.write_text("".join(lines), "utf-8")
+        options += ["--env-file", str(file)]
+    return options, inherited
+
+
+_STEERING = re.compile(
+    r"PATH|HOME|USER|TMPDIR|SHELL|LANG|(LD|XDG|LC|CONTAINERS?|_CONTAINERS|DOCKER|BUILDAH|BUILDKIT|STORAGE|REGISTRY|DBUS)_.*"
+    r"|(NOTIFY|LISTEN)_(SOCKET|FDS|PID)|SSH_AUTH_SOCK|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy"
+    r"|GO(DEBUG|GC|MAXPROCS|MEMLIMIT|TRACEBACK|ROOT)"
+)
+"""What podman, docker, their runtimes or Go read from their own environment."""
+
+
+def last_words(stderr: str) -> str:
+    """The end of what the command said, without its own prefixes and hints."""
+    lines = [line for line in stderr.strip().splitlines() if line.strip() and not _CHATTER.search(line)]
+    return _PREFIXES.sub("", "\n".join(lines[-5:])).strip()
+
+
+_CHATTER = re.compile(r"level=warning|^(See|Run) 'docker .*--help'")
+_PREFIXES = re.compile(r"^(Error: |docker: |Error response from daemon: )+")
+
+
+def _ceiling(name: str) -> int:
+    number = getattr(resource, f"RLIMIT_{name.upper()}", None)
+    hard = resource.RLIM_INFINITY if number is None else resource.getrlimit(number)[1]
+    return 1 << 30 if hard == resource.RLIM_INFINITY else hard

@@ -1,0 +1,135 @@
+"""The engine's own sidecar: it stands where the AWS sidecar's container would, and acts on the same environment.
+
+The namespaces runner forks a warm process that has imported this module, puts it into the task's namespaces and calls
+``serve`` with a socket that was bound outside them: a connection from the host ends here without a relay, and what
+this process opens on 127.0.0.1 is inside the task.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import paramiko
+
+from pytest_fargate_sandbox.leaves import names
+from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.local.runners.network.port_listeners import listening
+from pytest_fargate_sandbox.local.sidecar.reverse_ports import ReversePorts
+from pytest_fargate_sandbox.local.sidecar.sidecar_ssh import Session
+from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK
+from pytest_fargate_sandbox.server.relocatable import copy_runtime
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Mapping
+
+_MOST_IDLE_SESSIONS = 32
+_EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: str) -> int:
+    """Serve until the task's time is over or SIGTERM comes; the exit code of the container.
+
+    Sessions end with the process, whose end follows.
+    """
+    expires = time.monotonic() + float(environment.get(names.ENV_TTL) or 14400)
+    _make_work_dir(shared_dir)
+    host_key = paramiko.Ed25519Key.from_private_key(io.StringIO(environment[names.ENV_HOST_KEY]))
+    authorized_key = environment[names.ENV_AUTHORIZED_KEY]
+    threading.Thread(target=_serve_runtime, args=(environment, shared_dir), name="runtime", daemon=True).start()
+    ports = ReversePorts()
+    sessions: list[Session] = []
+    try:
+        _end_on_sigterm()
+        for sock in _connections(listener, expires):
+            sessions = [*_with_room(sessions), Session(sock, host_key, authorized_key, ports)]
+        return names.EXIT_EXPIRED
+    except _Terminated:
+        return _EXIT_TERMINATED
+
+
+def check(environment: Mapping[str, str], shared_dir: str = names.SHARED_DIR) -> int:
+    """What the AWS sidecar's health check says, for the engine to call inside the task's network; 0 is healthy."""
+    ports = [int(port) for port in environment.get(names.ENV_REVERSE_PORTS, "").split(",") if port]
+    dropping = environment.get(names.ENV_RUNTIME) == names.RUNTIME_DROP
+    if not Path(_within(shared_dir, names.WORK_DIR)).is_dir():
+        return 1
+    if dropping and not Path(_within(shared_dir, names.RUNTIME_READY)).exists():
+        return 1
+    return 0 if {(LOOPBACK, port) for port in ports} <= listening() else 1
+
+
+class _Terminated(BaseException):
+    pass
+
+
+def _end_on_sigterm() -> None:
+    def end(_signal: int, _frame: object) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
+
+
+def _connections(listener: socket.socket, expires: float) -> Iterator[socket.socket]:
+    breath = pauses(0.01, 1.0)
+    while (left := expires - time.monotonic()) > 0:
+        listener.settimeout(left)
+        try:
+            sock, _ = listener.accept()
+        except TimeoutError:
+            return
+        except OSError:  # the client has gone, or we are out of descriptors for the moment
+            time.sleep(min(next(breath), left))
+            continue
+        breath = pauses(0.01, 1.0)
+        sock.settimeout(None)
+        yield sock
+
+
+def _with_room(sessions: list[Session]) -> list[Session]:
+    """Those that go on: a crowd that does not log in gives way, the oldest first, so that it cannot keep us out."""
+    idle = [session for session in sessions if not session.has_logged_in]
+    leaving = {session for session in sessions if session.is_over} | set(idle[:-_MOST_IDLE_SESSIONS])
+    for session in leaving:
+        session.close()
+    return [session for session in sessions if session not in leaving]
+
+
+def _make_work_dir(shared_dir: str) -> None:
+    """Writable by everybody: whoever the main container runs as keeps its spool there."""
+    work = Path(_within(shared_dir, names.WORK_DIR))
+    work.mkdir(parents=True, exist_ok=True)
+    Path(shared_dir).chmod(0o755)
+    work.chmod(0o1777)
+
+
+def _serve_runtime(environment: Mapping[str, str], shared_dir: str) -> None:
+    """Wait for the main container's wish, unless it is known beforehand, then bring a Python."""
+    wanted = Path(_within(shared_dir, names.RUNTIME_WANTED))
+    for pause in pauses(0.02, 0.25):
+        if environment.get(names.ENV_RUNTIME) == names.RUNTIME_DROP or wanted.exists():
+            break
+        time.sleep(pause)
+    target = _within(shared_dir, names.RUNTIME_DIR)
+    source = environment.get(names.ENV_RUNTIME_SOURCE)
+    try:
+        if source:
+            shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("ready"))
+            Path(_within(shared_dir, names.RUNTIME_READY)).touch()
+        else:
+            copy_runtime(target)
+    except (OSError, shutil.Error) as error:
+        print(f"ssh-sidecar: the main container gets no Python from here: {error}", file=sys.stderr, flush=True)
+
+
+def _within(shared_dir: str, path: str) -> str:
+    """One of the paths in ``names``, where the shared volume is mounted here."""
+    return shared_dir + path.removeprefix(names.SHARED_DIR)

@@ -1,1 +1,0 @@
-"""What spans sandboxes and processes: the local cluster, the ledger, the sweep, and what is shared between workers."""

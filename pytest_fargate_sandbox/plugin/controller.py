@@ -1,0 +1,108 @@
+"""Who owns a run: the controller, or the only process. It tells workers, sweeps behind them, and ends the run."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.plugin.pytest_run import Run
+    from pytest_fargate_sandbox.records.ledger import Ledger
+
+
+class Owner:
+    """Ends the run when everybody else has: xdist has stopped its workers, fixtures are torn down."""
+
+    def __init__(self, config: pytest.Config, settings: Settings, run: Run) -> None:
+        self._config = config
+        self._settings = settings
+        self._run = run
+        self._holds_engine = False
+        self.report: dict[str, Any] | None = None
+        """What the run was, once it is over, if it had any sandbox."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """A worker that crashed leaves no task but those on the shelf, which are the run's."""
+        if error and self._ledger is not None:
+            from pytest_fargate_sandbox.records.sweeping import sweep_worker
+            from pytest_fargate_sandbox.run.bound import forget_worker
+            from pytest_fargate_sandbox.run.shared_state import SharedState
+
+            sweep_worker(self._run.run_id, node.gateway.id)
+            forget_worker(SharedState(self._run.directory), node.gateway.id)
+
+    def pytest_runtest_logreport(self) -> None:
+        """The engine goes when its last user does; hold it till the end, once anybody has started it."""
+        if not self._holds_engine and self._settings.config["cluster"] == "local" and self._ledger is not None:
+            from pytest_fargate_sandbox.place.local_cluster import use_engine
+
+            use_engine()
+            self._holds_engine = True
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
+        """Behind all that end something here, the threads of ``Face`` too, and before the terminal's summary."""
+        try:
+            return (yield)
+        finally:
+            self._end_run()
+
+    def _end_run(self) -> None:
+        ledger = self._ledger
+        if ledger is not None:
+            from pytest_fargate_sandbox.records.run_report import run_report
+            from pytest_fargate_sandbox.records.sweeping import clear_shelf, sweep_run
+
+            clear_shelf(self._run.run_id)
+            sweep_run(self._run.run_id)
+            self.report = run_report(ledger.entries(), cluster=str(self._settings.config["cluster"]))
+            if not self.report["counts"]["leaked"] and not self.report["counts"]["kept"]:
+                ledger.drop()
+        self._write_report()
+        self._run.remove()
+
+    @property
+    def _ledger(self) -> Ledger | None:
+        """The run's ledger, if anybody has written into it."""
+        if not self._run.begun:
+            return None
+        from pytest_fargate_sandbox.records.ledger import Ledger
+
+        ledger = Ledger(self._run.run_id)
+        return ledger if ledger.path.exists() else None
+
+    def _write_report(self) -> None:
+        name = self._settings.run["report_json"]
+        if name is None:
+            return
+        from pytest_fargate_sandbox.records.run_report import run_report
+
+        path: Path = self._config.invocation_params.dir / name
+        report = self.report or run_report([], cluster=str(self._settings.config["cluster"]))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            warnings.warn(pytest.PytestWarning(f"--fargate-report-json: {path}: {error.strerror}"), stacklevel=2)
+
+
+class Interrupts:
+    """On Ctrl-C workers react seconds later, so the controller stops the run's tasks before it stops them."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if exitstatus == pytest.ExitCode.INTERRUPTED and self._run.has_workers and self._run.begun:
+            from pytest_fargate_sandbox.records.sweeping import sweep_run
+
+            sweep_run(self._run.run_id)

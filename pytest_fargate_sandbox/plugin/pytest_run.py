@@ -1,0 +1,130 @@
+"""What the processes of one pytest run have in common: an id, a directory for locks, and a secret to derive keys from.
+
+The controller (or the only process) makes them and owns them; workers are told over xdist's own channel, so that the
+secret is never on a disk. Nothing is made before somebody needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.plugin.options import Settings
+
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+_KEY = "fargate_sandbox"
+_REMOVE_SEC = 1.0
+_SIGNED_IN = ".worker"
+
+
+class Run:
+    """This run, as this process sees it."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self.settings = settings
+        self._told: dict[str, Any] | None = getattr(config, "workerinput", {}).get(_KEY)
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this process outlives all others of the run and cleans up behind them."""
+        return self._told is None
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether this process only hands out tests to others."""
+        return self.is_owner and self._config.pluginmanager.hasplugin("dsession")
+
+    @property
+    def begun(self) -> bool:
+        """Whether anybody has asked for what a run shares."""
+        return "_made" in self.__dict__
+
+    @property
+    def worker(self) -> str:
+        return str(getattr(self._config, "workerinput", {}).get("workerid", "main"))
+
+    @property
+    def run_id(self) -> str:
+        return str(self._made["run_id"])
+
+    @property
+    def directory(self) -> Path:
+        """Where the locks are; it goes with the run."""
+        return Path(self._made["directory"])
+
+    @property
+    def secret(self) -> bytes:
+        """What the keys of all sandboxes of this run are derived from."""
+        return bytes.fromhex(self._made["secret"])
+
+    @property
+    def owner(self) -> dict[str, Any]:
+        """The process that outlives all others of the run, as a ledger names it."""
+        return dict(self._made["owner"])
+
+    @property
+    def workers(self) -> int:
+        return int(getattr(self._config, "workerinput", {}).get("workercount", 1))
+
+    @property
+    def times_each_test(self) -> int:
+        """How often each test runs: with ``--dist each``, once in every worker."""
+        return self.workers if self._made["each"] else 1
+
+    def for_worker(self) -> dict[str, Any]:
+        """What a worker is told: plain values, as xdist's channel takes them."""
+        return dict(self._made)
+
+    def sign_in(self) -> None:
+        """Let the owner know of this process."""
+        from pytest_fargate_sandbox.records.ledger import process_began
+
+        pid = os.getpid()
+        (self.directory / f"{pid}{_SIGNED_IN}").write_text(process_began(pid))
+
+    def signed_in(self) -> list[int]:
+        """The workers' processes that still run."""
+        if not self.begun:
+            return []
+        from pytest_fargate_sandbox.records.ledger import process_began
+
+        files = {int(file.name.removesuffix(_SIGNED_IN)): file for file in self.directory.glob(f"*{_SIGNED_IN}")}
+        return [pid for pid, file in files.items() if process_began(pid) == file.read_text()]
+
+    def remove(self) -> None:
+        """Again, as long as somebody's last step puts a file into it: a thread may outlive a second Ctrl-C."""
+        if not (self.is_owner and self.begun):
+            return
+        from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
+
+        def probe() -> bool | None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            return not self.directory.exists() or None
+
+        with contextlib.suppress(WaitTimeout):
+            wait_until(probe, deadline=_REMOVE_SEC, what="the end of the run's directory")
+
+    @cached_property
+    def _made(self) -> dict[str, Any]:
+        if self._told:
+            return self._told
+        from pytest_fargate_sandbox.records.ledger import this_process
+
+        return {
+            "run_id": f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}",
+            "directory": tempfile.mkdtemp(prefix="fargate-sandbox-"),
+            "secret": secrets.token_hex(32),
+            "owner": this_process(),
+            "each": self._config.getoption("dist", default="no") == "each",
+        }

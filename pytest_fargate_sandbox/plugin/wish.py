@@ -1,0 +1,91 @@
+"""From a test's marks, hooks and options to what its sandbox is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.plugin import marker
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pytest
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
+
+_FIELDS = {"cpu": "cpu", "memory": "memory", "ttl": "max_task_lifetime_sec"}
+"""Keys of the marker that are a field of the config by another name, or by the same."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A spec, and whether its task may outlive the test."""
+
+    spec: SandboxSpec
+    keep: str
+
+
+def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Settings, item: pytest.Item | None) -> Wish:
+    """``keys`` over ``config``; ``item`` gives the hooks, and the directory that relative paths start from.
+
+    Raises ``ConfigError``.
+    """
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
+    from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
+
+    here = item.path.parent if item is not None else Path.cwd()
+    task = _task(config, keys, here)
+    if item is not None:
+        _ask_hooks(item, task)
+    outside = keys.get("outside", ())
+    spec = SandboxSpec(
+        config=EcsFargateConfig.from_dict(task),
+        outside=tuple(OutsideEndpoint(*each) if isinstance(each, (list, tuple)) else each for each in outside),
+        files={remote: here / local for remote, local in keys.get("files", {}).items()},
+        exec_timeout=keys.get("exec_timeout"),
+        force_build=bool(settings.run["force_build"]),
+    )
+    _check_files(spec.files)
+    return Wish(spec, keys.get("keep", settings.run["keep"]))
+
+
+def _task(config: EcsFargateConfig, keys: Mapping[str, Any], here: Path) -> dict[str, Any]:
+    task = {each.name: getattr(config, each.name) for each in dataclasses.fields(config)}
+    for key, name in _FIELDS.items():
+        if key in keys:
+            task[name] = keys[key]
+    if "image" in keys:
+        task.update(image_template=keys["image"], environment_dir=None)
+    if "environment" in keys:
+        task.update(image_template=None, environment_dir=str(_directory(here / keys["environment"], keys)))
+    if "env" in keys:
+        task["extra_env"] = {**(config.extra_env or {}), **keys["env"]}
+    if "mode" in keys:
+        MODES[keys["mode"]].ask_for(task)
+    return task
+
+
+def _ask_hooks(item: pytest.Item, task: dict[str, Any]) -> None:
+    image = item.ihook.pytest_fargate_image(item=item)
+    if image is not None:
+        task.update(image_template=image, environment_dir=None)
+    item.ihook.pytest_fargate_modify_task(item=item, task=task)
+
+
+def _directory(path: Path, keys: Mapping[str, Any]) -> Path:
+    if not path.is_dir():
+        raise marker.wrong("environment", keys["environment"], f"a directory; there is none at {path}")
+    return path.resolve()
+
+
+def _check_files(files: Mapping[str, Path]) -> None:
+    for remote, local in files.items():
+        if not local.exists():
+            raise marker.wrong("files", {remote: str(local)}, f"a file or directory; there is none at {local}")

@@ -1,0 +1,223 @@
+"""The one place that talks to AWS: a session for each account and region, shared clients, one way of retrying.
+
+botocore loads at the first call. Its own retries are off, so that how often a call is made is decided here alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.garbage import collection_paused
+from pytest_fargate_sandbox.leaves.user_cache import cache_directory
+from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from botocore.session import Session
+
+_ATTEMPTS = 6
+_UNREACHABLE_ATTEMPTS = 3
+"""A wrong address is to be told in seconds, so an endpoint that nobody listens at gets fewer tries."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A key pair that was handed to us, instead of the one that botocore would find."""
+
+    access_key_id: str
+    secret_access_key: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access_key_id!r}, ***)"
+
+
+class Aws:
+    """AWS in one region, with one identity. Threads share it; ``connect`` gives the same one for the same arguments."""
+
+    def __init__(
+        self,
+        *,
+        region: str | None,
+        endpoint_url: str | None,
+        credentials: Credentials | None,
+        notes: Path | None = None,
+    ) -> None:
+        self.endpoint_url = endpoint_url
+        self._asked_region = region
+        self._credentials = credentials
+        self._notes = notes
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def call(self, service: str, operation: str, *, attempts: int = _ATTEMPTS, **parameters: Any) -> dict[str, Any]:
+        """Make a call; try again, with growing pauses, where that can help. ``operation`` is AWS's name of it.
+
+        Raises ``AwsError``.
+        """
+        for attempt, pause in enumerate(pauses(0.1, 4.0), start=1):
+            try:
+                return self.call_once(service, operation, **parameters)
+            except AwsError as error:
+                allowed = min(attempts, _UNREACHABLE_ATTEMPTS) if error.unreachable else attempts
+                if not error.transient or attempt >= allowed:
+                    raise
+            time.sleep(pause)
+        raise AssertionError("pauses() never ends")
+
+    def call_once(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Make a call, whatever comes of it."""
+        from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+
+        call = Call(service, operation, self._region_name, self.endpoint_url, parameters)
+        try:
+            if not self._region_name:
+                raise NoRegionError  # some services have a worldwide address, and would fail in words of their own
+            answer: dict[str, Any] = getattr(self.client(service), _method_name(operation))(**parameters)
+        except (BotoCoreError, ClientError) as error:
+            raise mapped(error, call) from error
+        return answer
+
+    def client(self, service: str) -> Any:
+        """botocore's client for ``service``, made once."""
+        with self._lock:
+            if service not in self._clients:
+                with collection_paused():
+                    self._clients[service] = self._session.create_client(
+                        service,
+                        region_name=self._region_name,
+                        endpoint_url=self.endpoint_url,
+                        aws_access_key_id=self._credentials.access_key_id if self._credentials else None,
+                        aws_secret_access_key=self._credentials.secret_access_key if self._credentials else None,
+                        config=self._client_config(),
+                    )
+            return self._clients[service]
+
+    def presigned(self, operation: str, *, expires: int, **parameters: Any) -> str:
+        """A URL that lets its bearer make one S3 call for ``expires`` seconds."""
+        client = self.client("s3")
+        url: str = client.generate_presigned_url(operation, Params=parameters, ExpiresIn=expires)
+        return url
+
+    def twin(self) -> Aws:
+        """The same place with connections of its own: for a signal handler, which must not wait for anybody's lock."""
+        return Aws(
+            region=self._region_name,
+            endpoint_url=self.endpoint_url,
+            credentials=self._credentials,
+            notes=self._notes,
+        )
+
+    def disconnect(self) -> None:
+        """Close and forget the clients, and all of botocore's models with them; the next call makes them anew."""
+        with self._lock:
+            clients = list(self._clients.values())
+            self._clients.clear()
+            self.__dict__.pop("_session", None)
+        for client in clients:
+            client.close()
+
+    @property
+    def answers_at(self) -> str | None:
+        """The address that another process must ask, whose environment may be another; None is AWS itself."""
+        return self.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or None
+
+    @property
+    def region(self) -> str:
+        return self._region_name or ""
+
+    def notes(self, topic: str) -> Path:
+        """A directory for what was learnt about this place and need not be asked again, by any process of this user."""
+        directory = (self._notes or cache_directory("notes")) / self.identity_hash / topic
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return directory
+
+    @cached_property
+    def identity_hash(self) -> str:
+        """Which endpoint, region and key this is, in a form that says nothing about any of them."""
+        key = self._credentials.access_key_id if self._credentials else self._found_key()
+        return hashlib.sha256("\n".join([self.answers_at or "", self.region, key]).encode()).hexdigest()[:24]
+
+    def _found_key(self) -> str:
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            found = self._session.get_credentials()
+        except BotoCoreError as error:
+            raise mapped(error, Call("sts", "GetCallerIdentity", self.region, self.endpoint_url, {})) from error
+        return str(found.access_key) if found else ""
+
+    @cached_property
+    def _session(self) -> Session:
+        with collection_paused():
+            import botocore.session
+
+        return botocore.session.Session()
+
+    @cached_property
+    def _region_name(self) -> str | None:
+        # botocore reads AWS_DEFAULT_REGION and the profile; the other SDKs, and people, write AWS_REGION.
+        return self._asked_region or os.environ.get("AWS_REGION") or self._session.get_config_variable("region")
+
+    def _client_config(self) -> Any:
+        import botocore
+        from botocore.config import Config
+
+        return Config(
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=4,
+            read_timeout=60,
+            max_pool_connections=32,
+            tcp_keepalive=True,
+            user_agent=f"pytest-fargate-sandbox Botocore/{botocore.__version__}",  # its own takes a millisecond a call
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path"} if self.endpoint_url else {},
+        )
+
+
+_ENVIRONMENT = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL")
+
+_connections: dict[tuple[Any, ...], Aws] = {}
+_connections_lock = threading.Lock()
+
+
+def connect(
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    credentials: Credentials | None = None,
+    notes: Path | None = None,
+) -> Aws:
+    """The process's connection to that place; made once (and once more in a forked child).
+
+    What is not said comes from the environment, so another environment is another place.
+    """
+    said = tuple(os.environ.get(name) for name in _ENVIRONMENT)
+    key = (os.getpid(), region, endpoint_url, credentials, notes, said)
+    with _connections_lock:
+        if key not in _connections:
+            _connections[key] = Aws(region=region, endpoint_url=endpoint_url, credentials=credentials, notes=notes)
+        return _connections[key]
+
+
+def disconnect_all() -> None:
+    """Disconnect whatever ``connect`` has given out in this process."""
+    with _connections_lock:
+        connections = list(_connections.values())
+    for aws in connections:
+        aws.disconnect()
+
+
+def _method_name(operation: str) -> str:
+    from botocore import xform_name
+
+    name: str = xform_name(operation)
+    return name

@@ -1,0 +1,109 @@
+"""Big files go to S3 once for their content; each sandbox is given a short-lived URL and fetches them itself."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from filelock import FileLock
+
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.server.files import archives
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+WORTH_STAGING_BYTES = 512 * 1024
+_LARGEST_PUT_BYTES = 5 * 1024**3
+"""S3 takes no more in one piece; such a thing goes over the tunnel."""
+
+_URL_SECONDS = 900
+_CHUNK = 1 << 20
+_DEFAULT_PREFIX = "fargate-sandbox"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Content that lies in S3: where to fetch it, and how to know that it came through."""
+
+    url: str
+    sha256: str
+
+
+class S3Staging:
+    """One bucket and prefix. Threads and processes that stage the same content upload it once."""
+
+    def __init__(self, aws: Aws, bucket: str, prefix: str | None) -> None:
+        self._aws = aws
+        self._bucket = bucket
+        self._prefix = (prefix or _DEFAULT_PREFIX).strip("/")
+
+    def stage(self, content: IO[bytes], size: int) -> Staged:
+        """Upload ``content`` unless the bucket has it. Raises ``AwsError``."""
+        digest = _sha256(content)
+        key = f"{self._prefix}/{digest}"
+        self._put_once(key, content, size)
+        url = self._aws.presigned("get_object", expires=_URL_SECONDS, Bucket=self._bucket, Key=key)
+        return Staged(url, digest)
+
+    def _put_once(self, key: str, content: IO[bytes], size: int) -> None:
+        place = (self._aws.identity_hash, self._bucket, key)
+        if place in _known:
+            return
+        with FileLock(self._aws.notes("uploads") / f"{key.rpartition('/')[2]}.lock"):
+            if not self._is_there(key):
+                content.seek(0)
+                self._aws.call(
+                    "s3", "PutObject", attempts=1, Bucket=self._bucket, Key=key, Body=content, ContentLength=size
+                )
+        with _known_lock:
+            _known.add(place)
+
+    def _is_there(self, key: str) -> bool:
+        try:
+            self._aws.call("s3", "HeadObject", Bucket=self._bucket, Key=key)
+        except AwsError as error:
+            if error.code in ("404", "NoSuchKey", "NotFound", "403"):  # 403: we may not list, so S3 doesn't say which
+                return False
+            raise
+        return True
+
+
+_known: set[tuple[str, str, str]] = set()
+_known_lock = threading.Lock()
+
+
+def is_worth_staging(path: Path) -> bool:
+    """Whether a file or a tree is big enough for the detour."""
+    return WORTH_STAGING_BYTES < _size(path) < _LARGEST_PUT_BYTES
+
+
+@contextmanager
+def archive_of(directory: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """A tar of a directory's content in a temporary file, the same for the same tree, and its size."""
+    with tempfile.TemporaryFile() as file:
+        file.writelines(archives.pack(os.fsencode(directory)))
+        size = file.tell()
+        file.seek(0)
+        yield file, size
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(each.lstat().st_size for each in path.rglob("*") if each.is_file() and not each.is_symlink())
+    return path.stat().st_size
+
+
+def _sha256(content: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := content.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()

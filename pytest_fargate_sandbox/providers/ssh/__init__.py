@@ -1,0 +1,1 @@
+"""SSH: the tunnel, its connection, its streams and its keys."""

@@ -1,0 +1,289 @@
+"""One SSH connection, and the only place where paramiko's errors become ours.
+
+Everything above asks a connection for streams and listeners and never meets paramiko.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import paramiko
+from paramiko.packet import Packetizer
+
+from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.providers.ssh.ssh_stream import ChannelStream
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair
+
+OnForwarded = Callable[[ChannelStream], None]
+"""Called in the connection's one thread with a stream that somebody opened at a remote port: it must not block."""
+
+LOG_CHANNEL = "pytest_fargate_sandbox.ssh"
+LOOPBACK = "127.0.0.1"
+
+_HANDSHAKE_SECONDS = 15.0
+_JOIN_SECONDS = 5.0
+
+_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
+"""AES-GCM first: it is about twice as fast as paramiko's own first choice, and has to be asked for."""
+
+_KEY_EXCHANGES = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group16-sha512")
+
+_KEY_CLASSES: dict[str, type[paramiko.Ed25519Key | paramiko.RSAKey | paramiko.ECDSAKey]] = {
+    "ssh-ed25519": paramiko.Ed25519Key,
+    "ssh-rsa": paramiko.RSAKey,
+}
+
+_log = logging.getLogger(LOG_CHANNEL)
+_log.addHandler(logging.NullHandler())
+if _log.level == logging.NOTSET:
+    # paramiko logs each refused connection as an error with a traceback; while a task boots that is what we expect.
+    _log.setLevel(logging.CRITICAL)
+
+
+class Unreachable(TransportError):
+    """Nothing that speaks SSH answers there: it may not be up yet, so trying again can help."""
+
+
+class Refused(Unreachable):
+    """The machine is there and nobody listens: before the sidecar is up, or after the task's end."""
+
+
+@dataclass(frozen=True)
+class SshServer:
+    """Where to connect, as whom, and who has to answer there."""
+
+    host: str
+    port: int
+    user: str
+    private_key: paramiko.PKey
+    host_key: str | None
+    """The expected public key as one line; None takes whoever answers first."""
+
+    def with_host_key(self, line: str) -> SshServer:
+        return replace(self, host_key=line)
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.port}"
+
+
+def usable_key(pair: KeyPair) -> paramiko.PKey:
+    """``pair`` as paramiko wants it."""
+    kind = _KEY_CLASSES.get(pair.public.split()[0], paramiko.ECDSAKey)
+    return kind.from_private_key(io.StringIO(pair.private))
+
+
+def host_key_words(line: str) -> tuple[str, str]:
+    """Type and key of a public key line; what follows them is a comment."""
+    kind, key = line.split()[:2]
+    return kind, key
+
+
+def prefer_fast_algorithms(transport: paramiko.Transport) -> None:
+    """For either end of a connection."""
+    options = transport.get_security_options()
+    options.ciphers = _CIPHERS
+    options.kex = tuple(name for name in _KEY_EXCHANGES if name in options.kex)
+
+
+def tune_socket(sock: socket.socket, dead_after: int = 30) -> None:
+    """No waiting for full packets, and a peer that has gone away silently is noticed by the kernel, without a thread.
+
+    Without TCP_NODELAY each small command waits for the other side's delayed acknowledgement.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", dead_after // 3),
+        ("TCP_KEEPINTVL", dead_after // 6),
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", dead_after * 1000),
+    ):
+        if hasattr(socket, option):  # macOS lacks some of them
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+class _Packetizer(Packetizer):
+    """With OpenSSH's limits for AES: new keys after 64 GiB.
+
+    paramiko asks for them after 512 MiB, in the middle of a transfer; a channel that ends just then blocks its thread
+    for 30 s and costs us the connection.
+    """
+
+    REKEY_BYTES = REKEY_BYTES_OVERFLOW_MAX = 1 << 36
+    REKEY_PACKETS = REKEY_PACKETS_OVERFLOW_MAX = 1 << 31
+
+
+class Transport(paramiko.Transport):
+    """paramiko's transport whose end is an end: sockets, timer and thread are gone when ``end`` returns."""
+
+    _active_check_timeout = 1.0  # not ten looks a second whether we were closed: ``end`` wakes the thread
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, packetizer_class=_Packetizer)
+        self.set_log_channel(LOG_CHANNEL)
+        self.banner_timeout = self.handshake_timeout = self.auth_timeout = _HANDSHAKE_SECONDS
+        prefer_fast_algorithms(self)
+
+    def expect_forwarded(self, handler: Callable[[paramiko.Channel, tuple[str, int], tuple[str, int]], None]) -> None:
+        """What takes connections to ports that the other side opened for us; paramiko sets it a moment too late."""
+        self._tcp_handler = handler
+
+    def end(self) -> None:
+        """Close everything and wait for the thread."""
+        try:
+            # Wakes the thread at once; a plain close would leave it in its poll.
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.close()
+        self.sock.close()
+        self.packetizer.complete_handshake()  # cancels the timer thread of a handshake that never ended
+        if self.is_alive() and self is not threading.current_thread():
+            self.join(_JOIN_SECONDS)
+
+
+class SshConnection:
+    """An authenticated connection to an ``SshServer`` whose host key was checked."""
+
+    def __init__(self, server: SshServer, transport: Transport) -> None:
+        self.server = server
+        self._transport = transport
+        self._one_request = threading.Lock()  # paramiko mixes up the answers of global requests made side by side
+        self._on_forwarded: dict[int, OnForwarded] = {}
+        transport.expect_forwarded(self._take_forwarded)
+
+    @classmethod
+    def connect(cls, server: SshServer, timeout: float) -> SshConnection:
+        """Raise ``Unreachable`` where trying again can help, ``TransportError`` where it cannot."""
+        try:
+            sock = socket.create_connection((server.host, server.port), timeout=timeout)
+        except ConnectionRefusedError as error:
+            raise Refused(f"{server}: {error.strerror}") from error
+        except OSError as error:
+            raise Unreachable(f"{server}: {error.strerror or error}") from error
+        try:
+            tune_socket(sock)
+            transport = Transport(sock)
+        except OSError as error:
+            sock.close()
+            raise Unreachable(f"{server}: {error}") from error
+        try:
+            _negotiate(server, transport, timeout)
+        except BaseException:
+            transport.end()
+            raise
+        return cls(server, transport)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._transport.is_active()
+
+    @property
+    def host_key(self) -> str:
+        """The key of the server that answered, as one line."""
+        key = self._transport.get_remote_server_key()
+        return f"{key.get_name()} {key.get_base64()}"
+
+    def open_stream(self, host: str, port: int, timeout: float) -> ChannelStream:
+        """A stream to ``host:port`` as the server sees it."""
+        try:
+            channel = self._transport.open_channel("direct-tcpip", (host, port), (LOOPBACK, 0), timeout=timeout)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            if not isinstance(error, paramiko.SSHException):
+                self.close()  # the socket broke; the transport's own thread may not have seen it yet
+            raise self._stream_error(f"{host}:{port}", error) from error
+        return ChannelStream(channel, f"{host}:{port} behind {self.server}", self._why_dead)
+
+    def listen(self, remote_port: int, on_stream: OnForwarded) -> int:
+        """Let the server listen on its loopback; which port (its choice if ``remote_port`` is 0)."""
+        # Known before the request: a client may connect to the new port before its answer was read here.
+        self._on_forwarded[remote_port] = on_stream
+        with self._one_request:
+            try:
+                opened = self._transport.request_port_forward(LOOPBACK, remote_port, self._take_forwarded)
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                raise TransportError(
+                    f"{self.server} does not listen on port {remote_port} for us: {error}; a process there has "
+                    "the port, or an earlier connection of ours that the server still believes alive",
+                    remote_port=remote_port,
+                ) from error
+        self._on_forwarded[opened] = on_stream
+        return opened
+
+    def _take_forwarded(self, channel: paramiko.Channel, _origin: tuple[str, int], listener: tuple[str, int]) -> None:
+        stream = ChannelStream(channel, f"port {listener[1]} of {self.server}", self._why_dead)
+        on_stream = self._on_forwarded.get(listener[1]) or self._on_forwarded.get(0)
+        if on_stream:
+            on_stream(stream)
+        else:
+            stream.close()
+
+    def answers(self, timeout: float) -> bool:
+        """Whether the server still reacts. It may refuse the session that we ask for: that is an answer too."""
+        try:
+            self._transport.open_session(timeout=timeout).close()
+        except paramiko.ChannelException:
+            return True
+        except (paramiko.SSHException, EOFError, OSError):
+            return False
+        return True
+
+    def close(self) -> None:
+        self._transport.end()
+
+    def _why_dead(self) -> str | None:
+        if self._transport.is_active():
+            return None
+        return f"the SSH connection to {self.server} is gone"
+
+    def _stream_error(self, where: str, error: Exception) -> TransportError:
+        dead = self._why_dead()
+        if dead:
+            return TransportError(f"cannot reach {where}: {dead}", where=where)
+        if isinstance(error, paramiko.ChannelException):
+            return TransportError(f"nothing answers at {where} behind {self.server}: {error.text}", where=where)
+        return TransportError(f"cannot reach {where} through {self.server}: {error}", where=where)
+
+
+def _negotiate(server: SshServer, transport: Transport, timeout: float) -> None:
+    if server.host_key:
+        # Ask for that very type, or a server with several keys would show another one.
+        transport.get_security_options().key_types = (host_key_words(server.host_key)[0],)
+    try:
+        transport.start_client(timeout=max(timeout, 1.0))
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise Unreachable(f"{server}: {str(error) or 'closed the connection before it said anything'}") from error
+    if not transport.initial_kex_done:  # start_client returns as if all were well
+        raise Unreachable(f"{server}: took the connection and then said nothing for {timeout:.0f} s")
+    _check_host_key(server, transport)
+    try:
+        transport.auth_publickey(server.user, server.private_key)
+    except paramiko.AuthenticationException as error:
+        if not transport.is_active():  # paramiko takes a connection that ends here for a refusal
+            raise Unreachable(f"{server}: closed the connection during the log-in") from error
+        raise TransportError(
+            f"{server} refuses our key ({error}); is it the one that the task was started with?", host=server.host
+        ) from error
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        raise Unreachable(f"{server}: {str(error) or 'closed the connection during the log-in'}") from error
+
+
+def _check_host_key(server: SshServer, transport: Transport) -> None:
+    if server.host_key is None:
+        return
+    shown = transport.get_remote_server_key()
+    if (shown.get_name(), shown.get_base64()) != host_key_words(server.host_key):
+        raise TransportError(
+            f"the host key of {server.host}:{server.port} is {shown.get_name()} {shown.fingerprint}, not the expected "
+            "one: somebody else answers at that address, so nothing was sent",
+            host=server.host,
+            port=server.port,
+        )

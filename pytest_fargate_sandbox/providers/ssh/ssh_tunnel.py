@@ -1,0 +1,324 @@
+"""``SshTunnel``: one SSH connection to a task, and everything that travels through it.
+
+Streams are opened on demand (``dial``); a local port is opened only where somebody asks for one. When the
+connection breaks, what was under way raises ``TransportError`` and the next ``dial`` connects again: one attempt at
+a time, whose outcome all who wait for it share.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
+from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
+from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_again, connect_when_up
+from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, SshConnection, SshServer
+from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward, private_key_of
+from pytest_fargate_sandbox.providers.ssh.tunnel_relays import Listener, Relays
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+    from types import TracebackType
+
+    import paramiko
+
+    from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair
+    from pytest_fargate_sandbox.providers.ssh.ssh_stream import ChannelStream
+
+_PROBE_SECONDS = 5.0
+_RECONNECT_SECONDS = 15.0
+_LISTEN_SECONDS = 1.0
+"""For a port that nobody of ours had: a process that was just ended lets go of it in less."""
+_RECLAIM_SECONDS = 60.0
+"""A listener left by a connection that broke silently stands until the server gives that one up: 40 s with ours."""
+
+
+class SshTunnel:
+    """A tunnel to ``user@host:port``, built on paramiko.
+
+    The key is a ``KeyPair``, its text or a paramiko key (``private_key``), or a file (``key_file``). ``host_key`` is
+    the public key line of the server that has to answer. Without one, the server that answers first is remembered,
+    and every later connection of this tunnel must meet the same.
+
+    ``forward_port`` is a port on the other side's loopback that ``local_port`` leads to; ``forwards`` are further
+    local ports, ``"LOCALPORT:HOST:PORT"``; ``reverses`` are ports opened on the other side's loopback that lead to a
+    host and port on this side, ``"REMOTEPORT:HOST:PORT"``. Safe to use from many threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int = 2222,
+        user: str = "root",
+        key_file: str | Path | None = None,
+        private_key: KeyPair | str | paramiko.PKey | None = None,
+        host_key: str | None = None,
+        forward_port: int | None = None,
+        forwards: Iterable[str] | None = None,
+        reverses: Iterable[str] | None = None,
+        local_port_override: int | None = None,
+    ) -> None:
+        self._server = SshServer(host, port, user, private_key_of(key_file, private_key), host_key)
+        self._forward_port = forward_port
+        self._forwards = [Forward.parse(spec, "forwards") for spec in forwards or ()]
+        self._reclaims: set[int] = set()
+        """Reverse ports that an earlier connection had, so that a server may still hold them for it."""
+        self._reverses = {each.port: each for each in (Forward.parse(spec, "reverses", 1) for spec in reverses or ())}
+        self._local_port_override = local_port_override
+        self._lock = threading.RLock()
+        self._connection: SshConnection | None = None
+        self._closed = threading.Event()
+        self._last_failure: tuple[float, TransportError] | None = None
+        self._relays = Relays(f"tunnel to {host}:{port}")
+        self._listeners: dict[Forward, Listener] = {}
+
+    # --- its life -------------------------------------------------------------------------------------------------
+
+    def open(
+        self,
+        *,
+        max_retries: int = 15,
+        initial_backoff: float = 5.0,
+        still_alive: Callable[[], None] | None = None,
+    ) -> None:
+        """Connect, unless that has been done; wait for a server that isn't up yet.
+
+        The pauses between attempts are short at first and grow to ``initial_backoff``; after ``max_retries`` times
+        ``initial_backoff`` seconds in all it gives up. ``still_alive`` is called before each attempt; what it raises
+        ends the wait.
+        """
+        with self._lock:
+            if self.is_open:
+                return
+            if self._connection:
+                self._connection.close()
+            self._closed.clear()
+            patience = max_retries * initial_backoff
+
+            def may_go_on() -> None:
+                self._stop_if_closed()
+                if still_alive:
+                    still_alive()
+
+            self._connect(
+                lambda: connect_when_up(
+                    self._server, patience=patience, longest_pause=initial_backoff, may_go_on=may_go_on
+                )
+            )
+            try:
+                for forward in self._forwards:
+                    self._listen(forward)
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """End the tunnel and all that goes through it; no thread, port or socket is left."""
+        self._closed.set()  # a thread that is connecting has the lock, and lets go of it when it sees this
+        with self._lock:
+            listeners, self._listeners = self._listeners, {}
+            relays, self._relays = self._relays, Relays(self._relays.name)
+            connection, self._connection = self._connection, None
+        for listener in listeners.values():
+            listener.close()
+        if connection:
+            connection.close()
+        relays.close()
+
+    def reconnect(self) -> None:
+        """Replace the connection, whatever its state. Local ports stay, reverse ports are reclaimed."""
+        with self._lock:
+            if self._connection is None:
+                raise self._not_open()
+            self._connection.close()
+            self._connect_again(_RECONNECT_SECONDS)
+
+    @property
+    def is_open(self) -> bool:
+        connection = self._connection
+        return connection is not None and connection.is_alive
+
+    def __enter__(self) -> SshTunnel:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- what goes through it -------------------------------------------------------------------------------------
+
+    def dial(self, port: int, timeout: float = 10.0, *, host: str = LOOPBACK) -> ChannelStream:
+        """A stream to a port on the other side; it behaves like a connected socket."""
+        connection = self._live_connection(timeout)
+        try:
+            return connection.open_stream(host, port, timeout)
+        except TransportError:
+            if connection.is_alive:
+                raise
+        # It was dead already and nobody had noticed. Nothing was sent, so asking again is safe.
+        return self._live_connection(timeout).open_stream(host, port, timeout)
+
+    def request_reverse(self, remote_port: int, host: str, port: int) -> int:
+        """Open a port on the other side's loopback (0: any free one) that leads to ``host:port`` here; which it is."""
+        with self._lock:
+            opened = self._request(self._live_connection(), remote_port, (host, port))
+            self._reverses[opened] = Forward(opened, host, port)
+        return opened
+
+    @property
+    def local_port(self) -> int:
+        """The local port that leads to ``forward_port``; opened when it is first asked for."""
+        if self._forward_port is None:
+            raise TransportError("this tunnel has no forward_port, so there is no local port to it")
+        with self._lock:
+            if self._connection is None:
+                raise self._not_open()
+            return self._listen(Forward(self._local_port_override or 0, LOOPBACK, self._forward_port))
+
+    # --- is it well? ----------------------------------------------------------------------------------------------
+
+    def check_health(self, timeout: float = 5.0) -> bool:
+        """Whether the other side answers now. Never raises, never reconnects."""
+        connection = self._connection
+        return connection is not None and connection.is_alive and connection.answers(timeout)
+
+    def wait_ready(self, *, health_url: str | None = None, timeout: float = 120.0) -> None:
+        """Wait until ``health_url`` answers with a success; without one, until ``forward_port`` takes a connection."""
+        if self._connection is None:
+            raise self._not_open()
+        end = time.monotonic() + timeout
+
+        def probe() -> bool:
+            left = max(0.1, min(_PROBE_SECONDS, end - time.monotonic()))
+            if health_url:
+                _expect_success(health_url, left)
+            elif self._forward_port is not None:
+                _expect_stream(self, self._forward_port, left)
+            elif not self.check_health(left):
+                raise NotYet("no answer over SSH")
+            return True
+
+        who = health_url or (f"port {self._forward_port}" if self._forward_port else "the SSH server")
+        what = f"an answer of {who} through {self._server}"
+        try:
+            wait_until(probe, deadline=timeout, what=what)
+        except WaitTimeout as error:
+            raise TransportError(str(error)) from error
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _live_connection(self, patience: float = _RECONNECT_SECONDS) -> SshConnection:
+        connection = self._connection
+        if connection is None:
+            raise self._not_open()
+        if connection.is_alive:
+            return connection
+        return self._replace(connection, patience)
+
+    def _replace(self, dead: SshConnection, patience: float) -> SshConnection:
+        """Connect again in place of ``dead``, unless somebody did, or failed to, while we waited for our turn."""
+        asked = time.monotonic()
+        with self._lock:
+            if self._connection is None:
+                raise self._not_open()
+            if self._connection is not dead:
+                return self._connection
+            if self._last_failure and self._last_failure[0] > asked:
+                raise TransportError(self._last_failure[1].message)
+            dead.close()
+            return self._connect_again(patience)
+
+    def _connect_again(self, patience: float) -> SshConnection:
+        return self._connect(lambda: connect_again(self._server, patience=patience, may_go_on=self._stop_if_closed))
+
+    def _connect(self, connect: Callable[[], SshConnection]) -> SshConnection:
+        """Take the connection that ``connect`` makes and set up the reverse ports. The caller holds the lock."""
+        try:
+            connection = connect()
+            self._pin_host_key(connection)
+            try:
+                for reverse in self._reverses.values():
+                    self._request(connection, reverse.port, (reverse.host, reverse.host_port))
+            except BaseException:
+                connection.close()
+                raise
+        except TransportError as error:
+            self._last_failure = (time.monotonic(), error)
+            raise
+        self._connection = connection
+        return connection
+
+    def _pin_host_key(self, connection: SshConnection) -> None:
+        if self._server.host_key is None:
+            self._server = self._server.with_host_key(connection.host_key)
+
+    def _request(self, connection: SshConnection, remote_port: int, target: tuple[str, int]) -> int:
+        """A reverse port; one that an earlier connection of ours left behind is asked for until it is free."""
+
+        def probe() -> int:
+            try:
+                return connection.listen(remote_port, lambda stream: self._relays.connect(target, stream))
+            except TransportError as error:
+                if not connection.is_alive:
+                    raise
+                raise NotYet(error.message) from error
+
+        patience = _RECLAIM_SECONDS if remote_port in self._reclaims else _LISTEN_SECONDS
+        try:
+            opened = wait_until(probe, deadline=patience, what=f"listening on port {remote_port} there")
+        except WaitTimeout as error:
+            raise TransportError(str(error), remote_port=remote_port) from error
+        self._reclaims.add(opened)
+        return opened
+
+    def _listen(self, forward: Forward) -> int:
+        """The local port of ``forward``, opened unless it is open. The caller holds the lock."""
+        if forward not in self._listeners:
+            try:
+                sock = socket.create_server((LOOPBACK, forward.port))
+            except OSError as error:
+                raise TransportError(
+                    f"cannot open local port {forward.port}: {error.strerror}; choose another, or 0 for any",
+                    local_port=forward.port,
+                ) from error
+
+            def carry(accepted: socket.socket) -> None:
+                self._relays.carry_to(accepted, lambda: self.dial(forward.host_port, host=forward.host))
+
+            self._listeners[forward] = Listener(sock, carry, f"local port of {self._server}")
+        return self._listeners[forward].port
+
+    def _stop_if_closed(self) -> None:
+        if self._closed.is_set():
+            raise self._not_open()
+
+    def _not_open(self) -> TransportError:
+        return TransportError(f"the tunnel to {self._server} is not open: call open() first")
+
+
+def _expect_success(url: str, timeout: float) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows nothing of our loopback
+    try:
+        with opener.open(url, timeout=timeout):
+            pass
+    except (OSError, ValueError) as error:  # urllib's own errors are OSErrors
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the answer as well, with a socket below
+        raise NotYet(str(error)) from error
+
+
+def _expect_stream(tunnel: SshTunnel, port: int, timeout: float) -> None:
+    try:
+        tunnel.dial(port, timeout).close()
+    except TransportError as error:
+        raise NotYet(error.message) from error

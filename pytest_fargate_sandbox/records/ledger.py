@@ -1,0 +1,187 @@
+"""The ledger: what we are about to make, before we make it, so that whoever comes after a crash can take it away.
+
+One file for each run in the user's cache directory, a JSON line for each event, appended by all processes of the run
+(a line is written in one piece). An ``Entry`` is what the events of one launch come to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from pytest_fargate_sandbox.leaves.user_cache import cache_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SUFFIX = ".jsonl"
+
+
+@dataclass
+class Entry:
+    """A launch: where it went, whose it was, and what became of it."""
+
+    id: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    """The last value of each fact that an event told: ``task_arn``, ``cluster``, ``image``, ``phases``…"""
+    events: list[str] = field(default_factory=list)
+    times: dict[str, float] = field(default_factory=dict)
+    """When each event first happened."""
+
+    @property
+    def task_arn(self) -> str | None:
+        return self.facts.get("task_arn")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it can be alive, as far as the ledger knows; one entry may have had several tasks."""
+        return self._last_step in ("", "stopped")
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether a launch was begun, and what came of it was never written down."""
+        return self._last_step == "launching"
+
+    @property
+    def _last_step(self) -> str:
+        steps = [event for event in self.events if event in ("launching", "launched", "stopped")]
+        return steps[-1] if steps else ""
+
+    @property
+    def is_kept(self) -> bool:
+        return "kept" in self.events
+
+    @property
+    def is_shelved(self) -> bool:
+        """Whether it was launched ahead of need, and nobody has taken it."""
+        return "shelved" in self.events and "claimed" not in self.events
+
+    @property
+    def owner_lives(self) -> bool:
+        """Whether the process that made it still runs: this very process, not another that got its number."""
+        return process_began(self.facts.get("pid", 0)) == self.facts.get("pid_began")
+
+
+class Ledger:
+    """The ledger of one run. Threads and processes write to it at once."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.path = ledger_directory() / (quote(run_id, safe="")[:200] + _SUFFIX)
+        self._lock = threading.Lock()
+        self._entries: dict[str, Entry] = {}
+        self._read_up_to = 0
+
+    def open_entry(self, **facts: Any) -> str:
+        """Begin an entry; returns its id."""
+        entry = secrets.token_hex(8)
+        self.own(entry, "opened", run_id=self.run_id, **facts)
+        return entry
+
+    def own(self, entry: str, event: str, **facts: Any) -> None:
+        """Append an event that makes this process the one that answers for the entry's task."""
+        self.write(entry, event, **this_process(), **facts)
+
+    def write(self, entry: str, event: str, **facts: Any) -> None:
+        """Append an event of an entry."""
+        line = json.dumps({"entry": entry, "event": event, "t": round(time.time(), 3), **facts}, default=str) + "\n"
+        with self._lock:
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(descriptor, line.encode())
+            finally:
+                os.close(descriptor)
+
+    def entries(self) -> list[Entry]:
+        with self._lock:
+            for line in self._new_lines():
+                self._take(line)
+            return list(self._entries.values())
+
+    def _new_lines(self) -> list[bytes]:
+        """What was appended since the last look, by whomever, up to the last line that is whole."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._read_up_to)
+                whole, end, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self._read_up_to += len(whole) + len(end)
+        return whole.split(b"\n")
+
+    def _take(self, line: bytes) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return  # of a process that was killed while it wrote
+        name = event.pop("entry")
+        entry = self._entries.setdefault(name, Entry(name))
+        entry.events.append(event.pop("event"))
+        entry.times.setdefault(entry.events[-1], event.pop("t"))
+        entry.facts.update(event)
+
+    def entry_of(self, task_arn: str) -> Entry | None:
+        return next((entry for entry in self.entries() if entry.task_arn == task_arn), None)
+
+    def drop(self) -> None:
+        """Remove the file: nothing in it matters any more."""
+        with self._lock:
+            self.path.unlink(missing_ok=True)
+            self._entries, self._read_up_to = {}, 0
+
+
+def this_process() -> dict[str, Any]:
+    """The facts by which anybody can tell whether this process still runs."""
+    return {"pid": os.getpid(), "pid_began": process_began(os.getpid())}
+
+
+def ledger_directory() -> Path:
+    return cache_directory("ledger")
+
+
+def all_ledgers() -> Iterator[Ledger]:
+    """Those of all runs of this user on this machine that were not dropped."""
+    for path in sorted(ledger_directory().glob(f"*{_SUFFIX}")):
+        yield Ledger(unquote(path.name.removesuffix(_SUFFIX)))
+
+
+@cache
+def _own_beginning(pid: int) -> str:
+    return _beginning(pid)
+
+
+def process_began(pid: int) -> str:
+    """When the process began, in words that never fit another process; empty where there is no such process."""
+    return _own_beginning(pid) if pid == os.getpid() else _beginning(pid)
+
+
+def _beginning(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return _beginning_without_proc(pid)
+    fields = stat.rpartition(")")[2].split()
+    if fields[0] == "Z":  # dead, and nobody has asked how: a container's first process seldom does
+        return ""
+    return f"{boot}/{fields[19]}"
+
+
+def _beginning_without_proc(pid: int) -> str:
+    if Path("/proc/self/stat").exists() or pid <= 0:
+        return ""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass
+    return "alive"

@@ -1,0 +1,70 @@
+"""One machine's lines in a ledger, and its guard: what is written down as launched ends with this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.names import TAG_LEDGER
+from pytest_fargate_sandbox.records import exit_guard
+from pytest_fargate_sandbox.sandbox.machine import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.records.ledger import Ledger
+    from pytest_fargate_sandbox.sandbox.machine import Machine, Place
+
+
+class LedgerRecorder(Recorder):
+    """``entry`` is the id of the entry that it writes, from the machine's first start on."""
+
+    def __init__(self, ledger: Ledger, *, entry: str = "") -> None:
+        self.entry = entry
+        self._ledger = ledger
+        self._place: Place | None = None
+
+    def open(self, machine: Machine, place: Place, ahead: Mapping[str, Any] | None) -> Mapping[str, str]:
+        self._place = place
+        launched = self._ledger.entry_of(str(ahead["taskArn"])) if ahead else None
+        if launched is not None:  # it goes on in the entry that it has, with this process as its owner
+            self._ledger.own(launched.id, "claimed", labels=dict(machine.labels))
+            self.entry = launched.id
+        else:
+            self.entry = self._ledger.open_entry(
+                task_id=machine.task_id,
+                labels=dict(machine.labels),
+                ttl=place.cfg.max_task_lifetime_sec,
+                **_what_it_costs_by(place.cfg),
+                **place.facts,
+            )
+        return {TAG_LEDGER: self.entry}
+
+    def record(self, event: str, **facts: Any) -> None:
+        """The ledger's line comes first; then the guard, which needs the task's name."""
+        self._ledger.write(self.entry, event, **facts)
+        if event == "launched":
+            self._guard(facts["task_arn"])
+        elif event == "stopped":
+            exit_guard.release(facts["task_arn"])
+
+    def let_go(self, task_arn: str) -> None:
+        exit_guard.release(task_arn)
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Write something about the machine that is no step of its life."""
+        if self.entry:
+            self._ledger.write(self.entry, event, **facts)
+
+    def _guard(self, task_arn: str) -> None:
+        if self._place is not None:
+            aws, cluster = self._place.aws, self._place.cfg.cluster
+            ledger, entry = self._ledger, self.entry
+            exit_guard.guard(
+                exit_guard.LiveTask(aws, cluster, task_arn, lambda: ledger.write(entry, "stopped", crashed=True))
+            )
+
+
+def _what_it_costs_by(cfg: EcsFargateConfig) -> dict[str, Any]:
+    spot = cfg.capacity_provider == "FARGATE_SPOT"
+    return {"cpu": cfg.cpu, "memory": cfg.memory, "storage_gib": cfg.ephemeral_storage_gib, "spot": spot}

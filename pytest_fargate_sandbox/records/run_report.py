@@ -1,0 +1,77 @@
+"""A run as data, from its ledger: what was launched for whom, how long it took, how it ended, and what it cost."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.records.costs import task_cost_usd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_fargate_sandbox.records.ledger import Entry
+
+
+def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
+    """Plain values, as ``--fargate-report-json`` writes them."""
+    entries = list(entries)
+    launches = [entry for entry in entries if entry.task_arn]
+    facts = launches[0].facts if launches else {}
+    return {
+        "engine": facts.get("endpoint_url") if facts.get("engine_directory") else None,
+        "cluster": facts.get("cluster", cluster),
+        "region": facts.get("region"),
+        "counts": {
+            "launched": len(launches),
+            "prelaunched_unused": sum(1 for entry in launches if entry.is_shelved),
+            "retried": sum(1 for entry in entries if "retried" in entry.events),
+            "kept": sum(1 for entry in launches if entry.is_kept),
+            "leaked": sum(1 for entry in launches if not entry.is_over and not entry.is_kept),
+        },
+        "cost_usd": round(sum(_cost(entry) for entry in launches), 6),
+        "sandboxes": [_sandbox(entry) for entry in launches],
+        "retries": [
+            {"test": entry.facts["test"], "error": entry.facts["error"]}
+            for entry in entries
+            if "retried" in entry.events
+        ],
+    }
+
+
+def slowest_phases(report: dict[str, Any]) -> dict[str, tuple[float, float]]:
+    """The median and the slowest of each phase of a start, and of ``start`` itself, in seconds."""
+    seconds: dict[str, list[float]] = {}
+    for sandbox in report["sandboxes"]:
+        if sandbox["phases"]:
+            for name, took in {**sandbox["phases"], "start": sum(sandbox["phases"].values())}.items():
+                seconds.setdefault(name, []).append(took)
+    return {name: (statistics.median(each), max(each)) for name, each in seconds.items()}
+
+
+def _sandbox(entry: Entry) -> dict[str, Any]:
+    labels = entry.facts.get("labels") or {}
+    return {
+        "task_arn": entry.task_arn,
+        "image": entry.facts.get("image") or "",
+        "worker": next((value for key, value in labels.items() if key.endswith(":worker")), ""),
+        "tests": entry.facts.get("tests") or [],
+        "phases": entry.facts.get("phases") or {},
+        "cause": entry.facts.get("cause") or "",
+        "kept": entry.is_kept,
+    }
+
+
+def _cost(entry: Entry) -> float:
+    facts = entry.facts
+    if not facts.get("cpu"):
+        return 0.0
+    end = entry.times.get("stopped", time.time())
+    return task_cost_usd(
+        cpu=int(facts["cpu"]),
+        memory=int(facts["memory"]),
+        seconds=end - entry.times["launched"],
+        storage_gib=facts.get("storage_gib"),
+        spot=bool(facts.get("spot")),
+    )

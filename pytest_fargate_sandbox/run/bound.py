@@ -1,0 +1,182 @@
+"""The bound on tasks alive at once, over all processes of a run, counted from RunTask until STOPPED.
+
+The run's shared document holds a row for each task. Where there is no room, what is needed beats what is only
+prelaunched; and where every task is held by a test that itself waits for one more, one of them is told so, instead
+of all waiting forever.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
+from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.leaves.waiting import pauses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from pytest_fargate_sandbox.run.shared_state import SharedState
+
+HELD = "held"
+"""A test has it, or is launching it for itself."""
+SHELF = "shelf"
+"""Prelaunched, and nobody's yet; without an ARN it is being launched."""
+STOPPING = "stopping"
+"""StopTask was called; the task counts until it is STOPPED."""
+
+Row = dict[str, Any]
+Description = dict[str, Any]
+"""What ECS says of a task, in its own words, as far as whoever takes the task over needs it."""
+
+
+class Tasks(Protocol):
+    """What the bound asks of the control plane."""
+
+    def stop(self, arn: str) -> None: ...
+
+    def described(self, arns: Collection[str]) -> dict[str, Description]:
+        """What ECS says of those that it knows; STOPPED for those that it does not."""
+
+
+class TaskBound:
+    """Counts tasks; ``limit`` None counts nothing and lets everything pass."""
+
+    def __init__(
+        self,
+        state: SharedState,
+        limit: int | None,
+        worker: str,
+        tasks: Tasks,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._state, self._limit, self._worker, self._tasks, self._sleep = state, limit, worker, tasks, sleep
+
+    def admit(self, task_id: str, kind: str) -> None:
+        """Wait for room for a task that is needed now, and take it. First come, first served."""
+        try:
+            for pause in pauses(0.02, 0.5):
+                with self._state.change() as document:
+                    if self._take_room(document, task_id, kind):
+                        return
+                    evicted = _evict(document)
+                if evicted:
+                    self._tasks.stop(evicted)
+                self.forget_stopped()
+                self._sleep(pause)
+        except BaseException:
+            with self._state.change() as document:
+                document.get("waiting", {}).pop(self._worker, None)
+            raise
+
+    def _take_room(self, document: dict[str, Any], task_id: str, kind: str) -> bool:
+        rows: dict[str, Row] = document.setdefault("tasks", {})
+        waiting: dict[str, int] = document.setdefault("waiting", {})
+        waiting.setdefault(self._worker, 1)
+        if self._limit is not None and self._limit - len(rows) <= list(waiting).index(self._worker):
+            problem = self._problem(rows, waiting, self._limit)
+            if problem:
+                raise problem
+            return False
+        del waiting[self._worker]
+        rows[task_id] = {"kind": kind, "worker": self._worker, "role": HELD, "arn": None}
+        return True
+
+    def has_room_ahead(self, document: dict[str, Any]) -> bool:
+        """Whether a task may be prelaunched without anybody going short who needs one."""
+        return self._limit is None or len(document.get("tasks", {})) + len(document.get("waiting", {})) < self._limit
+
+    def launched(self, task_id: str, arn: str) -> bool:
+        """The task has its ARN. False: it is nobody's any more, so it has to be stopped again."""
+        with self._state.change() as document:
+            row = document["tasks"].get(task_id)
+            if row is not None:
+                row["arn"] = arn
+            return row is not None
+
+    def stopping(self, task_id: str) -> None:
+        """StopTask was called, or the launch failed: the row stays as long as there is a task to count."""
+        with self._state.change() as document:
+            rows = document.setdefault("tasks", {})
+            row = rows.get(task_id)
+            if row is None:
+                return
+            if self._limit is None or row["arn"] is None:
+                del rows[task_id]
+            else:
+                row["role"] = STOPPING
+
+    def _problem(self, rows: dict[str, Row], waiting: Collection[str], limit: int) -> Exception | None:
+        held_here = sum(1 for row in rows.values() if row["worker"] == self._worker and row["role"] == HELD)
+        if held_here >= limit:
+            return ConfigError(
+                f"this test needs {held_here + 1} sandboxes at once, and the bound on tasks is {limit} "
+                "(--fargate-max-tasks): raise the bound, or stop one sandbox before making the next",
+                key="max_tasks", value=limit,
+            )  # fmt: skip
+        if len(rows) >= limit and all(row["role"] == HELD and row["worker"] in waiting for row in rows.values()):
+            return StartError(
+                f"all {limit} tasks that --fargate-max-tasks allows are held by tests that wait for one more; this one "
+                "gives way: raise the bound, or hold fewer sandboxes in one test and session",
+                phase="bound", cause=Cause.CAPACITY, transient=True,
+            )  # fmt: skip
+        return None
+
+    def forget_stopped(self) -> None:
+        """Ask which of the tasks on their way out have come to their end, and count them no more."""
+        rows = self._state.read().get("tasks", {})
+        stopping = {row["arn"]: name for name, row in rows.items() if row["role"] == STOPPING}
+        described = self._tasks.described(stopping) if stopping else {}
+        gone = [arn for arn, task in described.items() if task["lastStatus"] == "STOPPED"]
+        if gone:
+            with self._state.change() as document:
+                for arn in gone:
+                    document["tasks"].pop(stopping[arn], None)
+
+
+def _evict(document: dict[str, Any]) -> str | None:
+    """The ARN of a prelaunched task that has to go, if fewer are on their way out than are waited for."""
+    rows: dict[str, Row] = document["tasks"]
+    if sum(1 for row in rows.values() if row["role"] == STOPPING) >= len(document["waiting"]):
+        return None
+    for row in rows.values():
+        if row["role"] == SHELF and row["arn"] and spare(document, row["kind"]) > 0:
+            row["role"] = STOPPING
+            return str(row["arn"])
+    return None
+
+
+def shelf(document: dict[str, Any], kind: str) -> dict[str, Row]:
+    """The rows of prelaunched tasks of a kind."""
+    rows: dict[str, Row] = document.get("tasks", {})
+    return {name: row for name, row in rows.items() if row["role"] == SHELF and row["kind"] == kind}
+
+
+def spare(document: dict[str, Any], kind: str) -> int:
+    """How many prelaunched tasks of a kind there are beyond those that somebody waits for."""
+    return len(shelf(document, kind)) - waiting(document, kind)
+
+
+def waiting(document: dict[str, Any], kind: str) -> int:
+    """How many tests wait for a prelaunched task of a kind."""
+    return int(sum(document.get("kinds", {}).get(kind, {}).get("waiting", {}).values()))
+
+
+def forget_worker(state: SharedState, worker: str) -> None:
+    """A worker crashed: it waits for nothing any more, and what it had is on its way out or was never launched.
+
+    What it prelaunched is of use to any other worker, and stays.
+    """
+    with state.change() as document:
+        document.get("waiting", {}).pop(worker, None)
+        for counts in document.get("kinds", {}).values():
+            counts["waiting"].pop(worker, None)
+        rows: dict[str, Row] = document.get("tasks", {})
+        for name, row in list(rows.items()):
+            if row["worker"] != worker or (row["role"] == SHELF and row["arn"]):
+                continue
+            if row["arn"]:
+                row["role"] = STOPPING
+            else:
+                del rows[name]

@@ -1,0 +1,88 @@
+"""A sandbox while tests have it: whose it is, how it fared, and whether it may live on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
+    from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.records.kept_tasks import KeptTask
+    from pytest_fargate_sandbox.run.seat import Seat
+
+_COMMANDS = 5
+_TAIL_LINES = 8
+
+
+class Lease:
+    """``end`` stops the sandbox, or keeps it if that was wished for and the tests went the way it was wished for."""
+
+    def __init__(
+        self, sandbox: EcsFargateSandbox, seat: Seat, *, keep: str, test: str, shared: bool, prelaunched: bool
+    ) -> None:
+        self.sandbox = sandbox
+        self.test = test
+        """The test for whose sake it was made."""
+        self.shared = shared
+        """Whether other tests have it as well."""
+        self.kept: KeptTask | None = None
+        self._seat = seat
+        self._keep = keep
+        self._prelaunched = prelaunched
+        self._tests: list[str] = []
+        self._failed = False
+
+    @property
+    def task_id(self) -> str:
+        return self.sandbox.task_id
+
+    @property
+    def is_alive(self) -> bool:
+        return self.sandbox.is_running
+
+    def tested(self, test: str, *, failed: bool) -> None:
+        """A test that had it is over."""
+        if test not in self._tests:
+            self._tests.append(test)
+        self._failed = self._failed or failed
+        self.sandbox.note("tested", tests=list(self._tests), prelaunched=self._prelaunched)
+
+    def end(self, *, may_keep: bool = True) -> None:
+        wished = self._keep == "always" or (self._keep == "failed" and self._failed)
+        if may_keep and wished and self.is_alive:
+            self.kept = self.sandbox.keep()
+        else:
+            self.sandbox.stop()
+            self._seat.over()  # also where there never was a task
+
+    def story(self) -> str:
+        """What one wants to know who sees a test fail: the task, its start, the last commands, its log, its end."""
+        sandbox = self.sandbox
+        lines = [f"task: {sandbox.task_arn or 'none'}", f"image: {sandbox.image or 'none'}"]
+        start = ["launched ahead of need"] if self._prelaunched else []
+        start += [f"{name} {seconds:.2f} s" for name, seconds in sandbox.phases.items() if seconds >= 0.005]
+        if start:
+            lines.append(f"start: {', '.join(start)}")
+        for result in list(sandbox.history)[-_COMMANDS:]:
+            lines += _told(result)
+        if sandbox.cause:
+            lines.append(f"the task ended: {sandbox.cause}")
+        logs = self._logs()
+        return "\n".join([*lines, *(["container log (end):", logs] if logs else [])])
+
+    def _logs(self) -> str:
+        try:
+            return self.sandbox.logs()
+        except (SandboxError, AwsError):
+            return ""
+
+
+def _told(result: ExecResult) -> list[str]:
+    state = "timed out" if result.timed_out else f"exit {result.return_code}"
+    lines = [f"$ {result.command[:200]}    [{state}, {result.duration_sec:.2f} s]"]
+    for text in (result.stdout, result.stderr):
+        lines += [f"  {line}" for line in text.splitlines()[-_TAIL_LINES:]]
+    return lines

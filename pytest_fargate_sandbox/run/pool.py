@@ -1,0 +1,156 @@
+"""Where the tests of one process get their sandboxes from, and where they bring them back.
+
+A lease is a started sandbox with its story. Behind it stand what all processes of a run share: the bound on tasks, the
+rate of launches, the shelf of prelaunched ones, and the ledger.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
+from pytest_fargate_sandbox.place.resolve_place import resolve_target
+from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
+from pytest_fargate_sandbox.run.bound import TaskBound
+from pytest_fargate_sandbox.run.launch_rate import LaunchRate
+from pytest_fargate_sandbox.run.lease import Lease
+from pytest_fargate_sandbox.run.once_a_run import once
+from pytest_fargate_sandbox.run.run_tasks import RunTasks
+from pytest_fargate_sandbox.run.seat import Seat
+from pytest_fargate_sandbox.run.shared_state import SharedState
+from pytest_fargate_sandbox.run.shelf import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
+
+
+class Pool:
+    """``lease`` gives a started sandbox; ``plan`` has some launched ahead of need; ``close`` launches no more."""
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        directory: Path,
+        secret: bytes,
+        worker: str,
+        owner: Mapping[str, Any],
+        max_tasks: int | None,
+        ahead: int,
+    ) -> None:
+        """``owner``: the ``pid`` and ``pid_began`` of the process that outlives all others of the run.
+
+        ``secret`` is what the keys to each task are derived from, so that every worker can take every task over.
+        """
+        self._run_id, self._directory, self._secret = run_id, directory, secret
+        self._worker, self._owner = worker, owner
+        self._images: dict[tuple[str, str, Path], str] = {}
+        state = SharedState(directory)
+        self._ledger, self._rate = Ledger(run_id), LaunchRate(state)
+        tasks = RunTasks(self._ledger)
+        self._bound = TaskBound(state, max_tasks, worker, tasks)
+        self._shelf = Shelf(
+            state,
+            self._bound,
+            ahead=ahead,
+            worker=worker,
+            launch=self._launch_ahead,
+            tasks=tasks,
+            new_id=lambda: self._new_id("ahead"),
+        )
+
+    def plan(self, spec: SandboxSpec, count: int) -> None:
+        """The run will need ``count`` sandboxes like this one."""
+        self._shelf.plan(spec, count)
+
+    def lease(self, spec: SandboxSpec, *, keep: str, test: str, shared: bool = False) -> Lease:
+        """A started sandbox with the spec's files in it. Raises what ``EcsFargateSandbox.start`` raises."""
+        self._check_place(spec.config)
+        built = self._built(spec)
+        claimed = self._shelf.claim(spec.kind, patience=spec.config.startup_timeout_sec)
+        task_id = claimed[0] if claimed else self._new_id(test)
+        seat = self._seat(built, task_id, taken=bool(claimed))
+        sandbox = self._sandbox(built, task_id, seat, test=test)
+        if claimed:
+            sandbox.take_over(claimed[1])
+        seat.take()
+        lease = Lease(sandbox, seat, keep=keep, test=test, shared=shared, prelaunched=bool(claimed))
+        try:
+            sandbox.start(outside_endpoints=spec.outside)
+            for remote, local in spec.files.items():
+                sandbox.upload(local, remote)
+        except BaseException:
+            lease.end(may_keep=False)
+            raise
+        return lease
+
+    def image_of(self, config: EcsFargateConfig, directory: str | Path, *, force_build: bool) -> str:
+        """The url of the image of a directory with a Dockerfile, built once if nobody has built it before."""
+        from pytest_fargate_sandbox.providers.images import ImageBuilder
+
+        self._check_place(config)
+        target = resolve_target(config)
+        context = Path(directory).resolve()
+        known = (target.cfg.cluster, target.cfg.cpu_architecture, context)
+        if known not in self._images:
+            entry = f"image-{context.name}"
+            self._ledger.write(entry, "building", directory=str(context))
+            try:
+                self._images[known] = ImageBuilder.ensure_image_built(
+                    cfg=replaced(target.cfg, environment_dir=str(context), image_template=None),
+                    environment_name=context.name,
+                    force_build=force_build,
+                    aws=target.aws,
+                    shared_dir=self._directory,
+                )
+            finally:
+                self._ledger.write(entry, "built")
+        return self._images[known]
+
+    def close(self) -> None:
+        self._shelf.close()
+
+    def _launch_ahead(self, spec: SandboxSpec, task_id: str) -> str:
+        self._check_place(spec.config)
+        built = self._built(spec)
+        sandbox = self._sandbox(built, task_id, self._seat(built, task_id, taken=True), test="")
+        arn = sandbox.launch_ahead()
+        sandbox.note("shelved", **self._owner)  # the task is the run's now, and no longer this process's
+        return arn
+
+    def _sandbox(self, spec: SandboxSpec, task_id: str, seat: Seat, *, test: str) -> EcsFargateSandbox:
+        return EcsFargateSandbox(
+            spec.config,
+            task_id=task_id,
+            run_id=self._run_id,
+            labels={TAG_WORKER: self._worker, **({TAG_TEST: test} if test else {})},
+            recorder=LedgerRecorder(self._ledger),
+            admission=seat,
+            secret=self._secret,
+            exec_timeout_sec=spec.exec_timeout,
+        )
+
+    def _seat(self, spec: SandboxSpec, task_id: str, *, taken: bool) -> Seat:
+        return Seat(self._bound, self._rate, kind=spec.kind, task_id=task_id, taken=taken)
+
+    def _built(self, spec: SandboxSpec) -> SandboxSpec:
+        directory = spec.config.environment_dir
+        return (
+            spec.with_image(self.image_of(spec.config, directory, force_build=spec.force_build)) if directory else spec
+        )
+
+    def _check_place(self, config: EcsFargateConfig) -> None:
+        """An engine that does not start fails once for the whole run, not once in each worker."""
+        if config.cluster == LOCAL_CLUSTER:
+            once(self._directory / "once", "engine", lambda: resolve_target(config).facts["endpoint_url"])
+
+    def _new_id(self, test: str) -> str:
+        name = "".join(sign if sign.isalnum() else "-" for sign in test.rpartition("::")[2] or test)
+        return f"{name[:40].strip('-').lower()}-{secrets.token_hex(4)}"

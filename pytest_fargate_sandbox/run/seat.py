@@ -1,0 +1,43 @@
+"""A machine's seat: its place under its run's bound on tasks, and its turn in the run's rate of launches."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.sandbox.machine import Admission
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.run.bound import TaskBound
+    from pytest_fargate_sandbox.run.launch_rate import LaunchRate
+
+
+class Seat(Admission):
+    """Taken before a task is launched, given back when the task is on its way out; the next task takes it anew."""
+
+    def __init__(self, bound: TaskBound, rate: LaunchRate, *, kind: str, task_id: str, taken: bool) -> None:
+        """``taken``: the shelf has made the row already, under this id."""
+        self._bound = bound
+        self._rate = rate
+        self._kind = kind
+        self._task_id = task_id
+        self._row = task_id
+        self._taken = taken
+
+    def take(self) -> None:
+        """Raises what ``TaskBound.admit`` raises, which is no failure of a launch to be tried again at once."""
+        if not self._taken:
+            self._bound.admit(self._row, self._kind)
+            self._taken = True
+
+    def admit(self) -> None:
+        self.take()
+        self._rate.take()
+
+    def launched(self, task_arn: str) -> None:
+        self._bound.launched(self._row, task_arn)
+
+    def over(self) -> None:
+        if self._taken:
+            self._bound.stopping(self._row)
+            self._row, self._taken = f"{self._task_id}+{secrets.token_hex(2)}", False

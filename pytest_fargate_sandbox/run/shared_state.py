@@ -1,0 +1,47 @@
+"""One JSON document that all processes of a run read and change, each change under a file lock."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.user_cache import write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_POLL_SEC = 0.005  # a change takes a millisecond; filelock's own 50 would be most of a worker's wait
+
+
+class SharedState:
+    """``with state.change() as document:`` reads it, and writes it back unless the block raised."""
+
+    def __init__(self, directory: Path) -> None:
+        from filelock import FileLock
+
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = directory / "state.json"
+        self._lock = FileLock(directory / "state.lock")
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[dict[str, Any]]:
+        with self._lock.acquire(poll_interval=_POLL_SEC):
+            before = self._text()
+            document: dict[str, Any] = json.loads(before) if before else {}
+            yield document
+            after = json.dumps(document)
+            if after != before:
+                write_private(self._path, after)
+
+    def read(self) -> dict[str, Any]:
+        """The document as it is; a file is replaced as a whole, so this needs no lock."""
+        text = self._text()
+        return json.loads(text) if text else {}
+
+    def _text(self) -> str:
+        try:
+            return self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""

@@ -1,0 +1,1 @@
+"""The client of the exec server: connections, calls, commands and processes."""

@@ -1,0 +1,274 @@
+"""The client of the exec server: commands and files in a sandbox, from here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import RemoteIsADirectory, TransportError
+from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
+from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
+from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, Stream, loopback
+from pytest_fargate_sandbox.sandbox.exec.exec_run import DEFAULT_MAX_OUTPUT_BYTES, OutputChunk, Run
+from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
+from pytest_fargate_sandbox.sandbox.exec.process import Process
+from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.files import archives, single_files
+from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Disconnected, Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.server.message import Message
+
+_HEALTH_SEC = 5.0
+_ABOUT_A_FILE = 4096
+"""The longest description that stands before a file's bytes."""
+
+_FETCH_SEC = 3600.0
+
+
+class ExecClient:
+    """Talks to one exec server, from any number of threads, over connections that it keeps.
+
+    ``port`` means a server on this machine, or one behind a forwarded port; ``connect``, instead of it, gives a new
+    stream for each connection (a channel of an SSH connection, say) and is told how long it may take. ``token`` is the
+    sandbox's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int | None = None,
+        connect_timeout: float = 30.0,
+        token: str | None = None,
+        connect: Callable[[float], Stream] | None = None,
+    ) -> None:
+        if (port is None) == (connect is None):
+            raise TypeError("an ExecClient takes a port or a way to connect, one of the two")
+        self._pool = ConnectionPool(connect or loopback(port or 0), connect_timeout)
+        self._calls = ExecCalls(self._pool, token)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    # --- the server itself --------------------------------------------------------------------------------------
+    def health(self) -> bool:
+        """Whether the server answers."""
+        try:
+            self._calls.ask_health(_HEALTH_SEC)
+        except (TransportError, Disconnected, Malformed, Failure):
+            return False
+        return True
+
+    def wait_ready(self, timeout: float, still_alive: Callable[[], None] | None = None) -> None:
+        """Return when the server answers. ``still_alive`` is asked in between, and raises when waiting is in vain."""
+
+        def probe() -> bool:
+            try:
+                self._calls.ask_health(_HEALTH_SEC)
+            except (TransportError, Disconnected, Malformed, Failure) as reason:
+                if still_alive:
+                    still_alive()
+                raise NotYet(str(reason)) from reason
+            return True
+
+        wait_until(probe, deadline=timeout, what="an answer from the exec server", longest_pause=0.25)
+
+    def configure(self, environment: Mapping[str, str | None]) -> None:
+        """Change the environment that every later command begins with; None takes a variable away."""
+        self._calls.ask(protocol.Configure(environment=dict(environment)), protocol.Nothing)
+
+    # --- commands -----------------------------------------------------------------------------------------------
+    def exec(
+        self,
+        cmd: str | Sequence[str],
+        *,
+        timeout: float | None = 300,
+        cwd: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        user: str | None = None,
+        stdin: bytes | str | os.PathLike[str] | IO[bytes] | None = None,
+        on_output: Callable[[OutputChunk], object] | None = None,
+        max_output_bytes: int | None = None,
+    ) -> ExecResult:
+        """Run a command to its end: a string by the sandbox's shell, a list without one.
+
+        After ``timeout`` seconds it and all that it has started are killed; the result then has the code 124 and the
+        output so far. Of each stream up to ``max_output_bytes`` (128 MiB if not said) come back; if there was more,
+        ``truncated`` is true, and the whole stream lies in the sandbox, in a file that the result names.
+        ``on_output`` is called with each piece as it comes: bytes, with the ``stream`` they belong to.
+
+        If the connection breaks, the command goes on and is found again by its id; it is never run twice.
+        """
+        try:
+            request = protocol.Run(
+                id=protocol.new_command_id(),
+                command=cmd if isinstance(cmd, str) else list(cmd),
+                cwd=cwd,
+                env=dict(env or {}),
+                user=user,
+                timeout=timeout,
+                limit=DEFAULT_MAX_OUTPUT_BYTES if max_output_bytes is None else max_output_bytes,
+            )
+        except Failure as failure:
+            raise ValueError(failure.message) from None
+        return Run(self._calls, request, Stdin(stdin), on_output).to_end()
+
+    def spawn(
+        self,
+        cmd: str | Sequence[str],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        user: str | None = None,
+    ) -> Process:
+        """Start a command in the background, its stdin open."""
+        command = cmd if isinstance(cmd, str) else list(cmd)
+        try:
+            request = protocol.Spawn(
+                id=protocol.new_command_id(), command=command, cwd=cwd, env=dict(env or {}), user=user
+            )
+        except Failure as failure:
+            raise ValueError(failure.message) from None
+        spawned = self._calls.ask(request, protocol.Spawned)
+        assert isinstance(spawned, protocol.Spawned)
+        return Process(self._calls, request.id, spawned.pid, command)
+
+    # --- files --------------------------------------------------------------------------------------------------
+    def upload(self, remote_path: str, data: bytes | Path, *, mode: int | None = None, max_retries: int = 3) -> None:
+        """Put bytes or a local file there, all of it or nothing. A file keeps its mode and time; parents are made."""
+        mtime_ns = None
+        if isinstance(data, Path):
+            status = data.stat()
+            mode = stat.S_IMODE(status.st_mode) if mode is None else mode
+            mtime_ns = status.st_mtime_ns
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError(f"{data} is a directory: that is what upload_tree is for")
+        request = self._request(protocol.WriteFile, path=remote_path, mode=mode, mtime_ns=mtime_ns)
+        self._calls.persistently(lambda: self._send(request, _blocks_of(data)), tries=1 + max_retries)
+
+    def upload_tree(self, local_dir: Path | str, remote_dir: str, *, max_retries: int = 3) -> None:
+        """Put what is in a local directory into one there, which is made if need be and merged into if it exists."""
+        root = os.fsencode(local_dir)
+        os.scandir(root).close()
+        request = self._request(protocol.WriteTree, path=remote_dir)
+        self._calls.persistently(lambda: self._send(request, archives.pack(root)), tries=1 + max_retries)
+
+    def download(self, remote_path: str, *, max_retries: int = 3) -> bytes:
+        """The content of a file there."""
+
+        def once() -> bytes:
+            with self._calls.open(protocol.ReadFile(path=remote_path)) as answer:
+                digest = hashlib.sha256(answer.payload.read_line(_ABOUT_A_FILE) + b"\n")
+                content = answer.payload.read_all()
+                digest.update(content)
+                answer.check_digest(digest.hexdigest())
+                return content
+
+        self._request(protocol.ReadFile, path=remote_path)
+        return self._calls.persistently(once, tries=1 + max_retries)
+
+    def download_to(self, remote_path: str, local_path: Path | str, *, max_retries: int = 3) -> None:
+        """Copy a file or a whole directory to here, with modes and times.
+
+        A file goes into ``local_path`` if that is a directory. A directory's content goes into ``local_path``, which
+        is made if need be; an archive that wants to leave it changes nothing.
+        """
+        local = Path(local_path)
+        try:
+            target = local / Path(remote_path).name if local.is_dir() else local
+            self._calls.persistently(lambda: self._save_file(remote_path, target), tries=1 + max_retries)
+        except RemoteIsADirectory:
+            self._calls.persistently(lambda: self._save_tree(remote_path, local), tries=1 + max_retries)
+
+    def read_file(self, path: str) -> bytes:
+        """The content of a small file."""
+        return self.download(path)
+
+    def write_file(self, path: str, data: bytes | str, *, mode: int | None = None) -> None:
+        """Make or replace a small file."""
+        self.upload(path, data.encode("utf-8") if isinstance(data, str) else data, mode=mode)
+
+    def list_files(self, path: str) -> list[str]:
+        """The names in a directory, in order."""
+        listing = self._calls.ask(self._request(protocol.ListFiles, path=path), protocol.FileList)
+        assert isinstance(listing, protocol.FileList)
+        return listing.names
+
+    def fetch(
+        self,
+        url: str,
+        remote_path: str,
+        *,
+        sha256: str,
+        unpack: bool = False,
+        mode: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        """Let the sandbox get a file, or with ``unpack`` a tar, from a URL. What has another digest changes nothing."""
+        request = self._request(
+            protocol.Fetch, url=url, path=remote_path, sha256=sha256, unpack=unpack, mode=mode, mtime_ns=mtime_ns
+        )
+
+        def once() -> None:
+            with self._calls.open(request, silence=_FETCH_SEC) as answer:
+                answer.payload.read_all()
+
+        self._calls.persistently(once)
+
+    # --- how files travel ---------------------------------------------------------------------------------------
+    def _request(self, kind: type[Message], **values: object) -> Message:
+        """A request of the caller's making; what cannot be one was wrong here, and is said here."""
+        try:
+            return kind(**values)
+        except Failure as failure:
+            raise ValueError(failure.message) from None
+
+    def _send(self, request: Message, blocks: Iterable[bytes]) -> None:
+        with self._calls.open(request, blocks) as answer:
+            answer.payload.read_all()
+
+    def _save_file(self, remote_path: str, target: Path) -> None:
+        with self._calls.open(protocol.ReadFile(path=remote_path)) as answer:
+            line = answer.payload.read_line(_ABOUT_A_FILE)
+            head = protocol.FileHead.from_json(line)
+            digest = hashlib.sha256(line + b"\n")
+
+            def blocks() -> Iterator[bytes]:
+                for block in iter(answer.payload.read_block, b""):
+                    digest.update(block)
+                    yield block
+                answer.check_digest(digest.hexdigest())
+
+            single_files.put(os.fspath(target), blocks(), head.mode & 0o777, head.mtime_ns)
+
+    def _save_tree(self, remote_path: str, target: Path) -> None:
+        with self._calls.open(protocol.ReadTree(path=remote_path)) as answer:
+            digest = hashlib.sha256()
+
+            def read(count: int) -> bytes:
+                block = answer.payload.read(count)
+                if not block:
+                    answer.check_whole()  # else the short archive would get the blame
+                digest.update(block)
+                return block
+
+            archives.unpack(read, os.fsencode(target), lambda: answer.check_digest(digest.hexdigest()))
+
+
+def _blocks_of(data: bytes | Path) -> Iterator[bytes]:
+    if isinstance(data, Path):
+        with data.open("rb", buffering=0) as file:
+            yield from iter(lambda: file.read(BLOCK), b"")
+        return
+    for start in range(0, len(data), BLOCK):
+        yield data[start : start + BLOCK]
+
+
+__all__ = ["DEFAULT_MAX_OUTPUT_BYTES", "ExecClient", "OutputChunk", "Process"]

@@ -1,0 +1,134 @@
+"""Connections to the exec server: kept open, used again, one request at a time on each."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.server.requests.http1 import Disconnected, Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MAX_IDLE = 32
+_PIECE = 256 * 1024
+
+
+class Stream(Protocol):
+    """What a connection is made of: a socket, or a channel of an SSH connection."""
+
+    def sendall(self, data: bytes, /) -> object: ...
+
+    def recv(self, size: int, /) -> bytes: ...
+
+    def settimeout(self, seconds: float | None, /) -> object: ...
+
+    def close(self) -> object: ...
+
+
+class Connection:
+    """One stream; everything that can happen to it becomes ``Disconnected``."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.reader = Reader(self._receive)
+        self.was_used = False
+        """It has carried a request before: it may have died of old age since."""
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._stream.sendall(data)
+        except (OSError, TransportError) as error:
+            raise Disconnected(str(error)) from error
+
+    def _receive(self, size: int) -> bytes:
+        try:
+            return self._stream.recv(min(size, _PIECE))
+        except TimeoutError as error:
+            raise Disconnected("the exec server fell silent") from error
+        except (OSError, TransportError) as error:
+            raise Disconnected(str(error)) from error
+
+    def expect_word_within(self, seconds: float | None) -> None:
+        self._stream.settimeout(seconds)
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        except (OSError, TransportError):
+            pass  # What is gone is closed.
+
+
+class ConnectionPool:
+    """Hands out a connection that nobody uses, the last used first, or makes one."""
+
+    def __init__(self, connect: Callable[[float], Stream], connect_timeout: float) -> None:
+        self._connect = connect
+        self._connect_timeout = connect_timeout
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def take(self) -> Connection:
+        with self._lock:
+            if self._closed:
+                raise TransportError("the client of the exec server is closed")
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return Connection(self._connect(self._connect_timeout))
+        except OSError as error:
+            if isinstance(error, TransportError):
+                raise
+            raise TransportError(f"cannot reach the exec server: {error}") from error
+
+    def give_back(self, connection: Connection) -> None:
+        """For the next one. A connection on which something is still to come must be closed instead."""
+        connection.was_used = True
+        with self._lock:
+            if not self._closed and len(self._idle) < _MAX_IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def drop_idle(self) -> None:
+        """One of them had died, so the others of its age are not to be trusted."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        self.drop_idle()
+
+
+def loopback(port: int) -> Callable[[float], Stream]:
+    """How to connect to a server on this machine, or to one behind a forwarded port."""
+
+    def connect(timeout: float) -> Stream:
+        stream = _LoopbackStream(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            stream.settimeout(timeout)
+            stream.connect(("127.0.0.1", port))
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            stream.close()
+            raise
+        return stream
+
+    return connect
+
+
+class _LoopbackStream(socket.socket):
+    """A socket whose ``close`` is noticed by a thread that waits in its ``recv``, as on an SSH channel."""
+
+    def close(self) -> None:
+        try:
+            self.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        super().close()

@@ -1,0 +1,123 @@
+"""A command in the background, by handle."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.sandbox.exec.exec_calls import SILENCE_SEC
+from pytest_fargate_sandbox.sandbox.exec.exec_run import DEFAULT_MAX_OUTPUT_BYTES, frames, result_of
+from pytest_fargate_sandbox.server import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
+    from pytest_fargate_sandbox.server.message import Message
+
+_ONE_WAIT_SEC = 20.0
+"""A long wait is many of these, so that each is shorter than the silence that a dead connection is known by."""
+
+_ONE_READ = 64 * 1024 * 1024
+"""The most that one ``read`` brings, so that a process that speaks for hours fits into memory here."""
+
+_WHOLE = 1 << 62
+
+
+class Process:
+    """A process that was left running. The sandbox ends it when it stops; ``kill`` ends it, and its children, now."""
+
+    def __init__(self, calls: ExecCalls, command_id: str, pid: int, command: str | Sequence[str]) -> None:
+        self.id = command_id
+        self.pid = pid
+        """Its number inside the sandbox."""
+        self._calls = calls
+        self._command = command
+        self._read = {protocol.STDOUT: 0, protocol.STDERR: 0}
+        self._return_code: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Process {self.pid}: {self._command!r}>"
+
+    def poll(self) -> int | None:
+        """Its return code, or None while it runs."""
+        if self._return_code is None:
+            self._return_code = self._look(_WHOLE, _WHOLE, 0.0, None)[0].return_code
+        return self._return_code
+
+    def wait(self, timeout: float | None = None) -> ExecResult:
+        """Its end, with all that it has said, whatever was read before; a ``TimeoutError`` if it runs on."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = _ONE_WAIT_SEC if end is None else min(_ONE_WAIT_SEC, end - time.monotonic())
+            if not self._look(_WHOLE, _WHOLE, max(0.0, left), None)[0].running:
+                break
+            if end is not None and time.monotonic() >= end:
+                raise TimeoutError(f"{self!r} still runs after {timeout:.1f} s")
+        result, output = self._look(0, 0, 0.0, DEFAULT_MAX_OUTPUT_BYTES)
+        return result_of(result, self._command, output[protocol.STDOUT], output[protocol.STDERR])
+
+    def read(self, *, timeout: float = 0.0) -> bytes:
+        """What it has said on stdout since the last ``read``; waits up to ``timeout`` seconds for the first byte."""
+        return self._read_on(protocol.STDOUT, timeout)
+
+    def read_stderr(self, *, timeout: float = 0.0) -> bytes:
+        """The same for stderr."""
+        return self._read_on(protocol.STDERR, timeout)
+
+    def write(self, data: bytes | str, *, end: bool = False) -> None:
+        """Write to its stdin; ``end`` closes it behind that."""
+        payload = data.encode("utf-8") if isinstance(data, str) else data
+        self._once(protocol.Write(id=self.id, end=end), payload)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process itself; nothing happens if it has ended."""
+        self._calls.ask(protocol.Signal(id=self.id, signal=int(number)), protocol.Nothing)
+
+    def kill(self) -> None:
+        """End it and everything that it has started."""
+        self._calls.ask(protocol.Signal(id=self.id, signal=int(signal.SIGKILL), tree=True), protocol.Nothing)
+
+    def _once(self, request: Message, payload: bytes) -> None:
+        # A single try: bytes that may have been written must not be written again.
+        self._calls.persistently(lambda: self._send(request, payload), tries=1)
+
+    def _send(self, request: Message, payload: bytes) -> None:
+        with self._calls.open(request, payload) as answer:
+            answer.payload.read_all()
+
+    def _read_on(self, kind: bytes, timeout: float) -> bytes:
+        end = time.monotonic() + timeout
+        offsets = {protocol.STDOUT: _WHOLE, protocol.STDERR: _WHOLE, kind: self._read[kind]}
+        while True:
+            left = max(0.0, end - time.monotonic())
+            wait = min(left, _ONE_WAIT_SEC)
+            result, output = self._look(
+                offsets[protocol.STDOUT], offsets[protocol.STDERR], wait, self._read[kind] + _ONE_READ
+            )
+            if output[kind] or not result.running or left <= wait:
+                self._read[kind] += len(output[kind])
+                return output[kind]
+
+    def _look(
+        self, stdout: int, stderr: int, wait: float, limit: int | None
+    ) -> tuple[protocol.Result, dict[bytes, bytes]]:
+        """How it stands, and its output from these offsets on."""
+        request = protocol.Attach(id=self.id, stdout=stdout, stderr=stderr, wait=wait, limit=limit)
+
+        def once() -> tuple[protocol.Result, dict[bytes, bytes]]:
+            output: dict[bytes, list[bytes]] = {protocol.STDOUT: [], protocol.STDERR: []}
+            with self._calls.open(request, silence=wait + SILENCE_SEC) as answer:
+                for kind, data in frames(answer):
+                    if kind == protocol.RESULT:
+                        answer.payload.read_all()
+                        return protocol.Result.from_json(data), {
+                            name: b"".join(parts) for name, parts in output.items()
+                        }
+                    output[kind].append(data)
+            raise TransportError("an answer ended without its result")
+
+        return self._calls.persistently(once)

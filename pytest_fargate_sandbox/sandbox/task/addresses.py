@@ -1,0 +1,75 @@
+"""Where a task can be reached. ECS tells the private address with the task; the public one only EC2 knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+_PUBLIC_SEC = 10.0
+
+
+def interface(task: Mapping[str, Any]) -> dict[str, str] | None:
+    """The details of the task's network interface, once it has one with an address."""
+    for attachment in task.get("attachments") or []:
+        details = {each["name"]: each["value"] for each in attachment.get("details") or [] if "value" in each}
+        if attachment.get("type") == "ElasticNetworkInterface" and details.get("privateIPv4Address"):
+            return details
+    return None
+
+
+def private_address(task: Mapping[str, Any]) -> str | None:
+    details = interface(task)
+    return details["privateIPv4Address"] if details else None
+
+
+def wants_public(cfg: EcsFargateConfig) -> bool:
+    """Without ``assign_public_ip`` a Fargate task never has a public address, so there is nothing to ask for."""
+    return cfg.connect_via == "public" or (cfg.connect_via == "auto" and cfg.assign_public_ip)
+
+
+def reachable_address(cfg: EcsFargateConfig, aws: Aws, task: Mapping[str, Any]) -> str:
+    """The address to connect to, as ``connect_via`` says. ``task`` has its interface already."""
+    details = interface(task) or {}
+    if not wants_public(cfg):
+        return details["privateIPv4Address"]
+    public = _public_address(aws, details["networkInterfaceId"], seconds=_PUBLIC_SEC if cfg.assign_public_ip else 0.0)
+    if public:
+        return public
+    if cfg.connect_via == "auto":
+        return details["privateIPv4Address"]
+    raise StartError(
+        "the task has no public address: set `assign_public_ip` and use a subnet with an internet gateway, "
+        'or connect_via="private" from inside the VPC',
+        phase="address",
+        reason="no public address",
+        task_arn=str(task.get("taskArn", "")),
+    )
+
+
+def _public_address(aws: Aws, interface_id: str, seconds: float) -> str | None:
+    """The public address of an interface; EC2 may know of either a moment later than ECS."""
+
+    def probe() -> str | None:
+        try:
+            answer = aws.call("ec2", "DescribeNetworkInterfaces", NetworkInterfaceIds=[interface_id])
+        except AwsError as error:
+            if error.code == "InvalidNetworkInterfaceID.NotFound":
+                return None
+            raise
+        interfaces = answer.get("NetworkInterfaces") or []
+        addresses = [str((each.get("Association") or {}).get("PublicIp") or "") for each in interfaces]
+        return next(filter(None, addresses), None)
+
+    try:
+        return wait_until(probe, deadline=seconds, what="a public address", first_pause=0.2, longest_pause=1.0)
+    except WaitTimeout:
+        return None

@@ -1,0 +1,194 @@
+"""RunTask, as often as it takes.
+
+Each attempt has a ``clientToken`` of its own. Only when an answer was lost is the same token sent again: ECS then gives
+the task that it may have made the first time, instead of a second one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
+from pytest_fargate_sandbox.leaves.fargate_rules import OVERRIDES_CHARACTERS, STARTED_BY_CHARACTERS
+from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+_STARTED_BY_PREFIX = "fargate-sandbox/"
+_LONGEST_PAUSE_SEC = 20.0
+_UNREACHABLE_ATTEMPTS = 3
+_TAGS = 50
+
+
+@dataclass
+class Attempts:
+    """How many launches are left to a sandbox, over all the ways in which one may fail."""
+
+    left: int
+
+    def take(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def run_request(
+    cfg: EcsFargateConfig,
+    *,
+    task_definition: str,
+    overrides: Mapping[str, Mapping[str, str]],
+    tags: Mapping[str, str],
+    owner: str,
+) -> dict[str, Any]:
+    """The parameters of RunTask, but for its token. ``overrides`` is the environment of each container."""
+    request: dict[str, Any] = {
+        "cluster": cfg.cluster,
+        "taskDefinition": task_definition,
+        "count": 1,
+        "networkConfiguration": {"awsvpcConfiguration": _network(cfg)},
+        "overrides": _overrides(overrides),
+        "tags": _tags({**(cfg.tags or {}), **tags}),
+        "startedBy": started_by(owner),
+    }
+    if cfg.capacity_provider:
+        request["capacityProviderStrategy"] = [{"capacityProvider": cfg.capacity_provider, "weight": 1}]
+    else:  # ECS refuses both together
+        request["launchType"] = "FARGATE"
+    if cfg.platform_version:
+        request["platformVersion"] = cfg.platform_version
+    return request
+
+
+def started_by(owner: str) -> str:
+    """Constant for an owner: ListTasks matches it exactly, and together with no other filter."""
+    return (_STARTED_BY_PREFIX + re.sub(r"[^A-Za-z0-9/_-]", "-", owner))[:STARTED_BY_CHARACTERS]
+
+
+def run_task(
+    aws: Aws,
+    request: dict[str, Any],
+    attempts: Attempts,
+    *,
+    before_each: Callable[[str], None] = lambda _token: None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> dict[str, Any]:
+    """Launch one task and return it as ECS describes it. ``before_each`` is told the token of each attempt.
+
+    Raises ``StartError``, which tells whether more attempts could have helped.
+    """
+    token, unreachable = secrets.token_hex(16), 0
+    for pause in pauses(0.2, _LONGEST_PAUSE_SEC):
+        before_each(token)
+        refusal: AwsError | None = None
+        try:
+            answer = _run_or_abandon(aws, request, token)
+        except AwsError as error:
+            refusal, failure, same_again = error, _refused(error), error.lost_answer
+            unreachable += error.unreachable
+        else:
+            if answer.get("tasks"):
+                task: dict[str, Any] = answer["tasks"][0]
+                return task
+            failure, same_again = _not_placed(answer), False
+        if not failure.transient or unreachable >= _UNREACHABLE_ATTEMPTS or not attempts.take():
+            raise failure from refusal
+        if not same_again:
+            token = secrets.token_hex(16)
+        sleep(pause)
+    raise AssertionError("pauses() never ends")
+
+
+def _run_or_abandon(aws: Aws, request: dict[str, Any], token: str) -> dict[str, Any]:
+    try:
+        return aws.call_once("ecs", "RunTask", clientToken=token, **request)
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C in the middle of the call: there may be a task, and nobody knows its name
+        _abandon(aws, request, token)
+        raise
+
+
+def _abandon(aws: Aws, request: dict[str, Any], token: str) -> None:
+    """With the same token ECS names the task that it has made, if it has."""
+    try:
+        for task in aws.call_once("ecs", "RunTask", clientToken=token, **request).get("tasks") or []:
+            aws.call("ecs", "StopTask", cluster=request["cluster"], task=task["taskArn"], reason="interrupted")
+    except AwsError:
+        pass  # its time to live ends it, or the next sweep: the ledger has the launch
+
+
+def _refused(error: AwsError) -> StartError:
+    verdict = judge_reason(f"{error.code}: {error.reason}")
+    transient = error.transient if verdict.cause == Cause.UNKNOWN else verdict.transient
+    message = f"the task could not be launched: {error}"
+    if verdict.remedy and "\n" not in str(error):  # else it has a remedy of its own, which knows more
+        message += f"\n{verdict.remedy}"
+    return StartError(
+        message, phase="launch", cause=verdict.cause, reason=error.reason or error.code, transient=transient
+    )
+
+
+def _not_placed(answer: Mapping[str, Any]) -> StartError:
+    failures = answer.get("failures") or [{"reason": "ECS answered with neither a task nor a failure"}]
+    reason = "; ".join(" ".join(filter(None, (each.get("reason"), each.get("detail")))) for each in failures)
+    verdict = judge_reason(reason)
+    message = f"ECS could not place the task: {reason}"
+    return StartError(
+        f"{message}\n{verdict.remedy}" if verdict.remedy else message,
+        phase="launch",
+        cause=verdict.cause,
+        reason=reason,
+        transient=verdict.transient,
+    )
+
+
+def _network(cfg: EcsFargateConfig) -> dict[str, Any]:
+    if not cfg.subnets:
+        raise ConfigError("subnets is empty: name at least one subnet in which tasks may run", key="subnets")
+    network: dict[str, Any] = {
+        "subnets": list(cfg.subnets),
+        "assignPublicIp": "ENABLED" if cfg.assign_public_ip else "DISABLED",
+    }
+    if cfg.security_groups:
+        network["securityGroups"] = list(cfg.security_groups)
+    return network
+
+
+def _overrides(environments: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    overrides = {
+        "containerOverrides": [
+            {"name": name, "environment": [{"name": key, "value": values[key]} for key in sorted(values)]}
+            for name, values in environments.items()
+            if values
+        ]
+    }
+    length = len(json.dumps(overrides))
+    if length > OVERRIDES_CHARACTERS:
+        raise ConfigError(
+            f"what differs from task to task has {length} characters, and ECS takes {OVERRIDES_CHARACTERS}: "
+            "shorten extra_env and the URLs of outside endpoints",
+            key="extra_env",
+        )
+    return overrides
+
+
+def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    if len(tags) > _TAGS:
+        raise ConfigError(f"tags: {len(tags)} tags with ours, and AWS takes {_TAGS}", key="tags")
+    return [{"key": _tag_text(key, 128), "value": _tag_text(value, 256)} for key, value in tags.items()]
+
+
+def _tag_text(text: str, longest: int) -> str:
+    """AWS refuses anything but letters, digits, spaces and a few signs; a test's name has brackets."""
+    return re.sub(r"[^\w .:/=+@-]", "_", text)[:longest]

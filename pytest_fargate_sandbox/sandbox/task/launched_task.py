@@ -1,0 +1,204 @@
+"""A launched task: what ECS says of it, where it is, how it ended, and its end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError
+from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER
+from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.sandbox.task.addresses import interface, private_address, reachable_address
+from pytest_fargate_sandbox.sandbox.task.causes import STOPPED_BY_OWNER
+from pytest_fargate_sandbox.sandbox.task.diagnosis import Diagnosis, container_logs
+from pytest_fargate_sandbox.sandbox.task.poller import Poller, Watch, poller_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+_LAST_WORDS_SEC = 5.0
+"""How long to wait for exit codes once ECS says that a task is ending. On AWS the end itself takes half a minute."""
+
+_log = logging.getLogger("pytest_fargate_sandbox.task")
+
+
+class LaunchedTask:
+    """One task of ours, watched from the moment that ECS named it."""
+
+    def __init__(
+        self,
+        description: dict[str, Any],
+        *,
+        cfg: EcsFargateConfig,
+        aws: Aws,
+        registration: Mapping[str, Any],
+        clock: str = SIDECAR_CONTAINER,
+        patience_sec: float | None = None,
+    ) -> None:
+        """``clock`` is the container that holds its time to live; ``patience_sec`` is for what starts in it."""
+        self._cfg = cfg
+        self._clock = clock
+        self._patience_sec = patience_sec or cfg.startup_timeout_sec
+        self._aws = aws
+        self._registration = registration
+        self._began = time.monotonic()
+        self.watch = Watch(description, cfg.poll_interval_sec)
+        self._poller: Poller = poller_for(aws, cfg.cluster)
+        self._poller.watch(self.watch)
+
+    @property
+    def arn(self) -> str:
+        return self.watch.task_arn
+
+    @property
+    def id(self) -> str:
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether ECS has ever described it to us."""
+        return "lastStatus" in self.watch.description
+
+    @property
+    def began_at(self) -> float:
+        """When ECS made it, in seconds since the epoch."""
+        if "createdAt" not in self.watch.description:
+            self._ask_calmly()
+        created = self.watch.description.get("createdAt")
+        return float(created.timestamp()) if created else time.time()
+
+    @property
+    def ending(self) -> bool:
+        return self.watch.ending
+
+    @property
+    def private_address(self) -> str | None:
+        return private_address(self.watch.description)
+
+    # --- while it starts ------------------------------------------------------------------------------------------
+
+    def wait_for_address(self) -> str:
+        """The address to connect to, as soon as the task has one. Raises ``StartError`` as soon as it never will."""
+        news = self.watch.wait(
+            lambda: True if self.ending or self.watch.error or interface(self.watch.description) else None,
+            self._cfg.startup_timeout_sec,
+        )
+        self.check_start("address")
+        if news is None:
+            raise StartError(
+                f"the task has no network address after {self._cfg.startup_timeout_sec:.0f} s "
+                f"(it is {self.watch.description.get('lastStatus')}): is `startup_timeout_sec` too short?",
+                phase="address",
+                task_arn=self.arn,
+                transient=True,
+            )
+        return reachable_address(self._cfg, self._aws, self.watch.description)
+
+    def check_start(self, phase: str) -> None:
+        """Raise ``StartError`` if the task is ending, or if ECS does not tell us about it."""
+        if self.ending:
+            raise self._end().start_error(phase)
+        if self.watch.error:
+            raise StartError(
+                f"the task cannot be watched: {self.watch.error}",
+                phase=phase,
+                reason=str(self.watch.error),
+                task_arn=self.arn,
+            ) from self.watch.error
+
+    def check_patience(self, phase: str, container: str, complaint: Callable[[], str]) -> None:
+        """Raise ``StartError`` if the phase had its time: counted from when its container ran, or from the launch."""
+        since = self.watch.running_since(container)
+        patience = self._cfg.startup_timeout_sec if since is None else self._patience_sec
+        if time.monotonic() <= (since or self._began) + patience:
+            return
+        state = "has been running" if since else "is not running"
+        raise StartError(
+            f"{complaint()}\nits container {container} {state} after {patience:.0f} s",
+            phase=phase,
+            log_tail=self.logs(),
+            task_arn=self.arn,
+            transient=True,
+        )
+
+    # --- while it runs --------------------------------------------------------------------------------------------
+
+    def ask(self) -> None:
+        """Have ECS describe it now. Raises ``AwsError``."""
+        self._poller.ask_now(self.watch)
+
+    def loss(self, seconds: float = 0.0) -> SandboxLost | None:
+        """How the task died, if ECS says so within ``seconds``; asks at least once."""
+        deadline = time.monotonic() + seconds
+        for pause in pauses(0.05, 0.5):
+            self._ask_calmly()
+            if self.ending:
+                return self._end().lost()
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(pause)
+        raise AssertionError("pauses() never ends")
+
+    def logs(self) -> str:
+        return container_logs(self.watch.description, aws=self._aws, registration=self._registration)
+
+    def _end(self) -> Diagnosis:
+        """Wait a moment for exit codes, then say why it ended."""
+        deadline = time.monotonic() + _LAST_WORDS_SEC
+        for pause in pauses(0.05, 0.5):
+            if self.watch.over or time.monotonic() >= deadline:
+                break
+            time.sleep(pause)
+            self._ask_calmly()
+        return Diagnosis.of(self.watch.description, aws=self._aws, registration=self._registration, clock=self._clock)
+
+    def _ask_calmly(self) -> None:
+        try:
+            self.ask()
+        except AwsError:
+            pass  # the poller has told
+
+    def verdict(self) -> str:
+        """What is known of the task where its end is not."""
+        if self._poller.answered:
+            return f"ECS says that the task {self.arn} is alive."
+        return f"ECS cannot be asked whether the task {self.arn} is alive."
+
+    # --- its end --------------------------------------------------------------------------------------------------
+
+    def unwatch(self) -> None:
+        self._poller.forget(self.watch)
+
+    def stop(self, reason: str = STOPPED_BY_OWNER) -> bool:
+        """Ask ECS to stop it, without waiting; whether it is stopped, or was gone. Never raises ``AwsError``."""
+        self.unwatch()
+        if self.watch.over:
+            return True
+        return stop_task(self._aws, self._cfg.cluster, self.arn, reason)
+
+
+def stop_task(aws: Aws, cluster: str, arn: str, reason: str) -> bool:
+    """StopTask; whether the task is stopped or gone. What can't be stopped is logged with the command that does it."""
+    try:
+        aws.call("ecs", "StopTask", cluster=cluster, task=arn, reason=reason)
+    except AwsError as error:
+        if error.is_unknown_task:
+            return True
+        region = f" --region {aws.region}" if aws.region else ""
+        endpoint = f" --endpoint-url {aws.endpoint_url}" if aws.endpoint_url else ""
+        _log.error(
+            "%s may still run; stop it with: aws ecs stop-task --cluster %s --task %s%s%s (%s)",
+            arn,
+            cluster,
+            arn,
+            region,
+            endpoint,
+            error,
+        )
+        return False
+    return True

@@ -1,0 +1,221 @@
+"""One thread for each process and cluster asks ECS about all its tasks at once.
+
+A task under launch is asked for often at first and then less and less, up to ``poll_interval_sec``, and seldom once it
+runs; since one call describes a hundred tasks, whoever is due takes all others along. The last description of each task
+is kept, so that the cause of a death is there even when ECS has forgotten the task. The thread ends when nobody watches
+any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
+from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.sandbox.task.causes import is_ending, is_over
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+T = TypeVar("T")
+
+_FIRST_PAUSE = 0.02
+_RUNNING_PAUSE_SEC = 5.0
+"""A task that runs is seldom asked for: whoever finds that it does not answer asks at once."""
+_MISSING_GRACE_SEC = 60.0
+"""ECS may not know a task yet that it has just made."""
+
+_log = logging.getLogger("pytest_fargate_sandbox.poller")
+
+
+class Watch:
+    """The last that ECS said about one task, and a way to wait for more."""
+
+    def __init__(self, task: dict[str, Any], longest_pause: float) -> None:
+        self.task_arn = str(task["taskArn"])
+        self.description: dict[str, Any] = {}
+        self.error: AwsError | None = None
+        """Why ECS does not tell us about the task, where asking again would not help."""
+        self._changed = threading.Condition()
+        self._began = time.monotonic()
+        self._seen_at: dict[str, float] = {}
+        self._on_ending: Callable[[], None] | None = None
+        self._longest_pause = max(longest_pause, _FIRST_PAUSE)
+        self._pauses = pauses(_FIRST_PAUSE, self._longest_pause)
+        self.postpone()
+        self.take(task)
+
+    def on_ending(self, act: Callable[[], None]) -> None:
+        """Have ``act`` called, in a thread of its own, when ECS says that the task ends; at once if it has said so."""
+        with self._changed:
+            self._on_ending = act
+            already = self.ending
+        if already:
+            self._tell()
+
+    def settle(self) -> None:
+        """Whoever started it has what they waited for."""
+        self._pauses = pauses(_RUNNING_PAUSE_SEC, _RUNNING_PAUSE_SEC)
+        self.postpone()
+
+    def postpone(self) -> None:
+        self.due = time.monotonic() + next(self._pauses)
+
+    @property
+    def ending(self) -> bool:
+        return is_ending(self.description)
+
+    @property
+    def over(self) -> bool:
+        return is_over(self.description)
+
+    def running_since(self, container: str) -> float | None:
+        """When (``time.monotonic``) the container was first seen RUNNING or beyond."""
+        return self._seen_at.get(container)
+
+    def take(self, task: dict[str, Any]) -> None:
+        """Note what ECS says now. A stopped task stays stopped, whatever a late answer says."""
+        with self._changed:
+            if self.over:
+                return
+            first_sign_of_end = is_ending(task) and not self.ending
+            if task.get("lastStatus") == "RUNNING" != self.description.get("lastStatus"):
+                self._pauses = pauses(self._longest_pause, max(self._longest_pause, _RUNNING_PAUSE_SEC))
+                self.postpone()
+            self.description, self.error = task, None
+            for container in task.get("containers") or []:
+                if container.get("lastStatus") in ("RUNNING", "STOPPED"):
+                    self._seen_at.setdefault(str(container.get("name")), time.monotonic())
+            self._changed.notify_all()
+        if first_sign_of_end:
+            self._tell()
+
+    def _tell(self) -> None:
+        act, self._on_ending = self._on_ending, None
+        if act:
+            threading.Thread(target=act, name="fargate-sandbox-ending", daemon=True).start()
+
+    def take_missing(self) -> None:
+        """ECS does not know the task: it is too young, or ECS has forgotten it."""
+        if time.monotonic() - self._began > _MISSING_GRACE_SEC:
+            gone = {
+                "lastStatus": "STOPPED",
+                "desiredStatus": "STOPPED",
+                "stoppedReason": "ECS does not know the task any more (MISSING)",
+            }
+            self.take({**self.description, **gone})
+
+    def take_error(self, error: AwsError) -> None:
+        with self._changed:
+            self.error = error
+            self._changed.notify_all()
+
+    def wait(self, probe: Callable[[], T | None], seconds: float) -> T | None:
+        """What ``probe`` returns, called again after each news of the task; None when the time is over."""
+        with self._changed:
+            return self._changed.wait_for(probe, seconds)
+
+
+class Poller:
+    """Describes the watched tasks of one cluster, in one thread of its own."""
+
+    def __init__(self, aws: Aws, cluster: str) -> None:
+        self._aws = aws
+        self._cluster = cluster
+        self._watches: dict[str, Watch] = {}
+        self._news = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._answered = True
+        self._silent_at = 0.0
+
+    def watch(self, watch: Watch) -> None:
+        with self._news:
+            self._watches[watch.task_arn] = watch
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="fargate-sandbox-poller", daemon=True)
+                self._thread.start()
+            self._news.notify()
+
+    def forget(self, watch: Watch) -> None:
+        with self._news:
+            self._watches.pop(watch.task_arn, None)
+            self._news.notify()
+
+    def ask_now(self, watch: Watch) -> None:
+        """Describe one task at once, in the caller's thread. Raises ``AwsError``."""
+        self._describe([watch])
+
+    @property
+    def answered(self) -> bool:
+        """Whether ECS answered when it was last asked."""
+        return self._answered
+
+    def _run(self) -> None:
+        while watches := self._next_round():
+            for watch in watches:
+                watch.postpone()
+            for first in range(0, len(watches), TASKS_PER_DESCRIBE):
+                self._describe_calmly(watches[first : first + TASKS_PER_DESCRIBE])
+
+    def _next_round(self) -> list[Watch]:
+        """Wait until somebody is due; all that are watched then, or nobody when the thread is to end."""
+        with self._news:
+            while True:
+                watches = [watch for watch in self._watches.values() if not watch.over]
+                if not watches:
+                    self._thread = None
+                    return []
+                left = min(watch.due for watch in watches) - time.monotonic()
+                if left <= 0:
+                    return watches
+                self._news.wait(left)
+
+    def _describe_calmly(self, watches: list[Watch]) -> None:
+        try:
+            self._describe(watches)
+        except AwsError as error:
+            if not error.transient:
+                for watch in watches:
+                    watch.take_error(error)
+        except Exception:  # whatever it is, those who wait for the next round must get it
+            _log.exception("cannot ask ECS about %d tasks", len(watches))
+
+    def _describe(self, watches: Iterable[Watch]) -> None:
+        by_arn = {watch.task_arn: watch for watch in watches}
+        began = time.monotonic()
+        try:
+            answer = self._aws.call("ecs", "DescribeTasks", cluster=self._cluster, tasks=list(by_arn))
+        except AwsError as error:
+            self._note_silence(error)
+            raise
+        with self._news:  # an answer that was long on its way says nothing of an outage that began meanwhile
+            self._answered = self._answered or began > self._silent_at
+        for task in answer.get("tasks") or []:
+            by_arn[task["taskArn"]].take(task)
+        for failure in answer.get("failures") or []:
+            if failure.get("arn") in by_arn and failure.get("reason") == "MISSING":
+                by_arn[failure["arn"]].take_missing()
+
+    def _note_silence(self, error: AwsError) -> None:
+        """An outage lasts for many rounds, and is told once."""
+        with self._news:  # pollers and askers may meet the same outage at the same moment
+            level = logging.WARNING if self._answered else logging.DEBUG
+            _log.log(level, "cannot ask ECS about the tasks of cluster %s: %s", self._cluster, error)
+            self._answered, self._silent_at = False, time.monotonic()
+
+
+_pollers: dict[tuple[int, Aws, str], Poller] = {}
+_pollers_lock = threading.Lock()
+
+
+def poller_for(aws: Aws, cluster: str) -> Poller:
+    """The process's poller for that cluster."""
+    with _pollers_lock:
+        return _pollers.setdefault((os.getpid(), aws, cluster), Poller(aws, cluster))

@@ -1,0 +1,72 @@
+"""A registration is made once for its content, and found again by every thread, process and later run.
+
+What is known to be registered stands in our notes on that account, so that a process asks ECS only about what nobody
+on this machine has met: one DescribeTaskDefinition, and a RegisterTaskDefinition where that found nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from pytest_fargate_sandbox.leaves.user_cache import write_private
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+_UNKNOWN_CODES = ("ClientException", "InvalidParameterException", "ResourceNotFoundException")
+_bases: dict[tuple[str, str], dict[str, Any]] = {}
+
+
+def registered(aws: Aws, payload: dict[str, Any]) -> str:
+    """The ARN under which ``payload`` is registered, by us now or by anybody before."""
+    family = payload["family"]
+    note = _note(aws, family)
+    if note.exists():
+        return note.read_text()
+    with FileLock(note.with_suffix(".lock")):
+        if not note.exists():
+            write_private(note, _found(aws, family) or _register(aws, payload))
+        return note.read_text()
+
+
+def forget(aws: Aws, family: str) -> None:
+    """ECS does not know it any more: somebody deregistered it."""
+    _note(aws, family).unlink(missing_ok=True)
+
+
+def is_unknown(error: AwsError) -> bool:
+    """Whether ``error`` says that there is no such task definition, or none that is active."""
+    about = error.reason.replace(" ", "").lower()
+    return error.code in _UNKNOWN_CODES and "taskdefinition" in about
+
+
+def base_definition(aws: Aws, name: str) -> dict[str, Any]:
+    """The task definition to clone; asked for once in a process."""
+    key = (aws.identity_hash, name)
+    if key not in _bases:
+        _bases[key] = aws.call("ecs", "DescribeTaskDefinition", taskDefinition=name)["taskDefinition"]
+    return _bases[key]
+
+
+def _found(aws: Aws, family: str) -> str | None:
+    try:
+        found = aws.call("ecs", "DescribeTaskDefinition", taskDefinition=family)["taskDefinition"]
+    except AwsError as error:
+        if error.code in _UNKNOWN_CODES:
+            return None
+        raise
+    return str(found["taskDefinitionArn"]) if found.get("status", "ACTIVE") == "ACTIVE" else None
+
+
+def _register(aws: Aws, payload: dict[str, Any]) -> str:
+    answer = aws.call("ecs", "RegisterTaskDefinition", attempts=20, **payload)
+    return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+
+def _note(aws: Aws, family: str) -> Path:
+    return aws.notes("registrations") / family

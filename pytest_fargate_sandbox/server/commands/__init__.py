@@ -1,0 +1,1 @@
+"""How commands run: processes, their output, their end."""

@@ -1,0 +1,125 @@
+"""One command: what it has said, how it stands, how it ended. It outlives the connection that asked for it."""
+
+import os
+import threading
+import time
+
+from pytest_fargate_sandbox.server.commands.kept_output import Output
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, CODE_TIMED_OUT, STDERR, STDOUT, Result, decoded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.server.commands.command_user import Identity
+    from pytest_fargate_sandbox.server.commands.process_tree import Tree
+    from pytest_fargate_sandbox.server.commands.waker import Waker
+
+
+class Command:
+    """Everything in it is guarded by ``changed``, which is notified of news."""
+
+    def __init__(self, command_id: str, spool_dir: "bytes | None", identity: "Identity | None") -> None:
+        self.id = command_id
+        self.identity = identity
+        self.changed = threading.Condition()
+        owner = (identity.uid, identity.gid) if identity and not identity.is_ours else None
+        names = {STDOUT: b"stdout", STDERR: b"stderr"}
+        self.outputs = {
+            kind: Output(spool_dir and os.path.join(spool_dir, b"%s.%s" % (command_id.encode(), name)), owner)
+            for kind, name in names.items()
+        }
+        self.tree: "Tree | None" = None
+        self.script: "bytes | None" = None
+        self.stdin: "int | None" = None
+        self.failure: "Failure | None" = None
+        self.return_code: "int | None" = None
+        self.timed_out = False
+        self.oom_killed = False
+        self.ended = False
+        self.oom_before = 0
+        self.started_at = time.monotonic()
+        self.ended_at = 0.0
+        self.listener: "object | None" = None
+        self.waker: "Waker | None" = None
+
+    # --- while it runs ------------------------------------------------------------------------------------------
+    def say(self, kind: bytes, data: bytes) -> None:
+        with self.changed:
+            self.outputs[kind].append(data)
+            self.changed.notify_all()
+
+    def end(self, return_code: "int | None") -> None:
+        with self.changed:
+            self.return_code = CODE_TIMED_OUT if self.timed_out else return_code
+            self.ended = True
+            self.ended_at = time.monotonic()
+            self.waker = None
+            self.changed.notify_all()
+        self.close_stdin()
+        if self.script:
+            _remove(self.script)
+
+    def fail(self, failure: Failure) -> None:
+        """It could not even begin."""
+        with self.changed:
+            self.failure = failure
+        self.end(None)
+
+    def listen(self, listener: object) -> None:
+        """From now on this listener has the command's ear; an earlier one is as good as gone."""
+        with self.changed:
+            self.listener = listener
+            if self.waker:
+                self.waker.wake()
+
+    def take_stdin(self) -> "int | None":
+        with self.changed:
+            stdin, self.stdin = self.stdin, None
+            return stdin
+
+    def close_stdin(self) -> None:
+        stdin = self.take_stdin()
+        if stdin is not None:
+            os.close(stdin)
+
+    # --- for those who ask --------------------------------------------------------------------------------------
+    def result(self, limit: "int | None" = None) -> Result:
+        """How it stands now. What a limit keeps from the client lies in a file that the result names."""
+        with self.changed:
+            spools = {kind: self._spool(output, limit) for kind, output in self.outputs.items()}
+            return Result(
+                running=not self.ended,
+                return_code=self.return_code,
+                timed_out=self.timed_out,
+                oom_killed=self.oom_killed,
+                duration=(self.ended_at if self.ended else time.monotonic()) - self.started_at,
+                stdout_total=self.outputs[STDOUT].total,
+                stderr_total=self.outputs[STDERR].total,
+                stdout_spool=spools[STDOUT],
+                stderr_spool=spools[STDERR],
+            )
+
+    def _spool(self, output: Output, limit: "int | None") -> "str | None":
+        if not self.ended or limit is None or output.total <= limit or not output.spill():
+            return None
+        output.is_named = True
+        return decoded(output.path or b"")
+
+    def drop(self) -> None:
+        with self.changed:
+            for output in self.outputs.values():
+                output.drop()
+
+
+def code_of(status: int) -> int:
+    """A wait status as a shell says it."""
+    if os.WIFSIGNALED(status):
+        return CODE_SIGNAL + os.WTERMSIG(status)
+    return os.WEXITSTATUS(status)
+
+
+def _remove(path: bytes) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

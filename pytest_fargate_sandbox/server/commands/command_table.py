@@ -1,0 +1,283 @@
+"""All commands of a sandbox, by the ids that the client chose, and how one is begun."""
+
+import collections
+import os
+import threading
+import time
+
+from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
+from pytest_fargate_sandbox.server.commands.command import Command, code_of
+from pytest_fargate_sandbox.server.commands.command_user import Identity
+from pytest_fargate_sandbox.server.commands.oom_counter import OomCounter
+from pytest_fargate_sandbox.server.commands.process_tree import Everybody, Marks
+from pytest_fargate_sandbox.server.commands.pump import GRACE_SEC, Pump
+from pytest_fargate_sandbox.server.commands.reaper import Reaper
+from pytest_fargate_sandbox.server.commands.spawning import CannotRun, Program, arguments_of, spawn
+from pytest_fargate_sandbox.server.commands.waker import Waker
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, STDERR, STDOUT, encoded
+from pytest_fargate_sandbox.server.work_dir import offer_python
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+MAX_BACKGROUND = 128
+"""Commands that may run in the background at once."""
+
+_KEEP_SEC = 3600.0
+_KEEP_ENDED = 256
+_KEEP_IDS = 10000
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_KILLED = CODE_SIGNAL + 9
+
+
+class Commands:
+    """Begins commands, keeps them until they are acknowledged or old, and never runs an id twice."""
+
+    def __init__(self, work_dir: "bytes | None") -> None:
+        self.reaper = Reaper()
+        self._marks = Marks()
+        self._oom = OomCounter()
+        self._work_dir = work_dir
+        self._lock = threading.Lock()
+        self._known: "collections.OrderedDict[str, Command]" = collections.OrderedDict()
+        self._forgotten: "collections.OrderedDict[str, None]" = collections.OrderedDict()
+        self._environment = _inherited(work_dir)
+        self._is_closing = False
+
+    def configure(self, environment: "dict[str, str | None]") -> None:
+        self._environment = _merged(self._environment, environment)
+
+    # --- by id --------------------------------------------------------------------------------------------------
+    def claim(self, request: "Any") -> "tuple[Command, bool]":
+        """The command of this id, and whether it is new and the caller's to begin."""
+        with self._lock:
+            if request.id in self._known:
+                return self._known[request.id], False
+            self._refuse_what_is_gone(request.id)
+            if self._is_closing:
+                raise Failure("stopping", "the sandbox is being stopped")
+            identity = Identity(request.user) if request.user is not None else None
+            command = Command(request.id, self._work_dir, identity)
+            self._known[request.id] = command
+            self._forget_the_old()
+            return command, True
+
+    def find(self, command_id: str) -> Command:
+        with self._lock:
+            if command_id in self._known:
+                return self._known[command_id]
+            self._refuse_what_is_gone(command_id)
+        raise Failure("unknown_command", "no command has the id %s" % command_id)
+
+    def forget(self, command_id: str) -> None:
+        """The client has it all. What still runs stays."""
+        with self._lock:
+            command = self._known.get(command_id)
+            if command and command.ended:
+                self._drop(command)
+
+    def _drop(self, command: Command) -> None:
+        del self._known[command.id]
+        self._forgotten[command.id] = None
+        if len(self._forgotten) > _KEEP_IDS:
+            self._forgotten.popitem(last=False)
+        command.drop()
+
+    def _refuse_what_is_gone(self, command_id: str) -> None:
+        if command_id in self._forgotten:
+            raise Failure("forgotten", "the command %s has run and is forgotten; it will not run again" % command_id)
+
+    def _forget_the_old(self) -> None:
+        now = time.monotonic()
+        if len(self._known) < _KEEP_ENDED:
+            oldest = next(iter(self._known.values()))
+            if not oldest.ended or now - oldest.ended_at < _KEEP_SEC:
+                return
+        ended = [command for command in self._known.values() if command.ended]
+        surplus = len(ended) - _KEEP_ENDED
+        for rank, command in enumerate(ended):
+            if rank < surplus or now - command.ended_at > _KEEP_SEC:
+                self._drop(command)
+
+    # --- running ------------------------------------------------------------------------------------------------
+    def spawn(self, command: Command, request: "Any") -> int:
+        """Begin it and leave it to a thread of its own."""
+        with self._lock:
+            background = sum(1 for known in self._known.values() if not known.ended)
+        if background > MAX_BACKGROUND:
+            sentence = "%d commands are running; end some before another is started" % (background - 1)
+            self._abandon(command, Failure("too_many", sentence))
+        waker = Waker()
+        try:
+            pump = self.begin(command, request, waker, has_stdin=True)
+        except Failure:
+            waker.close()
+            raise
+        if pump is None or command.tree is None:
+            waker.close()
+            return 0
+        driver = threading.Thread(target=self._drive_alone, args=(command, pump, waker), name=command.id, daemon=True)
+        try:
+            driver.start()
+        except RuntimeError:  # No thread to be had. Nobody would ever read what the command says.
+            command.tree.kill()
+            self._drive_alone(command, pump, waker)
+            raise Failure("too_many", "no thread is left for another command") from None
+        return command.tree.leader
+
+    def stop_all(self, patience: float) -> None:
+        """TERM to all processes of all commands, KILL to those that are left."""
+        with self._lock:
+            self._is_closing = True
+        end = time.monotonic() + patience
+        everybody = Everybody()
+        everybody.ask_to_end()
+        while everybody.members() and time.monotonic() < end:
+            time.sleep(0.02)
+        everybody.kill(GRACE_SEC)
+
+    def begin(self, command: Command, request: "Any", waker: Waker, has_stdin: bool) -> "Pump | None":
+        """A pump to drive it with, or None if it has ended already: there was no such program."""
+        command.oom_before = self._oom.read()
+        ends = _Ends()
+        try:
+            ends.open(has_stdin)
+            command.stdin, command.waker = ends.stdin, waker
+            program = self._program(command, request)
+            pump = Pump(command, {ends.stdout: STDOUT, ends.stderr: STDERR}, waker, request.timeout)
+            command.tree = spawn(program, ends.for_child, self._marks, self.reaper, pump.heir)
+        except CannotRun as reason:
+            ends.close_ours()
+            command.say(STDERR, b"%s\n" % encoded(reason.sentence))
+            command.end(reason.code)
+            return None
+        except (Failure, OSError) as error:
+            ends.close_ours()
+            self._abandon(command, error if isinstance(error, Failure) else Failure.of_os_error(error))
+        finally:
+            ends.close_theirs()
+        return pump
+
+    def _program(self, command: Command, request: "Any") -> Program:
+        environment = dict(self._environment)
+        if command.identity:
+            environment.update(command.identity.environment())
+
+        def script(line: bytes) -> bytes:
+            command.script = self._write_script(command, line)
+            return command.script
+
+        arguments = arguments_of(request.command, script)
+        directory = encoded(request.cwd) if request.cwd is not None else None
+        return Program(arguments, _merged(environment, request.env), directory, command.identity)
+
+    def _write_script(self, command: Command, line: bytes) -> bytes:
+        if self._work_dir is None:
+            raise Failure("too_large", "so long a command goes by file, and no directory here can be written")
+        path = os.path.join(self._work_dir, b"%s.sh" % command.id.encode())
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+        with os.fdopen(file, "wb") as script:
+            script.write(line)
+            if command.identity and not command.identity.is_ours:
+                os.fchown(script.fileno(), command.identity.uid, command.identity.gid)
+        return path
+
+    def _abandon(self, command: Command, failure: Failure) -> "NoReturn":
+        """It never ran, so its id is free again."""
+        with self._lock:
+            self._known.pop(command.id, None)
+        command.fail(failure)
+        raise failure
+
+    def _drive_alone(self, command: Command, pump: Pump, waker: Waker) -> None:
+        self.drive(command, pump)
+        waker.close()
+
+    def drive(self, command: Command, pump: Pump) -> None:
+        """Stay with it to its end."""
+        status = pump.run()
+        code = _KILLED if status is None else code_of(status)
+        if status is None and command.tree:
+            self.reaper.disown(command.tree.leader)
+        if code == _KILLED:
+            command.oom_killed = self._oom.read() > command.oom_before
+        command.end(code)
+
+
+class _Ends:
+    """The pipes between a command and us."""
+
+    def __init__(self) -> None:
+        self._theirs: "list[int]" = []
+        self._ours: "list[int]" = []
+
+    def open(self, has_stdin: bool) -> None:
+        if has_stdin:
+            self._add(*os.pipe())
+        else:
+            self._theirs.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        for _ in (STDOUT, STDERR):
+            ours, theirs = os.pipe()
+            self._add(theirs, ours)
+
+    def _add(self, theirs: int, ours: int) -> None:
+        self._theirs.append(theirs)
+        self._ours.append(ours)
+
+    @property
+    def for_child(self) -> "tuple[int, int, int]":
+        stdin, stdout, stderr = self._theirs
+        return stdin, stdout, stderr
+
+    @property
+    def stdin(self) -> "int | None":
+        return self._ours[0] if len(self._ours) == 3 else None
+
+    @property
+    def stdout(self) -> int:
+        return self._ours[-2]
+
+    @property
+    def stderr(self) -> int:
+        return self._ours[-1]
+
+    def close_theirs(self) -> None:
+        for file in self._theirs:
+            os.close(file)
+
+    def close_ours(self) -> None:
+        """But the one for stdin, which belongs to the command once all are open."""
+        for file in self._ours[-2:]:
+            os.close(file)
+
+
+def _inherited(work_dir: "bytes | None") -> "dict[bytes, bytes]":
+    """What the image gave us, without what only the server should know."""
+    environment = dict(os.environb)
+    for name in (ENV_SERVER_PORT, ENV_TOKEN_SHA256):
+        environment.pop(encoded(name), None)
+    path = os.environ.get("PATH") or _DEFAULT_PATH
+    environment[b"PATH"] = encoded(offer_python(work_dir, path))
+    environment.setdefault(b"HOME", _home())
+    return environment
+
+
+def _home() -> bytes:
+    import pwd
+
+    try:
+        return encoded(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        return b"/"
+
+
+def _merged(base: "dict[bytes, bytes]", changes: "dict[str, str | None]") -> "dict[bytes, bytes]":
+    merged = dict(base)
+    for name, value in changes.items():
+        if value is None:
+            merged.pop(encoded(name), None)
+        else:
+            merged[encoded(name)] = encoded(value)
+    return merged

@@ -1,0 +1,267 @@
+"""Drives one command from its birth to its end: moves its bytes, watches its time, takes its tree down.
+
+It runs in the thread that asked for the command, so that a short one costs no thread. When the client goes away, it
+goes on without: the command is the sandbox's, not the connection's.
+"""
+
+import os
+import select
+import threading
+import time
+
+from pytest_fargate_sandbox.server.protocol import HEARTBEAT_SEC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from pytest_fargate_sandbox.server.commands.command import Command
+    from pytest_fargate_sandbox.server.commands.output_listener import Audience
+    from pytest_fargate_sandbox.server.commands.process_tree import Tree
+    from pytest_fargate_sandbox.server.commands.waker import Waker
+
+GRACE_SEC = 1.0
+"""Between TERM and KILL."""
+
+_AFTERGLOW_SEC = 0.1
+"""How long the pipes of a command that has ended may still speak, if a background child holds them open."""
+
+_GATHER_SEC = 0.004
+"""A command that ends within this after its first output is answered in one write."""
+
+_PATIENCE_SEC = 5.0
+"""How long we wait for a process that does not even die of KILL."""
+
+_LOOK_SEC = 0.02
+_BLOCK = 64 * 1024
+_LARGE_PIPE = 1024 * 1024
+_F_SETPIPE_SZ = 1031
+_NEVER = float("inf")
+
+
+class Pump:
+    def __init__(self, command: "Command", pipes: "dict[int, bytes]", waker: "Waker", timeout: "float | None") -> None:
+        self._command = command
+        self._pipes = pipes
+        self._waker = waker
+        self._status: "int | None" = None
+        self._stdin = memoryview(b"")
+        self._step = _BLOCK
+        self._audience: "Audience | None" = None
+        self._poller = select.poll()
+        self._poller.register(waker.fileno(), select.POLLIN)
+        self._watched: "dict[int, int]" = {}
+        self._exited_at = _NEVER
+        self._due = _NEVER if timeout is None else command.started_at + timeout
+        self._on_due: "Callable[[], None]" = self._ask_to_end
+        self._ending = False
+        self._given_up = False
+        self._speak_at = _NEVER
+        self._beat_at = _NEVER
+        self._speaks_at_once = False
+        self._has_news = False
+
+    # --- what others give it ------------------------------------------------------------------------------------
+    def heir(self, status: int) -> None:
+        """Called by the reaper, in its thread."""
+        self._status = status
+        self._waker.wake()
+
+    def feed(self, stdin: bytes) -> None:
+        """Write this to the command's stdin and close it."""
+        self._stdin = memoryview(stdin)
+        if self._command.stdin is not None:
+            os.set_blocking(self._command.stdin, False)
+            self._write_stdin()
+
+    def serve(self, audience: "Audience") -> None:
+        self._audience = audience
+        self._beat_at = self._command.started_at + HEARTBEAT_SEC
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+    def run(self) -> "int | None":
+        """The wait status, or None of a process that could not be killed."""
+        for pipe in self._pipes:
+            self._watch(pipe, select.POLLIN)
+        while not self._is_done():
+            for file, event in self._poller.poll(self._milliseconds()):
+                self._act(file, event)
+            self._keep_time()
+            if self._has_news:
+                self._speak()
+        for pipe in list(self._pipes):
+            self._read_what_is_left(pipe)
+        self._leave_pipes()
+        return self._status
+
+    @property
+    def _tree(self) -> "Tree":
+        assert self._command.tree is not None
+        return self._command.tree
+
+    def _is_done(self) -> bool:
+        if self._given_up:
+            return True
+        if self._exited_at == _NEVER or self._ending:
+            return False
+        return not self._pipes or time.monotonic() >= self._exited_at + _AFTERGLOW_SEC
+
+    def _act(self, file: int, event: int) -> None:
+        if file in self._pipes:
+            self._read(file, event)
+        elif file == self._waker.fileno():
+            self._waker.clear()
+            if self._status is not None and self._exited_at == _NEVER:
+                self._exited_at = time.monotonic()
+                self._tree.leader_is_gone = True
+            self._has_news = self._audience is not None and self._command.listener is not self._audience
+        elif file == self._command.stdin:
+            self._write_stdin()
+        else:
+            self._speak()
+
+    def _read(self, pipe: int, event: int) -> None:
+        data = os.read(pipe, self._step) if event & select.POLLIN else b""
+        if not data:
+            self._close(pipe)
+            return
+        if len(data) == _BLOCK:
+            _enlarge(pipe)
+            self._step = _LARGE_PIPE
+        self._command.say(self._pipes[pipe], data)
+        if self._speaks_at_once:
+            self._has_news = True
+        elif self._audience and self._speak_at == _NEVER:
+            self._speak_at = time.monotonic() + _GATHER_SEC
+
+    def _read_what_is_left(self, pipe: int) -> None:
+        """A pipe holds so much at most: behind that there are only the words of children that live on."""
+        os.set_blocking(pipe, False)
+        left = _LARGE_PIPE
+        try:
+            while left > 0:
+                data = os.read(pipe, left)
+                if not data:
+                    self._close(pipe)
+                    return
+                left -= len(data)
+                self._command.say(self._pipes[pipe], data)
+        except BlockingIOError:
+            pass
+
+    def _close(self, pipe: int) -> None:
+        self._watch(pipe, 0)
+        del self._pipes[pipe]
+        os.close(pipe)
+
+    def _write_stdin(self) -> None:
+        file = self._command.stdin
+        if file is None:
+            return
+        try:
+            while self._stdin:
+                self._stdin = self._stdin[os.write(file, self._stdin) :]
+        except BlockingIOError:
+            self._watch(file, select.POLLOUT)
+            return
+        except OSError:
+            self._stdin = memoryview(b"")  # Nobody reads it, as in any pipeline.
+        self._watch(file, 0)
+        self._command.close_stdin()
+
+    # --- the client ---------------------------------------------------------------------------------------------
+    def _speak(self) -> None:
+        audience = self._audience
+        self._has_news = False
+        if audience is None:
+            return
+        if self._command.listener is not audience:
+            audience.gone = True
+        audience.advance()
+        self._watch(audience.fileno(), select.POLLOUT if audience.is_blocked else 0)
+        for pipe in self._pipes:
+            self._watch(pipe, 0 if audience.is_behind else select.POLLIN)
+        if audience.gone:
+            self._audience = None
+            self._speak_at = self._beat_at = _NEVER
+
+    # --- time ---------------------------------------------------------------------------------------------------
+    def _milliseconds(self) -> "float | None":
+        soonest = min(self._due, self._speak_at, self._beat_at)
+        if self._exited_at != _NEVER:
+            soonest = min(soonest, self._exited_at + _AFTERGLOW_SEC)
+        now = time.monotonic()
+        if self._ending:
+            soonest = min(soonest, now + _LOOK_SEC)
+        # A day at most: poll takes an int. A millisecond more, since it rounds down and would spin.
+        return None if soonest == _NEVER else min(max(0.0, soonest - now), 86400.0) * 1000 + 1
+
+    def _keep_time(self) -> None:
+        now = time.monotonic()
+        if now >= self._speak_at:
+            self._speak_at, self._speaks_at_once, self._has_news = _NEVER, True, True
+        if now >= self._beat_at and self._audience:
+            self._beat_at = now + HEARTBEAT_SEC
+            self._audience.beat()
+            self._has_news = True
+        if self._ending and self._exited_at != _NEVER and not self._tree.members():
+            self._ending = False
+            self._due = _NEVER
+        if now >= self._due and not (self._exited_at != _NEVER and not self._ending):
+            self._on_due()
+
+    def _ask_to_end(self) -> None:
+        self._command.timed_out = True
+        self._ending = True
+        self._tree.ask_to_end()
+        self._due, self._on_due = time.monotonic() + GRACE_SEC, self._kill
+
+    def _kill(self) -> None:
+        self._tree.kill()
+        self._due, self._on_due = time.monotonic() + _PATIENCE_SEC, self._give_up
+
+    def _give_up(self) -> None:
+        self._given_up = True
+
+    # --- the end ------------------------------------------------------------------------------------------------
+    def _leave_pipes(self) -> None:
+        """A background child may hold them open: it must not die of SIGPIPE because its shell is done."""
+        for file in list(self._watched):
+            self._watch(file, 0)
+        self._poller.unregister(self._waker.fileno())
+        if self._pipes:
+            name = "drain-" + self._command.id
+            threading.Thread(target=_drain, args=(list(self._pipes),), name=name, daemon=True).start()
+
+    def _watch(self, file: int, events: int) -> None:
+        if self._watched.get(file, 0) == events:
+            return
+        if events:
+            self._poller.register(file, events)
+            self._watched[file] = events
+        else:
+            self._poller.unregister(file)
+            del self._watched[file]
+
+
+def _enlarge(pipe: int) -> None:
+    """A command that fills its pipe says much: fewer, larger steps."""
+    import fcntl
+
+    try:
+        fcntl.fcntl(pipe, _F_SETPIPE_SZ, _LARGE_PIPE)
+    except OSError:
+        pass
+
+
+def _drain(pipes: "list[int]") -> None:
+    poller = select.poll()
+    for pipe in pipes:
+        poller.register(pipe, select.POLLIN)
+    left = set(pipes)
+    while left:
+        for pipe, _ in poller.poll():
+            if not os.read(pipe, _BLOCK):
+                poller.unregister(pipe)
+                os.close(pipe)
+                left.discard(pipe)

@@ -1,0 +1,72 @@
+"""The first process of a sandbox's main container: serve, reap, and end well."""
+
+import os
+import signal
+import sys
+import threading
+
+from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
+from pytest_fargate_sandbox.server.commands.command_table import Commands
+from pytest_fargate_sandbox.server.commands.process_tree import become_subreaper
+from pytest_fargate_sandbox.server.requests.listener import Listener
+from pytest_fargate_sandbox.server.requests.verbs import Verbs
+from pytest_fargate_sandbox.server.work_dir import find_work_dir
+
+_STOP_PATIENCE_SEC = 1.0
+"""Less than the ``stopTimeout`` of the container: what has not ended by then is killed, and so are we."""
+
+_STACK = 8 * 1024 * 1024
+"""As glibc has it. With musl's 128 KiB, a deeply nested JSON would overflow it on Pythons that allow it."""
+
+
+class _Stopped(BaseException):
+    """SIGTERM or SIGINT, raised in the main thread."""
+
+    def __init__(self, number: int) -> None:
+        BaseException.__init__(self, number)
+        self.number = number
+
+
+def main() -> int:
+    """Serve until a signal ends it; the code to leave with."""
+    missing = [name for name in (ENV_SERVER_PORT, ENV_TOKEN_SHA256) if not os.environ.get(name)]
+    if missing:
+        sys.stderr.write("fargate-sandbox: the environment lacks %s; no server without it\n" % " and ".join(missing))
+        return 2
+    threading.stack_size(_STACK)
+    work_dir = find_work_dir()
+    commands = Commands(work_dir)
+    listener = Listener(int(os.environ[ENV_SERVER_PORT]), os.environ[ENV_TOKEN_SHA256], Verbs(commands))
+    become_subreaper()
+    commands.reaper.start()
+    alarm, bell = os.pipe()
+    os.set_blocking(bell, False)
+    signal.set_wakeup_fd(bell)
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _stop)
+        listener.serve(alarm)
+    except _Stopped as stopped:
+        commands.stop_all(_STOP_PATIENCE_SEC)
+        _leave(work_dir)
+        return 128 + stopped.number
+
+
+def _stop(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise _Stopped(number)
+
+
+def _leave(work_dir: "bytes | None") -> None:
+    """The container dies with us; where we are not one, nothing of ours may stay."""
+    if work_dir:
+        import shutil
+
+        shutil.rmtree(work_dir, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    # Not sys.exit: threads that wait for their commands must not keep us.
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)

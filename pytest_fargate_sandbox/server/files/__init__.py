@@ -1,0 +1,1 @@
+"""How files and trees are read and written."""

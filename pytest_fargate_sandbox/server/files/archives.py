@@ -1,0 +1,287 @@
+"""A directory tree as a tar stream, and back. Both ends use this, and neither believes what it is sent.
+
+What comes out goes into a staging directory first and is moved into place when the last member has been checked: an
+archive that wants to leave its tree changes nothing.
+"""
+
+import errno
+import os
+import shutil
+import stat
+import tarfile
+
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.protocol import decoded, encoded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable
+
+_BLOCK = 256 * 1024
+_STAGING = b".fargate-sandbox-staging-"
+_PERMISSIONS = 0o777
+
+
+# --- out ------------------------------------------------------------------------------------------------------------
+def pack(root: bytes) -> "Iterable[bytes]":
+    """The tar of everything in ``root``, in order of name, block by block."""
+    for name, path, status in _walk(root, b""):
+        info = _info_of(name, path, status)
+        yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        if info.isreg():
+            for block in _content(path, info.size):
+                yield block
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def _walk(root: bytes, prefix: bytes) -> "Iterable[tuple[bytes, bytes, os.stat_result]]":
+    directory = os.path.join(root, prefix) if prefix else root
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+        name = os.path.join(prefix, entry.name)
+        if not prefix and entry.name.startswith(_STAGING):
+            continue  # Another upload on its way.
+        status = entry.stat(follow_symlinks=False)
+        yield name, entry.path, status
+        if stat.S_ISDIR(status.st_mode):
+            for member in _walk(root, name):
+                yield member
+
+
+def _info_of(name: bytes, path: bytes, status: os.stat_result) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(decoded(name))
+    info.mode = status.st_mode & _PERMISSIONS
+    info.mtime = int(status.st_mtime)
+    if stat.S_ISDIR(status.st_mode):
+        info.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(status.st_mode):
+        info.type = tarfile.SYMTYPE
+        info.linkname = decoded(os.readlink(path))
+        _check_link(info.name, info.linkname)
+    elif stat.S_ISREG(status.st_mode):
+        info.size = status.st_size
+    else:
+        raise _unsafe(info.name, "is neither a file, a directory nor a link")
+    return info
+
+
+def _content(path: bytes, size: int) -> "Iterable[bytes]":
+    """Exactly the ``size`` that the header has promised, though the file may change, and what fills the last block."""
+    left = size
+    with open(path, "rb", buffering=0) as file:
+        while left:
+            data = file.read(min(left, _BLOCK))
+            if not data:
+                break
+            left -= len(data)
+            yield data
+    missing = left + -size % tarfile.BLOCKSIZE
+    while missing:
+        yield bytes(min(missing, _BLOCK))
+        missing -= min(missing, _BLOCK)
+
+
+# --- in -------------------------------------------------------------------------------------------------------------
+def unpack(read: "Callable[[int], bytes]", target: bytes, verify: "Callable[[], None]") -> None:
+    """Put the tar that ``read`` gives into ``target``, which is made if need be, when ``verify`` has let it pass."""
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise NotADirectoryError(errno.ENOTDIR, "a file stands where a directory is meant", target)
+    exists = os.path.isdir(target)
+    if not exists:
+        os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
+    # In the tree if there is one, since it may be a mount of its own; else beside it.
+    around = target if exists else os.path.dirname(os.path.abspath(target))
+    staging = os.path.join(around, _STAGING + os.urandom(6).hex().encode())
+    try:
+        _unpack_by_way_of(staging, read, target, exists, verify)
+    except OSError as error:
+        name = error.filename
+        if not isinstance(name, bytes) or not name.startswith(staging):
+            raise
+        raise OSError(error.errno, error.strerror, target + name[len(staging) :]) from None  # The path that was meant.
+
+
+def _unpack_by_way_of(
+    staging: bytes, read: "Callable[[int], bytes]", target: bytes, exists: bool, verify: "Callable[[], None]"
+) -> None:
+    os.mkdir(staging, 0o777)
+    usual_mode = stat.S_IMODE(os.stat(staging).st_mode)
+    os.chmod(staging, 0o700)
+    try:
+        mode = _Unpacking(staging, usual_mode).run(read)
+        verify()
+        if exists:
+            _merge(staging, target)
+        else:
+            os.chmod(staging, mode)
+            os.rename(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+class _StrictInfo(tarfile.TarInfo):
+    """``tarfile`` takes rubbish between two members for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "Any":
+        try:
+            return super(_StrictInfo, cls).fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from None
+
+
+class _Source:
+    """What ``tarfile`` wants of a file: exactly as many bytes as it asks for, as long as there are any."""
+
+    def __init__(self, read: "Callable[[int], bytes]") -> None:
+        self._read = read
+
+    def read(self, count: int) -> bytes:
+        parts = []
+        while count:
+            data = self._read(count)
+            if not data:
+                break
+            parts.append(data)
+            count -= len(data)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class _Unpacking:
+    """One archive on its way into its staging directory."""
+
+    def __init__(self, staging: bytes, mode: int) -> None:
+        self._staging = staging
+        self._mode = mode
+        self._files: "set[str]" = set()
+        self._links: "set[str]" = set()
+        self._directories: "dict[str, tarfile.TarInfo]" = {}
+
+    def run(self, read: "Callable[[int], bytes]") -> int:
+        """The mode that the tree itself shall have."""
+        source = _Source(read)
+        try:
+            with tarfile.open(
+                fileobj=source,  # type: ignore[call-overload]
+                mode="r|",
+                bufsize=_BLOCK,
+                tarinfo=_StrictInfo,
+                encoding="utf-8",
+                errors="surrogateescape",
+            ) as archive:
+                for info in archive:
+                    self._take(archive, info)
+                    archive.members = []
+        except (tarfile.TarError, EOFError) as error:
+            raise Failure("unsafe_archive", "this is no whole tar archive: %s" % error) from None
+        while source.read(_BLOCK):
+            pass
+        self._dress_directories()
+        return self._mode
+
+    def _take(self, archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+        name = self._checked_name(info)
+        if not name:
+            self._mode = info.mode & _PERMISSIONS
+            return
+        path = os.path.join(self._staging, encoded(name))
+        if info.isdir():
+            self._directories[name] = info
+            os.makedirs(path, exist_ok=True)
+            return
+        if "/" in name:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            self._make(archive, info, name, path)
+        except FileExistsError:
+            raise _unsafe(name, "stands there twice") from None
+
+    def _make(self, archive: tarfile.TarFile, info: tarfile.TarInfo, name: str, path: bytes) -> None:
+        if info.isreg():
+            self._write(archive.extractfile(info), path, info)
+            self._files.add(name)
+        elif info.issym():
+            _check_link(name, info.linkname)
+            os.symlink(encoded(info.linkname), path)
+            self._links.add(name)
+        elif info.islnk():
+            if info.linkname not in self._files:
+                raise _unsafe(name, "is a hard link to %r, which is no file before it in the archive" % info.linkname)
+            os.link(os.path.join(self._staging, encoded(info.linkname)), path)
+        else:
+            raise _unsafe(name, "is neither a file, a directory nor a link")
+
+    def _write(self, content: "Any", path: bytes, info: tarfile.TarInfo) -> None:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            left = info.size
+            while left:
+                data = content.read(min(left, _BLOCK))
+                if not data:
+                    raise tarfile.ReadError("it ends in the middle of %r" % info.name)
+                left -= len(data)
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(file, rest) :]
+            os.fchmod(file, info.mode & _PERMISSIONS)
+            os.utime(file, (info.mtime, info.mtime))
+        finally:
+            os.close(file)
+
+    def _checked_name(self, info: tarfile.TarInfo) -> str:
+        if info.name.startswith("/"):
+            raise _unsafe(info.name, "has an absolute path")
+        parts = [part for part in info.name.split("/") if part not in ("", ".")]
+        if ".." in parts or "\0" in info.name:
+            raise _unsafe(info.name, "wants to leave its tree")
+        for depth in range(1, len(parts)):
+            if "/".join(parts[:depth]) in self._links:
+                raise _unsafe(info.name, "lies behind a link of the same archive")
+        return "/".join(parts)
+
+    def _dress_directories(self) -> None:
+        """Last, since a directory may forbid what its own members need; the deepest first."""
+        for name in sorted(self._directories, reverse=True):
+            info = self._directories[name]
+            path = os.path.join(self._staging, encoded(name))
+            os.chmod(path, info.mode & _PERMISSIONS)
+            os.utime(path, (info.mtime, info.mtime))
+
+
+def _check_link(name: str, target: str) -> None:
+    """A link may climb as far as its tree goes and descend from there; it may not climb again behind another link."""
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    climbs = 0
+    while climbs < len(parts) and parts[climbs] == "..":
+        climbs += 1
+    if target.startswith("/") or climbs > name.count("/") or ".." in parts[climbs:]:
+        raise _unsafe(name, "is a link out of its tree, to %r" % target)
+
+
+def _merge(source: bytes, target: bytes) -> None:
+    """Move all of it into what is there. What does not fit is found before the first move."""
+    moves = list(_moves(source, target))
+    for old, new in moves:
+        os.rename(old, new)
+
+
+def _moves(source: bytes, target: bytes) -> "Iterable[tuple[bytes, bytes]]":
+    for entry in os.scandir(source):
+        new = os.path.join(target, entry.name)
+        is_directory = entry.is_dir(follow_symlinks=False)
+        if not os.path.lexists(new):
+            yield entry.path, new
+        elif is_directory != (os.path.isdir(new) and not os.path.islink(new)):
+            if is_directory:
+                raise NotADirectoryError(errno.ENOTDIR, "no directory, and nothing was changed", new)
+            raise IsADirectoryError(errno.EISDIR, "a directory, and nothing was changed", new)
+        elif is_directory:
+            for move in _moves(entry.path, new):
+                yield move
+        else:
+            yield entry.path, new
+
+
+def _unsafe(member: str, why: str) -> Failure:
+    return Failure("unsafe_archive", "the member %r %s; nothing was changed" % (member, why), path=member)

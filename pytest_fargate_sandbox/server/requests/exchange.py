@@ -1,0 +1,72 @@
+"""One request and its answer, as a verb sees them."""
+
+import socket
+
+from pytest_fargate_sandbox.server.commands.waker import Waker
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.message import Message
+from pytest_fargate_sandbox.server.protocol import DIGEST_TRAILER, FAILURE_TRAILER
+from pytest_fargate_sandbox.server.requests.http1 import Payload, answer_head, last_chunk, send_chunked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable
+
+_DRAIN_LIMIT = 8 * 1024 * 1024
+"""How much of an unwanted body is read to keep its connection; beyond that the answer ends the connection."""
+
+
+class Exchange:
+    def __init__(self, connection: socket.socket, payload: Payload, keep_alive: bool, waker: Waker) -> None:
+        self._connection = connection
+        self.payload = payload
+        self.keep_alive = keep_alive
+        self.waker = waker
+        self.acknowledges: "str | None" = None
+        """A command whose whole answer this was: the next request on this connection says that it has arrived."""
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def send(self, data: memoryview, wait: bool) -> int:
+        return self._connection.send(data, 0 if wait else socket.MSG_DONTWAIT)
+
+    def answer(self, message: Message) -> None:
+        self._answer(200, message.to_json())
+
+    def refuse(self, failure: Failure) -> None:
+        self.drain()
+        self._answer(failure.status, failure.to_json())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self._connection.sendall(answer_head(status, len(body), self.keep_alive) + body)
+
+    def stream(self, blocks: "Iterable[bytes]") -> None:
+        """Answer with these, and behind them their digest; should they fail midway, the failure."""
+        import hashlib
+
+        digest = hashlib.sha256()
+        head = answer_head(200, None, self.keep_alive)
+        trailers = {}
+
+        def digested() -> "Iterable[bytes]":
+            try:
+                for block in blocks:
+                    digest.update(block)
+                    yield block
+                trailers[DIGEST_TRAILER] = digest.hexdigest()
+            except Failure as failure:
+                trailers[FAILURE_TRAILER] = failure.to_json().decode("ascii")
+
+        # MSG_MORE: the kernel joins the small pieces around a large block to it.
+        pending = send_chunked(lambda data: self._connection.sendall(data, socket.MSG_MORE), head, digested())
+        self._connection.sendall(pending + last_chunk(trailers))
+
+    def drain(self) -> None:
+        """Read what the client still sends."""
+        left = _DRAIN_LIMIT
+        while not self.payload.body.finished:
+            left -= len(self.payload.read())
+            if left < 0:
+                self.keep_alive = False
+                return

@@ -1,0 +1,186 @@
+"""Who may speak to us, and in which thread: one for each connection, which stays open for many requests."""
+
+import hashlib
+import os
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+from hmac import compare_digest
+
+from pytest_fargate_sandbox.server.commands.waker import Waker
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.protocol import PREFIX
+from pytest_fargate_sandbox.server.requests.exchange import Exchange
+from pytest_fargate_sandbox.server.requests.http1 import (
+    Disconnected,
+    Malformed,
+    NoBody,
+    Payload,
+    Reader,
+    RequestHead,
+    open_body,
+    read_request_head,
+)
+from pytest_fargate_sandbox.server.requests.verbs import Verbs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_MAX_CONNECTIONS = 256
+_REST_SEC = 0.05
+_FAREWELL_SEC = 2.0
+_STRANGER_SEC = 30
+"""How long a connection that has not shown the token may take to say something."""
+
+_HEALTH_PATHS = ("/health", PREFIX + "health")
+_NO_TIMEOUT = struct.pack("@ll", 0, 0)
+_STRANGER_TIMEOUT = struct.pack("@ll", _STRANGER_SEC, 0)
+
+
+class Listener:
+    """Accepts on loopback, for ever."""
+
+    def __init__(self, port: int, token_sha256: str, verbs: Verbs) -> None:
+        self._token_sha256 = token_sha256
+        self._verbs = verbs
+        self._places = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", port))
+        self._socket.listen(128)
+
+    def serve(self, alarm: int) -> "NoReturn":
+        """Until a signal's handler raises; ``alarm`` is readable then, whichever thread the kernel chose for it."""
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
+        poller.register(alarm, select.POLLIN)
+        while True:
+            if self._socket.fileno() not in dict(poller.poll()):
+                os.read(alarm, 64)
+                continue
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:  # Out of descriptors, for now, or a client that went away.
+                time.sleep(_REST_SEC)
+                continue
+            if not self._places.acquire(blocking=False):
+                connection.close()
+                continue
+            try:
+                threading.Thread(target=self._talk, args=(connection,), name="connection", daemon=True).start()
+            except RuntimeError:  # No thread to be had: the client tries again.
+                connection.close()
+                self._places.release()
+
+    def _talk(self, connection: socket.socket) -> None:
+        try:
+            with connection:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                Conversation(connection, self._token_sha256, self._verbs).hold()
+        except OSError:
+            pass  # The client went away, which is its right.
+        finally:
+            self._places.release()
+
+
+class Conversation:
+    """The requests of one connection, one behind the other."""
+
+    def __init__(self, connection: socket.socket, token_sha256: str, verbs: Verbs) -> None:
+        self._connection = connection
+        self._token_sha256 = token_sha256.encode("ascii")
+        self._verbs = verbs
+        self._reader = Reader(connection.recv)
+        self._trusted = ""
+        self._waker = Waker()
+        self._unacknowledged: "str | None" = None
+
+    def hold(self) -> None:
+        try:
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _STRANGER_TIMEOUT)
+            while self._serve_one():
+                pass
+        finally:
+            self._waker.close()
+
+    def _serve_one(self) -> bool:
+        """Whether another request may follow."""
+        exchange = Exchange(self._connection, Payload(NoBody()), False, self._waker)
+        try:
+            head = read_request_head(self._reader)
+            exchange.keep_alive = head.keep_alive
+            if head.method == "GET" and head.target in _HEALTH_PATHS:
+                self._verbs.health(exchange)
+                return exchange.keep_alive
+            self._authorise(head)
+            self._acknowledge()
+            exchange.payload = Payload(open_body(self._reader, head.fields))
+            self._answer(exchange, head)
+            if not exchange.keep_alive:
+                self._hang_up()
+        except Malformed as reason:
+            exchange.keep_alive = False
+            exchange.payload = Payload(NoBody())
+            exchange.refuse(Failure(reason.kind, str(reason)))
+            self._hang_up()
+        except Failure as failure:  # Before its body could be found: a stranger, or no verb of ours.
+            exchange.keep_alive = False
+            exchange.refuse(failure)
+            self._hang_up()
+        except Disconnected as reason:
+            exchange.keep_alive = False
+            if reason.midway:
+                exchange.payload = Payload(NoBody())
+                exchange.refuse(Failure("bad_request", str(reason)))
+        return exchange.keep_alive
+
+    def _authorise(self, head: RequestHead) -> None:
+        given = head.fields.get("authorization", "")
+        # Compared as a whole with what was right before on this connection, else by digest: in constant time, both.
+        if self._trusted and compare_digest(given.encode("latin-1"), self._trusted.encode("latin-1")):
+            return
+        scheme, _, token = given.partition(" ")
+        digest = hashlib.sha256(token.encode("latin-1")).hexdigest().encode("ascii")
+        if not compare_digest(digest, self._token_sha256) or scheme != "Bearer":
+            raise Failure("unauthorized", "this sandbox's bearer token is wanted")
+        self._trusted = given
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _NO_TIMEOUT)
+
+    def _acknowledge(self) -> None:
+        if self._unacknowledged:
+            self._verbs.commands.forget(self._unacknowledged)
+            self._unacknowledged = None
+
+    def _answer(self, exchange: Exchange, head: RequestHead) -> None:
+        try:
+            self._verbs.answer(exchange, head.method, head.target)
+        except Failure as failure:
+            exchange.refuse(failure)
+        except (Malformed, Disconnected):
+            raise
+        except OSError as error:
+            if isinstance(error, (ConnectionError, BlockingIOError)):
+                raise
+            exchange.refuse(Failure.of_os_error(error))
+        except Exception:
+            # A bug of ours: said to the client and to the container's log, and the sandbox lives on.
+            import traceback
+
+            traceback.print_exc(file=sys.stderr)
+            exchange.keep_alive = False
+            exchange.refuse(Failure("internal", "the server failed: " + traceback.format_exc().strip()[-2000:]))
+        self._unacknowledged = exchange.acknowledges
+        if exchange.keep_alive:
+            exchange.drain()
+
+    def _hang_up(self) -> None:
+        """Read on for a moment: closing on unread bytes would reset the connection and take our answer with it."""
+        self._connection.shutdown(socket.SHUT_WR)
+        self._connection.settimeout(_FAREWELL_SEC)
+        end = time.monotonic() + _FAREWELL_SEC
+        while time.monotonic() < end and self._connection.recv(1 << 20):
+            pass

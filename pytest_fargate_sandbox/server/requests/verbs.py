@@ -1,0 +1,196 @@
+"""What a client may ask for: each verb with its request, and who answers it."""
+
+import os
+import signal
+import sys
+import time
+
+from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.commands.command_table import Commands
+from pytest_fargate_sandbox.server.commands.output_listener import Audience
+from pytest_fargate_sandbox.server.commands.stdin_feeder import StdinFeeder, write_all
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
+from pytest_fargate_sandbox.server.requests.exchange import Exchange
+from pytest_fargate_sandbox.server.requests.http1 import Disconnected, SizedBody
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from pytest_fargate_sandbox.server.commands.command import Command
+    from pytest_fargate_sandbox.server.message import Message
+
+_LONGEST_LINE = 16 * 1024 * 1024
+
+
+class Verbs:
+    def __init__(self, commands: Commands) -> None:
+        self.commands = commands
+        requests: "tuple[tuple[type[Message], Callable[[Exchange, Any], None]], ...]" = (
+            (protocol.Run, self._run),
+            (protocol.Attach, self._attach),
+            (protocol.Spawn, self._spawn),
+            (protocol.Write, self._write),
+            (protocol.Signal, self._signal),
+            (protocol.Forget, self._forget),
+            (protocol.Configure, self._configure),
+            (protocol.ReadFile, _read_file),
+            (protocol.WriteFile, _write_file),
+            (protocol.ListFiles, _list_files),
+            (protocol.ReadTree, _read_tree),
+            (protocol.WriteTree, _write_tree),
+            (protocol.Fetch, _fetch),
+        )
+        self._by_path = {protocol.PREFIX + request.VERB: (request, act) for request, act in requests}
+
+    def health(self, exchange: Exchange) -> None:
+        exchange.answer(protocol.Health(python=sys.version.split()[0], pid=os.getpid()))
+
+    def answer(self, exchange: Exchange, method: str, target: str) -> None:
+        if target not in self._by_path or method != "POST":
+            raise Failure("unknown_verb", "there is no %.20s %.80s here" % (method, target))
+        request, act = self._by_path[target]
+        act(exchange, request.from_json(exchange.payload.read_line(_LONGEST_LINE)))
+
+    # --- commands -----------------------------------------------------------------------------------------------
+    def _run(self, exchange: Exchange, request: protocol.Run) -> None:
+        is_inline = isinstance(exchange.payload.body, SizedBody)
+        # Before the command begins: half an input is no input.
+        stdin = exchange.payload.read_all() if is_inline else None
+        command, is_new = self.commands.claim(request)
+        if not is_new:
+            self._follow(exchange, command, protocol.Attach(id=request.id, limit=request.limit))
+            return
+        audience = Audience(exchange, command, {STDOUT: 0, STDERR: 0}, request.limit)
+        command.listener = audience
+        feeder = None if is_inline else StdinFeeder(exchange, command)
+        pump = self.commands.begin(command, request, exchange.waker, has_stdin=stdin != b"")
+        if pump:
+            pump.serve(audience)
+            if feeder:
+                feeder.start()
+            elif stdin:
+                pump.feed(stdin)
+            self.commands.drive(command, pump)
+        if command.listener is not audience or audience.gone:
+            raise Disconnected("the client left its command", midway=False)
+        audience.finish(command.result(request.limit))
+        exchange.acknowledges = command.id
+        if pump and feeder:
+            feeder.join()
+
+    def _attach(self, exchange: Exchange, request: protocol.Attach) -> None:
+        self._follow(exchange, self.commands.find(request.id), request)
+
+    def _follow(self, exchange: Exchange, command: "Command", request: protocol.Attach) -> None:
+        offsets = {STDOUT: request.stdout, STDERR: request.stderr}
+        audience = Audience(exchange, command, offsets, request.limit)
+        if request.wait is None:
+            command.listen(audience)
+        deadline = float("inf") if request.wait is None else time.monotonic() + request.wait
+        while self._wait_for_news(command, audience, deadline):
+            audience.advance(wait=True)
+        if audience.gone:
+            raise Disconnected("the client left", midway=False)
+        if command.failure:
+            raise command.failure
+        if not command.ended:
+            audience.stop_here()
+        audience.finish(command.result(request.limit))
+        if command.ended and request.wait is None:
+            exchange.acknowledges = command.id
+
+    def _wait_for_news(self, command: "Command", audience: Audience, deadline: float) -> bool:
+        """Whether there may be more to come."""
+        with command.changed:
+            while not command.ended and not audience.gone:
+                if deadline == float("inf"):
+                    if audience.has_news:
+                        return True
+                    if not command.changed.wait(protocol.HEARTBEAT_SEC):
+                        audience.beat()
+                    continue
+                left = deadline - time.monotonic()
+                if left <= 0 or audience.has_news:
+                    return False
+                command.changed.wait(min(left, protocol.HEARTBEAT_SEC))
+        return False
+
+    def _spawn(self, exchange: Exchange, request: protocol.Spawn) -> None:
+        command, is_new = self.commands.claim(request)
+        pid = self.commands.spawn(command, request) if is_new else 0
+        if not is_new and command.tree:
+            pid = command.tree.leader
+        exchange.answer(protocol.Spawned(pid=pid))
+
+    def _write(self, exchange: Exchange, request: protocol.Write) -> None:
+        command = self.commands.find(request.id)
+        data = exchange.payload.read_all()
+        if command.stdin is None and data:
+            raise Failure("closed", "nobody reads the stdin of the command %s any more" % request.id)
+        if data and not write_all(command, data):
+            raise Failure("closed", "the command %s has closed its stdin" % request.id)
+        if request.end:
+            command.close_stdin()
+        exchange.answer(protocol.Nothing())
+
+    def _signal(self, exchange: Exchange, request: protocol.Signal) -> None:
+        command = self.commands.find(request.id)
+        if not command.tree:
+            raise Failure("closed", "the command %s has no process: there was no such program" % request.id)
+        if not request.tree:
+            self.commands.reaper.signal(command.tree.leader, request.signal)
+        elif request.signal == signal.SIGKILL:
+            command.tree.kill()
+        else:
+            command.tree.send(request.signal)
+        exchange.answer(protocol.Nothing())
+
+    def _forget(self, exchange: Exchange, request: protocol.Forget) -> None:
+        self.commands.forget(request.id)
+        exchange.answer(protocol.Nothing())
+
+    def _configure(self, exchange: Exchange, request: protocol.Configure) -> None:
+        self.commands.configure(request.environment)
+        exchange.answer(protocol.Nothing())
+
+
+# --- files: their modules are loaded when the first file travels ---------------------------------------------------
+def _read_file(exchange: Exchange, request: protocol.ReadFile) -> None:
+    from pytest_fargate_sandbox.server.files import single_files
+
+    exchange.stream(single_files.read(request.path))
+
+
+def _write_file(exchange: Exchange, request: protocol.WriteFile) -> None:
+    from pytest_fargate_sandbox.server.files import single_files
+
+    single_files.write(request, exchange.payload)
+    exchange.answer(protocol.Nothing())
+
+
+def _list_files(exchange: Exchange, request: protocol.ListFiles) -> None:
+    from pytest_fargate_sandbox.server.files import single_files
+
+    exchange.answer(single_files.list_directory(request.path))
+
+
+def _read_tree(exchange: Exchange, request: protocol.ReadTree) -> None:
+    from pytest_fargate_sandbox.server.files import directory_trees
+
+    exchange.stream(directory_trees.read(request.path))
+
+
+def _write_tree(exchange: Exchange, request: protocol.WriteTree) -> None:
+    from pytest_fargate_sandbox.server.files import directory_trees
+
+    directory_trees.write(request.path, exchange.payload)
+    exchange.answer(protocol.Nothing())
+
+
+def _fetch(exchange: Exchange, request: protocol.Fetch) -> None:
+    from pytest_fargate_sandbox.server.files import fetching
+
+    fetching.fetch(request)
+    exchange.answer(protocol.Nothing())

@@ -1,0 +1,59 @@
+"""One engine for all tests of a worker that launch something, and a cache directory of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
+from tests.engine_of_tests import EngineOfTests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="session")
+def _engine_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineOfTests]:
+    home = tmp_path_factory.mktemp("engine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FARGATE_ENGINE_DIR", str(home / "state"))
+        patch.setenv("FARGATE_ENGINE_LOG", str(home / "log.jsonl"))
+        patch.delenv("FARGATE_ENGINE_LAUNCH_DELAY", raising=False)
+        patch.delenv("FARGATE_ENGINE_OPTIONS", raising=False)
+        patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+        yield EngineOfTests()
+
+
+@pytest.fixture
+def engine(_engine_of_tests: EngineOfTests) -> EngineOfTests:
+    """The engine; whatever a test leaves running on it is that test's failure."""
+    return _engine_of_tests
+
+
+@pytest.fixture
+def local_config() -> Callable[..., EcsFargateConfig]:
+    """A configuration for the engine, in exec-server mode unless the test says otherwise."""
+
+    def make(**fields: Any) -> EcsFargateConfig:
+        sidecar = fields.pop("ssh_sidecar", SshSidecarConfig(exec_server_port=19542))
+        return EcsFargateConfig(**{"cluster": "local", "cpu": "256", "memory": "512", **fields}, ssh_sidecar=sidecar)
+
+    return make
+
+
+@pytest.fixture
+def sandbox(
+    engine: EngineOfTests,  # noqa: ARG001  it must be there first, and go last
+    local_config: Callable[..., EcsFargateConfig],
+) -> Iterator[Callable[..., EcsFargateSandbox]]:
+    """``sandbox(**config)`` gives a sandbox that is not started; all of them are stopped in the end."""
+    made: list[EcsFargateSandbox] = []
+
+    def make(task_id: str = "test", run_id: str = "run", **fields: Any) -> EcsFargateSandbox:
+        made.append(EcsFargateSandbox(local_config(**fields), task_id=task_id, run_id=run_id))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()

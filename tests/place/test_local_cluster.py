@@ -1,0 +1,119 @@
+"""The cluster ``local``: one engine for all who ask, gone with the last of them, however they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.place import local_cluster
+from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+USER = """
+import sys
+from pytest_fargate_sandbox.place.local_cluster import local_engine
+print(local_engine().pid, flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    monkeypatch.setenv("FARGATE_ENGINE_DIR", str(tmp_path / "engine"))
+    monkeypatch.delenv("FARGATE_ENGINE_OPTIONS", raising=False)
+    yield tmp_path / "engine"
+    for (pid, used), descriptor in list(local_cluster._used.items()):
+        if used == tmp_path / "engine":
+            os.close(descriptor)
+            del local_cluster._used[pid, used]
+
+
+class User:
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", USER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    @property
+    def engine_pid(self) -> int:
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+    def end(self, number: int | None = None) -> None:
+        if number:
+            self.process.send_signal(number)
+        self.process.communicate("\n" if number is None else None, timeout=20)
+
+
+def _wait_for_end(pid: int) -> None:
+    wait_until(lambda: not _runs(pid) or None, deadline=10, what=f"the end of engine {pid}")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.usefixtures("directory")
+def test_all_who_ask_at_once_get_the_same_engine_and_the_last_one_ends_it() -> None:
+    users = [User() for _ in range(4)]
+    pids = {user.engine_pid for user in users}
+    assert len(pids) == 1
+    for user, how in zip(users[1:], (None, signal.SIGKILL, signal.SIGTERM), strict=True):
+        user.end(how)
+    (pid,) = pids
+    time.sleep(0.2)  # it would be gone by now
+    assert _runs(pid)
+    users[0].end(signal.SIGKILL)
+    _wait_for_end(pid)
+
+
+def test_an_engine_that_was_killed_is_replaced(directory: Path) -> None:
+    first = local_engine()
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: LocalEngine.read(directory) is None or None, deadline=10, what="the end of the engine")
+    second = local_engine()
+    assert second.pid != first.pid
+    assert second.connect().call("ecs", "DescribeClusters", clusters=["local"])["clusters"]
+    os.kill(second.pid, signal.SIGTERM)
+
+
+def test_the_engines_address_is_for_this_user_alone(directory: Path) -> None:
+    engine = local_engine()
+    assert (directory / "engine.json").stat().st_mode & 0o777 == 0o600
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert json.loads((directory / "engine.json").read_text())["secret_access_key"] not in repr(engine)
+    os.kill(engine.pid, signal.SIGTERM)
+
+
+def test_an_engine_that_cannot_start_says_why(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", "--image 'x=/no/such directory'")
+    with pytest.raises(StartError, match="/no/such directory") as caught:
+        local_engine()
+    assert caught.value.phase == "engine"
+    assert not (directory / "engine.json").exists()
+
+
+def test_engines_started_differently_have_directories_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("FARGATE_ENGINE_DIR", raising=False)
+    plain = local_cluster.engine_directory()
+    monkeypatch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", "5")
+    assert local_cluster.engine_directory() != plain
+    assert plain.is_relative_to(tmp_path)

@@ -1,0 +1,385 @@
+"""ImageBuilder against the embedded engine, whose CodeBuild really builds with podman."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+from pytest_fargate_sandbox.leaves.errors import ConfigError, ImageBuildError
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
+from pytest_fargate_sandbox.providers.images import ImageBuilder, builds_stopped
+from pytest_fargate_sandbox.providers.images.content_tag import build_tag
+from tests.local.engine_process import EngineProcess
+from tests.real_podman import busybox_image, podman, remove_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_PROGRAM = """
+import sys, json
+from pathlib import Path
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.providers.aws.aws import Credentials, connect
+from pytest_fargate_sandbox.providers.images import ImageBuilder
+
+endpoint, key, secret, shared, *directories = sys.argv[1:]
+aws = connect(region="us-east-1", endpoint_url=endpoint, credentials=Credentials(key, secret))
+for directory in directories:
+    cfg = EcsFargateConfig(cluster="local", environment_dir=directory)
+    print("asking", flush=True)
+    try:
+        name = Path(directory).name
+        print(ImageBuilder.ensure_image_built(cfg=cfg, environment_name=name, aws=aws, shared_dir=Path(shared)))
+    except SandboxError as error:
+        print(json.dumps(error.to_dict()))
+"""
+
+
+class Account:
+    """What a test sees of an account: the engine's, from outside."""
+
+    def __init__(self, engine: EngineProcess, prefix: str) -> None:
+        exports = engine.exports
+        self._engine = engine
+        self._prefix = prefix
+        self.keys = [exports[f"AWS_{name}"] for name in ("ENDPOINT_URL", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY")]
+        self.aws: Aws = connect(
+            region="us-east-1", endpoint_url=self.keys[0], credentials=Credentials(self.keys[1], self.keys[2])
+        )
+
+    def calls(self, operation: str) -> int:
+        return sum(line["operation"] == operation for line in self._engine.log_lines("call"))
+
+    def builds(self) -> list[dict[str, Any]]:
+        """Those of this test's images, the newest first."""
+        ids = self.aws.call("codebuild", "ListBuilds")["ids"]
+        builds: list[dict[str, Any]] = self.aws.call("codebuild", "BatchGetBuilds", ids=ids)["builds"] if ids else []
+        return [build for build in builds if f":{self._prefix}" in str(build["environment"]["environmentVariables"])]
+
+    def program(self, shared: Path, *directories: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", _PROGRAM, *self.keys, str(shared), *map(str, directories)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    podman()
+    engine = EngineProcess("--runner", "podman", log=tmp_path_factory.mktemp("engine") / "log.jsonl")
+    yield engine
+    assert engine.close() == 0
+
+
+@pytest.fixture
+def account(engine: EngineProcess, prefix: str) -> Account:
+    return Account(engine, prefix)
+
+
+@pytest.fixture
+def prefix() -> Iterator[str]:
+    """A name for this test's images, which go when it ends."""
+    name = f"t{uuid.uuid4().hex[:10]}"
+    yield name
+    remove_images(f":{name}")
+
+
+def _environment(tmp_path: Path, name: str, *lines: str) -> Path:
+    directory = tmp_path / name
+    directory.mkdir()
+    (directory / "Dockerfile").write_text("\n".join([f"FROM {busybox_image()}", f"LABEL test={name}", *lines]) + "\n")
+    return directory
+
+
+def _config(directory: Path, **fields: Any) -> EcsFargateConfig:
+    return EcsFargateConfig(cluster="local", environment_dir=str(directory), **fields)
+
+
+def _two_seconds(cfg: EcsFargateConfig) -> EcsFargateConfig:
+    """The time-out counts whole minutes, which is too long for a test."""
+    object.__setattr__(cfg, "codebuild_build_timeout", 2 / 60)
+    return cfg
+
+
+def _shared(tmp_path: Path, name: str = "run") -> Path:
+    (tmp_path / name).mkdir(exist_ok=True)
+    return tmp_path / name
+
+
+def test_an_image_is_built_once_and_found_in_the_next_run(account: Account, prefix: str, tmp_path: Path) -> None:
+    directory = _environment(tmp_path, prefix, "COPY data /data")
+    (directory / "data").write_text("from the context")
+    (directory / "data").chmod(0o640)
+
+    def ensure(run: str, **more: Any) -> str:
+        return ImageBuilder.ensure_image_built(
+            cfg=_config(directory),
+            environment_name=prefix,
+            aws=account.aws,
+            shared_dir=_shared(tmp_path, run),
+            **more,
+        )
+
+    image = ensure("first")
+    assert image.endswith(f"/fargate-sandbox:{build_tag(directory, prefix, 'X86_64')}")
+    assert len(account.builds()) == 1
+    asked = account.calls("DescribeImages")
+    assert ensure("second") == ensure("second") == image
+    assert account.calls("DescribeImages") == asked + 1
+    assert len(account.builds()) == 1
+    assert (
+        podman().run(
+            "run", "--rm", "--network", "none", *podman().ulimit_options(()), image, "stat", "-c", "%a", "/data"
+        )
+        == "640"
+    )
+
+    assert ensure("third", force_build=True) == image
+    assert len(account.builds()) == 2
+
+
+def test_many_processes_and_a_few_directories_are_that_many_builds(
+    account: Account, prefix: str, tmp_path: Path
+) -> None:
+    directories = [_environment(tmp_path, f"{prefix}{letter}") for letter in "ab"]
+    shared = _shared(tmp_path)
+    programs = [account.program(shared, *directories) for _ in range(5)]
+    said = [program.communicate(timeout=60)[0] for program in programs]
+
+    assert len(set(said)) == 1, said
+    assert sorted(build["buildStatus"] for build in account.builds()) == ["SUCCEEDED"] * 2
+
+
+def test_a_dockerfile_that_fails_tells_the_step_and_its_output(account: Account, prefix: str, tmp_path: Path) -> None:
+    directory = _environment(tmp_path, prefix, "RUN echo fine", "RUN echo no such package; exit 7")
+
+    with pytest.raises(ImageBuildError) as caught:
+        ImageBuilder.ensure_image_built(
+            cfg=_config(directory), environment_name=prefix, aws=account.aws, shared_dir=_shared(tmp_path)
+        )
+
+    assert caught.value.phase == "BUILD"
+    assert "RUN echo no such package; exit 7" in caught.value.log_tail
+    assert "\nno such package" in caught.value.log_tail
+    assert "FAILED in phase BUILD" in str(caught.value)
+
+
+def test_a_failure_is_everybodys_in_this_run_and_is_tried_again_in_the_next(
+    account: Account, prefix: str, tmp_path: Path
+) -> None:
+    directory = _environment(tmp_path, prefix, "RUN echo broken; exit 1")
+    said = [account.program(_shared(tmp_path), directory).communicate(timeout=30)[0] for _ in range(2)]
+    errors = [json.loads(text.splitlines()[-1]) for text in said]
+
+    assert errors[0] == errors[1]
+    assert "broken" in errors[0]["context"]["log_tail"]
+    assert len(account.builds()) == 1
+
+    account.program(_shared(tmp_path, "next"), directory).communicate(timeout=30)
+    assert len(account.builds()) == 2
+
+
+def test_a_builder_that_is_killed_is_replaced_and_its_build_is_taken_over(
+    account: Account, prefix: str, tmp_path: Path
+) -> None:
+    directory = _environment(tmp_path, prefix, "RUN sleep 2")
+    shared = _shared(tmp_path)
+    first = account.program(shared, directory)
+    wait_until(lambda: account.builds() or None, deadline=20, what="a build")
+    second = account.program(shared, directory)
+    assert second.stdout is not None
+    assert second.stdout.readline() == "asking\n"
+    first.kill()
+    first.communicate()
+
+    assert ":" in second.communicate(timeout=30)[0]
+    assert [build["buildStatus"] for build in account.builds()] == ["SUCCEEDED"]
+
+
+def test_ctrl_c_stops_the_build_that_it_interrupts(account: Account, prefix: str, tmp_path: Path) -> None:
+    directory = _environment(tmp_path, prefix, "RUN sleep 60")
+    program = account.program(_shared(tmp_path), directory)
+    polled = account.calls("BatchGetBuilds")
+    wait_until(lambda: account.builds() or None, deadline=20, what="a build")
+    wait_until(lambda: account.calls("BatchGetBuilds") > polled or None, deadline=5, what="somebody who waits for it")
+    program.send_signal(signal.SIGINT)
+    program.communicate(timeout=20)
+
+    def stopped() -> bool | None:
+        return [build["buildStatus"] for build in account.builds()] == ["STOPPED"] or None
+
+    wait_until(stopped, deadline=10, what="the end of the build")
+
+
+def test_where_builds_are_stopped_none_goes_on_and_none_begins(account: Account, prefix: str, tmp_path: Path) -> None:
+    directory = _environment(tmp_path, prefix, "RUN sleep 60")
+
+    def build() -> str:
+        return ImageBuilder.ensure_image_built(cfg=_config(directory), environment_name=prefix, aws=account.aws)
+
+    with ThreadPoolExecutor() as threads:
+        under_way = threads.submit(build)
+        wait_until(lambda: account.builds() or None, deadline=20, what="a build")
+        with builds_stopped():
+            with pytest.raises(ImageBuildError, match="the run that asked for it is ending"):
+                under_way.result(timeout=20)
+            with pytest.raises(ImageBuildError, match="the run that asked for it is ending"):
+                build()
+    assert len(account.builds()) == 1
+    wait_until(lambda: account.builds()[0]["buildStatus"] == "STOPPED" or None, deadline=10, what="the build's end")
+
+
+def test_a_build_that_somebody_else_stopped_is_started_again(account: Account, prefix: str, tmp_path: Path) -> None:
+    directory = _environment(tmp_path, prefix, "RUN sleep 1")
+
+    def stop_the_first() -> None:
+        running = wait_until(lambda: account.builds() or None, deadline=20, what="a build")
+        account.aws.call("codebuild", "StopBuild", id=running[0]["id"])
+
+    stopper = threading.Thread(target=stop_the_first)
+    stopper.start()
+    ImageBuilder.ensure_image_built(
+        cfg=_config(directory), environment_name=prefix, aws=account.aws, shared_dir=_shared(tmp_path)
+    )
+    stopper.join()
+
+    assert [build["buildStatus"] for build in account.builds()] == ["SUCCEEDED", "STOPPED"]
+
+
+def test_a_build_that_hangs_is_given_up_and_stopped(account: Account, prefix: str, tmp_path: Path) -> None:
+    directory = _environment(tmp_path, prefix, "RUN echo hanging; sleep 60")
+    began = time.monotonic()
+
+    with pytest.raises(ImageBuildError, match="codebuild_build_timeout") as caught:
+        ImageBuilder.ensure_image_built(
+            cfg=_two_seconds(_config(directory)),
+            environment_name=prefix,
+            aws=account.aws,
+            shared_dir=_shared(tmp_path),
+        )
+
+    assert caught.value.phase == "BUILD"
+    assert "hanging" in caught.value.log_tail
+    assert time.monotonic() - began < 20
+    wait_until(lambda: account.builds()[0]["buildStatus"] == "STOPPED" or None, deadline=10, what="the build's end")
+
+
+def test_at_most_build_parallelism_builds_run_at_once(account: Account, prefix: str, tmp_path: Path) -> None:
+    directories = [_environment(tmp_path, f"{prefix}{letter}", "RUN sleep 0.3") for letter in "abc"]
+    config = _config(directories[0], build_parallelism=1)
+
+    def ensure(directory: Path) -> str:
+        return ImageBuilder.ensure_image_built(
+            cfg=replace(config, environment_dir=str(directory)),
+            environment_name=directory.name,
+            aws=account.aws,
+            shared_dir=_shared(tmp_path),
+        )
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(ensure, directories))
+
+    times = sorted((build["startTime"], build["endTime"]) for build in account.builds())
+    assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(times))
+
+
+def test_a_project_that_does_not_exist_is_an_error_that_names_it(account: Account, prefix: str, tmp_path: Path) -> None:
+    directory = _environment(tmp_path, prefix)
+
+    with pytest.raises(ImageBuildError, match="project/nobodys") as caught:
+        ImageBuilder.ensure_image_built(
+            cfg=_config(directory, codebuild_project="nobodys"),
+            environment_name=prefix,
+            aws=account.aws,
+            shared_dir=_shared(tmp_path),
+        )
+
+    assert caught.value.phase == "codebuild:StartBuild"
+
+
+class Forbidding(http.server.BaseHTTPRequestHandler):
+    """Passes everything on to the engine but StartBuild, which IAM refuses."""
+
+    engine: str
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("X-Amz-Target", "").endswith(".StartBuild"):
+            text = (
+                "User: arn:aws:iam::123456789012:user/me is not authorized to perform: codebuild:StartBuild on resource"
+            )
+            self._answer(400, json.dumps({"__type": "AccessDeniedException", "message": text}).encode())
+            return
+        request = urllib.request.Request(self.engine + self.path, body, dict(self.headers), method=self.command)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                self._answer(answer.status, answer.read())
+        except urllib.error.HTTPError as refusal:
+            self._answer(refusal.code, refusal.read())
+
+    do_PUT = do_HEAD = do_POST  # noqa: N815
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_project_without_permission_names_the_action_that_is_missing(
+    account: Account, prefix: str, tmp_path: Path
+) -> None:
+    handler = type("Handler", (Forbidding,), {"engine": account.keys[0]})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        forbidden = connect(region="us-east-1", endpoint_url=endpoint, credentials=Credentials(*account.keys[1:]))
+        with pytest.raises(ImageBuildError, match="lack the IAM action codebuild:StartBuild") as caught:
+            ImageBuilder.ensure_image_built(
+                cfg=_config(_environment(tmp_path, prefix)),
+                environment_name=prefix,
+                aws=forbidden,
+                shared_dir=_shared(tmp_path),
+            )
+        server.shutdown()
+
+    assert caught.value.phase == "codebuild:StartBuild"
+
+
+def test_on_aws_what_is_needed_is_named_before_any_call(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    nowhere = connect(region="us-east-1", endpoint_url="http://127.0.0.1:9")
+
+    with pytest.raises(ConfigError, match="environment_dir is not set"):
+        ImageBuilder.ensure_image_built(cfg=EcsFargateConfig(cluster="c"), environment_name="x", aws=nowhere)
+    with pytest.raises(ConfigError, match="ecr_repository=None"):
+        EcsFargateConfig(cluster="c", environment_dir=str(tmp_path))
+    with pytest.raises(ConfigError, match="without a tag"):
+        ImageBuilder.image_exists_in_ecr("repository:tag", "tag", aws=nowhere)
+
+
+def test_an_image_that_ecr_does_not_have_is_not_there(account: Account) -> None:
+    account.aws.call("ecr", "CreateRepository", repositoryName="mine")
+
+    assert not ImageBuilder.image_exists_in_ecr("mine", "tag", aws=account.aws)
+    assert not ImageBuilder.image_exists_in_ecr("nobodys", "tag", aws=account.aws)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair, fresh_key_pair, parse_key_pair
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_each_pair_is_another_one() -> None:
+    assert fresh_key_pair().public != fresh_key_pair().public
+
+
+def test_a_fresh_pair_is_openssh_text() -> None:
+    pair = fresh_key_pair()
+    assert pair.private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    assert pair.private.endswith("-----END OPENSSH PRIVATE KEY-----\n")
+    assert pair.public.startswith("ssh-ed25519 AAAA")
+    assert "\n" not in pair.public
+
+
+def test_its_repr_does_not_show_the_private_key() -> None:
+    pair = fresh_key_pair()
+    assert "PRIVATE" not in repr(pair)
+    assert pair.private.splitlines()[1] not in repr(pair)
+
+
+def test_a_written_key_is_readable_by_its_owner_alone_and_fits_openssh(tmp_path: Path) -> None:
+    pair = fresh_key_pair()
+    file = tmp_path / "keys" / "id"
+    pair.write(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    derived = subprocess.run(["ssh-keygen", "-y", "-f", str(file)], check=True, capture_output=True, text=True).stdout
+    assert derived.split()[:2] == pair.public.split()[:2]
+
+
+def test_writing_replaces_a_file_that_everybody_could_read(tmp_path: Path) -> None:
+    file = tmp_path / "id"
+    file.write_text("old")
+    file.chmod(0o644)
+    fresh_key_pair().write(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "old" not in file.read_text()
+
+
+def test_a_pair_is_parsed_from_its_private_text() -> None:
+    pair = fresh_key_pair()
+    assert parse_key_pair("\n  " + pair.private + "\n\n").public == pair.public
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [(rsa.generate_private_key(65537, 2048), "ssh-rsa"), (ec.generate_private_key(ec.SECP256R1()), "ecdsa-sha2-")],
+)
+def test_a_pem_key_from_elsewhere_will_do(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kind: str) -> None:
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    pair = parse_key_pair(text)
+    assert isinstance(pair, KeyPair)
+    assert pair.public.startswith(kind)
+
+
+def test_a_text_that_is_no_key_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="not a usable SSH private key"):
+        parse_key_pair("hello")
+
+
+def test_a_key_with_a_passphrase_is_a_config_error() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.BestAvailableEncryption(b"x")
+    ).decode()
+    with pytest.raises(ConfigError, match="passphrase"):
+        parse_key_pair(text)

@@ -1,0 +1,449 @@
+"""The tunnel against OpenSSH's own sshd, and through a relay that breaks it."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError, TransportError
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
+from pytest_fargate_sandbox.providers.ssh.ssh_connection import usable_key
+from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+from tests.echo_server import EchoServer, echoed
+from tests.providers.conftest import tunnel_to
+from tests.real_sshd import RealSshd, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fault_proxy import FaultProxy
+
+pytestmark = pytest.mark.usefixtures("no_thread_left")
+
+
+# --- streams ------------------------------------------------------------------------------------------------------
+
+
+def test_a_stream_carries_bytes_both_ways(tunnel: SshTunnel, echo: EchoServer) -> None:
+    stream = tunnel.dial(echo.port)
+    assert echoed(stream, b"hello") == b"hello"
+    stream.close()
+
+
+def test_a_stream_carries_every_byte_of_a_large_body(tunnel: SshTunnel, echo: EchoServer) -> None:
+    stream = tunnel.dial(echo.port)
+    body = os.urandom(8 << 20)
+    sender = threading.Thread(target=stream.sendall, args=(memoryview(body),))
+    sender.start()
+    back = bytearray()
+    while len(back) < len(body):
+        back += stream.recv(1 << 20)
+    sender.join()
+    assert back == body
+
+
+def test_a_stream_reads_into_a_buffer(tunnel: SshTunnel, echo: EchoServer) -> None:
+    stream = tunnel.dial(echo.port)
+    stream.sendall(b"hello")
+    buffer = bytearray(10)
+    assert stream.recv_into(buffer) == 5
+    assert buffer[:5] == b"hello"
+
+
+def test_a_stream_ends_when_the_other_side_has_nothing_more_to_say(tunnel: SshTunnel, echo: EchoServer) -> None:
+    stream = tunnel.dial(echo.port)
+    stream.sendall(b"bye")
+    stream.shutdown_write()
+    assert stream.recv(10) == b"bye"
+    assert stream.recv(10) == b""
+
+
+def test_a_read_that_takes_too_long_is_a_timeout(tunnel: SshTunnel, echo: EchoServer) -> None:
+    stream = tunnel.dial(echo.port)
+    stream.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        stream.recv(10)
+    stream.settimeout(5)
+    assert echoed(stream, b"still usable") == b"still usable"
+
+
+def test_many_streams_share_one_connection(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel, ThreadPoolExecutor(16) as pool:
+        words = [f"message {number}".encode() for number in range(64)]
+        assert list(pool.map(lambda word: echoed(tunnel.dial(echo.port), word), words)) == words
+        assert proxy.connections == 1
+
+
+def test_a_port_where_nothing_listens_is_named(tunnel: SshTunnel) -> None:
+    port = free_port()
+    with pytest.raises(TransportError, match=f"nothing answers at 127.0.0.1:{port}"):
+        tunnel.dial(port)
+
+
+# --- opening and closing ------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_left_after_close(sshd: RealSshd, echo: EchoServer) -> None:
+    before = threading.active_count()
+    tunnel = tunnel_to(sshd, forward_port=echo.port, reverses=[f"{free_port()}:127.0.0.1:{echo.port}"])
+    tunnel.open()
+    local_port = tunnel.local_port
+    streams = [tunnel.dial(echo.port) for _ in range(3)]
+    client = socket.create_connection(("127.0.0.1", local_port))
+    client.sendall(b"x")
+    client.recv(1)
+    started = time.monotonic()
+    tunnel.close()
+    assert time.monotonic() - started < 1
+    assert client.recv(1) == b""
+    client.close()
+    for stream in streams:
+        with pytest.raises(TransportError):
+            stream.sendall(b"x")
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", local_port)).close()
+    wait_until(lambda: threading.active_count() - len(streams) - 1 <= before or None, deadline=2, what="threads gone")
+    assert not tunnel.is_open
+
+
+def test_close_may_be_called_twice_and_before_open(sshd: RealSshd) -> None:
+    tunnel = tunnel_to(sshd)
+    tunnel.close()
+    tunnel.open()
+    tunnel.close()
+    tunnel.close()
+
+
+def test_a_closed_tunnel_opens_again(sshd: RealSshd, echo: EchoServer) -> None:
+    tunnel = tunnel_to(sshd)
+    tunnel.open()
+    tunnel.close()
+    with pytest.raises(TransportError, match="not open"):
+        tunnel.dial(echo.port)
+    with tunnel:
+        assert echoed(tunnel.dial(echo.port), b"again") == b"again"
+
+
+def test_open_connects_a_broken_tunnel_again(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel:
+        proxy.cut()
+        wait_until(lambda: not tunnel.is_open or None, deadline=5, what="the loss is seen")
+        tunnel.open()
+        assert tunnel.is_open
+        assert echoed(tunnel.dial(echo.port), b"again") == b"again"
+
+
+def test_open_waits_for_a_server_that_starts_late(sshd: RealSshd, echo: EchoServer) -> None:
+    sshd.kill()
+    later = threading.Timer(0.3, sshd.start)
+    later.start()
+    with tunnel_to(sshd) as tunnel:
+        assert echoed(tunnel.dial(echo.port), b"up") == b"up"
+    later.join()
+
+
+def test_open_gives_up_and_says_what_it_saw_last(sshd: RealSshd) -> None:
+    sshd.kill()
+    started = time.monotonic()
+    with pytest.raises(TransportError, match=r"did not happen within .*[Cc]onnection refused"):
+        tunnel_to(sshd).open(max_retries=2, initial_backoff=0.1)
+    assert time.monotonic() - started < 2
+
+
+def test_open_ends_at_once_when_the_task_is_known_to_be_dead(sshd: RealSshd) -> None:
+    sshd.kill()
+
+    def still_alive() -> None:
+        raise RuntimeError("it died")
+
+    with pytest.raises(RuntimeError, match="it died"):
+        tunnel_to(sshd).open(still_alive=still_alive)
+
+
+def test_close_from_another_thread_ends_a_wait_for_a_server(sshd: RealSshd) -> None:
+    sshd.kill()
+    tunnel = tunnel_to(sshd)
+    later = threading.Timer(0.2, tunnel.close)
+    later.start()
+    with pytest.raises(TransportError, match="not open"):
+        tunnel.open()
+    later.join()
+
+
+def test_a_server_that_speaks_no_ssh_is_told_from_one_that_is_not_there(echo: EchoServer) -> None:
+    tunnel = SshTunnel(host="127.0.0.1", port=echo.port, private_key=fresh_key_pair())
+    with pytest.raises(TransportError, match=r"did not happen within"):
+        tunnel.open(max_retries=1, initial_backoff=0.2)
+
+
+# --- who answers, and who asks ------------------------------------------------------------------------------------
+
+
+def test_the_connection_is_encrypted_with_aes_gcm(tunnel: SshTunnel) -> None:
+    assert tunnel._connection is not None
+    assert "gcm" in tunnel._connection._transport.local_cipher
+
+
+def test_another_host_key_is_refused_at_once(sshd: RealSshd) -> None:
+    started = time.monotonic()
+    with pytest.raises(TransportError, match="somebody else answers at that address"):
+        tunnel_to(sshd, host_key=fresh_key_pair().public).open()
+    assert time.monotonic() - started < 3
+
+
+def test_without_an_expected_host_key_the_first_is_remembered(sshd: RealSshd) -> None:
+    with tunnel_to(sshd, host_key=None) as tunnel:
+        sshd.kill()
+        fresh_key_pair().write(sshd.directory / "host_key")
+        sshd.start()
+        with pytest.raises(TransportError, match="somebody else answers"):
+            tunnel.reconnect()
+
+
+def test_a_key_that_the_server_does_not_know_is_refused_at_once(sshd: RealSshd) -> None:
+    with pytest.raises(TransportError, match="refuses our key"):
+        tunnel_to(sshd, private_key=fresh_key_pair()).open()
+
+
+def test_a_key_comes_as_pair_as_text_as_object_or_as_file(sshd: RealSshd, tmp_path: Path) -> None:
+    file = tmp_path / "id"
+    sshd.user_key.write(file)
+    for key in (sshd.user_key, sshd.user_key.private, usable_key(sshd.user_key)):
+        tunnel_to(sshd, private_key=key).__enter__().close()
+    tunnel_to(sshd, private_key=None, key_file=file).__enter__().close()
+
+
+def test_a_missing_key_file_is_a_config_error(sshd: RealSshd) -> None:
+    with pytest.raises(ConfigError, match="no-such-key"):
+        tunnel_to(sshd, private_key=None, key_file="no-such-key")
+
+
+# --- local ports --------------------------------------------------------------------------------------------------
+
+
+def test_no_local_port_is_opened_unless_asked_for(sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, forward_port=echo.port) as tunnel:
+        assert not tunnel._listeners
+        with socket.create_connection(("127.0.0.1", tunnel.local_port)) as client:
+            assert echoed(client, b"through the port") == b"through the port"
+
+
+def test_the_local_port_may_be_chosen(sshd: RealSshd, echo: EchoServer) -> None:
+    port = free_port()
+    with tunnel_to(sshd, forward_port=echo.port, local_port_override=port) as tunnel:
+        assert tunnel.local_port == port
+
+
+def test_forwards_open_when_the_tunnel_opens(sshd: RealSshd, echo: EchoServer) -> None:
+    port = free_port()
+    with (
+        tunnel_to(sshd, forwards=[f"{port}:127.0.0.1:{echo.port}"]),
+        socket.create_connection(("127.0.0.1", port)) as client,
+    ):
+        body = os.urandom(1 << 20)
+        sender = threading.Thread(target=client.sendall, args=(body,))
+        sender.start()
+        back = b""
+        while len(back) < len(body):
+            back += client.recv(1 << 20)
+        sender.join()
+        assert back == body
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+
+
+def test_a_taken_local_port_is_an_error_that_leaves_nothing_open(sshd: RealSshd, echo: EchoServer) -> None:
+    tunnel = tunnel_to(sshd, forwards=[f"{echo.port}:127.0.0.1:{echo.port}"])
+    with pytest.raises(TransportError, match=f"cannot open local port {echo.port}"):
+        tunnel.open()
+    assert not tunnel.is_open
+
+
+def test_a_forward_to_a_dead_port_closes_its_connection_only(sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, forwards=[f"0:127.0.0.1:{free_port()}"], forward_port=echo.port) as tunnel:
+        (listener,) = tunnel._listeners.values()
+        with socket.create_connection(("127.0.0.1", listener.port)) as client:
+            assert client.recv(1) == b""
+        assert echoed(tunnel.dial(echo.port), b"fine") == b"fine"
+
+
+@pytest.mark.parametrize("spec", ["", "80", "80:host", "80:host:x", "x:host:80", "80::80", "70000:host:80", "1:host:0"])
+def test_a_bad_forward_is_a_config_error(sshd: RealSshd, spec: str) -> None:
+    with pytest.raises(ConfigError, match="PORT:HOST:PORT"):
+        tunnel_to(sshd, forwards=[spec])
+
+
+# --- reverse ports ------------------------------------------------------------------------------------------------
+
+
+def test_a_reverse_port_leads_to_our_side(sshd: RealSshd, echo: EchoServer) -> None:
+    port = free_port()
+    with (
+        tunnel_to(sshd, reverses=[f"{port}:127.0.0.1:{echo.port}"]),
+        socket.create_connection(("127.0.0.1", port)) as client,
+    ):
+        assert echoed(client, b"to the host") == b"to the host"
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+
+
+def test_several_reverse_ports_lead_to_their_own_targets(tunnel: SshTunnel, echo: EchoServer) -> None:
+    closed = tunnel.request_reverse(0, "127.0.0.1", free_port())
+    opened = tunnel.request_reverse(0, "127.0.0.1", echo.port)
+    with socket.create_connection(("127.0.0.1", closed)) as client:
+        assert client.recv(1) == b""
+    with socket.create_connection(("127.0.0.1", opened)) as client:
+        assert echoed(client, b"mine") == b"mine"
+
+
+def test_a_reverse_port_is_reclaimed_from_the_connection_that_broke(
+    proxy: FaultProxy, sshd: RealSshd, echo: EchoServer
+) -> None:
+    port = free_port()
+    with tunnel_to(sshd, proxy.port, reverses=[f"{port}:127.0.0.1:{echo.port}"]) as tunnel:
+        proxy.cut()
+        assert echoed(tunnel.dial(echo.port), b"back") == b"back"
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            assert echoed(client, b"reverse too") == b"reverse too"
+
+
+def test_a_reverse_port_that_somebody_else_has_is_told_soon(sshd: RealSshd, echo: EchoServer) -> None:
+    tunnel = tunnel_to(sshd, reverses=[f"{echo.port}:127.0.0.1:{echo.port}"])
+    began = time.monotonic()
+    with pytest.raises(TransportError, match=f"port {echo.port}.* a process there has the port"):
+        tunnel.open(max_retries=1)
+    assert time.monotonic() - began < 10
+    assert not tunnel.is_open
+
+
+# --- trouble ------------------------------------------------------------------------------------------------------
+
+
+def test_a_cut_in_the_middle_of_a_transfer_is_a_transport_error(
+    proxy: FaultProxy, sshd: RealSshd, echo: EchoServer
+) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel:
+        stream = tunnel.dial(echo.port)
+        proxy.cut_after(1 << 20)
+        with pytest.raises(TransportError):
+            echoed(stream, bytes(8 << 20))
+
+
+def test_a_killed_server_is_a_transport_error_for_who_waits(sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd) as tunnel:
+        stream = tunnel.dial(echo.port)
+        later = threading.Timer(0.1, sshd.kill)
+        later.start()
+        with pytest.raises(TransportError, match="lost"):
+            stream.recv(1)
+        later.join()
+        assert not tunnel.check_health()
+
+
+def test_after_a_cut_the_next_stream_connects_again(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, proxy.port, forward_port=echo.port) as tunnel:
+        local_port = tunnel.local_port
+        proxy.cut()
+        assert echoed(tunnel.dial(echo.port), b"back") == b"back"
+        with socket.create_connection(("127.0.0.1", local_port)) as client:
+            assert echoed(client, b"same port") == b"same port"
+
+
+def test_all_who_meet_a_broken_tunnel_share_one_reconnect(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel, ThreadPoolExecutor(16) as pool:
+        proxy.cut()
+        words = [f"word {number}".encode() for number in range(16)]
+        assert list(pool.map(lambda word: echoed(tunnel.dial(echo.port), word), words)) == words
+        assert proxy.connections == 2
+
+
+def test_all_who_wait_for_a_reconnect_share_its_failure(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel, ThreadPoolExecutor(8) as pool:
+        proxy.stall()
+        proxy.cut()
+        wait_until(lambda: not tunnel.is_open or None, deadline=5, what="the loss is seen")
+
+        def failure(_: int) -> str:
+            with pytest.raises(TransportError) as caught:
+                tunnel.dial(echo.port, timeout=0.2)
+            return str(caught.value)
+
+        assert len(set(pool.map(failure, range(8)))) == 1
+        assert proxy.connections <= 3
+
+
+def test_a_task_that_has_ended_is_told_at_once(sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd) as tunnel:
+        sshd.kill()
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="the task has probably ended"):
+            tunnel.dial(echo.port)
+        assert time.monotonic() - started < 1
+
+
+def test_a_stalled_connection_is_not_healthy(proxy: FaultProxy, sshd: RealSshd) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel:
+        assert tunnel.check_health()
+        proxy.stall()
+        assert not tunnel.check_health(timeout=0.2)
+        proxy.flow()
+        assert tunnel.check_health()
+
+
+def test_a_stalled_connection_is_replaced_on_request(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel:
+        proxy.stall()
+        waiting = tunnel._live_connection()
+        proxy.flow()
+        tunnel.reconnect()
+        assert not waiting.is_alive
+        assert echoed(tunnel.dial(echo.port), b"new") == b"new"
+
+
+# --- readiness ----------------------------------------------------------------------------------------------------
+
+
+def test_wait_ready_waits_for_the_forwarded_port(sshd: RealSshd) -> None:
+    port = free_port()
+    with tunnel_to(sshd, forward_port=port) as tunnel:
+        with pytest.raises(TransportError, match=f"port {port}"):
+            tunnel.wait_ready(timeout=0.1)
+        with socket.create_server(("127.0.0.1", port)):
+            tunnel.wait_ready(timeout=5)
+
+
+def test_wait_ready_wants_an_open_tunnel(sshd: RealSshd) -> None:
+    with pytest.raises(TransportError, match="not open"):
+        tunnel_to(sshd).wait_ready()
+
+
+def test_wait_ready_without_a_port_asks_the_server_itself(tunnel: SshTunnel) -> None:
+    tunnel.wait_ready(timeout=5)
+
+
+def test_wait_ready_waits_for_a_health_url(sshd: RealSshd) -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        answers = iter([503, 503, 200])
+
+        def do_GET(self) -> None:
+            self.send_response(next(self.answers))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with tunnel_to(sshd, forward_port=server.server_address[1]) as tunnel:
+            tunnel.wait_ready(health_url=f"http://127.0.0.1:{tunnel.local_port}/health", timeout=5)
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,104 @@
+"""The ledger outlives whoever wrote it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.records.ledger import Ledger, all_ledgers, process_began
+from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_events_of_a_launch_come_to_an_entry() -> None:
+    ledger = Ledger("run/1 [x]")
+    entry = ledger.open_entry(cluster="c")
+    assert [each.is_over for each in ledger.entries()] == [True], "nothing can be alive before the launch"
+    ledger.write(entry, "launching", token="t")
+    ledger.write(entry, "launched", task_arn="arn:1")
+    (found,) = Ledger("run/1 [x]").entries()
+    assert (found.id, found.task_arn, found.facts["cluster"]) == (entry, "arn:1", "c")
+    assert not found.is_over
+    assert found.owner_lives
+    ledger.write(entry, "stopped")
+    assert next(iter(ledger.entries())).is_over
+    assert [each.run_id for each in all_ledgers()] == ["run/1 [x]"]
+
+
+def test_a_second_launch_after_a_stop_is_alive_again() -> None:
+    ledger = Ledger("run")
+    entry = ledger.open_entry()
+    for event in ("launching", "launched", "stopped", "launching"):
+        ledger.write(entry, event)
+    assert not ledger.entries()[0].is_over
+
+
+def test_half_a_line_is_no_obstacle() -> None:
+    ledger = Ledger("run")
+    entry = ledger.open_entry()
+    with ledger.path.open("a") as file:
+        file.write('{"entry": "')
+    assert [each.id for each in ledger.entries()] == [entry]
+
+
+def test_many_threads_write_whole_lines() -> None:
+    ledger = Ledger("run")
+    threads = [threading.Thread(target=lambda: ledger.open_entry(filler="x" * 2000)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ledger.entries()) == 20
+
+
+def test_nobody_else_can_read_it(cache: Path) -> None:
+    ledger = Ledger("run")
+    ledger.open_entry()
+    assert ledger.path.stat().st_mode & 0o777 == 0o600
+    assert ledger.path.parent.stat().st_mode & 0o777 == 0o700
+    assert ledger.path.is_relative_to(cache)
+
+
+def test_a_dead_process_is_told_from_a_living_one() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    began = process_began(child.pid)
+    assert began
+    assert process_began(child.pid) == began
+    child.communicate(b"\n")
+    assert process_began(child.pid) != began
+
+
+def test_a_sweep_does_not_knock_at_accounts_that_nobody_asked_for() -> None:
+    """What a dead process left in an account must not slow down a run that has nothing to do with it."""
+    ledger = Ledger("run")
+    entry = ledger.open_entry(cluster="c", region="nowhere-1", endpoint_url="http://127.0.0.1:9", owner="me", ttl=100)
+    for event, facts in (("launching", {}), ("launched", {"task_arn": "arn:1"})):
+        ledger.write(entry, event, pid=1, pid_began="another boot", **facts)
+    assert sweep_ledgers({"cluster": "local", "region": "us-east-1", "endpoint_url": "http://127.0.0.1:1"}) == []
+    assert not ledger.entries()[0].is_over
+
+
+def test_an_old_ledger_of_which_nothing_lives_is_dropped() -> None:
+    done, alive = Ledger("done"), Ledger("alive")
+    for ledger in (done, alive):
+        entry = ledger.open_entry(ttl=10**6)
+        ledger.write(entry, "launching")
+    done.write(done.entries()[0].id, "stopped", pid=1, pid_began="another boot")
+    for ledger in (done, alive):
+        os.utime(ledger.path, (time.time() - 7200,) * 2)
+    sweep_ledgers()
+    assert [each.run_id for each in all_ledgers()] == ["alive"]

@@ -1,0 +1,84 @@
+"""A run as data, from its ledger's events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.records.run_report import run_report, slowest_phases
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return Ledger("run")
+
+
+def launch(ledger: Ledger, arn: str, *events: str, **facts: Any) -> str:
+    entry = ledger.open_entry(cluster="bench", region="eu-west-1", labels={"fargate-sandbox:worker": "gw1"})
+    ledger.write(entry, "launching")
+    ledger.write(entry, "launched", task_arn=arn, image="python", cpu="1024", memory="2048")
+    for event in events:
+        ledger.write(entry, event, **facts)
+    return entry
+
+
+def test_each_launch_is_a_sandbox_with_its_story(ledger: Ledger) -> None:
+    entry = launch(ledger, "arn:a", "ready", phases={"launch": 1.0, "tunnel": 0.5})
+    ledger.write(entry, "tested", tests=["test_it.py::test"])
+    ledger.write(entry, "stopped", cause="spot_reclaimed")
+    report = run_report(ledger.entries(), cluster="bench")
+    assert report["sandboxes"] == [
+        {
+            "task_arn": "arn:a",
+            "image": "python",
+            "worker": "gw1",
+            "tests": ["test_it.py::test"],
+            "phases": {"launch": 1.0, "tunnel": 0.5},
+            "cause": "spot_reclaimed",
+            "kept": False,
+        }
+    ]
+    assert (report["engine"], report["cluster"], report["region"]) == (None, "bench", "eu-west-1")
+    assert report["cost_usd"] == pytest.approx((0.04048 + 2 * 0.004445) / 60, abs=1e-6)
+
+
+def test_what_became_of_them_is_counted(ledger: Ledger) -> None:
+    launch(ledger, "arn:used", "shelved", "claimed", "ready", "stopped")
+    launch(ledger, "arn:unused", "shelved", "stopped")
+    launch(ledger, "arn:kept", "ready", "kept")
+    launch(ledger, "arn:leaked", "ready")
+    ledger.open_entry(cluster="bench")  # its launch failed
+    ledger.write("retry-1", "retried", test="test_it.py::test", error={"type": "SandboxLost"})
+    assert run_report(ledger.entries(), cluster="bench")["counts"] == {
+        "launched": 4,
+        "prelaunched_unused": 1,
+        "retried": 1,
+        "kept": 1,
+        "leaked": 1,
+    }
+
+
+def test_a_second_attempt_of_a_start_is_alive_though_the_first_was_stopped(ledger: Ledger) -> None:
+    entry = launch(ledger, "arn:first", "stopped")
+    ledger.write(entry, "launching")
+    ledger.write(entry, "launched", task_arn="arn:second")
+    assert run_report(ledger.entries(), cluster="bench")["counts"]["leaked"] == 1
+
+
+def test_the_median_and_the_slowest_of_each_phase(ledger: Ledger) -> None:
+    for seconds in (1.0, 2.0, 9.0):
+        launch(ledger, f"arn:{seconds}", "ready", phases={"launch": seconds, "tunnel": 1.0})
+    report = run_report(ledger.entries(), cluster="bench")
+    assert slowest_phases(report) == {"launch": (2.0, 9.0), "tunnel": (1.0, 1.0), "start": (3.0, 10.0)}
+
+
+def test_a_run_without_sandboxes_is_a_report_too() -> None:
+    report = run_report([], cluster="local")
+    assert report["counts"]["launched"] == 0
+    assert report["sandboxes"] == []

@@ -1,0 +1,158 @@
+"""Every call that we make, held against AWS's own service models and Fargate's rules, without an account.
+
+The calls are the real ones: taken from the real client while whole sandboxes live and die on the engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox import EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
+from pytest_fargate_sandbox.records.sweeping import sweep_expired
+from tests.providers.aws_rules import problems
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from botocore.model import OperationModel
+
+    from pytest_fargate_sandbox import EcsFargateConfig
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+    from tests.engine_of_tests import EngineOfTests
+
+SERVICES = ("ecs", "ec2", "sts", "logs", "s3", "ssm", "secretsmanager")
+
+
+class Calls:
+    """What a connection's clients are asked to send, in order."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[OperationModel, dict[str, Any]]] = []
+
+    def watch(self, aws: Aws) -> None:
+        for service in SERVICES:
+            aws.client(service).meta.events.register("provide-client-params", self._note)
+
+    def ignore(self, aws: Aws) -> None:
+        for service in SERVICES:
+            aws.client(service).meta.events.unregister("provide-client-params", self._note)
+
+    def _note(self, params: dict[str, Any], model: OperationModel, **_: Any) -> None:
+        self.made.append((model, params))
+
+    @property
+    def operations(self) -> set[str]:
+        return {model.name for model, _ in self.made}
+
+    @property
+    def problems(self) -> list[str]:
+        return [f"{model.name}: {each}" for model, params in self.made for each in problems(model, params)]
+
+
+@pytest.fixture
+def calls(engine: EngineOfTests) -> Iterator[Calls]:
+    calls = Calls()
+    calls.watch(engine.aws)
+    yield calls
+    calls.ignore(engine.aws)
+
+
+def test_a_life_in_exec_server_mode(
+    calls: Calls, sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, tmp_path: Path
+) -> None:
+    engine.aws.call("s3", "CreateBucket", Bucket="calls")
+    big = tmp_path / "big"
+    big.write_bytes(b"x" * 600_000)
+    mine = sandbox(
+        "tests/a.py::test[x-ü]",
+        cpu="8192",
+        memory="16384",
+        ephemeral_storage_gib=21,
+        tags={"team": "a & b"},
+        s3_bucket="calls",
+        extra_env={"A": "{task_id}"},
+        user="0",
+    )
+    mine.start(outside_endpoints=[OutsideEndpoint("http://127.0.0.1:9/", "URL")])
+    mine.upload(big, "/tmp/big")
+    mine.describe_task()
+    mine.logs()
+    mine.keep().forget()
+    sweep_expired(engine.aws, "local", mine.owner)
+    mine.aws.call("ecs", "StopTask", cluster="local", task=engine.alive()[0], reason="test")
+    assert calls.problems == []
+    assert {
+        "RegisterTaskDefinition",
+        "RunTask",
+        "DescribeTasks",
+        "StopTask",
+        "TagResource",
+        "ListTasks",
+    } <= calls.operations
+    assert {"GetLogEvents", "HeadObject", "PutObject"} <= calls.operations
+
+
+@pytest.mark.parametrize("fields", [{}, {"runtime": "sidecar"}, {"runtime": "image"}, {"cpu_architecture": "ARM64"}])
+def test_every_way_to_register_exec_server_mode(
+    calls: Calls, sandbox: Callable[..., EcsFargateSandbox], fields: dict[str, Any]
+) -> None:
+    _start_and_stop(sandbox(memory="1024", **fields))
+    assert calls.problems == []
+
+
+def test_a_life_in_agent_mode(calls: Calls, sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests) -> None:
+    main = {"name": "main", "image": "host", "entryPoint": ["python3", "-m", "http.server", "8000"]}
+    base = {"cpu": "256", "memory": "512", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"]}
+    engine.aws.call("ecs", "RegisterTaskDefinition", family="served", containerDefinitions=[main], **base)
+    mine = sandbox(ssh_sidecar=SshSidecarConfig(), container_port=8000, task_definition="served")
+    mine.start(outside_endpoints=[OutsideEndpoint("http://127.0.0.1:9/", "URL")])
+    mine.stop()
+    assert calls.problems == []
+
+
+def test_a_life_on_an_account(
+    calls: Calls, engine: EngineOfTests, local_config: Callable[..., EcsFargateConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = engine.engine
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", local.credentials.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", local.credentials.secret_access_key)
+    cfg = dataclasses.replace(
+        local.localized(local_config()),
+        cluster="default",
+        assign_public_ip=True,
+        connect_via="auto",
+        capacity_provider="FARGATE_SPOT",
+    )
+    mine = EcsFargateSandbox(cfg, task_id="t", run_id="r")
+    calls.watch(mine.aws)
+    _start_and_stop(mine)
+    calls.ignore(mine.aws)
+    assert calls.problems == []
+    assert {"GetCallerIdentity", "DescribeNetworkInterfaces"} <= calls.operations
+
+
+def test_the_check_itself_finds_what_the_client_lets_through(engine: EngineOfTests) -> None:
+    model = engine.aws.client("ecs").meta.service_model
+    definition = {
+        "family": "a b",
+        "cpu": "999",
+        "memory": "512",
+        "networkMode": "bridge",
+        "ephemeralStorage": {"sizeInGiB": 5},
+        "containerDefinitions": [
+            {"name": "x", "image": "i", "privileged": True, "dependsOn": [{"containerName": "y", "condition": "READY"}]}
+        ],
+    }
+    found = "\n".join(problems(model.operation_model("RegisterTaskDefinition"), definition))
+    for wrong in ("family", "cpu 999", "not for Fargate", "ephemeralStorage", "refuses", "'READY'", "not there"):
+        assert wrong in found
+
+
+def _start_and_stop(mine: EcsFargateSandbox) -> None:
+    with mine:
+        mine.start()
+        assert mine.exec("true").ok

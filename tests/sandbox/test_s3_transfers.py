@@ -1,0 +1,103 @@
+"""With a bucket, what is big goes to S3 once, and every sandbox fetches it itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_fargate_sandbox import EcsFargateSandbox
+    from tests.engine_of_tests import EngineOfTests
+
+BIG = os.urandom(600_000)
+
+
+@pytest.fixture
+def bucket(engine: EngineOfTests) -> str:
+    engine.aws.call("s3", "CreateBucket", Bucket="files")
+    return "files"
+
+
+def test_one_upload_for_many_sandboxes(
+    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, bucket: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "big"
+    file.write_bytes(BIG)
+    file.chmod(0o750)
+    os.utime(file, (10**9, 10**9))
+    before = engine.count()
+    for number in range(3):
+        mine = sandbox(f"t{number}", s3_bucket=bucket, s3_prefix="some/where")
+        mine.start()
+        mine.upload(file, "/tmp/deep/er/big")
+        assert mine.read_file("/tmp/deep/er/big") == BIG
+        assert mine.exec("stat -c '%a %Y' /tmp/deep/er/big").stdout == "750 1000000000\n"
+    assert (engine.count() - before)["PutObject"] == 1
+    keys = [each["Key"] for each in engine.aws.call("s3", "ListObjectsV2", Bucket=bucket)["Contents"]]
+    assert any(key.startswith("some/where/") for key in keys)
+
+
+def test_a_tree_goes_the_same_way(
+    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, bucket: str, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    (tree / "sub" / "empty").mkdir(parents=True)
+    (tree / "sub" / "big").write_bytes(BIG[::-1])
+    (tree / "sub" / "run.sh").write_text("#!/bin/sh\necho ran\n")
+    (tree / "sub" / "run.sh").chmod(0o755)
+    (tree / "link").symlink_to("sub/big")
+    before = engine.count()
+    for number in range(2):
+        mine = sandbox(f"t{number}", s3_bucket=bucket)
+        mine.start()
+        mine.upload(tree, "/tmp/tree")
+        assert mine.exec("cd /tmp/tree && sub/run.sh && readlink link && ls -d sub/empty").stdout == (
+            "ran\nsub/big\nsub/empty\n"
+        )
+        assert mine.read_file("/tmp/tree/link") == BIG[::-1]
+    assert (engine.count() - before)["PutObject"] == 1
+
+
+def test_what_is_small_goes_over_the_tunnel(
+    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, bucket: str, tmp_path: Path
+) -> None:
+    (tmp_path / "small").write_bytes(BIG[:1000])
+    mine = sandbox(s3_bucket=bucket)
+    mine.start()
+    before = engine.count()
+    mine.upload(tmp_path / "small", "/tmp/small")
+    assert not engine.count() - before
+    assert mine.read_file("/tmp/small") == BIG[:1000]
+
+
+def test_a_sandbox_that_cannot_reach_s3_gets_it_over_the_tunnel_with_one_warning(
+    sandbox: Callable[..., EcsFargateSandbox], bucket: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "big"
+    file.write_bytes(BIG + b"other")
+    mine = sandbox(s3_bucket=bucket)
+    mine.start()
+    mine.place = dataclasses.replace(cast(Any, mine.place), aws=_SendsElsewhere(mine.aws))
+    with pytest.warns(RuntimeWarning, match="over the tunnel"):
+        mine.upload(file, "/tmp/first")
+    mine.upload(file, "/tmp/second")  # a second warning would fail here
+    assert mine.read_file("/tmp/second") == BIG + b"other"
+
+
+class _SendsElsewhere:
+    """An account whose presigned URLs lead to where nobody listens: what a private subnet without an endpoint sees."""
+
+    def __init__(self, aws: object) -> None:
+        self._aws = aws
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._aws, name)
+
+    def presigned(self, *_args: object, **_kwargs: object) -> str:
+        return "http://127.0.0.1:9/bucket/key"
