@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import TAG_KEPT
-from pytest_fargate_sandbox.place.resolve_place import Target, find_again, resolve_target
+from pytest_fargate_sandbox.place.resolve_place import FoundPlace, find_again, resolve_place
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.records import exit_guard
 from pytest_fargate_sandbox.records.kept_tasks import KeptTask
@@ -108,7 +108,7 @@ class EcsFargateSandbox(Machine, Workspace):
         sandbox = cls(kept.config, task_id=kept.task_id, run_id=kept.run_id, recorder=recorder)
         sandbox._kept = kept
         sandbox.enter(
-            Target.again(kept.config, aws, kept.place),
+            FoundPlace.again(kept.config, aws, kept.place),
             task_arn=kept.task_arn,
             host=kept.host,
             keyring=Keyring.from_dict(kept.keyring),
@@ -121,9 +121,9 @@ class EcsFargateSandbox(Machine, Workspace):
         self._lines.note(event, **facts)
 
 
-def _find_place(cfg: EcsFargateConfig) -> Target:
+def _find_place(cfg: EcsFargateConfig) -> FoundPlace:
     try:
-        place = resolve_target(cfg)
+        place = resolve_place(cfg)
     except AwsError as error:
         raise StartError(str(error), phase="account", reason=error.reason, transient=error.transient) from error
     _sweep_once(place.cfg.cluster, place.aws.region, place.aws.answers_at)

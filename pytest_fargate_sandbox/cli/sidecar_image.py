@@ -56,14 +56,14 @@ def run(arguments: Any) -> int:
 def _place(arguments: Any) -> tuple[EcsFargateConfig, Aws]:
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
-    from pytest_fargate_sandbox.place.resolve_place import resolve_target
+    from pytest_fargate_sandbox.place.resolve_place import resolve_place
     from pytest_fargate_sandbox.providers.aws.aws import connect
 
     given = {field: value for field in _FIELDS if (value := getattr(arguments, field)) is not None}
     cfg = EcsFargateConfig.from_dict({**_configured(arguments.config), **given})
     if cfg.cluster != LOCAL_CLUSTER:  # no cluster is needed to build an image
         return cfg, connect(region=cfg.region, endpoint_url=cfg.endpoint_url)
-    target = resolve_target(cfg)
+    target = resolve_place(cfg)
     return target.cfg, target.aws
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.known_tasks import told_plainly
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-from pytest_fargate_sandbox.place.resolve_place import resolve_target
+from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.sweeping import sweep_expired, sweep_ledgers
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _run(arguments: Any) -> int:
     stopped = sweep_ledgers()
     if arguments.cluster:
         asked = EcsFargateConfig(cluster=arguments.cluster, region=arguments.region, owner=arguments.owner)
-        target = resolve_target(asked)
+        target = resolve_place(asked)
         stopped += sweep_expired(target.aws, target.cfg.cluster, target.owner)
     for arn in stopped:
         print(f"stopped {arn}")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Journal:
+class CallJournal:
     """Appends to ``path`` (made 0600), or keeps silent without one. Each line is one write, so lines never mix."""
 
     def __init__(self, path: Path | None) -> None:

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT
-from pytest_fargate_sandbox.local.call_journal import Journal
+from pytest_fargate_sandbox.local.call_journal import CallJournal
 from pytest_fargate_sandbox.local.ecs.ecs_backend import FARGATE_PROVIDERS, FargateBackend
-from pytest_fargate_sandbox.local.ecs.task_life import Surroundings
+from pytest_fargate_sandbox.local.ecs.task_life import EngineParts
 from pytest_fargate_sandbox.local.ecs.vpc import default_network
 from pytest_fargate_sandbox.local.engine_api import Api
-from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION, Credentials
+from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION, EngineCredentials
 from pytest_fargate_sandbox.local.faults import Faults
 from pytest_fargate_sandbox.local.http_server import HttpServer
 from pytest_fargate_sandbox.local.issued_keys import IssuedKeys, hand_out_from_sts
@@ -23,9 +23,9 @@ from pytest_fargate_sandbox.local.task_gate import Gate
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.builds.codebuild_service import ImageBuildBackend
-    from pytest_fargate_sandbox.local.ecs.engine_task import Task
+    from pytest_fargate_sandbox.local.ecs.engine_task import EngineTask
     from pytest_fargate_sandbox.local.engine_options import EngineOptions
-    from pytest_fargate_sandbox.local.ports_and_runner import Ground
+    from pytest_fargate_sandbox.local.ports_and_runner import PortsAndRunner
 
 EXECUTION_ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/ecsTaskExecutionRole"
 _STOP_PATIENCE_SEC = 3.0
@@ -36,12 +36,12 @@ _STRANGERS = 512
 class Engine:
     """Serves from the moment it is made until ``close()``."""
 
-    def __init__(self, options: EngineOptions, ground: Ground) -> None:
-        self.credentials = Credentials()
-        self._journal = Journal(options.log)
-        self.port, self._runner = ground.port, ground.runner
+    def __init__(self, options: EngineOptions, foundation: PortsAndRunner) -> None:
+        self.credentials = EngineCredentials()
+        self._journal = CallJournal(options.log)
+        self.port, self._runner = foundation.port, foundation.runner
         faults = Faults(options.faults)
-        self._surroundings = Surroundings(
+        self._surroundings = EngineParts(
             runner=self._runner,
             faults=faults,
             journal=self._journal,
@@ -59,8 +59,8 @@ class Engine:
         api = Api(services, faults, self.credentials, self._journal, None if options.open else keys)
         self._servers = [
             # Sandboxed code speaks here: whatever it opens and forgets must not eat the engine.
-            HttpServer(ground.gate_listener, gate, limit=64, patience_sec=30.0),
-            HttpServer(ground.listener, api, strangers=_STRANGERS),
+            HttpServer(foundation.gate_listener, gate, limit=64, patience_sec=30.0),
+            HttpServer(foundation.listener, api, strangers=_STRANGERS),
         ]
         for server in self._servers:
             server.start()
@@ -95,10 +95,10 @@ class Engine:
             "version": version("pytest-fargate-sandbox"),
         }
 
-    def kept_tasks(self) -> list[Task]:
+    def kept_tasks(self) -> list[EngineTask]:
         return [task for task in self._ecs.all_tasks() if not task.is_stopped and task.tag(TAG_KEPT) == "true"]
 
-    def stop_tasks_but(self, kept: list[Task]) -> None:
+    def stop_tasks_but(self, kept: list[EngineTask]) -> None:
         """End every other task, and wait a little for each to do so in good order."""
         ending = [task for task in self._ecs.all_tasks() if not task.is_stopped and task not in kept]
         for task in ending:

@@ -20,8 +20,8 @@ from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_p
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pytest_fargate_sandbox.local.call_journal import Journal
-    from pytest_fargate_sandbox.local.engine_credentials import Credentials
+    from pytest_fargate_sandbox.local.call_journal import CallJournal
+    from pytest_fargate_sandbox.local.engine_credentials import EngineCredentials
     from pytest_fargate_sandbox.local.faults import Faults
     from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
     from pytest_fargate_sandbox.local.moto_services import MotoServices
@@ -55,8 +55,8 @@ class Api:
         self,
         services: MotoServices,
         faults: Faults,
-        credentials: Credentials,
-        journal: Journal,
+        credentials: EngineCredentials,
+        journal: CallJournal,
         keys: IssuedKeys | None,
     ) -> None:
         """``keys`` open it; None where it stands open."""

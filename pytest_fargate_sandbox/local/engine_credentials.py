@@ -18,7 +18,7 @@ def random_key_id(kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class Credentials:
+class EngineCredentials:
     """One pair, random for each engine: a URL signed for one engine opens nothing at another."""
 
     access_key_id: str = field(default_factory=lambda: random_key_id("AKIA"))

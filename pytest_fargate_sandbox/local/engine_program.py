@@ -11,7 +11,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.local.ports_and_runner import lay_ground
+from pytest_fargate_sandbox.local.ports_and_runner import open_ports_and_runner
 from pytest_fargate_sandbox.local.runners.runner_choice import NoRunner
 from pytest_fargate_sandbox.local.state_directory import StateDirectory
 
@@ -55,14 +55,14 @@ def _start(options: EngineOptions) -> Engine:
     # again while they are made takes a third of the time.
     gc.disable()
     _forget_the_users_account()
-    ground = lay_ground(options)
+    ports_and_runner = open_ports_and_runner(options)
     os.environ.update(MOTO_EC2_LOAD_DEFAULT_AMIS="false", MOTO_DISABLE_GLOBAL_CORS="true")
     from pytest_fargate_sandbox.local.model_files import read_models_once
 
     read_models_once()
     from pytest_fargate_sandbox.local.embedded_engine import Engine
 
-    engine = Engine(options, ground)
+    engine = Engine(options, ports_and_runner)
     gc.freeze()
     gc.enable()
     return engine

@@ -14,7 +14,7 @@ from pytest_fargate_sandbox.local.engine_credentials import random_key_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_fargate_sandbox.local.engine_credentials import Credentials
+    from pytest_fargate_sandbox.local.engine_credentials import EngineCredentials
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Key:
 class IssuedKeys:
     """May be asked from any thread."""
 
-    def __init__(self, own: Credentials) -> None:
+    def __init__(self, own: EngineCredentials) -> None:
         self._own_id = own.access_key_id
         self._own = Key(own.secret_access_key)
         self._sessions: dict[str, Key] = {}

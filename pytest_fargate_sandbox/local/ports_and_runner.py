@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ground:
+class PortsAndRunner:
     """``gate_listener`` is for what runs in tasks, ``listener`` for everybody else."""
 
     listener: socket.socket
@@ -29,7 +29,7 @@ class Ground:
         return int(self.listener.getsockname()[1])
 
 
-def lay_ground(options: EngineOptions) -> Ground:
+def open_ports_and_runner(options: EngineOptions) -> PortsAndRunner:
     """Raises ``OSError`` where the port is taken, and ``NoRunner``."""
     listener, gate_listener = _listen(options.port), _listen(0)
     gate_address = gate_listener.getsockname()
@@ -37,7 +37,7 @@ def lay_ground(options: EngineOptions) -> Ground:
         open_runner(options.runner, options.images, gate_address),
         lambda program: open_runner(program, {}, gate_address),
     )
-    return Ground(listener, gate_listener, runner)
+    return PortsAndRunner(listener, gate_listener, runner)
 
 
 def _listen(port: int) -> socket.socket:

@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_p
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pytest_fargate_sandbox.local.call_journal import Journal
+    from pytest_fargate_sandbox.local.call_journal import CallJournal
     from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
     from pytest_fargate_sandbox.local.moto_services import MotoServices
 
@@ -29,7 +29,7 @@ _QUERY = re.compile(r"X-Amz-[A-Za-z-]+|response-[a-z-]+|x-id|versionId|uploadId|
 class Gate:
     """The WSGI application behind the gate."""
 
-    def __init__(self, keys: IssuedKeys, services: MotoServices, journal: Journal) -> None:
+    def __init__(self, keys: IssuedKeys, services: MotoServices, journal: CallJournal) -> None:
         self._keys = keys
         self._services = services
         self._journal = journal

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Target:
+class FoundPlace:
     """``cfg`` has everything filled in that the place itself knows."""
 
     cfg: EcsFargateConfig
@@ -31,7 +31,7 @@ class Target:
     engine_directory: Path | None = None
 
     @classmethod
-    def again(cls, cfg: EcsFargateConfig, aws: Aws, facts: Mapping[str, Any]) -> Target:
+    def again(cls, cfg: EcsFargateConfig, aws: Aws, facts: Mapping[str, Any]) -> FoundPlace:
         """As it was when ``facts`` were written down."""
         directory = facts.get("engine_directory")
         return cls(cfg, aws, str(facts.get("owner", "")), Path(directory) if directory else None)
@@ -48,12 +48,12 @@ class Target:
         }
 
 
-def resolve_target(cfg: EcsFargateConfig) -> Target:
+def resolve_place(cfg: EcsFargateConfig) -> FoundPlace:
     """Find the place; ``local`` is started if need be. Raises ``AwsError``, ``ConfigError`` or ``StartError``."""
     if cfg.cluster == LOCAL_CLUSTER:
         engine = local_engine()
         aws = engine.connect()
-        return Target(engine.localized(cfg), aws, owner_of(cfg, aws), engine.directory)
+        return FoundPlace(engine.localized(cfg), aws, owner_of(cfg, aws), engine.directory)
     aws = connect(region=cfg.region, endpoint_url=cfg.endpoint_url)
     if cfg.ssm_config:
         cfg = _with_shared_values(cfg, aws)
@@ -62,7 +62,7 @@ def resolve_target(cfg: EcsFargateConfig) -> Target:
         raise ConfigError(
             "cluster is empty: name an ECS cluster, or `local` for the embedded engine", key="cluster", allowed="a name"
         )
-    return Target(cfg, aws, owner_of(cfg, aws))
+    return FoundPlace(cfg, aws, owner_of(cfg, aws))
 
 
 def find_again(facts: Mapping[str, Any]) -> Aws | None:

@@ -59,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.run["report_json"] and not hasattr(config, "workerinput"):
         from pytest_fargate_sandbox.plugin import wiring
 
-        wiring.wire_owner(config)
+        wiring.wire_controller(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -71,7 +71,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_configure_node(node: Any) -> None:
     from pytest_fargate_sandbox.plugin import wiring
 
-    node.workerinput["fargate_sandbox"] = wiring.wire_owner(node.config).for_worker()
+    node.workerinput["fargate_sandbox"] = wiring.wire_controller(node.config).for_worker()
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.plugin.options import Settings
-    from pytest_fargate_sandbox.plugin.pytest_run import Run
+    from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
     from pytest_fargate_sandbox.records.ledger import Ledger
 
 
-class Owner:
+class Controller:
     """Ends the run when everybody else has: xdist has stopped its workers, fixtures are torn down."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, run: Run) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, run: PytestRun) -> None:
         self._config = config
         self._settings = settings
         self._run = run
@@ -49,7 +49,7 @@ class Owner:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
-        """Behind all that end something here, the threads of ``Face`` too, and before the terminal's summary."""
+        """Behind all that end something here, the threads of ``Leases`` too, and before the terminal's summary."""
         try:
             return (yield)
         finally:
@@ -97,7 +97,7 @@ class Owner:
 class Interrupts:
     """On Ctrl-C workers react seconds later, so the controller stops the run's tasks before it stops them."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: PytestRun) -> None:
         self._run = run
 
     @pytest.hookimpl(tryfirst=True)

@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.plugin.leases import Face
+    from pytest_fargate_sandbox.plugin.leases import Leases
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
 
 
 @pytest.fixture(scope="session")
 def fargate_config(request: pytest.FixtureRequest) -> EcsFargateConfig:
     """The resolved EcsFargateConfig; override it in a conftest to decide otherwise."""
-    return _face(request).base_config
+    return _leases_of(request).base_config
 
 
 @pytest.fixture
 def fargate_sandbox(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
     """A started sandbox of the test's own."""
-    with _face(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
+    with _leases_of(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
         yield make()
 
 
@@ -33,7 +33,7 @@ def fargate_sandbox_factory(
     request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
 ) -> Iterator[Callable[..., Sandbox]]:
     """make(**keys of the marker) -> started sandbox: several in one test."""
-    with _face(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
+    with _leases_of(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
         yield make
 
 
@@ -48,26 +48,26 @@ def fargate_session_factory(
     request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
 ) -> Iterator[Callable[..., Sandbox]]:
     """make(**keys of the marker) -> started sandbox, for module- and class-scoped fixtures of your own."""
-    with _face(request).sandboxes(_item(request), fargate_config, {}, shared=True) as make:
+    with _leases_of(request).sandboxes(_item(request), fargate_config, {}, shared=True) as make:
         yield make
 
 
 @pytest.fixture
 def fargate_agent(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
     """A started sandbox in agent-server mode: the image's own command runs, and local_port leads to it."""
-    with _face(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
+    with _leases_of(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
         yield make()
 
 
 @pytest.fixture(scope="session")
 def fargate_images(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Callable[[str | Path], str]:
     """ensure(directory) -> image url: built once for all workers."""
-    face = _face(request)
-    force = bool(face.settings.run["force_build"])
-    return lambda directory: face.pool.image_of(fargate_config, directory, force_build=force)
+    leases = _leases_of(request)
+    force = bool(leases.settings.run["force_build"])
+    return lambda directory: leases.pool.image_of(fargate_config, directory, force_build=force)
 
 
-def _face(request: pytest.FixtureRequest) -> Face:
+def _leases_of(request: pytest.FixtureRequest) -> Leases:
     from pytest_fargate_sandbox.plugin import wiring
 
     return wiring.wire(request.config)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.plugin.options import Settings
-    from pytest_fargate_sandbox.plugin.pytest_run import Run
+    from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
     from pytest_fargate_sandbox.plugin.wish import Wish
     from pytest_fargate_sandbox.records.ledger import Ledger
     from pytest_fargate_sandbox.run.builds_ahead import BuildsAhead
@@ -41,10 +41,10 @@ class TeardownWarning(pytest.PytestWarning):
     """Something went wrong while a sandbox was stopped; the test's result stands."""
 
 
-class Face:
+class Leases:
     """One for each process that runs tests."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, run: Run) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, run: PytestRun) -> None:
         self.settings = settings
         self.run = run
         self._config = config
@@ -256,7 +256,7 @@ class Face:
                 item.ihook.pytest_fargate_sandbox_stopped(item=item, sandbox=lease.sandbox)
 
 
-FACE: pytest.StashKey[Face] = pytest.StashKey()
+LEASES: pytest.StashKey[Leases] = pytest.StashKey()
 
 
 class _Plan:

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_fargate_sandbox.plugin.pytest_run import Run
+    from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
     from pytest_fargate_sandbox.records.ledger import Entry
 
 _EVERY_SEC = 0.5
@@ -25,7 +25,7 @@ _ERASE_BELOW = "\x1b[J"
 class Progress:
     """Begins to look when the first test begins, and ends with the session."""
 
-    def __init__(self, config: pytest.Config, run: Run) -> None:
+    def __init__(self, config: pytest.Config, run: PytestRun) -> None:
         self._config = config
         self._run = run
         self._line: _LiveLine | None = None

@@ -21,13 +21,13 @@ import pytest
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.options import Settings
 
-RUN: pytest.StashKey[Run] = pytest.StashKey()
+RUN: pytest.StashKey[PytestRun] = pytest.StashKey()
 _KEY = "fargate_sandbox"
 _REMOVE_SEC = 1.0
 _SIGNED_IN = ".worker"
 
 
-class Run:
+class PytestRun:
     """This run, as this process sees it."""
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:

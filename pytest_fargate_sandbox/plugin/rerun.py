@@ -19,7 +19,7 @@ from pytest_fargate_sandbox.plugin.leases import SHARED, uses_fixtures
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_fargate_sandbox.plugin.leases import Face
+    from pytest_fargate_sandbox.plugin.leases import Leases
 
 RETRIED = "fargate_retried"
 """The property of a test that ran again: how often."""
@@ -28,8 +28,8 @@ RETRIED = "fargate_retried"
 class Reruns:
     """Runs the items that use our fixtures; all others are left to whoever comes next."""
 
-    def __init__(self, face: Face) -> None:
-        self._face = face
+    def __init__(self, leases: Leases) -> None:
+        self._leases = leases
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -42,11 +42,11 @@ class Reruns:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """An attempt begins, ours or that of another plugin that runs tests again."""
         if item.stash.get(outcomes.FAILED, False):
-            self._face.settle(item)  # its last attempt's sandboxes need not wait for the end of all attempts
+            self._leases.settle(item)  # its last attempt's sandboxes need not wait for the end of all attempts
         outcomes.begin_attempt(item)
-        if self._face.lost_shared(item):
+        if self._leases.lost_shared(item):
             finish(item, lambda name, _fixturedef: name in SHARED)
-            self._face.end_released(item)
+            self._leases.end_released(item)
 
     def _run(self, item: pytest.Item, nextitem: pytest.Item | None, retries: int) -> None:
         properties = list(item.user_properties)
@@ -58,7 +58,7 @@ class Reruns:
             if not met or attempt == retries:
                 break
             reports.clear()
-            self._face.give_up(item, met[0])
+            self._leases.give_up(item, met[0])
             _forget_attempt(item)
             item.user_properties[:] = [*properties, (RETRIED, str(attempt + 1))]
         for report in reports:
@@ -70,7 +70,7 @@ class Reruns:
             asked = marker.keys_of(item).get("retries")
         except SandboxError:  # a bad mark: the setup tells
             return 0
-        return int(self._face.settings.run["infra_retries"] if asked is None else asked)
+        return int(self._leases.settings.run["infra_retries"] if asked is None else asked)
 
 
 def _belongs_to_rerunfailures(item: pytest.Item) -> bool:

@@ -7,7 +7,7 @@ import os
 _VARIABLE = "FARGATE_ENGINE_OPTIONS"
 
 
-class EngineChoice:
+class RunnerOption:
     """Holds from its making to the end of the session, for this process and the workers that it starts."""
 
     def __init__(self, runner: str) -> None:

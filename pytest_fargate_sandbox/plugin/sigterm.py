@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from types import FrameType
 
-    from pytest_fargate_sandbox.plugin.pytest_run import Run
+    from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
 
 
-class Signals:
+class Sigterm:
     """Turns SIGTERM into what Ctrl-C is, in the controller and in each worker.
 
     A terminal sends Ctrl-C to all of them; SIGTERM goes to the controller alone, which passes it on. Without it a
     worker would sit out its test, and be killed after ten seconds.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: PytestRun) -> None:
         self._run = run
         self._before: Any = None
         main = threading.current_thread() is threading.main_thread()

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_fargate_sandbox.plugin.controller import Owner
+    from pytest_fargate_sandbox.plugin.controller import Controller
     from pytest_fargate_sandbox.plugin.options import Settings
-    from pytest_fargate_sandbox.plugin.pytest_run import Run
+    from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
 
 _PHASES = ("image", "definition", "launch", "address", "tunnel", "server", "start")
 _SHOWN_RETRIES = 5
@@ -21,13 +21,13 @@ _SHOWN_RETRIES = 5
 class Summary:
     """Speaks for all workers, in the one process that has the terminal."""
 
-    def __init__(self, settings: Settings, run: Run, owner: Owner) -> None:
+    def __init__(self, settings: Settings, run: PytestRun, controller: Controller) -> None:
         self._settings = settings
         self._run = run
-        self._owner = owner
+        self._controller = controller
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        report = self._owner.report
+        report = self._controller.report
         if report is None:
             return
         terminalreporter.write_sep("=", "fargate sandboxes")

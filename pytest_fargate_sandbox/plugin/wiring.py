@@ -4,52 +4,52 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.plugin.controller import Interrupts, Owner
-from pytest_fargate_sandbox.plugin.leases import FACE, Face
+from pytest_fargate_sandbox.plugin.controller import Controller, Interrupts
+from pytest_fargate_sandbox.plugin.leases import LEASES, Leases
 from pytest_fargate_sandbox.plugin.options import SETTINGS
 from pytest_fargate_sandbox.plugin.progress import Progress
-from pytest_fargate_sandbox.plugin.pytest_run import RUN, Run
+from pytest_fargate_sandbox.plugin.pytest_run import RUN, PytestRun
 from pytest_fargate_sandbox.plugin.rerun import Reruns
-from pytest_fargate_sandbox.plugin.runner_option import EngineChoice
-from pytest_fargate_sandbox.plugin.sigterm import Signals
+from pytest_fargate_sandbox.plugin.runner_option import RunnerOption
+from pytest_fargate_sandbox.plugin.sigterm import Sigterm
 from pytest_fargate_sandbox.plugin.summary import Summary
 
 if TYPE_CHECKING:
     import pytest
 
 
-def wire(config: pytest.Config) -> Face:
+def wire(config: pytest.Config) -> Leases:
     """Everything for a process that runs tests which use sandboxes. Doing it twice is doing it once."""
-    if FACE not in config.stash:
-        run = wire_owner(config) if not hasattr(config, "workerinput") else _run_of(config)
-        face = Face(config, config.stash[SETTINGS], run)
-        config.stash[FACE] = face
-        _register(config, face=face, reruns=Reruns(face))
-    return config.stash[FACE]
+    if LEASES not in config.stash:
+        run = wire_controller(config) if not hasattr(config, "workerinput") else _run_of(config)
+        leases = Leases(config, config.stash[SETTINGS], run)
+        config.stash[LEASES] = leases
+        _register(config, leases=leases, reruns=Reruns(leases))
+    return config.stash[LEASES]
 
 
-def wire_owner(config: pytest.Config) -> Run:
+def wire_controller(config: pytest.Config) -> PytestRun:
     """What the process needs that outlives all others of the run."""
     first = RUN not in config.stash
     run = _run_of(config)
     if first:
         settings = config.stash[SETTINGS]
-        owner = Owner(config, settings, run)
+        controller = Controller(config, settings, run)
         _register(
             config,
-            owner=owner,
+            controller=controller,
             interrupts=Interrupts(run),
-            summary=Summary(settings, run, owner),
+            summary=Summary(settings, run, controller),
             progress=Progress(config, run),
         )
     return run
 
 
-def _run_of(config: pytest.Config) -> Run:
+def _run_of(config: pytest.Config) -> PytestRun:
     if RUN not in config.stash:
         settings = config.stash[SETTINGS]
-        config.stash[RUN] = Run(config, settings)
-        _register(config, signals=Signals(config.stash[RUN]), engine_choice=EngineChoice(settings.run["runner"]))
+        config.stash[RUN] = PytestRun(config, settings)
+        _register(config, signals=Sigterm(config.stash[RUN]), engine_choice=RunnerOption(settings.run["runner"]))
     return config.stash[RUN]
 
 

@@ -35,7 +35,7 @@ _log = logging.getLogger("pytest_fargate_sandbox.sweep")
 def sweep_ledgers(place: Mapping[str, Any] | None = None) -> list[str]:
     """Stop what dead processes of this machine left; the ARNs. Without any such it makes no call. Never raises.
 
-    ``place`` (a target's facts) leaves other accounts and clusters alone, which may be out of reach today.
+    ``place`` (a place's facts) leaves other accounts and clusters alone, which may be out of reach today.
     """
     if not any(_left_by_dead(ledger, place) for ledger in all_ledgers()):
         _drop_old_ledgers()

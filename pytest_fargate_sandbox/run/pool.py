@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
-from pytest_fargate_sandbox.place.resolve_place import resolve_target
+from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
 from pytest_fargate_sandbox.run.bound import TaskBound
@@ -96,7 +96,7 @@ class Pool:
         from pytest_fargate_sandbox.providers.images import ImageBuilder
 
         self._check_place(config)
-        target = resolve_target(config)
+        target = resolve_place(config)
         context = Path(directory).resolve()
         known = (target.cfg.cluster, target.cfg.cpu_architecture, context)
         if known not in self._images:
@@ -149,7 +149,7 @@ class Pool:
     def _check_place(self, config: EcsFargateConfig) -> None:
         """An engine that does not start fails once for the whole run, not once in each worker."""
         if config.cluster == LOCAL_CLUSTER:
-            once(self._directory / "once", "engine", lambda: resolve_target(config).facts["endpoint_url"])
+            once(self._directory / "once", "engine", lambda: resolve_place(config).facts["endpoint_url"])
 
     def _new_id(self, test: str) -> str:
         name = "".join(sign if sign.isalnum() else "-" for sign in test.rpartition("::")[2] or test)

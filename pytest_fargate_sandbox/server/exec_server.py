@@ -39,9 +39,9 @@ def main() -> int:
     listener = Listener(int(os.environ[ENV_SERVER_PORT]), os.environ[ENV_TOKEN_SHA256], Verbs(commands))
     become_subreaper()
     commands.reaper.start()
-    alarm, bell = os.pipe()
-    os.set_blocking(bell, False)
-    signal.set_wakeup_fd(bell)
+    alarm, alarm_writer = os.pipe()
+    os.set_blocking(alarm_writer, False)
+    signal.set_wakeup_fd(alarm_writer)
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _stop)

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from pytest_fargate_sandbox.local.engine_credentials import Credentials
+from pytest_fargate_sandbox.local.engine_credentials import EngineCredentials
 from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
 from pytest_fargate_sandbox.local.signatures import Claim, SignatureRefused, read_claim, verify
 from tests.local.engine_process import ROLE, container, container_states
@@ -124,7 +124,7 @@ def test_nothing_else_passes(engine: EngineProcess, bucket: str) -> None:
     assert engine.client("s3").head_object(Bucket=bucket, Key="dir/an object")
 
 
-def _presigned_environ(credentials: Credentials, **params: Any) -> dict[str, Any]:
+def _presigned_environ(credentials: EngineCredentials, **params: Any) -> dict[str, Any]:
     s3 = boto3.client(
         "s3",
         endpoint_url="http://127.0.0.1:4000",
@@ -144,32 +144,32 @@ def _presigned_environ(credentials: Credentials, **params: Any) -> dict[str, Any
     }
 
 
-def _verify(environ: dict[str, Any], credentials: Credentials, now: Callable[[], float] = time.time) -> Claim:
+def _verify(environ: dict[str, Any], credentials: EngineCredentials, now: Callable[[], float] = time.time) -> Claim:
     claim = read_claim(environ)
     verify(environ, claim, IssuedKeys(credentials), now=now)
     return claim
 
 
 def test_a_signature_of_ours_is_valid_with_all_it_signs() -> None:
-    credentials = Credentials()
+    credentials = EngineCredentials()
     claim = _verify(_presigned_environ(credentials, ResponseContentType="a/b c+d"), credentials)
     assert dict(claim.query)["response-content-type"] == "a/b c+d"
 
 
 def test_an_engine_refuses_what_another_signed() -> None:
     with pytest.raises(SignatureRefused, match="not this engine's"):
-        _verify(_presigned_environ(Credentials()), Credentials())
+        _verify(_presigned_environ(EngineCredentials()), EngineCredentials())
 
 
 def test_a_known_key_with_a_wrong_secret_is_refused() -> None:
-    credentials = Credentials()
-    forged = Credentials(access_key_id=credentials.access_key_id)
+    credentials = EngineCredentials()
+    forged = EngineCredentials(access_key_id=credentials.access_key_id)
     with pytest.raises(SignatureRefused, match="the signature does not match"):
         _verify(_presigned_environ(forged), credentials)
 
 
 def test_an_expired_url_is_refused() -> None:
-    credentials = Credentials()
+    credentials = EngineCredentials()
     environ = _presigned_environ(credentials)
     with pytest.raises(SignatureRefused, match="expired"):
         _verify(environ, credentials, now=lambda: time.time() + 61)
@@ -177,4 +177,4 @@ def test_an_expired_url_is_refused() -> None:
 
 def test_a_request_with_no_signature_at_all_is_refused() -> None:
     with pytest.raises(SignatureRefused, match="not signed"):
-        _verify({"REQUEST_METHOD": "GET", "QUERY_STRING": "", "RAW_URI": "/b/k"}, Credentials())
+        _verify({"REQUEST_METHOD": "GET", "QUERY_STRING": "", "RAW_URI": "/b/k"}, EngineCredentials())

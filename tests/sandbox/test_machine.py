@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
-from pytest_fargate_sandbox.place.resolve_place import resolve_target
+from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.sandbox.machine import Admission, Machine, Recorder
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
 
@@ -70,7 +70,7 @@ def machine(
                 local_config(**fields),
                 task_id=task_id,
                 run_id="r",
-                find_place=resolve_target,
+                find_place=resolve_place,
                 recorder=notebook,
                 admission=notebook,
                 secret=secret,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.server.commands.kept_output import IN_MEMORY, Output
+from pytest_fargate_sandbox.server.commands.kept_output import IN_MEMORY, KeptOutput
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ BLOCK = bytes(range(256)) * 64
 
 @pytest.mark.parametrize("blocks", [0, 1, IN_MEMORY // len(BLOCK) + 1, 40])
 def test_it_is_read_from_any_offset(tmp_path: Path, blocks: int) -> None:
-    output = Output(os.fsencode(tmp_path / "stdout"))
+    output = KeptOutput(os.fsencode(tmp_path / "stdout"))
     for _ in range(blocks):
         output.append(BLOCK)
     whole = BLOCK * blocks
@@ -31,7 +31,7 @@ def test_it_is_read_from_any_offset(tmp_path: Path, blocks: int) -> None:
 
 def test_the_file_holds_the_whole_stream_and_is_private(tmp_path: Path) -> None:
     path = tmp_path / "stdout"
-    output = Output(os.fsencode(path))
+    output = KeptOutput(os.fsencode(path))
     output.append(b"first ")
     assert output.spill()
     output.append(b"second")
@@ -44,7 +44,7 @@ def test_the_file_holds_the_whole_stream_and_is_private(tmp_path: Path) -> None:
 
 def test_an_endless_stream_does_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_fargate_sandbox.server.commands.kept_output.MOST", 10 * len(BLOCK))
-    output = Output(os.fsencode(tmp_path / "stdout"))
+    output = KeptOutput(os.fsencode(tmp_path / "stdout"))
     for _ in range(100):
         output.append(BLOCK)
     assert (output.total, output.kept) == (100 * len(BLOCK), 10 * len(BLOCK))
@@ -53,7 +53,7 @@ def test_an_endless_stream_does_not_fill_the_disk(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("place", [None, b"/nonexistent/stdout"])
 def test_without_a_place_for_a_file_the_beginning_is_kept(place: bytes | None) -> None:
-    output = Output(place)
+    output = KeptOutput(place)
     for _ in range(10):
         output.append(BLOCK)
     assert output.total == 10 * len(BLOCK)
@@ -65,6 +65,6 @@ def test_without_a_place_for_a_file_the_beginning_is_kept(place: bytes | None) -
 def test_a_file_that_is_there_already_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "stdout"
     path.symlink_to(tmp_path / "somewhere-else")
-    output = Output(os.fsencode(path))
+    output = KeptOutput(os.fsencode(path))
     assert not output.spill()
     assert not (tmp_path / "somewhere-else").exists()

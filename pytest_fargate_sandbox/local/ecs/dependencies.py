@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_fargate_sandbox.local.ecs.engine_task import Container
+    from pytest_fargate_sandbox.local.ecs.engine_task import EngineContainer
 
 DEFAULT_START_TIMEOUT_SEC: Final = 180.0
 
@@ -17,12 +17,12 @@ class DependencyFailed(Exception):
     """A container can never start; the text is the reason of the stopped task."""
 
 
-def wants(container: Container) -> list[tuple[str, str]]:
+def wants(container: EngineContainer) -> list[tuple[str, str]]:
     """The names that ``container`` depends on, each with its condition."""
     return [(item["containerName"], item["condition"]) for item in container.definition.get("dependsOn") or ()]
 
 
-def may_start(container: Container, others: Mapping[str, Container], started: Mapping[str, float]) -> bool:
+def may_start(container: EngineContainer, others: Mapping[str, EngineContainer], started: Mapping[str, float]) -> bool:
     """Whether everything that ``container`` waits for holds; DependencyFailed when some of it cannot any more."""
     holds = True
     for name, condition in wants(container):
@@ -38,7 +38,7 @@ def may_start(container: Container, others: Mapping[str, Container], started: Ma
     return holds
 
 
-def _holds(dependency: Container, condition: str) -> bool:
+def _holds(dependency: EngineContainer, condition: str) -> bool:
     if condition == "START":
         return dependency.was_started
     if condition == "HEALTHY":
@@ -48,11 +48,11 @@ def _holds(dependency: Container, condition: str) -> bool:
     return dependency.is_stopped and dependency.exit_code == 0
 
 
-def _never(container: Container, name: str, condition: str, what: str) -> str:
+def _never(container: EngineContainer, name: str, condition: str, what: str) -> str:
     return f"Container {container.name} failed to start: its dependency {name} must be {condition}, but it {what}"
 
 
-def stop_order(containers: Iterable[Container]) -> list[list[Container]]:
+def stop_order(containers: Iterable[EngineContainer]) -> list[list[EngineContainer]]:
     """Groups to stop one after the other: who depends goes before what it depends on."""
     left = {container.name: container for container in containers}
     groups = []

@@ -13,7 +13,13 @@ from moto.ecs.models import EC2ContainerServiceBackend
 
 from pytest_fargate_sandbox.local.ecs.container_spec import apply_override
 from pytest_fargate_sandbox.local.ecs.ecs_responses import FargateResponse
-from pytest_fargate_sandbox.local.ecs.engine_task import STOPPED_TASK_LIFE_SEC, Container, Placement, Task, now
+from pytest_fargate_sandbox.local.ecs.engine_task import (
+    STOPPED_TASK_LIFE_SEC,
+    EngineContainer,
+    EngineTask,
+    Placement,
+    now,
+)
 from pytest_fargate_sandbox.local.ecs.refusals import ClientException, Conflict, InvalidParameter
 from pytest_fargate_sandbox.local.ecs.run_task_rules import (
     check_network,
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 
     from moto.ecs.models import Cluster, TaskDefinition
 
-    from pytest_fargate_sandbox.local.ecs.task_life import Surroundings
+    from pytest_fargate_sandbox.local.ecs.task_life import EngineParts
 
 FARGATE_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 _DEFAULT_STORAGE_GIB = 20
@@ -41,13 +47,13 @@ _NO_CAPACITY = "Capacity is unavailable at this time. Please try again later or 
 class FargateBackend(EC2ContainerServiceBackend):
     """One region's ECS. ``surroundings`` are what its tasks live in."""
 
-    def __init__(self, region_name: str, account_id: str, surroundings: Surroundings) -> None:
+    def __init__(self, region_name: str, account_id: str, surroundings: EngineParts) -> None:
         super().__init__(region_name, account_id)
         self._surroundings = surroundings
         self._lock = threading.RLock()
-        self._by_token: dict[tuple[str, str], tuple[float, str, list[Task]]] = {}
+        self._by_token: dict[tuple[str, str], tuple[float, str, list[EngineTask]]] = {}
         self._missing: dict[str, int] = {}
-        self._tasks: dict[str, Task] = {}
+        self._tasks: dict[str, EngineTask] = {}
 
     @property
     def url_paths(self) -> dict[str, Any]:
@@ -56,7 +62,7 @@ class FargateBackend(EC2ContainerServiceBackend):
 
     # --- tasks ---------------------------------------------------------------------------------------------------
 
-    def all_tasks(self) -> list[Task]:
+    def all_tasks(self) -> list[EngineTask]:
         """Every task that can still be described."""
         with self._lock:
             return list(self._tasks.values())
@@ -85,7 +91,7 @@ class FargateBackend(EC2ContainerServiceBackend):
             TaskLife(task, self._surroundings).start()
         return described, []
 
-    def _launched_under(self, token: tuple[str, str], request: Mapping[str, Any]) -> list[Task] | None:
+    def _launched_under(self, token: tuple[str, str], request: Mapping[str, Any]) -> list[EngineTask] | None:
         launched_at, fingerprint, tasks = self._by_token.get(token, (0.0, "", []))
         if not tasks or time.monotonic() - launched_at > _TOKEN_LIFE_SEC:
             return None
@@ -152,15 +158,17 @@ class FargateBackend(EC2ContainerServiceBackend):
 
     def _create(
         self, cluster: Cluster, containers: list[dict[str, Any]], placement: Placement, request: Mapping[str, Any]
-    ) -> Task:
+    ) -> EngineTask:
         task_id = uuid.uuid4().hex
         prefix = f"arn:{self.partition}:ecs:{self.region_name}:{self.account_id}"
         arn = f"{prefix}:task/{cluster.name}/{task_id}"
         made = [
-            Container(definition, f"{prefix}:container/{cluster.name}/{task_id}/{uuid.uuid4()}")
+            EngineContainer(definition, f"{prefix}:container/{cluster.name}/{task_id}/{uuid.uuid4()}")
             for definition in containers
         ]
-        task = Task(task_id, arn, placement, made, self._tags(cluster, placement, request), self._surroundings.journal)
+        task = EngineTask(
+            task_id, arn, placement, made, self._tags(cluster, placement, request), self._surroundings.journal
+        )
         self._tasks[arn] = task
         missing = int(self._surroundings.faults.value("missing"))
         if missing:
@@ -177,14 +185,14 @@ class FargateBackend(EC2ContainerServiceBackend):
             tags += [tag for tag in self.active_definition(placement.definition_arn).tags if tag["key"] not in own]
         return tags
 
-    def find(self, cluster: Cluster, name: str) -> Task | None:
+    def find(self, cluster: Cluster, name: str) -> EngineTask | None:
         """The task of that id or ARN in ``cluster``."""
         task_id = name.rpartition("/")[2]
         return self._tasks.get(
             f"arn:{self.partition}:ecs:{self.region_name}:{self.account_id}:task/{cluster.name}/{task_id}"
         )
 
-    def is_hidden(self, task: Task) -> bool:
+    def is_hidden(self, task: EngineTask) -> bool:
         """Whether the fault ``missing`` hides the task from this one look."""
         with self._lock:
             left = self._missing.get(task.task_arn, 0)
@@ -234,7 +242,7 @@ class FargateBackend(EC2ContainerServiceBackend):
         return task
 
 
-def _is_forgotten(task: Task) -> bool:
+def _is_forgotten(task: EngineTask) -> bool:
     stopped_at = task.times.get("stoppedAt")
     return stopped_at is not None and (now() - stopped_at).total_seconds() > STOPPED_TASK_LIFE_SEC
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pytest_fargate_sandbox.local.ecs.ecs_backend import FargateBackend
-    from pytest_fargate_sandbox.local.ecs.engine_task import Task
+    from pytest_fargate_sandbox.local.ecs.engine_task import EngineTask
 
 _MOST_LISTED = 100
 _OURS = frozenset(("RunTask", "DescribeTasks", "StopTask", "ListTasks"))
@@ -137,14 +137,14 @@ def _seconds(moment: datetime) -> float:
     return round(moment.timestamp(), 3)
 
 
-def _describe(task: Task, *, with_tags: bool) -> dict[str, Any]:
+def _describe(task: EngineTask, *, with_tags: bool) -> dict[str, Any]:
     described = task.describe()
     if not with_tags:
         del described["tags"]
     return described
 
 
-def _matches(task: Task, cluster_arn: str, request: dict[str, Any]) -> bool:
+def _matches(task: EngineTask, cluster_arn: str, request: dict[str, Any]) -> bool:
     place = task.placement
     if place.cluster_arn != cluster_arn or request.get("serviceName") or request.get("containerInstance"):
         return False  # nothing here belongs to a service or runs on an instance of one's own

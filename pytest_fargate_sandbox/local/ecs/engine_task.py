@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_fargate_sandbox.local.call_journal import Journal
+    from pytest_fargate_sandbox.local.call_journal import CallJournal
 
 STOPPED_TASK_LIFE_SEC = 3600.0
 """How long a stopped task can be described, as on AWS."""
@@ -22,7 +22,7 @@ def now() -> datetime:
 
 
 @dataclass
-class Container:
+class EngineContainer:
     """One container of a task: its definition with the overrides applied, and its state."""
 
     definition: Mapping[str, Any]
@@ -100,7 +100,7 @@ class Placement:
     execute_command: bool
 
 
-class Task:
+class EngineTask:
     """The state that the life of a task writes and the API reads. ``changed`` guards it and tells of every change."""
 
     def __init__(
@@ -108,9 +108,9 @@ class Task:
         task_id: str,
         arn: str,
         placement: Placement,
-        containers: list[Container],
+        containers: list[EngineContainer],
         tags: list[dict[str, str]],
-        journal: Journal,
+        journal: CallJournal,
     ) -> None:
         self.id = task_id
         self.task_arn = arn
@@ -147,14 +147,14 @@ class Task:
             for key in time_keys:
                 self.times.setdefault(key, now())
 
-    def container_becomes(self, container: Container, status: str, **fields: Any) -> None:
+    def container_becomes(self, container: EngineContainer, status: str, **fields: Any) -> None:
         with self.changed:
             container.last_status = status
             for key, value in fields.items():
                 setattr(container, key, value)
             self._notify()
 
-    def health_becomes(self, container: Container, health: str) -> None:
+    def health_becomes(self, container: EngineContainer, health: str) -> None:
         with self.changed:
             container.health = health
             self._notify()

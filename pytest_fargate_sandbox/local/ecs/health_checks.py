@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_fargate_sandbox.local.ecs.engine_task import Container, Task
+    from pytest_fargate_sandbox.local.ecs.engine_task import EngineContainer, EngineTask
     from pytest_fargate_sandbox.local.runners.runner_contract import RunningTask
 
 _EAGER_PAUSE_SEC = 0.05
@@ -47,7 +47,9 @@ class HealthCheck:
         )
 
 
-def watch_health(task: Task, container: Container, check: HealthCheck, running: RunningTask, *, eager: bool) -> None:
+def watch_health(
+    task: EngineTask, container: EngineContainer, check: HealthCheck, running: RunningTask, *, eager: bool
+) -> None:
     """Check ``container`` until it stops; ``eager`` means every 50 ms until the first HEALTHY."""
     began = time.monotonic()
     failures = 0
@@ -64,7 +66,7 @@ def watch_health(task: Task, container: Container, check: HealthCheck, running: 
                 task.health_becomes(container, "UNHEALTHY")
 
 
-def _check_eagerly(task: Task, container: Container, check: HealthCheck, running: RunningTask) -> None:
+def _check_eagerly(task: EngineTask, container: EngineContainer, check: HealthCheck, running: RunningTask) -> None:
     """Until the first HEALTHY; UNHEALTHY is said when AWS's own timing would have said so."""
     patience = time.monotonic() + check.start_period + check.interval * check.retries
     while container.is_running:
@@ -77,6 +79,6 @@ def _check_eagerly(task: Task, container: Container, check: HealthCheck, running
             return
 
 
-def _still_running_after(task: Task, container: Container, pause: float) -> bool:
+def _still_running_after(task: EngineTask, container: EngineContainer, pause: float) -> bool:
     with task.changed:
         return not task.changed.wait_for(lambda: not container.is_running or task.is_ending, pause)

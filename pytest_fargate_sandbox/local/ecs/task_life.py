@@ -21,8 +21,8 @@ from pytest_fargate_sandbox.local.ecs.vpc import attach_interface, detach_interf
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotPull, CannotStart, TaskSpec
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.local.call_journal import Journal
-    from pytest_fargate_sandbox.local.ecs.engine_task import Container, Task
+    from pytest_fargate_sandbox.local.call_journal import CallJournal
+    from pytest_fargate_sandbox.local.ecs.engine_task import EngineContainer, EngineTask
     from pytest_fargate_sandbox.local.faults import Faults
     from pytest_fargate_sandbox.local.runners.runner_contract import ContainerExit, Runner, RunningTask
 
@@ -31,12 +31,12 @@ _DEFAULT_STOP_TIMEOUT_SEC = 30.0
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class EngineParts:
     """What every task's life needs."""
 
     runner: Runner
     faults: Faults
-    journal: Journal
+    journal: CallJournal
     gate_port: int
     launch_delay: tuple[float, float] = (0.0, 0.0)
     real_health: bool = False
@@ -45,7 +45,7 @@ class Surroundings:
 class TaskLife:
     """Drives one task. ``start()`` returns at once."""
 
-    def __init__(self, task: Task, surroundings: Surroundings) -> None:
+    def __init__(self, task: EngineTask, surroundings: EngineParts) -> None:
         self._task = task
         self._around = surroundings
         self._running: RunningTask | None = None
@@ -103,7 +103,7 @@ class TaskLife:
             task.becomes("RUNNING", "startedAt")
             self._arm_faults()
 
-    def _pull(self, container: Container) -> None:
+    def _pull(self, container: EngineContainer) -> None:
         try:
             self._around.runner.pull(container.definition["image"])
         except CannotPull as error:
@@ -127,7 +127,7 @@ class TaskLife:
                 self._start(container)
         return True
 
-    def _start(self, container: Container) -> None:
+    def _start(self, container: EngineContainer) -> None:
         task, running = self._task, self._running
         assert running is not None
         log = open_log(container.definition, task.id)
@@ -152,7 +152,7 @@ class TaskLife:
 
     # --- what happens to it --------------------------------------------------------------------------------------
 
-    def _ended(self, container: Container, end: ContainerExit, log: LogStream | None) -> None:
+    def _ended(self, container: EngineContainer, end: ContainerExit, log: LogStream | None) -> None:
         if log is not None:
             log.close()
         reason = _OUT_OF_MEMORY if end.out_of_memory else end.reason
@@ -206,7 +206,7 @@ class TaskLife:
             for thread in threads:
                 thread.join()
 
-    def _stop(self, container: Container) -> None:
+    def _stop(self, container: EngineContainer) -> None:
         assert self._running is not None
         self._running.stop(container.name, container.definition.get("stopTimeout") or _DEFAULT_STOP_TIMEOUT_SEC)
         with self._task.changed:

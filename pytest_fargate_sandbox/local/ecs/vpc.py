@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.local.moto_services import backend
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.local.ecs.engine_task import Task
+    from pytest_fargate_sandbox.local.ecs.engine_task import EngineTask
 
 
 def default_network() -> tuple[list[str], list[str]]:
@@ -18,7 +18,7 @@ def default_network() -> tuple[list[str], list[str]]:
     return subnets, [ec2.get_default_security_group(vpc.id).id]
 
 
-def attach_interface(task: Task, address: str) -> None:
+def attach_interface(task: EngineTask, address: str) -> None:
     """Give the task an interface whose private and public address are the one at which its ports really answer."""
     place = task.placement
     interface = backend("ec2").create_network_interface(
@@ -43,7 +43,7 @@ def attach_interface(task: Task, address: str) -> None:
         task.attachment["details"] = [{"name": name, "value": value} for name, value in details.items()]
 
 
-def detach_interface(task: Task) -> None:
+def detach_interface(task: EngineTask) -> None:
     """The interface goes when the task does."""
     details = {detail["name"]: detail["value"] for detail in task.attachment["details"]}
     interface_id = details.get("networkInterfaceId")

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK
-from pytest_fargate_sandbox.providers.ssh.tunnel_relays import Listener
+from pytest_fargate_sandbox.providers.ssh.tunnel_relays import LocalListener
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ class ReversePorts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._listeners: dict[int, tuple[object, Listener]] = {}
+        self._listeners: dict[int, tuple[object, LocalListener]] = {}
 
     def open(self, owner: object, port: int, on_connection: Callable[[socket.socket, int], None]) -> int:
         """Listen on 127.0.0.1:``port`` (0: any); which port it is."""
@@ -26,7 +26,7 @@ class ReversePorts:
             self._close(port)
             sock = socket.create_server((LOOPBACK, port))
             opened: int = sock.getsockname()[1]
-            listener = Listener(sock, lambda accepted: on_connection(accepted, opened), "reverse port")
+            listener = LocalListener(sock, lambda accepted: on_connection(accepted, opened), "reverse port")
             self._listeners[opened] = (owner, listener)
             return opened
 

@@ -24,7 +24,7 @@ from paramiko.common import (
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, Transport, tune_socket
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import ChannelStream
-from pytest_fargate_sandbox.providers.ssh.tunnel_relays import Relays
+from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class Session:
 
     def __init__(self, sock: socket.socket, host_key: paramiko.PKey, authorized_key: str, ports: ReversePorts) -> None:
         tune_socket(sock)
-        self._relays = Relays("session")
+        self._relays = TunnelRelays("session")
         self._ports = ports
         self._transport = Transport(sock)
         self._transport.add_server_key(host_key)

@@ -14,7 +14,7 @@ import zipfile
 from typing import IO, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError
-from pytest_fargate_sandbox.providers.images.context_tree import CONTEXT_PHASE, Entry, walk
+from pytest_fargate_sandbox.providers.images.context_tree import CONTEXT_PHASE, ContextEntry, walk
 from pytest_fargate_sandbox.providers.images.dockerignore import ignore_rules
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _USTAR = tarfile.POSIX_MAGIC.ljust(255, b"\0")
 """What fills a header's 512 bytes: the format's name, and nobody's user, group and device."""
 
 
-def context_entries(directory: Path, limit: int = CONTEXT_LIMIT_BYTES) -> list[Entry]:
+def context_entries(directory: Path, limit: int = CONTEXT_LIMIT_BYTES) -> list[ContextEntry]:
     """What of ``directory`` belongs to the context; too much of it is an error that names the biggest parts."""
     entries = list(walk(os.fspath(directory), ignore_rules(directory)))
     total = sum(entry.stat.st_size for entry in entries if entry.is_file)
@@ -48,7 +48,7 @@ def context_entries(directory: Path, limit: int = CONTEXT_LIMIT_BYTES) -> list[E
     return entries
 
 
-def write_archive(entries: list[Entry], stream: IO[bytes]) -> None:
+def write_archive(entries: list[ContextEntry], stream: IO[bytes]) -> None:
     """Write the zip with the tar in it to ``stream``, which need not be seekable."""
     with zipfile.ZipFile(stream, "w") as archive, archive.open(TAR_NAME, "w", force_zip64=True) as member:
         buffered = io.BufferedWriter(_Raw(member), _CHUNK)
@@ -61,7 +61,7 @@ def write_archive(entries: list[Entry], stream: IO[bytes]) -> None:
 class ArchiveReader:
     """The archive as a file to read from while a thread writes it: what an upload wants. A context manager."""
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(self, entries: list[ContextEntry]) -> None:
         self._entries = entries
         self._failure: BaseException | None = None
 
@@ -103,14 +103,14 @@ class _Raw(io.RawIOBase):
         return self._member.write(data)
 
 
-def _add(archive: IO[bytes], entry: Entry) -> None:
+def _add(archive: IO[bytes], entry: ContextEntry) -> None:
     size = entry.stat.st_size if entry.is_file else 0
     archive.write(_header(entry, size))
     if size:
         _copy(archive, entry, size)
 
 
-def _header(entry: Entry, size: int) -> bytes:
+def _header(entry: ContextEntry, size: int) -> bytes:
     name = os.fsencode(entry.name)
     link = os.fsencode(os.readlink(entry.path)) if entry.is_link else b""  # noqa: PTH115 - 10,000 of them
     if len(name) >= _NAME_FIELD or len(link) >= _NAME_FIELD or size >= _LARGEST_IN_OCTAL:
@@ -123,7 +123,7 @@ def _header(entry: Entry, size: int) -> bytes:
     return start + b"%06o\0 " % (sum(start) + sum(rest) + 8 * ord(" ")) + rest
 
 
-def _long_header(entry: Entry, size: int, link: bytes) -> bytes:
+def _long_header(entry: ContextEntry, size: int, link: bytes) -> bytes:
     """tarfile's own, which knows what to do beyond the fields' lengths, at four times the time."""
     info = tarfile.TarInfo(entry.name)
     info.mode, info.mtime, info.size = entry.permissions, int(entry.stat.st_mtime), size
@@ -134,7 +134,7 @@ def _long_header(entry: Entry, size: int, link: bytes) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT, errors="surrogateescape")
 
 
-def _copy(archive: IO[bytes], entry: Entry, size: int) -> None:
+def _copy(archive: IO[bytes], entry: ContextEntry, size: int) -> None:
     left = size
     with open(entry.path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
         while left and (data := file.read(min(left, _CHUNK))):
@@ -145,7 +145,7 @@ def _copy(archive: IO[bytes], entry: Entry, size: int) -> None:
     archive.write(b"\0" * (-size % tarfile.BLOCKSIZE))
 
 
-def _biggest(entries: list[Entry]) -> str:
+def _biggest(entries: list[ContextEntry]) -> str:
     sizes: dict[str, int] = {}
     for entry in entries:
         if entry.is_file:

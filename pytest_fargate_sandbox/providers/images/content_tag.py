@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError
-from pytest_fargate_sandbox.providers.images.context_tree import CONTEXT_PHASE, Entry, walk
+from pytest_fargate_sandbox.providers.images.context_tree import CONTEXT_PHASE, ContextEntry, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,13 +54,13 @@ def _digests(directory: str) -> tuple[str, str]:
     return contents.hexdigest(), shapes.hexdigest()
 
 
-def _shape(entry: Entry) -> bytes:
+def _shape(entry: ContextEntry) -> bytes:
     if entry.is_link:
         return b"link " + os.fsencode(os.readlink(entry.path))  # noqa: PTH115 - as above
     return b"%s %o" % (b"directory" if entry.is_directory else b"file", entry.permissions)
 
 
-def _add_file(digest: hashlib._Hash, entry: Entry) -> None:
+def _add_file(digest: hashlib._Hash, entry: ContextEntry) -> None:
     descriptor = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         while chunk := os.read(descriptor, _CHUNK):

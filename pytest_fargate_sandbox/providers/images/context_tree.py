@@ -16,7 +16,7 @@ CONTEXT_PHASE = "CONTEXT"
 """The phase of an ``ImageBuildError`` that happened before anything was sent anywhere."""
 
 
-class Entry(NamedTuple):
+class ContextEntry(NamedTuple):
     """A file, directory or link below the context's root; ``name`` is its path from there, with slashes."""
 
     name: str
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
         return stat.S_IMODE(self.stat.st_mode)
 
 
-def walk(directory: str, skip: Callable[[str, bool], bool] | None = None) -> Iterator[Entry]:
+def walk(directory: str, skip: Callable[[str, bool], bool] | None = None) -> Iterator[ContextEntry]:
     """Every entry below ``directory``, parents first, each folder sorted by name; links are not followed.
 
     ``skip(name, is_directory)`` leaves an entry out, and with a directory all that is in it.
@@ -45,7 +45,7 @@ def walk(directory: str, skip: Callable[[str, bool], bool] | None = None) -> Ite
     return _walk(directory, "", skip)
 
 
-def _walk(directory: str, prefix: str, skip: Callable[[str, bool], bool] | None) -> Iterator[Entry]:
+def _walk(directory: str, prefix: str, skip: Callable[[str, bool], bool] | None) -> Iterator[ContextEntry]:
     with os.scandir(directory) as found:
         children = sorted(found, key=lambda each: each.name)
     for child in children:
@@ -53,7 +53,7 @@ def _walk(directory: str, prefix: str, skip: Callable[[str, bool], bool] | None)
         is_directory = child.is_dir(follow_symlinks=False)
         if skip is not None and skip(name, is_directory):
             continue
-        entry = Entry(name, child.path, child.stat(follow_symlinks=False), child.is_symlink())
+        entry = ContextEntry(name, child.path, child.stat(follow_symlinks=False), child.is_symlink())
         if not (is_directory or entry.is_file or entry.is_link):
             continue  # a socket, a pipe, a device: no image can hold it
         yield entry

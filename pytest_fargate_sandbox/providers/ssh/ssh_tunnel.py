@@ -20,7 +20,7 @@ from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_unti
 from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_again, connect_when_up
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, SshConnection, SshServer
 from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward, private_key_of
-from pytest_fargate_sandbox.providers.ssh.tunnel_relays import Listener, Relays
+from pytest_fargate_sandbox.providers.ssh.tunnel_relays import LocalListener, TunnelRelays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -77,8 +77,8 @@ class SshTunnel:
         self._connection: SshConnection | None = None
         self._closed = threading.Event()
         self._last_failure: tuple[float, TransportError] | None = None
-        self._relays = Relays(f"tunnel to {host}:{port}")
-        self._listeners: dict[Forward, Listener] = {}
+        self._relays = TunnelRelays(f"tunnel to {host}:{port}")
+        self._listeners: dict[Forward, LocalListener] = {}
 
     # --- its life -------------------------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class SshTunnel:
         self._closed.set()  # a thread that is connecting has the lock, and lets go of it when it sees this
         with self._lock:
             listeners, self._listeners = self._listeners, {}
-            relays, self._relays = self._relays, Relays(self._relays.name)
+            relays, self._relays = self._relays, TunnelRelays(self._relays.name)
             connection, self._connection = self._connection, None
         for listener in listeners.values():
             listener.close()
@@ -295,7 +295,7 @@ class SshTunnel:
             def carry(accepted: socket.socket) -> None:
                 self._relays.carry_to(accepted, lambda: self.dial(forward.host_port, host=forward.host))
 
-            self._listeners[forward] = Listener(sock, carry, f"local port of {self._server}")
+            self._listeners[forward] = LocalListener(sock, carry, f"local port of {self._server}")
         return self._listeners[forward].port
 
     def _stop_if_closed(self) -> None:

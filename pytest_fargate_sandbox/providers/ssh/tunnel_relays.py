@@ -17,7 +17,7 @@ _JOIN_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 
 
-class Stream(Protocol):
+class RelayedStream(Protocol):
     """What is needed of a stream here; ``ChannelStream`` is one."""
 
     def recv(self, size: int, /) -> bytes: ...
@@ -26,17 +26,17 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
-class Relays:
+class TunnelRelays:
     """All connections that one owner carries, two threads each, and an end to them all."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
-        self._open: set[socket.socket | Stream] = set()
+        self._open: set[socket.socket | RelayedStream] = set()
         self._closed = False
 
-    def carry(self, sock: socket.socket, stream: Stream) -> None:
+    def carry(self, sock: socket.socket, stream: RelayedStream) -> None:
         """Carry bytes both ways until both sides have ended, then close both. Returns at once."""
         if not self._keep(sock, stream):
             return
@@ -56,7 +56,7 @@ class Relays:
 
         self._run(outward_then_close)
 
-    def connect(self, address: tuple[str, int], stream: Stream) -> None:
+    def connect(self, address: tuple[str, int], stream: RelayedStream) -> None:
         """Connect to ``address``, then carry; a stream that leads nowhere is closed. Returns at once."""
 
         def connect_then_carry() -> None:
@@ -72,7 +72,7 @@ class Relays:
         if self._keep(stream):
             self._run(connect_then_carry)
 
-    def carry_to(self, sock: socket.socket, open_stream: Callable[[], Stream]) -> None:
+    def carry_to(self, sock: socket.socket, open_stream: Callable[[], RelayedStream]) -> None:
         """Open a stream for ``sock``, then carry; a socket that leads nowhere is closed. Returns at once."""
 
         def open_then_carry() -> None:
@@ -96,7 +96,7 @@ class Relays:
             if thread is not threading.current_thread():
                 thread.join(_JOIN_SECONDS)
 
-    def _keep(self, *ends: socket.socket | Stream) -> bool:
+    def _keep(self, *ends: socket.socket | RelayedStream) -> bool:
         with self._lock:
             if not self._closed:
                 self._open.update(ends)
@@ -105,7 +105,7 @@ class Relays:
             each.close()
         return False
 
-    def _drop(self, *ends: socket.socket | Stream) -> None:
+    def _drop(self, *ends: socket.socket | RelayedStream) -> None:
         with self._lock:
             self._open.difference_update(ends)
         for each in ends:
@@ -128,7 +128,7 @@ class Relays:
         return thread
 
 
-class Listener:
+class LocalListener:
     """A listening socket; each connection is handed to ``on_connection`` in this listener's one thread."""
 
     def __init__(self, sock: socket.socket, on_connection: Callable[[socket.socket], None], name: str) -> None:
@@ -170,7 +170,7 @@ def _copy(read: Callable[[int], bytes], write: Callable[[bytes], None], end: Cal
     return True
 
 
-def _wake(*ends: socket.socket | Stream) -> None:
+def _wake(*ends: socket.socket | RelayedStream) -> None:
     """End them for whoever waits on them. A socket is closed later, by its owner: its number must not be reused yet."""
     for each in ends:
         if isinstance(each, socket.socket):

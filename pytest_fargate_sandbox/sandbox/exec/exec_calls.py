@@ -36,7 +36,7 @@ from pytest_fargate_sandbox.server.requests.http1 import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from pytest_fargate_sandbox.sandbox.exec.exec_connection import Connection, ConnectionPool
+    from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, ExecConnection
     from pytest_fargate_sandbox.server.message import Message
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ class ExecCalls:
     def _hear(
         self,
         loan: _Loan,
-        send: Callable[[Connection, Message, bytes | Iterable[bytes]], None],
+        send: Callable[[ExecConnection, Message, bytes | Iterable[bytes]], None],
         request: Message,
         payload: bytes | Iterable[bytes],
         silence: float,
@@ -207,7 +207,7 @@ class ExecCalls:
             raise Failure.from_json(answer.payload.read_all())
         return answer
 
-    def _send(self, connection: Connection, request: Message, payload: bytes | Iterable[bytes]) -> None:
+    def _send(self, connection: ExecConnection, request: Message, payload: bytes | Iterable[bytes]) -> None:
         path, line = protocol.PREFIX + request.VERB, request.to_json()
         if isinstance(payload, bytes):
             connection.send(request_head(path, self._token, len(line) + len(payload)) + line + payload)
@@ -226,7 +226,7 @@ class ExecCalls:
 class _Loan:
     """A connection while one request has it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: ExecConnection) -> None:
         self.connection = connection
         self.answer: Answer | None = None
         self.can_be_used_again = True

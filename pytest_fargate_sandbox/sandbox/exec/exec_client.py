@@ -12,7 +12,7 @@ from pytest_fargate_sandbox.leaves.errors import RemoteIsADirectory, TransportEr
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
 from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, Stream, loopback
-from pytest_fargate_sandbox.sandbox.exec.exec_run import DEFAULT_MAX_OUTPUT_BYTES, OutputChunk, Run
+from pytest_fargate_sandbox.sandbox.exec.exec_run import DEFAULT_MAX_OUTPUT_BYTES, CommandRun, OutputChunk
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
 from pytest_fargate_sandbox.sandbox.exec.process import Process
 from pytest_fargate_sandbox.server import protocol
@@ -118,7 +118,7 @@ class ExecClient:
             )
         except Failure as failure:
             raise ValueError(failure.message) from None
-        return Run(self._calls, request, Stdin(stdin), on_output).to_end()
+        return CommandRun(self._calls, request, Stdin(stdin), on_output).to_end()
 
     def spawn(
         self,

@@ -28,7 +28,7 @@ class Stream(Protocol):
     def close(self) -> object: ...
 
 
-class Connection:
+class ExecConnection:
     """One stream; everything that can happen to it becomes ``Disconnected``."""
 
     def __init__(self, stream: Stream) -> None:
@@ -67,24 +67,24 @@ class ConnectionPool:
     def __init__(self, connect: Callable[[float], Stream], connect_timeout: float) -> None:
         self._connect = connect
         self._connect_timeout = connect_timeout
-        self._idle: list[Connection] = []
+        self._idle: list[ExecConnection] = []
         self._lock = threading.Lock()
         self._closed = False
 
-    def take(self) -> Connection:
+    def take(self) -> ExecConnection:
         with self._lock:
             if self._closed:
                 raise TransportError("the client of the exec server is closed")
             if self._idle:
                 return self._idle.pop()
         try:
-            return Connection(self._connect(self._connect_timeout))
+            return ExecConnection(self._connect(self._connect_timeout))
         except OSError as error:
             if isinstance(error, TransportError):
                 raise
             raise TransportError(f"cannot reach the exec server: {error}") from error
 
-    def give_back(self, connection: Connection) -> None:
+    def give_back(self, connection: ExecConnection) -> None:
         """For the next one. A connection on which something is still to come must be closed instead."""
         connection.was_used = True
         with self._lock:

@@ -32,7 +32,7 @@ class OutputChunk(bytes):
     stream: Literal["stdout", "stderr"] = "stdout"
 
 
-class Run:
+class CommandRun:
     """Runs one command to its end."""
 
     def __init__(

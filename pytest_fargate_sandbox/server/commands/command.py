@@ -4,31 +4,31 @@ import os
 import threading
 import time
 
-from pytest_fargate_sandbox.server.commands.kept_output import Output
+from pytest_fargate_sandbox.server.commands.kept_output import KeptOutput
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, CODE_TIMED_OUT, STDERR, STDOUT, Result, decoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.server.commands.command_user import Identity
-    from pytest_fargate_sandbox.server.commands.process_tree import Tree
+    from pytest_fargate_sandbox.server.commands.command_user import CommandUser
+    from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
     from pytest_fargate_sandbox.server.commands.waker import Waker
 
 
 class Command:
     """Everything in it is guarded by ``changed``, which is notified of news."""
 
-    def __init__(self, command_id: str, spool_dir: "bytes | None", identity: "Identity | None") -> None:
+    def __init__(self, command_id: str, spool_dir: "bytes | None", identity: "CommandUser | None") -> None:
         self.id = command_id
         self.identity = identity
         self.changed = threading.Condition()
         owner = (identity.uid, identity.gid) if identity and not identity.is_ours else None
         names = {STDOUT: b"stdout", STDERR: b"stderr"}
         self.outputs = {
-            kind: Output(spool_dir and os.path.join(spool_dir, b"%s.%s" % (command_id.encode(), name)), owner)
+            kind: KeptOutput(spool_dir and os.path.join(spool_dir, b"%s.%s" % (command_id.encode(), name)), owner)
             for kind, name in names.items()
         }
-        self.tree: "Tree | None" = None
+        self.tree: "ProcessTree | None" = None
         self.script: "bytes | None" = None
         self.stdin: "int | None" = None
         self.failure: "Failure | None" = None
@@ -99,7 +99,7 @@ class Command:
                 stderr_spool=spools[STDERR],
             )
 
-    def _spool(self, output: Output, limit: "int | None") -> "str | None":
+    def _spool(self, output: KeptOutput, limit: "int | None") -> "str | None":
         if not self.ended or limit is None or output.total <= limit or not output.spill():
             return None
         output.is_named = True

@@ -7,9 +7,9 @@ import time
 
 from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.server.commands.command import Command, code_of
-from pytest_fargate_sandbox.server.commands.command_user import Identity
+from pytest_fargate_sandbox.server.commands.command_user import CommandUser
 from pytest_fargate_sandbox.server.commands.oom_counter import OomCounter
-from pytest_fargate_sandbox.server.commands.process_tree import Everybody, Marks
+from pytest_fargate_sandbox.server.commands.process_tree import AllProcesses, Marks
 from pytest_fargate_sandbox.server.commands.pump import GRACE_SEC, Pump
 from pytest_fargate_sandbox.server.commands.reaper import Reaper
 from pytest_fargate_sandbox.server.commands.spawning import CannotRun, Program, arguments_of, spawn
@@ -58,7 +58,7 @@ class Commands:
             self._refuse_what_is_gone(request.id)
             if self._is_closing:
                 raise Failure("stopping", "the sandbox is being stopped")
-            identity = Identity(request.user) if request.user is not None else None
+            identity = CommandUser(request.user) if request.user is not None else None
             command = Command(request.id, self._work_dir, identity)
             self._known[request.id] = command
             self._forget_the_old()
@@ -132,11 +132,11 @@ class Commands:
         with self._lock:
             self._is_closing = True
         end = time.monotonic() + patience
-        everybody = Everybody()
-        everybody.ask_to_end()
-        while everybody.members() and time.monotonic() < end:
+        all_processes = AllProcesses()
+        all_processes.ask_to_end()
+        while all_processes.members() and time.monotonic() < end:
             time.sleep(0.02)
-        everybody.kill(GRACE_SEC)
+        all_processes.kill(GRACE_SEC)
 
     def begin(self, command: Command, request: "Any", waker: Waker, has_stdin: bool) -> "Pump | None":
         """A pump to drive it with, or None if it has ended already: there was no such program."""
@@ -147,7 +147,7 @@ class Commands:
             command.stdin, command.waker = ends.stdin, waker
             program = self._program(command, request)
             pump = Pump(command, {ends.stdout: STDOUT, ends.stderr: STDERR}, waker, request.timeout)
-            command.tree = spawn(program, ends.for_child, self._marks, self.reaper, pump.heir)
+            command.tree = spawn(program, ends.for_child, self._marks, self.reaper, pump.on_exit)
         except CannotRun as reason:
             ends.close_ours()
             command.say(STDERR, b"%s\n" % encoded(reason.sentence))

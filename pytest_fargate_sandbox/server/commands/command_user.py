@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Identity:
+class CommandUser:
     """A user with all its groups, by name or by number, as in ``docker run --user``: ``user`` or ``user:group``."""
 
     def __init__(self, text: str) -> None:

@@ -14,7 +14,7 @@ _DISK_RESERVE = 64 * 1024 * 1024
 _CHECK_EVERY = 16 * 1024 * 1024
 
 
-class Output:
+class KeptOutput:
     """Grows at its end, is read anywhere. Not locked: it belongs to its command, which is."""
 
     def __init__(self, path: "bytes | None", owner: "tuple[int, int] | None" = None) -> None:

@@ -12,7 +12,7 @@ _FRAME = 256 * 1024
 _BACKLOG = 4 * 1024 * 1024
 
 
-class Audience:
+class OutputListener:
     """Frames for one client. A command that ends soon is answered in one write, head and all."""
 
     def __init__(self, exchange: "Exchange", command: "Command", offsets: "dict[bytes, int]", limit: "int | None"):

@@ -40,10 +40,10 @@ class Marks:
         self._next = mark + 1 if mark < _HIGHEST else self._first
         return mark
 
-    def wear(self, mark: int) -> None:
+    def put_on_next_child(self, mark: int) -> None:
         self._write(mark)
 
-    def take_off(self) -> None:
+    def put_on_nobody(self) -> None:
         self._write(self._own)
 
     def _write(self, value: int) -> None:
@@ -62,7 +62,7 @@ class _Process:
         self.session = session
 
 
-class Everybody:
+class AllProcesses:
     """All living processes of all commands."""
 
     def _roots(self, processes: "list[_Process]") -> "set[int]":
@@ -109,7 +109,7 @@ class Everybody:
         return True
 
 
-class Tree(Everybody):
+class ProcessTree(AllProcesses):
     """All living processes of the command whose first process was ``leader``."""
 
     def __init__(self, leader: int, mark: int) -> None:
@@ -129,7 +129,7 @@ class Tree(Everybody):
         }
 
     def send(self, number: int) -> "list[int]":
-        members = Everybody.send(self, number)
+        members = AllProcesses.send(self, number)
         if not members and not self.leader_is_gone:
             try:
                 os.killpg(self.leader, number)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from pytest_fargate_sandbox.server.commands.command import Command
-    from pytest_fargate_sandbox.server.commands.output_listener import Audience
-    from pytest_fargate_sandbox.server.commands.process_tree import Tree
+    from pytest_fargate_sandbox.server.commands.output_listener import OutputListener
+    from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
     from pytest_fargate_sandbox.server.commands.waker import Waker
 
 GRACE_SEC = 1.0
@@ -47,7 +47,7 @@ class Pump:
         self._status: "int | None" = None
         self._stdin = memoryview(b"")
         self._step = _BLOCK
-        self._audience: "Audience | None" = None
+        self._output_listener: "OutputListener | None" = None
         self._poller = select.poll()
         self._poller.register(waker.fileno(), select.POLLIN)
         self._watched: "dict[int, int]" = {}
@@ -62,7 +62,7 @@ class Pump:
         self._has_news = False
 
     # --- what others give it ------------------------------------------------------------------------------------
-    def heir(self, status: int) -> None:
+    def on_exit(self, status: int) -> None:
         """Called by the reaper, in its thread."""
         self._status = status
         self._waker.wake()
@@ -74,8 +74,8 @@ class Pump:
             os.set_blocking(self._command.stdin, False)
             self._write_stdin()
 
-    def serve(self, audience: "Audience") -> None:
-        self._audience = audience
+    def serve(self, output_listener: "OutputListener") -> None:
+        self._output_listener = output_listener
         self._beat_at = self._command.started_at + HEARTBEAT_SEC
 
     # --- the loop -----------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class Pump:
         return self._status
 
     @property
-    def _tree(self) -> "Tree":
+    def _tree(self) -> "ProcessTree":
         assert self._command.tree is not None
         return self._command.tree
 
@@ -114,7 +114,7 @@ class Pump:
             if self._status is not None and self._exited_at == _NEVER:
                 self._exited_at = time.monotonic()
                 self._tree.leader_is_gone = True
-            self._has_news = self._audience is not None and self._command.listener is not self._audience
+            self._has_news = self._output_listener is not None and self._command.listener is not self._output_listener
         elif file == self._command.stdin:
             self._write_stdin()
         else:
@@ -131,7 +131,7 @@ class Pump:
         self._command.say(self._pipes[pipe], data)
         if self._speaks_at_once:
             self._has_news = True
-        elif self._audience and self._speak_at == _NEVER:
+        elif self._output_listener and self._speak_at == _NEVER:
             self._speak_at = time.monotonic() + _GATHER_SEC
 
     def _read_what_is_left(self, pipe: int) -> None:
@@ -171,18 +171,18 @@ class Pump:
 
     # --- the client ---------------------------------------------------------------------------------------------
     def _speak(self) -> None:
-        audience = self._audience
+        output_listener = self._output_listener
         self._has_news = False
-        if audience is None:
+        if output_listener is None:
             return
-        if self._command.listener is not audience:
-            audience.gone = True
-        audience.advance()
-        self._watch(audience.fileno(), select.POLLOUT if audience.is_blocked else 0)
+        if self._command.listener is not output_listener:
+            output_listener.gone = True
+        output_listener.advance()
+        self._watch(output_listener.fileno(), select.POLLOUT if output_listener.is_blocked else 0)
         for pipe in self._pipes:
-            self._watch(pipe, 0 if audience.is_behind else select.POLLIN)
-        if audience.gone:
-            self._audience = None
+            self._watch(pipe, 0 if output_listener.is_behind else select.POLLIN)
+        if output_listener.gone:
+            self._output_listener = None
             self._speak_at = self._beat_at = _NEVER
 
     # --- time ---------------------------------------------------------------------------------------------------
@@ -200,9 +200,9 @@ class Pump:
         now = time.monotonic()
         if now >= self._speak_at:
             self._speak_at, self._speaks_at_once, self._has_news = _NEVER, True, True
-        if now >= self._beat_at and self._audience:
+        if now >= self._beat_at and self._output_listener:
             self._beat_at = now + HEARTBEAT_SEC
-            self._audience.beat()
+            self._output_listener.beat()
             self._has_news = True
         if self._ending and self._exited_at != _NEVER and not self._tree.members():
             self._ending = False

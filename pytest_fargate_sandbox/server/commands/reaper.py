@@ -15,7 +15,7 @@ class Reaper:
     """Waits for all children, our own and those left to us, and tells who asked."""
 
     def __init__(self) -> None:
-        self._heirs: "dict[int, Callable[[int], None]]" = {}
+        self._on_exit: "dict[int, Callable[[int], None]]" = {}
         # Who died before anybody knew them: a child that was quicker than its parent, or an orphan.
         self._early: "dict[int, int]" = {}
         self._table = threading.Lock()
@@ -29,24 +29,24 @@ class Reaper:
         with self._table:
             self._early.clear()
 
-    def expect(self, pid: int, heir: "Callable[[int], None]") -> None:
-        """Call ``heir`` with the wait status of this child, which was born after ``prepare``."""
+    def expect(self, pid: int, on_exit: "Callable[[int], None]") -> None:
+        """Call ``on_exit`` with the wait status of this child, which was born after ``prepare``."""
         with self._table:
             status = self._early.pop(pid, None)
             if status is None:
-                self._heirs[pid] = heir
+                self._on_exit[pid] = on_exit
         self._born.set()
         if status is not None:
-            heir(status)
+            on_exit(status)
 
     def disown(self, pid: int) -> None:
         with self._table:
-            self._heirs.pop(pid, None)
+            self._on_exit.pop(pid, None)
 
     def signal(self, pid: int, number: int) -> bool:
         """Send a signal unless the child is dead already: its number may be somebody else's by now."""
         with self._table:
-            if pid not in self._heirs:
+            if pid not in self._on_exit:
                 return False
             os.kill(pid, number)
             return True
@@ -60,8 +60,8 @@ class Reaper:
                 self._born.clear()
                 continue
             with self._table:
-                heir = self._heirs.pop(pid, None)
-                if heir is None:
+                on_exit = self._on_exit.pop(pid, None)
+                if on_exit is None:
                     self._early[pid] = status
-            if heir:
-                heir(status)
+            if on_exit:
+                on_exit(status)

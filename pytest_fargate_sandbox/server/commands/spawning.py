@@ -5,8 +5,8 @@ import subprocess
 import sys
 import threading
 
-from pytest_fargate_sandbox.server.commands.command_user import Identity
-from pytest_fargate_sandbox.server.commands.process_tree import Marks, Tree
+from pytest_fargate_sandbox.server.commands.command_user import CommandUser
+from pytest_fargate_sandbox.server.commands.process_tree import Marks, ProcessTree
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import CODE_CANNOT_RUN, CODE_NOT_FOUND, encoded
 
@@ -43,7 +43,7 @@ class Program:
         arguments: "list[bytes]",
         environment: "dict[bytes, bytes]",
         directory: "bytes | None",
-        identity: "Identity | None",
+        identity: "CommandUser | None",
     ) -> None:
         self.arguments = arguments
         self.environment = environment
@@ -68,9 +68,9 @@ def spawn(
     streams: "tuple[int, int, int]",
     marks: Marks,
     reaper: "Reaper",
-    heir: "Callable[[int], None]",
-) -> Tree:
-    """Start it in a session of its own; ``heir`` is told how it ended."""
+    on_exit: "Callable[[int], None]",
+) -> ProcessTree:
+    """Start it in a session of its own; ``on_exit`` is told how it ended."""
     options: "dict[str, Any]" = {}
     if program.identity and not program.identity.is_ours:
         options = _as_somebody_else(program.identity)
@@ -78,7 +78,7 @@ def spawn(
     with _births:
         reaper.prepare()
         mark = marks.choose()
-        marks.wear(mark)
+        marks.put_on_next_child(mark)
         try:
             process = subprocess.Popen(
                 program.arguments,
@@ -95,13 +95,13 @@ def spawn(
         except subprocess.SubprocessError as error:
             raise Failure("permission", "cannot run a command as another user here: %s" % error) from None
         finally:
-            marks.take_off()
+            marks.put_on_nobody()
         process.returncode = 0  # Or its destructor would wait for it, and take the status from the reaper.
-        reaper.expect(process.pid, heir)
-    return Tree(process.pid, mark)
+        reaper.expect(process.pid, on_exit)
+    return ProcessTree(process.pid, mark)
 
 
-def _as_somebody_else(identity: Identity) -> "dict[str, Any]":
+def _as_somebody_else(identity: CommandUser) -> "dict[str, Any]":
     if _CAN_CHANGE_USER_IN_C:
         return {"user": identity.uid, "group": identity.gid, "extra_groups": identity.groups}
     return {"preexec_fn": identity.become}

@@ -7,7 +7,7 @@ import time
 
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.commands.command_table import Commands
-from pytest_fargate_sandbox.server.commands.output_listener import Audience
+from pytest_fargate_sandbox.server.commands.output_listener import OutputListener
 from pytest_fargate_sandbox.server.commands.stdin_feeder import StdinFeeder, write_all
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
@@ -62,20 +62,20 @@ class Verbs:
         if not is_new:
             self._follow(exchange, command, protocol.Attach(id=request.id, limit=request.limit))
             return
-        audience = Audience(exchange, command, {STDOUT: 0, STDERR: 0}, request.limit)
-        command.listener = audience
+        output_listener = OutputListener(exchange, command, {STDOUT: 0, STDERR: 0}, request.limit)
+        command.listener = output_listener
         feeder = None if is_inline else StdinFeeder(exchange, command)
         pump = self.commands.begin(command, request, exchange.waker, has_stdin=stdin != b"")
         if pump:
-            pump.serve(audience)
+            pump.serve(output_listener)
             if feeder:
                 feeder.start()
             elif stdin:
                 pump.feed(stdin)
             self.commands.drive(command, pump)
-        if command.listener is not audience or audience.gone:
+        if command.listener is not output_listener or output_listener.gone:
             raise Disconnected("the client left its command", midway=False)
-        audience.finish(command.result(request.limit))
+        output_listener.finish(command.result(request.limit))
         exchange.acknowledges = command.id
         if pump and feeder:
             feeder.join()
@@ -85,34 +85,34 @@ class Verbs:
 
     def _follow(self, exchange: Exchange, command: "Command", request: protocol.Attach) -> None:
         offsets = {STDOUT: request.stdout, STDERR: request.stderr}
-        audience = Audience(exchange, command, offsets, request.limit)
+        output_listener = OutputListener(exchange, command, offsets, request.limit)
         if request.wait is None:
-            command.listen(audience)
+            command.listen(output_listener)
         deadline = float("inf") if request.wait is None else time.monotonic() + request.wait
-        while self._wait_for_news(command, audience, deadline):
-            audience.advance(wait=True)
-        if audience.gone:
+        while self._wait_for_news(command, output_listener, deadline):
+            output_listener.advance(wait=True)
+        if output_listener.gone:
             raise Disconnected("the client left", midway=False)
         if command.failure:
             raise command.failure
         if not command.ended:
-            audience.stop_here()
-        audience.finish(command.result(request.limit))
+            output_listener.stop_here()
+        output_listener.finish(command.result(request.limit))
         if command.ended and request.wait is None:
             exchange.acknowledges = command.id
 
-    def _wait_for_news(self, command: "Command", audience: Audience, deadline: float) -> bool:
+    def _wait_for_news(self, command: "Command", output_listener: OutputListener, deadline: float) -> bool:
         """Whether there may be more to come."""
         with command.changed:
-            while not command.ended and not audience.gone:
+            while not command.ended and not output_listener.gone:
                 if deadline == float("inf"):
-                    if audience.has_news:
+                    if output_listener.has_news:
                         return True
                     if not command.changed.wait(protocol.HEARTBEAT_SEC):
-                        audience.beat()
+                        output_listener.beat()
                     continue
                 left = deadline - time.monotonic()
-                if left <= 0 or audience.has_news:
+                if left <= 0 or output_listener.has_news:
                     return False
                 command.changed.wait(min(left, protocol.HEARTBEAT_SEC))
         return False

@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 _CHUNK = 1 << 16
 
 
-class Output:
+class ContainerOutput:
     """Reads a pipe in the loop's thread until it ends, or its container does."""
 
     def __init__(self, loop: Loop, pipe: int, on_output: Callable[[bytes], None]) -> None:

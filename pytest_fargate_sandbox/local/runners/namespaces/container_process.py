@@ -142,9 +142,9 @@ def _execute(plan: ContainerPlan, argv: tuple[str, ...]) -> NoReturn:
     raise NotStartable(_try_paths(argv, environment))
 
 
-def _identity_of(plan: ContainerPlan) -> image_user.Identity:
+def _identity_of(plan: ContainerPlan) -> image_user.ImageUser:
     try:
-        who = image_user.find_identity(plan.user)
+        who = image_user.find_user(plan.user)
     except image_user.UnknownUser as error:
         raise NotStartable(str(error)) from None
     if plan.rootless and (who.uid, who.gid) != (0, 0):
@@ -163,7 +163,7 @@ def _enter_working_directory(path: str) -> None:
         raise NotStartable(f"workingDirectory {path!r}: {error.strerror}") from error
 
 
-def _become(who: image_user.Identity, *, rootless: bool) -> None:
+def _become(who: image_user.ImageUser, *, rootless: bool) -> None:
     privileges.give_up_privileges(rootless=rootless)
     if not rootless:
         os.setgroups(who.groups)

@@ -33,7 +33,7 @@ class Image:
     is_built_in_sidecar: bool = False
 
 
-class Images:
+class ImageDirectories:
     """The references of one engine. The host's own layer is made when a task first asks for it."""
 
     def __init__(self, mapped: Mapping[str, Sequence[str]], layers: Path, launcher: int, *, rootless: bool) -> None:

@@ -10,7 +10,7 @@ class UnknownUser(Exception):
 
 
 @dataclass(frozen=True)
-class Identity:
+class ImageUser:
     """Numbers for the kernel, and the home that ``HOME`` names."""
 
     uid: int = 0
@@ -19,7 +19,7 @@ class Identity:
     home: str = "/"
 
 
-def find_identity(user: str | None) -> Identity:
+def find_user(user: str | None) -> ImageUser:
     """``name``, ``uid``, ``name:group`` or ``uid:gid``; None is root. Reads /etc of the root that we are in."""
     wanted, _, group = (user or "0").partition(":")
     entry = _entry_of(wanted)
@@ -30,8 +30,8 @@ def find_identity(user: str | None) -> Identity:
     else:
         name, uid, gid, home = entry
     if group:
-        return Identity(uid, _group_number(group), (), home)
-    return Identity(uid, gid, _groups_of(name), home)
+        return ImageUser(uid, _group_number(group), (), home)
+    return ImageUser(uid, gid, _groups_of(name), home)
 
 
 def _entry_of(wanted: str) -> tuple[str, int, int, str] | None:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE
 from pytest_fargate_sandbox.local.runners.namespaces.holder_messages import Channel
-from pytest_fargate_sandbox.local.runners.namespaces.image_directories import Images
+from pytest_fargate_sandbox.local.runners.namespaces.image_directories import ImageDirectories
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_task import NamespacesTask
 from pytest_fargate_sandbox.local.runners.namespaces.portable_python import Runtime
 from pytest_fargate_sandbox.local.runners.namespaces.scratch import HOST_LAYERS, Scratch
-from pytest_fargate_sandbox.local.runners.namespaces.task_commons import Surroundings
+from pytest_fargate_sandbox.local.runners.namespaces.task_commons import TaskCommons
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,9 +45,9 @@ class NamespacesRunner:
         self._scratch = Scratch()
         self._launcher_ready: Future[None] = Future()
         self._channel, self._launcher = self._start_launcher()
-        found = Images(images, self._scratch.path / HOST_LAYERS, self._launcher.pid, rootless=rootless)
+        found = ImageDirectories(images, self._scratch.path / HOST_LAYERS, self._launcher.pid, rootless=rootless)
         runtime = Runtime(self._scratch.path / "runtime", expected=may_lack_python or found.may_lack_python())
-        self._surroundings = Surroundings(found, runtime, gate_address, rootless=rootless, forget=self._forget)
+        self._surroundings = TaskCommons(found, runtime, gate_address, rootless=rootless, forget=self._forget)
         self._memory = self._scratch.open_memory_group()
         self._tasks: dict[str, NamespacesTask] = {}
         self._lost: LauncherFailed | None = None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import ENV_RUNTIME_SOURCE, ENV_SSHD_PORT, SHARED_VOLUME
-from pytest_fargate_sandbox.local.runners.namespaces.container_output import Output
+from pytest_fargate_sandbox.local.runners.namespaces.container_output import ContainerOutput
 from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind, ContainerPlan
 from pytest_fargate_sandbox.local.runners.namespaces.scratch import remove_tree
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.namespaces.holder_messages import Channel, Message
     from pytest_fargate_sandbox.local.runners.namespaces.image_directories import Image
     from pytest_fargate_sandbox.local.runners.namespaces.memory_group import MemoryGroup
-    from pytest_fargate_sandbox.local.runners.namespaces.task_commons import Surroundings
+    from pytest_fargate_sandbox.local.runners.namespaces.task_commons import TaskCommons
     from pytest_fargate_sandbox.local.runners.network.task_addresses import ClaimedAddress
     from pytest_fargate_sandbox.local.runners.runner_contract import ContainerSpec, TaskSpec
 
@@ -48,7 +48,7 @@ class NamespacesTask:
     def __init__(
         self,
         spec: TaskSpec,
-        surroundings: Surroundings,
+        surroundings: TaskCommons,
         channel: Channel,
         directory: Path,
         memory: MemoryGroup | None,
@@ -62,7 +62,7 @@ class NamespacesTask:
         self.address = self._claim.text
         self._numbers = itertools.count(1)
         self._answers: dict[int, Future[Message]] = {}
-        self._containers: dict[str, _Container] = {}
+        self._containers: dict[str, _StartedContainer] = {}
         self._opened: Future[None] = Future()
         self._lock = threading.Lock()
         self._closed = False
@@ -85,7 +85,7 @@ class NamespacesTask:
         plan = self._plan(container, image, memory)
         _make_directories(plan)
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        running = _Container(Output(self._surroundings.loop, read_end, on_output), on_exit, memory)
+        running = _StartedContainer(ContainerOutput(self._surroundings.loop, read_end, on_output), on_exit, memory)
         with self._lock:
             self._containers[container.name] = running
         listener = self._listen_for_sidecar(container) if plan.sidecar_volume else None
@@ -289,10 +289,12 @@ class NamespacesTask:
             self._tell({"op": "gate", "number": number}, connection.fileno())
 
 
-class _Container:
+class _StartedContainer:
     """A started container's callbacks, and what has to be put away after it."""
 
-    def __init__(self, output: Output, on_exit: Callable[[ContainerExit], None], memory: MemoryGroup | None) -> None:
+    def __init__(
+        self, output: ContainerOutput, on_exit: Callable[[ContainerExit], None], memory: MemoryGroup | None
+    ) -> None:
         self._output = output
         self._on_exit = on_exit
         self._memory = memory

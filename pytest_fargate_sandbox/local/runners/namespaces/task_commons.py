@@ -11,17 +11,17 @@ from pytest_fargate_sandbox.local.runners.network.task_addresses import ClaimedA
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.local.runners.namespaces.image_directories import Images
+    from pytest_fargate_sandbox.local.runners.namespaces.image_directories import ImageDirectories
     from pytest_fargate_sandbox.local.runners.namespaces.portable_python import Runtime
 
 _LOG = logging.getLogger(__name__)
 
 
-class Surroundings:
+class TaskCommons:
     """Made by the runner, read by its tasks; ``forget`` is called with the id of one that is gone."""
 
     def __init__(
-        self, images: Images, runtime: Runtime, gate_address: tuple[str, int], *, rootless: bool,
+        self, images: ImageDirectories, runtime: Runtime, gate_address: tuple[str, int], *, rootless: bool,
         forget: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.images = images

@@ -51,7 +51,7 @@ class Holder:
         self._loop = Loop()
         self._children = Children(self._loop)
         self._network = TaskNetwork(self._loop, channel, task["gate_port"])
-        self._containers: dict[str, _Container] = {}
+        self._containers: dict[str, _HeldContainer] = {}
         self._untold_exits = 0
         self._closing: Message | None = None
         self._requests: dict[str, Callable[[Message, list[int]], None]] = {
@@ -98,13 +98,13 @@ class Holder:
             os.close(output)
             if listener:
                 listener.close()
-        container = _Container(plan, pid)
+        container = _HeldContainer(plan, pid)
         self._containers[plan.name] = container
         self._loop.watch(status, lambda: self._started(request, container, status))
         self._children.expect(pid, lambda code: self._exited(container, code))
         self._network.look_soon()
 
-    def _started(self, request: Message, container: _Container, status: int) -> None:
+    def _started(self, request: Message, container: _HeldContainer, status: int) -> None:
         """The status pipe speaks: it was closed by ``execve``, or says why there is none."""
         reason = os.read(status, 1 << 16)
         self._loop.forget(status)
@@ -115,7 +115,7 @@ class Holder:
         else:
             self._answer(request)
 
-    def _exited(self, container: _Container, code: int) -> None:
+    def _exited(self, container: _HeldContainer, code: int) -> None:
         """The first process is gone, and with it, says the kernel, every other of its namespace."""
         os.close(container.handle)
         if self._containers.get(container.plan.name) is container:
@@ -123,7 +123,7 @@ class Holder:
         self._untold_exits += 1
         self._loop.call_later(0, lambda: self._tell_exit(container, code))
 
-    def _tell_exit(self, container: _Container, code: int) -> None:
+    def _tell_exit(self, container: _HeldContainer, code: int) -> None:
         """After the status pipe has been read, so that a failed start is never taken for an exit."""
         self._untold_exits -= 1
         if not container.failed:
@@ -163,7 +163,7 @@ class Holder:
             self._loop.stop()
 
 
-class _Container:
+class _HeldContainer:
     """One started container."""
 
     def __init__(self, plan: ContainerPlan, pid: int) -> None:
@@ -173,7 +173,7 @@ class _Container:
         self.failed = False
 
 
-def _run_check(container: _Container, argv: tuple[str, ...], timeout: float) -> None:
+def _run_check(container: _HeldContainer, argv: tuple[str, ...], timeout: float) -> None:
     """In a fork: enter the container, run the check as its child, and exit with the check's code."""
     code = _CHECK_FAILED
     try:

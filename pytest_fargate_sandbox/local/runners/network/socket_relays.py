@@ -22,7 +22,7 @@ _ROUNDS = 32
 """How long one connection may keep the others waiting, in fillings of its pipe."""
 
 
-class Relays:
+class SocketRelays:
     """Those of one task: a bounded number, since what runs in it may open as many connections as it likes."""
 
     def __init__(self, loop: Loop) -> None:

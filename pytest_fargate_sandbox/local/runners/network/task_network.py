@@ -11,7 +11,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.runners.network.port_listeners import listening, reachable_ports
-from pytest_fargate_sandbox.local.runners.network.socket_relays import Relays, refuse
+from pytest_fargate_sandbox.local.runners.network.socket_relays import SocketRelays, refuse
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.namespaces.event_loop import Loop
@@ -31,7 +31,7 @@ class TaskNetwork:
     def __init__(self, loop: Loop, channel: Channel, gate_port: int | None) -> None:
         self._loop = loop
         self._channel = channel
-        self._relays = Relays(loop)
+        self._relays = SocketRelays(loop)
         self._dial: dict[int, str] = {}
         self._outside: dict[int, socket.socket | None] = {}
         self._unanswered: set[int] = set()

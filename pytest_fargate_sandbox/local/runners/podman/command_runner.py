@@ -14,7 +14,7 @@ from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import Na
 from pytest_fargate_sandbox.local.runners.podman.command_task import CommandTask
 from pytest_fargate_sandbox.local.runners.podman.container_command import CommandFailed, ContainerCommand
 from pytest_fargate_sandbox.local.runners.podman.pause_image import ensure_pause_image, pause_is_known
-from pytest_fargate_sandbox.local.runners.podman.stored_images import Images
+from pytest_fargate_sandbox.local.runners.podman.stored_images import StoredImages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ class CommandRunner:
 
     def __init__(self, *, images: Mapping[str, tuple[str, ...]], gate_address: tuple[str, int]) -> None:
         self._command = ContainerCommand(self.name)
-        self._images = Images(self._command, images)
+        self._images = StoredImages(self._command, images)
         self._label = f"fargate-sandbox.engine={uuid.uuid4().hex}"
         self._tasks: set[CommandTask] = set()
         self._networks = NamespacesRunner(images={}, gate_address=gate_address, may_lack_python=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
     from pytest_fargate_sandbox.local.runners.podman.container_command import ContainerCommand
-    from pytest_fargate_sandbox.local.runners.podman.stored_images import Images
+    from pytest_fargate_sandbox.local.runners.podman.stored_images import StoredImages
     from pytest_fargate_sandbox.local.runners.runner_contract import ContainerExit, ContainerSpec, TaskSpec
 
 _EXIT_PATIENCE_SEC = 5.0
@@ -32,7 +32,7 @@ class CommandTask:
     def __init__(
         self,
         command: ContainerCommand,
-        images: Images,
+        images: StoredImages,
         spec: TaskSpec,
         *,
         label: str,

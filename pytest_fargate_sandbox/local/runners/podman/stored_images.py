@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.podman.container_command import ContainerCommand
 
 
-class Images:
+class StoredImages:
     """What is here already, and what can be had."""
 
     def __init__(self, command: ContainerCommand, mapped: Mapping[str, tuple[str, ...]]) -> None:
