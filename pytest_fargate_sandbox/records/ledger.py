@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SUFFIX = ".jsonl"
+_STEPS = ("launching", "launched", "stopped")
 
 
 @dataclass
@@ -52,8 +53,7 @@ class Entry:
 
     @property
     def _last_step(self) -> str:
-        steps = [event for event in self.events if event in ("launching", "launched", "stopped")]
-        return steps[-1] if steps else ""
+        return next((event for event in reversed(self.events) if event in _STEPS), "")
 
     @property
     def is_kept(self) -> bool:
@@ -78,6 +78,7 @@ class Ledger:
         self.path = ledger_directory() / (quote(run_id, safe="")[:200] + _SUFFIX)
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
+        self._by_task: dict[str, Entry] = {}
         self._read_up_to = 0
 
     def open_entry(self, **facts: Any) -> str:
@@ -102,9 +103,19 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         with self._lock:
-            for line in self._new_lines():
-                self._take(line)
+            self._read()
             return list(self._entries.values())
+
+    def entry_of(self, task_arn: str) -> Entry | None:
+        """The entry of which this is the latest task."""
+        with self._lock:
+            self._read()
+            entry = self._by_task.get(task_arn)
+            return entry if entry and entry.task_arn == task_arn else None
+
+    def _read(self) -> None:
+        for line in self._new_lines():
+            self._take(line)
 
     def _new_lines(self) -> list[bytes]:
         """What was appended since the last look, by whomever, up to the last line that is whole."""
@@ -127,15 +138,14 @@ class Ledger:
         entry.events.append(event.pop("event"))
         entry.times.setdefault(entry.events[-1], event.pop("t"))
         entry.facts.update(event)
-
-    def entry_of(self, task_arn: str) -> Entry | None:
-        return next((entry for entry in self.entries() if entry.task_arn == task_arn), None)
+        if "task_arn" in event:
+            self._by_task[event["task_arn"]] = entry
 
     def drop(self) -> None:
         """Remove the file: nothing in it matters any more."""
         with self._lock:
             self.path.unlink(missing_ok=True)
-            self._entries, self._read_up_to = {}, 0
+            self._entries, self._by_task, self._read_up_to = {}, {}, 0
 
 
 def this_process() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,25 @@ from pytest_fargate_sandbox.records.ledger import Ledger, all_ledgers, process_b
 from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
+
+
+@contextmanager
+def calls_into_the_ledger() -> Iterator[list[str]]:
+    """The names of what this thread calls in records/ledger.py."""
+    calls: list[str] = []
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename.endswith("records/ledger.py"):
+            calls.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +64,23 @@ def test_a_second_launch_after_a_stop_is_alive_again() -> None:
     for event in ("launching", "launched", "stopped", "launching"):
         ledger.write(entry, event)
     assert not ledger.entries()[0].is_over
+
+
+def test_a_task_leads_to_its_entry_without_a_look_at_the_others() -> None:
+    ledger = Ledger("run")
+    for number in range(200):
+        ledger.write(f"entry-{number}", "launched", task_arn=f"arn:{number}")
+    ledger.write("entry-7", "launched", task_arn="arn:second")
+    found = {arn: ledger.entry_of(arn) for arn in ("arn:8", "arn:second", "arn:7", "arn:nobody's")}
+    assert {arn: entry and entry.id for arn, entry in found.items()} == {
+        "arn:8": "entry-8",
+        "arn:second": "entry-7",
+        "arn:7": None,
+        "arn:nobody's": None,
+    }
+    with calls_into_the_ledger() as calls:
+        ledger.entry_of("arn:199")
+    assert len(calls) < 10, calls
 
 
 def test_half_a_line_is_no_obstacle() -> None:
