@@ -1,12 +1,14 @@
 """The ledger: what we are about to make, before we make it, so that whoever comes after a crash can take it away.
 
 One file for each run in the user's cache directory, a JSON line for each event, appended by all processes of the run
-(a line is written in one piece). An ``Entry`` is what the events of one launch come to.
+(a line is written in one piece). An ``Entry`` is what the events of one launch come to. Other versions of this package
+may write to it too: keys that are not known are facts, and a line that is no event is told of, and skipped.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import threading
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".jsonl"
 _STEPS = ("launching", "launched", "stopped")
+_NO_EVENT = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
+_log = logging.getLogger("pytest_fargate_sandbox.ledger")
+_told: set[Path] = set()
 
 
 @dataclass
@@ -93,11 +99,11 @@ class Ledger:
 
     def write(self, entry: str, event: str, **facts: Any) -> None:
         """Append an event of an entry."""
-        line = json.dumps({"entry": entry, "event": event, "t": round(time.time(), 3), **facts}, default=str) + "\n"
+        line = json.dumps({"entry": entry, "event": event, "t": round(time.time(), 3), **facts}, default=str)
         with self._lock:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
-                os.write(descriptor, line.encode())
+                os.write(descriptor, f"\n{line}\n".encode())  # whoever wrote last may have been killed within a line
             finally:
                 os.close(descriptor)
 
@@ -126,20 +132,26 @@ class Ledger:
         except FileNotFoundError:
             return []
         self._read_up_to += len(whole) + len(end)
-        return whole.split(b"\n")
+        return [line for line in whole.split(b"\n") if line]
 
     def _take(self, line: bytes) -> None:
         try:
             event = json.loads(line)
-        except ValueError:
-            return  # of a process that was killed while it wrote
-        name = event.pop("entry")
+            name, step, when = str(event.pop("entry")), str(event.pop("event")), float(event.pop("t"))
+        except _NO_EVENT:
+            self._tell_of(line)
+            return
         entry = self._entries.setdefault(name, Entry(name))
-        entry.events.append(event.pop("event"))
-        entry.times.setdefault(entry.events[-1], event.pop("t"))
+        entry.events.append(step)
+        entry.times.setdefault(step, when)
         entry.facts.update(event)
-        if "task_arn" in event:
-            self._by_task[event["task_arn"]] = entry
+        if event.get("task_arn"):
+            self._by_task[str(event["task_arn"])] = entry
+
+    def _tell_of(self, line: bytes) -> None:
+        if self.path not in _told:
+            _told.add(self.path)
+            _log.warning("%s: %.80r is no event; such lines are skipped", self.path, line)
 
     def drop(self) -> None:
         """Remove the file: nothing in it matters any more."""

@@ -113,6 +113,8 @@ def _left_by_dead(ledger: Ledger, place: Mapping[str, Any] | None) -> list[Entry
 def _stop_entries(ledger: Ledger, entries: Iterable[Entry]) -> list[str]:
     stopped = []
     for entry in entries:
+        if "cluster" not in entry.facts:
+            continue  # the line that told where it was is lost
         try:
             arns = _stop_entry(entry)
         except AwsError as error:
@@ -159,7 +161,7 @@ def _concerns(entry: Entry, place: Mapping[str, Any] | None) -> bool:
 
 def _has_expired(entry: Entry) -> bool:
     """Whether its own clock must have ended it long ago."""
-    began = entry.times.get("launching", 0.0)
+    began = entry.times.get("launching", entry.times.get("launched", 0.0))
     return time.time() > began + float(entry.facts.get("ttl") or 0.0) + _DONE_LEDGER_SEC
 
 

@@ -104,3 +104,16 @@ def test_a_task_that_nobody_knows_any_more_is_not_said_to_have_been_stopped(
     assert main(["sweep"]) == 0
     assert capsys.readouterr().out == "nothing to sweep\n"
     aws.call("ecs", "StopTask", cluster="local", task=lost)
+
+
+def test_a_damaged_ledger_still_tells_what_to_sweep(
+    killed: Callable[..., list[str]], aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line is half, one is rubbish, one is missing keys, and one entry has lost the line that told its place."""
+    (lost,) = killed("lost")
+    with Ledger("killed").path.open("ab") as file:
+        file.write(b'{"entry": "a", "ev\n\x00\xff\n[1]\n{"event": "launching"}\n{"entry": ')
+    Ledger("killed").write("no-place", "launching")
+    assert main(["sweep"]) == 0
+    assert capsys.readouterr().out == f"stopped {lost}\n1 swept\n"
+    assert lost not in alive(aws)

@@ -91,6 +91,51 @@ def test_half_a_line_is_no_obstacle() -> None:
     assert [each.id for each in ledger.entries()] == [entry]
 
 
+def test_half_a_line_takes_no_other_with_it() -> None:
+    ledger = Ledger("run")
+    entry = ledger.open_entry()
+    with ledger.path.open("a") as file:
+        file.write('{"entry": "')
+    ledger.write(entry, "launched", task_arn="arn:1")
+    assert [each.task_arn for each in Ledger("run").entries()] == ["arn:1"]
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"\x00\xff\xfe\x80",
+        b'{"entry": "e", "event": "lau',
+        b'["e", "launched", 1.0]',
+        b"12",
+        b'{"entry": "e", "event": "launched"}',
+        b'{"event": "launched", "t": 1.0}',
+        b'{"entry": "e", "event": "launched", "t": {"s": 1}}',
+        b"[" * 100_000,
+    ],
+    ids=["binary", "half", "list", "number", "no time", "no entry", "another time", "deep"],
+)
+def test_a_line_that_is_no_event_is_skipped_and_told_once(rubbish: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger("run")
+    entry = ledger.open_entry(cluster="c")
+    with ledger.path.open("ab") as file:
+        file.write((rubbish + b"\n") * 2)
+    ledger.write(entry, "launched", task_arn="arn:1")
+    for _ in range(2):
+        (found,) = Ledger("run").entries()
+        assert (found.events, found.facts["cluster"], found.task_arn) == (["opened", "launched"], "c", "arn:1")
+    (told,) = caplog.messages
+    assert str(ledger.path) in told
+
+
+def test_an_event_of_a_newer_version_is_an_event(caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger("run")
+    entry = ledger.open_entry()
+    ledger.write(entry, "teleported", to={"planet": [4]}, schema=2)
+    (found,) = Ledger("run").entries()
+    assert (found.events, found.facts["schema"]) == (["opened", "teleported"], 2)
+    assert not caplog.messages
+
+
 def test_many_threads_write_whole_lines() -> None:
     ledger = Ledger("run")
     threads = [threading.Thread(target=lambda: ledger.open_entry(filler="x" * 2000)) for _ in range(20)]
