@@ -14,7 +14,8 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -30,6 +31,7 @@ _NO_EVENT = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 _log = logging.getLogger("pytest_fargate_sandbox.ledger")
 _told: set[Path] = set()
+_hash = partial(blake2b, digest_size=16)
 
 
 @dataclass
@@ -71,9 +73,15 @@ class Entry:
         return "shelved" in self.events and "claimed" not in self.events
 
     @property
+    def owner(self) -> tuple[int, str | None]:
+        """The process that answers for it: its number, and when it began."""
+        return self.facts.get("pid", 0), self.facts.get("pid_began")
+
+    @property
     def owner_lives(self) -> bool:
-        """Whether the process that made it still runs: this very process, not another that got its number."""
-        return process_began(self.facts.get("pid", 0)) == self.facts.get("pid_began")
+        """Whether its owner still runs: this very process, not another that got its number."""
+        pid, began = self.owner
+        return process_began(pid) == began
 
 
 class Ledger:
@@ -83,9 +91,13 @@ class Ledger:
         self.run_id = run_id
         self.path = ledger_directory() / (quote(run_id, safe="")[:200] + _SUFFIX)
         self._lock = threading.Lock()
-        self._entries: dict[str, Entry] = {}
-        self._by_task: dict[str, Entry] = {}
-        self._read_up_to = 0
+        self._forget()
+
+    @classmethod
+    def at(cls, path: Path) -> Ledger:
+        ledger = cls(unquote(path.name.removesuffix(_SUFFIX)))
+        ledger.path = path  # the name of a long run was cut
+        return ledger
 
     def open_entry(self, **facts: Any) -> str:
         """Begin an entry; returns its id."""
@@ -127,12 +139,27 @@ class Ledger:
         """What was appended since the last look, by whomever, up to the last line that is whole."""
         try:
             with self.path.open("rb") as file:
-                file.seek(self._read_up_to)
+                file.seek(self.read_up_to)
                 whole, end, _ = file.read().rpartition(b"\n")
         except FileNotFoundError:
             return []
-        self._read_up_to += len(whole) + len(end)
+        self.read_up_to += len(whole + end)
+        self._read_bytes.update(whole + end)
         return [line for line in whole.split(b"\n") if line]
+
+    @property
+    def digest(self) -> str:
+        """Of all that was read."""
+        return self._read_bytes.hexdigest()
+
+    def skip(self, size: int, digest: str) -> bool:
+        """Leave the first ``size`` bytes unread, if they are what had this digest. For a ledger that was not read."""
+        with self.path.open("rb") as file:
+            skipped = _hash(file.read(size))
+        if skipped.hexdigest() != digest:
+            return False
+        self.read_up_to, self._read_bytes = size, skipped
+        return True
 
     def _take(self, line: bytes) -> None:
         try:
@@ -157,7 +184,13 @@ class Ledger:
         """Remove the file: nothing in it matters any more."""
         with self._lock:
             self.path.unlink(missing_ok=True)
-            self._entries, self._by_task, self._read_up_to = {}, {}, 0
+            self._forget()
+
+    def _forget(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._by_task: dict[str, Entry] = {}
+        self.read_up_to = 0
+        self._read_bytes = _hash()
 
 
 def this_process() -> dict[str, Any]:
@@ -169,10 +202,13 @@ def ledger_directory() -> Path:
     return cache_directory("ledger")
 
 
+def ledger_paths() -> list[Path]:
+    return sorted(ledger_directory().glob(f"*{_SUFFIX}"))
+
+
 def all_ledgers() -> Iterator[Ledger]:
     """Those of all runs of this user on this machine that were not dropped."""
-    for path in sorted(ledger_directory().glob(f"*{_SUFFIX}")):
-        yield Ledger(unquote(path.name.removesuffix(_SUFFIX)))
+    return map(Ledger.at, ledger_paths())
 
 
 @cache

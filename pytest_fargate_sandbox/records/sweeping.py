@@ -16,12 +16,14 @@ from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
 from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_LEDGER, TAG_OWNER, TAG_WORKER
 from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
-from pytest_fargate_sandbox.records.ledger import Entry, Ledger, all_ledgers, ledger_directory
+from pytest_fargate_sandbox.records.ended_ledgers import Note, examine, is_deserted, read_notes, save_notes
+from pytest_fargate_sandbox.records.ledger import Entry, Ledger, ledger_directory, ledger_paths
 from pytest_fargate_sandbox.sandbox.task.launch import started_by
 from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
@@ -37,12 +39,12 @@ def sweep_ledgers(place: Mapping[str, Any] | None = None) -> list[str]:
 
     ``place`` (a place's facts) leaves other accounts and clusters alone, which may be out of reach today.
     """
-    if not any(_left_by_dead(ledger, place) for ledger in all_ledgers()):
-        _drop_old_ledgers()
+    left = _look(place)
+    if not left:
         return []
     try:
         with FileLock(ledger_directory() / "sweep.lock", timeout=0):
-            return [arn for ledger in all_ledgers() for arn in _stop_entries(ledger, _left_by_dead(ledger, place))]
+            return [arn for each in left for arn in _stop_entries(each, _left_by_dead(each.entries(), place))]
     except Timeout:
         return []  # another process is at it
 
@@ -105,8 +107,49 @@ def _listed(aws: Aws, cluster: str, owner: str) -> Iterator[list[str]]:
         page = {"nextToken": answer["nextToken"]}
 
 
-def _left_by_dead(ledger: Ledger, place: Mapping[str, Any] | None) -> list[Entry]:
-    alive = [entry for entry in ledger.entries() if not (entry.is_over or entry.is_kept or _has_expired(entry))]
+def _look(place: Mapping[str, Any] | None) -> list[Ledger]:
+    """The ledgers in which dead processes left something. Of the others, what is over is noted, or dropped when old."""
+    known = read_notes()
+    notes, left = {}, []
+    for path in ledger_paths():
+        found = _look_at(path, known.get(path.name), place)
+        if isinstance(found, Note):
+            notes[path.name] = found
+        elif found is not None:
+            left.append(found)
+    if notes != known:
+        save_notes(notes)
+    return left
+
+
+def _look_at(path: Path, note: Note | None, place: Mapping[str, Any] | None) -> Ledger | Note | None:
+    """The ledger, if the dead left something in it; else what is to be noted of it."""
+    try:
+        stat = path.stat()
+        age = time.time() - stat.st_mtime
+        if note and age > _DONE_LEDGER_SEC and not note.deserted:
+            note = None  # its owners may have died since
+        if note and note.holds_for(stat):
+            is_done = note.deserted
+        else:
+            ledger, entries, note = examine(path, stat, note)
+            if _left_by_dead(entries, place):
+                return ledger
+            is_done = is_deserted(entries) and all(entry.is_over or _has_expired(entry) for entry in entries)
+        is_old = age > (_DONE_LEDGER_SEC if is_done else _OLD_LEDGER_SEC)  # it is wanted for a while when all is over
+        if is_old and path.stat().st_size == stat.st_size:  # and nobody has just begun to use it again
+            path.unlink()
+            return None
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        _log.warning("%s cannot be read, and nothing of it be swept: %s", path, error)
+        return None
+    return note
+
+
+def _left_by_dead(entries: list[Entry], place: Mapping[str, Any] | None) -> list[Entry]:
+    alive = [entry for entry in entries if not (entry.is_over or entry.is_kept or _has_expired(entry))]
     return [entry for entry in alive if _concerns(entry, place) and not entry.owner_lives]
 
 
@@ -163,16 +206,3 @@ def _has_expired(entry: Entry) -> bool:
     """Whether its own clock must have ended it long ago."""
     began = entry.times.get("launching", entry.times.get("launched", 0.0))
     return time.time() > began + float(entry.facts.get("ttl") or 0.0) + _DONE_LEDGER_SEC
-
-
-def _drop_old_ledgers() -> None:
-    """Those that nobody will want to read any more; a ledger of which nothing lives is wanted for a while."""
-    for ledger in all_ledgers():
-        try:
-            age = time.time() - ledger.path.stat().st_mtime
-        except FileNotFoundError:
-            continue
-        entries = ledger.entries()
-        done = all((entry.is_over or _has_expired(entry)) and not entry.owner_lives for entry in entries)
-        if age > (_DONE_LEDGER_SEC if done else _OLD_LEDGER_SEC):
-            ledger.drop()

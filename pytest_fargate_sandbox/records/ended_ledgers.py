@@ -1,0 +1,78 @@
+"""Ledgers that are over are read once: what a look found is noted, and holds until somebody appends.
+
+That all entries are over no clock and no process can undo, and that all their owners are dead neither. Where a ledger
+has grown, what was noted of its beginning still holds, so that only the rest is read. Notes that are lost or overtaken
+by an older look cost a look, and never a task.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from filelock import FileLock
+
+from pytest_fargate_sandbox.leaves.user_cache import write_private
+from pytest_fargate_sandbox.records.ledger import Ledger, ledger_directory
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.records.ledger import Entry
+
+_FILE = "ended.json"
+
+
+class Note(NamedTuple):
+    """Up to ``size`` all entries are over."""
+
+    size: int
+    mtime_ns: int
+    """Of the file, when it had nothing more. It was asked before the file was read, and so was its size."""
+    digest: str
+    """Of what stood there, since a ledger that is dropped and begun again is another."""
+    deserted: bool
+    """Whether all owners of its entries are dead."""
+
+    def holds_for(self, stat: os.stat_result) -> bool:
+        """Whether the file has nothing else in it."""
+        return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
+def read_notes() -> dict[str, Note]:
+    """By the names of ledgers; none where they are damaged, or another version's."""
+    try:
+        notes = json.loads((ledger_directory() / _FILE).read_bytes())
+        return {name: Note(int(a), int(b), str(c), bool(d)) for name, (a, b, c, d) in notes.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def save_notes(notes: Mapping[str, Note]) -> None:
+    path = ledger_directory() / _FILE
+    try:
+        with FileLock(path.with_suffix(".lock"), timeout=0):
+            write_private(path, json.dumps(notes))
+    except OSError:
+        pass  # somebody else saves theirs, or nobody can
+
+
+def examine(path: Path, stat: os.stat_result, note: Note | None) -> tuple[Ledger, list[Entry], Note | None]:
+    """The ledger, its entries but those that the note covers, and what can be noted now."""
+    ledger = Ledger.at(path)
+    if note is not None and not ledger.skip(note.size, note.digest):
+        note = None
+    entries = ledger.entries()
+    if note is not None and not all(entry.is_over or "opened" in entry.events for entry in entries):
+        return examine(path, stat, None)  # an entry goes on that was over
+    if all(entry.is_over for entry in entries):
+        deserted = (note is None or note.deserted) and is_deserted(entries)
+        note = Note(ledger.read_up_to, stat.st_mtime_ns, ledger.digest, deserted)
+    return ledger, entries, note
+
+
+def is_deserted(entries: list[Entry]) -> bool:
+    """Whether no owner of them lives; each is asked for once."""
+    return not any(entry.owner_lives for entry in {entry.owner: entry for entry in entries}.values())
