@@ -7,6 +7,7 @@ may write to it too: keys that are not known are facts, and a line that is no ev
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -110,12 +111,14 @@ class Ledger:
         self.write(entry, event, **this_process(), **facts)
 
     def write(self, entry: str, event: str, **facts: Any) -> None:
-        """Append an event of an entry."""
-        line = json.dumps({"entry": entry, "event": event, "t": round(time.time(), 3), **facts}, default=str)
+        """Append an event of an entry. Raises ``OSError`` when it is not written as a whole."""
+        told = json.dumps({"entry": entry, "event": event, "t": round(time.time(), 3), **facts}, default=str)
+        line = f"\n{told}\n".encode()  # whoever wrote last may have been killed within a line
         with self._lock:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
-                os.write(descriptor, f"\n{line}\n".encode())  # whoever wrote last may have been killed within a line
+                if os.write(descriptor, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             finally:
                 os.close(descriptor)
 

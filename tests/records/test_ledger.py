@@ -91,6 +91,27 @@ def test_half_a_line_is_no_obstacle() -> None:
     assert [each.id for each in ledger.entries()] == [entry]
 
 
+FULL = """
+import resource
+from pytest_fargate_sandbox.records.ledger import Ledger
+ledger = Ledger("run")
+entry = ledger.open_entry()
+resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.path.stat().st_size + 20, resource.RLIM_INFINITY))
+try:
+    ledger.write(entry, "launching")
+except OSError as error:
+    print(error.filename)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+ledger.write(entry, "launching")
+"""
+
+
+def test_what_finds_no_room_is_an_error_before_anything_is_launched() -> None:
+    told = subprocess.run([sys.executable, "-c", FULL], check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert told.strip() == str(Ledger("run").path)
+    assert [each.events for each in Ledger("run").entries()] == [["opened", "launching"]]
+
+
 def test_half_a_line_takes_no_other_with_it() -> None:
     ledger = Ledger("run")
     entry = ledger.open_entry()
