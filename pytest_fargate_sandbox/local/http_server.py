@@ -13,10 +13,21 @@ import threading
 import time
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
-from pytest_fargate_sandbox.local.request_body import BadRequest, drain, open_body
+from pytest_fargate_sandbox.server.requests.http1 import (
+    ChunkedBody,
+    Disconnected,
+    Malformed,
+    Reader,
+    RequestHead,
+    SizedBody,
+    chunk,
+    last_chunk,
+    open_body,
+    read_request_head,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +37,7 @@ if TYPE_CHECKING:
 PEER_IS_KNOWN = "fargate_sandbox.peer_is_known"
 """In a request's environ: what an application calls when it has seen who is asking, so that the connection may stay."""
 
-_HEAD_BYTES = 64 * 1024
+_BUFFER_BYTES = 64 * 1024
 _IN_MEMORY_BYTES = 1 << 20
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
 """Of accept(2): what passes."""
@@ -89,9 +100,9 @@ class HttpServer:
             connection.settimeout(self._patience_sec)
             if connection.family == socket.AF_INET:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with cast("BinaryIO", connection.makefile("rb", buffering=_HEAD_BYTES)) as incoming:
-                while _Exchange(connection, self._app, partial(self._meet, connection)).run(incoming):
-                    pass
+            reader = Reader(connection.recv)
+            while _Exchange(connection, self._app, partial(self._meet, connection)).run(reader):
+                pass
         except OSError:
             pass  # the peer hung up
         finally:
@@ -141,7 +152,7 @@ def _linger(connection: socket.socket) -> None:
     connection.shutdown(socket.SHUT_WR)
     connection.settimeout(1.0)
     for _ in range(16):
-        if not connection.recv(_HEAD_BYTES):
+        if not connection.recv(_BUFFER_BYTES):
             return
 
 
@@ -158,24 +169,29 @@ class _Exchange:
         self._method = ""
         self._keep = True
 
-    def run(self, incoming: BinaryIO) -> bool:
+    def run(self, reader: Reader) -> bool:
         """Read, answer, and say whether the connection is good for another."""
         try:
-            environ = self._read_head(incoming)
-            if environ is None:
-                return False
-            body = open_body(environ, incoming)
-        except BadRequest as error:
+            head = read_request_head(reader, foreign=True)
+            body = open_body(reader, head.fields, foreign=True)
+            incoming = _wsgi_input(body, head.fields)
+        except Malformed as error:
             self.refuse(HTTPStatus.BAD_REQUEST, str(error))
             return False
-        if environ.get("HTTP_EXPECT", "").lower() == "100-continue":
+        except Disconnected as end:
+            if end.midway:
+                self.refuse(HTTPStatus.BAD_REQUEST, str(end))
+            return False
+        if head.fields.get("expect", "").lower() == "100-continue":
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        environ["wsgi.input"] = body
-        self._keep = self._chunks and environ.get("HTTP_CONNECTION", "").lower() != "close"
+        self._method = head.method
+        self._chunks = head.version != "HTTP/1.0"
+        self._keep = head.keep_alive
         try:
-            self._answer(environ)
-            drain(body)
-        except BadRequest:
+            self._answer({**self._environ(head), "wsgi.input": incoming})
+            while body.read():
+                pass  # what nobody wanted, so that the next request begins where this one ends
+        except (Malformed, Disconnected):
             return False
         return self._keep
 
@@ -186,24 +202,16 @@ class _Exchange:
         self._connection.sendall(self._head + text)
         _linger(self._connection)
 
-    def _read_head(self, incoming: BinaryIO) -> dict[str, Any] | None:
-        line = incoming.readline(_HEAD_BYTES)
-        if not line:
-            return None
-        words = line.decode("latin-1").split()
-        if len(words) != 3 or not words[2].startswith("HTTP/1."):
-            raise BadRequest("the first line is not that of an HTTP/1 request")
-        self._method, target, version = words
-        self._chunks = version != "HTTP/1.0"
-        path, _, query = target.partition("?")
+    def _environ(self, head: RequestHead) -> dict[str, Any]:
+        path, _, query = head.target.partition("?")
         host, port = self._server_name()
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": self._method,
+        return {
+            "REQUEST_METHOD": head.method,
             "SCRIPT_NAME": "",
-            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+            "PATH_INFO": unquote_to_bytes(path.encode("latin-1")).decode("latin-1"),
             "QUERY_STRING": query,
-            "RAW_URI": target,
-            "REQUEST_URI": target,
+            "RAW_URI": head.target,
+            "REQUEST_URI": head.target,
             "SERVER_NAME": host,
             "SERVER_PORT": port,
             "SERVER_PROTOCOL": "HTTP/1.1",
@@ -216,9 +224,8 @@ class _Exchange:
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
             PEER_IS_KNOWN: self._meet,
+            **_wsgi_headers(head.fields),
         }
-        _read_headers(incoming, environ)
-        return environ
 
     def _server_name(self) -> tuple[str, str]:
         if self._connection.family != socket.AF_INET:
@@ -244,7 +251,7 @@ class _Exchange:
             for part in answer:
                 self._send(part)
             if self._chunked:
-                self._connection.sendall(self._head + b"0\r\n\r\n")
+                self._connection.sendall(self._head + last_chunk())
             elif self._head:
                 self._connection.sendall(self._head)
         finally:
@@ -256,7 +263,7 @@ class _Exchange:
         if not part:
             return
         if self._chunked:
-            part = b"%x\r\n%b\r\n" % (len(part), part)
+            part = chunk(part)
         head, self._head = self._head, b""
         if self._method == "HEAD":
             self._connection.sendall(head)
@@ -269,27 +276,39 @@ class _Exchange:
                 self._connection.sendall(view[start : start + _IN_MEMORY_BYTES])
 
 
-def _read_headers(incoming: BinaryIO, environ: dict[str, Any]) -> None:
+def _wsgi_headers(fields: dict[str, str]) -> dict[str, Any]:
+    environ: dict[str, Any] = {}
     spelled: dict[str, str] = {}
-    left = _HEAD_BYTES
-    while True:
-        line = incoming.readline(left)
-        left -= len(line)
-        if not line.endswith(b"\n"):
-            raise BadRequest(f"the headers are cut off or longer than {_HEAD_BYTES} bytes")
-        if line in (b"\r\n", b"\n"):
-            break
-        name, colon, value = line.decode("latin-1").rstrip("\r\n").partition(":")
-        if not colon or name != name.strip():
-            raise BadRequest("a header has no name")
+    for name, value in fields.items():
         key = name.upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if name not in ("content-type", "content-length"):
             key = "HTTP_" + key
         if "_" in name:
-            # S3's metadata keys may hold underscores, which WSGI's names cannot tell from dashes: moto reads this.
-            if not name.lower().startswith("x-amz-meta-"):
+            # S3's metadata keys may hold underscores, which WSGI's names cannot tell from dashes: moto reads this (in
+            # small letters, as S3 keeps them). Under any other name one header would stand in for another, signed one.
+            if not name.startswith("x-amz-meta-"):
                 continue
             spelled[key] = name
-        value = value.strip()
         environ[key] = f"{environ[key]},{value}" if key in environ else value
-    environ["moto.preserved_header_names"] = spelled
+    return {**environ, "moto.preserved_header_names": spelled}
+
+
+def _wsgi_input(body: SizedBody | ChunkedBody, fields: dict[str, str]) -> BinaryIO:
+    """In memory where it is small, else as it comes."""
+    small = int(fields.get("content-length", "0")) <= _IN_MEMORY_BYTES
+    if isinstance(body, SizedBody) and small and "expect" not in fields:
+        return io.BytesIO(b"".join(iter(body.read, b"")))
+    return io.BufferedReader(_BodyFile(body), _BUFFER_BYTES)
+
+
+class _BodyFile(io.RawIOBase):
+    def __init__(self, body: SizedBody | ChunkedBody) -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._body.read(len(buffer))
+        buffer[: len(part)] = part
+        return len(part)

@@ -1,5 +1,8 @@
 """As much of HTTP/1.1 as two ends need that trust nobody: strict heads, sized and chunked bodies, trailers.
 
+What our own two ends never say to each other is refused, unless the sender is known to be a ``foreign`` one: the local
+engine reads the requests of AWS's clients with this.
+
 ``http.server``, ``http.client`` and ``email`` cost more time to import than the whole server takes to start, and more
 time for each request than the command that it carries.
 """
@@ -11,14 +14,17 @@ if TYPE_CHECKING:
     from typing import Callable, Iterable
 
 MAX_HEAD = 32 * 1024
+MAX_FOREIGN_HEAD = 64 * 1024
 MAX_INLINE = 32 * 1024 * 1024
 """The largest body with a Content-Length, which is kept in memory. What is larger travels chunked."""
 BLOCK = 256 * 1024
 
+_TARGET = re.compile(rb"/[^\x00-\x20\x7f]*\Z")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DIGITS = re.compile(r"[0-9]{1,19}\Z")
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}\Z")
+_CHUNK_LINE = 1024
 
 REASONS = {
     200: "OK",
@@ -122,8 +128,9 @@ class SizedBody:
 class ChunkedBody:
     """A body that ends when its sender says so, with trailers behind it."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, foreign: bool) -> None:
         self._reader = reader
+        self._foreign = foreign
         self._left = 0
         self.finished = False
         self.trailers: "dict[str, str]" = {}
@@ -132,9 +139,11 @@ class ChunkedBody:
         if self.finished:
             return b""
         if not self._left:
-            size = self._reader.read_until(b"\r\n", 64, "the size of a chunk", "bad_request")
+            size = self._reader.read_until(b"\r\n", _CHUNK_LINE, "the size of a chunk", "bad_request")
+            if self._foreign:
+                size = size.partition(b";")[0].rstrip(b" \t")
             if not _CHUNK_SIZE.match(size):
-                raise Malformed("%r is not the size of a chunk" % size)
+                raise Malformed("%.80r is not the size of a chunk" % size)
             self._left = int(size, 16)
             if not self._left:
                 self._end()
@@ -154,14 +163,8 @@ class ChunkedBody:
                 break
             lines.append(line)
             size += len(line)
-        self.trailers = _parse_fields(lines)
+        self.trailers = _parse_fields(lines, self._foreign)
         self.finished = True
-
-
-class NoBody(SizedBody):
-    def __init__(self) -> None:
-        self._left = 0
-        self.trailers = {}
 
 
 class Payload:
@@ -215,11 +218,12 @@ class Payload:
 
 # --- heads ----------------------------------------------------------------------------------------------------------
 class RequestHead:
-    def __init__(self, method: str, target: str, fields: "dict[str, str]", keep_alive: bool) -> None:
+    def __init__(self, method: str, target: str, version: str, fields: "dict[str, str]") -> None:
         self.method = method
         self.target = target
+        self.version = version
         self.fields = fields
-        self.keep_alive = keep_alive
+        self.keep_alive = version == "HTTP/1.1" and fields.get("connection", "").lower() != "close"
 
 
 class AnswerHead:
@@ -229,15 +233,16 @@ class AnswerHead:
         self.keep_alive = fields.get("connection", "").lower() != "close"
 
 
-def read_request_head(reader: Reader) -> RequestHead:
-    first, fields = _read_head(reader)
+def read_request_head(reader: Reader, foreign: bool = False) -> RequestHead:
+    """The next request's; a ``foreign`` one may be longer, and its headers that stand twice are joined."""
+    first, fields = _read_head(reader, foreign)
     parts = first.split(b" ")
-    if len(parts) != 3 or not _TOKEN.match(parts[0]) or not parts[1].startswith(b"/"):
+    if len(parts) != 3 or not _TOKEN.match(parts[0]) or not _TARGET.match(parts[1]):
         raise Malformed("%.80r is not a request" % first)
     if parts[2] not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise Malformed("%.20r is not a version of HTTP spoken here" % parts[2])
-    keep_alive = parts[2] == b"HTTP/1.1" and fields.get("connection", "").lower() != "close"
-    return RequestHead(parts[0].decode("ascii"), parts[1].decode("latin-1"), fields, keep_alive)
+    method, target, version = [part.decode("latin-1") for part in parts]
+    return RequestHead(method, target, version, fields)
 
 
 def read_answer_head(reader: Reader) -> AnswerHead:
@@ -248,36 +253,40 @@ def read_answer_head(reader: Reader) -> AnswerHead:
     return AnswerHead(int(match.group(1)), fields)
 
 
-def _read_head(reader: Reader) -> "tuple[bytes, dict[str, str]]":
-    lines = reader.read_until(b"\r\n\r\n", MAX_HEAD, "a head").split(b"\r\n")
-    return lines[0], _parse_fields(lines[1:])
+def _read_head(reader: Reader, foreign: bool = False) -> "tuple[bytes, dict[str, str]]":
+    most = MAX_FOREIGN_HEAD if foreign else MAX_HEAD
+    lines = reader.read_until(b"\r\n\r\n", most, "a head").split(b"\r\n")
+    return lines[0], _parse_fields(lines[1:], foreign)
 
 
-def _parse_fields(lines: "list[bytes]") -> "dict[str, str]":
+def _parse_fields(lines: "list[bytes]", foreign: bool) -> "dict[str, str]":
     fields: "dict[str, str]" = {}
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or not _TOKEN.match(name) or _BAD_IN_VALUE.search(value):
             raise Malformed("%.80r is not a header" % line)
         key = name.decode("ascii").lower()
+        text = value.decode("latin-1").strip(" \t")
         if key in fields:
-            raise Malformed("the header %s stands there twice" % key)
-        fields[key] = value.decode("latin-1").strip(" \t")
+            if not foreign:
+                raise Malformed("the header %s stands there twice" % key)
+            text = "%s,%s" % (fields[key], text)
+        fields[key] = text
     return fields
 
 
-def open_body(reader: Reader, fields: "dict[str, str]") -> "SizedBody | ChunkedBody":
-    """The body that this head announces."""
+def open_body(reader: Reader, fields: "dict[str, str]", foreign: bool = False) -> "SizedBody | ChunkedBody":
+    """The body that this head announces; a ``foreign`` one may have any size, and extensions to its chunks."""
     coding, length = fields.get("transfer-encoding"), fields.get("content-length")
     if coding is not None:
         if length is not None or coding.lower() != "chunked":
             raise Malformed("a body is chunked or has a Content-Length, and nothing else")
-        return ChunkedBody(reader)
+        return ChunkedBody(reader, foreign)
     if length is None:
-        return NoBody()
+        return SizedBody(reader, 0)
     if not _DIGITS.match(length):
         raise Malformed("%.80r is not a Content-Length" % length)
-    if int(length) > MAX_INLINE:
+    if int(length) > MAX_INLINE and not foreign:
         raise Malformed("a body of more than %d bytes must be chunked" % MAX_INLINE, "too_large")
     return SizedBody(reader, int(length))
 

@@ -17,10 +17,10 @@ from pytest_fargate_sandbox.server.requests.exchange import Exchange
 from pytest_fargate_sandbox.server.requests.http1 import (
     Disconnected,
     Malformed,
-    NoBody,
     Payload,
     Reader,
     RequestHead,
+    SizedBody,
     open_body,
     read_request_head,
 )
@@ -109,7 +109,8 @@ class Conversation:
 
     def _serve_one(self) -> bool:
         """Whether another request may follow."""
-        exchange = Exchange(self._connection, Payload(NoBody()), False, self._waker)
+        no_body = Payload(SizedBody(self._reader, 0))
+        exchange = Exchange(self._connection, no_body, False, self._waker)
         try:
             head = read_request_head(self._reader)
             exchange.keep_alive = head.keep_alive
@@ -124,7 +125,7 @@ class Conversation:
                 self._hang_up()
         except Malformed as reason:
             exchange.keep_alive = False
-            exchange.payload = Payload(NoBody())
+            exchange.payload = no_body
             exchange.refuse(Failure(reason.kind, str(reason)))
             self._hang_up()
         except Failure as failure:  # Before its body could be found: a stranger, or no verb of ours.
@@ -134,7 +135,7 @@ class Conversation:
         except Disconnected as reason:
             exchange.keep_alive = False
             if reason.midway:
-                exchange.payload = Payload(NoBody())
+                exchange.payload = no_body
                 exchange.refuse(Failure("bad_request", str(reason)))
         return exchange.keep_alive
 
