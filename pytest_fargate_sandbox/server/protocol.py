@@ -15,8 +15,6 @@ import struct
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 
-TYPE_CHECKING = False
-
 VERSION = 1
 PREFIX = "/v%d/" % VERSION
 DIGEST_TRAILER = "sha256"
@@ -103,7 +101,6 @@ class Spawn(_Start):
     """Start a command and leave it in the background, its stdin open."""
 
     VERB = "spawn"
-    FIELDS = dict(_Start.FIELDS)
 
 
 class Spawned(Message):
@@ -155,14 +152,6 @@ class Signal(Message):
     def check(self) -> None:
         if not 1 <= self.signal <= 64:
             raise Failure("bad_request", "signal: there is no signal %d" % self.signal)
-
-
-class Forget(Message):
-    """The client has all of it: the command's state and output can go."""
-
-    VERB = "forget"
-    id: str
-    FIELDS = {"id": (str, REQUIRED)}
 
 
 class ReadFile(Message):

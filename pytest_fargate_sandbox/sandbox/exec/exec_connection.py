@@ -34,8 +34,6 @@ class ExecConnection:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.reader = Reader(self._receive)
-        self.was_used = False
-        """It has carried a request before: it may have died of old age since."""
 
     def send(self, data: bytes) -> None:
         try:
@@ -86,7 +84,6 @@ class ConnectionPool:
 
     def give_back(self, connection: ExecConnection) -> None:
         """For the next one. A connection on which something is still to come must be closed instead."""
-        connection.was_used = True
         with self._lock:
             if not self._closed and len(self._idle) < _MAX_IDLE:
                 self._idle.append(connection)

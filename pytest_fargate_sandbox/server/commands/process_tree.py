@@ -90,23 +90,20 @@ class AllProcesses:
             _kill(pid, number)
         return members
 
-    def ask_to_end(self) -> bool:
-        """TERM, and CONT for those that stand still; whether anybody was there to hear it."""
-        members = self.send(signal.SIGTERM)
-        for pid in members:
+    def ask_to_end(self) -> None:
+        """TERM, and CONT for those that stand still."""
+        for pid in self.send(signal.SIGTERM):
             _kill(pid, signal.SIGCONT)
-        return bool(members)
 
-    def kill(self, patience: float = 5.0) -> bool:
-        """KILL until none is left, since a process may fork while we look; whether that came true."""
+    def kill(self, patience: float = 5.0) -> None:
+        """KILL until none is left, since a process may fork while we look."""
         end = time.monotonic() + patience
         rounds = 0
         while self.send(signal.SIGKILL):
             if time.monotonic() > end:
-                return False
+                return
             time.sleep(_PAUSES[min(rounds, len(_PAUSES) - 1)])
             rounds += 1
-        return True
 
 
 class ProcessTree(AllProcesses):

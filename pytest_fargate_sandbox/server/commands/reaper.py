@@ -43,13 +43,11 @@ class Reaper:
         with self._table:
             self._on_exit.pop(pid, None)
 
-    def signal(self, pid: int, number: int) -> bool:
+    def signal(self, pid: int, number: int) -> None:
         """Send a signal unless the child is dead already: its number may be somebody else's by now."""
         with self._table:
-            if pid not in self._on_exit:
-                return False
-            os.kill(pid, number)
-            return True
+            if pid in self._on_exit:
+                os.kill(pid, number)
 
     def _wait_for_ever(self) -> None:
         while True:

@@ -67,10 +67,6 @@ class Reader:
         self._receive = receive
         self._buffer = bytearray()
 
-    @property
-    def has_more(self) -> bool:
-        return bool(self._buffer)
-
     def _fill(self, what: str) -> None:
         data = self._receive(65536)
         if not data:

@@ -33,7 +33,6 @@ class Verbs:
             (protocol.Spawn, self._spawn),
             (protocol.Write, self._write),
             (protocol.Signal, self._signal),
-            (protocol.Forget, self._forget),
             (protocol.Configure, self._configure),
             (protocol.ReadFile, _read_file),
             (protocol.WriteFile, _write_file),
@@ -145,10 +144,6 @@ class Verbs:
             command.tree.kill()
         else:
             command.tree.send(request.signal)
-        exchange.answer(protocol.Nothing())
-
-    def _forget(self, exchange: Exchange, request: protocol.Forget) -> None:
-        self.commands.forget(request.id)
         exchange.answer(protocol.Nothing())
 
     def _configure(self, exchange: Exchange, request: protocol.Configure) -> None:
