@@ -1,4 +1,4 @@
-"""What could not be done, as it crosses the wire: a kind for programs, a sentence for people."""
+"""What could not be done, as the two ends tell each other: a kind for programs, a sentence for people."""
 
 import json
 

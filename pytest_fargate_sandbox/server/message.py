@@ -1,4 +1,4 @@
-"""How a message is made, checked, and written as a line of JSON. ``wire`` has the messages themselves."""
+"""How a message is made, checked, and written as a line of JSON. ``protocol`` has the messages themselves."""
 
 import json
 

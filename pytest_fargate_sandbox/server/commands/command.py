@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class Command:
     """Everything in it is guarded by ``changed``, which is notified of news."""
 
-    def __init__(self, command_id: str, spool_dir: "bytes | None", identity: "CommandUser | None") -> None:
+    def __init__(self, command_id: str, spool_dir: "bytes | None", user: "CommandUser | None") -> None:
         self.id = command_id
-        self.identity = identity
+        self.user = user
         self.changed = threading.Condition()
-        owner = (identity.uid, identity.gid) if identity and not identity.is_ours else None
+        owner = (user.uid, user.gid) if user and not user.is_ours else None
         names = {STDOUT: b"stdout", STDERR: b"stderr"}
         self.outputs = {
             kind: KeptOutput(spool_dir and os.path.join(spool_dir, b"%s.%s" % (command_id.encode(), name)), owner)

@@ -58,8 +58,8 @@ class Commands:
             self._refuse_what_is_gone(request.id)
             if self._is_closing:
                 raise Failure("stopping", "the sandbox is being stopped")
-            identity = CommandUser(request.user) if request.user is not None else None
-            command = Command(request.id, self._work_dir, identity)
+            user = CommandUser(request.user) if request.user is not None else None
+            command = Command(request.id, self._work_dir, user)
             self._known[request.id] = command
             self._forget_the_old()
             return command, True
@@ -162,8 +162,8 @@ class Commands:
 
     def _program(self, command: Command, request: "Any") -> Program:
         environment = dict(self._environment)
-        if command.identity:
-            environment.update(command.identity.environment())
+        if command.user:
+            environment.update(command.user.environment())
 
         def script(line: bytes) -> bytes:
             command.script = self._write_script(command, line)
@@ -171,7 +171,7 @@ class Commands:
 
         arguments = arguments_of(request.command, script)
         directory = encoded(request.cwd) if request.cwd is not None else None
-        return Program(arguments, _merged(environment, request.env), directory, command.identity)
+        return Program(arguments, _merged(environment, request.env), directory, command.user)
 
     def _write_script(self, command: Command, line: bytes) -> bytes:
         if self._work_dir is None:
@@ -180,8 +180,8 @@ class Commands:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
         with os.fdopen(file, "wb") as script:
             script.write(line)
-            if command.identity and not command.identity.is_ours:
-                os.fchown(script.fileno(), command.identity.uid, command.identity.gid)
+            if command.user and not command.user.is_ours:
+                os.fchown(script.fileno(), command.user.uid, command.user.gid)
         return path
 
     def _abandon(self, command: Command, failure: Failure) -> "NoReturn":

@@ -151,7 +151,7 @@ def become_subreaper() -> None:
 def _running() -> "Iterable[_Process]":
     try:
         names = os.listdir("/proc")
-    except OSError:  # Not mounted. What is left is the process group, see Tree.send.
+    except OSError:  # Not mounted. What is left is the process group, see ProcessTree.send.
         return
     for name in names:
         if not name.isdigit():

@@ -43,12 +43,12 @@ class Program:
         arguments: "list[bytes]",
         environment: "dict[bytes, bytes]",
         directory: "bytes | None",
-        identity: "CommandUser | None",
+        user: "CommandUser | None",
     ) -> None:
         self.arguments = arguments
         self.environment = environment
         self.directory = directory
-        self.identity = identity
+        self.user = user
 
 
 def arguments_of(command: "str | list[str]", script: "Callable[[bytes], bytes]") -> "list[bytes]":
@@ -72,8 +72,8 @@ def spawn(
 ) -> ProcessTree:
     """Start it in a session of its own; ``on_exit`` is told how it ended."""
     options: "dict[str, Any]" = {}
-    if program.identity and not program.identity.is_ours:
-        options = _as_somebody_else(program.identity)
+    if program.user and not program.user.is_ours:
+        options = _as_somebody_else(program.user)
     stdin, stdout, stderr = streams
     with _births:
         reaper.prepare()
@@ -101,10 +101,10 @@ def spawn(
     return ProcessTree(process.pid, mark)
 
 
-def _as_somebody_else(identity: CommandUser) -> "dict[str, Any]":
+def _as_somebody_else(user: CommandUser) -> "dict[str, Any]":
     if _CAN_CHANGE_USER_IN_C:
-        return {"user": identity.uid, "group": identity.gid, "extra_groups": identity.groups}
-    return {"preexec_fn": identity.become}
+        return {"user": user.uid, "group": user.gid, "extra_groups": user.groups}
+    return {"preexec_fn": user.become}
 
 
 def _explained(error: OSError, program: Program) -> Exception:
@@ -117,7 +117,7 @@ def _explained(error: OSError, program: Program) -> Exception:
         return CannotRun(CODE_NOT_FOUND, "%s: not found" % named)
     if error.errno in (errno.EACCES, errno.ENOEXEC, errno.EISDIR, errno.ELOOP):
         return CannotRun(CODE_CANNOT_RUN, "%s: %s" % (named, error.strerror))
-    if error.errno == errno.EPERM and program.identity:
+    if error.errno == errno.EPERM and program.user:
         return Failure("permission", "cannot run a command as another user here: %s" % error.strerror, error.errno)
     if error.errno == errno.E2BIG:
         return Failure("too_large", "the arguments and the environment are larger than the kernel takes", error.errno)
