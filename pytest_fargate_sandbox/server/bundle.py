@@ -118,7 +118,7 @@ def shipped_source() -> str:
     sources = {_PACKAGE: "", f"{_PACKAGE}.leaves": "", f"{_PACKAGE}.leaves.names": _names()}
     sources.update({f"{_PACKAGE}.{package}": "" for package in packages})
     for module in SHIPPED_MODULES:
-        source = server.joinpath(*f"{module}.py".replace(".", "/", module.count(".")).split("/")).read_text("utf-8")
+        source = server.joinpath(*f"{module.replace('.', '/')}.py".split("/")).read_text("utf-8")
         sources[f"{_PACKAGE}.server.{module}"] = _without_prose(source)
     loader = _without_prose(server.joinpath("loader.py").read_text("utf-8"))
     run = f"exec(compile(SOURCES['{_PACKAGE}.server.exec_server'], '<main>', 'exec', dont_inherit=True))"

@@ -32,6 +32,14 @@ def _is_open_to_all(place: bytes) -> bool:
     return False
 
 
+def remove(path: bytes) -> None:
+    """A file that may be gone already, or that we may not touch."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
 def offer_python(work_dir: "bytes | None", path: str) -> str:
     """The PATH on which ``python`` is found, if ``python3`` is: many programs say ``python`` and mean it."""
     python3 = _find("python3", path)

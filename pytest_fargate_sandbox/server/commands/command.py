@@ -7,6 +7,7 @@ import time
 from pytest_fargate_sandbox.server.commands.kept_output import KeptOutput
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, CODE_TIMED_OUT, STDERR, STDOUT, Result, decoded
+from pytest_fargate_sandbox.server.work_dir import remove
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Command:
             self.changed.notify_all()
         self.close_stdin()
         if self.script:
-            _remove(self.script)
+            remove(self.script)
 
     def fail(self, failure: Failure) -> None:
         """It could not even begin."""
@@ -116,10 +117,3 @@ def code_of(status: int) -> int:
     if os.WIFSIGNALED(status):
         return CODE_SIGNAL + os.WTERMSIG(status)
     return os.WEXITSTATUS(status)
-
-
-def _remove(path: bytes) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass

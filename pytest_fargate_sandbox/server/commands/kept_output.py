@@ -2,9 +2,7 @@
 
 import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Callable
+from pytest_fargate_sandbox.server.work_dir import remove
 
 IN_MEMORY = 64 * 1024
 MOST = 1024 * 1024 * 1024
@@ -25,35 +23,31 @@ class KeptOutput:
         self._owner = owner
         self._memory = bytearray()
         self._file: "int | None" = None
-        self._kept = 0
+        self.kept = 0
         self._check_at = 0
 
     @property
     def lost(self) -> int:
         """Bytes that neither memory nor the disk could take. All that was lost, was lost at the end."""
-        return self.total - self._kept
+        return self.total - self.kept
 
     def append(self, data: bytes) -> None:
         self.total += len(data)
         if self.lost > len(data):
             return  # A hole in the middle would be worse than a missing end.
-        if self._file is None and self._kept + len(data) <= IN_MEMORY:
+        if self._file is None and self.kept + len(data) <= IN_MEMORY:
             self._memory += data
-            self._kept += len(data)
+            self.kept += len(data)
         elif self._has_room() and (self._file is not None or self.spill()):
-            self._kept += self._store(data)
+            self.kept += self._store(data)
 
     def read(self, offset: int, most: int) -> bytes:
-        most = min(most, self._kept - offset)
+        most = min(most, self.kept - offset)
         if most <= 0:
             return b""
         if self._file is None:
             return bytes(self._memory[offset : offset + most])
         return os.pread(self._file, most, offset)
-
-    @property
-    def kept(self) -> int:
-        return self._kept
 
     def spill(self) -> bool:
         """Move it all into the file, which from then on holds the whole stream."""
@@ -67,20 +61,19 @@ class KeptOutput:
                 os.fchown(self._file, *self._owner)
         except OSError:
             return False
-        stored = self._store(self._memory)
-        self._kept = stored
+        self.kept = self._store(self._memory)
         self._memory = bytearray()
         return True
 
     def drop(self) -> None:
         self._memory = bytearray()
-        self._kept = 0
+        self.kept = 0
         if self._file is None:
             return
         os.close(self._file)
         self._file = None
         if not self.is_named and self.path is not None:
-            _ignore_os_error(os.unlink, self.path)
+            remove(self.path)
 
     def _store(self, data: "bytes | bytearray") -> int:
         assert self._file is not None
@@ -94,7 +87,7 @@ class KeptOutput:
 
     def _has_room(self) -> bool:
         """A chatty command must not take the last of the sandbox's disk."""
-        if self._kept >= MOST:
+        if self.kept >= MOST:
             return False
         if self.total < self._check_at:
             return True
@@ -106,10 +99,3 @@ class KeptOutput:
         except OSError:
             return False
         return disk.f_bavail * disk.f_frsize > _DISK_RESERVE
-
-
-def _ignore_os_error(act: "Callable[[bytes], object]", path: bytes) -> None:
-    try:
-        act(path)
-    except OSError:
-        pass

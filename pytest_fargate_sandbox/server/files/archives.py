@@ -29,8 +29,7 @@ def pack(root: bytes) -> "Iterable[bytes]":
         info = _info_of(name, path, status)
         yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         if info.isreg():
-            for block in _content(path, info.size):
-                yield block
+            yield from _content(path, info.size)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
@@ -43,8 +42,7 @@ def _walk(root: bytes, prefix: bytes) -> "Iterable[tuple[bytes, bytes, os.stat_r
         status = entry.stat(follow_symlinks=False)
         yield name, entry.path, status
         if stat.S_ISDIR(status.st_mode):
-            for member in _walk(root, name):
-                yield member
+            yield from _walk(root, name)
 
 
 def _info_of(name: bytes, path: bytes, status: os.stat_result) -> tarfile.TarInfo:
@@ -261,8 +259,7 @@ def _check_link(name: str, target: str) -> None:
 
 def _merge(source: bytes, target: bytes) -> None:
     """Move all of it into what is there. What does not fit is found before the first move."""
-    moves = list(_moves(source, target))
-    for old, new in moves:
+    for old, new in list(_moves(source, target)):
         os.rename(old, new)
 
 
@@ -277,8 +274,7 @@ def _moves(source: bytes, target: bytes) -> "Iterable[tuple[bytes, bytes]]":
                 raise NotADirectoryError(errno.ENOTDIR, "no directory, and nothing was changed", new)
             raise IsADirectoryError(errno.EISDIR, "a directory, and nothing was changed", new)
         elif is_directory:
-            for move in _moves(entry.path, new):
-                yield move
+            yield from _moves(entry.path, new)
         else:
             yield entry.path, new
 

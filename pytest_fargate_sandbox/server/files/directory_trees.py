@@ -25,8 +25,7 @@ def read(path: str) -> "Iterable[bytes]":
 
 def _blocks(path: str) -> "Iterable[bytes]":
     try:
-        for block in archives.pack(encoded(path)):
-            yield block
+        yield from archives.pack(encoded(path))
     except OSError as error:
         raise Failure.of_os_error(error, _path_of(error, path)) from None
 

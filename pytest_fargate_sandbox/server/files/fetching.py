@@ -8,6 +8,7 @@ import hashlib
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives, single_files
 from pytest_fargate_sandbox.server.protocol import Fetch, encoded
+from pytest_fargate_sandbox.server.requests.http1 import BLOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,11 +84,7 @@ class _Checked:
         return bytes(data)
 
     def blocks(self) -> "Iterable[bytes]":
-        while True:
-            data = self.read(256 * 1024)
-            if not data:
-                break
-            yield data
+        yield from iter(lambda: self.read(BLOCK), b"")
         self.verify()
 
     def verify(self) -> None:

@@ -8,12 +8,13 @@ import stat
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import DIGEST_TRAILER, FileHead, FileList, WriteFile, decoded, encoded
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, ChunkedBody, Payload
+from pytest_fargate_sandbox.server.work_dir import remove
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable
+    from typing import Any, Iterable
 
-STAGING_PREFIX = b".fargate-sandbox-"
+_STAGING = b".fargate-sandbox-"
 
 
 def read(path: str) -> "Iterable[bytes]":
@@ -91,7 +92,7 @@ def put(path: str, blocks: "Iterable[bytes]", mode: "int | None", mtime_ns: "int
     if before and not stat.S_ISREG(before.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    staged = os.path.join(os.path.dirname(target), STAGING_PREFIX + os.urandom(6).hex().encode())
+    staged = os.path.join(os.path.dirname(target), _STAGING + os.urandom(6).hex().encode())
     file = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
     try:
         try:
@@ -101,7 +102,7 @@ def put(path: str, blocks: "Iterable[bytes]", mode: "int | None", mtime_ns: "int
             os.close(file)
         _move(staged, target)
     finally:
-        _remove(staged)
+        remove(staged)
 
 
 def _fill(file: int, blocks: "Iterable[bytes]") -> None:
@@ -133,11 +134,7 @@ def _move(staged: bytes, target: bytes) -> None:
             raise
         # A mount point, as /etc/hosts is in most containers: it can only be written through.
         with open(staged, "rb") as source, open(target, "wb") as sink:
-            _fill(sink.fileno(), iter(_reader(source.fileno()), b""))
-
-
-def _reader(file: int) -> "Callable[[], bytes]":
-    return lambda: os.read(file, BLOCK)
+            _fill(sink.fileno(), iter(lambda: source.read(BLOCK), b""))
 
 
 def _status_of(path: bytes) -> "os.stat_result | None":
@@ -145,13 +142,6 @@ def _status_of(path: bytes) -> "os.stat_result | None":
         return os.stat(path)
     except FileNotFoundError:
         return None
-
-
-def _remove(path: bytes) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
 
 
 def list_directory(path: str) -> FileList:

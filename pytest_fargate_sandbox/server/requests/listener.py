@@ -123,14 +123,10 @@ class Conversation:
             self._answer(exchange, head)
             if not exchange.keep_alive:
                 self._hang_up()
-        except Malformed as reason:
+        except (Malformed, Failure) as reason:  # No HTTP of ours, or a stranger: whatever comes now is no request.
             exchange.keep_alive = False
             exchange.payload = no_body
             exchange.refuse(Failure(reason.kind, str(reason)))
-            self._hang_up()
-        except Failure as failure:  # Before its body could be found: a stranger, or no verb of ours.
-            exchange.keep_alive = False
-            exchange.refuse(failure)
             self._hang_up()
         except Disconnected as reason:
             exchange.keep_alive = False
