@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from pytest_fargate_sandbox.sandbox.exec.background import BackgroundProcess
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient, OutputChunk
+    from pytest_fargate_sandbox.sandbox.exec.process import Process
     from pytest_fargate_sandbox.sandbox.machine import Machine
 
 T = TypeVar("T")
@@ -78,11 +78,10 @@ class Workspace:
         cwd: str | None = None,
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
-    ) -> BackgroundProcess:
+    ) -> Process:
         """Start a command and return a handle on it (poll, wait, read, write, signal, kill)."""
         lifeline = self._machine.running().lifeline
-        process = self._through(lambda client: client.spawn(command, cwd=cwd, env=env, user=user))
-        return BackgroundProcess(process, lifeline)
+        return self._through(lambda client: client.spawn(command, cwd=cwd, env=env, user=user, guard=lifeline))
 
     # --- files ----------------------------------------------------------------------------------------------------
 

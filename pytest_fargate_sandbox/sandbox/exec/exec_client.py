@@ -14,7 +14,7 @@ from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
 from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, Stream, loopback
 from pytest_fargate_sandbox.sandbox.exec.exec_run import DEFAULT_MAX_OUTPUT_BYTES, CommandRun, OutputChunk
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
-from pytest_fargate_sandbox.sandbox.exec.process import Process
+from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process, Unguarded
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives, single_files
@@ -127,8 +127,9 @@ class ExecClient:
         cwd: str | None = None,
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
+        guard: Guard | None = None,
     ) -> Process:
-        """Start a command in the background, its stdin open."""
+        """Start a command in the background, its stdin open. ``guard`` explains what goes wrong with it."""
         command = cmd if isinstance(cmd, str) else list(cmd)
         try:
             request = protocol.Spawn(
@@ -138,7 +139,7 @@ class ExecClient:
             raise ValueError(failure.message) from None
         spawned = self._calls.ask(request, protocol.Spawned)
         assert isinstance(spawned, protocol.Spawned)
-        return Process(self._calls, request.id, spawned.pid, command)
+        return Process(self._calls, request.id, spawned.pid, command, guard or Unguarded())
 
     # --- files --------------------------------------------------------------------------------------------------
     def upload(self, remote_path: str, data: bytes | Path, *, mode: int | None = None, max_retries: int = 3) -> None:

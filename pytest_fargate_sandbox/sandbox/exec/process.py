@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import SILENCE_SEC
@@ -12,11 +12,13 @@ from pytest_fargate_sandbox.sandbox.exec.exec_run import DEFAULT_MAX_OUTPUT_BYTE
 from pytest_fargate_sandbox.server import protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
     from pytest_fargate_sandbox.server.message import Message
+
+T = TypeVar("T")
 
 _ONE_WAIT_SEC = 20.0
 """A long wait is many of these, so that each is shorter than the silence that a dead connection is known by."""
@@ -27,14 +29,35 @@ _ONE_READ = 64 * 1024 * 1024
 _WHOLE = 1 << 62
 
 
+class Guard(Protocol):
+    """What stands between a process and its sandbox's troubles."""
+
+    def through(self, act: Callable[[], T]) -> T:
+        """What ``act`` returns; a broken connection is explained."""
+
+    def checked(self, result: ExecResult) -> ExecResult:
+        """``result``, unless the command was killed because its task died."""
+
+
+class Unguarded:
+    """For whoever has a server and no sandbox."""
+
+    def through(self, act: Callable[[], T]) -> T:
+        return act()
+
+    def checked(self, result: ExecResult) -> ExecResult:
+        return result
+
+
 class Process:
     """A process that was left running. The sandbox ends it when it stops; ``kill`` ends it, and its children, now."""
 
-    def __init__(self, calls: ExecCalls, command_id: str, pid: int, command: str | Sequence[str]) -> None:
+    def __init__(self, calls: ExecCalls, command_id: str, pid: int, command: str | Sequence[str], guard: Guard) -> None:
         self.id = command_id
         self.pid = pid
         """Its number inside the sandbox."""
         self._calls = calls
+        self._guard = guard
         self._command = command
         self._read = {protocol.STDOUT: 0, protocol.STDERR: 0}
         self._return_code: int | None = None
@@ -58,7 +81,8 @@ class Process:
             if end is not None and time.monotonic() >= end:
                 raise TimeoutError(f"{self!r} still runs after {timeout:.1f} s")
         result, output = self._look(0, 0, 0.0, DEFAULT_MAX_OUTPUT_BYTES)
-        return result_of(result, self._command, output[protocol.STDOUT], output[protocol.STDERR])
+        told = result_of(result, self._command, output[protocol.STDOUT], output[protocol.STDERR])
+        return self._guard.checked(told)
 
     def read(self, *, timeout: float = 0.0) -> bytes:
         """What it has said on stdout since the last ``read``; waits up to ``timeout`` seconds for the first byte."""
@@ -71,19 +95,20 @@ class Process:
     def write(self, data: bytes | str, *, end: bool = False) -> None:
         """Write to its stdin; ``end`` closes it behind that."""
         payload = data.encode("utf-8") if isinstance(data, str) else data
-        self._once(protocol.Write(id=self.id, end=end), payload)
+        request = protocol.Write(id=self.id, end=end)
+        # A single try: bytes that may have been written must not be written again.
+        self._guard.through(lambda: self._calls.persistently(lambda: self._send(request, payload), tries=1))
 
     def signal(self, number: int) -> None:
         """Send a signal to the process itself; nothing happens if it has ended."""
-        self._calls.ask(protocol.Signal(id=self.id, signal=int(number)), protocol.Nothing)
+        self._send_signal(protocol.Signal(id=self.id, signal=int(number)))
 
     def kill(self) -> None:
         """End it and everything that it has started."""
-        self._calls.ask(protocol.Signal(id=self.id, signal=int(signal.SIGKILL), tree=True), protocol.Nothing)
+        self._send_signal(protocol.Signal(id=self.id, signal=int(signal.SIGKILL), tree=True))
 
-    def _once(self, request: Message, payload: bytes) -> None:
-        # A single try: bytes that may have been written must not be written again.
-        self._calls.persistently(lambda: self._send(request, payload), tries=1)
+    def _send_signal(self, request: protocol.Signal) -> None:
+        self._guard.through(lambda: self._calls.ask(request, protocol.Nothing))
 
     def _send(self, request: Message, payload: bytes) -> None:
         with self._calls.open(request, payload) as answer:
@@ -120,4 +145,4 @@ class Process:
                     output[kind].append(data)
             raise TransportError("an answer ended without its result")
 
-        return self._calls.persistently(once)
+        return self._guard.through(lambda: self._calls.persistently(once))
