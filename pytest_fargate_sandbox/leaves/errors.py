@@ -24,10 +24,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_fargate_sandbox.leaves.results import ExecResult
-
-_TAIL_CHARACTERS = 2000
-
 
 class SandboxError(Exception):
     """The root. ``context`` holds JSON values only; each of its keys is an attribute as well."""
@@ -138,40 +134,12 @@ class SandboxLost(SandboxError):
         )
 
 
-class _CheckedCommand(SandboxError):
-    """What ``ExecFailed`` and ``ExecTimeout`` share: they are made of a result."""
-
-    _verb: ClassVar[str]
-
-    @classmethod
-    def of(cls, result: ExecResult) -> SandboxError:
-        stdout, stderr = result.stdout[-_TAIL_CHARACTERS:], result.stderr[-_TAIL_CHARACTERS:]
-        verb = cls._verb.format(code=result.return_code, seconds=result.duration_sec)
-        lines = [f"command {verb}: {_shortened(result.command)}"]
-        for name, text in (("stdout", stdout), ("stderr", stderr)):
-            if text:
-                lines.append(f"--- {name} (end) ---\n{text.rstrip()}")
-        return cls(
-            "\n".join(lines),
-            command=result.command,
-            return_code=result.return_code,
-            stdout=stdout,
-            stderr=stderr,
-            timed_out=result.timed_out,
-            duration_sec=result.duration_sec,
-        )
-
-
-class ExecFailed(_CheckedCommand):
+class ExecFailed(SandboxError):
     """A command that had to succeed returned something else than 0."""
 
-    _verb = "returned {code}"
 
-
-class ExecTimeout(_CheckedCommand, TimeoutError):
+class ExecTimeout(SandboxError, TimeoutError):
     """A command that had to succeed ran out of time; its output up to then is in ``stdout`` and ``stderr``."""
-
-    _verb = "ran out of time after {seconds:.1f} s"
 
 
 class RemoteFileError(SandboxError):
@@ -202,10 +170,6 @@ class UnsafeArchiveError(SandboxError):
 
 def _with_log(message: str, log_tail: str) -> str:
     return f"{message}\n--- log (end) ---\n{log_tail.rstrip()}" if log_tail.strip() else message
-
-
-def _shortened(command: str, limit: int = 300) -> str:
-    return command if len(command) <= limit else f"{command[:limit]}… ({len(command)} characters)"
 
 
 def _is_plain(value: Any) -> bool:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout
+
+_TAIL_CHARACTERS = 2000
+_COMMAND_CHARACTERS = 300
+
 
 @dataclass(frozen=True)
 class ExecResult:
@@ -35,9 +40,24 @@ class ExecResult:
         """Return self if the command succeeded, else raise ``ExecTimeout`` or ``ExecFailed``."""
         if self.ok:
             return self
-        from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout
+        tails = {name: text[-_TAIL_CHARACTERS:] for name, text in (("stdout", self.stdout), ("stderr", self.stderr))}
+        what = f"ran out of time after {self.duration_sec:.1f} s" if self.timed_out else f"returned {self.return_code}"
+        lines = [f"command {what}: {_shortened(self.command)}"]
+        lines += [f"--- {name} (end) ---\n{text.rstrip()}" for name, text in tails.items() if text]
+        raise (ExecTimeout if self.timed_out else ExecFailed)(
+            "\n".join(lines),
+            command=self.command,
+            return_code=self.return_code,
+            timed_out=self.timed_out,
+            duration_sec=self.duration_sec,
+            **tails,
+        )
 
-        raise (ExecTimeout if self.timed_out else ExecFailed).of(self)
+
+def _shortened(command: str) -> str:
+    if len(command) <= _COMMAND_CHARACTERS:
+        return command
+    return f"{command[:_COMMAND_CHARACTERS]}… ({len(command)} characters)"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,13 @@ import pytest
 from pytest_fargate_sandbox.leaves import errors
 from pytest_fargate_sandbox.leaves.results import ExecResult
 
+
+def _raised_by(result: ExecResult) -> errors.SandboxError:
+    with pytest.raises((errors.ExecFailed, errors.ExecTimeout)) as caught:
+        result.check()
+    return caught.value
+
+
 EACH_ERROR = [
     errors.SandboxError("plain", anything=1),
     errors.ConfigError("cpu=999: expected a size", key="cpu", value=999, allowed="256, 512"),
@@ -17,8 +24,8 @@ EACH_ERROR = [
     errors.StartError("no task", phase="launch", cause="capacity", reason="none left", transient=True),
     errors.TransportError("the tunnel is down", port=2222),
     errors.SandboxLost("the task died", cause="expired", exit_codes={"main": 137}, log_tail="bye"),
-    errors.ExecFailed.of(ExecResult("out", "err", 3, command="false")),
-    errors.ExecTimeout.of(ExecResult("out", "", 124, timed_out=True, duration_sec=2.0, command="sleep 9")),
+    _raised_by(ExecResult("out", "err", 3, command="false")),
+    _raised_by(ExecResult("out", "", 124, timed_out=True, duration_sec=2.0, command="sleep 9")),
     errors.RemoteFileNotFound("no /x", path="/x", kind="not_found", errno=2),
     errors.RemotePermissionError("not yours", path="/x", kind="permission", errno=13),
     errors.RemoteIsADirectory("/x is a directory", path="/x", kind="is_directory", errno=21),
