@@ -77,9 +77,10 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if any(_concern_us(items)):
-        from pytest_fargate_sandbox.plugin import wiring
+        from pytest_fargate_sandbox.plugin import marker, wiring
 
-        wiring.wire(config).check_marks(items)
+        wiring.wire(config)
+        marker.note_mistakes(items)
 
 
 def _either(words: Iterable[str]) -> str:

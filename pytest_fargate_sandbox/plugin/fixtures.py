@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
@@ -24,7 +25,7 @@ def fargate_config(request: pytest.FixtureRequest) -> EcsFargateConfig:
 @pytest.fixture
 def fargate_sandbox(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
     """A started sandbox of the test's own."""
-    with _leases_of(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
+    with _sandboxes(request, fargate_config, _keys(request)) as make:
         yield make()
 
 
@@ -33,7 +34,7 @@ def fargate_sandbox_factory(
     request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
 ) -> Iterator[Callable[..., Sandbox]]:
     """make(**keys of the marker) -> started sandbox: several in one test."""
-    with _leases_of(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
+    with _sandboxes(request, fargate_config, _keys(request)) as make:
         yield make
 
 
@@ -48,14 +49,14 @@ def fargate_session_factory(
     request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
 ) -> Iterator[Callable[..., Sandbox]]:
     """make(**keys of the marker) -> started sandbox, for module- and class-scoped fixtures of your own."""
-    with _leases_of(request).sandboxes(_item(request), fargate_config, {}, shared=True) as make:
+    with _sandboxes(request, fargate_config, {}, shared=True) as make:
         yield make
 
 
 @pytest.fixture
 def fargate_agent(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
     """A started sandbox in agent-server mode: the image's own command runs, and local_port leads to it."""
-    with _leases_of(request).sandboxes(_item(request), fargate_config, _keys(request)) as make:
+    with _sandboxes(request, fargate_config, _keys(request)) as make:
         yield make()
 
 
@@ -73,8 +74,18 @@ def _leases_of(request: pytest.FixtureRequest) -> Leases:
     return wiring.wire(request.config)
 
 
+def _sandboxes(
+    request: pytest.FixtureRequest, config: EcsFargateConfig, keys: dict[str, Any], *, shared: bool = False
+) -> AbstractContextManager[Callable[..., Sandbox]]:
+    from pytest_fargate_sandbox.plugin.ahead import AHEAD
+
+    leases, item = _leases_of(request), _item(request)
+    request.config.stash[AHEAD].learn(item, config)
+    return leases.sandboxes(item, config, keys, shared=shared)
+
+
 def _keys(request: pytest.FixtureRequest) -> dict[str, Any]:
-    from pytest_fargate_sandbox.plugin.leases import keys_for
+    from pytest_fargate_sandbox.plugin.fixture_keys import keys_for
 
     return keys_for(_item(request), str(request.fixturename))
 

@@ -1,4 +1,4 @@
-"""The sandboxes of the tests that this process runs: which marks hold, when each is made, and what becomes of it.
+"""The sandboxes that the tests of this process have leased: how each is made, and what becomes of it.
 
 A fixture that ends only lets go of its sandbox. What becomes of it is settled when the test's last report is there,
 since whether a task is kept may hang on the teardown as well.
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.plugin import marker, outcomes
+from pytest_fargate_sandbox.plugin.fixture_keys import SHARED, uses_fixtures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.plugin.options import Settings
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.run.lease import Lease
     from pytest_fargate_sandbox.run.pool import Pool
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
-
-OWN: Mapping[str, Mapping[str, Any]] = {"fargate_sandbox": {}, "fargate_agent": {"mode": "agent"}}
-"""Fixtures that give a test one sandbox of its own, and what each says of it that no mark can change."""
-SHARED = {"fargate_session_sandbox", "fargate_session_factory"}
-FIXTURES = {*OWN, *SHARED, "fargate_sandbox_factory"}
-
-_BAD_MARK: pytest.StashKey[Exception] = pytest.StashKey()
 
 
 class TeardownWarning(pytest.PytestWarning):
@@ -50,53 +44,15 @@ class Leases:
         self._config = config
         self._leases: list[Lease] = []
         self._released: list[Lease] = []
-        self._plans: list[_Plan] = []
-
-    # --- before the first test --------------------------------------------------------------------------------------
-
-    def check_marks(self, items: list[pytest.Item]) -> None:
-        for item in items:
-            problem = marker.problem_of(item)
-            if problem is not None:
-                item.stash[_BAD_MARK] = problem
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        option = self._config.option
-        idle = option.collectonly or getattr(option, "setupplan", False) or self.run.has_workers
-        if not idle:
-            self._plans = _plans(session.items)
-            for plan in self._plans:
-                if plan.is_ours:
-                    self._announce(plan, self.base_config)
-
-    def learn(self, item: pytest.Item, config: EcsFargateConfig) -> None:
-        """A conftest's ``fargate_config`` is known now, so sandboxes of its tests can be launched ahead of need."""
-        for plan in self._plans:
-            if not plan.announced and any(item is each for each in plan.items):
-                self._announce(plan, config)
-
-    def _announce(self, plan: _Plan, config: EcsFargateConfig) -> None:
-        """Begin with what these tests will need: their images, all at once, and as many sandboxes as are asked for."""
-        plan.announced = True
-        ahead = bool(self.settings.run["prelaunch"])
-        counts: dict[str, list[Wish]] = {}
-        for item, fixture in plan.needs():
-            with contextlib.suppress(Exception):  # the test itself has the error to tell, in its setup
-                keys = keys_for(item, fixture)
-                if ahead or "environment" in keys or config.environment_dir:
-                    wish = self.wish(item, config, keys)
-                    counts.setdefault(wish.spec.kind, []).append(wish)
-        for alike in counts.values():
-            self.builds_ahead.begin(alike[0].spec)
-            if ahead:
-                self.pool.plan(alike[0].spec, len(alike) * self.run.times_each_test)
+        self._pool: Pool | None = None
 
     # --- around each test -------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        if _BAD_MARK in item.stash and uses_fixtures(item):
-            raise item.stash[_BAD_MARK]
+        mistake = marker.mistake_in(item)
+        if mistake is not None and uses_fixtures(item):
+            raise mistake
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
@@ -128,15 +84,15 @@ class Leases:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self.end_released(None)
-        if "pool" in self.__dict__:
+        if self._pool is not None:
             interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
             # What a worker builds, others may wait for.
             with self.builds_ahead.ending(stop=interrupted or self.run.is_owner):
-                self.pool.close()
+                self._pool.close()
 
     def pytest_unconfigure(self) -> None:
         """At their ends pytest and Python look through all objects, many times: a third of them are botocore's."""
-        if "pool" in self.__dict__:
+        if self._pool is not None:
             from pytest_fargate_sandbox.providers.aws.aws import disconnect_all
 
             disconnect_all()
@@ -156,20 +112,21 @@ class Leases:
 
         return Ledger(self.run.run_id)
 
-    @cached_property
+    @property
     def pool(self) -> Pool:
-        from pytest_fargate_sandbox.run.pool import Pool
+        if self._pool is None:
+            from pytest_fargate_sandbox.run.pool import Pool
 
-        run = self.settings.run
-        return Pool(
-            run_id=self.run.run_id,
-            directory=self.run.directory,
-            secret=self.run.secret,
-            worker=self.run.worker,
-            owner=self.run.owner,
-            max_tasks=run["max_tasks"],
-            ahead=run["prelaunch"] * self.run.workers,
-        )
+            self._pool = Pool(
+                run_id=self.run.run_id,
+                directory=self.run.directory,
+                secret=self.run.secret,
+                worker=self.run.worker,
+                owner=self.run.owner,
+                max_tasks=self.settings.run["max_tasks"],
+                ahead=self.settings.run["prelaunch"] * self.run.workers,
+            )
+        return self._pool
 
     @cached_property
     def builds_ahead(self) -> BuildsAhead:
@@ -201,7 +158,6 @@ class Leases:
             item.ihook.pytest_fargate_sandbox_started(item=item, sandbox=lease.sandbox)
             return lease.sandbox
 
-        self.learn(item, config)
         try:
             yield make
         finally:
@@ -257,64 +213,3 @@ class Leases:
 
 
 LEASES: pytest.StashKey[Leases] = pytest.StashKey()
-
-
-class _Plan:
-    """Tests that share one definition of ``fargate_config``, each in need of a sandbox or two."""
-
-    def __init__(self, is_ours: bool) -> None:
-        self.is_ours = is_ours
-        self.announced = False
-        self.items: list[pytest.Item] = []
-
-    def needs(self) -> Iterator[tuple[pytest.Item, str]]:
-        """A test and a fixture of it for each sandbox that will be made."""
-        return ((item, fixture) for item in self.items for fixture in OWN if _gets(item, fixture))
-
-
-def _plans(items: list[pytest.Item]) -> list[_Plan]:
-    plans: dict[int, _Plan] = {}
-    for item in items:
-        if any(_gets(item, name) for name in OWN) and _BAD_MARK not in item.stash and not _is_skipped(item):
-            definition = _definitions(item, "fargate_config")[-1]
-            ours = definition.func.__module__ == "pytest_fargate_sandbox.plugin.fixtures"
-            plans.setdefault(id(definition), _Plan(ours)).items.append(item)
-    return list(plans.values())
-
-
-def _gets(item: pytest.Item, name: str) -> bool:
-    """Whether the item asks for our fixture: itself, or through overrides that ask for what they override."""
-    asked = name in getattr(item, "fixturenames", ())
-    return asked and all(name in override.argnames for override in _definitions(item, name)[1:])
-
-
-def _definitions(item: pytest.Item, name: str) -> Any:
-    return item._fixtureinfo.name2fixturedefs.get(name, ())  # type: ignore[attr-defined]
-
-
-def _is_skipped(item: pytest.Item) -> bool:
-    from _pytest.skipping import evaluate_skip_marks
-
-    try:
-        return evaluate_skip_marks(item) is not None
-    except BaseException:  # a condition that does not evaluate: pytest tells, in the test's setup
-        return True
-
-
-def uses_fixtures(item: pytest.Item) -> bool:
-    return bool(FIXTURES & set(getattr(item, "fixturenames", ())))
-
-
-def keys_for(item: pytest.Item, fixture: str) -> dict[str, Any]:
-    """The keys of the sandbox that ``fixture`` makes for the item: its marks, its own indirect parameter, its word."""
-    keys = marker.keys_of(item)
-    callspec = getattr(item, "callspec", None)
-    if fixture in OWN and callspec is not None and fixture in callspec.params:
-        keys = with_parameter(keys, callspec.params[fixture])
-    return {**keys, **OWN.get(fixture, {})}
-
-
-def with_parameter(keys: dict[str, Any], parameter: Any) -> dict[str, Any]:
-    """What an indirect parameter adds: a mapping of the marker's keys, or an image."""
-    more = parameter if isinstance(parameter, dict) else {"image": parameter}
-    return marker.overlay(keys, marker.checked((), more, "parameter of the fixture"))

@@ -12,15 +12,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from pytest_fargate_sandbox.plugin.options import KEEP
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    import pytest
-
 _MERGED = ("env", "files")
+_MISTAKE: pytest.StashKey[Exception] = pytest.StashKey()
 
 
 def fargate(
@@ -87,15 +88,20 @@ def keys_of(item: pytest.Item) -> dict[str, Any]:
     return merged
 
 
-def problem_of(item: pytest.Item) -> Exception | None:
-    """What is wrong with an item's marks."""
+def note_mistakes(items: list[pytest.Item]) -> None:
+    """Look at all marks, and keep what is wrong for the setup of the one test that it concerns."""
     from pytest_fargate_sandbox.leaves.errors import ConfigError
 
-    try:
-        keys_of(item)
-    except ConfigError as error:
-        return error
-    return None
+    for item in items:
+        try:
+            keys_of(item)
+        except ConfigError as error:  # noqa: PERF203
+            item.stash[_MISTAKE] = error
+
+
+def mistake_in(item: pytest.Item) -> Exception | None:
+    """What is wrong with the item's marks."""
+    return item.stash.get(_MISTAKE, None)
 
 
 def overlay(keys: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from _pytest.runner import runtestprotocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.plugin import marker, outcomes
-from pytest_fargate_sandbox.plugin.leases import SHARED, uses_fixtures
+from pytest_fargate_sandbox.plugin.fixture_keys import SHARED, uses_fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

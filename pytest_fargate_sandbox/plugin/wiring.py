@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.plugin.ahead import AHEAD, Ahead
 from pytest_fargate_sandbox.plugin.controller import Controller, Interrupts
 from pytest_fargate_sandbox.plugin.leases import LEASES, Leases
 from pytest_fargate_sandbox.plugin.options import SETTINGS
@@ -23,8 +24,8 @@ def wire(config: pytest.Config) -> Leases:
     if LEASES not in config.stash:
         run = wire_controller(config) if not hasattr(config, "workerinput") else _run_of(config)
         leases = Leases(config, config.stash[SETTINGS], run)
-        config.stash[LEASES] = leases
-        _register(config, leases=leases, reruns=Reruns(leases))
+        config.stash[LEASES], config.stash[AHEAD] = leases, Ahead(config, leases)
+        _register(config, leases=leases, ahead=config.stash[AHEAD], reruns=Reruns(leases))
     return config.stash[LEASES]
 
 

@@ -1,0 +1,93 @@
+"""What is begun before a test needs it: builds of its image, and sandboxes of its kind."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.plugin import marker
+from pytest_fargate_sandbox.plugin.fixture_keys import OWN, definitions, gets, keys_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.plugin.leases import Leases
+    from pytest_fargate_sandbox.plugin.wish import Wish
+
+
+AHEAD: pytest.StashKey[Ahead] = pytest.StashKey()
+
+
+class Ahead:
+    """Of each process that runs tests; all of a run's come to the same plans, and the shelf is one."""
+
+    def __init__(self, config: pytest.Config, leases: Leases) -> None:
+        self._config = config
+        self._leases = leases
+        self._plans: list[_Plan] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        option = self._config.option
+        idle = option.collectonly or getattr(option, "setupplan", False) or self._leases.run.has_workers
+        if not idle:
+            self._plans = _plans(session.items)
+            for plan in self._plans:
+                if plan.is_ours:
+                    self._announce(plan, self._leases.base_config)
+
+    def learn(self, item: pytest.Item, config: EcsFargateConfig) -> None:
+        """A conftest's ``fargate_config`` is known now, so sandboxes of its tests can be launched ahead of need."""
+        for plan in self._plans:
+            if not plan.announced and any(item is each for each in plan.items):
+                self._announce(plan, config)
+
+    def _announce(self, plan: _Plan, config: EcsFargateConfig) -> None:
+        """Begin with what these tests will need: their images, all at once, and as many sandboxes as are asked for."""
+        plan.announced = True
+        ahead = bool(self._leases.settings.run["prelaunch"])
+        counts: dict[str, list[Wish]] = {}
+        for item, fixture in plan.needs():
+            with contextlib.suppress(Exception):  # the test itself has the error to tell, in its setup
+                keys = keys_for(item, fixture)
+                if ahead or "environment" in keys or config.environment_dir:
+                    wish = self._leases.wish(item, config, keys)
+                    counts.setdefault(wish.spec.kind, []).append(wish)
+        for alike in counts.values():
+            self._leases.builds_ahead.begin(alike[0].spec)
+            if ahead:
+                self._leases.pool.plan(alike[0].spec, len(alike) * self._leases.run.times_each_test)
+
+
+class _Plan:
+    """Tests that share one definition of ``fargate_config``, each in need of a sandbox or two."""
+
+    def __init__(self, is_ours: bool) -> None:
+        self.is_ours = is_ours
+        self.announced = False
+        self.items: list[pytest.Item] = []
+
+    def needs(self) -> Iterator[tuple[pytest.Item, str]]:
+        """A test and a fixture of it for each sandbox that will be made."""
+        return ((item, fixture) for item in self.items for fixture in OWN if gets(item, fixture))
+
+
+def _plans(items: list[pytest.Item]) -> list[_Plan]:
+    plans: dict[int, _Plan] = {}
+    for item in items:
+        if any(gets(item, name) for name in OWN) and marker.mistake_in(item) is None and not _is_skipped(item):
+            definition = definitions(item, "fargate_config")[-1]
+            ours = definition.func.__module__ == "pytest_fargate_sandbox.plugin.fixtures"
+            plans.setdefault(id(definition), _Plan(ours)).items.append(item)
+    return list(plans.values())
+
+
+def _is_skipped(item: pytest.Item) -> bool:
+    from _pytest.skipping import evaluate_skip_marks
+
+    try:
+        return evaluate_skip_marks(item) is not None
+    except BaseException:  # a condition that does not evaluate: pytest tells, in the test's setup
+        return True
