@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.names import VERSION
+
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
@@ -52,7 +54,7 @@ _HOMES = {
     "UnsafeArchiveError": "leaves.errors",
 }
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "ConfigError",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+VERSION: Final = "0.1.0"
 CACHE_DIR_NAME: Final = "pytest-fargate-sandbox"
 """Our folder in the user's cache directory."""
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT, VERSION
 from pytest_fargate_sandbox.local.call_journal import CallJournal
 from pytest_fargate_sandbox.local.ecs.ecs_backend import FARGATE_PROVIDERS, FargateBackend
 from pytest_fargate_sandbox.local.ecs.task_life import EngineParts
@@ -92,7 +91,7 @@ class Engine:
             "security_groups": self._security_groups,
             "execution_role_arn": EXECUTION_ROLE_ARN,
             "runner": self._runner.name,
-            "version": version("pytest-fargate-sandbox"),
+            "version": VERSION,
         }
 
     def kept_tasks(self) -> list[EngineTask]:

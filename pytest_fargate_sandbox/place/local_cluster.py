@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from pytest_fargate_sandbox.leaves.errors import StartError
-from pytest_fargate_sandbox.leaves.names import HOST_IMAGE
+from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
@@ -117,12 +117,10 @@ def engine_directory() -> Path:
         directory = Path(chosen)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return directory
-    import pytest_fargate_sandbox
-
     ways = [
         sys.executable,
-        str(Path(pytest_fargate_sandbox.__file__).parent),
-        pytest_fargate_sandbox.__version__,
+        str(Path(__file__).parents[1]),
+        VERSION,
         *(os.environ.get(name, "") for name in _ENV_OF_ENGINE),
     ]
     return cache_directory("engines", hashlib.sha256("\0".join(ways).encode()).hexdigest()[:16])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
-from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, mode_named
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -72,7 +72,7 @@ TABLE = (
     ),
     Option(
         "sidecar_mode",
-        f"{' or '.join(MODES.titles)} mode, for tests that don't say",
+        f"{' or '.join(row.title for row in MODES.values())} mode, for tests that don't say",
         default="exec",
         choices=MODES,
     ),
@@ -305,7 +305,7 @@ def base_config(settings: Settings) -> Any:
     from pytest_fargate_sandbox.leaves.errors import ConfigError
 
     mapping = dict(settings.config)
-    MODES[settings.run["sidecar_mode"]].ask_for(mapping, as_default=True)
+    mode_named(settings.run["sidecar_mode"]).ask_for(mapping, as_default=True)
     try:
         return EcsFargateConfig.from_dict(mapping)
     except ConfigError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.plugin import marker
-from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,7 @@ def _task(config: EcsFargateConfig, keys: Mapping[str, Any], here: Path) -> dict
     if "env" in keys:
         task["extra_env"] = {**(config.extra_env or {}), **keys["env"]}
     if "mode" in keys:
-        MODES[keys["mode"]].ask_for(task)
+        mode_named(keys["mode"]).ask_for(task)
     return task
 
 

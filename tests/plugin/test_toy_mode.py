@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     import pytest
 
 CONFTEST = """
-from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, Row
 from tests.sandbox.test_toy_mode import ServedFiles
 
-MODES.register(ServedFiles())
+MODES["served"] = Row("served-files", ServedFiles)
 """
 
 TESTS = """

@@ -11,7 +11,9 @@ import pytest
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
-from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, mode_of, recognised
+from pytest_fargate_sandbox.sandbox.modes.agent_mode import AgentMode
+from pytest_fargate_sandbox.sandbox.modes.exec_mode import ExecMode
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, mode_named, mode_of, recognised
 
 _EXEC = SshSidecarConfig(exec_server_port=19542)
 _AGENT = SshSidecarConfig()
@@ -22,16 +24,16 @@ def _cfg(sidecar: SshSidecarConfig | None = _EXEC, **fields: Any) -> EcsFargateC
 
 
 def test_the_sidecar_says_which_mode_is_meant() -> None:
-    assert mode_of(_cfg()).name == "exec"
-    assert mode_of(_cfg(_AGENT, container_port=80)).name == "agent"
+    assert isinstance(mode_of(_cfg()), ExecMode)
+    assert isinstance(mode_of(_cfg(_AGENT, container_port=80)), AgentMode)
     assert recognised(_cfg(None)) is None
 
 
 def test_without_a_way_in_the_error_names_what_each_mode_wants() -> None:
     with pytest.raises(ConfigError, match="ssh_sidecar is not configured") as caught:
         mode_of(_cfg(None))
-    for mode in MODES.values():
-        assert mode.how in str(caught.value)
+    for name in MODES:
+        assert mode_named(name).how in str(caught.value)
 
 
 def test_an_agent_has_to_listen_somewhere() -> None:
@@ -43,33 +45,33 @@ def test_an_agent_has_to_listen_somewhere() -> None:
 @pytest.mark.parametrize("given", [None, {}, {"sshd_port": 2022}, _EXEC, _AGENT])
 def test_a_mapping_can_be_made_to_ask_for_any_mode(name: str, given: Any) -> None:
     task = {"ssh_sidecar": given, "container_port": 80}
-    MODES[name].ask_for(task)
+    mode_named(name).ask_for(task)
     cfg = EcsFargateConfig.from_dict(task)
-    assert mode_of(cfg).name == name
+    assert type(mode_of(cfg)) is type(mode_named(name))
     assert cfg.ssh_sidecar is not None
     assert cfg.ssh_sidecar.sshd_port == (2022 if given == {"sshd_port": 2022} else 2222)
 
 
 def test_a_default_leaves_alone_what_a_file_says_itself() -> None:
     task: dict[str, Any] = {"ssh_sidecar": {"exec_server_port": None}}
-    MODES["exec"].ask_for(task, as_default=True)
+    mode_named("exec").ask_for(task, as_default=True)
     assert task == {"ssh_sidecar": {"exec_server_port": None}}
 
 
 def test_what_is_no_sidecar_is_left_for_the_configuration_to_refuse() -> None:
-    for mode in MODES.values():
+    for name in MODES:
         task: dict[str, Any] = {"ssh_sidecar": "yes"}
-        mode.ask_for(task)
+        mode_named(name).ask_for(task)
         with pytest.raises(ConfigError, match="ssh_sidecar"):
             EcsFargateConfig.from_dict(task)
 
 
 def test_only_an_agent_with_something_of_its_own_cannot_be_launched_for_anybody() -> None:
     outside = (OutsideEndpoint("http://h:1", "URL"),)
-    assert MODES["exec"].suits_anybody(_cfg(extra_env={"A": "1"}), outside)
-    assert MODES["agent"].suits_anybody(_cfg(_AGENT), ())
-    assert not MODES["agent"].suits_anybody(_cfg(_AGENT), outside)
-    assert not MODES["agent"].suits_anybody(_cfg(_AGENT, extra_env={"A": "1"}), ())
+    assert mode_named("exec").suits_anybody(_cfg(extra_env={"A": "1"}), outside)
+    assert mode_named("agent").suits_anybody(_cfg(_AGENT), ())
+    assert not mode_named("agent").suits_anybody(_cfg(_AGENT), outside)
+    assert not mode_named("agent").suits_anybody(_cfg(_AGENT, extra_env={"A": "1"}), ())
 
 
 def test_health_is_asked_for_only_where_somebody_waits_for_it() -> None:
@@ -86,7 +88,7 @@ def test_health_is_asked_for_only_where_somebody_waits_for_it() -> None:
 def test_naming_the_modes_imports_none_of_them() -> None:
     code = (
         "import sys; from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES; "
-        "assert 'exec' in MODES and list(MODES) and MODES.titles; "
+        "assert 'exec' in MODES and all(row.title for row in MODES.values()); "
         "print([name for name in sys.modules if name.endswith(('_mode', 'leaves.errors', 'leaves.config'))])"
     )
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

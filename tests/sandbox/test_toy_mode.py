@@ -13,7 +13,7 @@ from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER
 from pytest_fargate_sandbox.sandbox.connection import Connection
 from pytest_fargate_sandbox.sandbox.modes.beside_sidecar import BesideSidecar, plain_sidecar
 from pytest_fargate_sandbox.sandbox.modes.mode import Environments
-from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, mode_of
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, Row, mode_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +26,6 @@ _PORT = 8123
 class ServedFiles(BesideSidecar):
     """The main container serves a directory; a tag asks for it."""
 
-    name = "served"
-    title = "served-files"
     how = 'tags={"served": DIRECTORY}'
 
     def is_meant(self, cfg: EcsFargateConfig) -> bool:
@@ -61,9 +59,9 @@ class ServedFiles(BesideSidecar):
 
 @pytest.fixture(autouse=True)
 def served() -> Iterator[None]:
-    MODES.register(ServedFiles())
+    MODES["served"] = Row("served-files", ServedFiles)
     yield
-    MODES.unregister("served")
+    del MODES["served"]
 
 
 def test_it_is_launched_and_used_like_any_other(sandbox: Callable[..., EcsFargateSandbox]) -> None:

@@ -29,8 +29,6 @@ _ROOM_FOR_ENVIRONMENT = OVERRIDES_CHARACTERS - 3000
 
 
 class AgentMode(BesideSidecar):
-    name = "agent"
-    title = "agent-server"
     how = "SshSidecarConfig() and container_port="
 
     def is_meant(self, cfg: EcsFargateConfig) -> bool:

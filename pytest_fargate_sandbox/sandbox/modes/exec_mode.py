@@ -33,8 +33,6 @@ EXEC_SERVER_PORT = 19542
 
 
 class ExecMode(BesideSidecar):
-    name = "exec"
-    title = "exec-server"
     how = f"ssh_sidecar=SshSidecarConfig(exec_server_port={EXEC_SERVER_PORT})"
 
     def is_meant(self, cfg: EcsFargateConfig) -> bool:

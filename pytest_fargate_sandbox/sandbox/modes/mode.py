@@ -33,10 +33,6 @@ class Environments:
 class Mode(Protocol):
     """One way of using a task. It has no state: one object serves all sandboxes."""
 
-    name: str
-    """As the option and the marker call it."""
-    title: str
-    """As prose calls it, before the word "mode"."""
     how: str
     """What to write into a configuration for it."""
 
