@@ -33,63 +33,29 @@ class Family(enum.Enum):
     S3 = enum.auto()
 
 
+_TOLD_APART = (Family.JSON, Family.QUERY, Family.EC2, Family.S3)
 _REFUSALS = {
-    Wrong.MISSING: {
-        Family.JSON: (400, "MissingAuthenticationTokenException"),
-        Family.QUERY: (403, "MissingAuthenticationToken"),
-        Family.EC2: (401, "AuthFailure"),
-        Family.S3: (403, "AccessDenied"),
-    },
-    Wrong.MALFORMED: {
-        Family.JSON: (400, "IncompleteSignatureException"),
-        Family.QUERY: (403, "IncompleteSignature"),
-        Family.EC2: (403, "IncompleteSignature"),
-        Family.S3: (400, "AuthorizationHeaderMalformed"),
-    },
-    # S3 takes the older ones for old buckets only: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
-    Wrong.MECHANISM: {
-        Family.JSON: (400, "IncompleteSignatureException"),
-        Family.QUERY: (403, "IncompleteSignature"),
-        Family.EC2: (403, "IncompleteSignature"),
-        Family.S3: (400, "InvalidRequest"),
-    },
-    Wrong.KEY: {
-        Family.JSON: (400, "UnrecognizedClientException"),
-        Family.QUERY: (403, "InvalidClientTokenId"),
-        Family.EC2: (401, "AuthFailure"),
-        Family.S3: (403, "InvalidAccessKeyId"),
-    },
-    Wrong.TOKEN_EXPIRED: {
-        Family.JSON: (400, "ExpiredTokenException"),
-        Family.QUERY: (403, "ExpiredToken"),
-        Family.EC2: (400, "RequestExpired"),
-        Family.S3: (400, "ExpiredToken"),
-    },
-    Wrong.SIGNATURE: {
-        Family.JSON: (400, "InvalidSignatureException"),
-        Family.QUERY: (403, "SignatureDoesNotMatch"),
-        Family.EC2: (401, "AuthFailure"),
-        Family.S3: (403, "SignatureDoesNotMatch"),
-    },
-    Wrong.TIME: {
-        Family.JSON: (400, "InvalidSignatureException"),
-        Family.QUERY: (403, "SignatureDoesNotMatch"),
-        Family.EC2: (400, "RequestExpired"),
-        Family.S3: (403, "RequestTimeTooSkewed"),
-    },
-    Wrong.URL_EXPIRED: {
-        Family.JSON: (400, "InvalidSignatureException"),
-        Family.QUERY: (403, "SignatureDoesNotMatch"),
-        Family.EC2: (400, "RequestExpired"),
-        Family.S3: (403, "AccessDenied"),
-    },
-    Wrong.BODY: {
-        Family.JSON: (400, "InvalidSignatureException"),
-        Family.QUERY: (403, "SignatureDoesNotMatch"),
-        Family.EC2: (401, "AuthFailure"),
-        Family.S3: (400, "XAmzContentSHA256Mismatch"),
-    },
-}
+    Wrong.MISSING: ("400 MissingAuthenticationTokenException", "403 MissingAuthenticationToken",
+                    "401 AuthFailure", "403 AccessDenied"),
+    Wrong.MALFORMED: ("400 IncompleteSignatureException", "403 IncompleteSignature",
+                      "403 IncompleteSignature", "400 AuthorizationHeaderMalformed"),
+    # S3 takes older ones for old buckets only:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
+    Wrong.MECHANISM: ("400 IncompleteSignatureException", "403 IncompleteSignature",
+                      "403 IncompleteSignature", "400 InvalidRequest"),
+    Wrong.KEY: ("400 UnrecognizedClientException", "403 InvalidClientTokenId",
+                "401 AuthFailure", "403 InvalidAccessKeyId"),
+    Wrong.TOKEN_EXPIRED: ("400 ExpiredTokenException", "403 ExpiredToken", "400 RequestExpired", "400 ExpiredToken"),
+    Wrong.SIGNATURE: ("400 InvalidSignatureException", "403 SignatureDoesNotMatch",
+                      "401 AuthFailure", "403 SignatureDoesNotMatch"),
+    Wrong.TIME: ("400 InvalidSignatureException", "403 SignatureDoesNotMatch",
+                 "400 RequestExpired", "403 RequestTimeTooSkewed"),
+    Wrong.URL_EXPIRED: ("400 InvalidSignatureException", "403 SignatureDoesNotMatch",
+                        "400 RequestExpired", "403 AccessDenied"),
+    Wrong.BODY: ("400 InvalidSignatureException", "403 SignatureDoesNotMatch",
+                 "401 AuthFailure", "400 XAmzContentSHA256Mismatch"),
+}  # fmt: skip
+"""Status and code for each of these families. REST services have JSON's codes, and always 403."""
 _REMEDY = (
     "sign with the keys that this engine printed (or that its IAM or STS handed out), or start it with --open, "
     "which lets any credentials in"
@@ -114,10 +80,10 @@ def family_of(service: str, environ: dict[str, Any]) -> Family:
 
 def answer_refusal(start_response: Callable[..., Any], family: Family, refusal: SignatureRefused) -> Iterable[bytes]:
     """A signature that does not hold, in AWS's own code, with what to do about it."""
-    status, code = _REFUSALS[refusal.wrong][Family.JSON if family is Family.REST_JSON else family]
-    if family is Family.REST_JSON:
-        status = 403
-    return answer_error(start_response, family, status, code, f"{refusal}; {_REMEDY}")
+    is_rest = family is Family.REST_JSON
+    told = _REFUSALS[refusal.wrong][_TOLD_APART.index(Family.JSON if is_rest else family)]
+    status, _, code = told.partition(" ")
+    return answer_error(start_response, family, 403 if is_rest else int(status), code, f"{refusal}; {_REMEDY}")
 
 
 def answer_error(

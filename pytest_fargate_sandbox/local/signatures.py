@@ -155,7 +155,7 @@ def verify(environ: dict[str, Any], claim: Claim, keys: IssuedKeys, *, now: Call
     key = keys.find(claim.key_id)
     if key is None:
         raise SignatureRefused(Wrong.KEY, "the access key is not this engine's")
-    _check_token(claim, key, now())
+    check_token(claim.token, key, now())
     _check_time(claim, now())
     _check_headers(environ, claim)
     body = _Body(environ)
@@ -167,8 +167,9 @@ def verify(environ: dict[str, Any], claim: Claim, keys: IssuedKeys, *, now: Call
         raise SignatureRefused(Wrong.BODY, "the body is not the one that was signed")
 
 
-def _check_token(claim: Claim, key: Key, now: float) -> None:
-    if not hmac.compare_digest(claim.token.encode("latin-1"), key.token.encode()):
+def check_token(token: str, key: Key, now: float) -> None:
+    """The token that goes with a key, where it is one of a session: the right one, and not too old."""
+    if not hmac.compare_digest(token.encode("latin-1"), key.token.encode()):
         raise SignatureRefused(Wrong.KEY, "the security token is not the one of this access key")
     if key.expires_at is not None and now > key.expires_at:
         raise SignatureRefused(Wrong.TOKEN_EXPIRED, "the security token has expired")

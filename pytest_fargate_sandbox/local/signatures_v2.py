@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from pytest_fargate_sandbox.local.signatures import SignatureRefused, Wrong
+from pytest_fargate_sandbox.local.signatures import SignatureRefused, Wrong, check_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ def verify_presigned_v2(environ: dict[str, Any], keys: IssuedKeys, *, now: Calla
     key = keys.find(query.get("AWSAccessKeyId", ""))
     if key is None:
         raise SignatureRefused(Wrong.KEY, "the access key is not this engine's")
-    _check_token(query, key, now())
+    check_token(query.get("x-amz-security-token", ""), key, now())
     _check_every_parameter_is_signed(query)
     _check_host(environ)
     if not query.get("Expires", "").isdigit() or now() > int(query["Expires"]):
@@ -55,13 +55,6 @@ def verify_presigned_v2(environ: dict[str, Any], keys: IssuedKeys, *, now: Calla
     if not hmac.compare_digest(base64.b64encode(signature), query.get("Signature", "").encode("latin-1")):
         raise SignatureRefused(Wrong.SIGNATURE, "the signature does not match")
     return set(query) - _OWN
-
-
-def _check_token(query: dict[str, str], key: Key, now: float) -> None:
-    if not hmac.compare_digest(query.get("x-amz-security-token", "").encode("latin-1"), key.token.encode()):
-        raise SignatureRefused(Wrong.KEY, "the security token is not the one of this access key")
-    if key.expires_at is not None and now > key.expires_at:
-        raise SignatureRefused(Wrong.TOKEN_EXPIRED, "the security token has expired")
 
 
 def _check_host(environ: dict[str, Any]) -> None:
