@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
+from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
 from pytest_fargate_sandbox.run.bound import TaskBound
 from pytest_fargate_sandbox.run.launch_rate import LaunchRate
 from pytest_fargate_sandbox.run.lease import Lease
-from pytest_fargate_sandbox.run.once_a_run import once
 from pytest_fargate_sandbox.run.run_tasks import RunTasks
 from pytest_fargate_sandbox.run.seat import Seat
 from pytest_fargate_sandbox.run.shared_state import SharedState
@@ -149,7 +149,7 @@ class Pool:
     def _check_place(self, config: EcsFargateConfig) -> None:
         """An engine that does not start fails once for the whole run, not once in each worker."""
         if config.cluster == LOCAL_CLUSTER:
-            once(self._directory / "once", "engine", lambda: resolve_place(config).facts["endpoint_url"])
+            once_for_all(self._directory / "once", "engine", lambda: resolve_place(config).facts["endpoint_url"])
 
     def _new_id(self, test: str) -> str:
         name = "".join(sign if sign.isalnum() else "-" for sign in test.rpartition("::")[2] or test)

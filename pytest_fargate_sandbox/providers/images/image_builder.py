@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, ImageBuildError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
+from pytest_fargate_sandbox.leaves.once_for_all import once_for_all, one_of
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.providers.aws.aws import connect
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
@@ -15,7 +16,6 @@ from pytest_fargate_sandbox.providers.images import content_tag, context_upload,
 from pytest_fargate_sandbox.providers.images.build_request import BuildRequest
 from pytest_fargate_sandbox.providers.images.codebuild import CodeBuild, Project
 from pytest_fargate_sandbox.providers.images.context_tree import checked_context
-from pytest_fargate_sandbox.providers.images.once_for_all import once_for_all, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,6 @@ def make_image(
     asked = time.time()
     aws = aws or connect(region=cfg.region, endpoint_url=cfg.endpoint_url)
     directory = shared_dir / "images" if shared_dir else cache_directory("images", aws.identity_hash)
-    directory.mkdir(parents=True, exist_ok=True)
     place = _Place(cfg, aws, tag, directory)
 
     def produce() -> str:
@@ -102,9 +101,9 @@ def make_image(
             ) from error
 
     if shared_dir:
-        return once_for_all(directory, tag, produce, success_since=0.0, failure_since=0.0)
+        return str(once_for_all(directory, tag, produce))
     recently = asked if force else asked - _LOOKED_UP_SEC
-    return once_for_all(directory, tag, produce, success_since=recently, failure_since=asked)
+    return str(once_for_all(directory, tag, produce, success_since=recently, failure_since=asked))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError, SandboxError
-from pytest_fargate_sandbox.run.once_a_run import once
+from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError, SandboxError
-from pytest_fargate_sandbox.run.once_a_run import once
+from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
 
 def produce():
     with open(sys.argv[2], "a") as file:
@@ -29,7 +29,7 @@ def produce():
     return {"url": "image:1"}
 
 try:
-    print(once(Path(sys.argv[1]), "image", produce))
+    print(once_for_all(Path(sys.argv[1]), "image", produce))
 except SandboxError as error:
     print(type(error).__name__, error.phase, error.log_tail)
 """
@@ -58,13 +58,13 @@ def test_many_processes_share_one_failure_with_its_log(tmp_path: Path) -> None:
 def test_threads_share_it_too(tmp_path: Path) -> None:
     made: list[int] = []
     with ThreadPoolExecutor(8) as threads:
-        values = list(threads.map(lambda _: once(tmp_path, "key", lambda: made.append(1) or "value"), range(8)))
+        values = list(threads.map(lambda _: once_for_all(tmp_path, "key", lambda: made.append(1) or "value"), range(8)))
     assert values == ["value"] * 8
     assert len(made) == 1
 
 
 def test_another_key_is_other_work(tmp_path: Path) -> None:
-    assert [once(tmp_path, key, lambda key=key: key.upper()) for key in ("a", "b", "a")] == ["A", "B", "A"]
+    assert [once_for_all(tmp_path, key, lambda key=key: key.upper()) for key in ("a", "b", "a")] == ["A", "B", "A"]
 
 
 def test_a_bug_is_shared_as_well(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_bug_is_shared_as_well(tmp_path: Path) -> None:
 
     for _ in range(2):
         with pytest.raises(SandboxError, match="ZeroDivisionError: division by zero"):
-            once(tmp_path, "bug", bug)
+            once_for_all(tmp_path, "bug", bug)
 
 
 def test_an_interrupt_is_nobodys_failure(tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ def test_an_interrupt_is_nobodys_failure(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        once(tmp_path, "key", interrupted)
-    assert once(tmp_path, "key", lambda: "made") == "made"
+        once_for_all(tmp_path, "key", interrupted)
+    assert once_for_all(tmp_path, "key", lambda: "made") == "made"
 
 
 def test_a_shared_failure_is_the_same_kind_of_error(tmp_path: Path) -> None:
@@ -90,6 +90,6 @@ def test_a_shared_failure_is_the_same_kind_of_error(tmp_path: Path) -> None:
         raise ImageBuildError("no", phase="BUILD")
 
     with pytest.raises(ImageBuildError):
-        once(tmp_path, "key", fail)
+        once_for_all(tmp_path, "key", fail)
     with pytest.raises(ImageBuildError):
-        once(tmp_path, "key", fail)
+        once_for_all(tmp_path, "key", fail)

@@ -1,4 +1,4 @@
-"""One at a time for each tag, in this process and in all others of this machine; and one result for all that waited."""
+"""Expensive work is done once, in whichever process of this machine comes first, or by a few of them at a time."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+_locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 _locks_lock = threading.Lock()
 _ONE_DAY_SEC = 86400.0
 
 
 def once_for_all(
-    directory: Path, key: str, produce: Callable[[], str], *, success_since: float, failure_since: float
-) -> str:
-    """What ``produce`` gives, or raises, for ``key``: called by one of those who ask, while the others wait.
+    directory: Path, key: str, produce: Callable[[], Any], *, success_since: float = 0.0, failure_since: float = 0.0
+) -> Any:
+    """``produce()``, a JSON value, made by the first who asks for ``key`` in this directory while the others wait.
 
-    A recorded result counts if it is not older than ``success_since``, or ``failure_since``. The lock dies with its
-    holder, so that a killed producer is replaced at once by one of those that wait.
+    Its failure is shared like its success. What is recorded counts if it is not older than ``success_since``, or
+    ``failure_since``. An interrupt is nobody's failure, and the lock dies with its holder: the next one who waits tries
+    again at once.
     """
     from filelock import FileLock
 
-    with _thread_lock(f"{directory}/{key}"), FileLock(directory / f"{key}.lock"):
-        result = directory / f"{key}.json"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    result = directory / f"{key}.json"
+    with _thread_lock(result), FileLock(directory / f"{key}.lock"):
         recorded = _recorded(result)
-        if recorded is not None and recorded["at"] < (failure_since if "error" in recorded else success_since):
-            recorded = None
-        if recorded is None:
+        if recorded is None or recorded["at"] < (failure_since if "error" in recorded else success_since):
             return _produced(produce, result)
     if "error" in recorded:
         raise SandboxError.from_dict(recorded["error"])
-    return str(recorded["value"])
+    return recorded["value"]
 
 
 @contextmanager
@@ -66,9 +66,9 @@ def one_of(directory: Path, name: str, count: int) -> Iterator[None]:
         lock.release()
 
 
-def _thread_lock(name: str) -> threading.Lock:
+def _thread_lock(result: Path) -> threading.Lock:
     with _locks_lock:
-        return _locks[name]
+        return _locks[result]
 
 
 def _recorded(result: Path) -> dict[str, Any] | None:
@@ -79,11 +79,18 @@ def _recorded(result: Path) -> dict[str, Any] | None:
     return recorded
 
 
-def _produced(produce: Callable[[], str], result: Path) -> str:
+def _produced(produce: Callable[[], Any], result: Path) -> Any:
+    failure: SandboxError | None = None
     try:
-        value = produce()
+        outcome = {"value": produce()}
     except SandboxError as error:
-        write_private(result, json.dumps({"at": time.time(), "error": error.to_dict()}))
-        raise
-    write_private(result, json.dumps({"at": time.time(), "value": value}))
-    return value
+        failure = error
+    except Exception as error:  # a bug, but everybody should show this one, and nobody should try in vain
+        failure = SandboxError(f"{type(error).__name__}: {error}")
+        failure.__cause__ = error
+    if failure is not None:
+        outcome = {"error": failure.to_dict()}
+    write_private(result, json.dumps({"at": time.time(), **outcome}))
+    if failure is not None:
+        raise failure
+    return outcome["value"]
