@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
-from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
+from pytest_fargate_sandbox.records.entries_by_place import by_place
 from pytest_fargate_sandbox.records.kept_tasks import KeptTask, kept_tasks
 from pytest_fargate_sandbox.records.ledger import Entry, Ledger, all_ledgers
 
@@ -58,13 +58,13 @@ def known_tasks() -> Iterator[KnownTask]:
     kept = {each.task_arn: each for each in kept_tasks()}
     for ledger in all_ledgers():
         alive = [entry for entry in ledger.entries() if entry.task_arn and (entry.is_kept or not entry.is_over)]
-        descriptions = _described(alive)
-        for entry in alive:
-            aws, description = descriptions[entry.id]
-            if aws is not None and description.get("lastStatus", "STOPPED") != "STOPPED":
-                yield KnownTask(ledger, entry, aws, description, kept.get(str(entry.task_arn)))
-            elif str(entry.task_arn) in kept:
-                kept[str(entry.task_arn)].forget()
+        for aws, cluster, group in by_place(alive):
+            tasks, _ = describe_tasks(aws, cluster, list(group)) if aws else ({}, [])
+            for arn, entry in group.items():
+                if aws and arn in tasks and tasks[arn]["lastStatus"] != "STOPPED":
+                    yield KnownTask(ledger, entry, aws, tasks[arn], kept.get(arn))
+                elif arn in kept:
+                    kept[arn].forget()
 
 
 def find_task(wanted: str) -> KnownTask:
@@ -89,19 +89,3 @@ def told_plainly(act: Callable[[], int]) -> int:
     except (SandboxError, AwsError) as error:
         print(f"fargate-sandbox: {error}", file=sys.stderr)
         return 1
-
-
-def _described(entries: list[Entry]) -> dict[str, tuple[Aws | None, dict[str, Any]]]:
-    found: dict[str, tuple[Aws | None, dict[str, Any]]] = {}
-    places: dict[tuple[str, str], list[Entry]] = {}
-    for entry in entries:
-        places.setdefault((str(entry.facts.get("endpoint_url")), str(entry.facts.get("cluster"))), []).append(entry)
-    for (_, cluster), group in places.items():
-        aws = find_again(group[0].facts)
-        for first in range(0, len(group), TASKS_PER_DESCRIBE):
-            some = group[first : first + TASKS_PER_DESCRIBE]
-            arns = [entry.task_arn for entry in some]
-            tasks = aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=arns)["tasks"] if aws else []
-            by_arn = {task["taskArn"]: task for task in tasks}
-            found.update({entry.id: (aws, by_arn.get(entry.task_arn, {})) for entry in some})
-    return found

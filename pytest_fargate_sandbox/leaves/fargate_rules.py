@@ -29,6 +29,9 @@ CLIENT_TOKEN_CHARACTERS: Final = 64
 STARTED_BY_CHARACTERS: Final = 128
 TASKS_PER_RUN: Final = 10
 TASKS_PER_DESCRIBE: Final = 100
+MISSING_GRACE_SEC: Final = 60.0
+"""For so long ECS may not know a task that it has just made."""
+
 TIMEOUT_SEC: Final = range(2, 121)
 """What ``startTimeout`` and ``stopTimeout`` may be."""
 

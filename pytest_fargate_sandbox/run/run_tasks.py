@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
+from pytest_fargate_sandbox.leaves.fargate_rules import MISSING_GRACE_SEC
 from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
+from pytest_fargate_sandbox.records.entries_by_place import by_place
 from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
 
 if TYPE_CHECKING:
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.records.ledger import Entry, Ledger
     from pytest_fargate_sandbox.run.bound import Description
 
-_MISSING_GRACE_SEC = 60.0
-"""ECS may not know a task yet that it has just made."""
 _MATTERS = ("taskArn", "lastStatus", "desiredStatus", "attachments")
 _GONE: Description = {"lastStatus": "STOPPED"}
 
@@ -37,32 +37,22 @@ class RunTasks:
     def described(self, arns: Collection[str]) -> dict[str, Description]:
         """What ECS says of those that it knows; STOPPED for those that it does not."""
         entries = {entry.task_arn: entry for entry in self._ledger.entries()}
-        places: dict[tuple[str, str], list[str]] = {}
-        for arn in arns:
-            facts = entries[arn].facts if arn in entries else {}
-            places.setdefault((str(facts.get("endpoint_url")), str(facts.get("cluster"))), []).append(arn)
-        found: dict[str, Description] = {}
-        for group in places.values():
-            for first in range(0, len(group), TASKS_PER_DESCRIBE):
-                some = group[first : first + TASKS_PER_DESCRIBE]
-                found.update(self._described(entries.get(some[0]), some))
+        found = {arn: _GONE for arn in arns if arn not in entries}
+        for aws, cluster, group in by_place(entries[arn] for arn in arns if arn in entries):
+            if aws is None:
+                found.update(dict.fromkeys(group, _GONE))
+                continue
+            try:
+                tasks, missing = describe_tasks(aws, cluster, list(group))
+            except AwsError:
+                continue  # asked again soon
+            found.update((arn, _what_matters(task)) for arn, task in tasks.items())
+            found.update((arn, _GONE) for arn in missing if not _is_young(group[arn]))
         return found
 
-    @staticmethod
-    def _described(entry: Entry | None, arns: list[str]) -> dict[str, Description]:
-        aws = find_again(entry.facts) if entry else None
-        if entry is None or aws is None:
-            return dict.fromkeys(arns, _GONE)
-        try:
-            answer = aws.call("ecs", "DescribeTasks", cluster=entry.facts["cluster"], tasks=arns)
-        except AwsError:
-            return {}  # asked again soon
-        young = time.time() - entry.times["launched"] < _MISSING_GRACE_SEC
-        missing = [each["arn"] for each in answer.get("failures") or [] if each.get("reason") == "MISSING"]
-        return {
-            **{arn: _GONE for arn in missing if not young},
-            **{task["taskArn"]: _what_matters(task) for task in answer.get("tasks") or []},
-        }
+
+def _is_young(entry: Entry) -> bool:
+    return time.time() - entry.times["launched"] < MISSING_GRACE_SEC
 
 
 def _what_matters(task: Mapping[str, Any]) -> Description:

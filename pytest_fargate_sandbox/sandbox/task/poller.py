@@ -14,9 +14,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
+from pytest_fargate_sandbox.leaves.fargate_rules import MISSING_GRACE_SEC, TASKS_PER_DESCRIBE
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
 from pytest_fargate_sandbox.sandbox.task.causes import is_ending, is_over
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ T = TypeVar("T")
 _FIRST_PAUSE = 0.02
 _RUNNING_PAUSE_SEC = 5.0
 """A task that runs is seldom asked for: whoever finds that it does not answer asks at once."""
-_MISSING_GRACE_SEC = 60.0
-"""ECS may not know a task yet that it has just made."""
 
 _log = logging.getLogger("pytest_fargate_sandbox.poller")
 
@@ -104,7 +103,7 @@ class Watch:
 
     def take_missing(self) -> None:
         """ECS does not know the task: it is too young, or ECS has forgotten it."""
-        if time.monotonic() - self._began > _MISSING_GRACE_SEC:
+        if time.monotonic() - self._began > MISSING_GRACE_SEC:
             gone = {
                 "lastStatus": "STOPPED",
                 "desiredStatus": "STOPPED",
@@ -191,17 +190,16 @@ class Poller:
         by_arn = {watch.task_arn: watch for watch in watches}
         began = time.monotonic()
         try:
-            answer = self._aws.call("ecs", "DescribeTasks", cluster=self._cluster, tasks=list(by_arn))
+            tasks, missing = describe_tasks(self._aws, self._cluster, list(by_arn))
         except AwsError as error:
             self._note_silence(error)
             raise
         with self._news:  # an answer that was long on its way says nothing of an outage that began meanwhile
             self._answered = self._answered or began > self._silent_at
-        for task in answer.get("tasks") or []:
-            by_arn[task["taskArn"]].take(task)
-        for failure in answer.get("failures") or []:
-            if failure.get("arn") in by_arn and failure.get("reason") == "MISSING":
-                by_arn[failure["arn"]].take_missing()
+        for arn, task in tasks.items():
+            by_arn[arn].take(task)
+        for arn in missing:
+            by_arn[arn].take_missing()
 
     def _note_silence(self, error: AwsError) -> None:
         """An outage lasts for many rounds, and is told once."""
