@@ -51,7 +51,8 @@ def wait_until(
     start = clock()
     end = start + deadline
     last_seen: BaseException | None = None
-    for pause in pauses(first_pause, longest_pause):
+    rests = pauses(first_pause, longest_pause)
+    while True:
         try:
             found = probe()
         except NotYet as seen:
@@ -61,5 +62,4 @@ def wait_until(
         left = end - clock()
         if left <= 0:
             raise WaitTimeout(what, clock() - start, last_seen)
-        sleep(min(pause, left))
-    raise AssertionError("pauses() never ends")
+        sleep(min(next(rests), left))

@@ -82,7 +82,8 @@ class Shelf:
 
     def _first_running(self, kind: str, patience: float) -> tuple[str, Description] | None:
         deadline = time.monotonic() + patience
-        for pause in pauses(0.02, _LOOK_SEC):
+        rests = pauses(0.02, _LOOK_SEC)
+        while True:
             with self._state.change() as document:
                 rows = shelf(document, kind)
                 late = time.monotonic() > deadline  # let its start tell what is wrong with it
@@ -93,8 +94,7 @@ class Shelf:
                     self._wait_no_more(document, kind)
                     return (name, _description(rows[name])) if name is not None else None
             self._look(kind)
-            time.sleep(pause)
-        raise AssertionError("pauses() never ends")
+            time.sleep(next(rests))
 
     def _wait_no_more(self, document: dict[str, Any], kind: str) -> None:
         waiting = self._counts(document, kind)["waiting"]

@@ -87,15 +87,15 @@ class Start:
     def run(self) -> Started:
         plan, keyring, routes = self._prepare()
         attempts = Attempts(self._cfg.run_task_max_retries)
-        for pause in pauses(0.2, _LONGEST_PAUSE_SEC):
+        rests = pauses(0.2, _LONGEST_PAUSE_SEC)
+        while True:
             try:
                 return self._attempt(plan, keyring, routes, attempts)
             except StartError as error:
                 # What has used up its patience (cause unknown) has had minutes; another round would have as many.
                 if not error.transient or error.cause == Cause.UNKNOWN or not attempts.take():
                     raise
-            time.sleep(pause)
-        raise AssertionError("pauses() never ends")
+            time.sleep(next(rests))
 
     def launch_ahead(self) -> str:
         """RunTask and no more: the ARN of a task that a later start takes over, here or in another process."""

@@ -62,15 +62,16 @@ class Aws:
 
         Raises ``AwsError``.
         """
-        for attempt, pause in enumerate(pauses(0.1, 4.0), start=1):
+        rests, attempt = pauses(0.1, 4.0), 0
+        while True:
+            attempt += 1
             try:
                 return self.call_once(service, operation, **parameters)
             except AwsError as error:
                 allowed = min(attempts, _UNREACHABLE_ATTEMPTS) if error.unreachable else attempts
                 if not error.transient or attempt >= allowed:
                     raise
-            time.sleep(pause)
-        raise AssertionError("pauses() never ends")
+            time.sleep(next(rests))
 
     def call_once(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make a call, whatever comes of it."""

@@ -123,8 +123,9 @@ class ExecCalls:
 
     def persistently(self, act: Callable[[], T], tries: int = _TRIES) -> T:
         """Do it, and do it again when the connection breaks. For what does no harm when it is done twice."""
-        rests = pauses(0.05, 1.0)
-        for attempt in range(1, tries + 1):
+        rests, attempt = pauses(0.05, 1.0), 0
+        while True:
+            attempt += 1
             try:
                 return act()
             except Failure as failure:
@@ -139,7 +140,6 @@ class ExecCalls:
             except Malformed as reason:
                 raise TransportError(f"that is not our exec server: {reason}") from reason
             time.sleep(next(rests))
-        raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
     def open(

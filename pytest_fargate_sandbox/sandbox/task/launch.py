@@ -88,7 +88,8 @@ def run_task(
     Raises ``StartError``, which tells whether more attempts could have helped.
     """
     token, unreachable = secrets.token_hex(16), 0
-    for pause in pauses(0.2, _LONGEST_PAUSE_SEC):
+    rests = pauses(0.2, _LONGEST_PAUSE_SEC)
+    while True:
         before_each(token)
         refusal: AwsError | None = None
         try:
@@ -105,8 +106,7 @@ def run_task(
             raise failure from refusal
         if not same_again:
             token = secrets.token_hex(16)
-        sleep(pause)
-    raise AssertionError("pauses() never ends")
+        sleep(next(rests))
 
 
 def _run_or_abandon(aws: Aws, request: dict[str, Any], token: str) -> dict[str, Any]:

@@ -135,14 +135,14 @@ class LaunchedTask:
     def loss(self, seconds: float = 0.0) -> SandboxLost | None:
         """How the task died, if ECS says so within ``seconds``; asks at least once."""
         deadline = time.monotonic() + seconds
-        for pause in pauses(0.05, 0.5):
+        rests = pauses(0.05, 0.5)
+        while True:
             self._ask_calmly()
             if self.ending:
                 return self._end().lost()
             if time.monotonic() >= deadline:
                 return None
-            time.sleep(pause)
-        raise AssertionError("pauses() never ends")
+            time.sleep(next(rests))
 
     def logs(self) -> str:
         return container_logs(self.watch.description, aws=self._aws, registration=self._registration)
