@@ -13,6 +13,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.user_cache import write_private
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -34,10 +36,10 @@ class StateDirectory:
         return self.path.exists()
 
     def publish(self, facts: Mapping[str, Any]) -> None:
-        self._write("engine.json", json.dumps(facts))
+        write_private(self.path / "engine.json", json.dumps(facts))
 
     def complain(self, text: str) -> None:
-        self._write("engine.err", text)
+        write_private(self.path / "engine.err", text)
 
     def withdraw(self) -> None:
         """Whoever comes now starts an engine of their own. Harmless when the directory itself is gone."""
@@ -49,9 +51,3 @@ class StateDirectory:
 
     def admit_users(self) -> None:
         fcntl.flock(self._users, fcntl.LOCK_UN)
-
-    def _write(self, name: str, text: str) -> None:
-        draft = self.path / f".{name}.{os.getpid()}"
-        draft.touch(mode=0o600)
-        draft.write_text(text)
-        draft.replace(self.path / name)
