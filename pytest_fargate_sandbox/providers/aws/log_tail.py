@@ -1,4 +1,4 @@
-"""The end of a container's output, as far as CloudWatch has it."""
+"""The ends of logs, as far as CloudWatch has them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,13 @@ def log_tail(aws: Aws, container: Mapping[str, Any], task_id: str, lines: int = 
     options = logs["options"]
     stream = f"{options.get('awslogs-stream-prefix', '')}/{container['name']}/{task_id}"
     try:
-        answer = aws.call(
-            "logs",
-            "GetLogEvents",
-            attempts=2,
-            logGroupName=options["awslogs-group"],
-            logStreamName=stream,
-            limit=lines,
-            startFromHead=False,
-        )
+        return stream_tail(aws, options["awslogs-group"], stream, lines)
     except AwsError:
         return ""  # it shows what else is known; a missing stream means that the container never wrote
+
+
+def stream_tail(aws: Aws, group: str, stream: str, lines: int) -> str:
+    """The last lines of a log stream. Raises ``AwsError``."""
+    where = {"logGroupName": group, "logStreamName": stream}
+    answer = aws.call("logs", "GetLogEvents", attempts=2, limit=lines, startFromHead=False, **where)
     return "\n".join(str(event.get("message", "")).rstrip("\n") for event in answer.get("events") or [])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.log_tail import stream_tail
 from pytest_fargate_sandbox.providers.images import buildspec
 from pytest_fargate_sandbox.providers.images.own_builds import go_on
 
@@ -139,18 +140,9 @@ class CodeBuild:
         if not logs.get("groupName") or not logs.get("streamName"):
             return ""
         try:
-            answer = self._aws.call(
-                "logs",
-                "GetLogEvents",
-                attempts=2,
-                logGroupName=logs["groupName"],
-                logStreamName=logs["streamName"],
-                limit=_LOG_LINES,
-                startFromHead=False,
-            )
+            return stream_tail(self._aws, logs["groupName"], logs["streamName"], _LOG_LINES)
         except AwsError as error:
             return f"(the log cannot be read: {error})"
-        return "\n".join(event["message"].rstrip("\n") for event in answer["events"])
 
 
 def _variables(build: dict[str, Any]) -> dict[str, str]:
