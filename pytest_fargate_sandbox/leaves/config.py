@@ -297,10 +297,15 @@ _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 def _as_bool(key: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    truth = _TRUTH.get(str(value).lower())
+    truth = truth_of(str(value))
     if truth is None:
         raise _wrong(key, value, "true or false")
     return truth
+
+
+def truth_of(word: str) -> bool | None:
+    """What ``yes``, ``off`` and the like mean; None where a word means neither."""
+    return _TRUTH.get(word.lower())
 
 
 def _check_choice(key: str, value: Any, hint: Any) -> None:

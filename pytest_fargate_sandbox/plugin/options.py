@@ -240,11 +240,12 @@ def _as_int(option: Option, value: Any, source: str) -> int:
 
 
 def _as_bool(value: Any, source: str) -> bool:
-    truth = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    found = truth.get(str(value).lower())
-    if found is None:
+    from pytest_fargate_sandbox.leaves.config import truth_of
+
+    truth = truth_of(str(value))
+    if truth is None:
         raise pytest.UsageError(f"{source}={value}: expected true or false")
-    return found
+    return truth
 
 
 def _files(config: pytest.Config, path: str | None) -> Iterator[tuple[Mapping[str, Any], str]]:
