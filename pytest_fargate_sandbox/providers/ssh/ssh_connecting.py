@@ -17,46 +17,30 @@ if TYPE_CHECKING:
 _ATTEMPT_SECONDS = 5.0
 
 
-def connect_when_up(
-    server: SshServer, *, patience: float, longest_pause: float, may_go_on: Callable[[], None]
+def connect_patiently(
+    server: SshServer,
+    *,
+    patience: float,
+    may_go_on: Callable[[], None],
+    longest_pause: float = 0.5,
+    again: bool = False,
 ) -> SshConnection:
-    """Try for ``patience`` seconds. ``may_go_on`` is called before each attempt; what it raises ends the wait."""
+    """Try for ``patience`` seconds. ``may_go_on`` is called before each attempt; what it raises ends the wait.
+
+    ``again``: there was a connection, so a server that refuses is gone for good, while a network may come back.
+    """
     end = time.monotonic() + patience
 
     def probe() -> SshConnection:
         may_go_on()
+        left = max(1.0, end - time.monotonic())  # the last attempt is not cut too short to succeed
         try:
-            return SshConnection.connect(server, _attempt(end))
+            return SshConnection.connect(server, min(_ATTEMPT_SECONDS, left))
         except Unreachable as error:
+            if again and isinstance(error, Refused):
+                raise TransportError(f"the SSH connection broke, and {error}: the task has probably ended") from error
             raise NotYet(error.message) from error
 
-    return _wait_for(server, probe, patience, longest_pause)
-
-
-def connect_again(server: SshServer, *, patience: float, may_go_on: Callable[[], None]) -> SshConnection:
-    """As ``connect_when_up``; but a server that refuses is gone for good, while a network may come back."""
-    end = time.monotonic() + patience
-
-    def probe() -> SshConnection:
-        may_go_on()
-        try:
-            return SshConnection.connect(server, _attempt(end))
-        except Refused as error:
-            raise TransportError(f"the SSH connection broke, and {error}: the task has probably ended") from error
-        except Unreachable as error:
-            raise NotYet(error.message) from error
-
-    return _wait_for(server, probe, patience, longest_pause=0.5)
-
-
-def _attempt(end: float) -> float:
-    """How long one attempt may take: the last one is not cut too short to succeed."""
-    return min(_ATTEMPT_SECONDS, max(1.0, end - time.monotonic()))
-
-
-def _wait_for(
-    server: SshServer, probe: Callable[[], SshConnection], patience: float, longest_pause: float
-) -> SshConnection:
     what = f"an SSH connection to {server}"
     try:
         return wait_until(probe, deadline=patience, what=what, longest_pause=max(longest_pause, 0.01))

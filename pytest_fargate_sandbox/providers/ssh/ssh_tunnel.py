@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
-from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_again, connect_when_up
+from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_patiently
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, SshConnection, SshServer
 from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward, private_key_of
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import LocalListener, TunnelRelays
@@ -109,7 +109,7 @@ class SshTunnel:
                     still_alive()
 
             self._connect(
-                lambda: connect_when_up(
+                lambda: connect_patiently(
                     self._server, patience=patience, longest_pause=initial_backoff, may_go_on=may_go_on
                 )
             )
@@ -239,7 +239,9 @@ class SshTunnel:
             return self._connect_again(patience)
 
     def _connect_again(self, patience: float) -> SshConnection:
-        return self._connect(lambda: connect_again(self._server, patience=patience, may_go_on=self._stop_if_closed))
+        return self._connect(
+            lambda: connect_patiently(self._server, patience=patience, may_go_on=self._stop_if_closed, again=True)
+        )
 
     def _connect(self, connect: Callable[[], SshConnection]) -> SshConnection:
         """Take the connection that ``connect`` makes and set up the reverse ports. The caller holds the lock."""
