@@ -165,7 +165,7 @@ class _Place:
     def _started(self, codebuild: CodeBuild, request: BuildRequest, previous: str) -> dict[str, Any]:
         own_builds.go_on()
         build = codebuild.start(request, previous)
-        with own_builds.own(codebuild, build["id"]):
+        with own_builds.own(build["id"], lambda: codebuild.stop(build["id"])):
             return codebuild.wait(build["id"], request.timeout_minutes)
 
     def _project(self, request: BuildRequest) -> Project:

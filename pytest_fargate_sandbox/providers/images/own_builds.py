@@ -11,20 +11,18 @@ from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from pytest_fargate_sandbox.providers.images.codebuild import CodeBuild
-
-_builds: dict[str, CodeBuild] = {}
+_stops: dict[str, Callable[[], None]] = {}
 _lock = threading.Lock()
 _stopped = threading.Event()
 
 
 @contextmanager
-def own(codebuild: CodeBuild, build_id: str) -> Iterator[None]:
-    """A build that is stopped if the block does not end well: Ctrl-C, a time-out, the end of the process."""
+def own(build_id: str, stop: Callable[[], None]) -> Iterator[None]:
+    """``stop`` the build if the block does not end well: Ctrl-C, a time-out, the end of the process."""
     with _lock:
-        _builds[build_id] = codebuild
+        _stops[build_id] = stop
     try:
         go_on()
         yield
@@ -33,7 +31,7 @@ def own(codebuild: CodeBuild, build_id: str) -> Iterator[None]:
         raise
     finally:
         with _lock:
-            _builds.pop(build_id, None)
+            _stops.pop(build_id, None)
 
 
 def go_on(pause: float = 0.0) -> None:
@@ -55,16 +53,16 @@ def builds_stopped() -> Iterator[None]:
 
 def stop_own_builds() -> None:
     """Stop the builds that this process started and that still run."""
-    for build_id in list(_builds):
+    for build_id in list(_stops):
         _stop(build_id)
 
 
 def _stop(build_id: str) -> None:
-    codebuild = _builds.get(build_id)
-    if codebuild is None:
+    stop = _stops.get(build_id)
+    if stop is None:
         return
     try:
-        codebuild.stop(build_id)
+        stop()
     except AwsError:
         pass  # it ends by itself at its time-out; the error that brought us here says more
 
