@@ -12,7 +12,6 @@ import secrets
 import shutil
 import tempfile
 import time
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +32,9 @@ class PytestRun:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._config = config
         self.settings = settings
-        self._told: dict[str, Any] | None = getattr(config, "workerinput", {}).get(_KEY)
-
-    @property
-    def is_owner(self) -> bool:
+        self._shared: dict[str, Any] | None = getattr(config, "workerinput", {}).get(_KEY)
+        self.is_owner = self._shared is None
         """Whether this process outlives all others of the run and cleans up behind them."""
-        return self._told is None
 
     @property
     def has_workers(self) -> bool:
@@ -48,7 +44,7 @@ class PytestRun:
     @property
     def begun(self) -> bool:
         """Whether anybody has asked for what a run shares."""
-        return "_made" in self.__dict__
+        return self._shared is not None
 
     @property
     def worker(self) -> str:
@@ -115,16 +111,16 @@ class PytestRun:
         with contextlib.suppress(WaitTimeout):
             wait_until(probe, deadline=_REMOVE_SEC, what="the end of the run's directory")
 
-    @cached_property
+    @property
     def _made(self) -> dict[str, Any]:
-        if self._told:
-            return self._told
-        from pytest_fargate_sandbox.records.ledger import this_process
+        if self._shared is None:
+            from pytest_fargate_sandbox.records.ledger import this_process
 
-        return {
-            "run_id": f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}",
-            "directory": tempfile.mkdtemp(prefix="fargate-sandbox-"),
-            "secret": secrets.token_hex(32),
-            "owner": this_process(),
-            "each": self._config.getoption("dist", default="no") == "each",
-        }
+            self._shared = {
+                "run_id": f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}",
+                "directory": tempfile.mkdtemp(prefix="fargate-sandbox-"),
+                "secret": secrets.token_hex(32),
+                "owner": this_process(),
+                "each": self._config.getoption("dist", default="no") == "each",
+            }
+        return self._shared
