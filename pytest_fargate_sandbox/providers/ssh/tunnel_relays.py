@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.sockets import wake
 from pytest_fargate_sandbox.leaves.waiting import pauses
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class LocalListener:
 
     def close(self) -> None:
         self._closed.set()
-        _wake(self._socket)  # a listening socket too: accept() returns with an error
+        wake(self._socket)
         self._thread.join(_JOIN_SECONDS)
         self._socket.close()
 
@@ -174,9 +175,6 @@ def _wake(*ends: socket.socket | RelayedStream) -> None:
     """End them for whoever waits on them. A socket is closed later, by its owner: its number must not be reused yet."""
     for each in ends:
         if isinstance(each, socket.socket):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+            wake(each)
         else:
             each.close()

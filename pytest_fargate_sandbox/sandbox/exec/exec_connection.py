@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.sockets import wake
 from pytest_fargate_sandbox.server.requests.http1 import Disconnected, Reader
 
 if TYPE_CHECKING:
@@ -124,8 +125,5 @@ class _LoopbackStream(socket.socket):
     """A socket whose ``close`` is noticed by a thread that waits in its ``recv``, as on an SSH channel."""
 
     def close(self) -> None:
-        try:
-            self.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+        wake(self)
         super().close()
