@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair, fresh_key_pair
+from tests.fresh_keys import fresh_key_pair
 
 SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
@@ -39,9 +40,9 @@ class RealSshd:
     def __init__(self, directory: Path, *, port: int | None = None, extra_config: str = "") -> None:
         self.directory = directory
         self.port = port or free_port()
-        self.host_key: KeyPair = fresh_key_pair()
-        self.user_key: KeyPair = fresh_key_pair()
-        self.host_key.write(directory / "host_key")
+        self.host_key = fresh_key_pair()
+        self.user_key = fresh_key_pair()
+        write_private(directory / "host_key", self.host_key.private)
         (directory / "authorized_keys").write_text(self.user_key.public + "\n")
         (directory / "sshd_config").write_text(
             f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {directory}/host_key\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+from tests.fresh_keys import fresh_key_pair
 from tests.local.running_tasks import PATIENCE, RunningTasks
 from tests.real_sshd import need_sshd
 

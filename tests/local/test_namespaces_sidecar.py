@@ -11,8 +11,8 @@ from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, Mount
-from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+from tests.fresh_keys import fresh_key_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,12 +16,13 @@ import pytest
 
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.sidecar.sidecar_server import check
-from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.echo_server import EchoServer, echoed
 from tests.fault_proxy import FaultProxy
+from tests.fresh_keys import fresh_key_pair
 from tests.real_sshd import free_port
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def test_it_shows_the_host_key_that_it_was_given(sidecar: Sidecar) -> None:
 
 
 def test_openssh_can_use_it(sidecar: Sidecar, echo: EchoServer, tmp_path: Path) -> None:
-    sidecar.user_key.write(tmp_path / "id")
+    write_private(tmp_path / "id", sidecar.user_key.private)
     (tmp_path / "known").write_text(f"[127.0.0.1]:{sidecar.port} {sidecar.host_key.public}\n")
     options = [
         "IdentitiesOnly=yes",

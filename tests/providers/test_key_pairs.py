@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair, fresh_key_pair, parse_key_pair
+from pytest_fargate_sandbox.leaves.user_cache import write_private
+from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair, parse_key_pair
+from tests.fresh_keys import fresh_key_pair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,20 +37,11 @@ def test_its_repr_does_not_show_the_private_key() -> None:
 
 def test_a_written_key_is_readable_by_its_owner_alone_and_fits_openssh(tmp_path: Path) -> None:
     pair = fresh_key_pair()
-    file = tmp_path / "keys" / "id"
-    pair.write(file)
+    file = tmp_path / "id"
+    write_private(file, pair.private)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     derived = subprocess.run(["ssh-keygen", "-y", "-f", str(file)], check=True, capture_output=True, text=True).stdout
     assert derived.split()[:2] == pair.public.split()[:2]
-
-
-def test_writing_replaces_a_file_that_everybody_could_read(tmp_path: Path) -> None:
-    file = tmp_path / "id"
-    file.write_text("old")
-    file.chmod(0o644)
-    fresh_key_pair().write(file)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert "old" not in file.read_text()
 
 
 def test_a_pair_is_parsed_from_its_private_text() -> None:

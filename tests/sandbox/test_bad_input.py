@@ -160,7 +160,7 @@ def test_a_shared_parameter_fills_in_what_was_left_out(account: EcsFargateConfig
 
 
 def test_keys_may_come_from_secrets(account: EcsFargateConfig, engine: EngineOfTests) -> None:
-    from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
+    from tests.fresh_keys import fresh_key_pair
 
     pair = fresh_key_pair()
     create = {"private": pair.private, "public": pair.public}
@@ -180,7 +180,7 @@ def test_a_secret_that_the_task_cannot_have_is_told_by_the_task(
     account: EcsFargateConfig, engine: EngineOfTests
 ) -> None:
     """ECS itself fetches the public key, after RunTask has said that all is well."""
-    from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
+    from tests.fresh_keys import fresh_key_pair
 
     private = engine.aws.call(
         "secretsmanager", "CreateSecret", Name="key-lonely", SecretString=fresh_key_pair().private

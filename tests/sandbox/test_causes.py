@@ -9,7 +9,6 @@ import pytest
 from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, SIDECAR_CONTAINER, Cause
 from pytest_fargate_sandbox.sandbox.task.causes import (
     STOPPED_BY_OWNER,
-    classify_stop,
     exit_codes,
     is_ending,
     judge_reason,
@@ -88,7 +87,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("task", "cause"), ENDS)
 def test_a_stopped_task_has_one_cause(task: dict[str, Any], cause: str) -> None:
-    assert classify_stop(task) == cause
+    assert judge_stop(task).cause == cause
 
 
 @pytest.mark.parametrize(

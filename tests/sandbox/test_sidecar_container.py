@@ -14,8 +14,8 @@ import pytest
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from pytest_fargate_sandbox.sandbox.task.sidecar_container import (
     health_script,
@@ -24,6 +24,7 @@ from pytest_fargate_sandbox.sandbox.task.sidecar_container import (
     sidecar_script,
 )
 from tests.echo_server import EchoServer, echoed
+from tests.fresh_keys import fresh_key_pair
 from tests.sandbox.script_container import ScriptContainer, busybox_root, need_root
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def test_a_tunnel_reaches_ports_inside_and_opens_ports_inside(start: Callable[..
 def test_it_gives_nothing_but_forwarding_on_loopback(start: Callable[..., Sidecar], tmp_path: Path) -> None:
     sidecar = start()
     sidecar.listens()
-    sidecar.user_key.write(tmp_path / "id")
+    write_private(tmp_path / "id", sidecar.user_key.private)
     with sidecar.proxy(2222) as proxy:
         ssh = ["ssh", "-F", "none", "-i", f"{tmp_path}/id", "-p", str(proxy.port), "-o", "StrictHostKeyChecking=no"]
         ssh += ["-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]

@@ -96,7 +96,7 @@ def test_nothing_of_a_single_sandbox_is_registered() -> None:
 
 
 def _keyring(name: str) -> Keyring:
-    from pytest_fargate_sandbox.providers.ssh.key_pairs import fresh_key_pair
+    from tests.fresh_keys import fresh_key_pair
 
     return Keyring(fresh_key_pair(), fresh_key_pair(), f"{name}-token")
 

@@ -1,18 +1,14 @@
-"""Key pairs: made here for each session, in OpenSSH's own text form; on disk only where somebody asks for a file."""
+"""Key pairs: made here for each session, in OpenSSH's own text form."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -21,19 +17,6 @@ class KeyPair:
 
     private: str = field(repr=False)
     public: str
-
-    def write(self, path: Path) -> None:
-        """Put the private key into a new file that only its owner can read; an existing file is replaced."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(self.private)
-
-
-def fresh_key_pair() -> KeyPair:
-    """A new ed25519 pair (well under a millisecond)."""
-    return _pair_of(Ed25519PrivateKey.generate())
 
 
 def derived_key_pair(secret: bytes) -> KeyPair:

@@ -37,11 +37,6 @@ class ChannelStream:
             raise TransportError(f"lost {self.name}: {self._why_dead() or 'it was broken off'}", where=self.name)
         return data
 
-    def recv_into(self, buffer: bytearray | memoryview, size: int = 0) -> int:
-        data = self.recv(size or len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything, a packet at a time: paramiko's own ``sendall`` copies the whole rest for each packet."""
         view = memoryview(data)

@@ -133,11 +133,6 @@ def judge_stop(task: Task, *, clock: str = SIDECAR_CONTAINER) -> Verdict:
     return _with_remedy(_STOP_CODES.get(code, told))
 
 
-def classify_stop(task: Task) -> str:
-    """The ``Cause`` of a task's end."""
-    return judge_stop(task).cause
-
-
 def stop_reason(task: Task) -> str:
     """Everything that ECS says about the end: of the task, then of its containers."""
     said = [str(task.get("stoppedReason") or "")]

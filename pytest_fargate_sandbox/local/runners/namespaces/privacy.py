@@ -15,9 +15,6 @@ PROGRAMS = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "
 VAR_LIB = frozenset({"alternatives", "apk", "apt", "dpkg", "pacman", "python", "rpm", "texmf", "ucf"})
 """What of ``/var/lib`` is shown: which packages are installed. All else there belongs to services."""
 
-ACCOUNTS = ("shadow", "gshadow")
-"""Files of ``/etc`` that programs insist on: a task gets them with every password locked."""
-
 _KEPT_UNREADABLE = frozenset({"sudoers", "sudoers.d"})
 _PRIVATE_IN_ETC = frozenset({
     "NetworkManager", "aws", "boto.cfg", "cloud", "credstore", "credstore.encrypted", "docker", "environment",
