@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from benchmarks.figures import Figure, at_most, medians_in_turn
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
 from pytest_fargate_sandbox.place.local_cluster import local_engine
-from pytest_fargate_sandbox.providers.images import ImageBuilder
 from pytest_fargate_sandbox.providers.images.build_context import ArchiveReader, context_entries
 from pytest_fargate_sandbox.providers.images.content_tag import build_tag
+from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

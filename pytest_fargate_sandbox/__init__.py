@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         UnsafeArchiveError,
     )
     from pytest_fargate_sandbox.leaves.results import ExecResult, OutsideEndpoint
-    from pytest_fargate_sandbox.providers.images import ImageBuilder
+    from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
@@ -41,7 +41,7 @@ _HOMES = {
     "ExecResult": "leaves.results",
     "ExecTimeout": "leaves.errors",
     "ImageBuildError": "leaves.errors",
-    "ImageBuilder": "providers.images",
+    "ImageBuilder": "providers.images.image_builder",
     "OutsideEndpoint": "leaves.results",
     "RemoteFileError": "leaves.errors",
     "Sandbox": "sandbox.sandbox_protocol",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
-from pytest_fargate_sandbox.local.runners.podman import available
+from pytest_fargate_sandbox.local.runners.podman.command_runner import PodmanRunner
 from pytest_fargate_sandbox.local.runners.podman.container_command import CommandFailed, ContainerCommand
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ DEBIAN = "localhost/fargate-sandbox-test-debian:1"
 @cache
 def podman() -> ContainerCommand:
     """The real command; without it this test is skipped."""
-    problem = available()
+    problem = PodmanRunner.available()
     if problem:
         pytest.skip(problem)
     return ContainerCommand("podman")

@@ -35,7 +35,7 @@ class BuildsAhead:
         if not self._threads:
             yield
             return
-        from pytest_fargate_sandbox.providers.images import builds_stopped
+        from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
 
         with builds_stopped() if stop else contextlib.nullcontext():
             yield

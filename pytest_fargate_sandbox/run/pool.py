@@ -93,7 +93,7 @@ class Pool:
 
     def image_of(self, config: EcsFargateConfig, directory: str | Path, *, force_build: bool) -> str:
         """The url of the image of a directory with a Dockerfile, built once if nobody has built it before."""
-        from pytest_fargate_sandbox.providers.images import ImageBuilder
+        from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
 
         self._check_place(config)
         target = resolve_place(config)

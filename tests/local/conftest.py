@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
+from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from tests.local.engine_process import EngineProcess
 from tests.local.running_tasks import RunningTasks
 

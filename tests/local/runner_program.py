@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE
-from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner
+from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
 from pytest_fargate_sandbox.local.runners.runner_contract import ContainerSpec, TaskSpec
 
 _SERVE = "import socket, time; s = socket.create_server(('', 2222)); time.sleep(float('{marker}'))"

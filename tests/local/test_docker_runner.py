@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.local.runners.podman import docker
+from pytest_fargate_sandbox.local.runners.podman.command_runner import DockerRunner
 from tests.local.engine_process import WAIT, EngineProcess, container, container_states
 from tests.real_podman import busybox_image, no_registry, podman
 
@@ -29,7 +29,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", f"unix://{address}")
-        wait_until(lambda: docker.available() is None or None, deadline=20, what="an answer to docker")
+        wait_until(lambda: DockerRunner.available() is None or None, deadline=20, what="an answer to docker")
         engine = EngineProcess("--runner", "docker")
         yield engine
         assert engine.close() == 0
@@ -77,4 +77,4 @@ def test_without_a_daemon_it_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch)
     if shutil.which("docker") is None:
         pytest.skip("there is no docker command here")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    assert "docker is here but does not answer" in str(docker.available())
+    assert "docker is here but does not answer" in str(DockerRunner.available())

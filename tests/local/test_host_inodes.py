@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
-from pytest_fargate_sandbox.local.runners.podman import PodmanRunner
+from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
+from pytest_fargate_sandbox.local.runners.namespaces.probe import available
+from pytest_fargate_sandbox.local.runners.podman.command_runner import PodmanRunner
 from tests.local import hostile_walk
 from tests.local.host_inodes import HostInodes
 from tests.local.running_tasks import RunningTasks

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
+from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.runner_contract import Mount
 
 if TYPE_CHECKING:

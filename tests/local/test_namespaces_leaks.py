@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
-from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
+from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit, ContainerSpec, TaskSpec
 
 if TYPE_CHECKING:

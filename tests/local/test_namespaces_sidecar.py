@@ -9,7 +9,8 @@ import pytest
 
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.local.runners.namespaces import NamespacesRunner, available
+from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
+from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, Mount
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.fresh_keys import fresh_key_pair

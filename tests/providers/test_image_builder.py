@@ -23,8 +23,9 @@ from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, ImageBuildError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
-from pytest_fargate_sandbox.providers.images import ImageBuilder, builds_stopped
 from pytest_fargate_sandbox.providers.images.content_tag import build_tag
+from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
+from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
 from tests.local.engine_process import EngineProcess
 from tests.real_podman import busybox_image, podman, remove_images
 
@@ -38,7 +39,7 @@ from pathlib import Path
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.providers.aws.aws import Credentials, connect
-from pytest_fargate_sandbox.providers.images import ImageBuilder
+from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
 
 endpoint, key, secret, shared, *directories = sys.argv[1:]
 aws = connect(region="us-east-1", endpoint_url=endpoint, credentials=Credentials(key, secret))

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.runner_contract import Runner
 
 _RUNNERS = {
-    "namespaces": ("pytest_fargate_sandbox.local.runners.namespaces", "NamespacesRunner"),
-    "podman": ("pytest_fargate_sandbox.local.runners.podman", "PodmanRunner"),
-    "docker": ("pytest_fargate_sandbox.local.runners.podman.docker", "DockerRunner"),
+    "namespaces": ("namespaces.namespaces_runner", "NamespacesRunner"),
+    "podman": ("podman.command_runner", "PodmanRunner"),
+    "docker": ("podman.command_runner", "DockerRunner"),
 }
 
 
@@ -25,11 +25,11 @@ def open_runner(choice: str, images: Mapping[str, tuple[str, ...]], gate_address
     """The runner that was asked for, or with ``auto`` the first that works."""
     tried = []
     for name in _RUNNERS if choice == "auto" else (choice,):
-        module_name, class_name = _RUNNERS[name]
-        module: Any = import_module(module_name)
-        problem = module.available()
+        module, made_by = _RUNNERS[name]
+        kind: Any = getattr(import_module(f"pytest_fargate_sandbox.local.runners.{module}"), made_by)
+        problem = kind.available()
         if problem is None:
-            runner: Runner = getattr(module, class_name)(images=images, gate_address=gate_address)
+            runner: Runner = kind(images=images, gate_address=gate_address)
             return runner
         tried.append(f"  {name}: {problem}")
     raise NoRunner("The engine found no way to run containers on this machine. Tried:\n" + "\n".join(tried))

@@ -1,7 +1,7 @@
 """The seam between the engine's control plane and whatever really runs containers.
 
 The control plane decides *when* a container starts and what its end means (``dependsOn``, health, ``essential``,
-statuses); a runner decides *how* it runs. There are two: ``local.namespaces`` (the default) and ``local.podman``.
+statuses); a runner decides *how* it runs. There are two: ``runners.namespaces`` (the default), ``runners.podman``.
 
 A runner is made by its own constructor, all of them with the same keywords::
 
@@ -9,7 +9,7 @@ A runner is made by its own constructor, all of them with the same keywords::
 
 ``images`` are the directories given with ``--image``; ``gate_address`` is where the engine's gate listens on the host:
 what a task sends to ``127.0.0.1:<TaskSpec.gate_port>`` arrives there, on a connection of its own, and nowhere else.
-Each runner's module has ``available() -> str | None``: None where it works, else why not and what to do about it.
+Each runner's class has ``available() -> str | None``: None where it works, else why not and what to do about it.
 
 Every method may be called from any thread, and blocks. Callbacks come from threads of the runner: ``on_output`` must
 be quick; ``on_exit`` may call back into the runner.

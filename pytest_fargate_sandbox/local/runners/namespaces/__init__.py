@@ -7,25 +7,3 @@
 
 Loaded piece by piece: what is imported in the launcher, each of its forks carries.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
-    from pytest_fargate_sandbox.local.runners.namespaces.probe import available
-
-__all__ = ["NamespacesRunner", "available"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "NamespacesRunner":
-        from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
-
-        return NamespacesRunner
-    if name == "available":
-        from pytest_fargate_sandbox.local.runners.namespaces.probe import available
-
-        return available
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

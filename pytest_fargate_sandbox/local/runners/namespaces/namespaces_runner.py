@@ -15,6 +15,7 @@ from pytest_fargate_sandbox.local.runners.namespaces.holder_messages import Chan
 from pytest_fargate_sandbox.local.runners.namespaces.image_directories import ImageDirectories
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_task import NamespacesTask
 from pytest_fargate_sandbox.local.runners.namespaces.portable_python import Runtime
+from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.namespaces.scratch import HOST_LAYERS, Scratch
 from pytest_fargate_sandbox.local.runners.namespaces.task_commons import TaskCommons
 
@@ -36,6 +37,7 @@ class NamespacesRunner:
     """Tasks as real processes in real namespaces, by root or anybody; nothing need be installed."""
 
     name = "namespaces"
+    available = staticmethod(available)
 
     def __init__(
         self, *, images: Mapping[str, Sequence[str]], gate_address: tuple[str, int], may_lack_python: bool = False

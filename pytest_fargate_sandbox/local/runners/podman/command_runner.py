@@ -30,6 +30,18 @@ class CommandRunner:
 
     name: ClassVar[str]
 
+    @classmethod
+    def available(cls) -> str | None:
+        if not pause_is_known():
+            return f"the infra container's program is not written for this machine ({platform.machine()})"
+        if shutil.which(cls.name) is None:
+            return f"there is no {cls.name} command here; install it, or use another runner"
+        try:
+            ContainerCommand(cls.name).run("info", "--format", "{{json .}}")
+        except (CommandFailed, subprocess.TimeoutExpired) as error:
+            return f"{cls.name} is here but does not answer: {error}"
+        return None
+
     def __init__(self, *, images: Mapping[str, tuple[str, ...]], gate_address: tuple[str, int]) -> None:
         self._command = ContainerCommand(self.name)
         self._images = StoredImages(self._command, images)
@@ -68,19 +80,6 @@ class DockerRunner(CommandRunner):
     """docker, or whatever answers to its command line."""
 
     name = "docker"
-
-
-def problem_of(program: str) -> str | None:
-    """None where ``program`` can run containers here; else why not, and what to do about it."""
-    if not pause_is_known():
-        return f"the infra container's program is not written for this machine ({platform.machine()})"
-    if shutil.which(program) is None:
-        return f"there is no {program} command here; install it, or use another runner"
-    try:
-        ContainerCommand(program).run("info", "--format", "{{json .}}")
-    except (CommandFailed, subprocess.TimeoutExpired) as error:
-        return f"{program} is here but does not answer: {error}"
-    return None
 
 
 def _start_guard(command: ContainerCommand, label: str) -> subprocess.Popen[bytes]:
