@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task, told_plainly
+from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    return told_plainly(lambda: _run(arguments))
-
-
-def _run(arguments: Any) -> int:
     words = arguments.command
     command = words[0] if len(words) == 1 else shlex.join(words)
     with entered(arguments.task) as sandbox:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
 from pytest_fargate_sandbox.records.entries_by_place import by_place
 from pytest_fargate_sandbox.records.kept_tasks import KeptTask, kept_tasks
@@ -15,7 +13,7 @@ from pytest_fargate_sandbox.records.ledger import Entry, Ledger, all_ledgers
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
@@ -80,12 +78,3 @@ def find_task(wanted: str) -> KnownTask:
 
 def take_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="a task's id or name, or how it begins, as `ps` shows it")
-
-
-def told_plainly(act: Callable[[], int]) -> int:
-    """Run a subcommand; what goes wrong is one sentence and exit code 1."""
-    try:
-        return act()
-    except (SandboxError, AwsError) as error:
-        print(f"fargate-sandbox: {error}", file=sys.stderr)
-        return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task, told_plainly
+from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task
 from pytest_fargate_sandbox.sandbox.task.diagnosis import container_logs
 
 if TYPE_CHECKING:
@@ -18,11 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    return told_plainly(lambda: _run(arguments.task))
-
-
-def _run(wanted: str) -> int:
-    task = find_task(wanted)
+    task = find_task(arguments.task)
     arn = task.description["taskDefinitionArn"]
     definition = task.aws.call("ecs", "DescribeTaskDefinition", taskDefinition=arn)["taskDefinition"]
     logged = any(each.get("logConfiguration") for each in definition["containerDefinitions"])

@@ -1,6 +1,7 @@
 """``fargate-sandbox``: one subcommand a module, imported when it is asked for.
 
-A subcommand's module has ``SUMMARY``, ``configure(parser)`` and ``run(arguments) -> exit code``.
+A subcommand's module has ``SUMMARY``, ``configure(parser)`` and ``run(arguments) -> exit code``; of what goes wrong in
+there, one of our errors is told in its sentence.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import argparse
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.configure(subparser)
         subparser.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
-    return int(arguments.run(arguments))
+    try:
+        return int(arguments.run(arguments))
+    except SandboxError as error:
+        print(f"fargate-sandbox: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

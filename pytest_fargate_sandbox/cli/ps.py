@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.known_tasks import KnownTask, known_tasks, told_plainly
+from pytest_fargate_sandbox.cli.known_tasks import KnownTask, known_tasks
 
 if TYPE_CHECKING:
     import argparse
@@ -19,12 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    return told_plainly(lambda: _run(arguments.quiet))
-
-
-def _run(quiet: bool) -> int:
     tasks = list(known_tasks())
-    if quiet:
+    if arguments.quiet:
         print(*(task.id for task in tasks), sep="\n", end="\n" if tasks else "")
         return 0
     rows = [_HEAD, *(_row(task) for task in tasks)]

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.exec import entered
-from pytest_fargate_sandbox.cli.known_tasks import take_task, told_plainly
+from pytest_fargate_sandbox.cli.known_tasks import take_task
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    return told_plainly(lambda: _run(arguments))
-
-
-def _run(arguments: Any) -> int:
     with entered(arguments.task) as sandbox:
         # No terminal goes with it, so the shell is told to prompt, and its two streams are one, in order.
         prompt = 'PS1="$(hostname 2>/dev/null || echo sandbox)$ "'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.known_tasks import KnownTask, find_task, known_tasks, told_plainly
+from pytest_fargate_sandbox.cli.known_tasks import KnownTask, find_task, known_tasks
 from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    return told_plainly(lambda: _run(arguments))
-
-
-def _run(arguments: Any) -> int:
     if arguments.tasks:
         tasks = [find_task(each) for each in arguments.tasks]
     else:

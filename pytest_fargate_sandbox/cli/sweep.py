@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.known_tasks import told_plainly
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.sweeping import sweep_expired, sweep_ledgers
@@ -22,10 +21,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    return told_plainly(lambda: _run(arguments))
-
-
-def _run(arguments: Any) -> int:
     stopped = sweep_ledgers()
     if arguments.cluster:
         asked = EcsFargateConfig(cluster=arguments.cluster, region=arguments.region, owner=arguments.owner)
