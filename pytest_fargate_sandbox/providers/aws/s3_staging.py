@@ -59,7 +59,7 @@ class S3Staging:
         if place in _known:
             return
         with FileLock(self._aws.notes("uploads") / f"{key.rpartition('/')[2]}.lock"):
-            if not self._is_there(key):
+            if not is_in_bucket(self._aws, self._bucket, key):
                 content.seek(0)
                 self._aws.call(
                     "s3", "PutObject", attempts=1, Bucket=self._bucket, Key=key, Body=content, ContentLength=size
@@ -67,18 +67,20 @@ class S3Staging:
         with _known_lock:
             _known.add(place)
 
-    def _is_there(self, key: str) -> bool:
-        try:
-            self._aws.call("s3", "HeadObject", Bucket=self._bucket, Key=key)
-        except AwsError as error:
-            if error.code in ("404", "NoSuchKey", "NotFound", "403"):  # 403: we may not list, so S3 doesn't say which
-                return False
-            raise
-        return True
-
 
 _known: set[tuple[str, str, str]] = set()
 _known_lock = threading.Lock()
+
+
+def is_in_bucket(aws: Aws, bucket: str, key: str) -> bool:
+    """Whether there is such an object, as far as we may know: to send it twice does no harm. Raises ``AwsError``."""
+    try:
+        aws.call("s3", "HeadObject", Bucket=bucket, Key=key)
+    except AwsError as error:
+        if error.code in ("404", "NoSuchKey", "NotFound", "403"):  # 403: we may not list, so S3 doesn't say which
+            return False
+        raise
+    return True
 
 
 def is_worth_staging(path: Path) -> bool:

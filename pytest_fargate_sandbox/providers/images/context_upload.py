@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, cast
 
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
+from pytest_fargate_sandbox.providers.aws.s3_staging import is_in_bucket
 from pytest_fargate_sandbox.providers.images.build_context import ArchiveReader, context_entries
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _ATTEMPTS = 3
 
 def upload_context(aws: Aws, bucket: str, key: str, context: Path) -> str:
     """``bucket/key`` of the archive; an object of that name is of that content, so it is not sent again."""
-    if not _is_there(aws, bucket, key):
+    if not is_in_bucket(aws, bucket, key):
         entries = context_entries(context)
         for attempt in range(_ATTEMPTS):
             try:
@@ -37,18 +38,6 @@ def ensure_bucket(aws: Aws, bucket: str) -> None:
     except AwsError as error:
         if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
             raise
-
-
-def _is_there(aws: Aws, bucket: str, key: str) -> bool:
-    try:
-        aws.call("s3", "HeadObject", Bucket=bucket, Key=key)
-    except AwsError as error:
-        if error.code in ("404", "NoSuchKey", "NotFound"):
-            return False
-        if error.code == "403":  # may write but not list: sending it twice does no harm
-            return False
-        raise
-    return True
 
 
 def _send(aws: Aws, bucket: str, key: str, archive: IO[bytes]) -> None:
