@@ -44,9 +44,9 @@ def fargate(
     if image is not None and environment is not None:
         raise wrong("image", image, "image or environment, not both")
     for key, value in given.items():
-        problem = _CHECKS[key](value)
-        if problem:
-            raise wrong(key, value, problem)
+        fits, expected = _CHECKS[key]
+        if not fits(value):
+            raise wrong(key, value, expected if isinstance(expected, str) else _one_of(expected, value))
     return given
 
 
@@ -123,58 +123,18 @@ def _nearest_first(item: pytest.Item) -> list[pytest.Mark]:
     return own + [mark for mark in marks if not any(mark is each for each in own)]
 
 
-def _is_string(value: Any) -> str:
-    return "" if isinstance(value, str) and value else "a string"
+def _one_of(choices: Collection[str], value: Any) -> str:
+    from pytest_fargate_sandbox.leaves.config import nearest
+
+    return " or ".join(map(repr, choices)) + nearest(str(value), list(choices))
 
 
-def _is_directory(value: Any) -> str:
-    return "" if isinstance(value, (str, Path)) and str(value) else "the path of a directory with a Dockerfile"
+def _is_number(value: Any, kind: Any = int) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _is_whole(value: Any) -> str:
-    good = isinstance(value, (int, str)) and not isinstance(value, bool) and str(value).isdigit()
-    return "" if good else "a whole number"
-
-
-def _is_positive_whole(value: Any) -> str:
-    good = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    return "" if good else "a whole number above 0"
-
-
-def _is_positive(value: Any) -> str:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
-    return "" if good else "a number above 0"
-
-
-def _is_count(value: Any) -> str:
-    good = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return "" if good else "0 or more"
-
-
-def _is_one_of(choices: Collection[str]) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if isinstance(value, str) and value in choices:
-            return ""
-        from pytest_fargate_sandbox.leaves.config import nearest
-
-        return " or ".join(map(repr, choices)) + nearest(str(value), list(choices))
-
-    return check
-
-
-def _is_mapping(value: Any) -> str:
-    good = isinstance(value, Mapping) and all(isinstance(name, str) and name for name in value)
-    return "" if good else "a mapping whose keys are strings"
-
-
-def _is_environment(value: Any) -> str:
-    good = not _is_mapping(value) and all(isinstance(each, str) for each in value.values())
-    return "" if good else "a mapping of strings to strings"
-
-
-def _are_endpoints(value: Any) -> str:
-    good = isinstance(value, (list, tuple)) and all(_is_endpoint(each) for each in value)
-    return "" if good else "a list of OutsideEndpoint or (url, env_var)"
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(name, str) and name for name in value)
 
 
 def _is_endpoint(value: Any) -> bool:
@@ -183,17 +143,29 @@ def _is_endpoint(value: Any) -> bool:
     return isinstance(getattr(value, "url", None), str) and isinstance(getattr(value, "env_var", None), str)
 
 
-_CHECKS: dict[str, Callable[[Any], str]] = {
-    "image": _is_string,
-    "environment": _is_directory,
-    "cpu": _is_whole,
-    "memory": _is_whole,
-    "ttl": _is_positive_whole,
-    "mode": _is_one_of(MODES),
-    "keep": _is_one_of(KEEP),
-    "env": _is_environment,
-    "files": _is_mapping,
-    "outside": _are_endpoints,
-    "exec_timeout": _is_positive,
-    "retries": _is_count,
+_IS_WHOLE = (lambda value: _is_number(value, (int, str)) and str(value).isdigit(), "a whole number")
+
+_CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
+    "image": (lambda value: isinstance(value, str) and value, "a string"),
+    "environment": (
+        lambda value: isinstance(value, (str, Path)) and str(value),
+        "the path of a directory with a Dockerfile",
+    ),
+    "cpu": _IS_WHOLE,
+    "memory": _IS_WHOLE,
+    "ttl": (lambda value: _is_number(value) and value > 0, "a whole number above 0"),
+    "mode": (lambda value: isinstance(value, str) and value in MODES, MODES),
+    "keep": (lambda value: isinstance(value, str) and value in KEEP, KEEP),
+    "env": (
+        lambda value: _is_mapping(value) and all(isinstance(each, str) for each in value.values()),
+        "a mapping of strings to strings",
+    ),
+    "files": (_is_mapping, "a mapping whose keys are strings"),
+    "outside": (
+        lambda value: isinstance(value, (list, tuple)) and all(_is_endpoint(each) for each in value),
+        "a list of OutsideEndpoint or (url, env_var)",
+    ),
+    "exec_timeout": (lambda value: _is_number(value, (int, float)) and value > 0, "a number above 0"),
+    "retries": (lambda value: _is_number(value) and value >= 0, "0 or more"),
 }
+"""For each key what fits, and what was expected of what does not: in words, or one of some."""
