@@ -16,16 +16,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SUBCOMMANDS = {
-    "engine": "pytest_fargate_sandbox.cli.engine",
-    "ps": "pytest_fargate_sandbox.cli.ps",
-    "exec": "pytest_fargate_sandbox.cli.exec",
-    "shell": "pytest_fargate_sandbox.cli.shell",
-    "logs": "pytest_fargate_sandbox.cli.logs",
-    "stop": "pytest_fargate_sandbox.cli.stop",
-    "sweep": "pytest_fargate_sandbox.cli.sweep",
-    "sidecar-image": "pytest_fargate_sandbox.cli.sidecar_image",
-}
+_SUBCOMMANDS = ("engine", "ps", "exec", "shell", "logs", "stop", "sweep", "sidecar-image")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Only the subcommand asked for is imported in full; the list of all of them needs every module's summary.
     asked = words[0] if words and words[0] in _SUBCOMMANDS else None
     for name in _SUBCOMMANDS if asked is None else (asked,):
-        module = import_module(_SUBCOMMANDS[name])
+        module = import_module(f"pytest_fargate_sandbox.cli.{name.replace('-', '_')}")
         subparser = choices.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
         module.configure(subparser)
         subparser.set_defaults(run=module.run)
