@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -57,8 +57,8 @@ class LocalEngine:
     pid: int
     region: str
     credentials: Credentials
-    subnets: tuple[str, ...]
-    security_groups: tuple[str, ...]
+    subnets: list[str]
+    security_groups: list[str]
     execution_role_arn: str
     runner: str
 
@@ -71,17 +71,9 @@ class LocalEngine:
             return None
         if not _answers(facts["endpoint_url"]):
             return None  # it was killed, or the machine was
-        return cls(
-            directory=directory,
-            endpoint_url=facts["endpoint_url"],
-            pid=facts["pid"],
-            region=facts["region"],
-            credentials=Credentials(facts["access_key_id"], facts["secret_access_key"]),
-            subnets=tuple(facts["subnets"]),
-            security_groups=tuple(facts["security_groups"]),
-            execution_role_arn=facts["execution_role_arn"],
-            runner=facts["runner"],
-        )
+        credentials = Credentials(facts["access_key_id"], facts["secret_access_key"])
+        told = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
+        return cls(directory=directory, credentials=credentials, **told)
 
     def connect(self) -> Aws:
         return connect(
@@ -98,8 +90,8 @@ class LocalEngine:
             cfg,
             region=self.region,
             endpoint_url=self.endpoint_url,
-            subnets=list(self.subnets),
-            security_groups=list(self.security_groups),
+            subnets=self.subnets,
+            security_groups=self.security_groups,
             execution_role_arn=self.execution_role_arn,
             task_role_arn=None,
             assign_public_ip=False,
@@ -197,14 +189,8 @@ def _start(directory: Path) -> LocalEngine:
 
 
 def _no_engine(complaint: Path, output: Path, what: str) -> StartError:
-    said = next(
-        (
-            path.read_text(errors="replace").strip()
-            for path in (complaint, output)
-            if path.exists() and path.stat().st_size
-        ),
-        "",
-    )
+    texts = [path.read_text(errors="replace").strip() for path in (complaint, output) if path.exists()]
+    said = next(filter(None, texts), "")
     return StartError(f"the local engine did not start: {what}\n{said}".rstrip(), phase="engine", reason=said or what)
 
 
