@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.names import TAG_TEST
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
 from pytest_fargate_sandbox.records.entries_by_place import by_place
 from pytest_fargate_sandbox.records.kept_tasks import KeptTask, kept_tasks
@@ -47,8 +48,7 @@ class KnownTask:
     @property
     def tests(self) -> list[str]:
         labels = self.entry.facts.get("labels") or {}
-        told = [value for key, value in labels.items() if key.endswith(":test")]
-        return list(self.entry.facts.get("tests") or told)
+        return list(self.entry.facts.get("tests") or ([labels[TAG_TEST]] if TAG_TEST in labels else []))
 
 
 def known_tasks() -> Iterator[KnownTask]:

@@ -6,6 +6,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.names import TAG_WORKER
 from pytest_fargate_sandbox.records.costs import task_cost_usd
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
     """Plain values, as ``--fargate-report-json`` writes them."""
     entries = list(entries)
     launches = [entry for entry in entries if entry.task_arn]
+    retries = [entry.facts for entry in entries if "retried" in entry.events]
     facts = launches[0].facts if launches else {}
     return {
         "engine": facts.get("endpoint_url") if facts.get("engine_directory") else None,
@@ -26,17 +28,13 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
         "counts": {
             "launched": len(launches),
             "prelaunched_unused": sum(1 for entry in launches if entry.is_shelved),
-            "retried": sum(1 for entry in entries if "retried" in entry.events),
+            "retried": len(retries),
             "kept": sum(1 for entry in launches if entry.is_kept),
             "leaked": sum(1 for entry in launches if not entry.is_over and not entry.is_kept),
         },
         "cost_usd": round(sum(_cost(entry) for entry in launches), 6),
         "sandboxes": [_sandbox(entry) for entry in launches],
-        "retries": [
-            {"test": entry.facts["test"], "error": entry.facts["error"]}
-            for entry in entries
-            if "retried" in entry.events
-        ],
+        "retries": [{"test": each["test"], "error": each["error"]} for each in retries],
     }
 
 
@@ -55,7 +53,7 @@ def _sandbox(entry: Entry) -> dict[str, Any]:
     return {
         "task_arn": entry.task_arn,
         "image": entry.facts.get("image") or "",
-        "worker": next((value for key, value in labels.items() if key.endswith(":worker")), ""),
+        "worker": labels.get(TAG_WORKER, ""),
         "tests": entry.facts.get("tests") or [],
         "phases": entry.facts.get("phases") or {},
         "cause": entry.facts.get("cause") or "",
