@@ -68,11 +68,6 @@ class AgentMode(BesideSidecar):
         port = cfg.container_port or 0
         return Connection(host, self._door(cfg, host, keyring, routes, port), port)
 
-    def settle_in(
-        self, connection: Connection, cfg: EcsFargateConfig, *, task_id: str, task_ip: str | None, routes: Routes
-    ) -> None:
-        """The agent has found all it needs in its container."""
-
     def client(self, _connection: Connection) -> ExecClient:
         raise ConfigError(
             "commands and files need exec-server mode, and this sandbox runs its image's own command (agent-server "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from pytest_fargate_sandbox.leaves.config import SshSidecarConfig, replaced
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, SIDECAR_CONTAINER, SIDECAR_REFERENCE
 from pytest_fargate_sandbox.sandbox.connection import Door
 from pytest_fargate_sandbox.sandbox.keyring import make_keyring
+from pytest_fargate_sandbox.sandbox.modes.mode import Mode
 from pytest_fargate_sandbox.sandbox.task.sidecar_container import sidecar_container, sidecar_environment
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.task.container_parts import Payload
 
 
-class BesideSidecar(ABC):
+class BesideSidecar(Mode):
     """The half of a ``Mode`` that is about the sidecar."""
 
     def taken_ports(self, cfg: EcsFargateConfig) -> list[int]:

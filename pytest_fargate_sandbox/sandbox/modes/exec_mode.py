@@ -46,9 +46,6 @@ class ExecMode(BesideSidecar):
             sidecar["exec_server_port"] = sidecar.get("exec_server_port") or EXEC_SERVER_PORT
         task["ssh_sidecar"] = sidecar
 
-    def check(self, cfg: EcsFargateConfig) -> None:
-        """With its port the sidecar has said all that is needed."""
-
     def suits_anybody(self, _cfg: EcsFargateConfig, _outside: Collection[OutsideEndpoint]) -> bool:
         return True
 

@@ -47,7 +47,7 @@ class Mode(Protocol):
     # --- before a launch ------------------------------------------------------------------------------------------
 
     def check(self, cfg: EcsFargateConfig) -> None:
-        """Raise ``ConfigError`` for what is missing."""
+        """Raise ``ConfigError`` for what is missing; nothing is where a mode says no more than this."""
 
     def suits_anybody(self, cfg: EcsFargateConfig, outside: Collection[OutsideEndpoint]) -> bool:
         """Whether a task that was launched ahead, for nobody in particular, would do."""
@@ -83,7 +83,7 @@ class Mode(Protocol):
     def settle_in(
         self, connection: Connection, cfg: EcsFargateConfig, *, task_id: str, task_ip: str | None, routes: Routes
     ) -> None:
-        """The last step of a start, when everything answers."""
+        """The last step of a start, when everything answers; an agent, say, has found all in its container."""
 
     def client(self, connection: Connection) -> ExecClient:
         """Who carries out commands and file verbs. Raises ``ConfigError`` where nobody does."""
