@@ -22,8 +22,8 @@ from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_of
 from pytest_fargate_sandbox.sandbox.task import registration as registrations
 from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
 from pytest_fargate_sandbox.sandbox.task.launch import Attempts, run_request, run_task
-from pytest_fargate_sandbox.sandbox.task.launch_plan import Plan, make_plan
 from pytest_fargate_sandbox.sandbox.task.launched_task import LaunchedTask
+from pytest_fargate_sandbox.sandbox.task.task_definition import Plan, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

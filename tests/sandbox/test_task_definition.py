@@ -13,8 +13,7 @@ from pytest_fargate_sandbox.leaves.names import SHARED_DIR, SIDECAR_CONTAINER, S
 from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
 from pytest_fargate_sandbox.sandbox.endpoints import Routes
 from pytest_fargate_sandbox.sandbox.keyring import Keyring
-from pytest_fargate_sandbox.sandbox.task.launch_plan import make_plan
-from pytest_fargate_sandbox.sandbox.task.task_definition import Payload, registration
+from pytest_fargate_sandbox.sandbox.task.task_definition import Payload, make_plan, registration
 
 ROLE = "arn:aws:iam::123456789012:role/exec"
 EXEC = SshSidecarConfig(exec_server_port=19542)

@@ -1,4 +1,4 @@
-"""What is registered with ECS, as a pure function of the configuration.
+"""What is registered with ECS, as a pure function of the configuration, and what travels with each task instead.
 
 A registration costs a scarce call, so it holds nothing of a single sandbox: token, keys and environment travel with
 each task. Its family is a hash of all the rest, by which every process and every later run finds it again.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
@@ -21,9 +22,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.sandbox.endpoints import Routes
+    from pytest_fargate_sandbox.sandbox.keyring import Keyring
 
 _CLONED = ("taskRoleArn", "executionRoleArn", "volumes", "runtimePlatform", "proxyConfiguration", "pidMode")
 """What a clone takes over from its base as it stands. The rest is ours, or is not for Fargate."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A launch: what is registered once for all of a kind, and the environment of each container in RunTask."""
+
+    registration: Payload
+    overrides: Mapping[str, Mapping[str, str]]
+
+
+def make_plan(
+    cfg: EcsFargateConfig,
+    *,
+    image: str | None,
+    base: Mapping[str, Any] | None,
+    region: str,
+    task_id: str,
+    keyring: Keyring,
+    routes: Routes,
+) -> Plan:
+    environments = mode_of(cfg).environments(cfg, task_id=task_id, keyring=keyring, routes=routes)
+    registered = registration(cfg, image=image, region=region, environment=environments.registered, base=base)
+    return Plan(registered, environments.overrides)
 
 
 def registration(
