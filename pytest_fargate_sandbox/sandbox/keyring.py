@@ -6,13 +6,12 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.aws.aws import Aws
     from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair
-
-_from_secrets: dict[tuple[str, str], KeyPair] = {}
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,8 @@ def make_keyring(aws: Aws, *, task_id: str, secret: bytes | None = None, client_
     return Keyring(client, derived_key_pair(part("host")), part("token").hex())
 
 
+@cache
 def _secret_key_pair(aws: Aws, arn: str) -> KeyPair:
     from pytest_fargate_sandbox.providers.ssh.key_pairs import parse_key_pair
 
-    key = (aws.identity_hash, arn)
-    if key not in _from_secrets:
-        _from_secrets[key] = parse_key_pair(aws.call("secretsmanager", "GetSecretValue", SecretId=arn)["SecretString"])
-    return _from_secrets[key]
+    return parse_key_pair(aws.call("secretsmanager", "GetSecretValue", SecretId=arn)["SecretString"])

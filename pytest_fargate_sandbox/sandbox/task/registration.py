@@ -6,6 +6,7 @@ on this machine has met: one DescribeTaskDefinition, and a RegisterTaskDefinitio
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 _UNKNOWN_CODES = ("ClientException", "InvalidParameterException", "ResourceNotFoundException")
-_bases: dict[tuple[str, str], dict[str, Any]] = {}
 
 
 def registered(aws: Aws, payload: dict[str, Any]) -> str:
@@ -45,12 +45,11 @@ def is_unknown(error: AwsError) -> bool:
     return error.code in _UNKNOWN_CODES and "taskdefinition" in about
 
 
+@cache
 def base_definition(aws: Aws, name: str) -> dict[str, Any]:
     """The task definition to clone; asked for once in a process."""
-    key = (aws.identity_hash, name)
-    if key not in _bases:
-        _bases[key] = aws.call("ecs", "DescribeTaskDefinition", taskDefinition=name)["taskDefinition"]
-    return _bases[key]
+    base: dict[str, Any] = aws.call("ecs", "DescribeTaskDefinition", taskDefinition=name)["taskDefinition"]
+    return base
 
 
 def _found(aws: Aws, family: str) -> str | None:
