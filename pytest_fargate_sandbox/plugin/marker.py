@@ -7,7 +7,6 @@ is set up, so that this one test alone has the error, in every process.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,35 +21,6 @@ if TYPE_CHECKING:
 
 _MERGED = ("env", "files")
 _MISTAKE: pytest.StashKey[Exception] = pytest.StashKey()
-
-
-def fargate(
-    *,
-    image: str | None = None,
-    environment: str | None = None,
-    cpu: int | str | None = None,
-    memory: int | str | None = None,
-    ttl: int | None = None,
-    mode: str | None = None,
-    keep: str | None = None,
-    env: Mapping[str, str] | None = None,
-    files: Mapping[str, str] | None = None,
-    outside: Sequence[Any] | None = None,
-    exec_timeout: float | None = None,
-    retries: int | None = None,
-) -> dict[str, Any]:
-    """The marker's arguments, by calling it with them."""
-    given = {key: value for key, value in locals().items() if value is not None}
-    if image is not None and environment is not None:
-        raise wrong("image", image, "image or environment, not both")
-    for key, value in given.items():
-        fits, expected = _CHECKS[key]
-        if not fits(value):
-            raise wrong(key, value, expected if isinstance(expected, str) else _one_of(expected, value))
-    return given
-
-
-KEYS = tuple(inspect.signature(fargate).parameters)
 
 
 def wrong(key: str, value: Any, expected: str) -> Exception:
@@ -75,9 +45,20 @@ def checked(args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> dict[
                 key=key, value=kwargs[key], allowed=", ".join(KEYS),
             )  # fmt: skip
     try:
-        return fargate(**kwargs)
+        return _checked(kwargs)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}", **error.context) from None
+
+
+def _checked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    given = {key: kwargs[key] for key in KEYS if kwargs.get(key) is not None}
+    if "image" in given and "environment" in given:
+        raise wrong("image", given["image"], "image or environment, not both")
+    for key, value in given.items():
+        fits, expected = _CHECKS[key]
+        if not fits(value):
+            raise wrong(key, value, expected if isinstance(expected, str) else _one_of(expected, value))
+    return given
 
 
 def keys_of(item: pytest.Item) -> dict[str, Any]:
@@ -169,3 +150,5 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
     "retries": (lambda value: _is_number(value) and value >= 0, "0 or more"),
 }
 """For each key what fits, and what was expected of what does not: in words, or one of some."""
+
+KEYS = tuple(_CHECKS)
