@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 import subprocess
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +115,10 @@ class ContainerCommand:
             return controller in self.info["host"].get("cgroupControllers", ())
         return bool(self.info.get(docker_field))
 
-    @property
+    @cached_property
     def info(self) -> dict[str, Any]:
-        if not hasattr(self, "_info"):
-            self._info: dict[str, Any] = json.loads(self.run("info", "--format", "{{json .}}"))
-        return self._info
+        info: dict[str, Any] = json.loads(self.run("info", "--format", "{{json .}}"))
+        return info
 
     def _runtime_options(self) -> list[str]:
         # crun refuses a host that mounts cgroup v2 beside v1; runc does not mind.
