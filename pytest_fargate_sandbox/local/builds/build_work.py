@@ -18,8 +18,9 @@ import time
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.local.ecs.log_streams import LogStream
 from pytest_fargate_sandbox.local.moto_services import backend
 from pytest_fargate_sandbox.local.runners import podman
 from pytest_fargate_sandbox.local.runners.podman.container_command import PROGRAMS, CommandFailed, ContainerCommand
@@ -56,7 +57,7 @@ class BuildWork:
         self._build = build
         self._runner = runner
         self._image = build.variables.get(buildspec.IMAGE, "")
-        self._log = _BuildLog(build.log_group, build.stream)
+        self._log = LogStream(build.log_group, build.stream, create_group=True)
         self._deadline = time.monotonic() + build.timeout_minutes * 60
 
     def start(self) -> None:
@@ -73,7 +74,7 @@ class BuildWork:
         except Exception as error:  # whatever it was, it is the build's failure and must be told as one
             status = "FAILED"
             message = str(error) or type(error).__name__
-            self._log.line(message)
+            self._log.put(message)
             self._build.fail_phase("FAILED", message)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
@@ -140,7 +141,7 @@ class BuildWork:
         """Run it, every line into the log; end it when the build is stopped or its time is over."""
         with _process(argv) as process:
             assert process.stdout is not None
-            reader = threading.Thread(target=self._log.copy, args=(process.stdout,), daemon=True)
+            reader = threading.Thread(target=self._copy, args=(process.stdout,), daemon=True)
             reader.start()
             while (code := _exit_code(process)) is None:
                 if self._build.stop_requested.is_set():
@@ -151,6 +152,10 @@ class BuildWork:
         if code:
             words = " ".join(argv[:1] + [word for word in argv[1:] if word in ("build", "pull")])
             raise _Failed(f"Error while executing command: {words}. Reason: exit status {code}")
+
+    def _copy(self, output: IO[bytes]) -> None:
+        for line in output:
+            self._log.put(line.decode("utf-8", "replace").rstrip("\r\n") or " ")  # CloudWatch takes no empty event
 
 
 def _inside(member: tarfile.TarInfo, directory: str) -> tarfile.TarInfo:
@@ -209,27 +214,3 @@ def _register(image: str, config_digest: str) -> None:
     if any(tag in known.image_tags and known.image_manifest == text for known in ecr.repositories[name].images):
         return
     ecr.put_image(name, text, tag, _MANIFEST_TYPE, "sha256:" + hashlib.sha256(text.encode()).hexdigest())
-
-
-class _BuildLog:
-    """The build's stream in CloudWatch Logs."""
-
-    def __init__(self, group: str, stream: str) -> None:
-        self._logs: Any = backend("logs")
-        self._group, self._stream = group, stream
-        with _logs_lock:
-            if group not in self._logs.groups:
-                self._logs.create_log_group(group, {})
-            self._logs.ensure_log_stream(group, stream)
-
-    def copy(self, output: Any) -> None:
-        for line in output:
-            self.line(line.decode("utf-8", "replace").rstrip("\r\n"))
-
-    def line(self, text: str) -> None:
-        event = {"timestamp": int(time.time() * 1000), "message": text or " "}
-        with _logs_lock:
-            self._logs.put_log_events(self._group, self._stream, [event])
-
-
-_logs_lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Sends a container's output to CloudWatch Logs, as its ``logConfiguration`` says."""
+"""Streams in CloudWatch Logs: of a container, as its ``logConfiguration`` says, and of whoever else writes one."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ class LogGroupMissing(Exception):
 
 
 class LogStream:
-    """The stream ``prefix/container/task`` of one container. Lines become events; the last may lack its newline."""
+    """One stream. Lines become events; the last may lack its newline."""
 
-    def __init__(self, options: Mapping[str, str], container: str, task_id: str) -> None:
-        self._logs: Any = backend("logs", options.get("awslogs-region", REGION))
-        self._group = options["awslogs-group"]
-        self._stream = f"{options['awslogs-stream-prefix']}/{container}/{task_id}"
+    def __init__(self, group: str, stream: str, *, region: str = REGION, create_group: bool) -> None:
+        self._logs: Any = backend("logs", region)
+        self._group, self._stream = group, stream
         self._rest = b""
         with _lock:
-            self._create(options.get("awslogs-create-group", "").lower() == "true")
+            self._create(create_group)
 
     def _create(self, create_group: bool) -> None:
         if self._group not in self._logs.groups:
@@ -49,18 +48,21 @@ class LogStream:
         if len(self._rest) > _LONGEST_EVENT_BYTES:
             lines.append(self._rest)
             self._rest = b""
-        self._put(lines)
+        self._put_bytes(lines)
 
     def close(self) -> None:
         rest, self._rest = self._rest, b""
         if rest:
-            self._put([rest])
+            self._put_bytes([rest])
 
-    def _put(self, lines: list[bytes]) -> None:
-        if not lines:
-            return
+    def _put_bytes(self, lines: list[bytes]) -> None:
+        if lines:
+            self.put(*(line.decode("utf-8", "replace") for line in lines))
+
+    def put(self, *messages: str) -> None:
+        """An event for each."""
         millis = int(time.time() * 1000)
-        events = [{"timestamp": millis, "message": line.decode("utf-8", "replace")} for line in lines]
+        events = [{"timestamp": millis, "message": message} for message in messages]
         with _lock:
             if self._group in self._logs.groups:  # somebody may have deleted it meanwhile
                 self._logs.ensure_log_stream(self._group, self._stream)
@@ -68,8 +70,14 @@ class LogStream:
 
 
 def open_log(definition: Mapping[str, Any], task_id: str) -> LogStream | None:
-    """The stream that ``definition`` asks for, or None where the output goes nowhere."""
+    """The stream ``prefix/container/task`` that ``definition`` asks for, or None where the output goes nowhere."""
     configuration = definition.get("logConfiguration") or {}
     if configuration.get("logDriver") != "awslogs":
         return None
-    return LogStream(configuration.get("options") or {}, str(definition["name"]), task_id)
+    options = configuration.get("options") or {}
+    return LogStream(
+        options["awslogs-group"],
+        f"{options['awslogs-stream-prefix']}/{definition['name']}/{task_id}",
+        region=options.get("awslogs-region", REGION),
+        create_group=options.get("awslogs-create-group", "").lower() == "true",
+    )
