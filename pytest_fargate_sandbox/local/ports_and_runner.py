@@ -5,6 +5,7 @@ Laid before the control plane is imported, which takes half a second: meanwhile 
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -41,13 +42,10 @@ def open_ports_and_runner(options: EngineOptions) -> PortsAndRunner:
 
 
 def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        return socket.create_server(("127.0.0.1", port), backlog=512)
     except OSError as error:
+        why = os.strerror(error.errno or 0)
         raise OSError(
-            error.errno, f"the engine can't listen on 127.0.0.1:{port}: {error.strerror}; choose another --port"
+            error.errno, f"the engine can't listen on 127.0.0.1:{port}: {why}; choose another --port"
         ) from error
-    listener.listen(512)
-    return listener

@@ -214,7 +214,7 @@ class NamespacesTask:
         except OSError as error:
             raise CannotStart(
                 f"CannotStartContainerError: port {port} cannot be opened at {self.address} on this machine: "
-                f"{error.strerror}; something else listens on it at every address"
+                f"{os.strerror(error.errno or 0)}; something else listens on it at every address"
             ) from error
 
     # --- the conversation with the holder ---------------------------------------------------------------------------

@@ -22,15 +22,7 @@ class ClaimedAddress:
 
     def listen(self, port: int) -> socket.socket:
         """A socket that listens at this address, in the namespace of whoever calls."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((self.text, port))
-            listener.listen(512)
-        except BaseException:
-            listener.close()
-            raise
-        return listener
+        return socket.create_server((self.text, port), backlog=512)
 
     def release(self) -> None:
         self._claim.close()

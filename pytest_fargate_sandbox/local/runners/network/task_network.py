@@ -123,9 +123,6 @@ class TaskNetwork:
 
 
 def _listen_inside(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(_BACKLOG)
+    listener = socket.create_server(("127.0.0.1", port), backlog=_BACKLOG)
     listener.setblocking(False)
     return listener
