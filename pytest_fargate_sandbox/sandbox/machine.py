@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
-from pytest_fargate_sandbox.sandbox.starting import Request, Start, Started, enter
+from pytest_fargate_sandbox.sandbox.starting import Start, Started, enter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -266,20 +266,18 @@ class Machine:
         ahead, self._ahead = self._ahead, None
         self.labels.update(self._recorder.open(self, place, ahead))
         return Start(
-            Request(
-                cfg=place.cfg,
-                aws=place.aws,
-                task_id=self.task_id,
-                run_id=self.run_id,
-                owner=place.owner,
-                labels=self.labels,
-                endpoints=endpoints,
-                force_build=force_build,
-                record=self._record,
-                pace=self._admission.admit,
-                secret=self._secret,
-                launched_ahead=ahead,
-            )
+            cfg=place.cfg,
+            aws=place.aws,
+            task_id=self.task_id,
+            run_id=self.run_id,
+            owner=place.owner,
+            labels=self.labels,
+            endpoints=endpoints,
+            force_build=force_build,
+            record=self._record,
+            pace=self._admission.admit,
+            secret=self._secret,
+            launched_ahead=ahead,
         )
 
     def _run(self, start: Start) -> Started:

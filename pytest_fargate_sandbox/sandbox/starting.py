@@ -39,8 +39,23 @@ _LONGEST_PAUSE_SEC = 20.0
 
 
 @dataclass(frozen=True)
-class Request:
-    """What somebody wants started, for whom, and who is to be told."""
+class Started:
+    """A task that takes commands, and all it takes to reach it."""
+
+    task: LaunchedTask
+    connection: Connection
+    lifeline: Lifeline
+    keyring: Keyring
+    routes: Routes
+    mode: Mode
+
+
+@dataclass
+class Start:
+    """What somebody wants started, for whom, and who is to be told. Runs once.
+
+    ``phases`` fills up as it goes: seconds by name, in order.
+    """
 
     cfg: EcsFargateConfig
     aws: Aws
@@ -54,39 +69,19 @@ class Request:
     """Told of each step before it is taken: ``record("launching", token=…)``."""
     pace: Callable[[], None] = lambda: None
     """Called before each RunTask: it may wait, so that many processes together stay within the account's rate."""
-    secret: bytes | None = None
+    secret: bytes | None = field(default=None, repr=False)
     """What the keyring is derived from, where another process may take the task over."""
     launched_ahead: Mapping[str, Any] | None = None
     """What is known of a task that ``launch_ahead`` made for the same id and secret: its ``taskArn`` at least."""
+    phases: dict[str, float] = field(default_factory=dict)
+    image: str = ""
 
-
-@dataclass(frozen=True)
-class Started:
-    """A task that takes commands, and all it takes to reach it."""
-
-    task: LaunchedTask
-    connection: Connection
-    lifeline: Lifeline
-    keyring: Keyring
-    routes: Routes
-    mode: Mode
-
-
-class Start:
-    """Runs once. ``phases`` fills up as it goes: seconds by name, in order."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._cfg = request.cfg
-        self._aws = request.aws
-        self._launched_ahead = request.launched_ahead
-        self._mode = mode_of(request.cfg)
-        self.phases: dict[str, float] = {}
-        self.image = ""
+    def __post_init__(self) -> None:
+        self._mode = mode_of(self.cfg)
 
     def run(self) -> Started:
         plan, keyring, routes = self._prepare()
-        attempts = Attempts(self._cfg.run_task_max_retries)
+        attempts = Attempts(self.cfg.run_task_max_retries)
         rests = pauses(0.2, _LONGEST_PAUSE_SEC)
         while True:
             try:
@@ -101,23 +96,23 @@ class Start:
         """RunTask and no more: the ARN of a task that a later start takes over, here or in another process."""
         plan, _, _ = self._prepare()
         with self._phase("launch"):
-            task_arn = str(self._launch(plan, Attempts(self._cfg.run_task_max_retries))["taskArn"])
-        self._request.record("launched", task_arn=task_arn, image=self.image)
+            task_arn = str(self._launch(plan, Attempts(self.cfg.run_task_max_retries))["taskArn"])
+        self.record("launched", task_arn=task_arn, image=self.image)
         return task_arn
 
     def _prepare(self) -> tuple[Plan, Keyring, Routes]:
-        mode, task_id = self._mode, self._request.task_id
-        routes = Routes(self._request.endpoints, taken_ports=mode.taken_ports(self._cfg))
+        mode, task_id = self._mode, self.task_id
+        routes = Routes(self.endpoints, taken_ports=mode.taken_ports(self.cfg))
         with self._phase("image"):
             base = self._base()
-            self.image = resolve_image(self._cfg, self._aws, task_id, base, force_build=self._request.force_build)
+            self.image = resolve_image(self.cfg, self.aws, task_id, base, force_build=self.force_build)
         with self._phase("definition"):
-            keyring = mode.make_keyring(self._cfg, self._aws, task_id=task_id, secret=self._request.secret)
+            keyring = mode.make_keyring(self.cfg, self.aws, task_id=task_id, secret=self.secret)
             plan = make_plan(
-                mode.with_own_images(self._cfg, self._aws),
+                mode.with_own_images(self.cfg, self.aws),
                 image=self.image,
                 base=base,
-                region=self._aws.region,
+                region=self.aws.region,
                 task_id=task_id,
                 keyring=keyring,
                 routes=routes,
@@ -125,26 +120,26 @@ class Start:
         return plan, keyring, routes
 
     def _base(self) -> dict[str, Any] | None:
-        name = self._cfg.task_definition
-        return registrations.base_definition(self._aws, name) if name else None
+        name = self.cfg.task_definition
+        return registrations.base_definition(self.aws, name) if name else None
 
     def _attempt(self, plan: Plan, keyring: Keyring, routes: Routes, attempts: Attempts) -> Started:
         with self._phase("launch"):
             description = self._take_over() or self._launch(plan, attempts)
-        task = _watched(description, self._mode, self._cfg, self._aws, plan.registration)
-        self._request.record("launched", task_arn=task.arn, image=self.image)
+        task = _watched(description, self._mode, self.cfg, self.aws, plan.registration)
+        self.record("launched", task_arn=task.arn, image=self.image)
         try:
             connection = self._connect(task, keyring, routes)
         except BaseException as error:
             cause = error.cause if isinstance(error, StartError) else ""
             if task.stop("its start failed"):
-                self._request.record("stopped", task_arn=task.arn, cause=cause)
+                self.record("stopped", task_arn=task.arn, cause=cause)
             raise
         return Started(task, connection, Lifeline(task, connection), keyring, routes, self._mode)
 
     def _take_over(self) -> dict[str, Any] | None:
         """The task that was launched ahead, for the first attempt; if it dies, the next one launches its own."""
-        task, self._launched_ahead = self._launched_ahead, None
+        task, self.launched_ahead = self.launched_ahead, None
         return dict(task) if task else None
 
     def _launch(self, plan: Plan, attempts: Attempts) -> dict[str, Any]:
@@ -155,37 +150,37 @@ class Start:
             if not (isinstance(refusal, AwsError) and registrations.is_unknown(refusal)):
                 raise
         # What we noted as registered is not any more: somebody has tidied up.
-        registrations.forget(self._aws, plan.registration["family"])
+        registrations.forget(self.aws, plan.registration["family"])
         return self._run_task(plan, attempts)
 
     def _run_task(self, plan: Plan, attempts: Attempts) -> dict[str, Any]:
         request = run_request(
-            self._cfg,
-            task_definition=registrations.registered(self._aws, plan.registration),
+            self.cfg,
+            task_definition=registrations.registered(self.aws, plan.registration),
             overrides=plan.overrides,
             tags=self._tags(),
-            owner=self._request.owner,
+            owner=self.owner,
         )
 
         def before_each(token: str) -> None:
-            self._request.pace()
-            self._request.record("launching", token=token)
+            self.pace()
+            self.record("launching", token=token)
 
-        return run_task(self._aws, request, attempts, before_each=before_each)
+        return run_task(self.aws, request, attempts, before_each=before_each)
 
     def _tags(self) -> dict[str, str]:
         return {
-            TAG_OWNER: self._request.owner,
-            TAG_RUN: self._request.run_id,
-            TAG_TASK: self._request.task_id,
-            TAG_EXPIRES: str(int(time.time() + self._cfg.max_task_lifetime_sec)),
-            **self._request.labels,
+            TAG_OWNER: self.owner,
+            TAG_RUN: self.run_id,
+            TAG_TASK: self.task_id,
+            TAG_EXPIRES: str(int(time.time() + self.cfg.max_task_lifetime_sec)),
+            **self.labels,
         }
 
     def _connect(self, task: LaunchedTask, keyring: Keyring, routes: Routes) -> Connection:
         with self._phase("address"):
             host = task.wait_for_address()
-        connection = self._mode.connection(self._cfg, host, keyring, routes)
+        connection = self._mode.connection(self.cfg, host, keyring, routes)
         try:
             with self._phase("tunnel"):
                 connection.open(lambda: _check(task, "tunnel", connection.door.container, connection.door.why_closed))
@@ -193,8 +188,8 @@ class Start:
                 self._wait_for_server(task, connection)
                 self._mode.settle_in(
                     connection,
-                    self._cfg,
-                    task_id=self._request.task_id,
+                    self.cfg,
+                    task_id=self.task_id,
                     task_ip=task.private_address,
                     routes=routes,
                 )
@@ -210,17 +205,17 @@ class Start:
         return connection
 
     def _wait_for_server(self, task: LaunchedTask, connection: Connection) -> None:
-        main = self._cfg.container_name
+        main = self.cfg.container_name
         complaint = f"nothing answers at port {connection.inner_port} in the task"
         # The patience of each part ends sooner, and says more.
-        longest = self._cfg.startup_timeout_sec + self._mode.patience_sec(self._cfg) + 60.0
+        longest = self.cfg.startup_timeout_sec + self._mode.patience_sec(self.cfg) + 60.0
         connection.wait_ready(longest, lambda: _check(task, "server", main, lambda: complaint))
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
         """Time it, add it up over attempts, and make AWS's refusals errors of this phase."""
         began = time.monotonic()
-        self._request.record("phase", name=name)
+        self.record("phase", name=name)
         try:
             yield
         except AwsError as error:
