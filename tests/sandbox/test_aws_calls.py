@@ -115,9 +115,14 @@ def test_a_life_in_agent_mode(calls: Calls, sandbox: Callable[..., EcsFargateSan
 
 
 def test_a_life_on_an_account(
-    calls: Calls, engine: EngineOfTests, local_config: Callable[..., EcsFargateConfig], monkeypatch: pytest.MonkeyPatch
+    calls: Calls,
+    engine: EngineOfTests,
+    local_config: Callable[..., EcsFargateConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     local = engine.engine
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # nobody has asked yet who these credentials are
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", local.credentials.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", local.credentials.secret_access_key)
     cfg = dataclasses.replace(
