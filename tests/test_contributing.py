@@ -34,6 +34,12 @@ def test_every_file_that_is_named_is_there() -> None:
     assert sorted(name for name in named if not (PACKAGE / name).exists()) == []
 
 
+def test_what_is_named_in_a_file_stands_there() -> None:
+    places = re.findall(r"`([A-Z_][A-Za-z_]+)` in `([a-z_0-9/]+\.py)`", TEXT)
+    assert len(places) >= 3
+    assert [(name, file) for name, file in places if name not in (PACKAGE / file).read_text()] == []
+
+
 def test_no_file_name_stands_twice() -> None:
     names = Counter(each.name for each in PACKAGE.rglob("*.py") if each.stem not in ("__init__", "__main__"))
     assert [name for name, times in names.items() if times > 1] == []
