@@ -9,6 +9,7 @@ def _steps(first: int, last: int, step: int = 1024) -> tuple[int, ...]:
     return tuple(range(first, last + 1, step))
 
 
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-cpu-memory-error.html
 FARGATE_SIZES: Final[dict[int, tuple[int, ...]]] = {
     256: (512, 1024, 2048),
     512: _steps(1024, 4096),
@@ -20,21 +21,24 @@ FARGATE_SIZES: Final[dict[int, tuple[int, ...]]] = {
 }
 """CPU units to the MiB of memory that go with them."""
 
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_EphemeralStorage.html
 STORAGE_GIB: Final = range(21, 201)
 DEFAULT_STORAGE_GIB: Final = 20
 
-OVERRIDES_CHARACTERS: Final = 8192
+OVERRIDES_CHARACTERS: Final = 8192  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 TASK_DEFINITION_BYTES: Final = 64 * 1024
-CLIENT_TOKEN_CHARACTERS: Final = 64
-STARTED_BY_CHARACTERS: Final = 128
-TASKS_PER_RUN: Final = 10
-TASKS_PER_DESCRIBE: Final = 100
-MISSING_GRACE_SEC: Final = 60.0
-"""For so long ECS may not know a task that it has just made."""
+CLIENT_TOKEN_CHARACTERS: Final = 64  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+STARTED_BY_CHARACTERS: Final = 128  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+TASKS_PER_RUN: Final = 10  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+TASKS_PER_DESCRIBE: Final = 100  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
+MISSING_GRACE_SEC: Final = 60.0  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+"""For so long ECS may not know a task that it has just made. AWS says "eventual consistency", and no number."""
 
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
 TIMEOUT_SEC: Final = range(2, 121)
 """What ``startTimeout`` and ``stopTimeout`` may be."""
 
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
 HEALTH_INTERVAL_SEC: Final = range(5, 301)
 HEALTH_TIMEOUT_SEC: Final = range(2, 61)
 HEALTH_RETRIES: Final = range(1, 11)

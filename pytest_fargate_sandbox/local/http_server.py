@@ -182,6 +182,7 @@ class _Exchange:
             if end.midway:
                 self.refuse(HTTPStatus.BAD_REQUEST, str(end))
             return False
+        # botocore expects it for files: https://github.com/boto/botocore/blob/1.44.8/botocore/handlers.py#L380
         if head.fields.get("expect", "").lower() == "100-continue":
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._method = head.method
@@ -285,7 +286,8 @@ def _wsgi_headers(fields: dict[str, str]) -> dict[str, Any]:
             key = "HTTP_" + key
         if "_" in name:
             # S3's metadata keys may hold underscores, which WSGI's names cannot tell from dashes: moto reads this (in
-            # small letters, as S3 keeps them). Under any other name one header would stand in for another, signed one.
+            # small letters, as S3 keeps them): https://github.com/getmoto/moto/blob/5.2.5/moto/core/request.py#L30.
+            # Under any other name one header would stand in for another, signed one.
             if not name.startswith("x-amz-meta-"):
                 continue
             spelled[key] = name

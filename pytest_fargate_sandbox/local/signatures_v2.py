@@ -1,6 +1,7 @@
-"""Checks a URL presigned the older way (AWS Signature Version 2), which is what boto3 makes by default in us-east-1.
+"""Checks a URL presigned the older way (AWS Signature Version 2), which boto3 still makes by default in us-east-1.
 
-After https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html.
+After https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html. The default is made in
+https://github.com/boto/botocore/blob/1.44.8/botocore/client.py#L476.
 """
 
 from __future__ import annotations

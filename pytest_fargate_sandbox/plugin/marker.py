@@ -98,6 +98,7 @@ def overlay(keys: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nearest_first(item: pytest.Item) -> list[pytest.Mark]:
     """pytest yields a function's marks before its parameter's; the parameter is the nearer one."""
+    # https://github.com/pytest-dev/pytest/issues/10406
     marks = list(item.iter_markers("fargate"))
     callspec = getattr(item, "callspec", None)
     own = [mark for mark in marks if any(mark is each for each in (callspec.marks if callspec else ()))]

@@ -130,6 +130,7 @@ def _make_error(item: pytest.Item, report: pytest.TestReport, met: dict[str, Any
     if hasattr(report, "wasxfail"):
         del report.wasxfail
     if report.when == "call":
+        # https://github.com/pytest-dev/pytest/blob/9.2.0/src/_pytest/runner.py#L220
         report.when = "setup"  # terminal and JUnit know errors by their phase: a failure is what "call" has
     report.fargate_infrastructure = dict(met)  # type: ignore[attr-defined]
     where = "while the test's own code ran" if met["phase"] == "call" else f"in its {met['phase']}"

@@ -87,7 +87,8 @@ def _held_back(item: pytest.Item, hold: bool) -> Iterator[list[pytest.TestReport
         yield reports
         return
     session, proxies = item.session, item.session.gethookproxy
-    # Every report of an item goes through its `ihook`, which the session makes: its own, and its subtests'.
+    # Every report of an item goes through its `ihook`, which the session makes: its own, and its subtests':
+    # https://github.com/pytest-dev/pytest/blob/9.2.0/src/_pytest/subtests.py#L273
     session.gethookproxy = lambda path: _Held(proxies(path), reports)  # type: ignore[method-assign,assignment,return-value]
     try:
         yield reports
@@ -123,7 +124,8 @@ def _forget_attempt(item: pytest.Item) -> None:
     item.stash[outcomes.FAILED] = False
     item._report_sections.clear()
     failures: Any = item.config.stash[failed_subtests_key]
-    failures.pop(getattr(item, "id", item.nodeid), None)  # pytest 9.0 counts by nodeid
+    # pytest 9.0 counts by nodeid: https://github.com/pytest-dev/pytest/blob/9.0.3/src/_pytest/subtests.py#L404
+    failures.pop(getattr(item, "id", item.nodeid), None)
     if hasattr(item, "_request"):
         finish(item, lambda _name, fixturedef: fixturedef.cached_result[2] is not None)
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.run.shared_state import SharedState
 
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/throttling.html
 PER_SECOND = 20.0
 BURST = 100.0
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_POLL_SEC = 0.005  # a change takes a millisecond; filelock's own 50 would be most of a worker's wait
+_POLL_SEC = 0.005  # a change takes a millisecond, measured; filelock's own 50 would be most of a wait
 
 
 class SharedState:

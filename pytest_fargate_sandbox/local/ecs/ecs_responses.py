@@ -1,7 +1,7 @@
 """The answers of the ECS operations that moto only writes down.
 
-Those on tasks are read and written as plain JSON: moto's own way, by botocore's models, takes 0.7 ms for each task
-that is described, and a client that waits for forty of them asks many times.
+Those on tasks are read and written as plain JSON: moto's own way, by botocore's models, takes 0.7 ms (measured) for
+each task that is described, and a client that waits for forty of them asks many times.
 """
 
 from __future__ import annotations

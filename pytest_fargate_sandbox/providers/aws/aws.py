@@ -177,7 +177,8 @@ class Aws:
             read_timeout=60,
             max_pool_connections=32,
             tcp_keepalive=True,
-            user_agent=f"pytest-fargate-sandbox Botocore/{botocore.__version__}",  # its own takes a millisecond a call
+            user_agent=f"pytest-fargate-sandbox Botocore/{botocore.__version__}",  # its own costs a call 1 ms, measured
+            # https://botocore.amazonaws.com/v1/documentation/api/latest/reference/config.html
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             s3={"addressing_style": "path"} if self.endpoint_url else {},

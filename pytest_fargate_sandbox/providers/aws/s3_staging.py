@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 WORTH_STAGING_BYTES = 512 * 1024
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
 _LARGEST_PUT_BYTES = 5 * 1024**3
 """S3 takes no more in one piece; such a thing goes over the tunnel."""
 
@@ -78,6 +79,7 @@ def is_in_bucket(aws: Aws, bucket: str, key: str) -> bool:
         aws.call("s3", "HeadObject", Bucket=bucket, Key=key)
     except AwsError as error:
         if error.code in ("404", "NoSuchKey", "NotFound", "403"):  # 403: we may not list, so S3 doesn't say which
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
             return False
         raise
     return True

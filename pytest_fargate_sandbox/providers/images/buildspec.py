@@ -19,7 +19,9 @@ PLATFORM: Final = "SANDBOX_PLATFORM"
 BUILD_ATTEMPTS: Final = 3
 """A build mostly fails for a package server that did not answer."""
 
-# post_build runs after a failed build too, so the push asks whether there is something to push.
+# post_build runs after a failed build too, so the push asks whether there is something to push:
+# https://docs.aws.amazon.com/codebuild/latest/userguide/view-build-details-phases.html
+# https://docs.aws.amazon.com/codebuild/latest/userguide/build-env-ref-env-vars.html (CODEBUILD_BUILD_SUCCEEDING)
 BUILDSPEC: Final = f"""\
 version: 0.2
 phases:

@@ -102,7 +102,8 @@ class CodeBuild:
         )
 
     def _start(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        # The token makes a second try harmless, whatever became of the first.
+        # The token makes a second try harmless, whatever became of the first:
+        # https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html (idempotencyToken, five minutes)
         answer = self._aws.call("codebuild", "StartBuild", projectName=self._project.name, **parameters)
         build: dict[str, Any] = answer["build"]
         return build

@@ -18,6 +18,7 @@ _ALWAYS_SENT = frozenset({"Dockerfile", ".dockerignore"})
 
 def ignore_rules(context: Path) -> Callable[[str, bool], bool] | None:
     """What ``.dockerignore`` leaves out, as ``skip(name, is_directory)``; None where there is nothing to leave out."""
+    # https://docs.docker.com/build/concepts/context/#filename-and-location
     for name in ("Dockerfile.dockerignore", ".dockerignore"):
         file = context / name
         if file.is_file():

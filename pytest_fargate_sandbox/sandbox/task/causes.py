@@ -33,6 +33,7 @@ class Verdict:
     remedy: str = ""
 
 
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
 _STOP_CODES: Final = {
     "SpotInterruption": Verdict(Cause.SPOT_RECLAIMED, transient=True),
     "TerminationNotice": Verdict(Cause.SPOT_RECLAIMED, transient=True),
@@ -42,6 +43,7 @@ _STOP_CODES: Final = {
     "TaskFailedToStart": Verdict(Cause.START_FAILED),
 }
 
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html lists some of them.
 _REASONS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), verdict)
     for pattern, verdict in (
@@ -57,7 +59,7 @@ _REASONS: Final = tuple(
             r"toomanyrequests|pull.*rate limit|ThrottlingException|Rate exceeded|RequestLimitExceeded|throttl",
             Verdict(Cause.THROTTLED, transient=True),
         ),
-        (
+        (  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
             r"^RESOURCE:|Capacity is unavailable|insufficient capacity|ServiceUnavailable",
             Verdict(Cause.CAPACITY, transient=True),
         ),

@@ -1,7 +1,8 @@
 """RunTask, as often as it takes.
 
 Each attempt has a ``clientToken`` of its own. Only when an answer was lost is the same token sent again: ECS then gives
-the task that it may have made the first time, instead of a second one.
+the task that it may have made the first time, instead of a second one:
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def run_request(
     }
     if cfg.capacity_provider:
         request["capacityProviderStrategy"] = [{"capacityProvider": cfg.capacity_provider, "weight": 1}]
-    else:  # ECS refuses both together
+    else:  # ECS refuses both together: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
         request["launchType"] = "FARGATE"
     if cfg.platform_version:
         request["platformVersion"] = cfg.platform_version
@@ -72,6 +73,7 @@ def run_request(
 
 def started_by(owner: str) -> str:
     """Constant for an owner: ListTasks matches it exactly, and together with no other filter."""
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
     return (_STARTED_BY_PREFIX + re.sub(r"[^A-Za-z0-9/_-]", "-", owner))[:STARTED_BY_CHARACTERS]
 
 

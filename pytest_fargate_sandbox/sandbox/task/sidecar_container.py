@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
 
 _HERE = Path(__file__).parent
+# No shorter interval is allowed: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
 _HEALTH_CHECK = {"interval": 5, "timeout": 5, "retries": 10, "startPeriod": 60}
 
 

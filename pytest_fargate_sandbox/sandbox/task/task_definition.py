@@ -153,6 +153,7 @@ def _efs_volume(number: int, volume: Mapping[str, Any]) -> Payload:
     if volume.get("access_point_id"):
         efs["authorizationConfig"] = {"accessPointId": volume["access_point_id"], "iam": "ENABLED"}
     elif volume.get("root_directory"):  # with an access point ECS refuses any other root directory
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_EFSVolumeConfiguration.html
         efs["rootDirectory"] = volume["root_directory"]
     return {"name": _efs_name(number), "efsVolumeConfiguration": efs}
 
