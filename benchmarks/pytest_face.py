@@ -1,4 +1,4 @@
-"""The pytest face at scale: many tests on many workers, with an engine that is warm and takes 5 s for a launch."""
+"""The plugin at scale: many tests on many workers, with an engine that is warm and takes 5 s for a launch."""
 
 from __future__ import annotations
 

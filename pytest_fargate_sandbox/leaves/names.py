@@ -41,7 +41,7 @@ SIDECAR_CONTAINER: Final = "ssh-sidecar"
 SHARED_VOLUME: Final = "fargate-sandbox"
 SHARED_DIR: Final = "/run/fargate-sandbox"
 WORK_DIR: Final = SHARED_DIR + "/work"
-"""Writable by everybody (1777): the exec server's spool, journal and links."""
+"""Writable by everybody (1777): the exec server keeps output, scripts and links there."""
 
 RUNTIME_DIR: Final = SHARED_DIR + "/runtime"
 """Where the sidecar drops a Python for images that have none."""

@@ -1,6 +1,6 @@
 """What the engine stands on: its two ports, and what runs its containers.
 
-Laid before the control plane is imported, which takes half a second: meanwhile the runner gets ready.
+Opened before the control plane is imported, which takes half a second: meanwhile the runner gets ready.
 """
 
 from __future__ import annotations

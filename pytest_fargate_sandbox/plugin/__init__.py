@@ -1,4 +1,4 @@
-"""The pytest face: options, the marker, fixtures, outcomes, and what many processes share.
+"""What pytest sees: options, the marker, fixtures, outcomes, and what many processes share.
 
 A project that does not use us pays for this module, ``options`` and a look at its tests' fixtures. Everything else is
 wired up when a test, or a worker, needs it.

@@ -1,4 +1,4 @@
-"""Who owns a run: the controller, or the only process. It tells workers, sweeps behind them, and ends the run."""
+"""The controller of a run, or its only process: it tells workers, sweeps behind them, and ends the run."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class PytestRun:
         return dict(self._made)
 
     def sign_in(self) -> None:
-        """Let the owner know of this process."""
+        """Let the controller know of this worker."""
         from pytest_fargate_sandbox.records.ledger import process_began
 
         pid = os.getpid()

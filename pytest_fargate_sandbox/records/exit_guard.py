@@ -42,7 +42,7 @@ _previous: dict[int, Any] = {}
 
 
 def guard(task: LiveTask) -> None:
-    """Have ``task`` stopped when this process ends, until it is ``released``."""
+    """Have ``task`` stopped when this process ends, until ``release``."""
     global _guarding_pid
     if _guarding_pid != os.getpid():  # a forked child does not answer for what its parent made
         _live.clear()

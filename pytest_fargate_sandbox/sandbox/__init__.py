@@ -1,1 +1,1 @@
-"""The sandbox itself: its contract, its launch, its connection, and the client of the server inside."""
+"""A machine (one task's life) and the workspaces on it: how it starts, how it is reached, and what is done there."""

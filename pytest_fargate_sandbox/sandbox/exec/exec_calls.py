@@ -97,7 +97,7 @@ class Answer:
 
 
 class ExecCalls:
-    """Speaks the wire over a pool of connections."""
+    """Speaks ``server/protocol.py`` over a pool of connections."""
 
     def __init__(self, pool: ConnectionPool, token: str | None) -> None:
         self._pool = pool
