@@ -135,11 +135,11 @@ class SandboxLost(SandboxError):
 
 
 class ExecFailed(SandboxError):
-    """A command that had to succeed returned something else than 0."""
+    """A command under ``check`` returned non-zero; ``stdout`` and ``stderr`` are the ends of its output."""
 
 
 class ExecTimeout(SandboxError, TimeoutError):
-    """A command that had to succeed ran out of time; its output up to then is in ``stdout`` and ``stderr``."""
+    """A command under ``check`` ran out of time; ``stdout`` and ``stderr`` are the ends of its output up to then."""
 
 
 class RemoteFileError(SandboxError):

@@ -39,7 +39,7 @@ _REFUSALS = {
                     "401 AuthFailure", "403 AccessDenied"),
     Wrong.MALFORMED: ("400 IncompleteSignatureException", "403 IncompleteSignature",
                       "403 IncompleteSignature", "400 AuthorizationHeaderMalformed"),
-    # S3 takes older ones for old buckets only:
+    # S3 takes an older mechanism for old buckets only:
     # https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html
     Wrong.MECHANISM: ("400 IncompleteSignatureException", "403 IncompleteSignature",
                       "403 IncompleteSignature", "400 InvalidRequest"),
@@ -55,7 +55,7 @@ _REFUSALS = {
     Wrong.BODY: ("400 InvalidSignatureException", "403 SignatureDoesNotMatch",
                  "401 AuthFailure", "400 XAmzContentSHA256Mismatch"),
 }  # fmt: skip
-"""Status and code for each of these families. REST services have JSON's codes, and always 403."""
+"""Status and code in each family of ``_TOLD_APART``. REST services have JSON's codes, and always 403."""
 _REMEDY = (
     "sign with the keys that this engine printed (or that its IAM or STS handed out), or start it with --open, "
     "which lets any credentials in"
@@ -63,7 +63,7 @@ _REMEDY = (
 
 
 def family_of(service: str, environ: dict[str, Any]) -> Family:
-    """Of the service that a request was signed for, or else of what the request looks like."""
+    """The family of the service that a request was signed for, or, unsigned, of what it looks like."""
     if service == "ec2":
         return Family.EC2
     if service in S3_SERVICES:

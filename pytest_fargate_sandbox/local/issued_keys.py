@@ -27,7 +27,7 @@ class Key:
 
 
 class IssuedKeys:
-    """May be asked from any thread."""
+    """From the id that a request names to the key that must have signed it; from any thread."""
 
     def __init__(self, own: EngineCredentials) -> None:
         self._own_id = own.access_key_id
@@ -41,7 +41,7 @@ class IssuedKeys:
         return self._sessions.get(key_id) or _key_of_moto(key_id)
 
     def open_session(self, seconds: float) -> tuple[str, Key]:
-        """A new key that holds for so long, with a token."""
+        """A new key with a token, both good for ``seconds``."""
         key_id = random_key_id("ASIA")
         key = Key(secrets.token_urlsafe(30), secrets.token_urlsafe(96), time.time() + seconds)
         with self._lock:
@@ -50,7 +50,7 @@ class IssuedKeys:
 
 
 def hand_out_from_sts(keys: IssuedKeys) -> None:
-    """moto answers GetSessionToken and GetFederationToken with the same key for everybody, which opens nothing here."""
+    """Give each session a key of its own: moto gives the same one to everybody, and it opens nothing here."""
     from moto.sts.responses import TokenResponse
 
     for name in ("get_session_token", "get_federation_token"):
@@ -69,7 +69,7 @@ def _with_a_key_of_its_own(keys: IssuedKeys, answer: Callable[[Any], Any]) -> Ca
 
 
 def _key_of_moto(key_id: str) -> Key | None:
-    """Of a user's access key while it is active, or of a role that was assumed."""
+    """That of a user while it is active, or of a role that was assumed."""
     for iam in _backends("moto.iam.models", "iam_backends"):
         key = iam.access_keys.get(key_id)
         if key is None or key.status != "Active":

@@ -50,7 +50,7 @@ class Wrong(enum.Enum):
 
 
 class SignatureRefused(Exception):
-    """The request carries no valid signature of ours; the text says which part is wrong."""
+    """The request carries no valid signature by a key of ours; the text says which part is wrong."""
 
     def __init__(self, wrong: Wrong, text: str) -> None:
         super().__init__(text)
@@ -81,8 +81,8 @@ class Claim:
 
 
 def read_claim(environ: dict[str, Any]) -> Claim:
-    """Raises ``SignatureRefused`` where there is none, or one that nobody can check."""
-    # Strings here hold one byte of the request a character, as WSGI has them.
+    """Raises ``SignatureRefused`` where the request makes no claim, or none that can be checked."""
+    # Each character of a string here is one byte of the request, as WSGI has it.
     query = parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True, encoding="latin-1")
     header = environ.get("HTTP_AUTHORIZATION", "")
     if header:
@@ -168,7 +168,7 @@ def verify(environ: dict[str, Any], claim: Claim, keys: IssuedKeys, *, now: Call
 
 
 def check_token(token: str, key: Key, now: float) -> None:
-    """The token that goes with a key, where it is one of a session: the right one, and not too old."""
+    """Raise ``SignatureRefused`` unless ``token`` goes with ``key`` (none does but a session's) and is not too old."""
     if not hmac.compare_digest(token.encode("latin-1"), key.token.encode()):
         raise SignatureRefused(Wrong.KEY, "the security token is not the one of this access key")
     if key.expires_at is not None and now > key.expires_at:
@@ -197,7 +197,7 @@ def _check_headers(environ: dict[str, Any], claim: Claim) -> None:
     unsigned = {name[5:].lower().replace("_", "-") for name in environ if name.startswith("HTTP_X_AMZ_")}
     unsigned -= {name.replace("_", "-") for name in claim.signed_headers}
     if unsigned:
-        # Such a header changes what is done (copy from elsewhere, another target); who signed never meant it.
+        # Such a header changes what is done (copy from elsewhere, another target); whoever signed never meant it.
         raise SignatureRefused(Wrong.SIGNATURE, f"unsigned headers: {', '.join(sorted(unsigned))}")
 
 

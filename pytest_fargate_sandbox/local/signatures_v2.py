@@ -24,7 +24,7 @@ _OWN = {"AWSAccessKeyId", "Signature", "Expires", "x-amz-security-token"}
 _SIGNED = {"acl", "cors", "lifecycle", "location", "logging", "notification", "partNumber", "policy", "requestPayment",
            "tagging", "uploadId", "uploads", "versionId", "versioning", "versions", "website"}  # fmt: skip
 _HARMLESS = {"delimiter", "encoding-type", "key-marker", "list-type", "marker", "max-keys", "prefix", "x-id"}
-"""They narrow a listing, and were never signed. What is in neither set could turn a URL into another."""
+"""They narrow a listing, and were never signed. A name in none of these sets could turn a URL into another."""
 
 
 def is_presigned_v2(environ: dict[str, Any]) -> bool:
@@ -32,7 +32,7 @@ def is_presigned_v2(environ: dict[str, Any]) -> bool:
 
 
 def verify_presigned_v2(environ: dict[str, Any], keys: IssuedKeys, *, now: Callable[[], float] = time.time) -> set[str]:
-    """Check the presigned request in ``environ`` and return the names in its query; raise ``SignatureRefused`` else."""
+    """Check the presigned request in ``environ`` and return the names in its query, or raise ``SignatureRefused``."""
     query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True, encoding="latin-1"))
     key = keys.find(query.get("AWSAccessKeyId", ""))
     if key is None:
@@ -59,7 +59,7 @@ def verify_presigned_v2(environ: dict[str, Any], keys: IssuedKeys, *, now: Calla
 
 
 def _check_host(environ: dict[str, Any]) -> None:
-    """This signature does not cover the host, and a bucket can be named there: then the path would be of another's."""
+    """This signature does not cover the host, which can name a bucket: the signed path would then be one in that."""
     host = environ.get("HTTP_HOST", "").partition(":")[0]
     if host not in ("127.0.0.1", "localhost"):
         raise SignatureRefused(Wrong.SIGNATURE, f"this signature does not cover the host {host}")

@@ -22,7 +22,7 @@ AHEAD: pytest.StashKey[Ahead] = pytest.StashKey()
 
 
 class Ahead:
-    """Of each process that runs tests; all of a run's come to the same plans, and the shelf is one."""
+    """One in each process that runs tests. All of a run come to the same plans, for the one shelf that they share."""
 
     def __init__(self, config: pytest.Config, leases: Leases) -> None:
         self._config = config
@@ -45,7 +45,7 @@ class Ahead:
                 self._announce(plan, config)
 
     def _announce(self, plan: _Plan, config: EcsFargateConfig) -> None:
-        """Begin with what these tests will need: their images, all at once, and as many sandboxes as are asked for."""
+        """Begin with what these tests will need: all their images at once, and with ``prelaunch`` their sandboxes."""
         plan.announced = True
         ahead = bool(self._leases.settings.run["prelaunch"])
         counts: dict[str, list[Wish]] = {}

@@ -22,7 +22,7 @@ def uses_fixtures(item: pytest.Item) -> bool:
 
 
 def keys_for(item: pytest.Item, fixture: str) -> dict[str, Any]:
-    """The keys of the sandbox that ``fixture`` makes for the item: its marks, its own indirect parameter, its word."""
+    """The keys of the sandbox that ``fixture`` makes for the item: of marks, its parameter, itself; the last wins."""
     keys = marker.keys_of(item)
     callspec = getattr(item, "callspec", None)
     if fixture in OWN and callspec is not None and fixture in callspec.params:
@@ -37,7 +37,7 @@ def with_parameter(keys: dict[str, Any], parameter: Any) -> dict[str, Any]:
 
 
 def gets(item: pytest.Item, name: str) -> bool:
-    """Whether the item asks for our fixture: itself, or through overrides that ask for what they override."""
+    """Whether the item gets our fixture: it asks for it, and every override asks for the fixture that it overrides."""
     asked = name in getattr(item, "fixturenames", ())
     return asked and all(name in override.argnames for override in definitions(item, name)[1:])
 

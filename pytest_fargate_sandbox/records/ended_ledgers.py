@@ -1,8 +1,8 @@
-"""Ledgers that are over are read once: what a look found is noted, and holds until somebody appends.
+"""Ledgers whose entries are all over are read once: what a look found is noted, and holds until somebody appends.
 
-That all entries are over no clock and no process can undo, and that all their owners are dead neither. Where a ledger
-has grown, what was noted of its beginning still holds, so that only the rest is read. Notes that are lost or overtaken
-by an older look cost a look, and never a task.
+An entry that is over stays over, and a dead owner stays dead. So where a ledger has grown, what was noted of its
+beginning still holds, and only the rest is read. A note that is lost, or replaced by an older one, costs another look,
+and never a task.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _FILE = "ended.json"
 
 
 class Note(NamedTuple):
-    """Up to ``size`` all entries are over."""
+    """All entries in the first ``size`` bytes of a ledger are over."""
 
     size: int
     mtime_ns: int
-    """Of the file, when it had nothing more. It was asked before the file was read, and so was its size."""
+    """Of the file, as it was before it was read: whatever was appended meanwhile has a later one."""
     digest: str
-    """Of what stood there, since a ledger that is dropped and begun again is another."""
+    """Of those bytes, since a ledger that is dropped and begun again is another."""
     deserted: bool
     """Whether all owners of its entries are dead."""
 
     def holds_for(self, stat: os.stat_result) -> bool:
-        """Whether the file has nothing else in it."""
+        """Whether nothing has been appended since."""
         return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
 def read_notes() -> dict[str, Note]:
-    """By the names of ledgers; none where they are damaged, or another version's."""
+    """By the names of their ledgers; none where the notes are damaged, or another version's."""
     try:
         notes = json.loads((ledger_directory() / _FILE).read_bytes())
         return {name: Note(int(a), int(b), str(c), bool(d)) for name, (a, b, c, d) in notes.items()}
@@ -66,7 +66,7 @@ def examine(path: Path, stat: os.stat_result, note: Note | None) -> tuple[Ledger
         note = None
     entries = ledger.entries()
     if note is not None and not all(entry.is_over or "opened" in entry.events for entry in entries):
-        return examine(path, stat, None)  # an entry goes on that was over
+        return examine(path, stat, None)  # the rest tells more of an entry that was over
     if all(entry.is_over for entry in entries):
         deserted = (note is None or note.deserted) and is_deserted(entries)
         note = Note(ledger.read_up_to, stat.st_mtime_ns, ledger.digest, deserted)
@@ -74,5 +74,5 @@ def examine(path: Path, stat: os.stat_result, note: Note | None) -> tuple[Ledger
 
 
 def is_deserted(entries: list[Entry]) -> bool:
-    """Whether no owner of them lives; each is asked for once."""
+    """Whether no owner of theirs lives; each owner is looked for once."""
     return not any(entry.owner_lives for entry in {entry.owner: entry for entry in entries}.values())

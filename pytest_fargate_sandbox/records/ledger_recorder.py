@@ -1,4 +1,4 @@
-"""One machine's lines in a ledger, and its guard: what is written down as launched ends with this process."""
+"""One machine's lines in a ledger, and its exit guard: a task that is launched ends with this process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LedgerRecorder(Recorder):
     def open(self, machine: Machine, place: Place, ahead: Mapping[str, Any] | None) -> Mapping[str, str]:
         self._place = place
         launched = self._ledger.entry_of(str(ahead["taskArn"])) if ahead else None
-        if launched is not None:  # it goes on in the entry that it has, with this process as its owner
+        if launched is not None:  # it keeps its entry, with this process as the new owner
             self._ledger.own(launched.id, "claimed", labels=dict(machine.labels))
             self.entry = launched.id
         else:
@@ -41,7 +41,7 @@ class LedgerRecorder(Recorder):
         return {TAG_LEDGER: self.entry}
 
     def record(self, event: str, **facts: Any) -> None:
-        """The ledger's line comes first; then the guard, which needs the task's name."""
+        """The ledger's line comes first; then the guard, which needs the task's ARN."""
         self._ledger.write(self.entry, event, **facts)
         if event == "launched":
             self._guard(facts["task_arn"])

@@ -16,7 +16,7 @@ class Seat(Admission):
     """Taken before a task is launched, given back when the task is on its way out; the next task takes it anew."""
 
     def __init__(self, bound: TaskBound, rate: LaunchRate, *, kind: str, task_id: str, taken: bool) -> None:
-        """``taken``: the shelf has made the row already, under this id."""
+        """``taken``: the shelf took the seat already; its row in the bound has this id."""
         self._bound = bound
         self._rate = rate
         self._kind = kind
@@ -25,7 +25,7 @@ class Seat(Admission):
         self._taken = taken
 
     def take(self) -> None:
-        """Raises what ``TaskBound.admit`` raises, which is no failure of a launch to be tried again at once."""
+        """Raises what ``TaskBound.admit`` raises; before a start, which would take it for a failed launch."""
         if not self._taken:
             self._bound.admit(self._row, self._kind)
             self._taken = True

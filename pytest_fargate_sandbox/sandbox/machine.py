@@ -1,6 +1,7 @@
 """A machine: one task on Fargate, or on anything that speaks ECS, from its launch to its end.
 
-Where it is, who writes its life down, and who lets it launch are given to it. What is done on it is its workspaces'.
+It is given its ``Place``, a ``Recorder`` that writes its life down, and an ``Admission`` that lets it launch. Commands
+and files are its workspaces' business.
 """
 
 from __future__ import annotations
@@ -46,21 +47,21 @@ class Place(Protocol):
 
 
 class Recorder:
-    """Writes a machine's life down, each step before it is taken. This one has no paper."""
+    """Writes a machine's life down, each step before it is taken. This one writes nothing."""
 
     def open(self, machine: Machine, place: Place, ahead: Mapping[str, Any] | None) -> Mapping[str, str]:  # noqa: ARG002
-        """A start begins, with a task that was launched ahead if there is one; the tags by which it is found again."""
+        """A start begins, of the task ``ahead`` if one was launched; returns tags by which its task is found again."""
         return {}
 
     def record(self, event: str, **facts: Any) -> None:
-        """One step: phase, launching, launched, ready, kept, stopped."""
+        """One step: ``event`` is phase, launching, launched, ready or stopped."""
 
     def let_go(self, task_arn: str) -> None:
         """This process answers for the task no more: it is stopped, or is to outlive us."""
 
 
 class Admission:
-    """Lets a machine launch, and counts its task. This one lets everybody, and counts nobody."""
+    """Lets a machine launch, and counts its task. This one lets all of them, and counts none."""
 
     def admit(self) -> None:
         """Return when a task may be launched; called before each RunTask."""
@@ -69,7 +70,7 @@ class Admission:
         """There is a task now."""
 
     def over(self) -> None:
-        """It is on its way out, or was never launched; the next one is counted anew. Twice is once."""
+        """The task is on its way out, or was never launched; the next one is admitted anew. Twice is as once."""
 
 
 class Machine:
@@ -129,7 +130,7 @@ class Machine:
     def take_over(self, task: Mapping[str, Any]) -> None:
         """Have ``start`` connect to a task that was launched ahead, instead of launching one.
 
-        ``task`` is what ECS says of it: its ``taskArn`` at least; what else is known needs not be asked for.
+        ``task`` is what ECS says of it: its ``taskArn`` at least; what else is known need not be asked for.
         """
         self._ahead = task
 
@@ -159,7 +160,7 @@ class Machine:
 
     @property
     def cause(self) -> str:
-        """Why the task ended, or did not start, where somebody met with that; one of ``names.Cause``."""
+        """Why the task ended, or did not start: one of ``names.Cause``; empty until somebody met with that."""
         return self._lifeline.cause if self._lifeline else self._start_cause
 
     @property
@@ -300,7 +301,7 @@ class Machine:
         return started
 
     def _record(self, event: str, **facts: Any) -> None:
-        """It is written down first; then it is counted, by the name that it has now."""
+        """Written down first, then counted: by its ARN, once there is one."""
         self._recorder.record(event, **facts)
         if event == "launched":
             self._admission.launched(facts["task_arn"])

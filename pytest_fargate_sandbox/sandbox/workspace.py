@@ -23,10 +23,10 @@ _REMEMBERED_COMMANDS = 10
 
 
 class Workspace:
-    """The whole of its machine. ``history`` has the results of the last commands."""
+    """Anywhere in the machine's main container. ``history`` has the results of the last commands."""
 
     def __init__(self, machine: Machine, *, exec_timeout_sec: float | None = None) -> None:
-        """``exec_timeout_sec`` is for commands of which nobody says how long they may take."""
+        """``exec_timeout_sec`` is for commands that are given no ``timeout_sec``."""
         self._machine = machine
         self._exec_timeout_sec = exec_timeout_sec or EXEC_TIMEOUT_SEC
         self.history: deque[ExecResult] = deque(maxlen=_REMEMBERED_COMMANDS)
@@ -49,8 +49,8 @@ class Workspace:
         """Run a command and return how it ended.
 
         A string is run by the container's shell, a list without one. ``on_output`` is called with each chunk as it
-        comes: bytes whose ``stream`` is ``"stdout"`` or ``"stderr"``. After ``timeout_sec`` (180, where nothing else
-        was agreed on) the command and all its children are killed; the result then has ``timed_out`` and the output
+        comes: bytes whose ``stream`` is ``"stdout"`` or ``"stderr"``. After ``timeout_sec`` (the workspace's own, or
+        180) the command and all its children are killed; the result then has ``timed_out`` and the output
         up to then. ``check`` raises ``ExecFailed`` or ``ExecTimeout``.
         """
         lifeline = self._machine.running().lifeline

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.task.container_parts import Payload
 
 _ROOM_FOR_ENVIRONMENT = OVERRIDES_CHARACTERS - 3000
-"""The rest is for keys and tokens."""
+"""What ECS lets travel, less room for keys and tokens."""
 
 
 class AgentMode(BesideSidecar):
@@ -48,7 +48,7 @@ class AgentMode(BesideSidecar):
             )
 
     def suits_anybody(self, cfg: EcsFargateConfig, outside: Collection[OutsideEndpoint]) -> bool:
-        """Its endpoints and its environment are in the task from the first instruction on, with ports chosen for it."""
+        """Not where it has endpoints or an environment: those are in a task from its launch, and one sandbox's own."""
         return not (outside or cfg.extra_env)
 
     def environments(self, cfg: EcsFargateConfig, *, task_id: str, keyring: Keyring, routes: Routes) -> Environments:
@@ -57,7 +57,7 @@ class AgentMode(BesideSidecar):
         return Environments({cfg.container_name: travelling, SIDECAR_CONTAINER: sidecar}, registered)
 
     def _waits_for_health(self, _cfg: EcsFargateConfig) -> bool:
-        """The agent finds its endpoints from its first instruction on: the sidecar is healthy when their ports are."""
+        """An agent may use its endpoints at once, so it waits for the sidecar to have their ports: HEALTHY says so."""
         return True
 
     def _complete_main(self, cfg: EcsFargateConfig, main: Payload) -> None:
@@ -77,7 +77,7 @@ class AgentMode(BesideSidecar):
 
 
 def _split(cfg: EcsFargateConfig, task_id: str, routes: Routes) -> tuple[dict[str, str], dict[str, str]]:
-    """What is registered, and what travels: all of it while it fits, since a registration is the scarcer thing."""
+    """What is registered, and what travels with RunTask: all, while it fits, since to register is the scarcer call."""
     filled = filled_in(cfg.extra_env, task_id=task_id, task_ip=None, routes=routes)
     if len(json.dumps([{"name": name, "value": value} for name, value in filled.items()])) <= _ROOM_FOR_ENVIRONMENT:
         return {}, filled

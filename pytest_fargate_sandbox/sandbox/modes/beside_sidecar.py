@@ -38,7 +38,7 @@ class BesideSidecar(Mode):
         return make_keyring(aws, task_id=task_id, secret=secret, client_secret=client_secret)
 
     def with_own_images(self, cfg: EcsFargateConfig, aws: Aws) -> EcsFargateConfig:
-        """The sidecar's, where one was built into the configuration's repository."""
+        """The sidecar's image is our own, where that was built into the configuration's repository."""
         sidecar = sidecar_of(cfg)
         if sidecar.image or not cfg.ecr_repository or cfg.cluster == LOCAL_CLUSTER:
             return cfg
@@ -65,7 +65,7 @@ class BesideSidecar(Mode):
 
     @abstractmethod
     def _complete_main(self, cfg: EcsFargateConfig, main: Payload) -> None:
-        """What the main container does, on top of what all modes want of it."""
+        """Complete ``main`` with what this mode has it do; what all of them want of it is there already."""
 
     def _waits_for_health(self, cfg: EcsFargateConfig) -> bool:
         """Whether the main container starts only when the sidecar is HEALTHY: on AWS that takes five seconds."""
@@ -112,7 +112,7 @@ def plain_sidecar(task: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _why_closed(host: str, port: int) -> str:
-    """What a connection to ``host:port`` meets, and what that mostly means."""
+    """What a connection to ``host:port`` meets now, as a sentence with what that mostly means."""
     return f"no SSH connection to the task: {_what_answers(host, port)}"
 
 

@@ -50,8 +50,8 @@ class ExecMode(BesideSidecar):
         return True
 
     def environments(self, cfg: EcsFargateConfig, *, task_id: str, keyring: Keyring, routes: Routes) -> Environments:
-        """Commands get theirs over the tunnel, where it has no limit and nobody else reads it."""
-        filled_in(cfg.extra_env, task_id=task_id, task_ip="unknown yet", routes=routes)  # what can't be, is told now
+        """What server and sidecar need; commands get theirs over the tunnel, without a limit; nobody else reads it."""
+        filled_in(cfg.extra_env, task_id=task_id, task_ip="unknown yet", routes=routes)  # raises before the launch
         return Environments(
             {
                 cfg.container_name: {ENV_TOKEN_SHA256: keyring.token_sha256},
@@ -60,7 +60,7 @@ class ExecMode(BesideSidecar):
         )
 
     def _complete_main(self, cfg: EcsFargateConfig, main: Payload) -> None:
-        """An image's own entryPoint would swallow our command, and a cloned health check test what does not run."""
+        """An image's own entryPoint would swallow our command; a cloned health check would test what does not run."""
         main["entryPoint"], main["command"] = server_command(cfg.runtime)
         main.pop("healthCheck", None)
         merge_environment(main, {ENV_SERVER_PORT: str(_port(cfg))})

@@ -1,4 +1,4 @@
-"""What a mode answers for: all in which one way of using a task differs from another. Nobody else asks which it is."""
+"""What a mode answers for: all that differs between the ways of using a task. No other module asks which mode it is."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Environments:
 
 
 class Mode(Protocol):
-    """One way of using a task. It has no state: one object serves all sandboxes."""
+    """One way of using a task, without any state. ``check`` and ``settle_in`` may be left out."""
 
     how: str
-    """What to write into a configuration for it."""
+    """What to write into a configuration to get it; the error of one that means no mode says so."""
 
     # --- which one is meant ---------------------------------------------------------------------------------------
 
@@ -42,12 +42,12 @@ class Mode(Protocol):
         """Whether this configuration asks for it."""
 
     def ask_for(self, task: MutableMapping[str, Any], *, as_default: bool = False) -> None:
-        """Make the mapping of a configuration ask for it; ``as_default`` leaves alone what the mapping itself says."""
+        """Make the mapping of a configuration ask for it; ``as_default`` changes nothing that it says itself."""
 
     # --- before a launch ------------------------------------------------------------------------------------------
 
     def check(self, cfg: EcsFargateConfig) -> None:
-        """Raise ``ConfigError`` for what is missing; nothing is where a mode says no more than this."""
+        """Raise ``ConfigError`` where the configuration lacks what this mode needs."""
 
     def suits_anybody(self, cfg: EcsFargateConfig, outside: Collection[OutsideEndpoint]) -> bool:
         """Whether a task that was launched ahead, for nobody in particular, would do."""
@@ -64,10 +64,10 @@ class Mode(Protocol):
     # --- what the task is made of ---------------------------------------------------------------------------------
 
     def environments(self, cfg: EcsFargateConfig, *, task_id: str, keyring: Keyring, routes: Routes) -> Environments:
-        """What differs from task to task. Raises ``ConfigError`` for a place that can never be filled in."""
+        """What differs from task to task. Raises ``ConfigError`` for a placeholder that can never be filled in."""
 
     def complete(self, cfg: EcsFargateConfig, main: Payload, logs: Payload | None) -> list[Payload]:
-        """Complete the main container's definition, in place; the definitions of those that stand beside it."""
+        """Complete ``main``, the main container's definition, in place; return those of the containers beside it."""
 
     # --- the way in, and the end ----------------------------------------------------------------------------------
 
@@ -78,12 +78,12 @@ class Mode(Protocol):
         """How long the way in may take to open once the containers run."""
 
     def connection(self, cfg: EcsFargateConfig, host: str, keyring: Keyring, routes: Routes) -> Connection:
-        """The way into the task at that address, not open yet."""
+        """The way into the task at the address ``host``, not open yet."""
 
     def settle_in(
         self, connection: Connection, cfg: EcsFargateConfig, *, task_id: str, task_ip: str | None, routes: Routes
     ) -> None:
-        """The last step of a start, when everything answers; an agent, say, has found all in its container."""
+        """The last step of a start, when everything answers: what the mode has to set up inside, if anything."""
 
     def client(self, connection: Connection) -> ExecClient:
         """Who carries out commands and file verbs. Raises ``ConfigError`` where nobody does."""

@@ -31,7 +31,7 @@ MODES = {
     "exec": Row("exec-server", _when_needed("exec_mode", "ExecMode")),
     "agent": Row("agent-server", _when_needed("agent_mode", "AgentMode")),
 }
-"""By the name that options and the marker have for them. Anybody may add one, which is then asked first."""
+"""By the name that options and the marker have for them. A row may be added: the last one is asked first."""
 
 
 def mode_named(name: str) -> Mode:

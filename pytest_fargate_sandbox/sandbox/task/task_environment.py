@@ -19,7 +19,7 @@ _PLACES = re.compile(r"\{(task_id|task_ip|ssh_tunnel_port)\}")
 def filled_in(
     environment: Mapping[str, str] | None, *, task_id: str, task_ip: str | None, routes: Routes
 ) -> dict[str, str]:
-    """``environment`` with its places filled in, and the variables of the outside endpoints."""
+    """``environment`` with its placeholders filled in, and the variables of the outside endpoints."""
     known = {"task_id": task_id}
     if task_ip:
         known["task_ip"] = task_ip
