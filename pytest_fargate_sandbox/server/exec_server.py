@@ -15,6 +15,7 @@ from pytest_fargate_sandbox.server.work_dir import find_work_dir
 _STOP_PATIENCE_SEC = 1.0
 """Less than the ``stopTimeout`` of the container: what has not ended by then is killed, and so are we."""
 
+# https://wiki.musl-libc.org/functional-differences-from-glibc.html#Thread-stack-size
 _STACK = 8 * 1024 * 1024
 """As glibc has it. With musl's 128 KiB, a deeply nested JSON would overflow it on Pythons that allow it."""
 

@@ -31,8 +31,9 @@ LOOPBACK = "127.0.0.1"
 _HANDSHAKE_SECONDS = 15.0
 _JOIN_SECONDS = 5.0
 
+# https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/transport.py#L176
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
-"""AES-GCM first: it is about twice as fast as paramiko's own first choice, and has to be asked for."""
+"""AES-GCM first: measured, it is about twice as fast as paramiko's own first choice, and has to be asked for."""
 
 _KEY_EXCHANGES = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group16-sha512")
 
@@ -96,7 +97,8 @@ def prefer_fast_algorithms(transport: paramiko.Transport) -> None:
 def tune_socket(sock: socket.socket, dead_after: int = 30) -> None:
     """No waiting for full packets, and a peer that has gone away silently is noticed by the kernel, without a thread.
 
-    Without TCP_NODELAY each small command waits for the other side's delayed acknowledgement.
+    Without TCP_NODELAY each small command waits for the other side's delayed acknowledgement. TCP_USER_TIMEOUT
+    also decides when keepalives have failed: https://man7.org/linux/man-pages/man7/tcp.7.html
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -114,7 +116,7 @@ class _Packetizer(Packetizer):
     """With OpenSSH's limits for AES: new keys after 64 GiB.
 
     paramiko asks for them after 512 MiB, in the middle of a transfer; a channel that ends just then blocks its thread
-    for 30 s and costs us the connection.
+    for 30 s and costs us the connection: https://github.com/paramiko/paramiko/issues/822
     """
 
     REKEY_BYTES = REKEY_BYTES_OVERFLOW_MAX = 1 << 36
@@ -134,6 +136,7 @@ class Transport(paramiko.Transport):
 
     def expect_forwarded(self, handler: Callable[[paramiko.Channel, tuple[str, int], tuple[str, int]], None]) -> None:
         """What takes connections to ports that the other side opened for us; paramiko sets it a moment too late."""
+        # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/transport.py#L1121
         self._tcp_handler = handler
 
     def end(self) -> None:
@@ -145,6 +148,7 @@ class Transport(paramiko.Transport):
             pass
         self.close()
         self.sock.close()
+        # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/packet.py#L272
         self.packetizer.complete_handshake()  # cancels the timer thread of a handshake that never ended
         if self.is_alive() and self is not threading.current_thread():
             self.join(_JOIN_SECONDS)
@@ -156,7 +160,8 @@ class SshConnection:
     def __init__(self, server: SshServer, transport: Transport) -> None:
         self.server = server
         self._transport = transport
-        self._one_request = threading.Lock()  # paramiko mixes up the answers of global requests made side by side
+        # paramiko mixes up the answers of global requests: https://github.com/paramiko/paramiko/issues/1710
+        self._one_request = threading.Lock()
         self._on_forwarded: dict[int, OnForwarded] = {}
         transport.expect_forwarded(self._take_forwarded)
 
@@ -262,12 +267,14 @@ def _negotiate(server: SshServer, transport: Transport, timeout: float) -> None:
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise Unreachable(f"{server}: {str(error) or 'closed the connection before it said anything'}") from error
     if not transport.initial_kex_done:  # start_client returns as if all were well
+        # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/transport.py#L708
         raise Unreachable(f"{server}: took the connection and then said nothing for {timeout:.0f} s")
     _check_host_key(server, transport)
     try:
         transport.auth_publickey(server.user, server.private_key)
     except paramiko.AuthenticationException as error:
         if not transport.is_active():  # paramiko takes a connection that ends here for a refusal
+            # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/auth_handler.py#L206
             raise Unreachable(f"{server}: closed the connection during the log-in") from error
         raise TransportError(
             f"{server} refuses our key ({error}); is it the one that the task was started with?", host=server.host

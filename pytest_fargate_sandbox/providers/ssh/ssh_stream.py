@@ -39,6 +39,7 @@ class ChannelStream:
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything, a packet at a time: paramiko's own ``sendall`` copies the whole rest for each packet."""
+        # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/channel.py#L845
         view = memoryview(data)
         sent = 0
         try:

@@ -23,6 +23,7 @@ class _Later(ModuleType):
 
 
 def _import_paramiko() -> None:
+    # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/config.py#L36
     if "paramiko" in sys.modules or "invoke" in sys.modules:
         return
     sys.modules["invoke"] = _Later("invoke")

@@ -3,7 +3,7 @@
 A process belongs to a command if it is in the session that the command began, if its parent belongs to it, or if it
 was left to us (we are PID 1 or a "subreaper") and carries the command's *mark*: its ``oom_score_adj``. That number is
 inherited by every descendant, survives ``setsid``, double forks and a change of user, and anybody may read it, while
-even root may not read the environment of another user's process without a capability that Fargate withholds.
+even root may not read the environment of another user's process without SYS_PTRACE, which Fargate adds on request only.
 It is raised for commands anyway, so that the kernel, out of memory, takes a command and not the server.
 """
 
@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
 
+# Inherited: https://github.com/torvalds/linux/blob/v4.14/kernel/fork.c (copy_signal). On request:
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_KernelCapabilities.html
 _SCORE = b"/proc/self/oom_score_adj"
 _LOWEST_RAISE = 200
 _HIGHEST = 1000
@@ -142,6 +144,7 @@ def become_subreaper() -> None:
     try:
         import ctypes
 
+        # https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html
         set_child_subreaper = 36
         ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
     except (ImportError, OSError, AttributeError):

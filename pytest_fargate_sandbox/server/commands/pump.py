@@ -35,6 +35,7 @@ _PATIENCE_SEC = 5.0
 _LOOK_SEC = 0.02
 _BLOCK = 64 * 1024
 _LARGE_PIPE = 1024 * 1024
+# https://man7.org/linux/man-pages/man2/F_GETPIPE_SZ.2const.html
 _F_SETPIPE_SZ = 1031
 _NEVER = float("inf")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHELL = b"/bin/sh"
 _LONGEST_ARGUMENT = 128 * 1024 - 1
-"""The kernel's MAX_ARG_STRLEN, with the zero at its end."""
+"""The kernel's MAX_ARG_STRLEN, with the zero at its end: https://man7.org/linux/man-pages/man2/execve.2.html"""
 
 _births = threading.Lock()
 """One at a time: what a child inherits of the server is set for the moment of its birth."""
@@ -96,6 +96,7 @@ def spawn(
             raise Failure("permission", "cannot run a command as another user here: %s" % error) from None
         finally:
             marks.put_on_nobody()
+        # https://github.com/python/cpython/blob/v3.11.7/Lib/subprocess.py#L1120
         process.returncode = 0  # Or its destructor would wait for it, and take the status from the reaper.
         reaper.expect(process.pid, on_exit)
     return ProcessTree(process.pid, mark)

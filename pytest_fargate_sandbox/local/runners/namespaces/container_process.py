@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.namespaces.container_plan import ContainerPlan
 
 _COULD_NOT_START = 127
-_FILES_ON_FARGATE = 65_535
+_FILES_ON_FARGATE = 65_535  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
 _LONGEST_REASON = 60_000
 _TERMINATED = 128 + signal.SIGTERM
 

@@ -98,6 +98,7 @@ def open_memory_group(name: str) -> MemoryGroup | None:
 
 def _possible_parents() -> list[Path]:
     """Our own group under version 1. Under version 2 a group with processes has no limited children: an ancestor."""
+    # https://docs.kernel.org/admin-guide/cgroup-v2.html#no-internal-process-constraint
     parents = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pytest_fargate_sandbox.local.runners.namespaces import linux
 from pytest_fargate_sandbox.local.runners.namespaces.system_calls import FILTER, FILTER_OF_A_SINGLE_USER
 
+# https://github.com/moby/moby/blob/v28.3.3/oci/caps/defaults.go
 _KEPT_CAPABILITIES = {
     "CHOWN": 0,
     "DAC_OVERRIDE": 1,

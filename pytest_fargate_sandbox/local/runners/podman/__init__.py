@@ -1,8 +1,8 @@
 """The runner of real images, through the command line that podman and docker share.
 
-* ``runner`` and ``task`` are the engine's side; ``container`` is one foreground ``run``.
-* ``command`` is the command line itself, and what this host wants of it; ``images`` what a reference means to it.
-* The task's network is an infra container's (``pause``). The namespaces runner's holder joins it: from there it relays
-  ports, the gate, and runs the built-in sidecar, as it does for its own tasks.
+* ``command_runner`` and ``command_task`` are the engine's side; ``command_container`` is one foreground ``run``.
+* ``container_command`` is the command line, as this host wants it; ``stored_images`` what a reference means to it.
+* The task's network is an infra container's (``pause_image``). The namespaces runner's holder joins it: from there it
+  relays ports, the gate, and runs the built-in sidecar, as it does for its own tasks.
 * ``guard`` removes what a killed engine left.
 """
