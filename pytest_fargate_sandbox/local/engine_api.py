@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, unquote
 from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION
 from pytest_fargate_sandbox.local.error_answers import FORM, answer_error, answer_json, answer_refusal, family_of
 from pytest_fargate_sandbox.local.http_server import PEER_IS_KNOWN
-from pytest_fargate_sandbox.local.signatures import SignatureRefused, read_claim, verify
 from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_presigned_v2
+from pytest_fargate_sandbox.local.signatures_v4 import SignatureRefused, read_claim, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from pytest_fargate_sandbox.local.signatures import S3_SERVICES, SignatureRefused, Wrong
+from pytest_fargate_sandbox.local.signatures_v4 import S3_SERVICES, SignatureRefused, Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

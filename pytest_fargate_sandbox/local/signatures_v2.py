@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from pytest_fargate_sandbox.local.signatures import SignatureRefused, Wrong, check_token
+from pytest_fargate_sandbox.local.signatures_v4 import SignatureRefused, Wrong, check_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.local.signatures import SignatureRefused, Wrong, read_claim, verify
 from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_presigned_v2
+from pytest_fargate_sandbox.local.signatures_v4 import SignatureRefused, Wrong, read_claim, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -87,7 +87,7 @@ class Leases:
         if self._pool is not None:
             interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
             # What a worker builds, others may wait for.
-            with self.builds_ahead.ending(stop=interrupted or self.run.is_owner):
+            with self.builds_ahead.ending(stop=interrupted or self.run.is_controller):
                 self._pool.close()
 
     def pytest_unconfigure(self) -> None:

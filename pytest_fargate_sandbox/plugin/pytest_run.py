@@ -33,13 +33,13 @@ class PytestRun:
         self._config = config
         self.settings = settings
         self._shared: dict[str, Any] | None = getattr(config, "workerinput", {}).get(_KEY)
-        self.is_owner = self._shared is None
+        self.is_controller = self._shared is None
         """Whether this process outlives all others of the run and cleans up behind them."""
 
     @property
     def has_workers(self) -> bool:
         """Whether this process only hands out tests to others."""
-        return self.is_owner and self._config.pluginmanager.hasplugin("dsession")
+        return self.is_controller and self._config.pluginmanager.hasplugin("dsession")
 
     @property
     def begun(self) -> bool:
@@ -100,7 +100,7 @@ class PytestRun:
 
     def remove(self) -> None:
         """Again, as long as somebody's last step puts a file into it: a thread may outlive a second Ctrl-C."""
-        if not (self.is_owner and self.begun):
+        if not (self.is_controller and self.begun):
             return
         from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 

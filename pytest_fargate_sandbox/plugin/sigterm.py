@@ -28,7 +28,7 @@ class Sigterm:
         main = threading.current_thread() is threading.main_thread()
         if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             self._before = signal.signal(signal.SIGTERM, self._interrupt)
-            if not run.is_owner:
+            if not run.is_controller:
                 run.sign_in()
 
     def pytest_unconfigure(self) -> None:
@@ -36,7 +36,7 @@ class Sigterm:
             signal.signal(signal.SIGTERM, self._before)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if self._run.is_owner:
+        if self._run.is_controller:
             for worker in self._run.signed_in():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker, signal.SIGTERM)

@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from pytest_fargate_sandbox.local.engine_credentials import EngineCredentials
 from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
-from pytest_fargate_sandbox.local.signatures import Claim, SignatureRefused, read_claim, verify
+from pytest_fargate_sandbox.local.signatures_v4 import Claim, SignatureRefused, read_claim, verify
 from tests.local.engine_process import ROLE, container, container_states
 
 if TYPE_CHECKING:
