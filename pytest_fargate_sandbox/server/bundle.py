@@ -19,6 +19,7 @@ SHIPPED_MODULES = (
     "exec_server",
     "failure",
     "message",
+    "prctl",
     "protocol",
     "work_dir",
     "requests.exchange",

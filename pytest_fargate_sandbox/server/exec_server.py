@@ -7,7 +7,7 @@ import threading
 
 from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.server.commands.command_table import Commands
-from pytest_fargate_sandbox.server.commands.process_tree import become_subreaper
+from pytest_fargate_sandbox.server.prctl import become_subreaper, hide_memory
 from pytest_fargate_sandbox.server.requests.listener import Listener
 from pytest_fargate_sandbox.server.requests.verbs import Verbs
 from pytest_fargate_sandbox.server.work_dir import find_work_dir
@@ -37,7 +37,11 @@ def main() -> int:
     threading.stack_size(_STACK)
     work_dir = find_work_dir()
     commands = Commands(work_dir)
-    listener = Listener(int(os.environ[ENV_SERVER_PORT]), os.environ[ENV_TOKEN_SHA256], Verbs(commands))
+    is_hidden = hide_memory()
+    if not is_hidden:
+        sys.stderr.write("fargate-sandbox: what runs here can read and change this server: no ctypes, and not root\n")
+    verbs = Verbs(commands, memory_hidden=is_hidden)
+    listener = Listener(int(os.environ[ENV_SERVER_PORT]), os.environ[ENV_TOKEN_SHA256], verbs)
     become_subreaper()
     commands.reaper.start()
     alarm, alarm_writer = os.pipe()

@@ -53,8 +53,10 @@ class Nothing(Message):
 
 
 class Health(Message):
+    """``memory_hidden``: whether the server's memory is closed to the code that it runs."""
+
     VERB = "health"
-    FIELDS = {"version": (int, VERSION), "python": (str, ""), "pid": (int, 0)}
+    FIELDS = {"version": (int, VERSION), "python": (str, ""), "pid": (int, 0), "memory_hidden": (bool, False)}
 
 
 class Configure(Message):

@@ -176,6 +176,14 @@ def test_a_health_check_runs_inside_with_the_containers_environment(tasks: Runni
     assert started.task.run_check("unheard-of", ["true"], 5.0) != 0
 
 
+def test_a_container_that_has_closed_its_memory_is_checked_as_well(tasks: RunningTasks) -> None:
+    """As our own server does; to enter the namespaces of such a process takes CAP_SYS_PTRACE over it."""
+    hide = "import ctypes, time; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); print('hidden', flush=True); time.sleep(60)"
+    started = tasks.start("python3", "-c", hide)
+    started.wait_for("hidden")
+    assert started.task.run_check("main", ["true"], 5.0) == 0
+
+
 def test_a_health_check_that_hangs_is_killed_and_is_not_healthy(tasks: RunningTasks) -> None:
     started = tasks.shell("exec sleep 60")
     began = time.monotonic()

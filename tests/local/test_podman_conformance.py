@@ -9,6 +9,7 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
 from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
 from tests.real_podman import busybox_image, debian_image, podman
+from tests.server_memory import NOTHING, seen_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,3 +46,7 @@ def sandbox(podman_engine: None, request: pytest.FixtureRequest) -> Iterator[Ecs
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=str)
 def test_conformance(sandbox: EcsFargateSandbox, behaviour: Behaviour) -> None:
     behaviour(sandbox)
+
+
+def test_the_memory_of_its_server_is_closed(sandbox: EcsFargateSandbox) -> None:
+    assert seen_by(sandbox, 1) == NOTHING

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
 from pytest_fargate_sandbox.conformance import BEHAVIOURS, LARGE_BEHAVIOURS, Behaviour, LargeBehaviour
+from tests.server_memory import NOTHING, seen_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,3 +36,7 @@ def test_a_sandbox_on_fargate_with_much_to_move(
     shared: EcsFargateSandbox, behaviour: LargeBehaviour, pytestconfig: pytest.Config
 ) -> None:
     behaviour(shared, GIBIBYTE if pytestconfig.getoption("soak") else GIBIBYTE // 8)
+
+
+def test_the_memory_of_its_server_is_closed(shared: EcsFargateSandbox) -> None:
+    assert seen_by(shared, 1) == NOTHING

@@ -137,20 +137,6 @@ class ProcessTree(AllProcesses):
         return members
 
 
-def become_subreaper() -> None:
-    """Orphans of our commands come to us, though we are not PID 1."""
-    if os.getpid() == 1:
-        return
-    try:
-        import ctypes
-
-        # https://man7.org/linux/man-pages/man2/PR_SET_CHILD_SUBREAPER.2const.html
-        set_child_subreaper = 36
-        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
-    except (ImportError, OSError, AttributeError):
-        pass  # Then a daemon outlives the time-out of its command, and nothing worse.
-
-
 def _running() -> "Iterable[_Process]":
     try:
         names = os.listdir("/proc")

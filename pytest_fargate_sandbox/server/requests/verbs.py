@@ -25,8 +25,9 @@ _LONGEST_LINE = 16 * 1024 * 1024
 
 
 class Verbs:
-    def __init__(self, commands: Commands) -> None:
+    def __init__(self, commands: Commands, memory_hidden: bool) -> None:
         self.commands = commands
+        self._memory_hidden = memory_hidden
         requests: "tuple[tuple[type[Message], Callable[[Exchange, Any], None]], ...]" = (
             (protocol.Run, self._run),
             (protocol.Attach, self._attach),
@@ -44,7 +45,8 @@ class Verbs:
         self._by_path = {protocol.PREFIX + request.VERB: (request, act) for request, act in requests}
 
     def health(self, exchange: Exchange) -> None:
-        exchange.answer(protocol.Health(python=sys.version.split()[0], pid=os.getpid()))
+        python = sys.version.split()[0]
+        exchange.answer(protocol.Health(python=python, pid=os.getpid(), memory_hidden=self._memory_hidden))
 
     def answer(self, exchange: Exchange, method: str, target: str) -> None:
         if target not in self._by_path or method != "POST":
