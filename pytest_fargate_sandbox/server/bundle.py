@@ -23,6 +23,7 @@ SHIPPED_MODULES = (
     "protocol",
     "work_dir",
     "requests.exchange",
+    "requests.guests",
     "requests.http1",
     "requests.listener",
     "requests.verbs",

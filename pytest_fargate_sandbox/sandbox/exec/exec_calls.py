@@ -115,10 +115,10 @@ class ExecCalls:
         return self.persistently(once)
 
     def ask_health(self, silence: float) -> None:
-        """One question, which takes no token; raises where there is no answer."""
+        """One question; raises where there is no answer. It takes no token, but strangers lose their place first."""
         with self._lent_connection() as loan:
             loan.connection.expect_word_within(silence)
-            loan.connection.send(f"GET {protocol.PREFIX}health HTTP/1.1\r\nHost: sandbox\r\n\r\n".encode())
+            loan.connection.send(request_head(f"{protocol.PREFIX}health", self._token, 0, method="GET"))
             self._hear_answer(loan).payload.read_all()
 
     def persistently(self, act: Callable[[], T], tries: int = _TRIES) -> T:

@@ -17,11 +17,13 @@ _DRAIN_LIMIT = 8 * 1024 * 1024
 
 
 class Exchange:
-    def __init__(self, connection: socket.socket, payload: Payload, keep_alive: bool, waker: Waker) -> None:
+    waker: Waker
+    """Of whoever has shown the token, and of nobody else."""
+
+    def __init__(self, connection: socket.socket, payload: Payload, keep_alive: bool) -> None:
         self._connection = connection
         self.payload = payload
         self.keep_alive = keep_alive
-        self.waker = waker
         self.acknowledges: "str | None" = None
         """A command whose whole answer this was: the next request on this connection says that it has arrived."""
 

@@ -287,11 +287,11 @@ def open_body(reader: Reader, fields: "dict[str, str]", foreign: bool = False) -
     return SizedBody(reader, int(length))
 
 
-def request_head(verb_path: str, token: "str | None", size: "int | None") -> bytes:
-    """The head of a POST; without a size its body is chunked."""
+def request_head(verb_path: str, token: "str | None", size: "int | None", method: str = "POST") -> bytes:
+    """The head of a request; without a size its body is chunked."""
     length = "Transfer-Encoding: chunked" if size is None else "Content-Length: %d" % size
     key = "Authorization: Bearer %s\r\n" % token if token else ""
-    return ("POST %s HTTP/1.1\r\nHost: sandbox\r\n%s%s\r\n\r\n" % (verb_path, key, length)).encode("latin-1")
+    return ("%s %s HTTP/1.1\r\nHost: sandbox\r\n%s%s\r\n\r\n" % (method, verb_path, key, length)).encode("latin-1")
 
 
 def answer_head(status: int, size: "int | None", keep_alive: bool = True) -> bytes:

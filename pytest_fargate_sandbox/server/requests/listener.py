@@ -14,6 +14,7 @@ from pytest_fargate_sandbox.server.commands.waker import Waker
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import PREFIX
 from pytest_fargate_sandbox.server.requests.exchange import Exchange
+from pytest_fargate_sandbox.server.requests.guests import Guests
 from pytest_fargate_sandbox.server.requests.http1 import (
     Disconnected,
     Malformed,
@@ -30,7 +31,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-_MAX_CONNECTIONS = 256
 _REST_SEC = 0.05
 _FAREWELL_SEC = 2.0
 _STRANGER_SEC = 30
@@ -47,7 +47,7 @@ class Listener:
     def __init__(self, port: int, token_sha256: str, verbs: Verbs) -> None:
         self._token_sha256 = token_sha256
         self._verbs = verbs
-        self._places = threading.BoundedSemaphore(_MAX_CONNECTIONS)
+        self._guests = Guests()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
@@ -65,38 +65,39 @@ class Listener:
             try:
                 connection, _ = self._socket.accept()
             except OSError:  # Out of descriptors, for now, or a client that went away.
+                self._guests.turn_away_oldest()
                 time.sleep(_REST_SEC)
                 continue
-            if not self._places.acquire(blocking=False):
-                connection.close()
-                continue
+            self._guests.welcome(connection)
             try:
                 threading.Thread(target=self._talk, args=(connection,), name="connection", daemon=True).start()
             except RuntimeError:  # No thread to be had: the client tries again.
+                self._guests.leave(connection)
                 connection.close()
-                self._places.release()
+                self._guests.turn_away_oldest()
 
     def _talk(self, connection: socket.socket) -> None:
         try:
-            with connection:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                Conversation(connection, self._token_sha256, self._verbs).hold()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            Conversation(connection, self._token_sha256, self._verbs, self._guests).hold()
         except OSError:
             pass  # The client went away, which is its right.
         finally:
-            self._places.release()
+            self._guests.leave(connection)  # Before it is closed, or its number could be another's by then.
+            connection.close()
 
 
 class Conversation:
     """The requests of one connection, one behind the other."""
 
-    def __init__(self, connection: socket.socket, token_sha256: str, verbs: Verbs) -> None:
+    def __init__(self, connection: socket.socket, token_sha256: str, verbs: Verbs, guests: Guests) -> None:
         self._connection = connection
         self._token_sha256 = token_sha256.encode("ascii")
         self._verbs = verbs
+        self._guests = guests
         self._reader = Reader(connection.recv)
         self._trusted = ""
-        self._waker = Waker()
+        self._waker: "Waker | None" = None
         self._unacknowledged: "str | None" = None
 
     def hold(self) -> None:
@@ -105,19 +106,23 @@ class Conversation:
             while self._serve_one():
                 pass
         finally:
-            self._waker.close()
+            if self._waker:
+                self._waker.close()
 
     def _serve_one(self) -> bool:
         """Whether another request may follow."""
         no_body = Payload(SizedBody(self._reader, 0))
-        exchange = Exchange(self._connection, no_body, False, self._waker)
+        exchange = Exchange(self._connection, no_body, False)
         try:
             head = read_request_head(self._reader)
             exchange.keep_alive = head.keep_alive
+            waker = self._admit(head)
             if head.method == "GET" and head.target in _HEALTH_PATHS:
                 self._verbs.health(exchange)
                 return exchange.keep_alive
-            self._authorise(head)
+            if waker is None:
+                raise Failure("unauthorized", "this sandbox's bearer token is wanted")
+            exchange.waker = waker
             self._acknowledge()
             exchange.payload = Payload(open_body(self._reader, head.fields))
             self._answer(exchange, head)
@@ -135,17 +140,28 @@ class Conversation:
                 exchange.refuse(Failure("bad_request", str(reason)))
         return exchange.keep_alive
 
-    def _authorise(self, head: RequestHead) -> None:
+    def _admit(self, head: RequestHead) -> "Waker | None":
+        """Whoever has the token is no stranger from then on, and gets what it takes to run commands."""
+        if not self._has_token(head):
+            return None
+        if not self._guests.recognise(self._connection):
+            raise Disconnected("there is no place left", midway=False)
+        if self._waker is None:
+            self._waker = Waker()
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _NO_TIMEOUT)
+        return self._waker
+
+    def _has_token(self, head: RequestHead) -> bool:
         given = head.fields.get("authorization", "")
         # Compared as a whole with what was right before on this connection, else by digest: in constant time, both.
         if self._trusted and compare_digest(given.encode("latin-1"), self._trusted.encode("latin-1")):
-            return
+            return True
         scheme, _, token = given.partition(" ")
         digest = hashlib.sha256(token.encode("latin-1")).hexdigest().encode("ascii")
         if not compare_digest(digest, self._token_sha256) or scheme != "Bearer":
-            raise Failure("unauthorized", "this sandbox's bearer token is wanted")
+            return False
         self._trusted = given
-        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _NO_TIMEOUT)
+        return True
 
     def _acknowledge(self) -> None:
         if self._unacknowledged:
