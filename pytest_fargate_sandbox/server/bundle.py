@@ -43,6 +43,7 @@ SHIPPED_MODULES = (
     "files.directory_trees",
     "files.fetching",
     "files.single_files",
+    "files.tar_reader",
 )
 _DOCSTRING = re.compile(r'^( *)""".*?"""$', re.MULTILINE | re.DOTALL)
 _COMMENT_LINE = re.compile(r"^ *#.*$", re.MULTILINE)

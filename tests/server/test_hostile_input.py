@@ -8,9 +8,13 @@ import json
 import random
 import socket
 import tarfile
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_fargate_sandbox.leaves.errors import UnsafeArchiveError
+from tests import hostile_tars
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -244,6 +248,28 @@ def test_an_archive_that_is_not_whole_changes_nothing(say: Callable[..., bytes],
     answer = upload_tar(say, tmp_path / "tree", spoiled, "0" * 64 if spoil == "digest" else None)
     assert status_and_kind(answer) == (400, "checksum" if spoil == "digest" else "unsafe_archive")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("bad", hostile_tars.SMALL)
+def test_an_archive_that_no_tar_writes_changes_nothing(say: Callable[..., bytes], tmp_path: Path, bad: str) -> None:
+    began = time.monotonic()
+    answer = upload_tar(say, tmp_path / "tree", hostile_tars.SMALL[bad])
+    assert status_and_kind(answer) == (400, "unsafe_archive"), answer
+    assert time.monotonic() - began < 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_archive_of_gnu_tar_is_taken(say: Callable[..., bytes], tmp_path: Path) -> None:
+    assert upload_tar(say, tmp_path / "tree", hostile_tars.of_old_gnu_tar()).startswith(b"HTTP/1.1 200")
+    assert (tmp_path / "tree/link").read_bytes() == b"abc"
+
+
+def test_a_tree_that_is_too_deep_is_refused_by_name(shared_server: ExecServerProcess, tmp_path: Path) -> None:
+    make = f"cd {tmp_path}; for _ in $(seq 300); do mkdir d && cd d; done"
+    assert shared_server.client.exec(make).ok
+    with pytest.raises(UnsafeArchiveError, match="is the deepest of more than 256 directories"):
+        shared_server.client.download_to(str(tmp_path), tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_links_that_stay_inside_are_kept(say: Callable[..., bytes], tmp_path: Path) -> None:

@@ -10,16 +10,25 @@ import shutil
 import stat
 import tarfile
 
-from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.files.tar_reader import TarReader, unsafe
 from pytest_fargate_sandbox.server.protocol import decoded, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable
+    from typing import Callable, Iterable
 
 _BLOCK = 256 * 1024
 _STAGING = b".fargate-sandbox-staging-"
 _PERMISSIONS = 0o777
+_NAME_MAX = 255
+_PATH_MAX = 4096
+"""The kernel's, with the zero at the end."""
+
+DEEPEST = 256
+"""Directories in each other: trees are walked by recursion, and removed by it, with a descriptor for each level."""
+
+MOST_MEMBERS = 1_000_000
+"""Files, links and directories, those included that an archive only implies."""
 
 
 # --- out ------------------------------------------------------------------------------------------------------------
@@ -42,6 +51,8 @@ def _walk(root: bytes, prefix: bytes) -> "Iterable[tuple[bytes, bytes, os.stat_r
         status = entry.stat(follow_symlinks=False)
         yield name, entry.path, status
         if stat.S_ISDIR(status.st_mode):
+            if name.count(b"/") + 2 > DEEPEST:
+                raise unsafe(decoded(name), "is the deepest of more than %d directories" % DEEPEST)
             yield from _walk(root, name)
 
 
@@ -58,7 +69,7 @@ def _info_of(name: bytes, path: bytes, status: os.stat_result) -> tarfile.TarInf
     elif stat.S_ISREG(status.st_mode):
         info.size = status.st_size
     else:
-        raise _unsafe(info.name, "is neither a file, a directory nor a link")
+        raise unsafe(info.name, "is neither a file, a directory nor a link")
     return info
 
 
@@ -79,7 +90,9 @@ def _content(path: bytes, size: int) -> "Iterable[bytes]":
 
 
 # --- in -------------------------------------------------------------------------------------------------------------
-def unpack(read: "Callable[[int], bytes]", target: bytes, verify: "Callable[[], None]") -> None:
+def unpack(
+    read: "Callable[[int], bytes]", target: bytes, verify: "Callable[[], None]", most: int = MOST_MEMBERS
+) -> None:
     """Put the tar that ``read`` gives into ``target``, which is made if need be, when ``verify`` has let it pass."""
     if os.path.lexists(target) and not os.path.isdir(target):
         raise NotADirectoryError(errno.ENOTDIR, "a file stands where a directory is meant", target)
@@ -90,7 +103,7 @@ def unpack(read: "Callable[[int], bytes]", target: bytes, verify: "Callable[[], 
     around = target if exists else os.path.dirname(os.path.abspath(target))
     staging = os.path.join(around, _STAGING + os.urandom(6).hex().encode())
     try:
-        _unpack_by_way_of(staging, read, target, exists, verify)
+        _unpack_by_way_of(_Unpacking(staging, most), read, target, exists, verify)
     except OSError as error:
         name = error.filename
         if not isinstance(name, bytes) or not name.startswith(staging):
@@ -99,13 +112,18 @@ def unpack(read: "Callable[[int], bytes]", target: bytes, verify: "Callable[[], 
 
 
 def _unpack_by_way_of(
-    staging: bytes, read: "Callable[[int], bytes]", target: bytes, exists: bool, verify: "Callable[[], None]"
+    unpacking: "_Unpacking",
+    read: "Callable[[int], bytes]",
+    target: bytes,
+    exists: bool,
+    verify: "Callable[[], None]",
 ) -> None:
+    staging = unpacking.staging
     os.mkdir(staging, 0o777)
     usual_mode = stat.S_IMODE(os.stat(staging).st_mode)
     os.chmod(staging, 0o700)
     try:
-        mode = _Unpacking(staging, usual_mode).run(read)
+        mode = unpacking.run(read, usual_mode)
         verify()
         if exists:
             _merge(staging, target)
@@ -116,88 +134,72 @@ def _unpack_by_way_of(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-class _StrictInfo(tarfile.TarInfo):
-    """``tarfile`` takes rubbish between two members for the end of the archive."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> "Any":
-        try:
-            return super(_StrictInfo, cls).fromtarfile(archive)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(str(error)) from None
-
-
-class _Source:
-    """What ``tarfile`` wants of a file: exactly as many bytes as it asks for, as long as there are any."""
-
-    def __init__(self, read: "Callable[[int], bytes]") -> None:
-        self._read = read
-
-    def read(self, count: int) -> bytes:
-        parts = []
-        while count:
-            data = self._read(count)
-            if not data:
-                break
-            parts.append(data)
-            count -= len(data)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 class _Unpacking:
     """One archive on its way into its staging directory."""
 
-    def __init__(self, staging: bytes, mode: int) -> None:
-        self._staging = staging
-        self._mode = mode
+    def __init__(self, staging: bytes, most: int) -> None:
+        self.staging = staging
+        self._most = most
+        self._mode = 0
         self._files: "set[str]" = set()
         self._links: "set[str]" = set()
-        self._directories: "dict[str, tarfile.TarInfo]" = {}
+        self._directories: "dict[str, tarfile.TarInfo | None]" = {}
+        self._members = 0
 
-    def run(self, read: "Callable[[int], bytes]") -> int:
+    def run(self, read: "Callable[[int], bytes]", usual_mode: int) -> int:
         """The mode that the tree itself shall have."""
-        source = _Source(read)
-        try:
-            with tarfile.open(
-                fileobj=source,  # type: ignore[call-overload]
-                mode="r|",
-                bufsize=_BLOCK,
-                tarinfo=_StrictInfo,
-                encoding="utf-8",
-                errors="surrogateescape",
-            ) as archive:
-                for info in archive:
-                    self._take(archive, info)
-                    archive.members = []
-        except (tarfile.TarError, EOFError) as error:
-            raise Failure("unsafe_archive", "this is no whole tar archive: %s" % error) from None
-        while source.read(_BLOCK):
-            pass
+        self._mode = usual_mode
+        archive = TarReader(read)
+        for info in archive:
+            self._take(archive, info)
         self._dress_directories()
         return self._mode
 
-    def _take(self, archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
-        name = self._checked_name(info)
+    def _take(self, archive: TarReader, info: tarfile.TarInfo) -> None:
+        parts = _checked_parts(info)
+        name = "/".join(parts)
         if not name:
             self._mode = info.mode & _PERMISSIONS
             return
-        path = os.path.join(self._staging, encoded(name))
-        if info.isdir():
-            self._directories[name] = info
-            os.makedirs(path, exist_ok=True)
-            return
-        if "/" in name:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+        path = os.path.join(self.staging, encoded(name))
+        if len(path) >= _PATH_MAX:
+            raise unsafe(name, "has too long a path")
+        self._make_parents(name, parts)
         try:
-            self._make(archive, info, name, path)
+            if info.isdir():
+                if name not in self._directories:
+                    self._make_directory(name)
+                self._directories[name] = info
+            else:
+                self._count(name)
+                self._make(archive, info, name, path)
         except FileExistsError:
-            raise _unsafe(name, "stands there twice") from None
+            raise unsafe(name, "stands there twice") from None
 
-    def _make(self, archive: tarfile.TarFile, info: tarfile.TarInfo, name: str, path: bytes) -> None:
+    def _make_parents(self, name: str, parts: "list[str]") -> None:
+        for depth in range(1, len(parts)):
+            parent = "/".join(parts[:depth])
+            if parent in self._links:
+                raise unsafe(name, "lies behind a link of the same archive")
+            if parent not in self._directories:
+                try:
+                    self._make_directory(parent)
+                except FileExistsError:
+                    raise unsafe(name, "lies behind a file of the same archive") from None
+
+    def _make_directory(self, name: str) -> None:
+        self._count(name)
+        os.mkdir(os.path.join(self.staging, encoded(name)))
+        self._directories[name] = None
+
+    def _count(self, name: str) -> None:
+        self._members += 1
+        if self._members > self._most:
+            raise unsafe(name, "is one of more than %d" % self._most)
+
+    def _make(self, archive: TarReader, info: tarfile.TarInfo, name: str, path: bytes) -> None:
         if info.isreg():
-            self._write(archive.extractfile(info), path, info)
+            self._write(archive, path, info)
             self._files.add(name)
         elif info.issym():
             _check_link(name, info.linkname)
@@ -205,20 +207,15 @@ class _Unpacking:
             self._links.add(name)
         elif info.islnk():
             if info.linkname not in self._files:
-                raise _unsafe(name, "is a hard link to %r, which is no file before it in the archive" % info.linkname)
-            os.link(os.path.join(self._staging, encoded(info.linkname)), path)
+                raise unsafe(name, "is a hard link to %r, which is no file before it in the archive" % info.linkname)
+            os.link(os.path.join(self.staging, encoded(info.linkname)), path)
         else:
-            raise _unsafe(name, "is neither a file, a directory nor a link")
+            raise unsafe(name, "is neither a file, a directory nor a link")
 
-    def _write(self, content: "Any", path: bytes, info: tarfile.TarInfo) -> None:
+    def _write(self, archive: TarReader, path: bytes, info: tarfile.TarInfo) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            left = info.size
-            while left:
-                data = content.read(min(left, _BLOCK))
-                if not data:
-                    raise tarfile.ReadError("it ends in the middle of %r" % info.name)
-                left -= len(data)
+            for data in iter(lambda: archive.content(_BLOCK), b""):
                 rest = memoryview(data)
                 while rest:
                     rest = rest[os.write(file, rest) :]
@@ -227,34 +224,41 @@ class _Unpacking:
         finally:
             os.close(file)
 
-    def _checked_name(self, info: tarfile.TarInfo) -> str:
-        if info.name.startswith("/"):
-            raise _unsafe(info.name, "has an absolute path")
-        parts = [part for part in info.name.split("/") if part not in ("", ".")]
-        if ".." in parts or "\0" in info.name:
-            raise _unsafe(info.name, "wants to leave its tree")
-        for depth in range(1, len(parts)):
-            if "/".join(parts[:depth]) in self._links:
-                raise _unsafe(info.name, "lies behind a link of the same archive")
-        return "/".join(parts)
-
     def _dress_directories(self) -> None:
         """Last, since a directory may forbid what its own members need; the deepest first."""
         for name in sorted(self._directories, reverse=True):
             info = self._directories[name]
-            path = os.path.join(self._staging, encoded(name))
+            if info is None:
+                continue  # The archive did not say how it is.
+            path = os.path.join(self.staging, encoded(name))
             os.chmod(path, info.mode & _PERMISSIONS)
             os.utime(path, (info.mtime, info.mtime))
 
 
+def _checked_parts(info: tarfile.TarInfo) -> "list[str]":
+    """Where it goes, directory by directory."""
+    if info.name.startswith("/"):
+        raise unsafe(info.name, "has an absolute path")
+    parts = [part for part in info.name.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in info.name:
+        raise unsafe(info.name, "wants to leave its tree")
+    if len(parts) > DEEPEST:
+        raise unsafe(info.name, "lies %d directories deep, where %d are allowed" % (len(parts), DEEPEST))
+    if any(len(encoded(part)) > _NAME_MAX for part in parts):
+        raise unsafe(info.name, "has too long a name")
+    return parts
+
+
 def _check_link(name: str, target: str) -> None:
     """A link may climb as far as its tree goes and descend from there; it may not climb again behind another link."""
+    if not target or "\0" in target or len(encoded(target)) >= _PATH_MAX:
+        raise unsafe(name, "is a link to nothing that could be")
     parts = [part for part in target.split("/") if part not in ("", ".")]
     climbs = 0
     while climbs < len(parts) and parts[climbs] == "..":
         climbs += 1
     if target.startswith("/") or climbs > name.count("/") or ".." in parts[climbs:]:
-        raise _unsafe(name, "is a link out of its tree, to %r" % target)
+        raise unsafe(name, "is a link out of its tree, to %r" % target)
 
 
 def _merge(source: bytes, target: bytes) -> None:
@@ -277,7 +281,3 @@ def _moves(source: bytes, target: bytes) -> "Iterable[tuple[bytes, bytes]]":
             yield from _moves(entry.path, new)
         else:
             yield entry.path, new
-
-
-def _unsafe(member: str, why: str) -> Failure:
-    return Failure("unsafe_archive", "the member %r %s; nothing was changed" % (member, why), path=member)
