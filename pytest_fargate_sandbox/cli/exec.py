@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
-    from pytest_fargate_sandbox.sandbox.exec.exec_run import OutputChunk
+    from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk
 
 SUMMARY = "run a command in a kept task"
 _DAY_SEC = 86400.0

@@ -6,7 +6,7 @@ An error shared between processes is a JSON file, so each has ``to_dict`` and ``
     ├── ConfigError (ValueError)            a setting is wrong; nothing was launched
     ├── ImageBuildError                     an image could not be built
     ├── StartError                          a sandbox did not come up
-    ├── TransportError                      the tunnel or the server is out of reach
+    ├── TransportError                      the tunnel or the server is out of reach, or the server is not to be trusted
     ├── SandboxLost                         the task died under us
     ├── ExecFailed                          a checked command returned non-zero
     ├── ExecTimeout (TimeoutError)          a checked command ran out of time
@@ -107,8 +107,15 @@ class StartError(SandboxError):
         )
 
 
+MISBEHAVED = "misbehaved"
+"""The ``kind`` of a ``TransportError`` about an answer that no honest server gives."""
+
+
 class TransportError(SandboxError):
-    """The tunnel or the server behind it is out of reach, while nothing says that the task is dead."""
+    """The tunnel or the server behind it is out of reach, while nothing says that the task is dead.
+
+    Or what answers there breaks its own rules: then ``kind`` is ``misbehaved``, and trying again is of no use.
+    """
 
 
 class SandboxLost(SandboxError):

@@ -10,7 +10,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
+from pytest_fargate_sandbox.leaves.errors import MISBEHAVED, SandboxError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,8 @@ class Lifeline:
         try:
             return act()
         except TransportError as error:
+            if error.context.get("kind") == MISBEHAVED:
+                raise  # Whoever lies is there, and it is no connection that broke.
             raise self._explained(error) from error
 
     def checked(self, result: ExecResult) -> ExecResult:

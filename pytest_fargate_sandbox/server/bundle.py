@@ -126,7 +126,7 @@ def shipped_source() -> str:
     loader = _without_prose(server.joinpath("loader.py").read_text("utf-8"))
     run = f"exec(compile(SOURCES['{_PACKAGE}.server.exec_server'], '<main>', 'exec', dont_inherit=True))"
     text = f"SOURCES = {sources!r}\n{loader}\n{run}\n"
-    return base64.b64encode(zlib.compress(text.encode("utf-8"))).decode("ascii")
+    return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
 
 
 def _without_prose(source: str) -> str:

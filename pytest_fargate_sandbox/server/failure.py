@@ -74,6 +74,9 @@ class Failure(Exception):
     def from_json(cls, text: "bytes | str") -> "Failure":
         try:
             value = json.loads(text if isinstance(text, str) else text.decode("utf-8"))["error"]
-            return cls(value["kind"], value["message"], value["errno"], value["path"])
-        except (ValueError, KeyError, TypeError):
+            kind, message, errno, path = value["kind"], value["message"], value["errno"], value["path"]
+            if not all(isinstance(field, str) for field in (kind, message, path)):
+                raise TypeError
+            return cls(kind, message, errno if isinstance(errno, int) else None, path)
+        except (ValueError, KeyError, TypeError, RecursionError):
             return cls("internal", "an answer that is no failure of ours: %r" % text[:200])

@@ -20,6 +20,9 @@ class Message:
     """A JSON object with exactly these fields: ``FIELDS`` gives each its types and its default."""
 
     VERB = ""
+    LONGEST = 64 * 1024
+    """As one line of JSON; what a client may say stands with its verbs."""
+
     FIELDS: "dict[str, tuple[Any, Any]]" = {}
 
     def __init__(self, **values: "Any") -> None:

@@ -30,6 +30,9 @@ CODE_SIGNAL = 128
 HEARTBEAT_SEC = 5.0
 """A running command that says nothing is heard of this often, so that a dead tunnel is told from a silent command."""
 
+LATEST = 1 << 40
+"""Seconds from 1970, both ways, that a file's time may be: what file systems hold, and ``os.utime`` can pass on."""
+
 _COMMAND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
 
@@ -167,6 +170,7 @@ class ReadFile(Message):
 class FileHead(Message):
     """The first line of a file's payload."""
 
+    LONGEST = 4096
     FIELDS = {"mode": (int, REQUIRED), "mtime_ns": (int, REQUIRED)}
     mode: int
     mtime_ns: int
@@ -195,6 +199,7 @@ class ListFiles(Message):
 class FileList(Message):
     """The names in a directory, in order of their bytes."""
 
+    LONGEST = 16 * 1024 * 1024
     FIELDS = {"names": (list, REQUIRED)}
     names: "list[str]"
 
@@ -237,6 +242,9 @@ class Fetch(Message):
 
 class Result(Message):
     """How a command stands: still running, or ended with this code."""
+
+    LONGEST = 128 * 1024
+    """Two paths in it may be long, and six times as long as JSON."""
 
     running: bool
     return_code: "int | None"

@@ -21,6 +21,7 @@ from pytest_fargate_sandbox.leaves.errors import (
 )
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from tests.exec_server_process import ExecServerProcess, free_port
 from tests.fault_proxy import FaultProxy
 
@@ -178,6 +179,14 @@ def test_a_server_that_stays_away_is_an_error_within_seconds(far_client: ExecCli
     assert time.monotonic() - start < 15
     proxy.admit()
     assert far_client.exec("true").ok
+
+
+def test_whoever_is_slow_with_his_output_has_an_honest_server(server: ExecServerProcess) -> None:
+    """Only waiting for the sandbox counts against its time."""
+    client = ExecClient(port=server.port, token=server.token, limits=LIMITS._replace(grace_sec=0.5))
+    result = client.exec("echo 1; sleep 0.1; echo 2", timeout=0.5, on_output=lambda _: time.sleep(1))
+    assert (result.stdout, result.return_code) == ("1\n2\n", 0)
+    client.close()
 
 
 def test_half_an_input_is_no_input(

@@ -47,7 +47,7 @@ def test_what_is_sent_in_chunks_arrives_in_whatever_pieces(seed: int) -> None:
     head = read_request_head(reader)
     assert (head.method, head.target, head.fields["authorization"]) == ("POST", "/v1/x", "Bearer key")
     body = open_body(reader, head.fields)
-    assert Payload(body).read_all() == b"".join(blocks)
+    assert Payload(body).read_all(1 << 30) == b"".join(blocks)
     assert body.finished
     assert body.trailers == {"sha256": "abc"}
     assert reader.read_some(4)[:1] == b"G"
@@ -57,7 +57,7 @@ def test_an_answer_with_a_length_is_read_to_its_end_and_no_further() -> None:
     reader = reader_of(answer_head(200, 5) + b"helloHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
     head = read_answer_head(reader)
     payload = Payload(open_body(reader, head.fields))
-    assert (head.status, head.keep_alive, payload.read_all()) == (200, True, b"hello")
+    assert (head.status, head.keep_alive, payload.read_all(100)) == (200, True, b"hello")
     assert read_answer_head(reader).status == 404
 
 
@@ -68,7 +68,7 @@ def test_a_line_can_be_taken_from_the_front_of_a_payload() -> None:
     assert payload.read_line(100) == b"first"
     assert payload.read_exactly(3) == b"sec"
     assert payload.read_line(100) == b"ond"
-    assert payload.read_all() == b"rest"
+    assert payload.read_all(100) == b"rest"
 
 
 @pytest.mark.parametrize("cut", range(1, 60, 3))
@@ -76,7 +76,7 @@ def test_an_early_end_is_never_taken_for_the_end(cut: int) -> None:
     whole = answer_head(200, None) + chunk(b"0123456789") + last_chunk()
     reader = reader_of(whole[:cut] if cut < len(whole) else whole[:-1])
     with pytest.raises(Disconnected):
-        Payload(open_body(reader, read_answer_head(reader).fields)).read_all()
+        Payload(open_body(reader, read_answer_head(reader).fields)).read_all(100)
 
 
 def test_a_line_without_an_end_is_refused() -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import (
+    MISBEHAVED,
     RemoteFileError,
     RemoteFileNotFound,
     RemoteIsADirectory,
@@ -18,6 +19,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     UnsafeArchiveError,
 )
 from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.sandbox.exec.patience import Patience
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.requests.http1 import (
@@ -37,18 +39,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, ExecConnection
+    from pytest_fargate_sandbox.sandbox.exec.limits import Limits
     from pytest_fargate_sandbox.server.message import Message
 
 T = TypeVar("T")
 
-SILENCE_SEC = 30.0
-"""Several heartbeats of a running command: a connection that is silent for longer is dead."""
-
-_WORK_SEC = 600.0
-"""How long the server may be busy with a file before it says a word."""
-
 _TRIES = 5
-_LONGEST_LINE = 64 * 1024 * 1024
 
 _REMOTE_FILE_ERRORS = {
     "not_found": RemoteFileNotFound,
@@ -76,6 +72,19 @@ def error_of(failure: Failure) -> SandboxError:
     return SandboxError(f"the exec server says {kind}: {failure.message}", kind=kind)
 
 
+def misbehaviour(reason: Malformed) -> TransportError:
+    """No honest server of ours says such a thing."""
+    return TransportError(f"the sandbox misbehaves, or that is not our exec server: {reason}", kind=MISBEHAVED)
+
+
+def parsed(message: type[Message], line: bytes) -> Message:
+    """An answer as what it should be."""
+    try:
+        return message.from_json(line)  # type: ignore[no-any-return]
+    except Failure as failure:
+        raise Malformed(failure.message.lstrip(": ")) from None  # it names the verb, and an answer has none
+
+
 class Answer:
     """What came back: a payload that is read while it comes."""
 
@@ -83,43 +92,58 @@ class Answer:
         self.head = head
         self.payload = payload
 
+    def read_message(self, message: type[Message]) -> Message:
+        """The whole of it."""
+        line = self.payload.read_line(message.LONGEST)
+        self.end()
+        return parsed(message, line)
+
+    def end(self) -> None:
+        """Nothing may come any more."""
+        if self.payload.read():
+            raise Malformed("more comes behind its end")
+
     def check_digest(self, digest: str) -> None:
         """Once the payload has been read: was it all, and was it right?"""
         self.check_whole()
         if self.payload.body.trailers.get(protocol.DIGEST_TRAILER) != digest:
-            raise Failure("checksum", "what was received is not what was sent")
+            raise Malformed("its digest is not that of what came")
 
     def check_whole(self) -> None:
         """Once the payload has been read: raise what kept the server from sending the rest of it."""
-        trailers = self.payload.body.trailers
-        if protocol.FAILURE_TRAILER in trailers:
-            raise Failure.from_json(trailers[protocol.FAILURE_TRAILER])
+        if self.has_failed:
+            raise Failure.from_json(self.payload.body.trailers[protocol.FAILURE_TRAILER])
+
+    @property
+    def has_failed(self) -> bool:
+        return protocol.FAILURE_TRAILER in self.payload.body.trailers
 
 
 class ExecCalls:
     """Speaks ``server/protocol.py`` over a pool of connections."""
 
-    def __init__(self, pool: ConnectionPool, token: str | None) -> None:
+    def __init__(self, pool: ConnectionPool, token: str | None, limits: Limits) -> None:
         self._pool = pool
         self._token = token
+        self.limits = limits
+
+    def patience(self, seconds: float, silence: float | None = None) -> Patience:
+        return Patience(seconds, self.limits.slowest_bytes_per_sec, silence)
 
     def ask(self, request: Message, answer_type: type[Message], payload: bytes = b"") -> Message:
         """A request that may be repeated and has a short answer."""
 
         def once() -> Message:
             with self.open(request, payload) as answer:
-                line = answer.payload.read_line(_LONGEST_LINE)
-                answer.payload.read_all()
-                return answer_type.from_json(line)  # type: ignore[no-any-return]
+                return answer.read_message(answer_type)
 
         return self.persistently(once)
 
-    def ask_health(self, silence: float) -> None:
+    def ask_health(self) -> None:
         """One question; raises where there is no answer. It takes no token, but strangers lose their place first."""
-        with self._lent_connection() as loan:
-            loan.connection.expect_word_within(silence)
+        with self._lent_connection("health", self.patience(self.limits.health_sec)) as loan:
             loan.connection.send(request_head(f"{protocol.PREFIX}health", self._token, 0, method="GET"))
-            self._hear_answer(loan).payload.read_all()
+            self._hear_answer(loan).payload.read_all(protocol.Health.LONGEST)
 
     def persistently(self, act: Callable[[], T], tries: int = _TRIES) -> T:
         """Do it, and do it again when the connection breaks. For what does no harm when it is done twice."""
@@ -138,61 +162,56 @@ class ExecCalls:
                 if attempt == tries:
                     raise
             except Malformed as reason:
-                raise TransportError(f"that is not our exec server: {reason}") from reason
+                raise misbehaviour(reason) from reason
             time.sleep(next(rests))
 
     @contextmanager
     def open(
-        self, request: Message, payload: bytes | Iterable[bytes] = b"", *, silence: float = _WORK_SEC
+        self, request: Message, payload: bytes | Iterable[bytes] = b"", *, patience: Patience | None = None
     ) -> Iterator[Answer]:
         """Send the request and give its answer, whose payload is still to be read.
 
         Bytes travel inside the request; anything else is streamed, with its digest behind it. Raises ``Disconnected``,
         ``Malformed`` and ``Failure``.
         """
-        with self._lent_connection() as loan:
-            yield self._hear(loan, self._send, request, payload, silence)
+        with self._lent_connection(_named(request), patience or self.patience(self.limits.work_sec)) as loan:
+            yield self._hear(loan, lambda: self._send(loan.connection.send, request, payload))
 
     @contextmanager
-    def open_both_ways(self, request: Message, payload: Iterable[bytes], *, silence: float) -> Iterator[Answer]:
+    def open_both_ways(self, request: Message, payload: Iterable[bytes], *, patience: Patience) -> Iterator[Answer]:
         """The same for a payload that is still being sent while the answer is read."""
-        with self._lent_connection() as loan:
-            sender = _Sender(lambda: self._send(loan.connection, request, payload), loan.connection.close)
+        with self._lent_connection(_named(request), patience) as loan:
+            connection = loan.connection
+            sender = _Sender(lambda: self._send(connection.send_at_leisure, request, payload), connection.close)
             try:
-                yield self._hear(loan, lambda *_: sender.start(), request, payload, silence)
+                yield self._hear(loan, sender.start)
             except Disconnected as reason:
                 raise sender.error or reason from None
             # Whoever has not taken all of it by now, will not: the connection is cut under the sender.
             loan.can_be_used_again = not sender.is_alive()
 
     @contextmanager
-    def _lent_connection(self) -> Iterator[_Loan]:
+    def _lent_connection(self, what: str, patience: Patience) -> Iterator[_Loan]:
         loan = _Loan(self._pool.take())
+        loan.connection.patience = patience
         try:
             yield loan
         except Disconnected:
             self._pool.drop_idle()
             raise
+        except Malformed as reason:
+            loan.can_be_used_again = False
+            raise Malformed(f"the answer to {what}: {reason}", reason.kind) from reason
         finally:
-            answer = loan.answer
-            if answer and answer.payload.body.finished and answer.head.keep_alive and loan.can_be_used_again:
+            if loan.is_settled:
                 self._pool.give_back(loan.connection)
             else:
                 loan.connection.close()
 
-    def _hear(
-        self,
-        loan: _Loan,
-        send: Callable[[ExecConnection, Message, bytes | Iterable[bytes]], None],
-        request: Message,
-        payload: bytes | Iterable[bytes],
-        silence: float,
-    ) -> Answer:
-        connection = loan.connection
-        connection.expect_word_within(silence)
+    def _hear(self, loan: _Loan, send: Callable[[], None]) -> Answer:
         broken: Disconnected | None = None
         try:
-            send(connection, request, payload)
+            send()
         except Disconnected as reason:
             broken = reason  # It may have refused us before it hung up.
         try:
@@ -204,13 +223,13 @@ class ExecCalls:
         head = read_answer_head(loan.connection.reader)
         loan.answer = answer = Answer(head, Payload(open_body(loan.connection.reader, head.fields)))
         if head.status != 200:
-            raise Failure.from_json(answer.payload.read_all())
+            raise Failure.from_json(answer.payload.read_all(self.limits.failure_bytes))
         return answer
 
-    def _send(self, connection: ExecConnection, request: Message, payload: bytes | Iterable[bytes]) -> None:
+    def _send(self, send: Callable[[bytes], None], request: Message, payload: bytes | Iterable[bytes]) -> None:
         path, line = protocol.PREFIX + request.VERB, request.to_json()
         if isinstance(payload, bytes):
-            connection.send(request_head(path, self._token, len(line) + len(payload)) + line + payload)
+            send(request_head(path, self._token, len(line) + len(payload)) + line + payload)
             return
         digest = hashlib.sha256()
 
@@ -219,8 +238,8 @@ class ExecCalls:
                 digest.update(block)
                 yield block
 
-        pending = send_chunked(connection.send, request_head(path, self._token, None) + chunk(line), digested())
-        connection.send(pending + last_chunk({protocol.DIGEST_TRAILER: digest.hexdigest()}))
+        pending = send_chunked(send, request_head(path, self._token, None) + chunk(line), digested())
+        send(pending + last_chunk({protocol.DIGEST_TRAILER: digest.hexdigest()}))
 
 
 class _Loan:
@@ -230,6 +249,20 @@ class _Loan:
         self.connection = connection
         self.answer: Answer | None = None
         self.can_be_used_again = True
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all has been said, and nothing else: the next answer must be that to the next request."""
+        answer = self.answer
+        if not answer or not answer.payload.body.finished or not answer.head.keep_alive:
+            return False
+        return self.can_be_used_again and not self.connection.reader.has_more
+
+
+def _named(request: Message) -> str:
+    """What was asked for, and of which file or command."""
+    which = getattr(request, "path", "") or getattr(request, "id", "")
+    return f"{request.VERB} {which}".rstrip()
 
 
 class _Sender(threading.Thread):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from pathlib import Path
@@ -10,14 +9,17 @@ from typing import IO, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import RemoteIsADirectory, TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
+from pytest_fargate_sandbox.sandbox.exec.downloads import Download
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
 from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, Stream, loopback
-from pytest_fargate_sandbox.sandbox.exec.exec_run import DEFAULT_MAX_OUTPUT_BYTES, CommandRun, OutputChunk
+from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk
+from pytest_fargate_sandbox.sandbox.exec.exec_run import CommandRun
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
+from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES, LIMITS, Limits
 from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process, Unguarded
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.files import archives, single_files
+from pytest_fargate_sandbox.server.files import archives
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Disconnected, Malformed
 
 if TYPE_CHECKING:
@@ -26,19 +28,13 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.server.message import Message
 
-_HEALTH_SEC = 5.0
-_ABOUT_A_FILE = 4096
-"""The longest description that stands before a file's bytes."""
-
-_FETCH_SEC = 3600.0
-
 
 class ExecClient:
     """Talks to one exec server, from any number of threads, over connections that it keeps.
 
     ``port`` means a server on this machine, or one behind a forwarded port; ``connect``, instead of it, gives a new
     stream for each connection (a channel of an SSH connection, say) and is told how long it may take. ``token`` is the
-    sandbox's own.
+    sandbox's own. Nothing that the server says is taken on trust: ``limits`` bound each answer.
     """
 
     def __init__(
@@ -48,11 +44,12 @@ class ExecClient:
         connect_timeout: float = 30.0,
         token: str | None = None,
         connect: Callable[[float], Stream] | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
         if (port is None) == (connect is None):
             raise TypeError("an ExecClient takes a port or a way to connect, one of the two")
         self._pool = ConnectionPool(connect or loopback(port or 0), connect_timeout)
-        self._calls = ExecCalls(self._pool, token)
+        self._calls = ExecCalls(self._pool, token, limits)
 
     def close(self) -> None:
         self._pool.close()
@@ -61,7 +58,7 @@ class ExecClient:
     def health(self) -> bool:
         """Whether the server answers."""
         try:
-            self._calls.ask_health(_HEALTH_SEC)
+            self._calls.ask_health()
         except (TransportError, Disconnected, Malformed, Failure):
             return False
         return True
@@ -71,7 +68,7 @@ class ExecClient:
 
         def probe() -> bool:
             try:
-                self._calls.ask_health(_HEALTH_SEC)
+                self._calls.ask_health()
             except (TransportError, Disconnected, Malformed, Failure) as reason:
                 if still_alive:
                     still_alive()
@@ -164,16 +161,9 @@ class ExecClient:
     def download(self, remote_path: str, *, max_retries: int = 3) -> bytes:
         """The content of a file there."""
 
-        def once() -> bytes:
-            with self._calls.open(protocol.ReadFile(path=remote_path)) as answer:
-                digest = hashlib.sha256(answer.payload.read_line(_ABOUT_A_FILE) + b"\n")
-                content = answer.payload.read_all()
-                digest.update(content)
-                answer.check_digest(digest.hexdigest())
-                return content
-
         self._request(protocol.ReadFile, path=remote_path)
-        return self._calls.persistently(once, tries=1 + max_retries)
+        download = Download(self._calls, remote_path)
+        return self._calls.persistently(download.read_file, tries=1 + max_retries)
 
     def download_to(self, remote_path: str, local_path: Path | str, *, max_retries: int = 3) -> None:
         """Copy a file or a whole directory to here, with modes and times.
@@ -182,11 +172,12 @@ class ExecClient:
         is made if need be; an archive that wants to leave it changes nothing.
         """
         local = Path(local_path)
+        download = Download(self._calls, remote_path)
         try:
             target = local / Path(remote_path).name if local.is_dir() else local
-            self._calls.persistently(lambda: self._save_file(remote_path, target), tries=1 + max_retries)
+            self._calls.persistently(lambda: download.save_file(target), tries=1 + max_retries)
         except RemoteIsADirectory:
-            self._calls.persistently(lambda: self._save_tree(remote_path, local), tries=1 + max_retries)
+            self._calls.persistently(lambda: download.save_tree(local), tries=1 + max_retries)
 
     def read_file(self, path: str) -> bytes:
         """The content of a small file."""
@@ -218,8 +209,8 @@ class ExecClient:
         )
 
         def once() -> None:
-            with self._calls.open(request, silence=_FETCH_SEC) as answer:
-                answer.payload.read_all()
+            with self._calls.open(request, patience=self._calls.patience(self._calls.limits.fetch_sec)) as answer:
+                answer.read_message(protocol.Nothing)
 
         self._calls.persistently(once)
 
@@ -233,34 +224,7 @@ class ExecClient:
 
     def _send(self, request: Message, blocks: Iterable[bytes]) -> None:
         with self._calls.open(request, blocks) as answer:
-            answer.payload.read_all()
-
-    def _save_file(self, remote_path: str, target: Path) -> None:
-        with self._calls.open(protocol.ReadFile(path=remote_path)) as answer:
-            line = answer.payload.read_line(_ABOUT_A_FILE)
-            head = protocol.FileHead.from_json(line)
-            digest = hashlib.sha256(line + b"\n")
-
-            def blocks() -> Iterator[bytes]:
-                for block in iter(answer.payload.read_block, b""):
-                    digest.update(block)
-                    yield block
-                answer.check_digest(digest.hexdigest())
-
-            single_files.put(os.fspath(target), blocks(), head.mode & 0o777, head.mtime_ns)
-
-    def _save_tree(self, remote_path: str, target: Path) -> None:
-        with self._calls.open(protocol.ReadTree(path=remote_path)) as answer:
-            digest = hashlib.sha256()
-
-            def read(count: int) -> bytes:
-                block = answer.payload.read(count)
-                if not block:
-                    answer.check_whole()  # else the short archive would get the blame
-                digest.update(block)
-                return block
-
-            archives.unpack(read, os.fsencode(target), lambda: answer.check_digest(digest.hexdigest()))
+            answer.read_message(protocol.Nothing)
 
 
 def _blocks_of(data: bytes | Path) -> Iterator[bytes]:

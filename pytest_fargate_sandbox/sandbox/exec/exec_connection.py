@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
@@ -12,6 +13,8 @@ from pytest_fargate_sandbox.server.requests.http1 import Disconnected, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_fargate_sandbox.sandbox.exec.patience import Patience
 
 _MAX_IDLE = 32
 _PIECE = 256 * 1024
@@ -30,28 +33,47 @@ class Stream(Protocol):
 
 
 class ExecConnection:
-    """One stream; everything that can happen to it becomes ``Disconnected``."""
+    """One stream; everything that can happen to it becomes ``Disconnected``, but for the end of our patience."""
+
+    patience: Patience
+    """With the answer that is waited for. Whoever uses the connection brings his own."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.reader = Reader(self._receive)
 
     def send(self, data: bytes) -> None:
+        """Patience with it counts as patience with the answer."""
+        wait = self.patience.next_wait()
+        began = time.monotonic()
+        try:
+            self._stream.settimeout(wait)
+            self._stream.sendall(data)
+        except TimeoutError as error:
+            raise self.patience.timed_out(wait) from error
+        except (OSError, TransportError) as error:
+            raise Disconnected(str(error)) from error
+        self.patience.spend(time.monotonic() - began, len(data))
+
+    def send_at_leisure(self, data: bytes) -> None:
+        """While somebody else reads the answer: it is up to the command when it takes its stdin."""
         try:
             self._stream.sendall(data)
         except (OSError, TransportError) as error:
             raise Disconnected(str(error)) from error
 
     def _receive(self, size: int) -> bytes:
+        wait = self.patience.next_wait()
+        began = time.monotonic()
         try:
-            return self._stream.recv(min(size, _PIECE))
+            self._stream.settimeout(wait)
+            data = self._stream.recv(min(size, _PIECE))
         except TimeoutError as error:
-            raise Disconnected("the exec server fell silent") from error
+            raise self.patience.timed_out(wait) from error
         except (OSError, TransportError) as error:
             raise Disconnected(str(error)) from error
-
-    def expect_word_within(self, seconds: float | None) -> None:
-        self._stream.settimeout(seconds)
+        self.patience.spend(time.monotonic() - began, len(data))
+        return data
 
     def close(self) -> None:
         try:

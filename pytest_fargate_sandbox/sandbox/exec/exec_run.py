@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import shlex
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.results import ExecResult
 from pytest_fargate_sandbox.leaves.waiting import pauses
-from pytest_fargate_sandbox.sandbox.exec.exec_calls import SILENCE_SEC, Answer, ExecCalls, error_of
+from pytest_fargate_sandbox.sandbox.exec.exec_calls import Answer, ExecCalls, error_of, misbehaviour
+from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk, Streams
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Disconnected, Malformed
+from pytest_fargate_sandbox.server.requests.http1 import Disconnected, Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
 
-DEFAULT_MAX_OUTPUT_BYTES = 128 * 1024 * 1024
-"""Of each stream. What a command says beyond it stays in a file in the sandbox, and takes no memory here."""
-
 _FRUITLESS_ATTEMPTS = 5
-
-
-class OutputChunk(bytes):
-    """A piece of output as it came; ``stream`` says which one it belongs to."""
-
-    stream: Literal["stdout", "stderr"] = "stdout"
 
 
 class CommandRun:
@@ -46,8 +38,10 @@ class CommandRun:
         self._request = request
         self._stdin = stdin
         self._on_output = on_output
-        self._received: dict[bytes, list[bytes]] = {protocol.STDOUT: [], protocol.STDERR: []}
-        self._sizes = {protocol.STDOUT: 0, protocol.STDERR: 0}
+        limits, most = calls.limits, request.limit or 0
+        self._streams = Streams(most, most, limits.idle_heartbeats)
+        longest = float("inf") if request.timeout is None else request.timeout + limits.grace_sec
+        self._patience = calls.patience(longest, limits.silence_sec)
         self._was_answered = False
 
     def to_end(self) -> ExecResult:
@@ -60,7 +54,7 @@ class CommandRun:
         except Disconnected as reason:
             raise TransportError(f"lost the exec server while a command ran: {reason}") from reason
         except Malformed as reason:
-            raise TransportError(f"that is not our exec server: {reason}") from reason
+            raise misbehaviour(reason) from reason
         except BaseException:
             # The caller gives up (Ctrl-C, a test's own time-out, an on_output that raises): so does the command.
             kill_quietly(self._calls, self._request.id)
@@ -72,72 +66,57 @@ class CommandRun:
         fruitless = 0
         open_answer = self._start
         while True:
-            before = sum(self._sizes.values())
+            before = self._streams.size
             try:
                 with open_answer() as answer:
                     return self._listen(answer)
             except (Disconnected, TransportError) as reason:
-                fruitless = 1 if sum(self._sizes.values()) > before else fruitless + 1
+                fruitless = 1 if self._streams.size > before else fruitless + 1
                 if fruitless >= _FRUITLESS_ATTEMPTS or not self._stdin.can_be_sent_again:
                     kill_quietly(self._calls, self._request.id)
                     raise reason
                 open_answer = self._resume
             except Failure as failure:
-                if failure.kind != "unknown_command" or self._was_answered:
+                fruitless += 1
+                if failure.kind != "unknown_command" or self._was_answered or fruitless >= _FRUITLESS_ATTEMPTS:
                     raise
                 # Our request never arrived, and should it still, its id keeps it from running twice.
                 open_answer = self._start
-            time.sleep(next(rests))
+            rest = next(rests)
+            self._patience.spend(rest)
+            time.sleep(rest)
 
     def _start(self) -> AbstractContextManager[Answer]:
         if self._stdin.inline is not None:
-            return self._calls.open(self._request, self._stdin.inline, silence=SILENCE_SEC)
-        return self._calls.open_both_ways(self._request, self._stdin.blocks(), silence=SILENCE_SEC)
+            return self._calls.open(self._request, self._stdin.inline, patience=self._patience)
+        return self._calls.open_both_ways(self._request, self._stdin.blocks(), patience=self._patience)
 
     def _resume(self) -> AbstractContextManager[Answer]:
         request = protocol.Attach(
             id=self._request.id,
-            stdout=self._sizes[protocol.STDOUT],
-            stderr=self._sizes[protocol.STDERR],
+            stdout=self._streams.of[protocol.STDOUT].size,
+            stderr=self._streams.of[protocol.STDERR].size,
             limit=self._request.limit,
         )
-        return self._calls.open(request, silence=SILENCE_SEC)
+        return self._calls.open(request, patience=self._patience)
 
     def _listen(self, answer: Answer) -> protocol.Result:
         self._was_answered = True
-        for kind, data in frames(answer):
-            if kind == protocol.RESULT:
-                answer.payload.read_all()
-                return protocol.Result.from_json(data)  # type: ignore[no-any-return]
-            self._received[kind].append(data)
-            self._sizes[kind] += len(data)
-            if self._on_output:
-                chunk = OutputChunk(data)
-                chunk.stream = "stdout" if kind == protocol.STDOUT else "stderr"
-                self._on_output(chunk)
-        raise Disconnected("an answer ended without its result")
+        result = self._streams.read(answer, self._pass_on if self._on_output else None)
+        stdout, stderr = (self._streams.of[kind].size for kind in (protocol.STDOUT, protocol.STDERR))
+        if result.running or result.stdout_total < stdout or result.stderr_total < stderr:
+            raise Malformed(f"an end before the end, or with less than the {stdout} and {stderr} bytes that came")
+        return result
+
+    def _pass_on(self, kind: bytes, data: bytes) -> None:
+        assert self._on_output
+        chunk = OutputChunk(data)
+        chunk.stream = "stdout" if kind == protocol.STDOUT else "stderr"
+        self._on_output(chunk)
 
     def _result_of(self, result: protocol.Result) -> ExecResult:
-        stdout, stderr = (b"".join(self._received[kind]) for kind in (protocol.STDOUT, protocol.STDERR))
+        stdout, stderr = (self._streams.of[kind].bytes() for kind in (protocol.STDOUT, protocol.STDERR))
         return result_of(result, self._request.command, stdout, stderr)
-
-
-def frames(answer: Answer) -> Iterator[tuple[bytes, bytes]]:
-    """The frames of an answer; a large one comes in pieces, heartbeats not at all."""
-    while True:
-        kind, size = protocol.parse_frame_head(answer.payload.read_exactly(protocol.FRAME_HEAD_SIZE))
-        if kind == protocol.RESULT:
-            yield kind, answer.payload.read_exactly(size)
-            return
-        if kind not in (protocol.STDOUT, protocol.STDERR, protocol.HEARTBEAT):
-            raise Malformed(f"{kind!r} is not a kind of frame")
-        while size:
-            data = answer.payload.read(min(size, BLOCK))
-            if not data:
-                raise Disconnected("a frame ended early")
-            size -= len(data)
-            if kind != protocol.HEARTBEAT:
-                yield kind, data
 
 
 def result_of(result: protocol.Result, command: str | Sequence[str], stdout: bytes, stderr: bytes) -> ExecResult:
@@ -160,7 +139,8 @@ def result_of(result: protocol.Result, command: str | Sequence[str], stdout: byt
 def kill_quietly(calls: ExecCalls, command_id: str) -> None:
     """One attempt to take a command down that nobody waits for any more."""
     try:
-        with calls.open(protocol.Signal(id=command_id, signal=9, tree=True), silence=5.0) as answer:
-            answer.payload.read_all()
+        request = protocol.Signal(id=command_id, signal=9, tree=True)
+        with calls.open(request, patience=calls.patience(calls.limits.health_sec)) as answer:
+            answer.read_message(protocol.Nothing)
     except (Failure, Disconnected, Malformed, SandboxError):
         pass

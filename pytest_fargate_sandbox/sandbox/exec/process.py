@@ -6,9 +6,9 @@ import signal
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from pytest_fargate_sandbox.leaves.errors import TransportError
-from pytest_fargate_sandbox.sandbox.exec.exec_calls import SILENCE_SEC
-from pytest_fargate_sandbox.sandbox.exec.exec_run import DEFAULT_MAX_OUTPUT_BYTES, frames, result_of
+from pytest_fargate_sandbox.sandbox.exec.exec_frames import Streams
+from pytest_fargate_sandbox.sandbox.exec.exec_run import result_of
+from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES
 from pytest_fargate_sandbox.server import protocol
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Process:
 
     def _send(self, request: Message, payload: bytes) -> None:
         with self._calls.open(request, payload) as answer:
-            answer.payload.read_all()
+            answer.read_message(protocol.Nothing)
 
     def _read_on(self, kind: bytes, timeout: float) -> bytes:
         end = time.monotonic() + timeout
@@ -130,19 +130,19 @@ class Process:
     def _look(
         self, stdout: int, stderr: int, wait: float, limit: int | None
     ) -> tuple[protocol.Result, dict[bytes, bytes]]:
-        """How it stands, and its output from these offsets on."""
+        """How it stands, and its output from these offsets on, up to the limit if there is one."""
         request = protocol.Attach(id=self.id, stdout=stdout, stderr=stderr, wait=wait, limit=limit)
+        limits = self._calls.limits
+        most = [0 if limit is None else max(0, limit - offset) for offset in (stdout, stderr)]
 
         def once() -> tuple[protocol.Result, dict[bytes, bytes]]:
-            output: dict[bytes, list[bytes]] = {protocol.STDOUT: [], protocol.STDERR: []}
-            with self._calls.open(request, silence=wait + SILENCE_SEC) as answer:
-                for kind, data in frames(answer):
-                    if kind == protocol.RESULT:
-                        answer.payload.read_all()
-                        return protocol.Result.from_json(data), {
-                            name: b"".join(parts) for name, parts in output.items()
-                        }
-                    output[kind].append(data)
-            raise TransportError("an answer ended without its result")
+            streams, asked_at = Streams(most[0], most[1], limits.idle_heartbeats), time.monotonic()
+            patience = self._calls.patience(wait + limits.grace_sec, wait + limits.silence_sec)
+            with self._calls.open(request, patience=patience) as answer:
+                result = streams.read(answer)
+            if result.running and not streams.size:
+                # An honest server has waited for us. With one that does not, we shall not turn in circles.
+                time.sleep(max(0.0, asked_at + wait - time.monotonic()))
+            return result, {kind: output.bytes() for kind, output in streams.of.items()}
 
         return self._guard.through(lambda: self._calls.persistently(once))

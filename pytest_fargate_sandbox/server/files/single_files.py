@@ -146,6 +146,9 @@ def _status_of(path: bytes) -> "os.stat_result | None":
 
 def list_directory(path: str) -> FileList:
     try:
-        return FileList(names=[decoded(name) for name in sorted(os.listdir(encoded(path)))])
+        listing = FileList(names=[decoded(name) for name in sorted(os.listdir(encoded(path)))])
     except OSError as error:
         raise Failure.of_os_error(error, path) from None
+    if len(listing.to_json()) > FileList.LONGEST:
+        raise Failure("too_large", "%d names are too many to list: %s" % (len(listing.names), path), path=path)
+    return listing

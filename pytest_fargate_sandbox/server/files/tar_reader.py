@@ -8,7 +8,7 @@ file that is not there, and writes gigabytes of zeros for one that is.
 import tarfile
 
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.protocol import decoded
+from pytest_fargate_sandbox.server.protocol import LATEST, decoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ _MOST_DESCRIPTIONS = 8
 
 _LONGEST_REST = 1024 * 1024
 """Behind the end: archives are padded to whole records."""
-
-_LATEST = 1 << 40
-"""Seconds from 1970, both ways: what any file system can hold, and ``os.utime`` can pass on."""
 
 
 def unsafe(member: str, why: str) -> Failure:
@@ -89,7 +86,7 @@ class TarReader:
             size, mtime = int(changes.get("size", info.size)), float(changes.get("mtime", info.mtime))
         except (ValueError, OverflowError):
             raise unsafe(info.name, "has a size or a time that is no number") from None
-        if not 0 <= size < 1 << 62 or not abs(mtime) <= _LATEST:
+        if not 0 <= size < 1 << 62 or not abs(mtime) <= LATEST:
             raise unsafe(info.name, "has a size or a time that no file has")
         info.size, info.mtime = size, mtime
 

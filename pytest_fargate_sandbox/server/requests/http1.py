@@ -7,6 +7,7 @@ engine reads the requests of AWS's clients with this.
 time for each request than the command that it carries.
 """
 
+import io
 import re
 
 TYPE_CHECKING = False
@@ -25,6 +26,7 @@ _BAD_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _DIGITS = re.compile(r"[0-9]{1,19}\Z")
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}\Z")
 _CHUNK_LINE = 1024
+_PIECE = 64 * 1024
 
 REASONS = {
     200: "OK",
@@ -68,10 +70,15 @@ class Reader:
         self._buffer = bytearray()
 
     def _fill(self, what: str) -> None:
-        data = self._receive(65536)
+        data = self._receive(_PIECE)
         if not data:
             raise Disconnected("the connection ended in %s" % what, midway=bool(self._buffer) or what != "a head")
         self._buffer += data
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something came that nobody has asked for yet."""
+        return bool(self._buffer)
 
     def read_until(self, mark: bytes, limit: int, what: str, kind: str = "head_too_large") -> bytes:
         """What comes before ``mark``, which is swallowed."""
@@ -90,14 +97,16 @@ class Reader:
 
     def read_some(self, most: int) -> bytes:
         """At least one byte and at most ``most``."""
-        if self._buffer:
-            taken = bytes(self._buffer[:most])
-            del self._buffer[:most]
-            return taken
-        data = self._receive(most)
-        if not data:
-            raise Disconnected("the connection ended in a body")
-        return data
+        if not self._buffer:
+            if most >= _PIECE:
+                data = self._receive(most)
+                if not data:
+                    raise Disconnected("the connection ended in a body")
+                return data
+            self._fill("a body")  # Little by little would cost a system call for each.
+        taken = bytes(self._buffer[:most])
+        del self._buffer[:most]
+        return taken
 
 
 class SizedBody:
@@ -208,8 +217,14 @@ class Payload:
             raise Disconnected("a body is shorter than what it promised")
         return data
 
-    def read_all(self) -> bytes:
-        return b"".join(iter(self.read, b""))
+    def read_all(self, most: int) -> bytes:
+        """All that is left of it."""
+        whole = io.BytesIO()
+        for data in iter(self.read_block, b""):
+            if whole.tell() + len(data) > most:
+                raise Malformed("a body is longer than %d bytes" % most, "too_large")
+            whole.write(data)
+        return whole.getvalue()
 
 
 # --- heads ----------------------------------------------------------------------------------------------------------

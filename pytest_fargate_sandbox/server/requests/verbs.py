@@ -12,7 +12,7 @@ from pytest_fargate_sandbox.server.commands.stdin_feeder import StdinFeeder, wri
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
 from pytest_fargate_sandbox.server.requests.exchange import Exchange
-from pytest_fargate_sandbox.server.requests.http1 import Disconnected, SizedBody
+from pytest_fargate_sandbox.server.requests.http1 import MAX_INLINE, Disconnected, SizedBody
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Verbs:
     def _run(self, exchange: Exchange, request: protocol.Run) -> None:
         is_inline = isinstance(exchange.payload.body, SizedBody)
         # Before the command begins: half an input is no input.
-        stdin = exchange.payload.read_all() if is_inline else None
+        stdin = exchange.payload.read_all(MAX_INLINE) if is_inline else None
         command, is_new = self.commands.claim(request)
         if not is_new:
             self._follow(exchange, command, protocol.Attach(id=request.id, limit=request.limit))
@@ -127,7 +127,7 @@ class Verbs:
 
     def _write(self, exchange: Exchange, request: protocol.Write) -> None:
         command = self.commands.find(request.id)
-        data = exchange.payload.read_all()
+        data = exchange.payload.read_all(MAX_INLINE)
         if command.stdin is None and data:
             raise Failure("closed", "nobody reads the stdin of the command %s any more" % request.id)
         if data and not write_all(command, data):

@@ -1,0 +1,79 @@
+"""A client in a process of its own, that is told lies: what it makes of them, in which time and with how much memory.
+
+Reads requests as lines of JSON, forks for each, and writes what became of it as a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ADDRESS_SPACE = 3 << 30
+_FILE_SIZE = 256 << 20
+_SECONDS = 12
+
+ACTS: dict[str, Callable[[ExecClient, Path], object]] = {
+    "exec": lambda client, _: client.exec("true", timeout=0.5),
+    "exec without time-out": lambda client, _: client.exec("true", timeout=None),
+    "exec of little output": lambda client, _: client.exec("true", timeout=0.5, max_output_bytes=1000),
+    "exec with stdin": lambda client, _: client.exec("true", timeout=0.5, stdin=b"x" * 1_000_000),
+    "list": lambda client, _: client.list_files("/there"),
+    "read": lambda client, _: client.read_file("/there"),
+    "save": lambda client, here: client.download_to("/there", here / "file"),
+    "save tree": lambda client, here: client.download_to("/there", here / "tree"),
+    "write": lambda client, _: client.write_file("/there", "content"),
+    "fetch": lambda client, _: client.fetch("http://there", "/there", sha256="0" * 64),
+    "configure": lambda client, _: client.configure({"A": "b"}),
+    "spawn": lambda client, _: client.spawn("true"),
+    "poll": lambda client, _: client.spawn("true").poll(),
+    "wait": lambda client, _: client.spawn("true").wait(0.5),
+    "read stdout": lambda client, _: client.spawn("true").read(timeout=0.5),
+    "signal": lambda client, _: client.spawn("true").kill(),
+    "health": lambda client, _: client.health(),
+}
+
+
+def _act(request: dict[str, Any]) -> dict[str, Any]:
+    limits = LIMITS._replace(**request["limits"])
+    client = ExecClient(port=request["port"], token="told", limits=limits)
+    try:
+        answer = ACTS[request["act"]](client, Path(request["directory"]))
+        return {"error": "", "message": repr(answer)[:200], "kind": ""}
+    except BaseException as error:
+        kind = getattr(error, "context", {}).get("kind", "")
+        return {"error": type(error).__name__, "message": str(error)[:2000], "kind": kind}
+
+
+def _in_a_child(request: dict[str, Any]) -> dict[str, Any]:
+    reading, writing = os.pipe()
+    began = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(_SECONDS)
+        resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_SIZE, _FILE_SIZE))
+        os.write(writing, json.dumps(_act(request)).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read()
+    _, status, usage = os.wait4(child, 0)
+    outcome = json.loads(said) if said else {"error": f"ended with {status}", "message": "", "kind": ""}
+    return {**outcome, "seconds": time.monotonic() - began, "megabytes": usage.ru_maxrss / 1024}
+
+
+if __name__ == "__main__":
+    for request_line in sys.stdin:
+        print(json.dumps(_in_a_child(json.loads(request_line))), flush=True)

@@ -1,0 +1,376 @@
+"""A sandbox whose server lies: whatever it says, its client has an error of ours, soon, and takes little memory."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import subprocess
+import sys
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import MISBEHAVED, TransportError
+from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
+from tests import hostile_tars
+from tests.lying_server import (
+    CHUNKED,
+    END,
+    FILE,
+    MIB,
+    LyingServer,
+    Talk,
+    chunk,
+    frame,
+    line,
+    result,
+    sized,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+SECONDS = 5.0
+MEGABYTES = 40
+"""Python and the client take 15 of them."""
+
+DRIP = {"work_sec": 1.0, "health_sec": 1.0, "grace_sec": 0.5, "fetch_sec": 1.0}
+"""Nobody has ten minutes for a test: less patience than a real client has."""
+
+
+class Told(NamedTuple):
+    """What became of a lie."""
+
+    error: str
+    message: str
+    kind: str
+    seconds: float
+    megabytes: float
+
+
+class Row(NamedTuple):
+    act: str
+    lie: Callable[[Talk], object]
+    says: str
+    """A part of the error's sentence."""
+    limits: Mapping[str, float] = MappingProxyType({})
+    seconds: float = SECONDS
+    megabytes: float = MEGABYTES
+
+
+class Victim:
+    """Runs clients in processes of their own."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.lied_to"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def told(self, row: Row, directory: Path) -> Told:
+        assert self.process.stdin
+        assert self.process.stdout
+        with LyingServer(row.lie) as server:
+            request = {"port": server.port, "act": row.act, "limits": dict(row.limits), "directory": str(directory)}
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            return Told(**json.loads(self.process.stdout.readline()))
+
+    def close(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(20)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def victim() -> Iterator[Victim]:
+    victim = Victim()
+    yield victim
+    victim.close()
+
+
+# --- lies -----------------------------------------------------------------------------------------------------------
+def then_for_ever(*first: bytes, piece: bytes, pause: float = 0.0) -> Callable[[Talk], None]:
+    def lie(talk: Talk) -> None:
+        talk.send(*first)
+        talk.send_for_ever(piece, pause)
+
+    return lie
+
+
+def flood(*first: bytes, of: bytes = bytes(MIB)) -> Callable[[Talk], None]:
+    """An answer that begins like this and goes on like that."""
+    return then_for_ever(CHUNKED, *map(chunk, first), piece=chunk(of))
+
+
+def drip(*first: bytes, of: bytes = b"x") -> Callable[[Talk], None]:
+    """The same, slowly."""
+    return then_for_ever(CHUNKED, *map(chunk, first), piece=chunk(of), pause=0.05)
+
+
+def just(*parts: bytes) -> Callable[[Talk], None]:
+    """Say this, and wait for what comes next."""
+    return lambda talk: talk.send(*parts)
+
+
+def frames(*parts: bytes) -> Callable[[Talk], None]:
+    return just(CHUNKED, chunk(b"".join(parts)), END)
+
+
+def spawned_then(lie: Callable[[Talk], object]) -> Callable[[Talk], object]:
+    return lambda talk: talk.answer(line(pid=7)) if talk.verb == "spawn" else lie(talk)
+
+
+def file_of(content: bytes, digest: str = "", head: bytes = FILE) -> bytes:
+    digest = digest or hashlib.sha256(head + content).hexdigest()
+    return b"".join([CHUNKED, chunk(head + content), b"0\r\nsha256: %s\r\n\r\n" % digest.encode()])
+
+
+def is_directory(talk: Talk) -> bool:
+    """Whether the question was for a file; then it is answered, and the tree is asked for next."""
+    if talk.verb == "read-file":
+        talk.answer(
+            json.dumps({"error": {"kind": "is_directory", "message": "m", "errno": 21, "path": "p"}}).encode(), 409
+        )
+        return True
+    return False
+
+
+def tree(*content: bytes, digest: str = "") -> Callable[[Talk], None]:
+    whole = b"".join(content)
+
+    def lie(talk: Talk) -> None:
+        if not is_directory(talk):
+            proof = digest or hashlib.sha256(whole).hexdigest()
+            talk.send(CHUNKED, chunk(whole), b"0\r\nsha256: %s\r\n\r\n" % proof.encode())
+
+    return lie
+
+
+def tree_for_ever(first: bytes, piece: bytes) -> Callable[[Talk], None]:
+    def lie(talk: Talk) -> None:
+        if not is_directory(talk):
+            talk.send(CHUNKED, chunk(first))
+            talk.send_for_ever(chunk(piece))
+
+    return lie
+
+
+def cut_after_a_byte(talk: Talk) -> None:
+    """Each connection brings something, and no end."""
+    talk.send(CHUNKED, chunk(frame(b"o", b"x")))
+    raise OSError("the connection ends")
+
+
+def unknown(talk: Talk) -> None:
+    body = {"error": {"kind": "unknown_command", "message": "what command?", "errno": None, "path": ""}}
+    talk.answer(json.dumps(body).encode(), 404)
+
+
+A_MEGABYTE = frame(b"o", bytes(MIB))
+DEEP = b"[" * 200_000
+
+ROWS = {
+    # The head of an answer.
+    "headers without end": Row(
+        "list", then_for_ever(b"HTTP/1.1 200 OK\r\n", piece=b"A: b\r\n" * 1000), "a head is longer"
+    ),
+    "a header without end": Row(
+        "exec", then_for_ever(b"HTTP/1.1 200 OK\r\nA: ", piece=b"x" * 65536), "a head is longer"
+    ),
+    "another protocol": Row("exec", just(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "is not an HTTP answer"),
+    "a head that drips": Row(
+        "list", then_for_ever(b"HTTP/1.1 200 OK\r\n", piece=b"A", pause=0.05), "no end of it", DRIP
+    ),
+    "a length and chunks": Row(
+        "exec", just(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n"), "nothing else"
+    ),
+    "a length of 10 GB": Row("list", just(sized(10**10)), "must be chunked"),
+    "a chunk's size without end": Row("list", then_for_ever(CHUNKED, piece=b"0" * 4096), "size of a chunk is longer"),
+    "trailers without end": Row(
+        "list", then_for_ever(CHUNKED, chunk(line(names=[])), b"0\r\n", piece=b"A: b\r\n" * 1000), "trailers is longer"
+    ),
+    # What could not be done.
+    "a failure without end": Row(
+        "list", then_for_ever(CHUNKED.replace(b"200", b"500"), piece=chunk(bytes(MIB))), "longer than 65536 bytes"
+    ),
+    "a failure that drips": Row(
+        "list", then_for_ever(CHUNKED.replace(b"200", b"500"), piece=chunk(b"x"), pause=0.05), "no end of it", DRIP
+    ),
+    "a failure that says nothing": Row("list", just(sized(2, 500), b"[]"), "internal"),
+    "a failure that is deep": Row("list", just(sized(60_000, 404), DEEP[:60_000]), "internal"),
+    "a failure of other types": Row(
+        "list",
+        just(
+            sized(68, 404),
+            json.dumps({"error": {"kind": [], "message": {}, "errno": "x", "path": 5}}).encode().ljust(68),
+        ),
+        "internal",
+    ),
+    "an unknown command, always": Row("exec", unknown, "what command", seconds=8),
+    # Short answers.
+    "a listing without end": Row("list", flood(of=b'"name", ' * 10_000), "longer than 16777216 bytes"),
+    "a listing of other things": Row("list", just(sized(20), b'{"names": [1, 2, 3]}'), "cannot be [1, 2, 3]"),
+    "a listing that is deep": Row("list", just(sized(len(DEEP)), DEEP), "not JSON"),
+    "a listing of objects": Row(
+        "list",
+        just(CHUNKED, chunk(b'{"names": ['), *[chunk(b"{}," * 300_000)] * 17, chunk(b"{}]}"), END),
+        "cannot be",
+        megabytes=500,
+    ),
+    "a listing with more behind it": Row(
+        "list", just(CHUNKED, chunk(line(names=[])), chunk(b"x"), END), "more comes behind"
+    ),
+    "an answer that drips": Row("configure", drip(), "no end of it", DRIP),
+    "silence after an upload": Row("write", Talk.wait, "fell silent", {"work_sec": 0.2}),
+    "a word too much after an upload": Row("write", just(sized(9), b'{"a": "b"'), "not JSON"),
+    "a fetch that drips": Row("fetch", drip(), "no end of it", DRIP),
+    "a process without a number": Row("spawn", just(sized(12), b'{"pid": "7"}'), "cannot be '7'"),
+    "a signal with a story": Row("signal", spawned_then(flood()), "longer than 65536"),
+    # Commands.
+    "heartbeats without end": Row("exec", drip(of=frame(b"k")), "no end of it within 1.0 s", DRIP),
+    "a storm of heartbeats": Row("exec without time-out", flood(of=frame(b"k") * 1000), "heartbeats"),
+    "a heartbeat of 4 GB": Row(
+        "exec", flood(frame(b"k", size=2**32 - 1)), "1 heartbeats, the last of 4294967295 bytes"
+    ),
+    "more output than asked for": Row("exec of little output", flood(of=A_MEGABYTE), "where 1000 were asked for"),
+    "output of 4 GB": Row("exec", flood(frame(b"o", size=2**32 - 1)), "where 134217728 were asked for"),
+    "output without end": Row("exec", flood(of=A_MEGABYTE), "where 134217728 were asked for", megabytes=180),
+    "output of nothing, for ever": Row("exec", flood(of=frame(b"o") * 1000), "0 bytes of output"),
+    "output in crumbs": Row(
+        "exec",
+        just(CHUNKED, *[chunk(frame(b"o", b"xy") * 100_000)] * 4, chunk(result(stdout_total=800_000)), END),
+        "",
+        seconds=10,
+        megabytes=25,
+    ),
+    "output that drips": Row("exec", drip(of=frame(b"o", b"x")), "no end of it within 1.0 s", DRIP),
+    "a byte for each connection": Row("exec", cut_after_a_byte, "no end of it within 1.0 s", DRIP),
+    "a result of 4 GB": Row("exec", flood(frame(b"r", size=2**32 - 1)), "a result of 4294967295 bytes"),
+    "a result with more behind it": Row("exec", flood(result()), "more comes behind"),
+    "a result that is no JSON": Row("exec", frames(frame(b"r", b"{" * 1000)), "not JSON"),
+    "a result of other fields": Row("exec", frames(result(surprise=1)), "unknown field"),
+    "less than what came": Row("exec", frames(frame(b"o", b"12345"), result(stdout_total=4)), "with less than the 5"),
+    "less than nothing": Row("exec", frames(result(stdout_total=-1)), "less than nothing"),
+    "an end before the beginning": Row("exec", frames(result(duration=-5)), "less than nothing"),
+    "an end that is none": Row("exec", frames(result(running=True, return_code=None)), "an end before the end"),
+    "a code that is none": Row("exec", frames(result(return_code=10**300)), "has ended with 10000"),
+    "a frame of an unknown kind": Row("exec", frames(frame(b"?", b"what")), "is not a kind of frame"),
+    "a head where stdin was going": Row("exec with stdin", frames(frame(b"?")), "is not a kind of frame"),
+    # Processes.
+    "output where none was asked for": Row(
+        "poll", spawned_then(frames(A_MEGABYTE, result())), "where 0 were asked for"
+    ),
+    "more than one read": Row("read stdout", spawned_then(flood(of=A_MEGABYTE)), "were asked for", megabytes=110),
+    "running and not": Row(
+        "poll", spawned_then(frames(result(running=True))), "a command that runs (True) and has ended with 0"
+    ),
+    "heartbeats of a process": Row("wait", spawned_then(drip(of=frame(b"k"))), "no end of it", DRIP),
+    # Files.
+    "a file for memory without end": Row(
+        "read", flood(FILE), "too many for memory", {"memory_bytes": 64 * MIB}, megabytes=110
+    ),
+    "a file without end": Row("save", flood(FILE), "and no end of them", {"disk_bytes": 64 * MIB}),
+    "a file for the last of the disk": Row(
+        "save", flood(FILE), "the last of the disk", {"disk_reserve_bytes": 1 << 60}
+    ),
+    "a file that drips": Row("save", drip(FILE), "no end of it", DRIP),
+    "a file with a false digest": Row(
+        "save", just(file_of(b"content", "0" * 64)), "its digest is not that of what came"
+    ),
+    "a file without a digest": Row(
+        "read", just(CHUNKED, chunk(FILE + b"content"), END), "its digest is not that of what came"
+    ),
+    "a description without end": Row("read", flood(), "longer than 4096 bytes"),
+    "a time that no file has": Row(
+        "save", just(file_of(b"x", head=line(mode=420, mtime_ns=10**40))), "and the time 10000"
+    ),
+    "a mode that no file has": Row("save", just(file_of(b"x", head=line(mode=-20, mtime_ns=0))), "the mode -20"),
+    # Trees.
+    **{
+        f"a tree with {name}": Row("save tree", tree(content), "is no tree")
+        for name, content in hostile_tars.SMALL.items()
+    },
+    **{
+        f"a tree with {name}": Row("save tree", tree_for_ever(*content), "", {"disk_bytes": 64 * MIB})
+        for name, content in hostile_tars.ENDLESS.items()
+    },
+    "a tree of too many": Row(
+        "save tree", tree(hostile_tars.of_many(200)), "is one of more than 100", {"members": 100}
+    ),
+    "a tree with a false digest": Row("save tree", tree(hostile_tars.of_many(8), digest="0" * 64), "its digest is not"),
+}
+
+HONEST_ENOUGH = {"output in crumbs"}
+NOT_A_LIE_BY_ITSELF = {
+    "a failure that says nothing",
+    "a failure that is deep",
+    "a failure of other types",
+    "an unknown command, always",
+    "silence after an upload",
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_lie_is_an_error_of_ours_and_costs_little(victim: Victim, tmp_path: Path, name: str) -> None:
+    row = ROWS[name]
+    told = victim.told(row, tmp_path)
+    assert told.seconds < row.seconds, told
+    assert told.megabytes < row.megabytes, told
+    assert row.says in told.message, told
+    if name in HONEST_ENOUGH:
+        assert told.error == "", told
+        return
+    assert told.error in ("TransportError", "UnsafeArchiveError", "SandboxError"), told
+    if name not in NOT_A_LIE_BY_ITSELF:
+        assert told.message.startswith("the sandbox misbehaves"), told
+        assert told.kind == MISBEHAVED or told.error == "UnsafeArchiveError", told
+    assert list(tmp_path.iterdir()) == [], "nothing was changed"
+
+
+@pytest.mark.parametrize("drip", [True, False])
+def test_a_server_that_has_much_to_say_of_its_health_is_not_well(victim: Victim, tmp_path: Path, drip: bool) -> None:
+    piece, pause = (chunk(b"x"), 0.05) if drip else (chunk(bytes(MIB)), 0)
+    told = victim.told(Row("health", then_for_ever(CHUNKED, piece=piece, pause=pause), "", DRIP), tmp_path)
+    assert (told.error, told.message) == ("", "False")
+    assert told.seconds < SECONDS
+    assert told.megabytes < MEGABYTES
+
+
+def test_a_process_that_is_always_said_to_run_makes_nobody_run_in_circles(victim: Victim, tmp_path: Path) -> None:
+    asked = []
+
+    def lie(talk: Talk) -> None:
+        asked.append(talk.verb)
+        frames(result(running=True, return_code=None))(talk)
+
+    told = victim.told(Row("wait", spawned_then(lie), ""), tmp_path)
+    assert told.error == "TimeoutError"
+    assert len(asked) < 5
+
+
+def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(tmp_path: Path, victim: Victim) -> None:
+    """Two answers to one question: the second must not answer what is asked afterwards."""
+
+    def lie(talk: Talk) -> None:
+        answer = sized(11) + line(pid=7)
+        with contextlib.suppress(OSError):
+            talk.send(answer * 2 if talk.verb == "spawn" else sized(3) + b"{}\n")
+
+    told = victim.told(Row("signal", lie, ""), tmp_path)
+    assert (told.error, told.message) == ("", "None")
+
+
+def test_a_lie_is_not_explained_as_a_broken_connection() -> None:
+    """Nobody asks what became of the task, or says that the connection is up again: there is nothing to ask with."""
+    lifeline = Lifeline(None, None)  # type: ignore[arg-type]
+    lie = TransportError("the sandbox misbehaves", kind=MISBEHAVED)
+
+    def told() -> None:
+        raise lie
+
+    with pytest.raises(TransportError) as caught:
+        lifeline.through(told)
+    assert caught.value is lie
