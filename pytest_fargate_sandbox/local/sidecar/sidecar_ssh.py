@@ -23,7 +23,7 @@ from paramiko.common import (
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, Transport, tune_socket
-from pytest_fargate_sandbox.providers.ssh.ssh_stream import ChannelStream
+from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Session:
                 channel = self._transport.open_channel(
                     "forwarded-tcpip", (LOOPBACK, port), sock.getpeername()[:2], timeout=10.0
                 )
-            except (paramiko.SSHException, EOFError, OSError) as error:
+            except BROKEN as error:
                 raise TransportError(f"the client does not take the connection: {error}") from error
             return ChannelStream(channel, "client", lambda: None)
 

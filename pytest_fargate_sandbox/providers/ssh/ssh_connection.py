@@ -17,7 +17,7 @@ import paramiko
 from paramiko.packet import Packetizer
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
-from pytest_fargate_sandbox.providers.ssh.ssh_stream import ChannelStream
+from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair
@@ -139,6 +139,16 @@ class Transport(paramiko.Transport):
         # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/transport.py#L1121
         self._tcp_handler = handler
 
+    def get_exception(self) -> Exception | None:
+        """What ended the thread, for who asks in vain: paramiko raises it as it is (transport.py, ``open_channel``).
+
+        That may be anything, such as cryptography's ``InvalidTag`` after a byte that changed on its way.
+        """
+        error: Exception | None = super().get_exception()
+        if error is None or isinstance(error, BROKEN):
+            return error
+        return paramiko.SSHException(f"{type(error).__name__}: {error}")
+
     def end(self) -> None:
         """Close everything and wait for the thread."""
         try:
@@ -201,7 +211,7 @@ class SshConnection:
         """A stream to ``host:port`` as the server sees it."""
         try:
             channel = self._transport.open_channel("direct-tcpip", (host, port), (LOOPBACK, 0), timeout=timeout)
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except BROKEN as error:
             if not isinstance(error, paramiko.SSHException):
                 self.close()  # the socket broke; the transport's own thread may not have seen it yet
             raise self._stream_error(f"{host}:{port}", error) from error
@@ -214,7 +224,7 @@ class SshConnection:
         with self._one_request:
             try:
                 opened = self._transport.request_port_forward(LOOPBACK, remote_port, self._take_forwarded)
-            except (paramiko.SSHException, EOFError, OSError) as error:
+            except BROKEN as error:
                 raise TransportError(
                     f"{self.server} does not listen on port {remote_port} for us: {error}; a process there has "
                     "the port, or an earlier connection of ours that the server still believes alive",
@@ -237,7 +247,7 @@ class SshConnection:
             self._transport.open_session(timeout=timeout).close()
         except paramiko.ChannelException:
             return True
-        except (paramiko.SSHException, EOFError, OSError):
+        except BROKEN:
             return False
         return True
 
@@ -264,7 +274,7 @@ def _negotiate(server: SshServer, transport: Transport, timeout: float) -> None:
         transport.get_security_options().key_types = (host_key_words(server.host_key)[0],)
     try:
         transport.start_client(timeout=max(timeout, 1.0))
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except BROKEN as error:
         raise Unreachable(f"{server}: {str(error) or 'closed the connection before it said anything'}") from error
     if not transport.initial_kex_done:  # start_client returns as if all were well
         # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/transport.py#L708
@@ -279,7 +289,7 @@ def _negotiate(server: SshServer, transport: Transport, timeout: float) -> None:
         raise TransportError(
             f"{server} refuses our key ({error}); is it the one that the task was started with?", host=server.host
         ) from error
-    except (paramiko.SSHException, EOFError, OSError) as error:
+    except BROKEN as error:
         raise Unreachable(f"{server}: {str(error) or 'closed the connection during the log-in'}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -9,7 +10,14 @@ import paramiko
 from pytest_fargate_sandbox.leaves.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+BROKEN = (OSError, EOFError, paramiko.SSHException)
+"""All that paramiko raises when its connection or a channel of it fails, whatever it was asked for.
+
+``EOFError`` is its word for a socket that takes no more bytes (packet.py, ``write_all``). Reading sends as well: it
+tells the other side that there is room again (channel.py, the end of ``recv``).
+"""
 
 _PACKET = 32_000
 """A little less than SSH's packet: what is sent in one piece is encrypted and written in one piece."""
@@ -32,7 +40,8 @@ class ChannelStream:
 
     def recv(self, size: int) -> bytes:
         """At most ``size`` bytes; none at the end of the stream."""
-        data = self._channel.recv(size)
+        with self._failing_as("lost"):
+            data = self._channel.recv(size)
         if not data and not self._channel.eof_received:
             raise TransportError(f"lost {self.name}: {self._why_dead() or 'it was broken off'}", where=self.name)
         return data
@@ -42,26 +51,31 @@ class ChannelStream:
         # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/channel.py#L845
         view = memoryview(data)
         sent = 0
-        try:
+        with self._failing_as("cannot send to"):
             while sent < len(view):
                 count = self._channel.send(bytes(view[sent : sent + _PACKET]))
                 if not count:
                     raise ConnectionResetError("the other side closed the stream")
                 sent += count
-        except TimeoutError:
-            raise
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            raise TransportError(f"cannot send to {self.name}: {self._why_dead() or error}", where=self.name) from error
 
     def shutdown_write(self) -> None:
         """Tell the other side that nothing more will come."""
-        try:
+        with self._failing_as("cannot end"):
             self._channel.shutdown_write()
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            raise TransportError(f"cannot end {self.name}: {self._why_dead() or error}", where=self.name) from error
 
     def close(self) -> None:
         try:
             self._channel.close()
-        except (OSError, EOFError, paramiko.SSHException):
+        except BROKEN:
             pass  # what is gone is closed
+
+    @contextmanager
+    def _failing_as(self, deed: str) -> Iterator[None]:
+        """Whatever breaks inside is a ``TransportError`` that begins with ``deed``; a time-out is the caller's own."""
+        try:
+            yield
+        except TimeoutError:
+            raise
+        except BROKEN as error:
+            why = self._why_dead() or str(error) or "the connection broke"
+            raise TransportError(f"{deed} {self.name}: {why}", where=self.name) from error

@@ -39,23 +39,19 @@ class TunnelRelays:
 
     def carry(self, sock: socket.socket, stream: RelayedStream) -> None:
         """Carry bytes both ways until both sides have ended, then close both. Returns at once."""
-        if not self._keep(sock, stream):
-            return
 
         def inward() -> None:
-            if not _copy(sock.recv, stream.sendall, stream.shutdown_write):
-                _wake(sock, stream)
+            _copy(sock.recv, stream.sendall, stream.shutdown_write, sock, stream)
 
-        other_way = self._run(inward)
+        def both_ways() -> None:
+            try:
+                if other_way := self._run(inward):
+                    _copy(stream.recv, sock.sendall, lambda: sock.shutdown(socket.SHUT_WR), sock, stream)
+                    other_way.join()
+            finally:
+                self._drop(sock, stream)
 
-        def outward_then_close() -> None:
-            if not _copy(stream.recv, sock.sendall, lambda: sock.shutdown(socket.SHUT_WR)):
-                _wake(sock, stream)
-            if other_way:
-                other_way.join()
-            self._drop(sock, stream)
-
-        self._run(outward_then_close)
+        self._run_with(both_ways, sock, stream)
 
     def connect(self, address: tuple[str, int], stream: RelayedStream) -> None:
         """Connect to ``address``, then carry; a stream that leads nowhere is closed. Returns at once."""
@@ -70,8 +66,7 @@ class TunnelRelays:
             else:
                 self.carry(sock, stream)
 
-        if self._keep(stream):
-            self._run(connect_then_carry)
+        self._run_with(connect_then_carry, stream)
 
     def carry_to(self, sock: socket.socket, open_stream: Callable[[], RelayedStream]) -> None:
         """Open a stream for ``sock``, then carry; a socket that leads nowhere is closed. Returns at once."""
@@ -84,8 +79,7 @@ class TunnelRelays:
             else:
                 self.carry(sock, stream)
 
-        if self._keep(sock):
-            self._run(open_then_carry)
+        self._run_with(open_then_carry, sock)
 
     def close(self) -> None:
         """End every connection and wait for the threads."""
@@ -97,14 +91,12 @@ class TunnelRelays:
             if thread is not threading.current_thread():
                 thread.join(_JOIN_SECONDS)
 
-    def _keep(self, *ends: socket.socket | RelayedStream) -> bool:
+    def _run_with(self, work: Callable[[], None], *ends: socket.socket | RelayedStream) -> None:
+        """``work`` closes these ends; where it cannot begin, they are closed here."""
         with self._lock:
-            if not self._closed:
-                self._open.update(ends)
-                return True
-        for each in ends:
-            each.close()
-        return False
+            self._open.update(ends)
+        if not self._run(work):
+            self._drop(*ends)
 
     def _drop(self, *ends: socket.socket | RelayedStream) -> None:
         with self._lock:
@@ -113,6 +105,8 @@ class TunnelRelays:
             each.close()
 
     def _run(self, work: Callable[[], None]) -> threading.Thread | None:
+        """None where it cannot begin: all of this is being closed, or no thread is to be had."""
+
         def run() -> None:
             try:
                 work()
@@ -124,8 +118,11 @@ class TunnelRelays:
         with self._lock:
             if self._closed:
                 return None
+            try:
+                thread.start()
+            except RuntimeError:
+                return None
             self._threads.add(thread)
-            thread.start()
         return thread
 
 
@@ -160,15 +157,24 @@ class LocalListener:
             self._on_connection(sock)
 
 
-def _copy(read: Callable[[int], bytes], write: Callable[[bytes], None], end: Callable[[], None]) -> bool:
-    """Whether it went well to the end of what there was to read."""
+def _copy(
+    read: Callable[[int], bytes],
+    write: Callable[[bytes], None],
+    end: Callable[[], None],
+    *ends: socket.socket | RelayedStream,
+) -> None:
+    """Until there is nothing more to read. If that fails, for whatever reason, both ``ends`` hear of it."""
+    went_well = False
     try:
         while data := read(_CHUNK):
             write(data)
         end()
+        went_well = True
     except (OSError, TransportError):
-        return False
-    return True
+        pass
+    finally:
+        if not went_well:
+            _wake(*ends)
 
 
 def _wake(*ends: socket.socket | RelayedStream) -> None:

@@ -1,0 +1,159 @@
+"""Cuts without end: what a sandbox is asked to do goes over one SSH connection that breaks again and again.
+
+The oracle is a digest of each output and file. Seeded; the number of a round that fails says which cut it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
+from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+from tests.exec_server_process import ExecServerProcess
+from tests.fault_proxy import FaultProxy
+from tests.providers.conftest import tunnel_to
+from tests.real_sshd import RealSshd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+
+_ROUNDS, _SOAK_ROUNDS = 12, 300
+_SIZE = 2_000_000
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
+    server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSshd]:
+    server = RealSshd(tmp_path_factory.mktemp("sshd"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def proxy(sshd: RealSshd) -> Iterator[FaultProxy]:
+    with FaultProxy(("127.0.0.1", sshd.port)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def tunnel(sshd: RealSshd, proxy: FaultProxy, server: ExecServerProcess) -> Iterator[SshTunnel]:
+    with tunnel_to(sshd, proxy.port, forward_port=server.port) as tunnel:
+        yield tunnel
+
+
+@pytest.fixture
+def client(tunnel: SshTunnel, server: ExecServerProcess) -> Iterator[ExecClient]:
+    client = ExecClient(token=server.token, connect=lambda timeout: tunnel.dial(server.port, timeout))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def port_client(tunnel: SshTunnel, server: ExecServerProcess) -> Iterator[ExecClient]:
+    """By way of the tunnel's local port: each connection is a relay."""
+    client = ExecClient(port=tunnel.local_port, token=server.token)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def cut_rounds(
+    pytestconfig: pytest.Config, proxy: FaultProxy, tunnel: SshTunnel
+) -> Callable[[Callable[[], None], int], None]:
+    """Does it again and again, each time cut once somewhere; descriptors and threads are then as before."""
+
+    def run(act: Callable[[], None], most: int) -> None:
+        chance = random.Random(20)
+        rounds = _SOAK_ROUNDS if pytestconfig.getoption("soak") else _ROUNDS
+        act()
+        before = _holdings()
+        for _ in range(rounds):
+            proxy.cut_after(chance.randrange(most))
+            act()
+        proxy.cut_after(1 << 40)
+        assert tunnel.check_health() or tunnel.reconnect() is None
+        wait_until(lambda: _no_more_than(before), deadline=10, what="descriptors and threads as before")
+
+    return run
+
+
+def _holdings() -> tuple[int, int]:
+    return len(os.listdir("/proc/self/fd")), threading.active_count()  # noqa: PTH208
+
+
+def _no_more_than(before: tuple[int, int]) -> bool:
+    now = _holdings()
+    if any(there > then for there, then in zip(now, before, strict=True)):
+        raise NotYet(f"(descriptors, threads) were {before}, are {now}: {threading.enumerate()}")
+    return True
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture(params=["client", "port_client"])
+def either_client(request: pytest.FixtureRequest) -> ExecClient:
+    client: ExecClient = request.getfixturevalue(request.param)
+    return client
+
+
+def test_commands_that_are_cut_say_all_and_run_once(
+    either_client: ExecClient, cut_rounds: Callable[[Callable[[], None], int], None], tmp_path: Path
+) -> None:
+    expected = _digest(b"".join(b"%d\n" % number for number in range(1, 200_001)))
+    runs = []
+
+    def act() -> None:
+        runs.append(1)
+        result = either_client.exec(f"echo run >> {tmp_path}/runs; seq 1 200000")
+        assert _digest(result.stdout_bytes) == expected
+
+    cut_rounds(act, 1_400_000)
+    assert (tmp_path / "runs").read_text() == "run\n" * len(runs)
+
+
+def test_downloads_that_are_cut_arrive_whole(
+    either_client: ExecClient, cut_rounds: Callable[[Callable[[], None], int], None], tmp_path: Path
+) -> None:
+    content = random.Random(1).randbytes(_SIZE)
+    (tmp_path / "there").write_bytes(content)
+
+    def act() -> None:
+        either_client.download_to(f"{tmp_path}/there", tmp_path / "here")
+        assert _digest((tmp_path / "here").read_bytes()) == _digest(content)
+
+    cut_rounds(act, _SIZE)
+
+
+def test_trees_that_are_cut_on_their_way_here_arrive_whole(
+    either_client: ExecClient, cut_rounds: Callable[[Callable[[], None], int], None], tmp_path: Path
+) -> None:
+    chance = random.Random(2)
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in range(20):
+        (source / str(number)).write_bytes(chance.randbytes(_SIZE // 20))
+
+    def act() -> None:
+        either_client.download_to(str(source), tmp_path / "here")
+        for path in source.iterdir():
+            assert _digest((tmp_path / "here" / path.name).read_bytes()) == _digest(path.read_bytes())
+
+    cut_rounds(act, _SIZE)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "source"]
