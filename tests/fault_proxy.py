@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class FaultProxy:
     """Relays ``port`` to an address, or to a socket that somebody else makes.
 
-    ``cut`` breaks connections, ``stall`` holds all bytes, ``refuse`` lets nobody in.
+    ``cut`` breaks connections, ``stall`` holds all bytes, ``swallow`` takes and drops them, ``refuse`` lets nobody in.
     """
 
     def __init__(self, target: tuple[str, int] | Callable[[], socket.socket]) -> None:
@@ -27,7 +27,10 @@ class FaultProxy:
         self._refusing = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._threads: list[threading.Thread] = []
-        self._cut_after: int | None = None
+        self.left: int | None = None
+        """How many bytes may go through before ``cut_after`` or ``swallow_after`` strikes."""
+        self._then = self.cut
+        self._swallowed: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._start(self._accept)
@@ -44,7 +47,20 @@ class FaultProxy:
     def cut_after(self, byte_count: int) -> None:
         """Break everything once that many more bytes went through, in either direction."""
         with self._lock:
-            self._cut_after = byte_count
+            self.left, self._then = byte_count, self.cut
+
+    def swallow(self) -> None:
+        """Drop what comes over the connections of now, as a middle box that lost its memory: TCP sees nothing of it.
+
+        The kernel acknowledges every byte and every probe, an end is not passed on. New connections are let through.
+        """
+        with self._lock:
+            self._swallowed.update(end for pair in self._pairs for end in pair)
+
+    def swallow_after(self, byte_count: int) -> None:
+        """Swallow once that many more bytes went through, in either direction."""
+        with self._lock:
+            self.left, self._then = byte_count, self.swallow
 
     def stall(self) -> None:
         """Let nothing through; keep every connection open, new ones too."""
@@ -113,10 +129,13 @@ class FaultProxy:
         try:
             while data := source.recv(65536):
                 self._flowing.wait()
-                sink.sendall(data)
-                self._count(len(data))
+                if source not in self._swallowed:
+                    sink.sendall(data)
+                    self._count(len(data))
         except OSError:
             pass
+        if source in self._swallowed:
+            return
         try:
             sink.shutdown(socket.SHUT_WR)
         except OSError:
@@ -124,10 +143,10 @@ class FaultProxy:
 
     def _count(self, size: int) -> None:
         with self._lock:
-            if self._cut_after is None:
+            if self.left is None:
                 return
-            self._cut_after -= size
-            if self._cut_after > 0:
+            self.left -= size
+            if self.left > 0:
                 return
-            self._cut_after = None
-        self.cut()
+            self.left = None
+        self._then()

@@ -9,6 +9,7 @@ import hashlib
 import os
 import random
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -157,3 +158,59 @@ def test_trees_that_are_cut_on_their_way_here_arrive_whole(
 
     cut_rounds(act, _SIZE)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "source"]
+
+
+# --- black holes ----------------------------------------------------------------------------------------------------
+_SHORT = 1.0
+_HEALS_WITHIN = 5.0
+"""With ``_SHORT``; most of it for a machine that does much else."""
+
+
+@pytest.fixture
+def short_tunnel(sshd: RealSshd, proxy: FaultProxy, server: ExecServerProcess) -> Iterator[SshTunnel]:
+    with tunnel_to(sshd, proxy.port, forward_port=server.port, dead_after=_SHORT) as tunnel:
+        yield tunnel
+
+
+@pytest.fixture(params=["channel", "local port"])
+def short_client(
+    request: pytest.FixtureRequest, short_tunnel: SshTunnel, server: ExecServerProcess
+) -> Iterator[ExecClient]:
+    if request.param == "channel":
+        client = ExecClient(token=server.token, connect=lambda timeout: short_tunnel.dial(server.port, timeout))
+    else:
+        client = ExecClient(port=short_tunnel.local_port, token=server.token)
+    yield client
+    client.close()
+
+
+def _run(client: ExecClient, _directory: Path) -> None:
+    numbers = b"".join(b"%d\n" % number for number in range(1, 200_001))
+    assert client.exec("seq 1 200000; sleep 0.5; echo end", timeout=20).stdout_bytes == numbers + b"end\n"
+
+
+def _spawn(client: ExecClient, _directory: Path) -> None:
+    process = client.spawn("seq 1 200000; sleep 0.5; echo end")
+    assert process.wait(20).stdout_bytes.endswith(b"200000\nend\n")
+
+
+def _there_and_back(client: ExecClient, directory: Path) -> None:
+    content = random.Random(3).randbytes(_SIZE)
+    client.upload(f"{directory}/there", content)
+    assert client.download(f"{directory}/there") == content
+
+
+@pytest.mark.parametrize("where", [2_000, 900_000, 3_000_000])
+@pytest.mark.parametrize("act", [_run, _spawn, _there_and_back])
+def test_a_black_hole_costs_seconds_and_nothing_else(
+    short_client: ExecClient,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    act: Callable[[ExecClient, Path], None],
+    where: int,
+) -> None:
+    act(short_client, tmp_path)
+    proxy.swallow_after(where)
+    began = time.monotonic()
+    act(short_client, tmp_path)
+    assert time.monotonic() - began < _HEALS_WITHIN

@@ -22,8 +22,9 @@ from paramiko.common import (
 )
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
-from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, Transport, tune_socket
+from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
+from pytest_fargate_sandbox.providers.ssh.ssh_transport import Transport, tune_socket
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
 
 if TYPE_CHECKING:

@@ -6,18 +6,17 @@ Everything above asks a connection for streams and listeners and never meets par
 from __future__ import annotations
 
 import io
-import logging
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import paramiko
-from paramiko.packet import Packetizer
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
+from pytest_fargate_sandbox.providers.ssh.ssh_transport import Transport, tune_socket
+from pytest_fargate_sandbox.providers.ssh.ssh_watch import DEAD_AFTER_SECONDS, Watch
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair
@@ -25,28 +24,12 @@ if TYPE_CHECKING:
 OnForwarded = Callable[[ChannelStream], None]
 """Called in the connection's one thread with a stream that somebody opened at a remote port: it must not block."""
 
-LOG_CHANNEL = "pytest_fargate_sandbox.ssh"
 LOOPBACK = "127.0.0.1"
-
-_HANDSHAKE_SECONDS = 15.0
-_JOIN_SECONDS = 5.0
-
-# https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/transport.py#L176
-_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
-"""AES-GCM first: measured, it is about twice as fast as paramiko's own first choice, and has to be asked for."""
-
-_KEY_EXCHANGES = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group16-sha512")
 
 _KEY_CLASSES: dict[str, type[paramiko.Ed25519Key | paramiko.RSAKey | paramiko.ECDSAKey]] = {
     "ssh-ed25519": paramiko.Ed25519Key,
     "ssh-rsa": paramiko.RSAKey,
 }
-
-_log = logging.getLogger(LOG_CHANNEL)
-_log.addHandler(logging.NullHandler())
-if _log.level == logging.NOTSET:
-    # paramiko logs each refused connection as an error with a traceback; while a task boots that is what we expect.
-    _log.setLevel(logging.CRITICAL)
 
 
 class Unreachable(TransportError):
@@ -67,6 +50,8 @@ class SshServer:
     private_key: paramiko.PKey
     host_key: str | None
     """The expected public key as one line; None takes whoever answers first."""
+    dead_after: float = DEAD_AFTER_SECONDS
+    """A connection over which nothing comes for that long, though we ask, is given up."""
 
     def with_host_key(self, line: str) -> SshServer:
         return replace(self, host_key=line)
@@ -87,93 +72,16 @@ def host_key_words(line: str) -> tuple[str, str]:
     return kind, key
 
 
-def prefer_fast_algorithms(transport: paramiko.Transport) -> None:
-    """For either end of a connection."""
-    options = transport.get_security_options()
-    options.ciphers = _CIPHERS
-    options.kex = tuple(name for name in _KEY_EXCHANGES if name in options.kex)
-
-
-def tune_socket(sock: socket.socket, dead_after: int = 30) -> None:
-    """No waiting for full packets, and a peer that has gone away silently is noticed by the kernel, without a thread.
-
-    Without TCP_NODELAY each small command waits for the other side's delayed acknowledgement. TCP_USER_TIMEOUT
-    also decides when keepalives have failed: https://man7.org/linux/man-pages/man7/tcp.7.html
-    """
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        ("TCP_KEEPIDLE", dead_after // 3),
-        ("TCP_KEEPINTVL", dead_after // 6),
-        ("TCP_KEEPCNT", 4),
-        ("TCP_USER_TIMEOUT", dead_after * 1000),
-    ):
-        if hasattr(socket, option):  # macOS lacks some of them
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-
-
-class _Packetizer(Packetizer):
-    """With OpenSSH's limits for AES: new keys after 64 GiB.
-
-    paramiko asks for them after 512 MiB, in the middle of a transfer; a channel that ends just then blocks its thread
-    for 30 s and costs us the connection: https://github.com/paramiko/paramiko/issues/822
-    """
-
-    REKEY_BYTES = REKEY_BYTES_OVERFLOW_MAX = 1 << 36
-    REKEY_PACKETS = REKEY_PACKETS_OVERFLOW_MAX = 1 << 31
-
-
-class Transport(paramiko.Transport):
-    """paramiko's transport whose end is an end: sockets, timer and thread are gone when ``end`` returns."""
-
-    _active_check_timeout = 1.0  # not ten looks a second whether we were closed: ``end`` wakes the thread
-
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock, packetizer_class=_Packetizer)
-        self.set_log_channel(LOG_CHANNEL)
-        self.banner_timeout = self.handshake_timeout = self.auth_timeout = _HANDSHAKE_SECONDS
-        prefer_fast_algorithms(self)
-
-    def expect_forwarded(self, handler: Callable[[paramiko.Channel, tuple[str, int], tuple[str, int]], None]) -> None:
-        """What takes connections to ports that the other side opened for us; paramiko sets it a moment too late."""
-        # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/transport.py#L1121
-        self._tcp_handler = handler
-
-    def get_exception(self) -> Exception | None:
-        """What ended the thread, for who asks in vain: paramiko raises it as it is (transport.py, ``open_channel``).
-
-        That may be anything, such as cryptography's ``InvalidTag`` after a byte that changed on its way.
-        """
-        error: Exception | None = super().get_exception()
-        if error is None or isinstance(error, BROKEN):
-            return error
-        return paramiko.SSHException(f"{type(error).__name__}: {error}")
-
-    def end(self) -> None:
-        """Close everything and wait for the thread."""
-        try:
-            # Wakes the thread at once; a plain close would leave it in its poll.
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self.close()
-        self.sock.close()
-        # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/packet.py#L272
-        self.packetizer.complete_handshake()  # cancels the timer thread of a handshake that never ended
-        if self.is_alive() and self is not threading.current_thread():
-            self.join(_JOIN_SECONDS)
-
-
 class SshConnection:
     """An authenticated connection to an ``SshServer`` whose host key was checked."""
 
     def __init__(self, server: SshServer, transport: Transport) -> None:
         self.server = server
         self._transport = transport
-        # paramiko mixes up the answers of global requests: https://github.com/paramiko/paramiko/issues/1710
-        self._one_request = threading.Lock()
         self._on_forwarded: dict[int, OnForwarded] = {}
+        self._was_silent = False
         transport.expect_forwarded(self._take_forwarded)
+        self._watch = Watch(transport, server.dead_after, self._give_up, f"watch over the tunnel to {server}")
 
     @classmethod
     def connect(cls, server: SshServer, timeout: float) -> SshConnection:
@@ -221,7 +129,7 @@ class SshConnection:
         """Let the server listen on its loopback; which port (its choice if ``remote_port`` is 0)."""
         # Known before the request: a client may connect to the new port before its answer was read here.
         self._on_forwarded[remote_port] = on_stream
-        with self._one_request:
+        with self._transport.one_request:
             try:
                 opened = self._transport.request_port_forward(LOOPBACK, remote_port, self._take_forwarded)
             except BROKEN as error:
@@ -252,9 +160,17 @@ class SshConnection:
         return True
 
     def close(self) -> None:
+        self._watch.end()
+        self._transport.end()
+
+    def _give_up(self) -> None:
+        """End it under all who wait: each of them finds its stream broken, and the next stream connects again."""
+        self._was_silent = True
         self._transport.end()
 
     def _why_dead(self) -> str | None:
+        if self._was_silent:
+            return f"nothing came from {self.server} for {self.server.dead_after:.0f} s, though we asked"
         if self._transport.is_active():
             return None
         return f"the SSH connection to {self.server} is gone"
@@ -272,19 +188,22 @@ def _negotiate(server: SshServer, transport: Transport, timeout: float) -> None:
     if server.host_key:
         # Ask for that very type, or a server with several keys would show another one.
         transport.get_security_options().key_types = (host_key_words(server.host_key)[0],)
+    transport.auth_timeout = timeout = max(timeout, 1.0)
     try:
-        transport.start_client(timeout=max(timeout, 1.0))
+        transport.start_client(timeout=timeout)
     except BROKEN as error:
         raise Unreachable(f"{server}: {str(error) or 'closed the connection before it said anything'}") from error
     if not transport.initial_kex_done:  # start_client returns as if all were well
-        # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/transport.py#L708
         raise Unreachable(f"{server}: took the connection and then said nothing for {timeout:.0f} s")
     _check_host_key(server, transport)
     try:
         transport.auth_publickey(server.user, server.private_key)
     except paramiko.AuthenticationException as error:
-        if not transport.is_active():  # paramiko takes a connection that ends here for a refusal
-            # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/auth_handler.py#L206
+        # paramiko takes a connection that ends here for a refusal, and one that falls silent (auth_handler.py,
+        # ``wait_for_response``, which has nothing but these words to tell it by).
+        if str(error) == "Authentication timeout.":
+            raise Unreachable(f"{server}: said nothing for {timeout:.0f} s during the log-in") from error
+        if not transport.is_active():
             raise Unreachable(f"{server}: closed the connection during the log-in") from error
         raise TransportError(
             f"{server} refuses our key ({error}); is it the one that the task was started with?", host=server.host

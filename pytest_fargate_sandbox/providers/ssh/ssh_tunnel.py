@@ -20,6 +20,7 @@ from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_unti
 from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_patiently
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, SshConnection, SshServer
 from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward, private_key_of
+from pytest_fargate_sandbox.providers.ssh.ssh_watch import DEAD_AFTER_SECONDS
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import LocalListener, TunnelRelays
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class SshTunnel:
 
     ``forward_port`` is a port on the other side's loopback that ``local_port`` leads to; ``forwards`` are further
     local ports, ``"LOCALPORT:HOST:PORT"``; ``reverses`` are ports opened on the other side's loopback that lead to a
-    host and port on this side, ``"REMOTEPORT:HOST:PORT"``. Safe to use from many threads.
+    host and port on this side, ``"REMOTEPORT:HOST:PORT"``. A connection over which nothing comes for ``dead_after``
+    seconds, though the server is asked to answer, is broken, whatever TCP says. Safe to use from many threads.
     """
 
     def __init__(
@@ -65,8 +67,9 @@ class SshTunnel:
         forwards: Iterable[str] | None = None,
         reverses: Iterable[str] | None = None,
         local_port_override: int | None = None,
+        dead_after: float = DEAD_AFTER_SECONDS,
     ) -> None:
-        self._server = SshServer(host, port, user, private_key_of(key_file, private_key), host_key)
+        self._server = SshServer(host, port, user, private_key_of(key_file, private_key), host_key, dead_after)
         self._forward_port = forward_port
         self._forwards = [Forward.parse(spec, "forwards") for spec in forwards or ()]
         self._reclaims: set[int] = set()

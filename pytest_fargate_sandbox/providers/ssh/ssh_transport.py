@@ -1,0 +1,194 @@
+"""paramiko's transport as it is used here: fast, with an end that is an end, and a question that has to be answered."""
+
+from __future__ import annotations
+
+import array
+import collections
+import fcntl
+import logging
+import select
+import socket
+import termios
+import threading
+from typing import TYPE_CHECKING
+
+import paramiko
+from paramiko.common import cMSG_GLOBAL_REQUEST
+from paramiko.packet import Packetizer
+
+from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOG_CHANNEL = "pytest_fargate_sandbox.ssh"
+
+_HANDSHAKE_SECONDS = 15.0
+_JOIN_SECONDS = 5.0
+
+_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
+"""AES-GCM first: it is about twice as fast as paramiko's own first choice, and has to be asked for."""
+
+_KEY_EXCHANGES = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "diffie-hellman-group16-sha512")
+
+_log = logging.getLogger(LOG_CHANNEL)
+_log.addHandler(logging.NullHandler())
+if _log.level == logging.NOTSET:
+    # paramiko logs each refused connection as an error with a traceback; while a task boots that is what we expect.
+    _log.setLevel(logging.CRITICAL)
+
+
+def prefer_fast_algorithms(transport: paramiko.Transport) -> None:
+    """For either end of a connection."""
+    options = transport.get_security_options()
+    options.ciphers = _CIPHERS
+    options.kex = tuple(name for name in _KEY_EXCHANGES if name in options.kex)
+
+
+def tune_socket(sock: socket.socket, dead_after: int = 30) -> None:
+    """No waiting for full packets, and a peer that has gone away silently is noticed by the kernel, without a thread.
+
+    Without TCP_NODELAY each small command waits for the other side's delayed acknowledgement.
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", dead_after // 3),
+        ("TCP_KEEPINTVL", dead_after // 6),
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", dead_after * 1000),
+    ):
+        if hasattr(socket, option):  # macOS lacks some of them
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+
+class _Packetizer(Packetizer):
+    """With OpenSSH's limits for AES: new keys after 64 GiB.
+
+    paramiko asks for them after 512 MiB, in the middle of a transfer; a channel that ends just then blocks its thread
+    for 30 s and costs us the connection.
+    """
+
+    REKEY_BYTES = REKEY_BYTES_OVERFLOW_MAX = 1 << 36
+    REKEY_PACKETS = REKEY_PACKETS_OVERFLOW_MAX = 1 << 31
+
+    messages = 0
+    """How many have come so far."""
+
+    def read_message(self) -> tuple[int, paramiko.Message]:
+        message: tuple[int, paramiko.Message] = super().read_message()
+        self.messages += 1
+        return message
+
+
+class Transport(paramiko.Transport):
+    """paramiko's transport whose end is an end: sockets, timer and thread are gone when ``end`` returns."""
+
+    packetizer: _Packetizer
+    sock: socket.socket
+    _active_check_timeout = 1.0  # not ten looks a second whether we were closed: ``end`` wakes the thread
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock, packetizer_class=_Packetizer)
+        self.set_log_channel(LOG_CHANNEL)
+        self.banner_timeout = self.handshake_timeout = self.auth_timeout = _HANDSHAKE_SECONDS
+        prefer_fast_algorithms(self)
+        self.one_request = threading.Lock()
+        """Held by who makes a global request: their answers have no number, only the order of the requests."""
+        self._questions: collections.deque[None] = collections.deque()
+        """One for each ``ask`` whose answer is still to come."""
+
+    def heard(self) -> tuple[int, int]:
+        """How much came so far: messages, and bytes in the kernel that wait for a thread that is slow, or stuck."""
+        waiting = array.array("i", [0])
+        try:
+            fcntl.ioctl(self.sock, termios.FIONREAD, waiting)
+        except (OSError, ValueError):
+            pass  # it is closed
+        return self.packetizer.messages, waiting[0]
+
+    def ask(self) -> None:
+        """Send what has to be answered, unless somebody else is sending or waits for an answer: that is as good.
+
+        Never blocks, as it would in ``_send_user_message`` (transport.py): whoever sends to a peer that takes nothing
+        holds its lock for as long.
+        """
+        if not self.one_request.acquire(blocking=False):
+            return
+        try:
+            if not self.clear_to_send_lock.acquire(blocking=False):
+                return
+            try:
+                if self.clear_to_send.is_set() and _takes_bytes(self.sock):
+                    self._send_question()
+            finally:
+                self.clear_to_send_lock.release()
+        finally:
+            self.one_request.release()
+
+    def _send_question(self) -> None:
+        """OpenSSH's own; who does not know it refuses it, and has answered (RFC 4254, section 4)."""
+        question = paramiko.Message()
+        question.add_byte(cMSG_GLOBAL_REQUEST)
+        question.add_string("keepalive@openssh.com")
+        question.add_boolean(True)
+        self._questions.append(None)
+        try:
+            self._send_message(question)  # type: ignore[attr-defined]
+        except BROKEN:
+            pass  # the transport's thread finds out by itself
+
+    def _parse_request_success(self, message: paramiko.Message) -> None:
+        if not self._was_question():
+            super()._parse_request_success(message)  # type: ignore[misc]
+
+    def _parse_request_failure(self, message: paramiko.Message) -> None:
+        if not self._was_question():
+            super()._parse_request_failure(message)  # type: ignore[misc]
+
+    def _was_question(self) -> bool:
+        """Whether this answer belongs to one of ours. paramiko would hand it to whoever waits for any answer.
+
+        No question is sent while another request is under way, so whatever is open was asked before that.
+        """
+        try:
+            self._questions.popleft()
+        except IndexError:
+            return False
+        return True
+
+    def expect_forwarded(self, handler: Callable[[paramiko.Channel, tuple[str, int], tuple[str, int]], None]) -> None:
+        """What takes connections to ports that the other side opened for us; paramiko sets it a moment too late."""
+        self._tcp_handler = handler
+
+    def get_exception(self) -> Exception | None:
+        """What ended the thread, for who asks in vain: paramiko raises it as it is (transport.py, ``open_channel``).
+
+        That may be anything, such as cryptography's ``InvalidTag`` after a byte that changed on its way.
+        """
+        error: Exception | None = super().get_exception()
+        if error is None or isinstance(error, BROKEN):
+            return error
+        return paramiko.SSHException(f"{type(error).__name__}: {error}")
+
+    def end(self) -> None:
+        """Close everything and wait for the thread."""
+        try:
+            # Wakes the thread at once; a plain close would leave it in its poll.
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.close()
+        self.sock.close()
+        self.packetizer.complete_handshake()  # cancels the timer thread of a handshake that never ended
+        if self.is_alive() and self is not threading.current_thread():
+            self.join(_JOIN_SECONDS)
+
+
+def _takes_bytes(sock: socket.socket) -> bool:
+    poller = select.poll()
+    try:
+        poller.register(sock, select.POLLOUT)
+        return bool(poller.poll(0))
+    except (OSError, ValueError):
+        return False  # it is closed
