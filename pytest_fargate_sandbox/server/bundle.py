@@ -42,6 +42,7 @@ SHIPPED_MODULES = (
     "files.archives",
     "files.directory_trees",
     "files.fetching",
+    "files.landings",
     "files.single_files",
     "files.tar_reader",
 )

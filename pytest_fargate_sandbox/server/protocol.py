@@ -5,7 +5,7 @@ and then, for some verbs, a payload of plain bytes. An answer is built the same 
 for a command, a row of frames. Payloads that matter travel chunked and end with their SHA-256 as a trailer.
 
 A command is known by an id that the *client* chooses. Whoever asks for an id again gets that command's state and its
-output from any offset, and never a second run of it.
+output from any offset, and never a second run of it. An upload has one too, and lands once.
 """
 
 import os
@@ -180,12 +180,19 @@ class WriteFile(Message):
     """The payload is the file. It appears under its name when all of it is there, or not at all."""
 
     VERB = "write-file"
+    id: str
     path: str
     mode: "int | None"
     mtime_ns: "int | None"
-    FIELDS = {"path": (str, REQUIRED), "mode": ((int, _NOTHING), None), "mtime_ns": ((int, _NOTHING), None)}
+    FIELDS = {
+        "id": (str, ""),
+        "path": (str, REQUIRED),
+        "mode": ((int, _NOTHING), None),
+        "mtime_ns": ((int, _NOTHING), None),
+    }
 
     def check(self) -> None:
+        _check_upload_id(self.VERB, self.id)
         if self.mode is not None and not 0 <= self.mode <= 0o7777:
             raise Failure("bad_request", "write-file: %o is no file mode" % self.mode)
 
@@ -216,14 +223,19 @@ class WriteTree(Message):
     """The payload is a tar that goes into this directory, all of it or nothing."""
 
     VERB = "write-tree"
+    id: str
     path: str
-    FIELDS = {"path": (str, REQUIRED)}
+    FIELDS = {"id": (str, ""), "path": (str, REQUIRED)}
+
+    def check(self) -> None:
+        _check_upload_id(self.VERB, self.id)
 
 
 class Fetch(Message):
     """Get a file or a tar from a URL, check its digest, put it there."""
 
     VERB = "fetch"
+    id: str
     url: str
     path: str
     sha256: str
@@ -231,6 +243,7 @@ class Fetch(Message):
     mode: "int | None"
     mtime_ns: "int | None"
     FIELDS = {
+        "id": (str, ""),
         "url": (str, REQUIRED),
         "path": (str, REQUIRED),
         "sha256": (str, REQUIRED),
@@ -238,6 +251,9 @@ class Fetch(Message):
         "mode": ((int, _NOTHING), None),
         "mtime_ns": ((int, _NOTHING), None),
     }
+
+    def check(self) -> None:
+        _check_upload_id(self.VERB, self.id)
 
 
 class Result(Message):
@@ -273,8 +289,17 @@ def _check_id(verb: str, command_id: str) -> None:
         raise Failure("bad_request", "%s: an id is 1 to 64 of A-Z a-z 0-9 _ -, not %.80r" % (verb, command_id))
 
 
+def _check_upload_id(verb: str, upload_id: str) -> None:
+    """An upload that comes again has the id of the first attempt; one that has none is made each time that it comes."""
+    if upload_id:
+        _check_id(verb, upload_id)
+
+
 def new_command_id() -> str:
     return os.urandom(12).hex()
+
+
+new_upload_id = new_command_id
 
 
 # --- frames: what a command's answer is made of -----------------------------------------------------------------------

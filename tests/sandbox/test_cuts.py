@@ -6,10 +6,12 @@ The oracle is a digest of each output and file. Seeded; the number of a round th
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import random
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,11 +25,13 @@ from tests.real_sshd import RealSshd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 
-_ROUNDS, _SOAK_ROUNDS = 12, 300
+    CutRounds = Callable[[Callable[[], None], range], None]
+    """What to do, and after how many bytes it may be cut."""
+
+_ROUNDS, _SOAK_ROUNDS = 10, 300
 _SIZE = 2_000_000
 
 
@@ -73,18 +77,16 @@ def port_client(tunnel: SshTunnel, server: ExecServerProcess) -> Iterator[ExecCl
 
 
 @pytest.fixture
-def cut_rounds(
-    pytestconfig: pytest.Config, proxy: FaultProxy, tunnel: SshTunnel
-) -> Callable[[Callable[[], None], int], None]:
+def cut_rounds(pytestconfig: pytest.Config, proxy: FaultProxy, tunnel: SshTunnel) -> CutRounds:
     """Does it again and again, each time cut once somewhere; descriptors and threads are then as before."""
 
-    def run(act: Callable[[], None], most: int) -> None:
+    def run(act: Callable[[], None], where: range) -> None:
         chance = random.Random(20)
         rounds = _SOAK_ROUNDS if pytestconfig.getoption("soak") else _ROUNDS
         act()
         before = _holdings()
         for _ in range(rounds):
-            proxy.cut_after(chance.randrange(most))
+            proxy.cut_after(chance.choice(where))
             act()
         proxy.cut_after(1 << 40)
         assert tunnel.check_health() or tunnel.reconnect() is None
@@ -100,7 +102,8 @@ def _holdings() -> tuple[int, int]:
 def _no_more_than(before: tuple[int, int]) -> bool:
     now = _holdings()
     if any(there > then for there, then in zip(now, before, strict=True)):
-        raise NotYet(f"(descriptors, threads) were {before}, are {now}: {threading.enumerate()}")
+        open_now = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.exists()]
+        raise NotYet(f"(descriptors, threads) were {before}, are {now}: {open_now}, {threading.enumerate()}")
     return True
 
 
@@ -114,8 +117,29 @@ def either_client(request: pytest.FixtureRequest) -> ExecClient:
     return client
 
 
+@pytest.fixture
+def tree(pytestconfig: pytest.Config, tmp_path: Path) -> Path:
+    """Many small files, so that who unpacks is behind who sends."""
+    chance = random.Random(2)
+    tree = tmp_path / "source"
+    tree.mkdir()
+    for number in range(600 if pytestconfig.getoption("soak") else 100):
+        (tree / str(number)).write_bytes(chance.randbytes(4096))
+    return tree
+
+
+def _tar_size(tree: Path) -> int:
+    return sum(512 + path.stat().st_size for path in tree.iterdir())
+
+
+def _same(one: Path, other: Path) -> bool:
+    return {path.name: _digest(path.read_bytes()) for path in one.iterdir()} == {
+        path.name: _digest(path.read_bytes()) for path in other.iterdir()
+    }
+
+
 def test_commands_that_are_cut_say_all_and_run_once(
-    either_client: ExecClient, cut_rounds: Callable[[Callable[[], None], int], None], tmp_path: Path
+    either_client: ExecClient, cut_rounds: CutRounds, tmp_path: Path
 ) -> None:
     expected = _digest(b"".join(b"%d\n" % number for number in range(1, 200_001)))
     runs = []
@@ -125,13 +149,11 @@ def test_commands_that_are_cut_say_all_and_run_once(
         result = either_client.exec(f"echo run >> {tmp_path}/runs; seq 1 200000")
         assert _digest(result.stdout_bytes) == expected
 
-    cut_rounds(act, 1_400_000)
+    cut_rounds(act, range(1_400_000))
     assert (tmp_path / "runs").read_text() == "run\n" * len(runs)
 
 
-def test_downloads_that_are_cut_arrive_whole(
-    either_client: ExecClient, cut_rounds: Callable[[Callable[[], None], int], None], tmp_path: Path
-) -> None:
+def test_downloads_that_are_cut_arrive_whole(either_client: ExecClient, cut_rounds: CutRounds, tmp_path: Path) -> None:
     content = random.Random(1).randbytes(_SIZE)
     (tmp_path / "there").write_bytes(content)
 
@@ -139,25 +161,46 @@ def test_downloads_that_are_cut_arrive_whole(
         either_client.download_to(f"{tmp_path}/there", tmp_path / "here")
         assert _digest((tmp_path / "here").read_bytes()) == _digest(content)
 
-    cut_rounds(act, _SIZE)
+    cut_rounds(act, range(_SIZE))
 
 
 def test_trees_that_are_cut_on_their_way_here_arrive_whole(
-    either_client: ExecClient, cut_rounds: Callable[[Callable[[], None], int], None], tmp_path: Path
+    either_client: ExecClient, cut_rounds: CutRounds, tree: Path, tmp_path: Path
 ) -> None:
-    chance = random.Random(2)
-    source = tmp_path / "source"
-    source.mkdir()
-    for number in range(20):
-        (source / str(number)).write_bytes(chance.randbytes(_SIZE // 20))
+    def act() -> None:
+        either_client.download_to(str(tree), tmp_path / "here")
+        assert _same(tree, tmp_path / "here")
+
+    cut_rounds(act, range(_tar_size(tree)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "source"]
+
+
+def test_trees_that_are_cut_on_their_way_there_land_once(
+    either_client: ExecClient, cut_rounds: CutRounds, tree: Path, tmp_path: Path
+) -> None:
+    targets = (tmp_path / "there" / str(number) for number in itertools.count())
 
     def act() -> None:
-        either_client.download_to(str(source), tmp_path / "here")
-        for path in source.iterdir():
-            assert _digest((tmp_path / "here" / path.name).read_bytes()) == _digest(path.read_bytes())
+        target = next(targets)
+        either_client.upload_tree(tree, str(target))
+        assert _same(tree, target)
 
-    cut_rounds(act, _SIZE)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "source"]
+    # About where a tree ends: the server has all of it and moves it into its place, while its client hears nothing.
+    cut_rounds(act, range(_tar_size(tree) * 95 // 100, _tar_size(tree) * 105 // 100))
+    assert not list(tmp_path.rglob(".fargate-sandbox-*"))
+
+
+def test_files_that_are_cut_on_their_way_there_land_whole(
+    either_client: ExecClient, cut_rounds: CutRounds, tmp_path: Path
+) -> None:
+    content = random.Random(4).randbytes(_SIZE)
+
+    def act() -> None:
+        either_client.upload(f"{tmp_path}/there", content)
+        assert _digest((tmp_path / "there").read_bytes()) == _digest(content)
+
+    cut_rounds(act, range(_SIZE * 105 // 100))
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 1 or None, deadline=5, what="no staging is left")
 
 
 # --- black holes ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from pytest_fargate_sandbox.server.files import archives
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Disconnected, Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.server.message import Message
@@ -148,14 +149,14 @@ class ExecClient:
             mtime_ns = status.st_mtime_ns
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(f"{data} is a directory: that is what upload_tree is for")
-        request = self._request(protocol.WriteFile, path=remote_path, mode=mode, mtime_ns=mtime_ns)
+        request = self._upload_request(protocol.WriteFile, path=remote_path, mode=mode, mtime_ns=mtime_ns)
         self._calls.persistently(lambda: self._send(request, _blocks_of(data)), tries=1 + max_retries)
 
     def upload_tree(self, local_dir: Path | str, remote_dir: str, *, max_retries: int = 3) -> None:
         """Put what is in a local directory into one there, which is made if need be and merged into if it exists."""
         root = os.fsencode(local_dir)
         os.scandir(root).close()
-        request = self._request(protocol.WriteTree, path=remote_dir)
+        request = self._upload_request(protocol.WriteTree, path=remote_dir)
         self._calls.persistently(lambda: self._send(request, archives.pack(root)), tries=1 + max_retries)
 
     def download(self, remote_path: str, *, max_retries: int = 3) -> bytes:
@@ -204,7 +205,7 @@ class ExecClient:
         mtime_ns: int | None = None,
     ) -> None:
         """Let the sandbox get a file, or with ``unpack`` a tar, from a URL. What has another digest changes nothing."""
-        request = self._request(
+        request = self._upload_request(
             protocol.Fetch, url=url, path=remote_path, sha256=sha256, unpack=unpack, mode=mode, mtime_ns=mtime_ns
         )
 
@@ -222,8 +223,13 @@ class ExecClient:
         except Failure as failure:
             raise ValueError(failure.message) from None
 
-    def _send(self, request: Message, blocks: Iterable[bytes]) -> None:
-        with self._calls.open(request, blocks) as answer:
+    def _upload_request(self, kind: type[Message], **values: object) -> Message:
+        """With an id, so that it lands once, however often it has to be sent."""
+        return self._request(kind, id=protocol.new_upload_id(), **values)
+
+    def _send(self, request: Message, blocks: Iterator[bytes]) -> None:
+        # Else a file that is being sent when the connection breaks stays open until the garbage is collected.
+        with closing(blocks), self._calls.open(request, blocks) as answer:  # type: ignore[type-var]
             answer.read_message(protocol.Nothing)
 
 

@@ -10,12 +10,15 @@ import shutil
 import stat
 import tarfile
 
+from pytest_fargate_sandbox.server.files.landings import at_once
 from pytest_fargate_sandbox.server.files.tar_reader import TarReader, unsafe
 from pytest_fargate_sandbox.server.protocol import decoded, encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable
+    from typing import Callable, Iterable, Iterator
+
+    from pytest_fargate_sandbox.server.files.landings import Land
 
 _BLOCK = 256 * 1024
 _STAGING = b".fargate-sandbox-staging-"
@@ -32,7 +35,7 @@ MOST_MEMBERS = 1_000_000
 
 
 # --- out ------------------------------------------------------------------------------------------------------------
-def pack(root: bytes) -> "Iterable[bytes]":
+def pack(root: bytes) -> "Iterator[bytes]":
     """The tar of everything in ``root``, in order of name, block by block."""
     for name, path, status in _walk(root, b""):
         info = _info_of(name, path, status)
@@ -91,7 +94,11 @@ def _content(path: bytes, size: int) -> "Iterable[bytes]":
 
 # --- in -------------------------------------------------------------------------------------------------------------
 def unpack(
-    read: "Callable[[int], bytes]", target: bytes, verify: "Callable[[], None]", most: int = MOST_MEMBERS
+    read: "Callable[[int], bytes]",
+    target: bytes,
+    verify: "Callable[[], None]",
+    most: int = MOST_MEMBERS,
+    land: "Land" = at_once,
 ) -> None:
     """Put the tar that ``read`` gives into ``target``, which is made if need be, when ``verify`` has let it pass."""
     if os.path.lexists(target) and not os.path.isdir(target):
@@ -103,7 +110,7 @@ def unpack(
     around = target if exists else os.path.dirname(os.path.abspath(target))
     staging = os.path.join(around, _STAGING + os.urandom(6).hex().encode())
     try:
-        _unpack_by_way_of(_Unpacking(staging, most), read, target, exists, verify)
+        _unpack_by_way_of(_Unpacking(staging, most), read, target, verify, land)
     except OSError as error:
         name = error.filename
         if not isinstance(name, bytes) or not name.startswith(staging):
@@ -115,8 +122,8 @@ def _unpack_by_way_of(
     unpacking: "_Unpacking",
     read: "Callable[[int], bytes]",
     target: bytes,
-    exists: bool,
     verify: "Callable[[], None]",
+    land: "Land",
 ) -> None:
     staging = unpacking.staging
     os.mkdir(staging, 0o777)
@@ -125,13 +132,23 @@ def _unpack_by_way_of(
     try:
         mode = unpacking.run(read, usual_mode)
         verify()
-        if exists:
-            _merge(staging, target)
-        else:
-            os.chmod(staging, mode)
-            os.rename(staging, target)
+        land(lambda: _settle(staging, target, mode))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _settle(staging: bytes, target: bytes, mode: int) -> None:
+    """Into the place that there is now: somebody may have made one since this began."""
+    if not os.path.isdir(target):
+        os.chmod(staging, mode)
+        try:
+            os.rename(staging, target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            os.chmod(staging, 0o700)  # or nothing could be taken out of it
+    _merge(staging, target)
 
 
 class _Unpacking:

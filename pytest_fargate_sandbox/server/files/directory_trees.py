@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
 
+    from pytest_fargate_sandbox.server.files.landings import Land
+
 
 def read(path: str) -> "Iterable[bytes]":
     """The tar of a directory; what cannot be listed at all is refused before its first block."""
@@ -30,7 +32,7 @@ def _blocks(path: str) -> "Iterable[bytes]":
         raise Failure.of_os_error(error, _path_of(error, path)) from None
 
 
-def write(path: str, payload: Payload) -> None:
+def write(path: str, payload: Payload, land: "Land") -> None:
     body = payload.body
     if not isinstance(body, ChunkedBody):
         raise Failure("bad_request", "write-tree: a tree travels chunked, with its SHA-256 as the trailer")
@@ -45,7 +47,7 @@ def write(path: str, payload: Payload) -> None:
         check_digest(digest, body.trailers.get(DIGEST_TRAILER, ""), path)
 
     try:
-        archives.unpack(read_some, encoded(path), verify)
+        archives.unpack(read_some, encoded(path), verify, land=land)
     except ConnectionError:
         raise
     except OSError as error:

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from typing import Any, Iterable
     from urllib.parse import SplitResult
 
+    from pytest_fargate_sandbox.server.files.landings import Land
+
 _SILENCE_SEC = 30.0
 
 
-def fetch(request: Fetch) -> None:
+def fetch(request: Fetch, land: "Land") -> None:
     import urllib.request
 
     address = _parsed(request.url)
     try:
         with urllib.request.urlopen(request.url, timeout=_SILENCE_SEC) as source:
-            _put(request, _Checked(source, request))
+            _put(request, _Checked(source, request), land)
     except (OSError, ValueError, _http_exceptions()) as error:
         raise Failure("unreachable", "%s could not be fetched: %s" % (address.hostname, error)) from None
 
@@ -47,12 +49,12 @@ def _http_exceptions() -> "type[Exception]":
     return HTTPException
 
 
-def _put(request: Fetch, source: "_Checked") -> None:
+def _put(request: Fetch, source: "_Checked", land: "Land") -> None:
     try:
         if request.unpack:
-            archives.unpack(source.read, encoded(request.path), source.verify)
+            archives.unpack(source.read, encoded(request.path), source.verify,land=land)
         else:
-            single_files.put(request.path, source.blocks(), request.mode, request.mtime_ns)
+            single_files.put(request.path, source.blocks(), request.mode, request.mtime_ns, land)
     except _SourceFailed as failed:
         raise failed.reason from None
     except OSError as error:

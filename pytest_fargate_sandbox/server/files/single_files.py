@@ -6,6 +6,7 @@ import os
 import stat
 
 from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.files.landings import at_once
 from pytest_fargate_sandbox.server.protocol import DIGEST_TRAILER, FileHead, FileList, WriteFile, decoded, encoded
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, ChunkedBody, Payload
 from pytest_fargate_sandbox.server.work_dir import remove
@@ -13,6 +14,8 @@ from pytest_fargate_sandbox.server.work_dir import remove
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Iterable
+
+    from pytest_fargate_sandbox.server.files.landings import Land
 
 _STAGING = b".fargate-sandbox-"
 
@@ -56,7 +59,7 @@ def _open_regular(path: str) -> "tuple[int, os.stat_result]":
     raise Failure("bad_request", "not a regular file: %s" % path, errno.EINVAL, path)
 
 
-def write(request: WriteFile, payload: Payload) -> None:
+def write(request: WriteFile, payload: Payload, land: "Land") -> None:
     """The payload becomes the file, checked against its digest first."""
     body = payload.body
     if not isinstance(body, ChunkedBody):
@@ -70,7 +73,7 @@ def write(request: WriteFile, payload: Payload) -> None:
         check_digest(digest, body.trailers.get(DIGEST_TRAILER, ""), request.path)
 
     try:
-        put(request.path, blocks(), request.mode, request.mtime_ns)
+        put(request.path, blocks(), request.mode, request.mtime_ns, land)
     except ConnectionError:
         raise
     except OSError as error:
@@ -83,7 +86,9 @@ def check_digest(digest: "Any", promised: str, path: str) -> None:
         raise Failure("checksum", sentence % (path, digest.hexdigest(), promised or "none"), path=path)
 
 
-def put(path: str, blocks: "Iterable[bytes]", mode: "int | None", mtime_ns: "int | None") -> None:
+def put(
+    path: str, blocks: "Iterable[bytes]", mode: "int | None", mtime_ns: "int | None", land: "Land" = at_once
+) -> None:
     """Write beside the file, then rename: a reader sees the old one or the new one, never half of either."""
     target = os.path.realpath(encoded(path))
     before = _status_of(target)
@@ -100,7 +105,7 @@ def put(path: str, blocks: "Iterable[bytes]", mode: "int | None", mtime_ns: "int
             _dress(file, before, mode, mtime_ns)
         finally:
             os.close(file)
-        _move(staged, target)
+        land(lambda: _move(staged, target))
     finally:
         remove(staged)
 

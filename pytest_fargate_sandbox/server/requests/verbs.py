@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from pytest_fargate_sandbox.server.commands.command import Command
+    from pytest_fargate_sandbox.server.files.landings import Land
     from pytest_fargate_sandbox.server.message import Message
 
 _LONGEST_LINE = 16 * 1024 * 1024
@@ -163,7 +164,7 @@ def _read_file(exchange: Exchange, request: protocol.ReadFile) -> None:
 def _write_file(exchange: Exchange, request: protocol.WriteFile) -> None:
     from pytest_fargate_sandbox.server.files import single_files
 
-    single_files.write(request, exchange.payload)
+    _land_once(exchange, request.id, lambda land: single_files.write(request, exchange.payload, land))
     exchange.answer(protocol.Nothing())
 
 
@@ -182,12 +183,23 @@ def _read_tree(exchange: Exchange, request: protocol.ReadTree) -> None:
 def _write_tree(exchange: Exchange, request: protocol.WriteTree) -> None:
     from pytest_fargate_sandbox.server.files import directory_trees
 
-    directory_trees.write(request.path, exchange.payload)
+    _land_once(exchange, request.id, lambda land: directory_trees.write(request.path, exchange.payload, land))
     exchange.answer(protocol.Nothing())
 
 
 def _fetch(exchange: Exchange, request: protocol.Fetch) -> None:
     from pytest_fargate_sandbox.server.files import fetching
 
-    fetching.fetch(request)
+    _land_once(exchange, request.id, lambda land: fetching.fetch(request, land))
     exchange.answer(protocol.Nothing())
+
+
+def _land_once(exchange: Exchange, upload_id: str, write: "Callable[[Land], None]") -> None:
+    """``write``, whose last step goes through what it is given; not even begun where an earlier attempt has landed."""
+    from pytest_fargate_sandbox.server.files.landings import landing_of
+
+    landing = landing_of(upload_id)
+    if landing.done:
+        exchange.drain()
+    else:
+        write(landing.once)
