@@ -57,6 +57,14 @@ class FaultProxy:
         with self._lock:
             self._swallowed.update(end for pair in self._pairs for end in pair)
 
+    def cut_swallowed(self) -> None:
+        """Break what was swallowed, which is when its server gives it up."""
+        with self._lock:
+            swallowed = list(self._swallowed)
+        for end in swallowed:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
     def swallow_after(self, byte_count: int) -> None:
         """Swallow once that many more bytes went through, in either direction."""
         with self._lock:

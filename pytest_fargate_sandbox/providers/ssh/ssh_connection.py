@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -80,6 +81,7 @@ class SshConnection:
         self._transport = transport
         self._on_forwarded: dict[int, OnForwarded] = {}
         self._was_silent = False
+        self._began = time.monotonic()
         transport.expect_forwarded(self._take_forwarded)
         self._watch = Watch(transport, server.dead_after, self._give_up, f"watch over the tunnel to {server}")
 
@@ -108,6 +110,10 @@ class SshConnection:
     @property
     def is_alive(self) -> bool:
         return self._transport.is_active()
+
+    @property
+    def age(self) -> float:
+        return time.monotonic() - self._began
 
     @property
     def host_key(self) -> str:
@@ -159,7 +165,14 @@ class SshConnection:
             return False
         return True
 
+    def when_gone(self, act: Callable[[], None]) -> None:
+        """Have ``act`` called, in a thread that must not be kept, when the connection has broken; at once if it has."""
+        self._transport.when_over = act
+        if not self.is_alive:
+            act()
+
     def close(self) -> None:
+        self._transport.when_over = None
         self._watch.end()
         self._transport.end()
 

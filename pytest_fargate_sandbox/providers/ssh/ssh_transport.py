@@ -95,6 +95,8 @@ class Transport(paramiko.Transport):
         prefer_fast_algorithms(self)
         self.one_request = threading.Lock()
         """Held by who makes a global request: their answers have no number, only the order of the requests."""
+        self.when_over: Callable[[], None] | None = None
+        """Called in the transport's thread, as the last thing that it does."""
         self._questions: collections.deque[None] = collections.deque()
         """One for each ``ask`` whose answer is still to come."""
 
@@ -156,6 +158,13 @@ class Transport(paramiko.Transport):
         except IndexError:
             return False
         return True
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            if self.when_over:
+                self.when_over()
 
     def expect_forwarded(self, handler: Callable[[paramiko.Channel, tuple[str, int], tuple[str, int]], None]) -> None:
         """What takes connections to ports that the other side opened for us; paramiko sets it a moment too late."""

@@ -2,16 +2,19 @@
 
 Streams are opened on demand (``dial``); a local port is opened only where somebody asks for one. When the
 connection breaks, what was under way raises ``TransportError`` and the next ``dial`` connects again: one attempt at
-a time, whose outcome all who wait for it share.
+a time, whose outcome all who wait for it share. Where the other side has ports that lead here, nobody may dial, so
+the tunnel connects again by itself.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
@@ -38,7 +41,11 @@ _RECONNECT_SECONDS = 15.0
 _LISTEN_SECONDS = 1.0
 """For a port that nobody of ours had: a process that was just ended lets go of it in less."""
 _RECLAIM_SECONDS = 60.0
-"""A listener left by a connection that broke silently stands until the server gives that one up: 40 s with ours."""
+"""A listener left by a connection that broke silently stands until the server gives that one up: 15 s with ours."""
+_SHORTEST_LIFE_SECONDS = 0.25
+"""The tunnel's own pace, so that a server which lets us in and breaks off, again and again, keeps nobody busy."""
+
+_log = logging.getLogger(__name__)
 
 
 class SshTunnel:
@@ -174,7 +181,8 @@ class SshTunnel:
     def request_reverse(self, remote_port: int, host: str, port: int) -> int:
         """Open a port on the other side's loopback (0: any free one) that leads to ``host:port`` here; which it is."""
         with self._lock:
-            opened = self._request(self._live_connection(), remote_port, (host, port))
+            patience = _RECLAIM_SECONDS if remote_port in self._reclaims else _LISTEN_SECONDS
+            opened = self._request(self._live_connection(), Forward(remote_port, host, port), patience)
             self._reverses[opened] = Forward(opened, host, port)
         return opened
 
@@ -252,8 +260,7 @@ class SshTunnel:
             connection = connect()
             self._pin_host_key(connection)
             try:
-                for reverse in self._reverses.values():
-                    self._request(connection, reverse.port, (reverse.host, reverse.host_port))
+                self._open_reverses(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -261,14 +268,46 @@ class SshTunnel:
             self._last_failure = (time.monotonic(), error)
             raise
         self._connection = connection
+        connection.when_gone(lambda: self._has_gone(connection))
         return connection
+
+    def _has_gone(self, connection: SshConnection) -> None:
+        if self._reverses and not self._closed.is_set():
+            self._relays.run(lambda: self._heal(connection))
+
+    def _heal(self, dead: SshConnection) -> None:
+        self._closed.wait(max(0.0, _SHORTEST_LIFE_SECONDS - dead.age))
+        try:
+            self._replace(dead, _RECONNECT_SECONDS)
+        except TransportError as error:
+            _log.info("%s", error)  # whoever dials is told
 
     def _pin_host_key(self, connection: SshConnection) -> None:
         if self._server.host_key is None:
             self._server = self._server.with_host_key(connection.host_key)
 
-    def _request(self, connection: SshConnection, remote_port: int, target: tuple[str, int]) -> int:
-        """A reverse port; one that an earlier connection of ours left behind is asked for until it is free."""
+    def _open_reverses(self, connection: SshConnection) -> None:
+        """Those that an earlier connection of ours still holds come later, and nothing else waits for them."""
+        end = time.monotonic() + _LISTEN_SECONDS
+        for reverse in self._reverses.values():
+            is_ours = reverse.port in self._reclaims
+            try:
+                self._request(connection, reverse, max(0.0, end - time.monotonic()) if is_ours else _LISTEN_SECONDS)
+            except TransportError:
+                if not is_ours or not connection.is_alive:
+                    raise
+                self._relays.run(partial(self._reclaim, connection, reverse))
+
+    def _reclaim(self, connection: SshConnection, reverse: Forward) -> None:
+        try:
+            self._request(connection, reverse, _RECLAIM_SECONDS)
+        except TransportError as error:
+            if connection.is_alive:  # else the next one tries
+                _log.warning("%s", error)
+
+    def _request(self, connection: SshConnection, reverse: Forward, patience: float) -> int:
+        """Which port was opened; one that somebody else has is asked for until it is free."""
+        remote_port, target = reverse.port, (reverse.host, reverse.host_port)
 
         def probe() -> int:
             try:
@@ -278,7 +317,6 @@ class SshTunnel:
                     raise
                 raise NotYet(error.message) from error
 
-        patience = _RECLAIM_SECONDS if remote_port in self._reclaims else _LISTEN_SECONDS
         try:
             opened = wait_until(probe, deadline=patience, what=f"listening on port {remote_port} there")
         except WaitTimeout as error:

@@ -45,7 +45,7 @@ class TunnelRelays:
 
         def both_ways() -> None:
             try:
-                if other_way := self._run(inward):
+                if other_way := self.run(inward):
                     _copy(stream.recv, sock.sendall, lambda: sock.shutdown(socket.SHUT_WR), sock, stream)
                     other_way.join()
             finally:
@@ -95,7 +95,7 @@ class TunnelRelays:
         """``work`` closes these ends; where it cannot begin, they are closed here."""
         with self._lock:
             self._open.update(ends)
-        if not self._run(work):
+        if not self.run(work):
             self._drop(*ends)
 
     def _drop(self, *ends: socket.socket | RelayedStream) -> None:
@@ -104,8 +104,8 @@ class TunnelRelays:
         for each in ends:
             each.close()
 
-    def _run(self, work: Callable[[], None]) -> threading.Thread | None:
-        """None where it cannot begin: all of this is being closed, or no thread is to be had."""
+    def run(self, work: Callable[[], None]) -> threading.Thread | None:
+        """A thread that ``close`` waits for; None where it cannot begin: this is closed, or no thread is to be had."""
 
         def run() -> None:
             try:

@@ -62,8 +62,8 @@ PermitTTY no
 PermitUserRC no
 ForceCommand /bin/false
 MaxSessions 0
-ClientAliveInterval 10
-ClientAliveCountMax 4
+ClientAliveInterval 5
+ClientAliveCountMax 2
 CONFIG
 
 cat >"$private/relocatable.py" <<'PYTHON'
