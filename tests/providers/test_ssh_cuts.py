@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssh.ssh_stream import ChannelStream
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from tests.echo_server import EchoServer
+    from tests.fault_proxy import FaultProxy
     from tests.real_sshd import RealSshd
 
 pytestmark = [
@@ -71,3 +72,19 @@ def test_a_relay_whose_connection_dies_while_data_arrives_closes_both_its_ends(s
             relays = tunnel._relays
             wait_until(lambda: not relays._open or None, deadline=5, what="both ends closed")
         far_end.close()
+
+
+def test_a_relay_that_is_half_closed_ends_with_its_connection(proxy: FaultProxy, sshd: RealSshd) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as target,
+        tunnel_to(sshd, proxy.port, forward_port=target.getsockname()[1]) as tunnel,
+        socket.create_connection(("127.0.0.1", tunnel.local_port)) as client,
+    ):
+        far_end, _ = target.accept()
+        with far_end:
+            far_end.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+            client.sendall(b"still heard")
+            assert far_end.recv(100) == b"still heard"
+            proxy.cut()
+            wait_until(lambda: not tunnel._relays._open or None, deadline=5, what="both ends closed")

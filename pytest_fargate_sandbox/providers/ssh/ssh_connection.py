@@ -173,8 +173,8 @@ class SshConnection:
 
     def close(self) -> None:
         self._transport.when_over = None
-        self._watch.end()
         self._transport.end()
+        self._watch.end()
 
     def _give_up(self) -> None:
         """End it under all who wait: each of them finds its stream broken, and the next stream connects again."""

@@ -63,6 +63,11 @@ class ChannelStream:
         with self._failing_as("cannot end"):
             self._channel.shutdown_write()
 
+    @property
+    def is_over(self) -> bool:
+        """Closed by both sides, or with its connection: nothing can be sent any more."""
+        return bool(self._channel.closed)
+
     def close(self) -> None:
         try:
             self._channel.close()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18
 _JOIN_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
+"""Where the other side has ended its half, nobody reads the stream any more and would be told that it is gone."""
 
 
 class RelayedStream(Protocol):
@@ -24,6 +26,8 @@ class RelayedStream(Protocol):
     def recv(self, size: int, /) -> bytes: ...
     def sendall(self, data: bytes, /) -> None: ...
     def shutdown_write(self) -> None: ...
+    @property
+    def is_over(self) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -47,7 +51,10 @@ class TunnelRelays:
             try:
                 if other_way := self.run(inward):
                     _copy(stream.recv, sock.sendall, lambda: sock.shutdown(socket.SHUT_WR), sock, stream)
-                    other_way.join()
+                    while other_way.is_alive():
+                        other_way.join(_LOOK_SECONDS)
+                        if stream.is_over:
+                            _wake(sock)
             finally:
                 self._drop(sock, stream)
 
