@@ -43,6 +43,9 @@ SHARED_DIR: Final = "/run/fargate-sandbox"
 WORK_DIR: Final = SHARED_DIR + "/work"
 """Writable by everybody (1777): the exec server keeps output, scripts and links there."""
 
+ENV_LOG: Final = "CONTAINER_LOG"
+"""What commands write to the file of this name stands in the container's log."""
+
 RUNTIME_DIR: Final = SHARED_DIR + "/runtime"
 """Where the sidecar drops a Python for images that have none."""
 

@@ -5,12 +5,12 @@ import signal
 import sys
 import threading
 
-from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
+from pytest_fargate_sandbox.leaves.names import ENV_LOG, ENV_SERVER_PORT, ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.server.commands.command_table import Commands
 from pytest_fargate_sandbox.server.prctl import become_subreaper, hide_memory
 from pytest_fargate_sandbox.server.requests.listener import Listener
 from pytest_fargate_sandbox.server.requests.verbs import Verbs
-from pytest_fargate_sandbox.server.work_dir import find_work_dir
+from pytest_fargate_sandbox.server.work_dir import find_work_dir, lend_log
 
 _STOP_PATIENCE_SEC = 1.0
 """Less than the ``stopTimeout`` of the container: what has not ended by then is killed, and so are we."""
@@ -36,6 +36,9 @@ def main() -> int:
         return 2
     threading.stack_size(_STACK)
     work_dir = find_work_dir()
+    log = lend_log(work_dir) if work_dir else ""
+    if log:
+        os.environ[ENV_LOG] = log  # commands find it there
     commands = Commands(work_dir)
     is_hidden = hide_memory()
     if not is_hidden:

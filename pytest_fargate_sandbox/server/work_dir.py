@@ -1,6 +1,7 @@
 """Where the server may leave things: a read-only root or an unprivileged user leave few places."""
 
 import os
+import threading
 
 from pytest_fargate_sandbox.leaves.names import WORK_DIR
 from pytest_fargate_sandbox.server.protocol import encoded
@@ -30,6 +31,29 @@ def _is_open_to_all(place: bytes) -> bool:
             return True
         place = os.path.dirname(place)
     return False
+
+
+def lend_log(work_dir: bytes) -> str:
+    """A pipe that leads to the container's log: our own output is as closed to commands as our memory."""
+    path = os.path.join(work_dir, b"log")
+    try:
+        os.mkfifo(path)
+        os.chmod(path, 0o622)
+        pipe = os.open(path, os.O_RDWR | os.O_CLOEXEC)  # with a writer of our own it has no end between theirs
+    except OSError:
+        return ""
+    threading.Thread(target=_copy, args=(pipe,), name="log", daemon=True).start()
+    return path.decode("utf-8", "surrogateescape")
+
+
+def _copy(pipe: int) -> None:
+    while True:
+        data = os.read(pipe, 65536)
+        try:
+            while data:
+                data = data[os.write(1, data) :]
+        except OSError:
+            pass  # nobody keeps the log; whoever writes to it must not wait for that
 
 
 def remove(path: bytes) -> None:

@@ -18,7 +18,7 @@ TESTS = """
 import pytest
 
 def test_fails(fargate_sandbox):
-    fargate_sandbox.exec("echo evidence > /tmp/evidence; echo to the log > /proc/1/fd/1")
+    fargate_sandbox.exec("echo evidence > /tmp/evidence; echo to the log > $CONTAINER_LOG")
     assert False
 
 def test_passes(fargate_sandbox): pass

@@ -176,7 +176,8 @@ with SshTunnel(host="127.0.0.1", port=int(port), user=user, key_file=key, dead_a
 
 
 def test_a_client_that_was_stopped_itself_blames_nobody(sshd: RealSshd, echo: EchoServer, tmp_path: Path) -> None:
-    sshd.user_key.write(tmp_path / "key")
+    (tmp_path / "key").write_text(sshd.user_key.private)
+    (tmp_path / "key").chmod(0o600)
     command = [
         sys.executable,
         "-c",

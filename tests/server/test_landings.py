@@ -49,7 +49,7 @@ class Attempt:
         self._socket.sendall(last_chunk({protocol.DIGEST_TRAILER: self._digest}))
         reader = Reader(self._socket.recv)
         head = read_answer_head(reader)
-        Payload(open_body(reader, head.fields)).read_all()
+        Payload(open_body(reader, head.fields)).read_all(1 << 20)
         self._socket.close()
         return head.status
 

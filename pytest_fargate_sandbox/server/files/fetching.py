@@ -52,7 +52,7 @@ def _http_exceptions() -> "type[Exception]":
 def _put(request: Fetch, source: "_Checked", land: "Land") -> None:
     try:
         if request.unpack:
-            archives.unpack(source.read, encoded(request.path), source.verify,land=land)
+            archives.unpack(source.read, encoded(request.path), source.verify, land=land)
         else:
             single_files.put(request.path, source.blocks(), request.mode, request.mtime_ns, land)
     except _SourceFailed as failed:
