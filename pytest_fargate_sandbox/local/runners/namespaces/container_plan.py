@@ -10,6 +10,9 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOST_ROOT = "/"
 """Among the directories of an image: this machine's own root."""
 
+NOTHING = "nothing"
+"""An empty directory beside the host's own layer: an overlay has two layers at least."""
+
 
 @dataclass(frozen=True)
 class Bind:
@@ -20,6 +23,8 @@ class Bind:
     read_only: bool = True
     beneath: tuple[str, ...] = ()
     """Directories of the image that lie over it, upper first."""
+    as_nobody: bool = False
+    """As the host's user ``nobody`` sees it, and not at all where he does not."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class ContainerPlan:
     rootless: bool
     working_directory: str | None = None
     user: str | None = None
+    host_as_nobody: bool = False
+    """Whether ``/`` among the host's layers is read as ``nobody`` of the host reads it."""
     read_only_root: bool = False
     ulimits: tuple[tuple[str, int, int], ...] = ()
     cgroups: tuple[str, ...] = ()

@@ -11,13 +11,13 @@ import stat
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.runners.namespaces import linux
-from pytest_fargate_sandbox.local.runners.namespaces.container_plan import HOST_ROOT
+from pytest_fargate_sandbox.local.runners.namespaces.container_layers import copy_binds, mount_overlay
 from pytest_fargate_sandbox.local.shared_proc import shared_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind, ContainerPlan
+    from pytest_fargate_sandbox.local.runners.namespaces.container_plan import ContainerPlan
 
 # Bound read-only: their inodes are the host's, and root of a container could chmod them. Data passes all the same,
 # since to open a special file for writing asks nothing of its mount (do_dentry_open in fs/open.c). No mknod instead: a
@@ -47,8 +47,8 @@ def enter_root(plan: ContainerPlan) -> None:
     if plan.sidecar_volume:
         linux.mount("tmpfs", root, linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
     else:
-        _mount_overlay(plan, root)
-    copies = [(bind.target, _copy_bind(plan, bind)) for bind in plan.binds]
+        mount_overlay(plan, root)
+    copies = copy_binds(plan)
     copies += [(f"/dev/{device}", linux.copy_mount(f"/dev/{device}", linux.ATTR_RDONLY)) for device in _DEVICES]
     copies += [(_place_of_group(group), linux.copy_mount(group, linux.ATTR_RDONLY)) for group in plan.cgroups]
     host = os.open("/", os.O_DIRECTORY | os.O_RDONLY | os.O_CLOEXEC)
@@ -69,45 +69,6 @@ def enter_root(plan: ContainerPlan) -> None:
     linux.detach(".")
     os.close(host)
     os.chdir("/")
-
-
-def _mount_overlay(plan: ContainerPlan, root: str) -> None:
-    options = f"lowerdir={_joined(_lower_layers(plan))},upperdir={_joined([plan.directory + '/upper'])}"
-    options += f",workdir={_joined([plan.directory + '/work'])}"
-    linux.mount("overlay", root, linux.MS_NODEV, options + (",userxattr" if plan.rootless else ""))
-
-
-def _lower_layers(plan: ContainerPlan) -> list[str]:
-    """The host's root has every other directory in it, which no list of layers may: beside others it is an overlay."""
-    if plan.layers == (HOST_ROOT,):
-        return list(plan.host_layers)
-    if HOST_ROOT not in plan.layers:
-        return list(plan.layers)
-    if len(plan.host_layers) == 1:
-        return [*plan.layers[:-1], *plan.host_layers]
-    host = _merge(plan, "host", list(plan.host_layers))
-    return [*plan.layers[:-1], host]
-
-
-def _merge(plan: ContainerPlan, name: str, layers: list[str]) -> str:
-    place = f"{plan.directory}/{name}"
-    os.mkdir(place)  # noqa: PTH102
-    options = f"lowerdir={_joined(layers)}" + (",userxattr" if plan.rootless else "")
-    linux.mount("overlay", place, linux.MS_NODEV | linux.MS_RDONLY, options)
-    return place
-
-
-def _joined(paths: list[str]) -> str:
-    escaped = (path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,") for path in paths)
-    return ":".join(escaped)
-
-
-def _copy_bind(plan: ContainerPlan, bind: Bind) -> int:
-    source = bind.source
-    if bind.beneath:
-        source = _merge(plan, "merged" + bind.target.replace("/", "-"), [*bind.beneath, bind.source])
-    attributes = linux.ATTR_NODEV | (linux.ATTR_RDONLY if bind.read_only else linux.ATTR_NOSUID)
-    return linux.copy_mount(source, attributes)
 
 
 def _place_of_group(group: str) -> str:

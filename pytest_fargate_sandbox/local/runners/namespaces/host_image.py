@@ -1,7 +1,8 @@
 """The image ``host``: this machine's own programs, copy on write, without what is private of it.
 
-As root the host's root is the overlay's lowest layer, and above it lies one made here: an opaque directory or a
-whiteout for each thing that must not be seen. So what is hidden is simply not there, and no mount can be taken off.
+As root the host's root is the overlay's lowest layer, read with the eyes of its user ``nobody`` (``container_layers``),
+and above it lies one made here: an opaque directory or a whiteout for each thing that must not even show, and a copy
+of what is no secret although nobody may read it. So what is hidden is simply not there, and no mount can be taken off.
 Without root the kernel refuses ``/`` as a layer: the programs are bound read-only, and ``/etc`` is copied.
 """
 
@@ -15,22 +16,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.runners.namespaces import privacy
-from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind
-from pytest_fargate_sandbox.local.runners.namespaces.mount_table import mount_points
+from pytest_fargate_sandbox.local.runners.namespaces.container_plan import NOTHING, Bind
+from pytest_fargate_sandbox.local.runners.namespaces.mount_table import file_system_at, mount_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _STANDARD = ("boot", "dev", "home", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp")
+_STACKED = frozenset({"overlay", "ecryptfs"})
+"""As the host's root (we are in a container then) they leave room for one overlay above them and not for two, by the
+kernel's FILESYSTEM_MAX_STACK_DEPTH. What ``nobody`` may not read is searched for to the bottom there, and hidden."""
 _DEFAULT_MODES = {"root": 0o755, "tmp": 0o1777, "run": 0o755, "proc": 0o555, "sys": 0o555, "dev": 0o755}
 
 
 class HostLayers:
     """What stands for ``/`` in a list of an image's directories."""
 
-    def __init__(self, directories: tuple[str, ...], binds: tuple[Bind, ...], programs: str | None) -> None:
+    def __init__(
+        self, directories: tuple[str, ...], binds: tuple[Bind, ...], programs: str | None, *, as_nobody: bool = False
+    ) -> None:
         self.directories = directories
         self.binds = binds
+        self.as_nobody = as_nobody
+        """Whether ``/`` among the directories is to be read as ``nobody`` of the host reads it."""
         self.interpreter_path = programs
         """Where ``python3`` is, if it is none of the system's: it goes in front of the default PATH."""
 
@@ -38,6 +46,7 @@ class HostLayers:
 def copy_on_write_host(directory: Path) -> HostLayers:
     """As root. ``directory`` is where the hiding layer is made."""
     layer = _new_layer(directory)
+    _make_directory(directory / NOTHING, 0o755)
     for entry in os.scandir("/"):
         if entry.name in privacy.PROGRAMS or entry.name in ("etc", "var") or entry.is_symlink():
             continue
@@ -45,15 +54,22 @@ def copy_on_write_host(directory: Path) -> HostLayers:
             _hide(layer, entry.path)
         else:
             _white_out(layer / entry.name)
-    for path in (*privacy.private_in_etc(), *privacy.private_among_programs(), *_private_in_var()):
+    as_nobody = file_system_at("/") not in _STACKED
+    for path in _private_in_var():
         _hide(layer, path)
+    for private in (
+        *privacy.private_in_etc(),
+        *privacy.private_among_programs(),
+        *privacy.unreadable_in_system(to_the_bottom=not as_nobody),
+    ):
+        _hide_or_lend(layer, private)
     for name in _STANDARD:
         _make_directory(layer / name, _DEFAULT_MODES.get(name, 0o755))
     _lock_accounts(layer)
     _make_directory(layer / "var/tmp", 0o1777)
     interpreter = _private_interpreter()
-    binds = [Bind(point, point) for point in _separate_file_systems()]
-    return HostLayers((str(layer), "/"), (*binds, *_bind_interpreter(layer, interpreter)), _programs_of(interpreter))
+    binds = (*(Bind(at, at, as_nobody=True) for at in _separate_file_systems()), *_bind_interpreter(layer, interpreter))
+    return HostLayers((str(layer), "/"), binds, _programs_of(interpreter), as_nobody=as_nobody)
 
 
 def assembled_host(directory: Path) -> HostLayers:
@@ -76,18 +92,20 @@ def assembled_host(directory: Path) -> HostLayers:
     binds += [
         Bind(f"/var/lib/{name}", f"/var/lib/{name}") for name in privacy.VAR_LIB if _can_enter(f"/var/lib/{name}")
     ]
-    nothing = _make_directory(directory / "nothing", 0o555)
-    (directory / "empty").touch(mode=0o444)
-    for path in privacy.private_among_programs():
-        binds.append(Bind(str(nothing if Path(path).is_dir() else directory / "empty"), path))
+    empty_directory, empty_file = _make_directory(directory / NOTHING, 0o555), directory / "empty"
+    empty_file.touch(mode=0o444)
+    for private in privacy.private_among_programs():
+        if not private.is_lendable:
+            nothing = empty_directory if Path(private.path).is_dir() else empty_file
+            binds.append(Bind(str(nothing), private.path))
     interpreter = _private_interpreter()
     return HostLayers((str(layer),), (*binds, *_bind_interpreter(layer, interpreter)), _programs_of(interpreter))
 
 
 def _new_layer(directory: Path) -> Path:
     layer = directory / "layer"
-    layer.mkdir(parents=True)
-    layer.chmod(0o755)
+    _make_directory(layer, 0o755)
+    directory.chmod(0o755)
     return layer
 
 
@@ -99,8 +117,41 @@ def _hide(layer: Path, path: str) -> None:
         _white_out(hidden)
         return
     hidden.mkdir()
-    shutil.copystat(path, hidden)
+    _make_look_alike(path, hidden)
     os.setxattr(hidden, "trusted.overlay.opaque", b"y")
+
+
+def _hide_or_lend(layer: Path, private: privacy.Private) -> None:
+    """Once: of two walks that meet something, the first decides."""
+    if os.path.lexists(layer / private.path.lstrip("/")):
+        return
+    try:
+        if private.is_lendable:
+            _lend(layer, Path(private.path))
+        else:
+            _hide(layer, private.path)
+    except FileNotFoundError:  # it has just gone
+        pass
+
+
+def _lend(layer: Path, path: Path) -> None:
+    copy = layer / path.relative_to("/")
+    _make_parents(layer, copy.parent)
+    if path.is_dir():
+        copy.mkdir()
+        for inner in path.iterdir():
+            if inner.is_file():
+                _lend(layer, inner)
+    else:
+        shutil.copyfile(path, copy, follow_symlinks=False)
+    _make_look_alike(path, copy)
+
+
+def _make_look_alike(path: str | Path, copy: Path) -> None:
+    """Owner, times, attributes, and last the mode: a change of owner takes setuid away."""
+    owner = os.lstat(path)
+    os.chown(copy, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    shutil.copystat(path, copy, follow_symlinks=False)
 
 
 def _white_out(hidden: Path) -> None:
@@ -113,10 +164,7 @@ def _make_parents(layer: Path, directory: Path) -> None:
         return
     _make_parents(layer, directory.parent)
     directory.mkdir()
-    shown = Path("/") / directory.relative_to(layer)
-    shutil.copystat(shown, directory)
-    owner = shown.stat()
-    os.chown(directory, owner.st_uid, owner.st_gid)
+    _make_look_alike(Path("/") / directory.relative_to(layer), directory)
 
 
 def _make_directory(directory: Path, mode: int) -> Path:
@@ -152,7 +200,7 @@ def _make_directory_like_host(directory: Path) -> None:
 
 
 def _copy_etc(target: Path) -> None:
-    private = set(privacy.private_in_etc())
+    private = {private.path for private in privacy.private_in_etc() if not private.is_lendable}
 
     def ignored(directory: str, names: list[str]) -> list[str]:
         return [name for name in names if not _is_copied(Path(directory, name), private)]
@@ -184,11 +232,7 @@ def _can_enter(path: str) -> bool:
 
 def _separate_file_systems() -> Iterable[str]:
     """An overlay does not see what is mounted below its layer: programs that have a file system of their own."""
-    found: list[str] = []
-    for point, _ in mount_points():
-        if point.split("/")[1] in privacy.PROGRAMS and not any(point.startswith(upper + "/") for upper in found):
-            found.append(point)
-    return dict.fromkeys(found)
+    return dict.fromkeys(point for point, _ in mount_points() if point.split("/")[1] in privacy.PROGRAMS)
 
 
 def _private_interpreter() -> str | None:

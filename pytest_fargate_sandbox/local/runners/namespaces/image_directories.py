@@ -28,6 +28,7 @@ class Image:
 
     layers: tuple[str, ...]
     host_layers: tuple[str, ...] = ()
+    host_as_nobody: bool = False
     binds: tuple[Bind, ...] = ()
     search_path: str = DEFAULT_PATH
     is_built_in_sidecar: bool = False
@@ -77,6 +78,7 @@ class ImageDirectories:
         return Image(
             layers=(*above, HOST_ROOT),
             host_layers=tuple(layer.removeprefix(self._launchers_root) for layer in host.directories),
+            host_as_nobody=host.as_nobody,
             binds=tuple(_put_beneath(bind, above) for bind in host.binds),
             search_path=f"{host.interpreter_path}:{DEFAULT_PATH}" if host.interpreter_path else DEFAULT_PATH,
         )

@@ -96,7 +96,7 @@ def _give_host_layers_a_file_system(scratch: str) -> None:
     """The layer above the host's root must not lie in the host's root, or the kernel sees a loop. Ours alone to see."""
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount("", "/", linux.MS_REC | linux.MS_PRIVATE)
-    linux.mount("tmpfs", f"{scratch}/{HOST_LAYERS}", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=16m")
+    linux.mount("tmpfs", f"{scratch}/{HOST_LAYERS}", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=64m")
 
 
 def main() -> None:

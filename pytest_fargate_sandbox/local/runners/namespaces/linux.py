@@ -10,6 +10,11 @@ import errno
 import os
 import platform
 import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -36,6 +41,7 @@ PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_SECCOMP = 22
 
+_NOBODY = 65534
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
@@ -135,6 +141,28 @@ def mount(kind: str, target: str, flags: int = 0, options: str = "") -> None:
     encoded = [os.fsencode(text) for text in (kind or "none", target, kind, options)]
     result = _libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3] or None)
     _checked(result, f"mount {kind} at {target}")
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """What is opened, or mounted, meanwhile is so with the rights of the user ``nobody``. For root, and one thread.
+
+    To change the user of file systems takes those capabilities away that reach past modes, and no others
+    (capabilities(7), "Effect of user ID changes").
+    """
+    groups = os.getgroups()
+    os.setgroups([])
+    _libc.setfsgid(_NOBODY)
+    _libc.setfsuid(_NOBODY)
+    try:
+        if _libc.setfsuid(-1) != _NOBODY:  # it fails without a word; -1 is nobody at all, and tells who it is
+            raise PermissionError(errno.EPERM, "setfsuid: " + os.strerror(errno.EPERM))
+        yield
+    finally:
+        _libc.setfsuid(os.geteuid())
+        _libc.setfsgid(os.getegid())
+        os.setgroups(groups)
+        die_with_parent()  # a change of user has taken it back
 
 
 def detach(target: str) -> None:

@@ -186,6 +186,7 @@ class NamespacesTask:
             directory=str(self._directory / f"container-{next(self._numbers)}"),
             layers=image.layers,
             host_layers=image.host_layers,
+            host_as_nobody=image.host_as_nobody,
             binds=binds,
             argv=argv,
             environment=environment,

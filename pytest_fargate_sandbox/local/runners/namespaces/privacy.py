@@ -1,10 +1,15 @@
-"""What of the host no task may see: the rules, apart from how they are put into effect."""
+"""What of the host no task may see: the rules, apart from how they are put into effect.
+
+The rule is that root of a task sees what ``nobody`` of the host does. What is found here is hidden, so that it does not
+even show; that none of the rest can be read takes no search (``container_layers``).
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +20,7 @@ PROGRAMS = frozenset({"bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "
 VAR_LIB = frozenset({"alternatives", "apk", "apt", "dpkg", "pacman", "python", "rpm", "texmf", "ucf"})
 """What of ``/var/lib`` is shown: which packages are installed. All else there belongs to services."""
 
-_KEPT_UNREADABLE = frozenset({"sudoers", "sudoers.d"})
+_LENT_FROM_ETC = ("/etc/sudoers", "/etc/sudoers.d")
 _PRIVATE_IN_ETC = frozenset({
     "NetworkManager", "aws", "boto.cfg", "cloud", "credstore", "credstore.encrypted", "docker", "environment",
     "gitconfig", "kubernetes", "letsencrypt", "machine-id", "netplan", "npmrc", "openvpn", "pip.conf", "rancher",
@@ -26,38 +31,74 @@ _PRIVATE_ANYWHERE = frozenset({
     ".npmrc", ".pgpass", ".pypirc", ".ssh", "auth.conf", "auth.conf.d", "credentials", "credentials.json",
     "krb5.keytab", "secrets",
 })  # fmt: skip
+_NO_NAMES: frozenset[str] = frozenset()
+_DEPTH_OF_ETC = 20
 _DEPTH_OF_PROGRAMS = 3
+"""Further down are hundreds of thousands of files: to look at each takes longer than all else at an engine's start."""
+_BOTTOMLESS = 1 << 16
+_LARGEST_LENT = 4 << 20
 
 
-def private_in_etc() -> Iterator[str]:
-    return _private_below("/etc", depth=20, names=_PRIVATE_IN_ETC)
+class Private(NamedTuple):
+    """What not everybody on the host may read, or whose name says enough; whatever is below it is private too."""
+
+    path: str
+    is_lendable: bool
+    """It is no secret, and there are programs that do not run without it: a task gets a copy."""
 
 
-def private_among_programs() -> Iterator[str]:
-    """Where administrators put things of their own. Root sees through modes, so they are looked at here."""
+def private_in_etc() -> Iterator[Private]:
+    return _private_below("/etc", depth=_DEPTH_OF_ETC, names=_PRIVATE_IN_ETC)
+
+
+def private_among_programs() -> Iterator[Private]:
+    """Where administrators put things of their own."""
     for directory in ("/opt", "/usr/local"):
-        yield from _private_below(directory, depth=_DEPTH_OF_PROGRAMS, names=frozenset())
+        yield from _private_below(directory, depth=_DEPTH_OF_PROGRAMS, names=_NO_NAMES)
 
 
-def _private_below(directory: str, *, depth: int, names: frozenset[str]) -> Iterator[str]:
-    """The uppermost paths that not everybody on the host may read, or whose name says enough."""
+def unreadable_in_system(*, to_the_bottom: bool) -> Iterator[Private]:
+    """What packages have put there. No name is private: it may be a module's, ``secrets`` for one.
+
+    ``to_the_bottom`` looks at every file, in ``/opt`` and ``/usr/local`` as well; else at what is found quickly.
+    """
+    depth = _BOTTOMLESS if to_the_bottom else _DEPTH_OF_PROGRAMS
+    for directory in sorted(f"/{name}" for name in (PROGRAMS if to_the_bottom else ("usr",))):
+        if not Path(directory).is_symlink():
+            yield from _private_below(directory, depth=depth, names=None)
+    for name in sorted(VAR_LIB):
+        yield from _private_below(f"/var/lib/{name}", depth=depth, names=None)
+
+
+def _private_below(directory: str, *, depth: int, names: frozenset[str] | None) -> Iterator[Private]:
+    """The uppermost ones; without ``names`` by their modes alone."""
     try:
         entries = list(os.scandir(directory))
     except OSError:
         return
     for entry in entries:
-        if entry.is_symlink():
+        try:
+            kind = entry.stat(follow_symlinks=False)
+        except OSError:  # it has just gone
             continue
-        if entry.name in names or entry.name in _PRIVATE_ANYWHERE or not _is_public(entry):
-            if entry.name not in _KEPT_UNREADABLE:
-                yield entry.path
-        elif entry.is_dir() and depth > 1:
-            yield from _private_below(entry.path, depth=depth - 1, names=frozenset())
+        if names is not None and (entry.name in names or entry.name in _PRIVATE_ANYWHERE):
+            if not stat.S_ISLNK(kind.st_mode):
+                yield Private(entry.path, is_lendable=False)
+        elif not _is_public(kind.st_mode):
+            yield Private(entry.path, _is_lendable(entry.path, kind))
+        elif stat.S_ISDIR(kind.st_mode) and depth > 1:
+            yield from _private_below(entry.path, depth=depth - 1, names=None if names is None else _NO_NAMES)
 
 
-def _is_public(entry: os.DirEntry[str]) -> bool:
-    mode = entry.stat(follow_symlinks=False).st_mode
+def _is_public(mode: int) -> bool:
     if stat.S_ISDIR(mode):
         return bool(mode & stat.S_IXOTH and mode & stat.S_IROTH)
-    # A program that only some may read (sudo's plug-ins, setuid helpers) is no secret.
-    return bool(mode & (stat.S_IROTH | stat.S_IXOTH | stat.S_ISUID | stat.S_ISGID)) or not stat.S_ISREG(mode)
+    return bool(mode & stat.S_IROTH) or not stat.S_ISREG(mode)
+
+
+def _is_lendable(path: str, kind: os.stat_result) -> bool:
+    """The rules of sudo, locks of package managers, and programs that only some may read (setuid helpers)."""
+    if path in _LENT_FROM_ETC:
+        return True
+    is_program = kind.st_mode & (stat.S_IXOTH | stat.S_ISUID | stat.S_ISGID) and kind.st_size <= _LARGEST_LENT
+    return stat.S_ISREG(kind.st_mode) and (kind.st_size == 0 or bool(is_program))
