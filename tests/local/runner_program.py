@@ -32,10 +32,10 @@ def main() -> None:
             spec = ContainerSpec(name, HOST_IMAGE, None, command, {}, memory_mib=256)
             task.start(spec, lambda _: None, lambda _: None)
     scratch = runner._scratch.path
-    note = scratch / "memory-group"
+    note = scratch / "control-group"
     started = {
         "scratch": str(scratch),
-        "memory_group": note.read_text() if note.exists() else None,
+        "control_groups": note.read_text().splitlines() if note.exists() else [],
         "launcher": runner._launcher.pid,
         "addresses": [task.address for task in tasks],
     }

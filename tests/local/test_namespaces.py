@@ -272,6 +272,21 @@ def test_a_task_over_its_memory_is_killed_and_says_so(tasks: RunningTasks) -> No
     assert end.code == 0 or end.out_of_memory
 
 
+@needs_root
+def test_a_task_has_as_much_cpu_as_it_asked_for(tasks: RunningTasks) -> None:
+    """A quarter of a CPU, for two that want one each; in a container that is told so."""
+    burn = "import time; end = time.monotonic() + 2\nwhile time.monotonic() < end: pass\nprint(time.process_time())"
+    task = tasks.open(cpu_units=256)
+    burners = [tasks.start("python3", "-c", burn, task=task, name=name, cpu_units=64) for name in ("one", "other")]
+    for burner in burners:
+        burner.wait()
+    used = sum(float(burner.output) for burner in burners)
+    _, told = tasks.run("cat /sys/fs/cgroup/cpu/cpu.shares /sys/fs/cgroup/cpu.weight", task=task, cpu_units=512)
+    if "512" not in told and "20" not in told:
+        pytest.skip("this machine gives no CPU cgroup")
+    assert used < 1.2
+
+
 @pytest.mark.no_root
 def test_without_root_nothing_can_be_given_to_another_but_no_program_fails_of_it(tasks: RunningTasks) -> None:
     script = "touch /tmp/x && chown 33:33 /tmp/x && stat -c %u:%g /tmp/x; python3 -c 'import os; os.setuid(33)'"

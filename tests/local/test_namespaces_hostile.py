@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ import pytest
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
 from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.runner_contract import Mount
+from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +50,36 @@ call('reboot', libc.reboot, 0)
 call('settime', libc.settimeofday, ctypes.create_string_buffer(16), None)
 call('syslog', libc.klogctl, 3, ctypes.create_string_buffer(4096), 4096)
 call('clone user', libc.syscall, 56 if os.uname().machine == 'x86_64' else 220, 0x10000000 | 17, 0, 0, 0, 0)
+"""
+
+# It has bounds of its own, in number and in time, for a machine that sets none.
+_FORK_BOMB = """
+import os, signal
+def spin(*_):
+    while True:
+        pass
+signal.signal(signal.SIGUSR1, spin)
+signal.alarm(60)
+made = 0
+try:
+    while made < 6000:
+        if os.fork() == 0:
+            signal.alarm(60)
+            if made % 20:
+                signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            while True:
+                signal.pause()
+        made += 1
+    print("made them all", flush=True)
+except OSError as error:
+    print(error.strerror, "after", made, flush=True)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    os.kill(-1, signal.SIGUSR1)
+    while True:
+        try:
+            os._exit(0) if os.fork() == 0 else os.wait()
+        except OSError:
+            pass
 """
 
 
@@ -229,3 +262,31 @@ def test_who_enters_for_a_health_check_cannot_be_traced(tasks: RunningTasks) -> 
     started.task.stop("main", 0)
     started.wait()
     assert "python" not in started.output
+
+
+def test_a_fork_bomb_is_its_own_tasks_trouble_and_ends_with_it(tasks: RunningTasks) -> None:
+    neighbour = tasks.start("sleep", "100")
+    bomb = tasks.start("python3", "-c", _FORK_BOMB, task=tasks.open(cpu_units=512))
+    bomb.wait_for("after")
+    words, _, made = bomb.output.partition(" after ")
+    assert words == "Resource temporarily unavailable"
+    assert int(made) <= most_processes()
+    began = time.monotonic()
+    for _ in range(5):
+        assert neighbour.task.run_check("main", ["/bin/true"], 10) == 0
+    assert subprocess.run(["/bin/true"], check=True, timeout=10).returncode == 0
+    assert time.monotonic() - began < 10
+    bomb.task.stop("main", 0)
+    assert bomb.wait().code == 137
+    bomb.task.close()
+    assert time.monotonic() - began < 20
+    assert tasks.run("true") == (0, "")
+
+
+def test_a_health_check_counts_as_its_container(tasks: RunningTasks) -> None:
+    wait = "while ! test -e /tmp/done; do sleep 0.05; done"
+    started = tasks.shell(f"{wait}; (cat /proc/self/cgroup; ulimit -a) | diff - /tmp/of-check && echo the same")
+    check = "(cat /proc/self/cgroup; ulimit -a) > /tmp/of-check; touch /tmp/done"
+    assert started.task.run_check("main", ["/bin/sh", "-c", check], 10) == 0
+    started.wait()
+    assert started.output == "the same\n"

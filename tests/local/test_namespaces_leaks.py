@@ -67,11 +67,11 @@ class Program:
                 socket.create_connection((address, 2222))
 
     def _nothing_left(self) -> bool | None:
-        scratch, group = Path(self.started["scratch"]), self.started["memory_group"]
+        scratch, groups = Path(self.started["scratch"]), self.started["control_groups"]
         left = {
             "processes": self.processes(),
             "scratch": scratch.exists(),
-            "cgroup": bool(group) and Path(group).exists(),
+            "cgroups": [group for group in groups if Path(group).exists()],
             "mounts": str(scratch) in Path("/proc/self/mountinfo").read_text(),
         }
         if any(left.values()):

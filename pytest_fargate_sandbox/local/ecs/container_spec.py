@@ -44,6 +44,7 @@ def container_spec(definition: Mapping[str, Any]) -> ContainerSpec:
         ),
         read_only_root=bool(definition.get("readonlyRootFilesystem")),
         memory_mib=definition.get("memory"),
+        cpu_units=definition.get("cpu") or None,
         ulimits=tuple((u["name"], u["softLimit"], u["hardLimit"]) for u in definition.get("ulimits") or ()),
     )
 

@@ -50,6 +50,7 @@ class ContainerSpec:
     mounts: tuple[Mount, ...] = ()
     read_only_root: bool = False
     memory_mib: int | None = None
+    cpu_units: int | None = None
     ulimits: tuple[tuple[str, int, int], ...] = ()
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pytest_fargate_sandbox.local.runners.namespaces import container_root, image_user, linux, privileges
 from pytest_fargate_sandbox.local.runners.namespaces.container_plan import DEFAULT_PATH
 from pytest_fargate_sandbox.local.runners.namespaces.descriptors import close_inherited
+from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 from pytest_fargate_sandbox.local.sidecar import sidecar_server
 
 if TYPE_CHECKING:
@@ -39,11 +40,12 @@ def run_container(plan: ContainerPlan, output: int, status: int, listener: socke
         # Sockets of the host's network, other tasks, the way to the engine.
         close_inherited(output, status, listener.fileno() if listener else status)
         _connect_output(output)
-        _join_cgroups(plan.cgroups)
+        join_cgroups(open_cgroups(plan.cgroups))
+        linux.unshare(linux.CLONE_NEWCGROUP)  # so that they are all that the container knows of cgroups
         linux.set_host_name(plan.host_name)
         container_root.enter_root(plan)
         _connect_input()
-        _set_limits(plan.ulimits)
+        _set_limits(plan)
         if listener and plan.sidecar_volume:
             _serve(plan, status, listener, plan.sidecar_volume)
         _execute(plan, plan.argv)
@@ -54,15 +56,17 @@ def run_container(plan: ContainerPlan, output: int, status: int, listener: socke
     os._exit(_COULD_NOT_START)
 
 
-def run_in_container(plan: ContainerPlan, argv: tuple[str, ...]) -> NoReturn:
+def run_in_container(plan: ContainerPlan, argv: tuple[str, ...], cgroups: list[int]) -> NoReturn:
     """A further process, in a fork that has entered the container's namespaces: a health check."""
     try:
         linux.die_with_parent()
+        join_cgroups(cgroups)
         os.setsid()
         null = os.open("/dev/null", os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(null, standard)
         close_inherited()
+        _set_limits(plan)
         _execute(plan, argv)
     except BaseException:  # a check that cannot run has failed
         pass
@@ -91,22 +95,33 @@ def _connect_input() -> None:
     os.close(null)
 
 
-def _join_cgroups(cgroups: tuple[str, ...]) -> None:
-    """Then the namespace, so that they are all that the container knows of cgroups."""
+def open_cgroups(cgroups: tuple[str, ...]) -> list[int]:
+    """While the host's files can be seen: the doors for ``join_cgroups``."""
+    doors = []
     for directory in cgroups:
         try:
-            descriptor = os.open(directory + "/cgroup.procs", os.O_WRONLY)
-            os.write(descriptor, b"0")
-            os.close(descriptor)
+            doors.append(os.open(directory + "/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC))
         except OSError:  # noqa: PERF203 - this machine lets us make groups, but not move to them: then without a limit
             pass
-    linux.unshare(linux.CLONE_NEWCGROUP)
+    return doors
 
 
-def _set_limits(ulimits: tuple[tuple[str, int, int], ...]) -> None:
-    files = min(_FILES_ON_FARGATE, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    for name, soft, hard in ulimits:
+def join_cgroups(doors: list[int]) -> None:
+    """With all that this process becomes and forks."""
+    for door in doors:
+        try:
+            os.write(door, b"0")
+        except OSError:  # the same
+            pass
+        os.close(door)
+
+
+def _set_limits(plan: ContainerPlan) -> None:
+    _lower_limit(resource.RLIMIT_NOFILE, _FILES_ON_FARGATE)
+    if plan.rootless:
+        # Counts the task alone since Linux 5.14, which counts by user namespace; root is exempt from it (fork(2)).
+        _lower_limit(resource.RLIMIT_NPROC, most_processes())
+    for name, soft, hard in plan.ulimits:
         number = getattr(resource, "RLIMIT_" + name.upper(), None)
         if number is None:
             raise NotStartable(f"invalid ulimit {name!r}")
@@ -114,6 +129,12 @@ def _set_limits(ulimits: tuple[tuple[str, int, int], ...]) -> None:
             resource.setrlimit(number, (soft, hard))
         except (OSError, ValueError) as error:
             raise NotStartable(f"error setting rlimit {name} to {soft}:{hard}: {error}") from error
+
+
+def _lower_limit(number: int, most: int) -> None:
+    _, hard = resource.getrlimit(number)
+    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(number, (limit, limit))
 
 
 def _serve(plan: ContainerPlan, status: int, listener: socket.socket, shared_dir: str) -> NoReturn:

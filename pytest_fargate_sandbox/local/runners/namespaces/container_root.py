@@ -72,8 +72,10 @@ def enter_root(plan: ContainerPlan) -> None:
 
 
 def _place_of_group(group: str) -> str:
-    """Where a container finds its memory group, to read there who was killed for memory: versions 1 and 2 differ."""
-    return "/sys/fs/cgroup/memory" if os.path.exists(group + "/memory.oom_control") else "/sys/fs/cgroup"  # noqa: PTH110
+    """Where a container finds its own, to read there its limits and who was killed for memory: as on a host."""
+    if os.path.exists(group + "/cgroup.controllers"):  # noqa: PTH110 - version 2
+        return "/sys/fs/cgroup"
+    return "/".join(group.split("/")[:5])
 
 
 def _mount_kernel_file_systems(*, rootless: bool) -> None:

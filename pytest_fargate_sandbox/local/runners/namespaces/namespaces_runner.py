@@ -18,11 +18,13 @@ from pytest_fargate_sandbox.local.runners.namespaces.portable_python import Runt
 from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.namespaces.scratch import HOST_LAYERS, Scratch
 from pytest_fargate_sandbox.local.runners.namespaces.task_commons import TaskCommons
+from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from pytest_fargate_sandbox.local.runners.namespaces.control_group import ControlGroup
     from pytest_fargate_sandbox.local.runners.runner_contract import TaskSpec
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ class NamespacesRunner:
         found = ImageDirectories(images, self._scratch.path / HOST_LAYERS, self._launcher.pid, rootless=rootless)
         runtime = Runtime(self._scratch.path / "runtime", expected=may_lack_python or found.may_lack_python())
         self._surroundings = TaskCommons(found, runtime, gate_address, rootless=rootless, forget=self._forget)
-        self._memory = self._scratch.open_memory_group()
+        self._group = self._scratch.open_control_group()
         self._tasks: dict[str, NamespacesTask] = {}
         self._lost: LauncherFailed | None = None
         self._lock = threading.Lock()
@@ -81,13 +83,11 @@ class NamespacesRunner:
         """``joins``: a process, of an infra container say, whose network the task shall have instead of a new one."""
         self._launcher_ready.result(_PATIENCE)
         directory = self._scratch.task_directory(spec.task_id)
-        memory = self._memory.child(spec.task_id) if self._memory else None
-        if memory:
-            if spec.memory_mib:
-                memory.limit(spec.memory_mib)
-            memory.pass_on()
+        group = self._group.child(spec.task_id) if self._group else None
+        if group:
+            _limit_task(group, spec)
         ours, theirs = Channel.pair()
-        task = NamespacesTask(spec, self._surroundings, ours, directory, memory)
+        task = NamespacesTask(spec, self._surroundings, ours, directory, group)
         self._tasks[spec.task_id] = task
         order = {
             "task": spec.task_id,
@@ -170,6 +170,15 @@ class NamespacesRunner:
             self._launcher_ready.set_exception(self._lost)
         for task in list(self._tasks.values()):
             task.holder_gone()
+
+
+def _limit_task(group: ControlGroup, spec: TaskSpec) -> None:
+    if spec.memory_mib:
+        group.limit_memory(spec.memory_mib)
+    if spec.cpu_units:
+        group.limit_cpu(spec.cpu_units)
+    group.limit_processes(most_processes())
+    group.pass_on()
 
 
 def _clean_environment() -> dict[str, str]:

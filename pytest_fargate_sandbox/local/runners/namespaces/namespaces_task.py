@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,11 @@ from pytest_fargate_sandbox.local.runners.namespaces.scratch import remove_tree
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from pytest_fargate_sandbox.local.runners.namespaces.control_group import ControlGroup
     from pytest_fargate_sandbox.local.runners.namespaces.holder_messages import Channel, Message
     from pytest_fargate_sandbox.local.runners.namespaces.image_directories import Image
-    from pytest_fargate_sandbox.local.runners.namespaces.memory_group import MemoryGroup
     from pytest_fargate_sandbox.local.runners.namespaces.task_commons import TaskCommons
     from pytest_fargate_sandbox.local.runners.network.task_addresses import ClaimedAddress
     from pytest_fargate_sandbox.local.runners.runner_contract import ContainerSpec, TaskSpec
@@ -51,13 +52,13 @@ class NamespacesTask:
         surroundings: TaskCommons,
         channel: Channel,
         directory: Path,
-        memory: MemoryGroup | None,
+        group: ControlGroup | None,
     ) -> None:
         self._spec = spec
         self._surroundings = surroundings
         self._channel = channel
         self._directory = directory
-        self._memory = memory
+        self._group = group
         self._claim: ClaimedAddress = surroundings.claim_address()
         self.address = self._claim.text
         self._numbers = itertools.count(1)
@@ -81,11 +82,11 @@ class NamespacesTask:
         on_exit: Callable[[ContainerExit], None],
     ) -> None:
         image = self._surroundings.images.find(container.image)
-        memory = self._limit_memory(container)
-        plan = self._plan(container, image, memory)
+        group = self._open_group(container)
+        plan = self._plan(container, image, group)
         _make_directories(plan)
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        running = _StartedContainer(ContainerOutput(self._surroundings.loop, read_end, on_output), on_exit, memory)
+        running = _StartedContainer(ContainerOutput(self._surroundings.loop, read_end, on_output), on_exit, group)
         with self._lock:
             self._containers[container.name] = running
         listener = self._listen_for_sidecar(container) if plan.sidecar_volume else None
@@ -118,11 +119,13 @@ class NamespacesTask:
             running = self._containers.get(container)
         if running is None:
             return
-        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _PATIENCE)):
-            if patience:
-                self._tell({"op": "kill", "container": container, "signal": int(number)})
-            if running.gone.wait(patience):
-                return
+        if grace:
+            self._tell({"op": "kill", "container": container, "signal": int(signal.SIGTERM)})
+        if running.gone.wait(grace):
+            return
+        with self._unlimited_cpu():
+            self._tell({"op": "kill", "container": container, "signal": int(signal.SIGKILL)})
+            running.gone.wait(_PATIENCE)
 
     def look_soon(self) -> None:
         """A program that is none of ours has started in this network: its ports are to be found quickly."""
@@ -142,14 +145,16 @@ class NamespacesTask:
             if self._closed:
                 return
             self._closed = True
+        if self._group:
+            self._group.lift_cpu()
         try:
             self._ask("close")
         except HolderGone:
             pass
         self._gone.wait(_PATIENCE)
         self._claim.release()
-        if self._memory:
-            self._memory.remove()
+        if self._group:
+            self._group.remove()
         remove_tree(self._directory)
         self._surroundings.forget(self._spec.task_id)
 
@@ -158,15 +163,25 @@ class NamespacesTask:
         self._gone.set()
 
     # --- what a container is made of --------------------------------------------------------------------------------
-    def _limit_memory(self, container: ContainerSpec) -> MemoryGroup | None:
-        if self._memory is None:
+    def _open_group(self, container: ContainerSpec) -> ControlGroup | None:
+        if self._group is None:
             return None
-        group = self._memory.child(container.name)
+        group = self._group.child(container.name)
         if container.memory_mib:
-            group.limit(container.memory_mib)
+            group.limit_memory(container.memory_mib)
+        if container.cpu_units:
+            group.share_cpu(container.cpu_units)
         return group
 
-    def _plan(self, container: ContainerSpec, image: Image, memory: MemoryGroup | None) -> ContainerPlan:
+    @contextmanager
+    def _unlimited_cpu(self) -> Iterator[None]:
+        if self._group:
+            self._group.lift_cpu()
+        yield
+        if self._group and self._spec.cpu_units and not self._closed:
+            self._group.limit_cpu(self._spec.cpu_units)
+
+    def _plan(self, container: ContainerSpec, image: Image, group: ControlGroup | None) -> ContainerPlan:
         argv = (*(container.entry_point or ()), *(container.command or ()))
         if not argv and not image.is_built_in_sidecar:
             raise CannotStart("CannotStartContainerError: Error response from daemon: no command specified")
@@ -198,7 +213,7 @@ class NamespacesTask:
             user=container.user,
             read_only_root=container.read_only_root,
             ulimits=container.ulimits,
-            cgroups=(str(memory.directory),) if memory else (),
+            cgroups=tuple(map(str, group.directories)) if group else (),
             sidecar_volume=sidecar_volume,
         )
 
@@ -294,11 +309,11 @@ class _StartedContainer:
     """A started container's callbacks, and what has to be put away after it."""
 
     def __init__(
-        self, output: ContainerOutput, on_exit: Callable[[ContainerExit], None], memory: MemoryGroup | None
+        self, output: ContainerOutput, on_exit: Callable[[ContainerExit], None], group: ControlGroup | None
     ) -> None:
         self._output = output
         self._on_exit = on_exit
-        self._memory = memory
+        self._group = group
         self.started = threading.Event()
         self.gone = threading.Event()
 
@@ -306,7 +321,7 @@ class _StartedContainer:
         """From the loop's thread, which must not wait: what the engine does about an exit may call us again."""
         self._output.finish()
         end = ContainerExit(code)
-        if code == _KILLED and self._memory and self._memory.kills():
+        if code == _KILLED and self._group and self._group.kills():
             end = ContainerExit(code, True, "OutOfMemoryError: Container killed due to memory usage")
         self.gone.set()
         threading.Thread(target=self._tell_exit, args=(end,), name="container-exit", daemon=True).start()
@@ -314,14 +329,14 @@ class _StartedContainer:
     def _tell_exit(self, end: ContainerExit) -> None:
         if not self.started.wait(_PATIENCE):
             return  # it never started, which its starter has been told
-        if self._memory:
-            self._memory.remove()
+        if self._group:
+            self._group.remove()
         self._on_exit(end)
 
     def discard(self) -> None:
         self._output.finish()
-        if self._memory:
-            self._memory.remove()
+        if self._group:
+            self._group.remove()
 
 
 def _make_directories(plan: ContainerPlan) -> None:

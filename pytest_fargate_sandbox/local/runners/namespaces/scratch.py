@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.local.runners.namespaces.memory_group import MemoryGroup, open_memory_group
+from pytest_fargate_sandbox.local.runners.namespaces.control_group import ControlGroup, open_control_group, remove_group
 from pytest_fargate_sandbox.local.runners.namespaces.mount_table import file_system_at
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ HOST_LAYERS = "host"
 
 _PREFIX = "fargate-sandbox-"
 _LOCK = "in-use.lock"
-_MEMORY_GROUP = "memory-group"
+_CONTROL_GROUP = "control-group"
 # They cannot hold the upper layer of an overlay.
 _UNFIT = frozenset({"overlay", "aufs", "nfs", "nfs4", "cifs", "smb3", "9p", "fuse", "vfat", "ecryptfs", "virtiofs"})
 
@@ -50,11 +50,12 @@ class Scratch:
         directory.mkdir(parents=True)
         return directory
 
-    def open_memory_group(self) -> MemoryGroup | None:
+    def open_control_group(self) -> ControlGroup | None:
         """Where this machine lets us make one; written down here for whoever sweeps after us."""
-        group = open_memory_group(_PREFIX + self.path.name)
+        group = open_control_group(_PREFIX + self.path.name)
         if group is not None:
-            (self.path / _MEMORY_GROUP).write_text(str(group.directory), encoding="utf-8")
+            lines = "".join(f"{directory}\n" for directory in group.directories)
+            (self.path / _CONTROL_GROUP).write_text(lines, encoding="utf-8")
         return group
 
     def remove(self) -> None:
@@ -84,10 +85,11 @@ def _open_up(directory: Path) -> None:
 
 
 def remove_scratch(directory: Path) -> None:
-    """All that an engine kept here, and the cgroup that it wrote down."""
-    note = directory / _MEMORY_GROUP
+    """All that an engine kept here, and the cgroups that it wrote down."""
+    note = directory / _CONTROL_GROUP
     if note.exists():
-        MemoryGroup(Path(note.read_text(encoding="utf-8"))).remove()
+        for group in note.read_text(encoding="utf-8").splitlines():
+            remove_group(Path(group))
     remove_tree(directory)
 
 

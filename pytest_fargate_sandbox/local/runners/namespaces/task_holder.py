@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.local.runners.namespaces import linux
 from pytest_fargate_sandbox.local.runners.namespaces.children import Children, exit_code
 from pytest_fargate_sandbox.local.runners.namespaces.container_plan import ContainerPlan
-from pytest_fargate_sandbox.local.runners.namespaces.container_process import run_container, run_in_container
+from pytest_fargate_sandbox.local.runners.namespaces.container_process import (
+    open_cgroups,
+    run_container,
+    run_in_container,
+)
 from pytest_fargate_sandbox.local.runners.namespaces.event_loop import Loop
 from pytest_fargate_sandbox.local.runners.namespaces.task_namespaces import (
     CONTAINER_NAMESPACES,
@@ -179,10 +183,11 @@ def _run_check(container: _HeldContainer, argv: tuple[str, ...], timeout: float)
     try:
         linux.die_with_parent()
         linux.hide_memory()  # what runs in the container could otherwise attach to us on our way to the check
-        linux.setns(container.handle, CONTAINER_NAMESPACES)
+        cgroups = open_cgroups(container.plan.cgroups)  # a check is the task's too; who waits for it is not
+        linux.setns(container.handle, CONTAINER_NAMESPACES | linux.CLONE_NEWCGROUP)
         pid = os.fork()
         if pid == 0:
-            run_in_container(container.plan, argv)
+            run_in_container(container.plan, argv, cgroups)
         code = _wait_or_kill(pid, timeout)
     finally:
         os._exit(code)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.local.runners.podman.hook import hook_options
+from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,8 +90,10 @@ class ContainerCommand:
             self.succeeds("rm", "-f", "-v", *now, *containers)
 
     def limit_options(self, memory_mib: int | None, cpu_units: int | None) -> list[str]:
-        """CPU and memory limits as far as this host lets us set any (rootless with old cgroups doesn't)."""
+        """For memory, CPU and processes, as far as this host lets us set any (rootless with old cgroups doesn't)."""
         options = []
+        if self._can_limit("pids", "PidsLimit"):
+            options += ["--pids-limit", str(most_processes())]
         if memory_mib and self._can_limit("memory", "MemoryLimit"):
             options += ["--memory", f"{memory_mib}m"]
         if cpu_units and self._can_limit("cpu", "CpuCfsQuota"):
