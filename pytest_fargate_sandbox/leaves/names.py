@@ -91,3 +91,7 @@ class Cause:
     QUOTA: Final = "quota"
     PULL_FAILED: Final = "pull_failed"
     UNKNOWN: Final = "unknown"
+
+
+TEMPORARY_PREFIX: Final = "fargate-sandbox-"
+"""How the names of our directories under ``$TMPDIR`` begin."""

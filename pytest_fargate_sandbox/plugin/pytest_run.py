@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
-import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
     from pytest_fargate_sandbox.plugin.options import Settings
 
 RUN: pytest.StashKey[PytestRun] = pytest.StashKey()
@@ -104,12 +104,19 @@ class PytestRun:
             return
         from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 
+        made = self._directory
+
         def probe() -> bool | None:
-            shutil.rmtree(self.directory, ignore_errors=True)
-            return not self.directory.exists() or None
+            return made.remove() or None
 
         with contextlib.suppress(WaitTimeout):
             wait_until(probe, deadline=_REMOVE_SEC, what="the end of the run's directory")
+
+    @cached_property
+    def _directory(self) -> TemporaryDirectory:
+        from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
+
+        return TemporaryDirectory()
 
     @property
     def _made(self) -> dict[str, Any]:
@@ -118,7 +125,7 @@ class PytestRun:
 
             self._shared = {
                 "run_id": f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}",
-                "directory": tempfile.mkdtemp(prefix="fargate-sandbox-"),
+                "directory": str(self._directory.path),
                 "secret": secrets.token_hex(32),
                 "owner": this_process(),
                 "each": self._config.getoption("dist", default="no") == "each",

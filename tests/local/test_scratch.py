@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,19 +28,58 @@ def test_it_stands_in_a_directory_that_only_its_owner_may_enter(base: Path) -> N
     assert not scratch.path.exists()
 
 
-def test_a_directory_that_others_may_write_to_is_not_trusted(base: Path) -> None:
-    base.mkdir()
-    base.chmod(0o777)
-    scratch = Scratch()
-    assert not scratch.path.is_relative_to(base)
-    scratch.remove()
+def _squat(base: Path, how: str) -> None:
+    if how == "file":
+        base.touch()
+    elif how == "link":
+        (base.parent / "elsewhere").mkdir(mode=0o700)
+        base.symlink_to(base.parent / "elsewhere")
+    elif how == "dangling link":
+        base.symlink_to(base.parent / "nowhere")
+    else:
+        base.mkdir()
+        base.chmod(0o700 if how == "another's" else 0o777)
+        if how == "another's":
+            os.chown(base, 20042, 20042)
 
 
-def test_a_link_that_somebody_put_there_is_not_followed(base: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir(mode=0o700)
-    base.symlink_to(tmp_path / "elsewhere")
+@pytest.mark.parametrize(
+    "how", ["open", "file", "link", "dangling link", pytest.param("another's", marks=pytest.mark.root)]
+)
+def test_where_the_name_is_taken_another_one_serves_and_is_told(
+    base: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _squat(base, how)
+    before = base.lstat(), sorted(base.parent.rglob("*"))
+    first = Scratch()
+    second = Scratch()
+    assert first.path.parent == second.path.parent != base
+    assert first.path.parent.parent == base.parent
+    assert first.path.parent.name.startswith(f"{base.name}-")
+    assert first.path.parent.stat().st_mode & 0o777 == 0o700
+    (said,) = [record.message for record in caplog.records]
+    assert said.startswith(f"{base} is not a directory that only this user may write to: ")
+    assert said.endswith(f" It is left alone, and containers' files are kept in {first.path.parent}.")
+    second.remove()
+    first.remove()
+    shutil.rmtree(first.path.parent)
+    assert (base.lstat(), sorted(base.parent.rglob("*"))) == before
+
+
+def test_where_the_name_is_taken_what_dead_engines_left_is_swept_too(base: Path) -> None:
+    base.touch()
+    live = Scratch()
+    left = live.path.parent / "engine-dead"
+    left.mkdir()
+    Scratch().remove()
+    assert not left.exists()
+    live.remove()
+
+
+def test_where_anybody_may_rename_it_no_directory_stands(base: Path) -> None:
+    base.parent.chmod(0o777)
     scratch = Scratch()
-    assert not scratch.path.is_relative_to(tmp_path)
+    assert not scratch.path.is_relative_to(base.parent)
     scratch.remove()
 
 

@@ -180,8 +180,15 @@ def test_an_exception_in_a_users_fixture_leaves_nothing(pytester: pytest.Pyteste
 
 
 def test_after_the_controller_is_killed_the_next_run_sweeps(
-    pytester: pytest.Pytester, engine_log: EngineLog, started: Callable[..., subprocess.Popen[bytes]]
+    pytester: pytest.Pytester,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine_log: EngineLog,
+    started: Callable[..., subprocess.Popen[bytes]],
 ) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout is not None
@@ -192,10 +199,12 @@ def test_after_the_controller_is_killed_the_next_run_sweeps(
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
         assert "RUNNING" in engine_log.tasks().values()
+        assert len(list(temporary.glob("fargate-sandbox-????????"))) == 1
         pytester.makepyfile("def test_it(fargate_sandbox): pass")
         pytester.runpytest_subprocess("-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
         wait_until(
             lambda: set(engine_log.tasks().values()) == {"STOPPED"} or None, deadline=5, what="the end of all tasks"
         )
+        assert list(temporary.glob("fargate-sandbox-????????")) == []
     finally:
         holder.communicate()

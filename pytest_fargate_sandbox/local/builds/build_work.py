@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import threading
 import time
 import zipfile
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.local.ecs.log_streams import LogStream
 from pytest_fargate_sandbox.local.moto_services import backend
 from pytest_fargate_sandbox.local.runners import podman
@@ -65,9 +65,9 @@ class BuildWork:
 
     def _run(self) -> None:
         status = "SUCCEEDED"
-        directory = Path(tempfile.mkdtemp(prefix="fargate-sandbox-build-"))
+        directory = TemporaryDirectory("build-")
         try:
-            self._work(directory)
+            self._work(directory.path)
         except _Ended as ended:
             status = str(ended)
             self._build.fail_phase(status, "")
@@ -77,7 +77,7 @@ class BuildWork:
             self._log.put(message)
             self._build.fail_phase("FAILED", message)
         finally:
-            shutil.rmtree(directory, ignore_errors=True)
+            directory.remove()
             self._build.enter("FINALIZING")
             self._build.finish(status)
 

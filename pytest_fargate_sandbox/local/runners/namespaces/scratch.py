@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import stat
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.names import TEMPORARY_PREFIX
 from pytest_fargate_sandbox.local.runners.namespaces.control_group import ControlGroup, open_control_group, remove_group
 from pytest_fargate_sandbox.local.runners.namespaces.mount_table import file_system_at
 
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 HOST_LAYERS = "host"
 """The directory within it for what stands above the host's own root."""
 
-_PREFIX = "fargate-sandbox-"
+_PREFIX = TEMPORARY_PREFIX
 _LOCK = "in-use.lock"
 _CONTROL_GROUP = "control-group"
+_LOG = logging.getLogger(__name__)
+_told: set[Path] = set()
 # They cannot hold the upper layer of an overlay.
 _UNFIT = frozenset({"overlay", "aufs", "nfs", "nfs4", "cifs", "smb3", "9p", "fuse", "vfat", "ecryptfs", "virtiofs"})
 
@@ -98,12 +102,26 @@ def _base_directory() -> Path:
     for place in places:
         if _is_fit(os.path.realpath(place)):
             base = Path(os.path.realpath(place)) / f"{_PREFIX}{os.geteuid()}"
-            if _is_ours(base):
-                return base
+            return base if _is_ours(base) else _instead_of(base)
     raise NoScratch(
         f"no directory to keep containers' files in: tried {', '.join(places)}; "
         "set TMPDIR to a directory on a local disk (ext4, xfs, btrfs or tmpfs; not noexec)"
     )
+
+
+def _instead_of(base: Path) -> Path:
+    """One whose name nobody could guess, and which later engines find again: whoever owns the other cannot make one."""
+    prefix = f"{base.name}-"
+    ours = next((found for found in sorted(base.parent.glob(f"{prefix}*")) if _is_private(found)), None)
+    if ours is None:
+        ours = Path(tempfile.mkdtemp(prefix=prefix, dir=base.parent))
+    if base not in _told:
+        _told.add(base)
+        _LOG.warning(
+            "%s is not a directory that only this user may write to: somebody else made it, or changed it. It is left "
+            "alone, and containers' files are kept in %s.", base, ours,
+        )  # fmt: skip
+    return ours
 
 
 def _is_ours(base: Path) -> bool:
@@ -112,6 +130,10 @@ def _is_ours(base: Path) -> bool:
         base.mkdir(mode=0o700)
     except FileExistsError:
         pass
+    return _is_private(base)
+
+
+def _is_private(base: Path) -> bool:
     found = base.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
 
@@ -120,9 +142,15 @@ def _is_fit(directory: str) -> bool:
     """Programs run from a container's volumes, so they must not lie where none may."""
     return (
         os.access(directory, os.W_OK | os.X_OK)
+        and not _anybody_may_rename_in(directory)
         and not os.statvfs(directory).f_flag & os.ST_NOEXEC
         and file_system_at(directory).partition(".")[0] not in _UNFIT
     )
+
+
+def _anybody_may_rename_in(directory: str) -> bool:
+    mode = os.stat(directory).st_mode  # noqa: PTH116
+    return bool(mode & stat.S_IWOTH and not mode & stat.S_ISVTX)
 
 
 @contextmanager
