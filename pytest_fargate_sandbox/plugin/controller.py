@@ -39,6 +39,15 @@ class Controller:
             sweep_worker(self._run.run_id, node.gateway.id)
             forget_worker(SharedState(self._run.directory), node.gateway.id)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:
+        """What a test had no time to say, it did not fail in. xdist knows no phase, and calls it a failure."""
+        if self._run.begun:
+            report.when = "setup"  # as in ``outcomes``: errors are known by their phase
+            report.sections.insert(
+                0, ("Infrastructure error", "not a failure of the test: its worker was killed, or crashed")
+            )
+
     def pytest_runtest_logreport(self) -> None:
         """The engine goes when its last user does; hold it till the end, once anybody has started it."""
         if not self._holds_engine and self._settings.config["cluster"] == "local" and self._ledger is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ def test_it(fargate_sandbox, n):
 """
 
 
+_HAS_ENDED = os.WEXITED | os.WNOWAIT | os.WNOHANG
 HOLDER = """
 import sys
 from pytest_fargate_sandbox.place.local_cluster import local_engine
@@ -99,7 +101,7 @@ def test_an_engine_that_does_not_start_fails_once_for_all(
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "sighup"])
 def test_nothing_is_alive_after_a_signal(
     pytester: pytest.Pytester,
     engine_log: EngineLog,
@@ -118,7 +120,7 @@ def test_nothing_is_alive_after_a_signal(
     assert engine_log.cut_off() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "sighup"])
 def test_a_signal_while_the_engine_still_starts_leaves_no_trace(
     pytester: pytest.Pytester,
     tmp_path: Path,
@@ -142,6 +144,31 @@ def test_a_signal_while_the_engine_still_starts_leaves_no_trace(
     assert engine_log.cut_off() == []
 
 
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_nothing_is_alive_or_left_when_the_terminal_is_closed(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine_log: EngineLog, workers: str
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    pytester.makepyfile(TESTS.format(count=4, command="sleep 60"))
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", workers, "--fargate-report-json=report.json"]
+    run, terminal = pty.fork()
+    if run == 0:
+        os.chdir(pytester.path)
+        os.execv(command[0], command)
+    try:
+        until_running(engine_log, 1 if workers == "-n0" else 2)
+        os.close(terminal)
+        wait_until(lambda: os.waitid(os.P_PID, run, _HAS_ENDED), deadline=30, what="the end of the run")
+    finally:
+        os.killpg(run, signal.SIGKILL)  # not reaped yet, so nobody else has its number
+        os.waitpid(run, 0)
+    assert engine_log.cut_off() == []
+    assert list(temporary.glob("fargate-sandbox-????????")) == []
+    assert (pytester.path / "report.json").exists()
+
+
 def test_a_worker_that_is_killed_leaves_nothing_and_the_run_goes_on(
     pytester: pytest.Pytester, engine_log: EngineLog, started: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
@@ -153,7 +180,8 @@ def test_a_worker_that_is_killed_leaves_nothing_and_the_run_goes_on(
     assert engine_log.cut_off() == []
     output = (pytester.path / "output.txt").read_text()
     assert "crashed while running" in output
-    assert "5 passed" in output
+    assert "5 passed, 1 error" in output
+    assert "FAILED" not in output
 
 
 def test_an_exception_in_a_users_fixture_leaves_nothing(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
