@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.engine_options import EngineOptions
 
 _LOOK_SEC = 2.0
+_OF_MOTO = {
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+    "MOTO_DISABLE_GLOBAL_CORS": "true",
+    # What AWS has in each account, and roles are made of; see managed_policies.
+    "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+}
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -56,7 +62,7 @@ def _start(options: EngineOptions) -> Engine:
     gc.disable()
     _forget_the_users_account()
     ports_and_runner = open_ports_and_runner(options)
-    os.environ.update(MOTO_EC2_LOAD_DEFAULT_AMIS="false", MOTO_DISABLE_GLOBAL_CORS="true")
+    os.environ.update(_OF_MOTO)
     from pytest_fargate_sandbox.local.model_files import read_models_once
 
     read_models_once()

@@ -12,6 +12,7 @@ from moto.backends import get_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION
+from pytest_fargate_sandbox.local.managed_policies import read_policies_late
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,7 @@ class MotoServices:
     def __init__(self, before: Mapping[str, Callable[[], None]]) -> None:
         """``before``: what is to be done when a service is about to be loaded, by its name."""
         self._before = before
-        self._dispatcher = DomainDispatcherApplication(create_backend_app)
+        self._dispatcher = DomainDispatcherApplication(_create_app)
         self._apps: dict[str, WsgiApp] = {}
         self._lock = threading.Lock()
 
@@ -60,7 +61,7 @@ class MotoServices:
     def _load(self, name: Any) -> WsgiApp:
         if name in self._before:
             self._before[name]()
-        app: WsgiApp = create_backend_app(name)
+        app: WsgiApp = _create_app(name)
         self._apps[name] = app
         return app
 
@@ -68,6 +69,11 @@ class MotoServices:
         if service in ("s3", ""):
             _keep_body(environ)
         return self.app(service)(environ, start_response)
+
+
+def _create_app(name: Any) -> Any:
+    read_policies_late()  # whose call it is, each service asks moto's IAM
+    return create_backend_app(name)
 
 
 def _keep_body(environ: dict[str, Any]) -> None:
