@@ -37,6 +37,8 @@ MISSING_GRACE_SEC: Final = 60.0  # https://docs.aws.amazon.com/AmazonECS/latest/
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
 TIMEOUT_SEC: Final = range(2, 121)
 """What ``startTimeout`` and ``stopTimeout`` may be."""
+ENVIRONMENT_FILES: Final = 10
+"""Of one container."""
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
 HEALTH_INTERVAL_SEC: Final = range(5, 301)

@@ -122,7 +122,7 @@ class Api:
                     start_response, family_of(service, environ), 400, "InvalidParameterException", there
                 )
             self._journal.error(f"{service}.{operation}", traceback.format_exc())
-            what = f"{type(error).__name__}: {error}"
+            what = f"The engine met an error of its own in {operation}; its log (--log FILE) has more."
             return answer_error(start_response, family_of(service, environ), 500, "ServerException", what)
 
     def _answer_faults(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from platform import machine
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -43,6 +44,10 @@ def _health(**fields: Any) -> dict[str, Any]:
     return _one(healthCheck={"command": ["CMD", "true"], **fields})
 
 
+def _with_role(**fields: Any) -> dict[str, Any]:
+    return _definition(executionRoleArn=ROLE, containerDefinitions=[container(**fields)])
+
+
 def _without(*keys: str) -> dict[str, Any]:
     return {key: value for key, value in _definition().items() if key not in keys}
 
@@ -53,6 +58,7 @@ def _log(options: dict[str, str], driver: str = "awslogs") -> dict[str, Any]:
 
 
 _LOG_OPTIONS = {"awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
+_FILE = {"value": "arn:aws:s3:::bucket/variables.env", "type": "s3"}
 _SECRETS = [{"name": "A", "valueFrom": "/a"}]
 
 REFUSED_DEFINITIONS = {
@@ -123,6 +129,20 @@ REFUSED_DEFINITIONS = {
     ),
     "more cpu in containers than in the task": (_one(cpu=512), "more than the task's 256"),
     "more memory in a container than in the task": (_one(memory=1024), "more than the task's 512"),
+    "more memory reserved than allowed": (
+        _one(memory=256, memoryReservation=512),
+        "'memoryReservation' (512) must not be more than 'memory' (256)",
+    ),
+    "a restart policy": (_one(restartPolicy={"enabled": True}), "'restartPolicy' is not supported by the embedded"),
+    "environment files without an execution role": (
+        _one(environmentFiles=[_FILE]),
+        "execution role ARN to support environment files",
+    ),
+    "an environment file that is none": (
+        _with_role(environmentFiles=[_FILE | {"value": "arn:aws:s3:::bucket/variables.txt"}]),
+        "must be the ARN of an object in S3 whose name ends in .env",
+    ),
+    "eleven environment files": (_with_role(environmentFiles=[_FILE] * 11), "at most 10 files. Found: 11"),
     "more than 64 KiB": (_one(environment=[{"name": "A", "value": "x" * 65536}]), "Max allowed length is '65536'"),
     "a tag of AWS's own": (_definition(tags=[{"key": "aws:x", "value": ""}]), "must not start with aws:"),
 }
@@ -207,6 +227,16 @@ REFUSED_RUNS: dict[str, tuple[dict[str, Any], str, str]] = {
         CLIENT,
         "ECS was unable to assume the role",
     ),
+    "more memory reserved than the container has": (
+        {"overrides": {"containerOverrides": [{"name": "main", "memory": 128, "memoryReservation": 256}]}},
+        CLIENT,
+        "'memoryReservation' (256) must not be more than 'memory' (128)",
+    ),
+    "more memory for a container than the task has": (
+        {"overrides": {"containerOverrides": [{"name": "main", "memory": 1024}]}},
+        CLIENT,
+        "Its memory of 1024 MiB is more than the task's 512.",
+    ),
     "a tag twice": ({"tags": [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}]}, INVALID, "Duplicate tag keys"),
     "51 tags": ({"tags": [{"key": str(n), "value": ""} for n in range(51)]}, INVALID, "maximum number of tags is 50"),
 }
@@ -226,6 +256,55 @@ def test_a_launch_that_fargate_refuses_is_refused(engine: EngineProcess, case: s
 def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
     """``taskDefinition`` is a positional of EngineProcess's."""
     return {("definition" if key == "taskDefinition" else key): value for key, value in fields.items()}
+
+
+@pytest.mark.parametrize(
+    ("platform", "text"),
+    [
+        ({"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}, "runs Linux containers only"),
+        pytest.param(
+            {"operatingSystemFamily": "LINUX", "cpuArchitecture": "ARM64"},
+            "runs ARM64 containers on such machines only",
+            marks=pytest.mark.skipif(machine() == "aarch64", reason="this machine is one of them"),
+        ),
+    ],
+)
+def test_what_this_machine_cannot_run_is_refused(engine: EngineProcess, platform: dict[str, str], text: str) -> None:
+    definition = engine.register(container(), cpu="1024", memory="2048", runtimePlatform=platform)
+    with pytest.raises(ClientError, match=text) as refusal:
+        engine.run_task(definition)
+    assert refusal.value.response["Error"]["Code"] == CLIENT
+
+
+def test_fargates_capacity_providers_are_there(engine: EngineProcess) -> None:
+    both = [provider["name"] for provider in engine.ecs.describe_capacity_providers()["capacityProviders"]]
+    assert both == ["FARGATE", "FARGATE_SPOT"]
+    answer = engine.ecs.describe_capacity_providers(capacityProviders=["FARGATE_SPOT", "ghost"])
+    assert [provider["name"] for provider in answer["capacityProviders"]] == ["FARGATE_SPOT"]
+    assert [failure["reason"] for failure in answer["failures"]] == ["MISSING"]
+
+
+def test_no_service_is_made_that_nothing_would_run_for(engine: EngineProcess) -> None:
+    wanted = {"cluster": "local", "serviceName": "s", "taskDefinition": engine.register(container())}
+    for network in ({}, {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}}):
+        with pytest.raises(ClientError, match="it keeps no services running; RunTask runs tasks") as refusal:
+            engine.ecs.create_service(**wanted, **network)
+        assert refusal.value.response["Error"]["Code"] == "NotImplemented"
+    assert engine.ecs.list_services(cluster="local")["serviceArns"] == []
+
+
+def test_no_task_starts_on_an_instance_of_ones_own(engine: EngineProcess) -> None:
+    with pytest.raises(ClientError, match="No Container Instances were found in your cluster") as refusal:
+        engine.ecs.start_task(cluster="local", taskDefinition=engine.register(container()), containerInstances=["i-1"])
+    assert refusal.value.response["Error"]["Code"] == INVALID
+
+
+def test_no_operation_falls_over_an_empty_request(engine: EngineProcess) -> None:
+    for operation in engine.ecs.meta.service_model.operation_names:
+        status, answer = engine.raw_ecs_call(operation, {})
+        assert status != 500, (operation, answer)
+        if status == 400:
+            assert "None" not in answer["message"], (operation, answer)
 
 
 def test_an_unknown_security_group_is_refused(engine: EngineProcess) -> None:

@@ -96,7 +96,7 @@ def test_a_life_in_exec_server_mode(
     assert {"GetLogEvents", "HeadObject", "PutObject"} <= calls.operations
 
 
-@pytest.mark.parametrize("fields", [{}, {"runtime": "sidecar"}, {"runtime": "image"}, {"cpu_architecture": "ARM64"}])
+@pytest.mark.parametrize("fields", [{}, {"runtime": "sidecar"}, {"runtime": "image"}])
 def test_every_way_to_register_exec_server_mode(
     calls: Calls, sandbox: Callable[..., EcsFargateSandbox], fields: dict[str, Any]
 ) -> None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.fargate_rules import (
+    ENVIRONMENT_FILES,
     HEALTH_INTERVAL_SEC,
     HEALTH_RETRIES,
     HEALTH_TIMEOUT_SEC,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_ENVIRONMENT_FILE = re.compile(r"arn:aws[a-z-]*:s3:::[^/]+/.+\.env")
 _UNSUPPORTED = (
     "links",
     "extraHosts",
@@ -46,6 +48,9 @@ def check_container(container: Mapping[str, Any], request: Mapping[str, Any]) ->
         _check_fargate(container)
     _check_timeouts(container)
     _check_health(container)
+    check_memory(container)
+    check_environment_files(container)
+    _check_restarts(container)
     _check_mounts(container, request)
     _check_variables(container)
     _check_log(container)
@@ -80,6 +85,43 @@ def _check_fargate(container: Mapping[str, Any]) -> None:
     for key in _UNSUPPORTED_LINUX:
         if linux.get(key):
             raise _invalid(container, f"'linuxParameters.{key}' is not supported on Fargate.")
+
+
+def check_memory(container: Mapping[str, Any]) -> None:
+    memory, reserved = container.get("memory"), container.get("memoryReservation")
+    if memory and reserved and reserved > memory:
+        raise _invalid(container, f"'memoryReservation' ({reserved}) must not be more than 'memory' ({memory}).")
+
+
+def check_share(container: Mapping[str, Any], memory: int) -> None:
+    """Of the task's ``memory``."""
+    most = max(container.get("memory") or 0, container.get("memoryReservation") or 0)
+    if most > memory:
+        raise ClientException(
+            f"Invalid setting for container '{container.get('name')}'. Its memory of {most} MiB is more than the "
+            f"task's {memory}."
+        )
+
+
+def check_environment_files(container: Mapping[str, Any]) -> None:
+    files = container.get("environmentFiles") or ()
+    if len(files) > ENVIRONMENT_FILES:
+        raise _invalid(container, f"'environmentFiles' has at most {ENVIRONMENT_FILES} files. Found: {len(files)}.")
+    for file in files:
+        if file.get("type") != "s3":
+            raise ClientException(f"type should be one of [s3], not {file.get('type')!r}.")
+        if not _ENVIRONMENT_FILE.fullmatch(file.get("value") or ""):
+            raise _invalid(
+                container,
+                "'environmentFiles.value' must be the ARN of an object in S3 whose name ends in .env. Found: "
+                f"{file.get('value')}.",
+            )
+
+
+def _check_restarts(container: Mapping[str, Any]) -> None:
+    """Fargate does it, the engine does not: to say so is better than a container that stays down."""
+    if (container.get("restartPolicy") or {}).get("enabled"):
+        raise _invalid(container, "'restartPolicy' is not supported by the embedded Fargate: it restarts no container.")
 
 
 def _check_timeouts(container: Mapping[str, Any]) -> None:

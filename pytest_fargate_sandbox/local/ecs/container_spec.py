@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.local.ecs.environment_files import read_environment_files
 from pytest_fargate_sandbox.local.ecs.secret_values import resolve_secrets
 from pytest_fargate_sandbox.local.engine_credentials import REGION
 from pytest_fargate_sandbox.local.runners.runner_contract import ContainerSpec, Mount
@@ -24,9 +25,10 @@ def apply_override(definition: Mapping[str, Any], override: Mapping[str, Any]) -
 
 
 def container_spec(definition: Mapping[str, Any]) -> ContainerSpec:
-    """Resolves the secrets as well, which may raise SecretNotResolved."""
+    """Resolves the secrets as well, which may raise SecretNotResolved, and reads files: EnvironmentFileMissing."""
     environment = {
         **_FARGATE_ENVIRONMENT,
+        **read_environment_files(definition),
         **{item["name"]: item.get("value", "") for item in definition.get("environment") or ()},
         **resolve_secrets(definition),
     }

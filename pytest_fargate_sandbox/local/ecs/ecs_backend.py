@@ -23,7 +23,9 @@ from pytest_fargate_sandbox.local.ecs.engine_task import (
 from pytest_fargate_sandbox.local.ecs.refusals import ClientException, Conflict, InvalidParameter
 from pytest_fargate_sandbox.local.ecs.run_task_rules import (
     check_network,
+    check_overridden,
     check_overrides,
+    check_platform,
     check_roles,
     check_run_task,
     effective_size,
@@ -115,6 +117,8 @@ class FargateBackend(EC2ContainerServiceBackend):
             raise InvalidParameter("The execute command feature needs a task role: set taskRoleArn.")
         by_name = {override["name"]: override for override in overrides.get("containerOverrides") or ()}
         containers = [apply_override(item, by_name.get(item["name"], {})) for item in definition.container_definitions]
+        check_platform(definition.runtime_platform)
+        check_overridden(containers, memory)
         placement = Placement(
             cluster_arn=cluster.arn,
             definition_arn=definition.arn,
@@ -215,6 +219,14 @@ class FargateBackend(EC2ContainerServiceBackend):
         if cluster is None or cluster.status != "ACTIVE":
             raise ClusterNotFoundException
         return cluster
+
+    def fargate_providers(self) -> list[dict[str, Any]]:
+        """Those that every account has."""
+        prefix = f"arn:{self.partition}:ecs:{self.region_name}:{self.account_id}:capacity-provider"
+        return [
+            {"capacityProviderArn": f"{prefix}/{name}", "name": name, "status": "ACTIVE", "tags": []}
+            for name in FARGATE_PROVIDERS
+        ]
 
     def active_definition(self, name: str) -> TaskDefinition:
         family, _, revision = name.rpartition("/")[2].partition(":")

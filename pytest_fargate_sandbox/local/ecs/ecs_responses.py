@@ -13,7 +13,8 @@ from moto.core.responses import ActionResult
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 from pytest_fargate_sandbox.local.ecs.engine_task import now
-from pytest_fargate_sandbox.local.ecs.refusals import InvalidParameter
+from pytest_fargate_sandbox.local.ecs.refusals import ClientException, InvalidParameter
+from pytest_fargate_sandbox.local.ecs.required_members import check_required
 from pytest_fargate_sandbox.local.ecs.run_task_rules import check_describe_tasks, check_list_tasks, check_tags
 from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     check_task_definition,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.ecs.engine_task import EngineTask
 
 _MOST_LISTED = 100
+_NO_SERVICES = "it keeps no services running; RunTask runs tasks"
 _OURS = frozenset(("RunTask", "DescribeTasks", "StopTask", "ListTasks"))
 
 Answer = tuple[int, dict[str, str], str]
@@ -51,6 +53,14 @@ class FargateResponse(EC2ContainerServiceResponse):
         else:
             super().parse_parameters(request)
 
+    def call_action(self) -> Any:
+        try:
+            if self._get_action() not in _OURS:
+                check_required(self._get_action(), self._request())
+        except ClientException as refusal:
+            return self.serialized(ActionResult(refusal))
+        return super().call_action()
+
     def register_task_definition(self) -> ActionResult:
         request = self._request()
         check_task_definition(request, len(self.raw_body))
@@ -72,6 +82,28 @@ class FargateResponse(EC2ContainerServiceResponse):
         arns = self._backend.list_task_definitions(self._get_param("familyPrefix"), self._get_param("status", "ACTIVE"))
         arns = sorted(arns, key=_family_and_revision, reverse=self._get_param("sort") == "DESC")
         return ActionResult(_page("taskDefinitionArns", arns, self._get_params()))
+
+    def describe_capacity_providers(self) -> ActionResult:
+        wanted = self._get_param("capacityProviders") or []
+        of_fargate = [provider for provider in self._backend.fargate_providers() if _is_wanted(provider, wanted)]
+        told = {part for provider in of_fargate for part in (provider["name"], provider["capacityProviderArn"])}
+        names = [name for name in wanted if name not in told] if wanted else list(self._backend.capacity_providers)
+        others, failures = self._backend.describe_capacity_providers(names)
+        return ActionResult({"capacityProviders": [*of_fargate, *others], "failures": failures})
+
+    def start_task(self) -> Answer:  # type: ignore[override]
+        """It is for instances of one's own, and there are none."""
+        self._backend.active_cluster(self._request().get("cluster"))
+        raise InvalidParameter("No Container Instances were found in your cluster.")
+
+    def register_container_instance(self) -> ActionResult:
+        raise NotImplementedError("it has no instances of one's own")
+
+    def create_service(self) -> ActionResult:
+        raise NotImplementedError(_NO_SERVICES)
+
+    def create_task_set(self) -> ActionResult:
+        raise NotImplementedError(_NO_SERVICES)
 
     def describe_clusters(self) -> ActionResult:
         self._backend.count_tasks()
@@ -115,6 +147,10 @@ class FargateResponse(EC2ContainerServiceResponse):
             return name
         backend = self._backend
         return f"arn:{backend.partition}:ecs:{backend.region_name}:{backend.account_id}:task/{cluster}/{name}"
+
+
+def _is_wanted(provider: dict[str, Any], wanted: list[str]) -> bool:
+    return not wanted or provider["name"] in wanted or provider["capacityProviderArn"] in wanted
 
 
 def _page(key: str, arns: list[str], request: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from pytest_fargate_sandbox.leaves.fargate_rules import (
     TASKS_PER_DESCRIBE,
     TASKS_PER_RUN,
 )
+from pytest_fargate_sandbox.local.ecs.container_rules import check_environment_files, check_memory, check_share
 from pytest_fargate_sandbox.local.ecs.refusals import ClientException, InvalidParameter
 from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     check_fargate_size,
@@ -120,6 +122,24 @@ def check_overrides(overrides: Mapping[str, Any], containers: list[str]) -> None
             raise InvalidParameter(
                 f"Override for container named {override['name']} is not a container in the TaskDefinition."
             )
+
+
+def check_overridden(containers: list[dict[str, Any]], memory: int) -> None:
+    """What a definition may not say, an override may not make of it."""
+    for container in containers:
+        check_memory(container)
+        check_environment_files(container)
+        check_share(container, memory)
+
+
+def check_platform(wanted: Mapping[str, str] | None) -> None:
+    """Fargate has machines of every kind; the engine has this one, which runs Linux."""
+    system = (wanted or {}).get("operatingSystemFamily") or "LINUX"
+    if system != "LINUX":
+        raise ClientException(f"The embedded Fargate runs Linux containers only, and none for {system}.")
+    here = platform.machine()
+    if (wanted or {}).get("cpuArchitecture") == "ARM64" and here not in ("aarch64", "arm64"):
+        raise ClientException(f"The embedded Fargate runs ARM64 containers on such machines only, and this is {here}.")
 
 
 def effective_size(definition_cpu: str, definition_memory: str, overrides: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.fargate_rules import FARGATE_SIZES, STORAGE_GIB, TASK_DEFINITION_BYTES
-from pytest_fargate_sandbox.local.ecs.container_rules import check_container
+from pytest_fargate_sandbox.local.ecs.container_rules import check_container, check_share
 from pytest_fargate_sandbox.local.ecs.refusals import ClientException
 
 if TYPE_CHECKING:
@@ -99,12 +99,7 @@ def _check_shares(containers: list[dict[str, Any]], cpu: int, memory: int) -> No
     if asked > cpu:
         raise ClientException(f"Invalid 'cpu' setting for containers: {asked} in all is more than the task's {cpu}.")
     for container in containers:
-        most = max(container.get("memory") or 0, container.get("memoryReservation") or 0)
-        if most > memory:
-            raise ClientException(
-                f"Invalid setting for container '{container.get('name')}'. Its memory of {most} MiB is more than the "
-                f"task's {memory}."
-            )
+        check_share(container, memory)
 
 
 def _check_execution_role(request: Mapping[str, Any]) -> None:
@@ -114,6 +109,10 @@ def _check_execution_role(request: Mapping[str, Any]) -> None:
         if container.get("secrets"):
             raise ClientException(
                 "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'."
+            )
+        if container.get("environmentFiles"):
+            raise ClientException(
+                "Fargate requires task definition to have execution role ARN to support environment files."
             )
         if re.search(r"\.dkr\.ecr\.[^/]+/", container.get("image") or ""):
             raise ClientException("Fargate requires task definition to have execution role ARN to support ECR images.")

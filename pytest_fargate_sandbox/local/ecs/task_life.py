@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.ecs.container_spec import container_spec
 from pytest_fargate_sandbox.local.ecs.dependencies import DependencyFailed, may_start, stop_order
+from pytest_fargate_sandbox.local.ecs.environment_files import EnvironmentFileMissing
 from pytest_fargate_sandbox.local.ecs.health_checks import HealthCheck, watch_health
 from pytest_fargate_sandbox.local.ecs.log_streams import LogGroupMissing, LogStream, open_log
 from pytest_fargate_sandbox.local.ecs.secret_values import SecretNotResolved
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 _DEFAULT_STOP_TIMEOUT_SEC = 30.0
+_NEVER_STARTED = (
+    CannotPull, CannotStart, SecretNotResolved, EnvironmentFileMissing, LogGroupMissing, DependencyFailed
+)  # fmt: skip
+"""Their texts are the reasons that Fargate writes."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class TaskLife:
             if self._provision():
                 self._launch()
             task.wait_until_ending(None)
-        except (CannotPull, CannotStart, SecretNotResolved, LogGroupMissing, DependencyFailed) as error:
+        except _NEVER_STARTED as error:
             task.request_stop("TaskFailedToStart", str(error))
         except Exception as error:  # a runner's own fault must end this task, not leave it hanging for ever
             self._around.journal.error("task", f"{task.task_arn}: {error!r}")
