@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
+from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 from tests.local.engine_process import (
     ROLE,
     WAIT,
@@ -99,6 +100,14 @@ def test_a_reference_that_does_not_exist_says_so_in_fargates_words(engine: Engin
         task = engine.wait(arn, "STOPPED")
     assert task["stopCode"] == "TaskFailedToStart"
     assert task["stoppedReason"].startswith(f"CannotPullContainerError: podman can't pull {host}/nobody/nothing:1")
+
+
+def test_a_container_has_as_many_processes_as_a_task_may(engine: EngineProcess) -> None:
+    arn = engine.launch(engine.register(real()))
+    engine.wait(arn, "RUNNING")
+    limits = podman().run("inspect", "--format", "{{.HostConfig.PidsLimit}}", *containers_of(arn)).split()
+    assert str(most_processes()) in limits
+    engine.stop(arn)
 
 
 def test_memory_beyond_the_limit_is_told_as_that(engine: EngineProcess) -> None:

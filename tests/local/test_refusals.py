@@ -307,6 +307,13 @@ def test_no_operation_falls_over_an_empty_request(engine: EngineProcess) -> None
             assert "None" not in answer["message"], (operation, answer)
 
 
+def test_an_error_of_the_engines_own_is_told_in_its_log_and_to_nobody_in_pythons_words(engine: EngineProcess) -> None:
+    status, answer = engine.raw_ecs_call("CreateCluster", {"clusterName": ["no", "name"]})
+    assert status == 500, answer
+    assert answer["message"] == ("The engine met an error of its own in CreateCluster; its log (--log FILE) has more.")
+    assert any("CreateCluster" in line["where"] for line in engine.log_lines("error"))
+
+
 def test_an_unknown_security_group_is_refused(engine: EngineProcess) -> None:
     network = copy.deepcopy(engine.network())
     network["awsvpcConfiguration"]["securityGroups"] = ["sg-0ghost"]
