@@ -24,7 +24,8 @@ class EndingSignals:
     """Turns them into what Ctrl-C is, in the controller and in each worker.
 
     A terminal sends Ctrl-C to all of them; SIGTERM goes to the controller alone, which passes it on. Without it a
-    worker would sit out its test, and be killed after ten seconds.
+    worker would sit out its test, and be killed after ten seconds:
+    https://github.com/pytest-dev/pytest-xdist/blob/v3.8.0/src/xdist/workermanage.py#L45
     """
 
     def __init__(self, run: PytestRun) -> None:
