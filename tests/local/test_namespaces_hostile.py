@@ -307,7 +307,7 @@ def test_a_fork_bomb_is_its_own_tasks_trouble_and_ends_with_it(tasks: RunningTas
     bomb.wait_for("after")
     words, _, made = bomb.output.partition(" after ")
     assert words == "Resource temporarily unavailable"
-    assert int(made) <= most_processes()
+    assert int(made.splitlines()[0]) <= most_processes()  # a child may say something too, as it ends
     began = time.monotonic()
     for _ in range(5):
         assert neighbour.task.run_check("main", ["/bin/true"], 10) == 0
