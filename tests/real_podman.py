@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
+from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed, ContainerCommand
 from pytest_fargate_sandbox.local.runners.podman.command_runner import PodmanRunner
-from pytest_fargate_sandbox.local.runners.podman.container_command import CommandFailed, ContainerCommand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

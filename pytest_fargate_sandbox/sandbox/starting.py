@@ -234,7 +234,9 @@ def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring:
     try:
         task.ask()
         if not task.is_known:
-            raise StartError(f"there is no task {task_arn} any more", phase="address", task_arn=task_arn)
+            raise StartError(
+                f"there is no task {task_arn} any more (it was at {host})", phase="address", task_arn=task_arn
+            )
         connection = mode.connection(cfg, host, keyring, Routes())
         connection.open(lambda: task.check_start("tunnel"))
     except BaseException:

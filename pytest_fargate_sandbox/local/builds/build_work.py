@@ -23,7 +23,7 @@ from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.local.ecs.log_streams import LogStream
 from pytest_fargate_sandbox.local.moto_services import backend
 from pytest_fargate_sandbox.local.runners import podman
-from pytest_fargate_sandbox.local.runners.podman.container_command import PROGRAMS, CommandFailed, ContainerCommand
+from pytest_fargate_sandbox.local.runners.podman.command_line import PROGRAMS, CommandFailed, ContainerCommand
 from pytest_fargate_sandbox.providers.images import buildspec
 from pytest_fargate_sandbox.providers.images.build_context import TAR_NAME
 

@@ -8,14 +8,14 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
-from pytest_fargate_sandbox.local.runners.podman.container_command import environment_options, last_words
+from pytest_fargate_sandbox.local.runners.podman.command_line import environment_options, last_words
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit, ContainerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from pytest_fargate_sandbox.local.runners.podman.container_command import ContainerCommand
+    from pytest_fargate_sandbox.local.runners.podman.command_line import ContainerCommand
 
 _START_DEADLINE_SEC = 120.0
 _CHUNK = 1 << 16

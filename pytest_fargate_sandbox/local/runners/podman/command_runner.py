@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
+from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed, ContainerCommand
 from pytest_fargate_sandbox.local.runners.podman.command_task import CommandTask
-from pytest_fargate_sandbox.local.runners.podman.container_command import CommandFailed, ContainerCommand
 from pytest_fargate_sandbox.local.runners.podman.pause_image import ensure_pause_image, pause_is_known
 from pytest_fargate_sandbox.local.runners.podman.stored_images import StoredImages
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import SIDECAR_REFERENCE
 from pytest_fargate_sandbox.local.runners.podman.command_container import CommandContainer
-from pytest_fargate_sandbox.local.runners.podman.container_command import CommandFailed
+from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed
 from pytest_fargate_sandbox.local.runners.podman.pause_image import PAUSE_IMAGE
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
-    from pytest_fargate_sandbox.local.runners.podman.container_command import ContainerCommand
+    from pytest_fargate_sandbox.local.runners.podman.command_line import ContainerCommand
     from pytest_fargate_sandbox.local.runners.podman.stored_images import StoredImages
     from pytest_fargate_sandbox.local.runners.runner_contract import ContainerExit, ContainerSpec, TaskSpec
 

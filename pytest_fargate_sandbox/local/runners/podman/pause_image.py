@@ -13,7 +13,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.local.runners.podman.container_command import ContainerCommand
+    from pytest_fargate_sandbox.local.runners.podman.command_line import ContainerCommand
 
 PAUSE_IMAGE = "localhost/fargate-sandbox-pause:1"
 

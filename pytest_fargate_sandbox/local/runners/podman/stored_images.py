@@ -7,13 +7,13 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, SIDECAR_REFERENCE
-from pytest_fargate_sandbox.local.runners.podman.container_command import CommandFailed
+from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotPull
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_fargate_sandbox.local.runners.podman.container_command import ContainerCommand
+    from pytest_fargate_sandbox.local.runners.podman.command_line import ContainerCommand
 
 
 class StoredImages:
