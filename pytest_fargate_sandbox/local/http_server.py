@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
+from pytest_fargate_sandbox.leaves.sockets import wake
 from pytest_fargate_sandbox.server.requests.http1 import (
     ChunkedBody,
     Disconnected,
@@ -78,7 +79,7 @@ class HttpServer:
         with self._lock:
             open_sockets = [self._listener, *self._connections]
         for open_socket in open_sockets:
-            _wake(open_socket)
+            wake(open_socket)
         self._listener.close()
 
     def _accept(self) -> None:
@@ -127,7 +128,7 @@ class HttpServer:
             oldest = next(iter(self._strangers), None)
             self._strangers.pop(oldest, None)  # type: ignore[arg-type]
         if oldest is not None:
-            _wake(oldest)
+            wake(oldest)
 
     def _make_room(self) -> None:
         """The process or the machine has no descriptor left: those of strangers can be had."""
@@ -137,14 +138,6 @@ class HttpServer:
     def _meet(self, connection: socket.socket) -> None:
         with self._lock:
             self._strangers.pop(connection, None)
-
-
-def _wake(open_socket: socket.socket) -> None:
-    """End the accept() or recv() that a thread blocks in; close() alone would leave it there."""
-    try:
-        open_socket.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # the peer was faster
 
 
 def _linger(connection: socket.socket) -> None:
