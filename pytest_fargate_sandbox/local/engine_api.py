@@ -86,17 +86,17 @@ class Api:
             if operation in _FOR_STRANGERS:
                 there = "No OpenIDConnect or SAML provider found in your account"
                 return answer_error(answered, family_of(service, environ), 400, "InvalidIdentityToken", there)
-            self._admit(service, environ)
+            self._admit(environ)
             return self._answer(service, operation, environ, answered)
         except SignatureRefused as refusal:
             return answer_refusal(answered, family_of(service, environ), refusal)
         finally:
             self._journal.call(service, operation, status, time.monotonic() - began)
 
-    def _admit(self, service: str, environ: dict[str, Any]) -> None:
+    def _admit(self, environ: dict[str, Any]) -> None:
         """Loopback is open to every user of the machine: whoever asks proves that the engine's owner gave him keys."""
         if self._keys is not None:
-            if service in ("s3", "") and is_presigned_v2(environ):
+            if is_presigned_v2(environ):
                 verify_presigned_v2(environ, self._keys)
             else:
                 verify(environ, read_claim(environ), self._keys)
@@ -143,6 +143,8 @@ class Api:
 
 def _scope(environ: dict[str, Any]) -> tuple[str, str]:
     """The service and the region that the request was signed for; empty where it was not."""
+    if is_presigned_v2(environ):  # a signature that only S3 takes: no other service may answer it
+        return "s3", REGION
     signed = _SCOPE.search(environ.get("HTTP_AUTHORIZATION", "")) or _SCOPE.search(
         "Credential=" + parse_qs(environ["QUERY_STRING"]).get("X-Amz-Credential", [""])[0]
     )
