@@ -29,10 +29,14 @@ class Ahead:
         self._leases = leases
         self._plans: list[_Plan] = []
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        option = self._config.option
-        idle = option.collectonly or getattr(option, "setupplan", False) or self._leases.run.has_workers
-        if not idle:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Tests are about to run: ``--fixtures`` and its like only collect, and never come here."""
+        option, run = self._config.option, self._leases.run
+        idle = option.collectonly or getattr(option, "setupplan", False) or run.has_workers
+        # pytest gives up where a module cannot be collected; xdist's workers go on with the others.
+        gives_up = session.testsfailed and run.is_controller and not option.continue_on_collection_errors
+        if not idle and not gives_up:
             self._plans = _plans(session.items)
             for plan in self._plans:
                 if plan.is_ours:

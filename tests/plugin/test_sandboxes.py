@@ -276,9 +276,18 @@ def test_the_report_is_the_run_as_data(pytester: pytest.Pytester) -> None:
     assert sandbox["kept"] is False
 
 
-@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan"])
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--fixtures", "--fixtures-per-test", "--markers"])
 def test_nothing_is_launched_where_no_test_runs(pytester: pytest.Pytester, engine_log: EngineLog, option: str) -> None:
-    run(pytester, "def test_it(fargate_sandbox): pass", option)
+    pytester.makepyfile("def test_it(fargate_sandbox): pass")
+    assert pytester.runpytest_inprocess("-p", "no:cacheprovider", option).ret == 0
+    assert engine_log.lines == []
+
+
+def test_nothing_is_launched_where_a_module_cannot_be_collected(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    pytester.makepyfile(test_good="def test_it(fargate_sandbox): pass", test_broken="import nothing_like_it")
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(errors=1)
     assert engine_log.lines == []
 
 
