@@ -84,7 +84,7 @@ class PytestRun:
 
     def sign_in(self) -> None:
         """Let the controller know of this worker."""
-        from pytest_fargate_sandbox.records.ledger import process_began
+        from pytest_fargate_sandbox.leaves.process_identity import process_began
 
         pid = os.getpid()
         (self.directory / f"{pid}{_SIGNED_IN}").write_text(process_began(pid))
@@ -93,7 +93,7 @@ class PytestRun:
         """The workers' processes that still run."""
         if not self.begun:
             return []
-        from pytest_fargate_sandbox.records.ledger import process_began
+        from pytest_fargate_sandbox.leaves.process_identity import process_began
 
         files = {int(file.name.removesuffix(_SIGNED_IN)): file for file in self.directory.glob(f"*{_SIGNED_IN}")}
         return [pid for pid, file in files.items() if process_began(pid) == file.read_text()]
@@ -121,7 +121,7 @@ class PytestRun:
     @property
     def _made(self) -> dict[str, Any]:
         if self._shared is None:
-            from pytest_fargate_sandbox.records.ledger import this_process
+            from pytest_fargate_sandbox.leaves.process_identity import this_process
 
             self._shared = {
                 "run_id": f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}",

@@ -15,16 +15,17 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from pytest_fargate_sandbox.leaves.process_identity import still_runs, this_process
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _SUFFIX = ".jsonl"
 _STEPS = ("launching", "launched", "stopped")
@@ -74,15 +75,14 @@ class Entry:
         return "shelved" in self.events and "claimed" not in self.events
 
     @property
-    def owner(self) -> tuple[int, str | None]:
-        """The process that answers for it: its number, and when it began."""
-        return self.facts.get("pid", 0), self.facts.get("pid_began")
+    def owner(self) -> tuple[Any, ...]:
+        """The process that answers for it, by the facts that tell it from any other."""
+        return tuple(self.facts.get(key) for key in ("pid", "pid_began", "pid_space"))
 
     @property
     def owner_lives(self) -> bool:
-        """Whether its owner still runs: this very process, not another that got its number."""
-        pid, began = self.owner
-        return process_began(pid) == began
+        """Whether its owner still runs, or may."""
+        return still_runs(self.facts)
 
 
 class Ledger:
@@ -196,11 +196,6 @@ class Ledger:
         self._read_bytes = _hash()
 
 
-def this_process() -> dict[str, Any]:
-    """The facts by which anybody can tell whether this process still runs."""
-    return {"pid": os.getpid(), "pid_began": process_began(os.getpid())}
-
-
 def ledger_directory() -> Path:
     return cache_directory("ledger")
 
@@ -212,37 +207,3 @@ def ledger_paths() -> list[Path]:
 def all_ledgers() -> Iterator[Ledger]:
     """Those of all runs of this user on this machine that were not dropped."""
     return map(Ledger.at, ledger_paths())
-
-
-@cache
-def _own_beginning(pid: int) -> str:
-    return _beginning(pid)
-
-
-def process_began(pid: int) -> str:
-    """When the process began, in words that never fit another process; empty where there is no such process."""
-    return _own_beginning(pid) if pid == os.getpid() else _beginning(pid)
-
-
-def _beginning(pid: int) -> str:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return _beginning_without_proc(pid)
-    fields = stat.rpartition(")")[2].split()
-    if fields[0] == "Z":  # dead, and nobody has asked how: a container's first process seldom does
-        return ""
-    return f"{boot}/{fields[19]}"
-
-
-def _beginning_without_proc(pid: int) -> str:
-    if Path("/proc/self/stat").exists() or pid <= 0:
-        return ""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except PermissionError:
-        pass
-    return "alive"

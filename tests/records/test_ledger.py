@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.records.ledger import Ledger, all_ledgers, process_began
+from pytest_fargate_sandbox.records.ledger import Ledger, all_ledgers
 from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
 
 if TYPE_CHECKING:
@@ -173,15 +173,6 @@ def test_nobody_else_can_read_it(cache: Path) -> None:
     assert ledger.path.stat().st_mode & 0o777 == 0o600
     assert ledger.path.parent.stat().st_mode & 0o777 == 0o700
     assert ledger.path.is_relative_to(cache)
-
-
-def test_a_dead_process_is_told_from_a_living_one() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    began = process_began(child.pid)
-    assert began
-    assert process_began(child.pid) == began
-    child.communicate(b"\n")
-    assert process_began(child.pid) != began
 
 
 def test_a_sweep_does_not_knock_at_accounts_that_nobody_asked_for() -> None:
