@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task
-from pytest_fargate_sandbox.sandbox.task.diagnosis import container_logs
+from pytest_fargate_sandbox.sandbox.task.diagnosis import container_logs, is_logged
 
 if TYPE_CHECKING:
     import argparse
@@ -21,9 +21,7 @@ def run(arguments: Any) -> int:
     task = find_task(arguments.task)
     arn = task.description["taskDefinitionArn"]
     definition = task.aws.call("ecs", "DescribeTaskDefinition", taskDefinition=arn)["taskDefinition"]
-    logged = any(each.get("logConfiguration") for each in definition["containerDefinitions"])
     text = container_logs(task.description, aws=task.aws, registration=definition)
-    if not text:
-        text = "nothing was written yet" if logged else "its output goes nowhere: set `log_group` in the configuration"
-    print(text)
+    nothing = "nothing was written yet" if is_logged(definition) else "its output goes nowhere: set `log_group`"
+    print(text or nothing)
     return 0

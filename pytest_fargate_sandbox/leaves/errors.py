@@ -25,14 +25,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_HOME = "pytest_fargate_sandbox"
+"""Where users import errors from, and so what stands before their names wherever an error is shown."""
+
+
 class SandboxError(Exception):
     """The root. ``context`` holds JSON values only; each of its keys is an attribute as well."""
 
+    __module__ = _HOME
     _by_name: ClassVar[dict[str, type[SandboxError]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         SandboxError._by_name[cls.__name__] = cls
+        if cls.__module__ == __name__:
+            cls.__module__ = _HOME
 
     def __init__(self, message: str, **context: Any) -> None:
         # Not super().__init__(): OSError, which some of us are as well, would read the arguments as errno and text.

@@ -62,18 +62,6 @@ class Leases:
         finally:
             outcomes.leaving_call(item)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        report = yield
-        outcomes.judge(item, call, report)
-        if not self._config.getoption("fulltrace", default=False):
-            outcomes.tell_plainly(call, report)
-        if report.failed:
-            report.sections += [(f"Sandbox {lease.task_id}", lease.story()) for lease in self._of(item)]
-        return report
-
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         try:
@@ -150,7 +138,6 @@ class Leases:
         mine: list[Lease] = []
 
         def make(**more: Any) -> Sandbox:
-            __tracebackhide__ = True
             asked = marker.overlay(dict(keys), marker.checked((), more, "the factory"))
             lease = self._lease(item, config, asked, shared)
             mine.append(lease)
@@ -164,24 +151,15 @@ class Leases:
             self._released += reversed(mine)
 
     def _lease(self, item: pytest.Item, config: EcsFargateConfig, keys: dict[str, Any], shared: bool) -> Lease:
-        from pytest_fargate_sandbox.leaves.errors import SandboxError
-
-        __tracebackhide__ = True
-        try:
-            wish = self.wish(item, config, keys)
-            return self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid, shared=shared)
-        except SandboxError as error:
-            if self._config.getoption("fulltrace", default=False):
-                raise
-            # The sentence is for the user; the twenty frames of ours above it are for --full-trace.
-            raise error.with_traceback(None) from None
+        wish = self.wish(item, config, keys)
+        return self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid, shared=shared)
 
     # --- after a test -----------------------------------------------------------------------------------------------
 
     def settle(self, item: pytest.Item) -> None:
         """The item's reports are all there: stop or keep what its fixtures have let go of."""
         failed = item.stash.get(outcomes.FAILED, False)
-        for lease in self._of(item):
+        for lease in self.of(item):
             lease.tested(item.nodeid, failed=failed)
         self.end_released(item)
 
@@ -192,9 +170,9 @@ class Leases:
 
     def lost_shared(self, item: pytest.Item) -> bool:
         """Whether a sandbox that this item shares with others is no more, so that its fixture has to make another."""
-        return any(lease.shared and not lease.is_alive for lease in self._of(item))
+        return any(lease.shared and not lease.is_alive for lease in self.of(item))
 
-    def _of(self, item: pytest.Item) -> list[Lease]:
+    def of(self, item: pytest.Item) -> list[Lease]:
         """The sandboxes that the item's fixtures made, and those it shares."""
         shares = bool(SHARED & set(getattr(item, "fixturenames", ())))
         return [lease for lease in self._leases if lease.test == item.nodeid or (shares and lease.shared)]

@@ -34,7 +34,6 @@ def checked(args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> dict[
     from pytest_fargate_sandbox.leaves.config import nearest
     from pytest_fargate_sandbox.leaves.errors import ConfigError
 
-    __tracebackhide__ = True  # who called the factory sees the own line
     if args:
         raise ConfigError(f"{where}: fargate takes keywords only, not {args[0]!r}", value=args[0])
     for key in kwargs:

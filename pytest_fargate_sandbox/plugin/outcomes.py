@@ -8,11 +8,9 @@ mend (``ConfigError``, ``ImageBuildError``), what a command did (``Exec…``) an
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest._code import filter_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 _ERRORS = "pytest_fargate_sandbox.leaves.errors"
-_OURS = Path(__file__).parents[1]
 
 MET: pytest.StashKey[list[dict[str, Any]]] = pytest.StashKey()
 """The infrastructure errors of an item's current attempt, as plain values."""
@@ -92,27 +89,6 @@ def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
         _make_error(item, report, met[-1])
     if report.failed:
         item.stash[FAILED] = True
-
-
-def tell_plainly(call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """One of our errors says it all in its sentences, where no code of the user's stands between pytest and us."""
-    excinfo = call.excinfo
-    errors = sys.modules.get(_ERRORS)
-    if excinfo is None or errors is None or not isinstance(excinfo.value, errors.SandboxError):
-        return
-    if call.when == "setup" and not _came_through_others(excinfo):
-        told = excinfo.getrepr(style="value")
-        if told.reprcrash is not None:  # what stands in the list at the end, behind the test's name
-            told.reprcrash.message = f"{excinfo.typename}: {str(excinfo.value).removeprefix(f'{report.nodeid}: ')}"
-        report.longrepr = told
-
-
-def _came_through_others(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-    """Whether the code that called ours is somebody's, and not pytest's."""
-    for entry in reversed(excinfo.traceback):
-        if _OURS not in Path(entry.path).parents:
-            return filter_traceback(entry)
-    return False
 
 
 def _plain(error: SandboxError, report: pytest.TestReport) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pytest_fargate_sandbox.plugin.leases import LEASES, Leases
 from pytest_fargate_sandbox.plugin.options import SETTINGS
 from pytest_fargate_sandbox.plugin.progress import Progress
 from pytest_fargate_sandbox.plugin.pytest_run import RUN, PytestRun
+from pytest_fargate_sandbox.plugin.reports import Reports
 from pytest_fargate_sandbox.plugin.rerun import Reruns
 from pytest_fargate_sandbox.plugin.runner_option import RunnerOption
 from pytest_fargate_sandbox.plugin.summary import Summary
@@ -25,7 +26,9 @@ def wire(config: pytest.Config) -> Leases:
         run = wire_controller(config) if not hasattr(config, "workerinput") else _run_of(config)
         leases = Leases(config, config.stash[SETTINGS], run)
         config.stash[LEASES], config.stash[AHEAD] = leases, Ahead(config, leases)
-        _register(config, leases=leases, ahead=config.stash[AHEAD], reruns=Reruns(leases))
+        _register(
+            config, leases=leases, ahead=config.stash[AHEAD], reruns=Reruns(leases), reports=Reports(config, leases)
+        )
     return config.stash[LEASES]
 
 

@@ -9,9 +9,9 @@ from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
-    from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.records.kept_tasks import KeptTask
     from pytest_fargate_sandbox.run.seat import Seat
+    from pytest_fargate_sandbox.sandbox.past_command import PastCommand
 
 _COMMANDS = 5
 _TAIL_LINES = 8
@@ -66,8 +66,8 @@ class Lease:
         start += [f"{name} {seconds:.2f} s" for name, seconds in sandbox.phases.items() if seconds >= 0.005]
         if start:
             lines.append(f"start: {', '.join(start)}")
-        for result in list(sandbox.history)[-_COMMANDS:]:
-            lines += _told(result)
+        for past in list(sandbox.history)[-_COMMANDS:]:
+            lines += _told(past)
         if sandbox.cause:
             lines.append(f"the task ended: {sandbox.cause}")
         logs = self._logs()
@@ -80,9 +80,8 @@ class Lease:
             return ""
 
 
-def _told(result: ExecResult) -> list[str]:
-    state = "timed out" if result.timed_out else f"exit {result.return_code}"
-    lines = [f"$ {result.command[:200]}    [{state}, {result.duration_sec:.2f} s]"]
-    for text in (result.stdout, result.stderr):
+def _told(past: PastCommand) -> list[str]:
+    lines = [f"$ {past.command[:200]}    [{past.state}, {past.duration_sec:.2f} s]"]
+    for text in (past.stdout, past.stderr):
         lines += [f"  {line}" for line in text.splitlines()[-_TAIL_LINES:]]
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import IO, TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXEC_TIMEOUT_SEC = 180.0
-_REMEMBERED_COMMANDS = 10
+_REMEMBERED_COMMANDS = 200
 
 
 class Workspace:
-    """Anywhere in the machine's main container. ``history`` has the results of the last commands."""
+    """Anywhere in the machine's main container. ``history`` has the last commands, those too that were cut short."""
 
     def __init__(self, machine: Machine, *, exec_timeout_sec: float | None = None) -> None:
         """``exec_timeout_sec`` is for commands that are given no ``timeout_sec``."""
         self._machine = machine
         self._exec_timeout_sec = exec_timeout_sec or EXEC_TIMEOUT_SEC
-        self.history: deque[ExecResult] = deque(maxlen=_REMEMBERED_COMMANDS)
+        self.history: deque[PastCommand] = deque(maxlen=_REMEMBERED_COMMANDS)
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -55,19 +56,27 @@ class Workspace:
         """
         lifeline = self._machine.running().lifeline
         timeout = self._exec_timeout_sec if timeout_sec is None else timeout_sec
-        result = self._through(
-            lambda client: client.exec(
-                command,
-                timeout=timeout,
-                cwd=cwd,
-                env=env,
-                user=user,
-                stdin=stdin,
-                on_output=on_output,
-                max_output_bytes=max_output_bytes,
+        running = RunningCommand(command)
+        try:
+            result = self._through(
+                lambda client: client.exec(
+                    command,
+                    timeout=timeout,
+                    cwd=cwd,
+                    env=env,
+                    user=user,
+                    stdin=stdin,
+                    on_output=on_output,
+                    max_output_bytes=max_output_bytes,
+                    on_cut=running.hear,
+                )
             )
-        )
-        self.history.append(result)
+        except (TypeError, ValueError):
+            raise  # of the arguments: it never was a command
+        except BaseException as error:
+            self.history.append(running.cut_by(error))
+            raise
+        self.history.append(running.ended(result))
         lifeline.checked(result)
         return result.check() if check else result
 
@@ -81,7 +90,9 @@ class Workspace:
     ) -> Process:
         """Start a command and return a handle on it (poll, wait, read, write, signal, kill)."""
         lifeline = self._machine.running().lifeline
-        return self._through(lambda client: client.spawn(command, cwd=cwd, env=env, user=user, guard=lifeline))
+        process = self._through(lambda client: client.spawn(command, cwd=cwd, env=env, user=user, guard=lifeline))
+        self.history.append(RunningCommand(command).left_running())
+        return process
 
     # --- files ----------------------------------------------------------------------------------------------------
 

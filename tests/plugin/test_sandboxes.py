@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -206,21 +207,43 @@ def test_image(fargate_sandbox):
     result.stdout.fnmatch_lines(["*STOPPED test_task False*", "*STOPPED test_image False*"])
 
 
-def test_a_failing_test_tells_its_sandboxs_story(pytester: pytest.Pytester) -> None:
+def test_a_failing_test_tells_its_sandboxs_story_and_its_error_in_sentences(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     result = run(
         pytester,
         """
+import pytest
+
 def test_before(fargate_sandbox):
     fargate_sandbox.exec("sleep 1")
 
 def test_it(fargate_sandbox):
     fargate_sandbox.exec("echo working; echo complaining >&2; exit 3")
     assert False
+
+@pytest.mark.fargate(retries=0)
+def test_dies(fargate_sandbox):
+    fargate_sandbox.aws.call("ecs", "StopTask", cluster="local", task=fargate_sandbox.task_arn)
+    fargate_sandbox.exec("sleep 60")
+
+@pytest.mark.timeout(1)
+def test_hangs(fargate_sandbox):
+    fargate_sandbox.spawn("sleep 60")
+    fargate_sandbox.exec("echo so far; sleep 60")
+
+def test_is_shown_in_full(fargate_sandbox):
+    fargate_sandbox.upload(5, "/tmp/five")
 """,
     )
-    result.assert_outcomes(passed=1, failed=1)
+    result.assert_outcomes(passed=1, failed=3, errors=1)
     result.stdout.fnmatch_lines(
         [
+            ">       fargate_sandbox.exec(*sleep 60*)",
+            "E       pytest_fargate_sandbox.SandboxLost: the task was stopped: Task stopped by user",
+            "*.py:*: SandboxLost",
+            "*- Sandbox ahead-*",
             "fargate_sandbox = <sandbox ahead-*: arn:aws:ecs:*>",
             "*- Sandbox ahead-*",
             "task: arn:aws:ecs:*",
@@ -229,8 +252,19 @@ def test_it(fargate_sandbox):
             "$ echo working; *exit 3, *",
             "  working",
             "  complaining",
+            ">       fargate_sandbox.exec(*so far; sleep 60*)",
+            "E       Failed: Timeout (>1.0s) from pytest-timeout.",
+            "$ sleep 60 *[[]in the background, *",
+            "$ echo so far; sleep 60 *[[]cut short by Failed: Timeout (>1.0s) from pytest-timeout., *",
+            "  so far",
+            "*/workspace.py:*: in upload",
+            "FAILED *::test_hangs - Failed: Timeout (>1.0s) from pytest-timeout.",
+            "ERROR *::test_dies - SandboxLost: *",
         ]
     )
+    of_sentences, _, in_full = result.stdout.str().partition("_ test_is_shown_in_full _")
+    assert not re.search(r"^\S*/(pytest_fargate_sandbox|paramiko)/\S+:\d+:|^The above", of_sentences, re.MULTILINE)
+    assert "TypeError" in in_full
 
 
 def test_a_task_that_dies_is_an_error_on_a_fresh_sandbox_a_pass(

@@ -94,13 +94,15 @@ class ExecClient:
         stdin: bytes | str | os.PathLike[str] | IO[bytes] | None = None,
         on_output: Callable[[OutputChunk], object] | None = None,
         max_output_bytes: int | None = None,
+        on_cut: Callable[[str, str], object] | None = None,
     ) -> ExecResult:
         """Run a command to its end: a string by the sandbox's shell, a list without one.
 
         After ``timeout`` seconds it and all that it has started are killed; the result then has the code 124 and the
         output so far. Of each stream up to ``max_output_bytes`` (128 MiB if not said) come back; if there was more,
         ``truncated`` is true, and the whole stream lies in the sandbox, in a file that the result names.
-        ``on_output`` is called with each piece as it comes: bytes, with the ``stream`` they belong to.
+        ``on_output`` is called with each piece as it comes: bytes, with the ``stream`` they belong to. ``on_cut`` is
+        called with the ends of both streams where no result comes back.
 
         If the connection breaks, the command goes on and is found again by its id; it is never run twice.
         """
@@ -116,7 +118,7 @@ class ExecClient:
             )
         except Failure as failure:
             raise ValueError(failure.message) from None
-        return CommandRun(self._calls, request, Stdin(stdin), on_output).to_end()
+        return CommandRun(self._calls, request, Stdin(stdin), on_output, on_cut).to_end()
 
     def spawn(
         self,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_SEC = 1e12
+_TAIL_BYTES = 8192
 
 
 class OutputChunk(bytes):
@@ -44,6 +45,11 @@ class Output:
 
     def bytes(self) -> bytes:
         return self._whole.getvalue()
+
+    def text(self) -> str:
+        """The end of it."""
+        with self._whole.getbuffer() as whole:
+            return whole[-_TAIL_BYTES:].tobytes().decode("utf-8", "replace")
 
 
 class Streams:

@@ -33,11 +33,13 @@ class CommandRun:
         request: protocol.Run,
         stdin: Stdin,
         on_output: Callable[[OutputChunk], object] | None,
+        on_cut: Callable[[str, str], object] | None,
     ) -> None:
         self._calls = calls
         self._request = request
         self._stdin = stdin
         self._on_output = on_output
+        self._on_cut = on_cut
         limits, most = calls.limits, request.limit or 0
         self._streams = Streams(most, most, limits.idle_heartbeats)
         longest = float("inf") if request.timeout is None else request.timeout + limits.grace_sec
@@ -45,6 +47,14 @@ class CommandRun:
         self._was_answered = False
 
     def to_end(self) -> ExecResult:
+        try:
+            return self._to_end()
+        except BaseException:
+            if self._on_cut:
+                self._on_cut(*(self._streams.of[kind].text() for kind in (protocol.STDOUT, protocol.STDERR)))
+            raise
+
+    def _to_end(self) -> ExecResult:
         try:
             return self._result_of(self._persist())
         except Failure as failure:

@@ -38,11 +38,14 @@ class Diagnosis:
     task: Task
     verdict: Verdict
     logs: str
+    is_logged: bool
+    """Whether what its containers write goes anywhere."""
 
     @classmethod
     def of(cls, task: Task, *, aws: Aws, registration: Mapping[str, Any], clock: str) -> Diagnosis:
         verdict = judge_stop(task, clock=clock)
-        return cls(task, verdict, container_logs(task, aws=aws, registration=registration))
+        logs = container_logs(task, aws=aws, registration=registration)
+        return cls(task, verdict, logs, is_logged(registration))
 
     @property
     def sentence(self) -> str:
@@ -51,7 +54,7 @@ class Diagnosis:
             f"the task {_WORDS.get(self.verdict.cause, 'ended')}: {stop_reason(self.task) or 'ECS gives no reason'}",
             f"exit codes: {codes}" if codes else "",
             self.verdict.remedy,
-            "" if self.logs else _HOW_TO_SEE_LOGS,
+            "" if self.is_logged else _HOW_TO_SEE_LOGS,
             f"task: {self.task.get('taskArn', '')}",
         ]
         return "\n".join(part for part in parts if part)
@@ -75,6 +78,11 @@ class Diagnosis:
             "log_tail": self.logs,
             "task_arn": str(self.task.get("taskArn", "")),
         }
+
+
+def is_logged(registration: Mapping[str, Any]) -> bool:
+    """Whether the output of a container goes anywhere."""
+    return any(each.get("logConfiguration") for each in registration.get("containerDefinitions") or [])
 
 
 def container_logs(task: Task, *, aws: Aws, registration: Mapping[str, Any]) -> str:

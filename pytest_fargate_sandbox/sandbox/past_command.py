@@ -1,0 +1,82 @@
+"""A command as it is remembered: when it ran, how it ended, and the ends of what it said."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_fargate_sandbox.leaves.results import ExecResult
+
+_REMEMBERED = 2000
+"""Characters of each stream, and of the command."""
+_WHY = 100
+
+
+@dataclass(frozen=True)
+class PastCommand:
+    """``return_code`` is None where nobody saw its end: ``state`` says why."""
+
+    command: str
+    began: float
+    """In seconds since the epoch."""
+    duration_sec: float
+    return_code: int | None
+    state: str
+    """In words: ``exit 3``, ``timed out``, ``cut short by SandboxLost: …``, ``in the background``."""
+    stdout: str = ""
+    stderr: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without the output."""
+        return {
+            "command": self.command,
+            "began": round(self.began, 3),
+            "duration_sec": round(self.duration_sec, 3),
+            "return_code": self.return_code,
+            "state": self.state,
+        }
+
+
+class RunningCommand:
+    """What will be remembered of a command that has just been started."""
+
+    def __init__(self, command: str | Sequence[str]) -> None:
+        self._command = command
+        self._began = time.time()
+        self._since = time.monotonic()
+        self._heard = ("", "")
+
+    def hear(self, stdout: str, stderr: str) -> None:
+        """It was given up, and this had come of its output."""
+        self._heard = (stdout, stderr)
+
+    def ended(self, result: ExecResult) -> PastCommand:
+        state = "timed out" if result.timed_out else f"exit {result.return_code}"
+        if result.oom_killed:
+            state += ", killed for memory"
+        return self._past(result.return_code, state, result.stdout, result.stderr, result.duration_sec)
+
+    def cut_by(self, error: BaseException) -> PastCommand:
+        why = str(error).partition("\n")[0][:_WHY]
+        return self._past(None, f"cut short by {type(error).__name__}{why and f': {why}'}", *self._heard)
+
+    def left_running(self) -> PastCommand:
+        return self._past(None, "in the background")
+
+    def _past(
+        self, return_code: int | None, state: str, stdout: str = "", stderr: str = "", took: float | None = None
+    ) -> PastCommand:
+        return PastCommand(
+            command=(self._command if isinstance(self._command, str) else shlex.join(self._command))[:_REMEMBERED],
+            began=self._began,
+            duration_sec=time.monotonic() - self._since if took is None else took,
+            return_code=return_code,
+            state=state,
+            stdout=stdout[-_REMEMBERED:],
+            stderr=stderr[-_REMEMBERED:],
+        )
