@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,19 @@ def _engine_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engin
 def engine(_engine_of_tests: EngineOfTests) -> EngineOfTests:
     """The engine; whatever a test leaves running on it is that test's failure."""
     return _engine_of_tests
+
+
+@pytest.fixture
+def no_nohup() -> Iterator[None]:
+    """Programs that the test starts are ended by SIGHUP, also when these tests run under nohup.
+
+    A program inherits an ignored signal, but not a handler: https://man7.org/linux/man-pages/man7/signal.7.html
+    """
+    ours = signal.getsignal(signal.SIGHUP)
+    if ours is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
+    yield
+    signal.signal(signal.SIGHUP, ours)
 
 
 @pytest.fixture

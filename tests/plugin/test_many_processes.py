@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.plugin.conftest import EngineLog
 
+pytestmark = pytest.mark.usefixtures("no_nohup")
+
 TESTS = """
 import pytest
 

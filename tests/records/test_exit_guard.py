@@ -58,7 +58,10 @@ class Victim:
 
 
 @pytest.fixture
-def victim(engine: EngineOfTests) -> Iterator[Callable[[str], Victim]]:
+def victim(
+    engine: EngineOfTests,
+    no_nohup: None,  # noqa: ARG001
+) -> Iterator[Callable[[str], Victim]]:
     made: list[Victim] = []
 
     def make(then: str) -> Victim:
@@ -105,8 +108,16 @@ def test_a_signal_stops_the_task_and_then_does_what_it_always_did(
     assert mine.arn not in engine.alive()
 
 
-def test_the_handler_of_before_is_called_as_well(engine: EngineOfTests) -> None:
-    mine = Victim("", before="import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(42))\n")
+BEFORE = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(42))
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+"""
+
+
+def test_the_handler_of_before_is_called_as_well_and_what_was_ignored_stays_so(engine: EngineOfTests) -> None:
+    mine = Victim("", before=BEFORE)
+    mine.process.send_signal(signal.SIGHUP)
     assert mine.end(signal.SIGTERM) == 42
     assert mine.arn not in engine.alive()
 
