@@ -93,6 +93,8 @@ class EcsFargateConfig:
     max_task_lifetime_sec: int = 14400
     """After this the task ends by itself, whatever became of us."""
     startup_timeout_sec: float = 300.0
+    """How long ECS may refuse a launch, how long a task may take to run, and how long what is in it may take to answer.
+    """
     poll_interval_sec: float = 2.0
     run_task_max_retries: int = 30
     ssh_sidecar: SshSidecarConfig | None = None

@@ -44,6 +44,7 @@ _EXCEPTIONS = {
     "access-denied": ("AccessDeniedException", _NOT_AUTHORIZED),
     "throttle": ("ThrottlingException", "Rate exceeded"),
     "quota": ("ThrottlingException", "You've reached the limit on the number of vCPUs you can run concurrently"),
+    "server-error": ("ServerException", "Service Unavailable. Please try again later."),
 }
 """The faults that come as an exception of the call."""
 
@@ -108,7 +109,8 @@ class Api:
         for fault, (code, message) in _EXCEPTIONS.items():
             meant = fault in _ANY_CALL or (service, operation) == ("ecs", "RunTask")
             if meant and self._faults.take(fault):
-                return answer_error(start_response, family_of(service, environ), 400, code, message)
+                status = 500 if code == "ServerException" else 400
+                return answer_error(start_response, family_of(service, environ), status, code, message)
         try:
             return self._services(service, environ, start_response)
         except NotImplementedError as error:

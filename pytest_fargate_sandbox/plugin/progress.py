@@ -71,9 +71,13 @@ def describe(entries: list[Entry], now: float) -> str:
     alive = [entry for entry in entries if entry.task_arn and not entry.is_over]
     starting = [entry for entry in alive if "ready" not in entry.events]
     building = sum(1 for entry in entries if entry.events and entry.events[-1] == "building")
-    if not starting and not building:
+    refused = [entry for entry in entries if entry.is_unnamed and "refused" in entry.events[-2:]]
+    if not (starting or building or refused):
         return ""
     parts = [f"images being built: {building}"] if building else []
+    if refused:
+        longest = now - min(entry.times["refused"] for entry in refused)
+        parts.append(f"{len(refused)} refused for {longest:.0f} s ({refused[-1].facts.get('refusal')})")
     if starting:
         longest = now - min(entry.times.get("launched", now) for entry in starting)
         parts.append(f"{len(starting)} starting ({longest:.0f} s)")

@@ -166,7 +166,21 @@ class Start:
             self.pace()
             self.record("launching", token=token)
 
-        return run_task(self.aws, request, attempts, before_each=before_each)
+        def after_refusal(failure: StartError) -> None:
+            self.record("refused", refusal=failure.reason)
+
+        try:
+            return run_task(
+                self.aws,
+                request,
+                attempts,
+                patience_sec=self.cfg.startup_timeout_sec,
+                before_each=before_each,
+                after_refusal=after_refusal,
+            )
+        except StartError as failure:
+            self.record("given_up", refusal=failure.reason)
+            raise
 
     def _tags(self) -> dict[str, str]:
         return {

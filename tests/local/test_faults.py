@@ -53,7 +53,12 @@ def test_the_vcpu_limit_can_be_met(faulty: EngineProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"), [("expired_token", "ExpiredTokenException"), ("access_denied", "AccessDeniedException")]
+    ("fault", "code"),
+    [
+        ("expired_token", "ExpiredTokenException"),
+        ("access_denied", "AccessDeniedException"),
+        ("server_error", "ServerException"),
+    ],
 )
 def test_a_call_can_be_refused_for_who_makes_it(faulty: EngineProcess, fault: str, code: str) -> None:
     definition = faulty.register(container(script="true"))

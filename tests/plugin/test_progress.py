@@ -36,6 +36,12 @@ def test_it_tells_of_images_being_built() -> None:
     assert describe(entries, 112.0) == "sandboxes: images being built: 1, 0 running"
 
 
+def test_it_tells_of_launches_that_are_refused_until_they_are_given_up() -> None:
+    refused = ("opened", "launching", "refused", "launching")
+    entries = [an_entry(*refused, refusal="ServerException"), an_entry(*refused, "given_up", refusal="ServerException")]
+    assert describe(entries, 131.0) == "sandboxes: 1 refused for 31 s (ServerException), 0 running"
+
+
 def test_it_says_nothing_when_nothing_is_starting() -> None:
     assert describe([an_entry(*LAUNCHING, "ready", task_arn="c")], 112.0) == ""
     assert describe([], 112.0) == ""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
+from pytest_fargate_sandbox.providers.aws.patience import patience_for
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 
 if TYPE_CHECKING:
@@ -56,16 +59,37 @@ def test_who_calls_after_a_disconnect_is_connected_again(script: Callable[..., S
 
 
 def test_what_lasts_is_given_up(script: Callable[..., ScriptedEcs], tmp_path: Path) -> None:
-    ecs = script(DescribeClusters=[THROTTLED])
+    ecs = script(StopTask=[THROTTLED])
+    began = time.monotonic()
     with pytest.raises(AwsError) as caught:
-        ecs.aws(tmp_path).call("ecs", "DescribeClusters", attempts=2)
+        ecs.aws(tmp_path).call("ecs", "StopTask", task="t")
+    assert time.monotonic() - began < patience_for("StopTask").total
     assert caught.value.transient
     assert (caught.value.service, caught.value.operation, caught.value.code) == (
         "ecs",
-        "DescribeClusters",
+        "StopTask",
         "ThrottlingException",
     )
-    assert len(ecs.asked("DescribeClusters")) == 2
+    assert len(ecs.asked("StopTask")) > 1
+
+
+def test_an_endpoint_that_takes_connections_and_never_answers_ends_a_call_in_time(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        aws = Aws(region="us-east-1", endpoint_url=url, credentials=Credentials("a", "b"), notes=tmp_path)
+        began = time.monotonic()
+        with pytest.raises(AwsError, match="can it be reached") as caught:
+            aws.call("ecs", "StopTask", task="t")
+        assert caught.value.lost_answer
+        assert time.monotonic() - began < patience_for("StopTask").total
+
+
+def test_no_call_may_last_longer_than_it_says() -> None:
+    """Whatever the operation: an attempt that the rule allows ends within the total, or it is the only one."""
+    for operation in ("DescribeClusters", "StopTask", "RegisterTaskDefinition", "RunTask", "PutObject"):
+        patience = patience_for(operation)
+        assert patience.total == 0 or patience.allows(0)
+        assert not patience.allows(patience.total - patience.connect - patience.read + 0.1)
 
 
 def test_a_refusal_is_told_at_once(script: Callable[..., ScriptedEcs], tmp_path: Path) -> None:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.aws.aws import Aws
     from tests.engine_of_tests import EngineOfTests
 
-SERVICES = ("ecs", "ec2", "sts", "logs", "s3", "ssm", "secretsmanager")
-
 
 class Calls:
     """What a connection's clients are asked to send, in order."""
@@ -34,12 +32,12 @@ class Calls:
         self.made: list[tuple[OperationModel, dict[str, Any]]] = []
 
     def watch(self, aws: Aws) -> None:
-        for service in SERVICES:
-            aws.client(service).meta.events.register("provide-client-params", self._note)
+        """All clients that ``aws`` makes from now on have it from their session."""
+        aws.disconnect()
+        aws._session.register("provide-client-params", self._note)
 
     def ignore(self, aws: Aws) -> None:
-        for service in SERVICES:
-            aws.client(service).meta.events.unregister("provide-client-params", self._note)
+        aws.disconnect()
 
     def _note(self, params: dict[str, Any], model: OperationModel, **_: Any) -> None:
         self.made.append((model, params))

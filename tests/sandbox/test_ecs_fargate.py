@@ -208,6 +208,22 @@ def test_the_time_to_live_is_in_the_task(sandbox: Callable[..., EcsFargateSandbo
     assert "max_task_lifetime_sec" in str(caught.value)
 
 
+def test_a_launch_that_is_answered_500_for_ever_ends_with_its_time(
+    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
+) -> None:
+    mine = sandbox(startup_timeout_sec=1.5)
+    engine.fault(server_error=10**6)
+    began = time.monotonic()
+    try:
+        with pytest.raises(StartError, match="startup_timeout_sec") as caught:
+            mine.start()
+    finally:
+        engine.fault(server_error=0)
+    assert time.monotonic() - began < 4
+    assert "ServerException" in str(caught.value)
+    assert (caught.value.phase, caught.value.transient) == ("launch", True)
+
+
 def test_a_server_that_is_killed_ends_the_sandbox_with_its_exit_code(
     sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
 ) -> None:

@@ -42,7 +42,7 @@ def _request(**fields: Any) -> dict[str, Any]:
 
 
 def _run(ecs: ScriptedEcs, notes: Path, attempts: int = 5) -> dict[str, Any]:
-    return run_task(ecs.aws(notes), _request(), Attempts(attempts), sleep=lambda _seconds: None)
+    return run_task(ecs.aws(notes), _request(), Attempts(attempts), patience_sec=60, sleep=lambda _seconds: None)
 
 
 def _tokens(ecs: ScriptedEcs) -> list[str]:
@@ -83,6 +83,28 @@ def test_what_passes_is_tried_again_up_to_the_limit(
     assert caught.value.transient
     assert caught.value.cause == cause
     assert len(ecs.asked("RunTask")) == 5
+
+
+def test_what_never_passes_ends_with_its_time_and_is_told_on_the_way(
+    script: Callable[..., ScriptedEcs], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ecs = script(RunTask=[NO_ROOM])
+    refusals: list[StartError] = []
+    attempts = Attempts(99)
+    with pytest.raises(StartError, match=r"ECS was asked \d+ times in 6 s \(`startup_timeout_sec`\)") as caught:
+        run_task(
+            ecs.aws(tmp_path),
+            _request(),
+            attempts,
+            patience_sec=6,
+            after_refusal=refusals.append,
+            sleep=lambda _seconds: None,
+        )
+    assert caught.value.transient
+    assert caught.value.cause == Cause.CAPACITY
+    assert attempts.left == 0, "no other launch of this start has another go at it"
+    assert [each.cause for each in refusals] == [Cause.CAPACITY] * (len(ecs.asked("RunTask")) - 1)
+    assert any("RunTask was refused" in told and "RESOURCE:FARGATE" in told for told in caplog.messages)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +175,7 @@ def test_an_interrupted_launch_leaves_no_task(script: Callable[..., ScriptedEcs]
 
     client.meta.events.register("after-call.ecs.RunTask", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_task(aws, _request(), Attempts(0))
+        run_task(aws, _request(), Attempts(0), patience_sec=60)
     assert len(set(_tokens(ecs))) == 1
     assert ecs.asked("StopTask")[0]["task"] == TASK["taskArn"]
 

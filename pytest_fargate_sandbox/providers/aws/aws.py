@@ -17,13 +17,14 @@ from pytest_fargate_sandbox.leaves.garbage import collection_paused
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
+from pytest_fargate_sandbox.providers.aws.patience import ASKING, FILES, Patience, patience_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from botocore.session import Session
 
-_ATTEMPTS = 6
 _UNREACHABLE_ATTEMPTS = 3
 """A wrong address is to be told in seconds, so an endpoint that nobody listens at gets fewer tries."""
 
@@ -54,56 +55,69 @@ class Aws:
         self._asked_region = region
         self._credentials = credentials
         self._notes = notes
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, float, float], Any] = {}
         self._lock = threading.Lock()
 
-    def call(self, service: str, operation: str, *, attempts: int = _ATTEMPTS, **parameters: Any) -> dict[str, Any]:
+    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make a call; try again, with growing pauses, where that can help. ``operation`` is AWS's name of it.
 
-        Raises ``AwsError``.
+        Raises ``AwsError``, after the time that ``patience`` gives the operation at the latest.
         """
-        rests, attempt = pauses(0.1, 4.0), 0
+        call, patience = self._called(service, operation, parameters), patience_for(operation)
+        act = self._method(call)
+        began, unreachable, rests = time.monotonic(), 0, pauses(0.1, 4.0)
         while True:
-            attempt += 1
             try:
-                return self.call_once(service, operation, **parameters)
+                return _answer(act, call)
             except AwsError as error:
-                allowed = min(attempts, _UNREACHABLE_ATTEMPTS) if error.unreachable else attempts
-                if not error.transient or attempt >= allowed:
+                unreachable += error.unreachable
+                pause = next(rests)
+                in_time = patience.allows(time.monotonic() - began + pause)
+                if not (error.transient and in_time) or unreachable >= _UNREACHABLE_ATTEMPTS:
                     raise
-            time.sleep(next(rests))
+            time.sleep(pause)
 
     def call_once(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make a call, whatever comes of it."""
-        from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+        call = self._called(service, operation, parameters)
+        return _answer(self._method(call), call)
 
-        call = Call(service, operation, self._region_name, self.endpoint_url, parameters)
+    def _called(self, service: str, operation: str, parameters: dict[str, Any]) -> Call:
+        return Call(service, operation, self._region_name, self.endpoint_url, parameters)
+
+    def _method(self, call: Call) -> Callable[..., dict[str, Any]]:
+        """What makes the call; to get it may take as long as it takes to load botocore."""
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, NoRegionError
+
         try:
             if not self._region_name:
                 raise NoRegionError  # some services have a worldwide address, and would fail in words of their own
-            answer: dict[str, Any] = getattr(self.client(service), _method_name(operation))(**parameters)
-        except (BotoCoreError, ClientError) as error:
+            client = self.client(call.service, patience_for(call.operation))
+        except BotoCoreError as error:
             raise mapped(error, call) from error
-        return answer
+        method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call.operation))
+        return method
 
-    def client(self, service: str) -> Any:
-        """botocore's client for ``service``, made once."""
+    def client(self, service: str, patience: Patience = ASKING) -> Any:
+        """botocore's client for ``service``, made once; another one, for 3 ms, where it is to wait otherwise."""
+        key = (service, patience.connect, patience.read)
         with self._lock:
-            if service not in self._clients:
+            if key not in self._clients:
                 with collection_paused():
-                    self._clients[service] = self._session.create_client(
+                    self._clients[key] = self._session.create_client(
                         service,
                         region_name=self._region_name,
                         endpoint_url=self.endpoint_url,
                         aws_access_key_id=self._credentials.access_key_id if self._credentials else None,
                         aws_secret_access_key=self._credentials.secret_access_key if self._credentials else None,
-                        config=self._client_config(),
+                        config=self._client_config(patience),
                     )
-            return self._clients[service]
+            return self._clients[key]
 
     def presigned(self, operation: str, *, expires: int, **parameters: Any) -> str:
         """A URL that lets its bearer make one S3 call for ``expires`` seconds."""
-        client = self.client("s3")
+        client = self.client("s3", FILES)
         url: str = client.generate_presigned_url(operation, Params=parameters, ExpiresIn=expires)
         return url
 
@@ -167,14 +181,14 @@ class Aws:
         # botocore reads AWS_DEFAULT_REGION and the profile; the other SDKs, and people, write AWS_REGION.
         return self._asked_region or os.environ.get("AWS_REGION") or self._session.get_config_variable("region")
 
-    def _client_config(self) -> Any:
+    def _client_config(self, patience: Patience) -> Any:
         import botocore
         from botocore.config import Config
 
         return Config(
             retries={"total_max_attempts": 1, "mode": "standard"},
-            connect_timeout=4,
-            read_timeout=60,
+            connect_timeout=patience.connect,
+            read_timeout=patience.read,
             max_pool_connections=32,
             tcp_keepalive=True,
             user_agent=f"pytest-fargate-sandbox Botocore/{botocore.__version__}",  # its own costs a call 1 ms, measured
@@ -218,8 +232,10 @@ def disconnect_all() -> None:
         aws.disconnect()
 
 
-def _method_name(operation: str) -> str:
-    from botocore import xform_name
+def _answer(act: Callable[..., dict[str, Any]], call: Call) -> dict[str, Any]:
+    from botocore.exceptions import BotoCoreError, ClientError
 
-    name: str = xform_name(operation)
-    return name
+    try:
+        return act(**call.parameters)
+    except (BotoCoreError, ClientError) as error:
+        raise mapped(error, call) from error

@@ -3,8 +3,8 @@
 Two things about an error matter to whoever made the call:
 
 ``transient``    trying the same again can help: throttling, capacity, a broken connection.
-``lost_answer``  the request may have been carried out, though no answer came. Only then is a ``clientToken`` sent
-                 again.
+``lost_answer``  the request may have been carried out, though no answer came, or one that AWS itself broke down (5xx).
+                 Only then is a ``clientToken`` sent again.
 """
 
 from __future__ import annotations
@@ -154,11 +154,12 @@ def mapped(error: Exception, call: Call) -> AwsError:
     """``error``, which botocore raised for ``call``, as one of ours."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
-        return _refused(response.get("Error") or {}, call)
+        status = (response.get("ResponseMetadata") or {}).get("HTTPStatusCode") or 0
+        return _refused(response.get("Error") or {}, call, is_its_own_fault=status >= 500)
     return _unanswered(error, call)
 
 
-def _refused(details: dict[str, Any], call: Call) -> AwsError:
+def _refused(details: dict[str, Any], call: Call, *, is_its_own_fault: bool) -> AwsError:
     code, reason = str(details.get("Code") or "Unknown"), str(details.get("Message") or "").strip()
     advice = _denied_advice(code, reason, call) or _advice(code, reason, call)
     sentence = f"{call.service} {call.operation} failed with {code}: {reason or 'no reason given'}"
@@ -168,7 +169,8 @@ def _refused(details: dict[str, Any], call: Call) -> AwsError:
         operation=call.operation,
         code=code,
         reason=reason,
-        transient=code in _TRANSIENT_CODES or bool(_TRANSIENT_WORDS.search(reason)),
+        transient=is_its_own_fault or code in _TRANSIENT_CODES or bool(_TRANSIENT_WORDS.search(reason)),
+        lost_answer=is_its_own_fault,
     )
 
 

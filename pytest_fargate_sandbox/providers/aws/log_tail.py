@@ -30,5 +30,5 @@ def log_tail(aws: Aws, container: Mapping[str, Any], task_id: str, lines: int = 
 def stream_tail(aws: Aws, group: str, stream: str, lines: int) -> str:
     """The last lines of a log stream. Raises ``AwsError``."""
     where = {"logGroupName": group, "logStreamName": stream}
-    answer = aws.call("logs", "GetLogEvents", attempts=2, limit=lines, startFromHead=False, **where)
+    answer = aws.call("logs", "GetLogEvents", limit=lines, startFromHead=False, **where)
     return "\n".join(str(event.get("message", "")).rstrip("\n") for event in answer.get("events") or [])

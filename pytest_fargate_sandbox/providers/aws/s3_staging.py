@@ -62,9 +62,7 @@ class S3Staging:
         with FileLock(self._aws.notes("uploads") / f"{key.rpartition('/')[2]}.lock"):
             if not is_in_bucket(self._aws, self._bucket, key):
                 content.seek(0)
-                self._aws.call(
-                    "s3", "PutObject", attempts=1, Bucket=self._bucket, Key=key, Body=content, ContentLength=size
-                )
+                self._aws.call("s3", "PutObject", Bucket=self._bucket, Key=key, Body=content, ContentLength=size)
         with _known_lock:
             _known.add(place)
 

@@ -86,7 +86,7 @@ class CodeBuild:
             ) from late
 
     def stop(self, build_id: str) -> None:
-        self._aws.call("codebuild", "StopBuild", attempts=2, id=build_id)
+        self._aws.call("codebuild", "StopBuild", id=build_id)
 
     def failure(self, build: dict[str, Any], image: str) -> ImageBuildError:
         """Why ``build`` did not push ``image``: the phase that failed, what CodeBuild says of it, the log's end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, cast
 
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
+from pytest_fargate_sandbox.providers.aws.patience import FILES
 from pytest_fargate_sandbox.providers.aws.s3_staging import is_in_bucket
 from pytest_fargate_sandbox.providers.images.build_context import ArchiveReader, context_entries
 
@@ -45,7 +46,7 @@ def _send(aws: Aws, bucket: str, key: str, archive: IO[bytes]) -> None:
     from s3transfer.manager import TransferManager
 
     try:
-        with TransferManager(aws.client("s3")) as transfers:
+        with TransferManager(aws.client("s3", FILES)) as transfers:
             transfers.upload(archive, bucket, key).result()
     except (BotoCoreError, ClientError) as error:
         call = Call("s3", "PutObject", aws.region, aws.endpoint_url, {"Bucket": bucket})

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
 import time
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 _STARTED_BY_PREFIX = "fargate-sandbox/"
 _LONGEST_PAUSE_SEC = 20.0
 _UNREACHABLE_ATTEMPTS = 3
+_WORTH_TELLING_SEC = 2.0
 _TAGS = 50
+
+_log = logging.getLogger("pytest_fargate_sandbox.task")
 
 
 @dataclass
@@ -82,15 +86,18 @@ def run_task(
     request: dict[str, Any],
     attempts: Attempts,
     *,
+    patience_sec: float,
     before_each: Callable[[str], None] = lambda _token: None,
+    after_refusal: Callable[[StartError], None] = lambda _failure: None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> dict[str, Any]:
     """Launch one task and return it as ECS describes it. ``before_each`` is told the token of each attempt.
 
-    Raises ``StartError``, which tells whether more attempts could have helped.
+    Raises ``StartError``, which tells whether more attempts could have helped; after ``patience_sec`` it makes none.
     """
     token, unreachable = secrets.token_hex(16), 0
     rests = pauses(0.2, _LONGEST_PAUSE_SEC)
+    patience = _LaunchPatience(patience_sec)
     while True:
         before_each(token)
         refusal: AwsError | None = None
@@ -106,9 +113,46 @@ def run_task(
             failure, same_again = _not_placed(answer), False
         if not failure.transient or unreachable >= _UNREACHABLE_ATTEMPTS or not attempts.take():
             raise failure from refusal
+        pause = next(rests)
+        if not patience.lasts_for(pause):
+            attempts.left = 0
+            raise patience.used_up(failure) from refusal
+        after_refusal(failure)
+        patience.tell(failure, pause)
         if not same_again:
             token = secrets.token_hex(16)
-        sleep(next(rests))
+        sleep(pause)
+
+
+class _LaunchPatience:
+    """How long one launch may be refused."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._began = time.monotonic()
+        self._refusals = 0
+
+    def lasts_for(self, pause: float) -> bool:
+        self._refusals += 1
+        return time.monotonic() + pause < self._began + self._seconds
+
+    def used_up(self, failure: StartError) -> StartError:
+        asked = f"ECS was asked {self._refusals} times" if self._refusals > 1 else "ECS was asked once"
+        return StartError(
+            f"{asked} in {self._seconds:.0f} s (`startup_timeout_sec`) and launched nothing; the last time: {failure}",
+            phase="launch",
+            cause=failure.cause,
+            reason=failure.reason,
+            transient=True,
+        )
+
+    def tell(self, failure: StartError, pause: float) -> None:
+        """Not of what has passed before anybody could read it."""
+        if pause >= _WORTH_TELLING_SEC:
+            left = self._began + self._seconds - time.monotonic()
+            _log.warning(
+                "RunTask was refused %d times, and is tried again for %.0f s: %s", self._refusals, left, failure.reason
+            )
 
 
 def _run_or_abandon(aws: Aws, request: dict[str, Any], token: str) -> dict[str, Any]:

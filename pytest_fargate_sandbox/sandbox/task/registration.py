@@ -63,7 +63,7 @@ def _found(aws: Aws, family: str) -> str | None:
 
 
 def _register(aws: Aws, payload: dict[str, Any]) -> str:
-    answer = aws.call("ecs", "RegisterTaskDefinition", attempts=20, **payload)
+    answer = aws.call("ecs", "RegisterTaskDefinition", **payload)
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 
