@@ -14,7 +14,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
-from pytest_fargate_sandbox.providers.aws.patience import patience_for
+from pytest_fargate_sandbox.providers.aws.aws_patience import patience_for
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 
 if TYPE_CHECKING:

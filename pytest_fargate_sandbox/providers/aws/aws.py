@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.leaves.garbage import collection_paused
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
-from pytest_fargate_sandbox.providers.aws.patience import ASKING, FILES, Patience, patience_for
+from pytest_fargate_sandbox.providers.aws.aws_patience import ASKING, FILES, Patience, patience_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ class Aws:
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make a call; try again, with growing pauses, where that can help. ``operation`` is AWS's name of it.
 
-        Raises ``AwsError``, after the time that ``patience`` gives the operation at the latest.
+        Raises ``AwsError``, after the time that ``aws_patience`` gives the operation at the latest.
         """
         call, patience = self._called(service, operation, parameters), patience_for(operation)
         act = self._method(call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, cast
 
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
-from pytest_fargate_sandbox.providers.aws.patience import FILES
+from pytest_fargate_sandbox.providers.aws.aws_patience import FILES
 from pytest_fargate_sandbox.providers.aws.s3_staging import is_in_bucket
 from pytest_fargate_sandbox.providers.images.build_context import ArchiveReader, context_entries
 
