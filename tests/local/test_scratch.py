@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.local.runners.namespaces.scratch import Scratch, remove_tree
+from pytest_fargate_sandbox.local.runners.namespaces.scratch import Scratch
+from pytest_fargate_sandbox.local.runners.namespaces.tree_removal import remove_tree
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +105,29 @@ def test_a_tree_goes_whatever_the_modes_in_it(tmp_path: Path) -> None:
     inner.parent.chmod(0)
     remove_tree(tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
+
+
+def test_what_a_dead_engine_left_hinders_no_later_one_however_deep_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deeper than Python recurses and than a path is long; in memory, where that many directories are cheap."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        monkeypatch.setenv("TMPDIR", place)
+        live = Scratch()
+        left = live.path.parent / "engine-dead"
+        left.mkdir()
+        _nest(left, 3000)
+        (left / "link").symlink_to(live.path)
+        Scratch().remove()
+        assert not left.exists()
+        assert live.path.exists()
+        live.remove()
+
+
+def _nest(top: Path, depth: int) -> None:
+    where = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("directory", dir_fd=where)
+        inner = os.open("directory", os.O_RDONLY, dir_fd=where)
+        os.close(where)
+        where = inner
+    os.close(os.open("file", os.O_CREAT, dir_fd=where))
+    os.close(where)

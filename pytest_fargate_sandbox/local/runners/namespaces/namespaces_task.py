@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.names import ENV_RUNTIME_SOURCE, ENV_SSHD_PORT, SHARED_VOLUME
 from pytest_fargate_sandbox.local.runners.namespaces.container_output import ContainerOutput
 from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind, ContainerPlan
-from pytest_fargate_sandbox.local.runners.namespaces.scratch import remove_tree
+from pytest_fargate_sandbox.local.runners.namespaces.tree_removal import remove_tree
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import shutil
 import stat
 import tempfile
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.leaves.names import TEMPORARY_PREFIX
 from pytest_fargate_sandbox.local.runners.namespaces.control_group import ControlGroup, open_control_group, remove_group
 from pytest_fargate_sandbox.local.runners.namespaces.mount_table import file_system_at
+from pytest_fargate_sandbox.local.runners.namespaces.tree_removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,25 +67,6 @@ class Scratch:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def remove_tree(directory: Path) -> None:
-    """Whatever modes a task gave its directories (an overlay's own work directory has none at all)."""
-    shutil.rmtree(directory, ignore_errors=True)
-    if not directory.exists():
-        return
-    for folder, names, _ in os.walk(directory):
-        for inner in (Path(folder, name) for name in names):
-            if not inner.is_symlink():
-                _open_up(inner)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def _open_up(directory: Path) -> None:
-    try:
-        directory.chmod(stat.S_IRWXU)
-    except FileNotFoundError:  # the launcher of the same engine is removing it as well
-        pass
 
 
 def remove_scratch(directory: Path) -> None:
