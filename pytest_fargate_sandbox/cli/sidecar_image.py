@@ -68,11 +68,8 @@ def _place(arguments: Any) -> tuple[EcsFargateConfig, Aws]:
 
 
 def _configured(file: Path | None) -> Mapping[str, Any]:
-    from pytest_fargate_sandbox.plugin import config_files
+    from pytest_fargate_sandbox.plugin.config_files import settings_in
 
-    if file is None:
-        pyproject = Path("pyproject.toml")
-        found = config_files.tool_table(pyproject) if pyproject.exists() else {}
-    else:
-        found = config_files.read(file)
-    return {key: value for key, value in found.items() if key != "run"}
+    path = file or Path("pyproject.toml")
+    found = settings_in(path) if file or path.exists() else ()
+    return {setting.key: setting.value for setting in found if not setting.key.startswith("run.")}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.plugin import vocabulary
 from pytest_fargate_sandbox.plugin.options import KEEP
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
@@ -31,33 +32,51 @@ def wrong(key: str, value: Any, expected: str) -> Exception:
 
 def checked(args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The keys of one mark; a ``ConfigError`` that says where it stands if they are wrong."""
-    from pytest_fargate_sandbox.leaves.config import nearest
     from pytest_fargate_sandbox.leaves.errors import ConfigError
 
     if args:
         raise ConfigError(f"{where}: fargate takes keywords only, not {args[0]!r}", value=args[0])
-    for key in kwargs:
-        if key not in KEYS:
-            hint = nearest(key, KEYS)
-            raise ConfigError(
-                f"{where}: fargate has no key {key!r}{hint} (allowed: {', '.join(KEYS)})",
-                key=key, value=kwargs[key], allowed=", ".join(KEYS),
-            )  # fmt: skip
     try:
-        return _checked(kwargs)
+        return _checked(dict(vocabulary.in_our_words(kwargs)))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}", **error.context) from None
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _checked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    for key in kwargs:
+        if key not in KEYS:
+            raise _unknown(key, kwargs[key])
     given = {key: kwargs[key] for key in KEYS if kwargs.get(key) is not None}
     if "image" in given and "environment" in given:
         raise wrong("image", given["image"], "image or environment, not both")
     for key, value in given.items():
         fits, expected = _CHECKS[key]
         if not fits(value):
+            if key == "env" and isinstance(value, Mapping):
+                raise _wrong_pair(key, value)
             raise wrong(key, value, expected if isinstance(expected, str) else _one_of(expected, value))
     return given
+
+
+def _wrong_pair(key: str, value: Mapping[Any, Any]) -> Exception:
+    """The one that is wrong; the others may be secret."""
+    for name, each in value.items():
+        if not isinstance(name, str) or not name:
+            break
+        if not isinstance(each, str):
+            return wrong(f"{key}[{name!r}]", each, "a string")
+    return wrong(f"a name in {key}", name, "a string")
+
+
+def _unknown(key: str, value: Any) -> Exception:
+    from pytest_fargate_sandbox.leaves.config import nearest
+    from pytest_fargate_sandbox.leaves.errors import ConfigError
+
+    allowed = ", ".join(KEYS)
+    told = f"fargate has no key {key!r}{nearest(key, KEYS)} (allowed: {allowed})"
+    return ConfigError(told, key=key, value=value, allowed=allowed)
 
 
 def keys_of(item: pytest.Item) -> dict[str, Any]:

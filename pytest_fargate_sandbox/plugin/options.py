@@ -1,22 +1,26 @@
 """One table of options, from which the command line, the environment, the ini, the header and the docs are made.
 
 A value comes from the first of: command line, environment, ini, ``--fargate-config FILE``, and the table
-``[tool.pytest_fargate_sandbox]`` of pyproject.toml. The two files hold the mapping of ``EcsFargateConfig``, with the
-options that concern the run under ``run``. Where each value came from is remembered.
+``[tool.pytest_fargate_sandbox]`` of pyproject.toml. The two files hold the fields of ``EcsFargateConfig`` and options
+that concern the run, by the words of ``vocabulary``. Where each value came from is remembered.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
+from pytest_fargate_sandbox.plugin import vocabulary
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, mode_named
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
+
+    from pytest_fargate_sandbox.plugin.config_files import Setting
 
 KEEP = ("never", "failed", "always")
 """Which tasks may outlive their test."""
@@ -67,7 +71,7 @@ TABLE = (
     Option("execution_role", "the role that pulls images and writes logs", metavar="ARN", sets="execution_role_arn"),
     Option(
         "config",
-        "a JSON, TOML or YAML file with the mapping of EcsFargateConfig, and run options under `run`",
+        "a JSON, TOML or YAML file with fields of EcsFargateConfig, and with these options",
         metavar="FILE",
     ),
     Option(
@@ -138,7 +142,8 @@ class Settings(NamedTuple):
         values = {**self.config, **{f"run.{name}": value for name, value in self.run.items()}}
         shown = {"cluster": self.sources.get("cluster", "default"), **self.sources}
         return ", ".join(
-            f"{key.removeprefix('run.')}={_short(values[key])} ({source})" for key, source in shown.items()
+            f"{vocabulary.word_for(key.removeprefix('run.'))}={_short(values[key])} ({source})"
+            for key, source in shown.items()
         )
 
 
@@ -163,13 +168,12 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> S
     sources: dict[str, str] = {}
     for option in TABLE:
         for value, source in _spoken(config, option, environ):
-            values[option.key] = _checked(option, value, source)
+            values[option.key] = checked(option, value, source)
             sources[option.key] = source
             break
-    for mapping, source in _files(config, values.get("run.config")):
-        for key, value in _flattened(mapping, source):
-            if key not in values:
-                values[key], sources[key] = value, source
+    for key, value, source in _files(config, values.get("run.config")):
+        if key not in values:
+            values[key], sources[key] = value, source
     for option in TABLE:
         if option.default is not None:
             values.setdefault(option.key, option.default)
@@ -205,17 +209,26 @@ def _spoken(config: pytest.Config, option: Option, environ: Mapping[str, str]) -
     given = config.getoption(option.ini, default=None)
     if given is not None:
         yield given, option.flag
-    if option.variable in environ:
+    if environ.get(option.variable):
         yield environ[option.variable], option.variable
-    in_ini = config.getini(option.ini)
-    if in_ini is not None:
-        yield in_ini, f"{option.ini} in {config.inipath.name if config.inipath else 'the ini'}"
+    written = _ini(config).get(option.ini)
+    if written is not None:
+        file = config.inipath.name if config.inipath else "the ini"
+        yield written.value, f"-o {option.ini}" if written.origin == "override" else f"{option.ini} in {file}"
 
 
-def _checked(option: Option, value: Any, source: str) -> Any:
+def _ini(config: pytest.Config) -> Any:
+    """As it was written: ``getini`` refuses "60" for a number in one kind of file, and 60 for a word in another."""
+    # pytest 9.2 has another name for it: https://github.com/pytest-dev/pytest/blob/9.2.0/src/_pytest/config/__init__.py
+    return config._inicfg if hasattr(config, "_inicfg") else config.inicfg
+
+
+def checked(option: Option, value: Any, source: str) -> Any:
     """``value`` as the option's kind wants it; command line and environment have strings only."""
     if option.kind == "args":
-        return shlex.split(value.replace(",", " ")) if isinstance(value, str) else list(value)
+        return _as_list(value, source)
+    if isinstance(value, (list, Mapping)):
+        raise _wrong(source, value, "a single value")
     if option.kind == "bool":
         return _as_bool(value, source)
     if option.kind == "int":
@@ -224,18 +237,24 @@ def _checked(option: Option, value: Any, source: str) -> Any:
     if option.choices and text not in option.choices:
         from pytest_fargate_sandbox.leaves.config import nearest
 
-        allowed = ", ".join(option.choices)
-        raise pytest.UsageError(f"{source}={value}: expected one of {allowed}{nearest(text, list(option.choices))}")
+        raise _wrong(source, value, f"one of {', '.join(option.choices)}{nearest(text, list(option.choices))}")
     return text
+
+
+def _as_list(value: Any, source: str) -> list[str]:
+    try:
+        return [str(each) for each in (value if isinstance(value, list) else shlex.split(str(value).replace(",", " ")))]
+    except ValueError as error:
+        raise _wrong(source, value, f"a list ({error})") from None
 
 
 def _as_int(option: Option, value: Any, source: str) -> int:
     try:
-        number = int(value)
-    except (TypeError, ValueError):
-        raise pytest.UsageError(f"{source}={value}: expected a whole number") from None
+        number = int(str(value))  # of a string, since int(2.5) and int(True) are numbers as well
+    except ValueError:
+        raise _wrong(source, value, "a whole number") from None
     if number < option.least:
-        raise pytest.UsageError(f"{source}={value}: expected {option.least} or more")
+        raise _wrong(source, value, f"{option.least} or more")
     return number
 
 
@@ -244,43 +263,25 @@ def _as_bool(value: Any, source: str) -> bool:
 
     truth = truth_of(str(value))
     if truth is None:
-        raise pytest.UsageError(f"{source}={value}: expected true or false")
+        raise _wrong(source, value, "true or false")
     return truth
 
 
-def _files(config: pytest.Config, path: str | None) -> Iterator[tuple[Mapping[str, Any], str]]:
+def _wrong(source: str, value: Any, expected: str) -> pytest.UsageError:
+    name, _, where = source.partition(" in ")
+    return pytest.UsageError(f"{name}={value}{f' in {where}' if where else ''}: expected {expected}")
+
+
+def _files(config: pytest.Config, path: str | None) -> Iterator[Setting]:
     if path:
         from pytest_fargate_sandbox.plugin import config_files
 
-        file = config.invocation_params.dir / path
-        yield config_files.read(file), file.name
+        yield from config_files.settings_in(config.invocation_params.dir / path)
     pyproject = config.rootpath / "pyproject.toml"
-    if pyproject.is_file() and b"tool.pytest_fargate_sandbox" in pyproject.read_bytes():
+    if pyproject.is_file() and b"fargate" in pyproject.read_bytes().lower():
         from pytest_fargate_sandbox.plugin import config_files
 
-        yield config_files.tool_table(pyproject), pyproject.name
-
-
-def _flattened(mapping: Mapping[str, Any], source: str) -> Iterator[tuple[str, Any]]:
-    """The file's keys: those of ``EcsFargateConfig`` as they are, those under ``run`` checked as options."""
-    for key, value in mapping.items():
-        if key != "run":
-            yield key, value
-            continue
-        if not isinstance(value, dict):
-            raise pytest.UsageError(f"{source}: run={value!r}: expected a table of run options")
-        for name, each in value.items():
-            option = OPTIONS.get(name.replace("-", "_"))
-            if option is None or option.sets or option.name == "config":
-                raise pytest.UsageError(f"{source}: unknown run option {name!r}{_nearest_run_option(name)}")
-            yield option.key, _checked(option, each, f"{source}: run.{name}")
-
-
-def _nearest_run_option(name: str) -> str:
-    from pytest_fargate_sandbox.leaves.config import nearest
-
-    names = [option.name for option in TABLE if not option.sets and option.name != "config"]
-    return nearest(name, names) or f" (allowed: {', '.join(names)})"
+        yield from config_files.settings_in(pyproject)
 
 
 def _refuse_contradictions(settings: Settings) -> None:
@@ -293,8 +294,8 @@ def _refuse_contradictions(settings: Settings) -> None:
         )
     if settings.config.get("image_template") and settings.config.get("environment_dir"):
         raise pytest.UsageError(
-            f"image_template ({sources['image_template']}) and environment_dir ({sources['environment_dir']}) "
-            "exclude each other: name an image, or a directory to build one from"
+            f"image ({sources['image_template']}) and environment ({sources['environment_dir']}) exclude each other: "
+            "name an image, or a directory to build one from"
         )
     if any(not key.startswith("run.") for key in sources):
         base_config(settings)
@@ -312,8 +313,9 @@ def base_config(settings: Settings) -> Any:
     except ConfigError as error:
         key = str(error.context.get("key", "")).partition(".")[0]
         said = settings.sources.get(key)
-        raise pytest.UsageError(f"{error}{f' ({said})' if said else ''}") from None
+        raise pytest.UsageError(f"{vocabulary.by_word(str(error))}{f' ({said})' if said else ''}") from None
 
 
 def _short(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    """Of a mapping the names only: an environment may hold secrets."""
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple, Mapping)) else str(value)

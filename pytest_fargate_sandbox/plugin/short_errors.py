@@ -14,7 +14,7 @@ import pytest
 from _pytest._code import filter_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _PACKAGE = __name__.partition(".")[0]
 _CHECKS = f"{_PACKAGE}.conformance"
@@ -26,16 +26,28 @@ _ERRORS = f"{_PACKAGE}.leaves.errors"
 
 
 @contextlib.contextmanager
-def shortened(excinfo: pytest.ExceptionInfo[BaseException] | None) -> Iterator[None]:
+def shortened(error: BaseException) -> Iterator[None]:
     """A block in which the error shows nothing of our inside, to pytest and to whoever else writes reports."""
-    if excinfo is None:
-        yield
-        return
     with contextlib.ExitStack() as afterwards:
-        for error in _with_causes(excinfo.value):
-            afterwards.enter_context(_without_our_causes(error))
-            afterwards.enter_context(_without_our_depths(error))
+        for each in _with_causes(error):
+            afterwards.enter_context(_without_our_causes(each))
+            afterwards.enter_context(_without_our_depths(each))
         yield
+
+
+@contextlib.contextmanager
+def reworded(error: BaseException, words: Callable[[str], str]) -> Iterator[None]:
+    """A block in which those of ours say what they say in other words."""
+    errors = sys.modules.get(_ERRORS)
+    ours = [each for each in _with_causes(error) if errors and isinstance(each, errors.SandboxError)]
+    before: list[tuple[Any, str]] = [(each, each.message) for each in ours]
+    for each, message in before:
+        each.message = words(message)
+    try:
+        yield
+    finally:
+        for each, message in before:
+            each.message = message
 
 
 def tell_plainly(call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

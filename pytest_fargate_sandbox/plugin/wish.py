@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.plugin import marker
+from pytest_fargate_sandbox.plugin.vocabulary import field_for
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def _ask_hooks(item: pytest.Item, task: dict[str, Any]) -> None:
     if image is not None:
         task.update(image_template=image, environment_dir=None)
     item.ihook.pytest_fargate_modify_task(item=item, task=task)
+    for word in [word for word in task if field_for(word) != word]:
+        task[field_for(word)] = task.pop(word)
 
 
 def _directory(path: Path, keys: Mapping[str, Any]) -> Path:

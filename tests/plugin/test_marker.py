@@ -58,6 +58,30 @@ def test_a_nearer_environment_replaces_an_image(pytester: pytest.Pytester) -> No
     assert keys["test"] == {"environment": "env"}
 
 
+def test_the_names_of_fields_and_options_are_other_names_of_the_keys(pytester: pytest.Pytester) -> None:
+    keys = keys_by_test(
+        pytester,
+        """
+pytestmark = pytest.mark.fargate(image_template="module", infra_retries=2, extra_env={"A": "module"})
+
+@pytest.mark.fargate(image="function", sidecar_mode="agent", max_task_lifetime_sec=60, env={"B": "function"})
+def test(): pass
+
+@pytest.mark.fargate(environment_dir="env")
+def test_built(): pass
+""",
+    )
+    assert keys["test"] == {
+        "image": "function",
+        "retries": 2,
+        "mode": "agent",
+        "ttl": 60,
+        "env": {"A": "module", "B": "function"},
+    }
+    assert keys["test_built"]["environment"] == "env"
+    assert "image" not in keys["test_built"]
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -69,7 +93,11 @@ def test_a_nearer_environment_replaces_an_image(pytester: pytest.Pytester) -> No
         ),
         ({"mode": "ssh"}, "fargate(mode='ssh'): expected 'exec' or 'agent'"),
         ({"image": "x", "environment": "y"}, "image or environment, not both"),
-        ({"env": {"A": 1}}, "a mapping of strings to strings"),
+        ({"env": ["A"]}, "a mapping of strings to strings"),
+        ({"env": {"TOKEN": "secret", "A": 1}}, "fargate(env['A']=1): expected a string"),
+        ({"env": {5: "x"}}, "fargate(a name in env=5): expected a string"),
+        ({"max_task_lifetime_sec": -5}, "fargate(ttl=-5): expected a whole number above 0"),
+        ({"ttl": 5, "max_task_lifetime_sec": 5}, "ttl is said twice"),
         ({"files": ["a"]}, "a mapping whose keys are strings"),
         ({"outside": ["http://x"]}, "a list of OutsideEndpoint or (url, env_var)"),
         ({"exec_timeout": 0}, "a number above 0"),

@@ -67,11 +67,62 @@ def test_each_source_beats_the_next(passing: pytest.Pytester, monkeypatch: pytes
     assert "prelaunch=3" in line
 
 
-def test_the_ini_is_typed(passing: pytest.Pytester) -> None:
-    passing.makepyprojecttoml('[tool.pytest]\nfargate_subnets = ["subnet-1", "subnet-2"]\nfargate_ttl = 60\n')
+@pytest.mark.parametrize("table", ["tool.pytest", "tool.pytest.ini_options"])
+@pytest.mark.parametrize("number", ["60", '"60"'])
+def test_the_ini_takes_numbers_and_strings(passing: pytest.Pytester, table: str, number: str) -> None:
+    ini = f'[{table}]\nfargate_subnets = ["subnet-1", "subnet-2"]\nfargate_ttl = {number}\nfargate_image = 1\n'
+    passing.makepyprojecttoml(ini)
     line = header(passing)
     assert "subnets=subnet-1,subnet-2" in line
-    assert "max_task_lifetime_sec=60" in line
+    assert "ttl=60 (fargate_ttl in pyproject.toml)" in line
+    assert "image=1 (fargate_image in pyproject.toml)" in line
+
+
+@pytest.mark.parametrize(
+    ("ini", "told"),
+    [
+        ('fargate_ttl = "soon"', "fargate_ttl=soon in pyproject.toml: expected a whole number"),
+        ("fargate_ttl = 2.5", "fargate_ttl=2.5 in pyproject.toml: expected a whole number"),
+        ("fargate_prelaunch = true", "fargate_prelaunch=True in pyproject.toml: expected a whole number"),
+        ('fargate_keep = ["failed"]', "fargate_keep=['failed'] in pyproject.toml: expected a single value"),
+        ('fargate_cpu = "many"', "cpu='many': expected a whole number (fargate_cpu in pyproject.toml)"),
+    ],
+)
+def test_a_wrong_value_in_the_ini_names_its_option(passing: pytest.Pytester, ini: str, told: str) -> None:
+    passing.makepyprojecttoml(f"[tool.pytest]\n{ini}\n")
+    assert told in refusal(passing)
+
+
+def test_files_have_the_words_of_the_marker_and_other_names_for_them(passing: pytest.Pytester) -> None:
+    table = "[tool.pytest_fargate_sandbox]\n"
+    passing.makepyprojecttoml(
+        table + 'image = "a"\nttl = "60"\nkeep = "failed"\nmode = "agent"\nretries = 3\nenv = {TOKEN = "secret"}\n'
+    )
+    ours = header(passing)
+    passing.makepyprojecttoml(
+        table + 'image_template = "a"\nmax_task_lifetime_sec = 60\nkeep = "failed"\nextra_env = {TOKEN = "secret"}\n'
+        'run = {sidecar_mode = "agent", infra_retries = 3}\n'
+    )
+    theirs = header(passing)
+    words = ["image=a", "ttl=60", "keep=failed", "mode=agent", "retries=3", "env=TOKEN"]
+    assert [word for word in words if f" {word} (pyproject.toml" not in ours] == []
+    assert [word for word in words if f" {word} (pyproject.toml" not in theirs] == []
+    assert "(pyproject.toml: max_task_lifetime_sec)" in theirs
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('[tool.pytest-fargate-sandbox]\ncluster = "x"', "nobody reads [tool.pytest-fargate-sandbox]: our table is"),
+        ('[tool.fargate_sandbox]\ncluster = "x"', "nobody reads [tool.fargate_sandbox]: our table is"),
+        ("[tool.pytest_fargate_sandbox]\nttl = 'soon'", "ttl='soon': expected a whole number (pyproject.toml)"),
+        ("[tool.pytest_fargate_sandbox]\nimge = 'x'", "unknown key 'imge'; did you mean 'image'?"),
+        ("[tool.pytest_fargate_sandbox]\nttl = 1\nmax_task_lifetime_sec = 2", "ttl is said twice"),
+    ],
+)
+def test_what_is_wrong_in_the_table_is_told_by_its_word(passing: pytest.Pytester, written: str, told: str) -> None:
+    passing.makepyprojecttoml(written)
+    assert told in refusal(passing)
 
 
 def test_lists_on_the_command_line_are_separated_by_commas(passing: pytest.Pytester) -> None:
@@ -119,7 +170,7 @@ def test_a_file_that_does_not_parse_is_told_by_line_and_column(
 
 def test_a_typo_in_a_file_is_told_with_the_nearest_key(passing: pytest.Pytester) -> None:
     (passing.path / "c.toml").write_text('cluser = "c"')
-    assert "unknown key cluser='c'; did you mean 'cluster'?" in refusal(passing, "--fargate-config=c.toml")
+    assert "unknown key 'cluser'; did you mean 'cluster'?" in refusal(passing, "--fargate-config=c.toml")
     (passing.path / "c.toml").write_text("run.prelanch = 3")
     assert "unknown run option 'prelanch'; did you mean 'prelaunch'?" in refusal(passing, "--fargate-config=c.toml")
 
@@ -129,7 +180,7 @@ def test_options_that_exclude_each_other_are_refused(passing: pytest.Pytester) -
     assert "--fargate-runner and --fargate-cluster exclude each other" in told
     (passing.path / "c.toml").write_text('environment_dir = "env"')
     told = refusal(passing, "--fargate-config=c.toml", "--fargate-image=python")
-    assert "image_template (--fargate-image) and environment_dir (c.toml) exclude each other" in told
+    assert "image (--fargate-image) and environment (c.toml: environment_dir) exclude each other" in told
 
 
 def test_a_wrong_option_is_told_once_under_xdist(passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

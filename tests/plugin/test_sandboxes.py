@@ -389,7 +389,11 @@ def test_it(fargate_sandbox): pass
     )
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["*ERROR at setup of test_it*", "*ClusterNotFound*", "there is no ECS cluster 'nowhere'*"]
+        [
+            "*ERROR at setup of test_it*",
+            "*ClusterNotFound*",
+            "there is no ECS cluster 'nowhere'*: check `--fargate-cluster` and `--fargate-region` (*",
+        ]
     )
 
 
