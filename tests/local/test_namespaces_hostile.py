@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -277,6 +278,31 @@ def test_the_interpreter_of_the_host_cannot_be_changed(tasks: RunningTasks) -> N
     before = Path(os.__file__).stat().st_mtime_ns
     tasks.start("python3", "-c", script).wait()
     assert Path(os.__file__).stat().st_mtime_ns == before
+
+
+_EXECUTED_AS_THE_ENGINE = """#!/proc/self/exe
+import os
+own = os.stat("/proc/self/exe")
+with open("/shared/seen", "a") as seen:
+    print(own.st_dev, own.st_ino, os.readlink("/proc/self/exe"), file=seen)
+"""
+
+
+def test_what_is_executed_by_the_name_of_the_engines_own_program_is_a_copy_of_it(tasks: RunningTasks) -> None:
+    """Else root of a container could make the host's interpreter setuid, or take its mode away."""
+    task = tasks.open(volumes=("shared",))
+    given = {"task": task, "mounts": (Mount("shared", "/shared"),), "environment": {"SCRIPT": _EXECUTED_AS_THE_ENGINE}}
+    main = tasks.shell('echo "$SCRIPT" > /shared/program; chmod +x /shared/program; echo up; sleep 60', **given)
+    main.wait_for("up")
+    assert tasks.start("/shared/program", name="by-its-entry-point", **given).wait().code == 0
+    assert task.run_check("main", ["/shared/program"], 10) == 0
+    _, seen = tasks.run("cat /shared/seen", name="looks", **given)
+    hosts = Path(sys.executable).stat()
+    assert len(seen.splitlines()) == 2
+    for line in seen.splitlines():
+        *inode, path = line.split(maxsplit=2)
+        assert inode != [str(hosts.st_dev), str(hosts.st_ino)]
+        assert path.startswith("/memfd:")
 
 
 def test_who_enters_for_a_health_check_cannot_be_traced(tasks: RunningTasks) -> None:

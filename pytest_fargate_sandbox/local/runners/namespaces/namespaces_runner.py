@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from pytest_fargate_sandbox.local.runners.namespaces.namespaces_task import Name
 from pytest_fargate_sandbox.local.runners.namespaces.portable_python import Runtime
 from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.namespaces.scratch import HOST_LAYERS, Scratch
+from pytest_fargate_sandbox.local.runners.namespaces.sealed_program import start_module
 from pytest_fargate_sandbox.local.runners.namespaces.task_commons import TaskCommons
 from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 
@@ -131,10 +131,11 @@ class NamespacesRunner:
     def _start_launcher(self) -> tuple[Channel, subprocess.Popen[bytes]]:
         ours, theirs = Channel.pair()
         module = "pytest_fargate_sandbox.local.runners.namespaces.launcher"
-        command = [sys.executable, "-m", module, str(theirs.fileno()), str(self._scratch.path)]
         with self._last_words.open("wb") as words:
-            process = subprocess.Popen(
-                command,
+            process = start_module(
+                module,
+                str(theirs.fileno()),
+                str(self._scratch.path),
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=words,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from pytest_fargate_sandbox.local.runners.namespaces.scratch import NoScratch, Scratch
+from pytest_fargate_sandbox.local.runners.namespaces.sealed_program import start_module
 
 _TIMEOUT = 30
 _SWITCHES = {
@@ -37,17 +38,20 @@ def available() -> str | None:
 def _try_in(directory: Path) -> str | None:
     """In a program of its own: only one with a single thread can be given namespaces."""
     module = "pytest_fargate_sandbox.local.runners.namespaces.trial"
-    trial = subprocess.run(
-        [sys.executable, "-m", module, str(directory)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_TIMEOUT,
-    )
+    try:
+        trial = start_module(
+            module, str(directory), env=dict(os.environ), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+    except OSError as error:
+        return f"the kernel runs no program from memory, see vm.memfd_noexec: {error}"
+    with trial:
+        try:
+            _, said = trial.communicate(timeout=_TIMEOUT)
+        finally:
+            trial.kill()
     if trial.returncode == 0:
         return None
-    return f"{trial.stderr.strip()}; {_remedy()}"
+    return f"{said.decode(errors='replace').strip()}; {_remedy()}"
 
 
 def _remedy() -> str:
