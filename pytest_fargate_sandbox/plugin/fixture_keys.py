@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 OWN: Mapping[str, Mapping[str, Any]] = {"fargate_sandbox": {}, "fargate_agent": {"mode": "agent"}}
 """Fixtures that give a test one sandbox of its own, and what each says of it that no mark can change."""
-SHARED = {"fargate_session_sandbox", "fargate_session_factory"}
-FIXTURES = {*OWN, *SHARED, "fargate_sandbox_factory"}
+FIXTURES = {*OWN, "fargate_sandbox_factory", "fargate_session_sandbox", "fargate_session_factory"}
 
 
 def uses_fixtures(item: pytest.Item) -> bool:

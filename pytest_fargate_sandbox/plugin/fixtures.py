@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
@@ -23,19 +22,15 @@ def fargate_config(request: pytest.FixtureRequest) -> EcsFargateConfig:
 
 
 @pytest.fixture
-def fargate_sandbox(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
+def fargate_sandbox(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Sandbox:
     """A started sandbox of the test's own."""
-    with _sandboxes(request, fargate_config, _keys(request)) as make:
-        yield make()
+    return _factory(request, fargate_config, _keys(request))()
 
 
 @pytest.fixture
-def fargate_sandbox_factory(
-    request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
-) -> Iterator[Callable[..., Sandbox]]:
+def fargate_sandbox_factory(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Callable[..., Sandbox]:
     """make(**keys of the marker) -> started sandbox: several in one test."""
-    with _sandboxes(request, fargate_config, _keys(request)) as make:
-        yield make
+    return _factory(request, fargate_config, _keys(request))
 
 
 @pytest.fixture(scope="session")
@@ -45,19 +40,15 @@ def fargate_session_sandbox(fargate_session_factory: Callable[..., Sandbox]) -> 
 
 
 @pytest.fixture(scope="session")
-def fargate_session_factory(
-    request: pytest.FixtureRequest, fargate_config: EcsFargateConfig
-) -> Iterator[Callable[..., Sandbox]]:
-    """make(**keys of the marker) -> started sandbox, for module- and class-scoped fixtures of your own."""
-    with _sandboxes(request, fargate_config, {}, shared=True) as make:
-        yield make
+def fargate_session_factory(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Callable[..., Sandbox]:
+    """make(**keys of the marker) -> started sandbox that ends with the fixture of yours that made it."""
+    return _factory(request, fargate_config, {})
 
 
 @pytest.fixture
-def fargate_agent(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Iterator[Sandbox]:
+def fargate_agent(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Sandbox:
     """A started sandbox in agent-server mode: the image's own command runs, and local_port leads to it."""
-    with _sandboxes(request, fargate_config, _keys(request)) as make:
-        yield make()
+    return _factory(request, fargate_config, _keys(request))()
 
 
 @pytest.fixture(scope="session")
@@ -71,17 +62,15 @@ def fargate_images(request: pytest.FixtureRequest, fargate_config: EcsFargateCon
 def _leases_of(request: pytest.FixtureRequest) -> Leases:
     from pytest_fargate_sandbox.plugin import wiring
 
-    return wiring.wire(request.config)
+    return wiring.wire(request.config, request)
 
 
-def _sandboxes(
-    request: pytest.FixtureRequest, config: EcsFargateConfig, keys: dict[str, Any], *, shared: bool = False
-) -> AbstractContextManager[Callable[..., Sandbox]]:
+def _factory(request: pytest.FixtureRequest, config: EcsFargateConfig, keys: dict[str, Any]) -> Callable[..., Sandbox]:
     from pytest_fargate_sandbox.plugin.ahead import AHEAD
 
     leases, item = _leases_of(request), _item(request)
     request.config.stash[AHEAD].learn(item, config)
-    return leases.sandboxes(item, config, keys, shared=shared)
+    return leases.factory(request, config, keys)
 
 
 def _keys(request: pytest.FixtureRequest) -> dict[str, Any]:

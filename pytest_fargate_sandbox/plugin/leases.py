@@ -1,24 +1,25 @@
 """The sandboxes that the tests of this process have leased: how each is made, and what becomes of it.
 
-A fixture that ends only lets go of its sandbox. What becomes of it is settled when the test's last report is there,
-since whether a task is kept may hang on the teardown as well.
+A sandbox ends with the fixture that made it, whatever the fixture's scope. While the reports of a test that had it are
+not all there, the fixture only lets go of it: whether a task is kept may hang on the teardown as well.
 """
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import warnings
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fargate_sandbox.plugin import marker, outcomes
-from pytest_fargate_sandbox.plugin.fixture_keys import SHARED, uses_fixtures
+from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
+from pytest_fargate_sandbox.plugin.fixture_setups import FixtureSetups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.plugin.options import Settings
@@ -35,15 +36,30 @@ class TeardownWarning(pytest.PytestWarning):
     """Something went wrong while a sandbox was stopped; the test's result stands."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """A lease in somebody's hands."""
+
+    lease: Lease
+    fixtures: list[Any]
+    """The definitions of those that were being set up when it was made, the one that made it last."""
+    for_one_test: bool
+    called_for: bool
+    """None was being set up: somebody called the factory that ``fixtures`` has alone."""
+
+
 class Leases:
     """One for each process that runs tests."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, run: PytestRun) -> None:
+    def __init__(self, settings: Settings, run: PytestRun) -> None:
         self.settings = settings
         self.run = run
-        self._config = config
-        self._leases: list[Lease] = []
-        self._released: list[Lease] = []
+        self.setups = FixtureSetups(on_failure=self._let_go_of_all)
+        self._held: list[_Held] = []
+        self._released: list[_Held] = []
+        self._used: list[_Held] = []
+        """Those that the running test has had, in any of its phases."""
+        self._item: pytest.Item | None = None
         self._pool: Pool | None = None
 
     # --- around each test -------------------------------------------------------------------------------------------
@@ -64,10 +80,14 @@ class Leases:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        if self._item is not None:  # we came late, in the middle of that test
+            self.settle(self._item)
+        self._item = item
         try:
             return (yield)
         finally:
             self.settle(item)
+            self._item = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
@@ -127,40 +147,38 @@ class Leases:
 
         return wish.resolve(config, keys, self.settings, item)
 
-    @contextlib.contextmanager
-    def sandboxes(
-        self, item: pytest.Item, config: EcsFargateConfig, keys: dict[str, Any], *, shared: bool = False
-    ) -> Iterator[Callable[..., Sandbox]]:
-        """``make(**keys)``, which starts a sandbox; leaving the block lets go of all of them, last one first.
+    def factory(self, request: Any, config: EcsFargateConfig, keys: dict[str, Any]) -> Callable[..., Sandbox]:
+        """``make(**keys)``, which starts a sandbox that ends with the fixture that is being set up meanwhile.
 
-        ``shared``: they are not this item's alone, and not made from its marks.
+        Where none is, with that of ``request``: somebody calls what the fixture had given them.
         """
-        mine: list[Lease] = []
 
         def make(**more: Any) -> Sandbox:
+            running = self.setups.running()
+            *_, maker = requests = running or [request]
+            item = maker._pyfuncitem if running else self._item or maker._pyfuncitem
             asked = marker.overlay(dict(keys), marker.checked((), more, "the factory"))
-            lease = self._lease(item, config, asked, shared)
-            mine.append(lease)
-            self._leases.append(lease)
+            lease = self._lease(item, config, asked)
+            fixtures = [each._fixturedef for each in requests]
+            held = _Held(lease, fixtures, for_one_test=maker.scope == "function", called_for=not running)
+            self._held.append(held)
+            maker.addfinalizer(partial(self._let_go, held))
             item.ihook.pytest_fargate_sandbox_started(item=item, sandbox=lease.sandbox)
             return lease.sandbox
 
-        try:
-            yield make
-        finally:
-            self._released += reversed(mine)
+        return make
 
-    def _lease(self, item: pytest.Item, config: EcsFargateConfig, keys: dict[str, Any], shared: bool) -> Lease:
+    def _lease(self, item: pytest.Item, config: EcsFargateConfig, keys: dict[str, Any]) -> Lease:
         wish = self.wish(item, config, keys)
-        return self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid, shared=shared)
+        return self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid)
 
     # --- after a test -----------------------------------------------------------------------------------------------
 
     def settle(self, item: pytest.Item) -> None:
         """The item's reports are all there: stop or keep what its fixtures have let go of."""
         failed = item.stash.get(outcomes.FAILED, False)
-        for lease in self.of(item):
-            lease.tested(item.nodeid, failed=failed)
+        for held in self._used:
+            held.lease.tested(item.nodeid, failed=failed)
         self.end_released(item)
 
     def give_up(self, item: pytest.Item, met: dict[str, Any]) -> None:
@@ -168,26 +186,57 @@ class Leases:
         self.end_released(item)
         self.ledger.write(f"retry-{secrets.token_hex(8)}", "retried", test=item.nodeid, error=met)
 
-    def lost_shared(self, item: pytest.Item) -> bool:
-        """Whether a sandbox that this item shares with others is no more, so that its fixture has to make another."""
-        return any(lease.shared and not lease.is_alive for lease in self.of(item))
-
     def of(self, item: pytest.Item) -> list[Lease]:
-        """The sandboxes that the item's fixtures made, and those it shares."""
-        shares = bool(SHARED & set(getattr(item, "fixturenames", ())))
-        return [lease for lease in self._leases if lease.test == item.nodeid or (shares and lease.shared)]
+        """The sandboxes that the test has had up to now; it is asked for each of its reports."""
+        self._item = item
+        self._used += [held for held in self._held if held not in self._used and _is_used(held, item)]
+        return [held.lease for held in self._used]
+
+    def lost_fixtures(self) -> list[Any]:
+        """The definitions of the fixtures whose sandboxes are no more, so that they have to make others."""
+        return [fixture for held in self._held if held.lease.is_lost for fixture in held.fixtures]
 
     def end_released(self, item: pytest.Item | None) -> None:
-        """Stop or keep what fixtures have let go of."""
-        released, self._released = self._released, []
-        for lease in released:
-            self._leases.remove(lease)
-            try:
-                lease.end()
-            except Exception as error:
-                warnings.warn(TeardownWarning(f"stopping {lease.task_id}: {error}"), stacklevel=2)
-            if item is not None and not lease.kept:
-                item.ihook.pytest_fargate_sandbox_stopped(item=item, sandbox=lease.sandbox)
+        """The reports of the test that was running are there: stop or keep what fixtures have let go of."""
+        self._used.clear()
+        for held in [held for held in reversed(self._held) if held in self._released or held.for_one_test]:
+            self._end(held, item)
+        for held in self._held:
+            held.lease.rest()
+
+    def _let_go_of_all(self, fixture: Any) -> None:
+        """The fixture's set-up failed; whoever runs it again may have forgotten its finalizers."""
+        for held in reversed(self._held):
+            if held.fixtures[-1] is fixture:
+                self._let_go(held)
+
+    def _let_go(self, held: _Held) -> None:
+        """The fixture that made it ends. Where its tests are all settled, so is what becomes of it."""
+        item = self._item
+        if item is None or held in self._used or held.lease.test == item.nodeid:
+            self._released.append(held)
+        elif held in self._held:
+            self._end(held, item)
+
+    def _end(self, held: _Held, item: pytest.Item | None) -> None:
+        lease = held.lease
+        self._held.remove(held)
+        self._released = [each for each in self._released if each is not held]
+        try:
+            lease.end()
+        except Exception as error:
+            warnings.warn(TeardownWarning(f"stopping {lease.task_id}: {error}"), stacklevel=2)
+        if item is not None and not lease.kept:
+            item.ihook.pytest_fargate_sandbox_stopped(item=item, sandbox=lease.sandbox)
+
+
+def _is_used(held: _Held, item: pytest.Item) -> bool:
+    """Whether the item's fixtures made it, or it has the value of one that did."""
+    if held.lease.test == item.nodeid:
+        return True
+    request: Any = getattr(item, "_request", None)
+    has = list(request._fixture_defs.values()) if request else []
+    return any(each in has for each in held.fixtures) and (held.lease.has_run or not held.called_for)
 
 
 LEASES: pytest.StashKey[Leases] = pytest.StashKey()

@@ -38,8 +38,9 @@ class Reports:
             if not self._in_full:
                 short_errors.tell_plainly(call, report)
             outcomes.judge(item, call, report)
+        leases = self._leases.of(item)
         if report.failed:
-            report.sections += [(f"Sandbox {lease.task_id}", lease.story()) for lease in self._leases.of(item)]
+            report.sections += [(f"Sandbox {lease.task_id}", lease.story()) for lease in leases]
         return report
 
 

@@ -14,10 +14,10 @@ from _pytest.runner import runtestprotocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.plugin import marker, outcomes
-from pytest_fargate_sandbox.plugin.fixture_keys import SHARED, uses_fixtures
+from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from pytest_fargate_sandbox.plugin.leases import Leases
 
@@ -44,8 +44,9 @@ class Reruns:
         if item.stash.get(outcomes.FAILED, False):
             self._leases.settle(item)  # its last attempt's sandboxes need not wait for the end of all attempts
         outcomes.begin_attempt(item)
-        if self._leases.lost_shared(item):
-            finish(item, lambda name, _fixturedef: name in SHARED)
+        lost = self._leases.lost_fixtures()
+        if lost and hasattr(item, "_request"):
+            finish(item, lost)
             self._leases.end_released(item)
 
     def _run(self, item: pytest.Item, nextitem: pytest.Item | None, retries: int) -> None:
@@ -127,13 +128,13 @@ def _forget_attempt(item: pytest.Item) -> None:
     # pytest 9.0 counts by nodeid: https://github.com/pytest-dev/pytest/blob/9.0.3/src/_pytest/subtests.py#L404
     failures.pop(getattr(item, "id", item.nodeid), None)
     if hasattr(item, "_request"):
-        finish(item, lambda _name, fixturedef: fixturedef.cached_result[2] is not None)
+        every = [each for named in item._fixtureinfo.name2fixturedefs.values() for each in named]  # type: ignore[attr-defined]
+        finish(item, [each for each in every if each.cached_result is not None and each.cached_result[2] is not None])
 
 
-def finish(item: pytest.Item, condition: Callable[[str, Any], bool]) -> None:
-    """End the item's fixtures of any scope for which the condition holds, and those that depend on them."""
-    item._initrequest()  # type: ignore[attr-defined]
-    for name, fixturedefs in item._fixtureinfo.name2fixturedefs.items():  # type: ignore[attr-defined]
-        for fixturedef in fixturedefs:
-            if fixturedef.cached_result is not None and condition(name, fixturedef):
-                fixturedef.finish(item._request)  # type: ignore[attr-defined]
+def finish(item: pytest.Item, fixtures: Iterable[Any]) -> None:
+    """End these fixtures, of whatever scope, and those that depend on them."""
+    for fixturedef in fixtures:
+        if fixturedef.cached_result is not None:
+            item._initrequest()  # type: ignore[attr-defined]
+            fixturedef.finish(item._request)  # type: ignore[attr-defined]

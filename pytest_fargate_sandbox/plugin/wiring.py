@@ -20,15 +20,25 @@ if TYPE_CHECKING:
     import pytest
 
 
-def wire(config: pytest.Config) -> Leases:
-    """Everything for a process that runs tests which use sandboxes. Doing it twice is doing it once."""
+def wire(config: pytest.Config, late: pytest.FixtureRequest | None = None) -> Leases:
+    """Everything for a process that runs tests which use sandboxes. Doing it twice is doing it once.
+
+    ``late``: the request of a fixture, where no test was seen to ask for it.
+    """
     if LEASES not in config.stash:
         run = wire_controller(config) if not hasattr(config, "workerinput") else _run_of(config)
-        leases = Leases(config, config.stash[SETTINGS], run)
+        leases = Leases(config.stash[SETTINGS], run)
         config.stash[LEASES], config.stash[AHEAD] = leases, Ahead(config, leases)
         _register(
-            config, leases=leases, ahead=config.stash[AHEAD], reruns=Reruns(leases), reports=Reports(config, leases)
+            config,
+            leases=leases,
+            setups=leases.setups,
+            ahead=config.stash[AHEAD],
+            reruns=Reruns(leases),
+            reports=Reports(config, leases),
         )
+        if late is not None:
+            leases.setups.come_late(late)
     return config.stash[LEASES]
 
 

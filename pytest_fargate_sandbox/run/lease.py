@@ -20,28 +20,35 @@ _TAIL_LINES = 8
 class Lease:
     """``end`` stops the sandbox, or keeps it if that was wished for and the tests went the way it was wished for."""
 
-    def __init__(
-        self, sandbox: EcsFargateSandbox, seat: Seat, *, keep: str, test: str, shared: bool, prelaunched: bool
-    ) -> None:
+    def __init__(self, sandbox: EcsFargateSandbox, seat: Seat, *, keep: str, test: str, prelaunched: bool) -> None:
         self.sandbox = sandbox
         self.test = test
         """The test for whose sake it was made."""
-        self.shared = shared
-        """Whether other tests have it as well."""
         self.kept: KeptTask | None = None
         self._seat = seat
         self._keep = keep
         self._prelaunched = prelaunched
         self._tests: list[str] = []
         self._failed = False
+        self._last_known: PastCommand | None = None
 
     @property
     def task_id(self) -> str:
         return self.sandbox.task_id
 
     @property
-    def is_alive(self) -> bool:
-        return self.sandbox.is_running
+    def is_lost(self) -> bool:
+        """Whether the task ended though nobody has stopped the sandbox."""
+        return self.sandbox.task_arn is not None and not self.sandbox.is_running
+
+    @property
+    def has_run(self) -> bool:
+        """Whether commands have come back from it since it came to ``rest``."""
+        return bool(self.sandbox.history) and self.sandbox.history[-1] is not self._last_known
+
+    def rest(self) -> None:
+        """No test has it right now."""
+        self._last_known = self.sandbox.history[-1] if self.sandbox.history else None
 
     def tested(self, test: str, *, failed: bool) -> None:
         """A test that had it is over."""
@@ -52,7 +59,7 @@ class Lease:
 
     def end(self, *, may_keep: bool = True) -> None:
         wished = self._keep == "always" or (self._keep == "failed" and self._failed)
-        if may_keep and wished and self.is_alive:
+        if may_keep and wished and self.sandbox.is_running:
             self.kept = self.sandbox.keep()
         else:
             self.sandbox.stop()

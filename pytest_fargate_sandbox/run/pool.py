@@ -70,7 +70,7 @@ class Pool:
         """The run will need ``count`` sandboxes like this one."""
         self._shelf.plan(spec, count)
 
-    def lease(self, spec: SandboxSpec, *, keep: str, test: str, shared: bool = False) -> Lease:
+    def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> Lease:
         """A started sandbox with the spec's files in it. Raises what ``EcsFargateSandbox.start`` raises."""
         self._check_place(spec.config)
         built = self._built(spec)
@@ -81,7 +81,7 @@ class Pool:
         if claimed:
             sandbox.take_over(claimed[1])
         seat.take()
-        lease = Lease(sandbox, seat, keep=keep, test=test, shared=shared, prelaunched=bool(claimed))
+        lease = Lease(sandbox, seat, keep=keep, test=test, prelaunched=bool(claimed))
         try:
             sandbox.start(outside_endpoints=spec.outside)
             for remote, local in spec.files.items():

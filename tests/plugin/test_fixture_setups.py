@@ -1,0 +1,91 @@
+"""A sandbox ends with the fixture that made it, however the fixture came by the factory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import EngineLog
+
+CONFTEST = """
+import pytest
+
+@pytest.fixture(scope="module", params=["first", "second"])
+def toolbox(request, fargate_session_factory):
+    return fargate_session_factory(env={"NAME": request.param})
+
+@pytest.fixture(scope="session")
+def through_another(fargate_session_factory):
+    return lambda: fargate_session_factory()
+
+@pytest.fixture(scope="class")
+def of_a_class(through_another):
+    return through_another()
+
+@pytest.fixture(scope="class")
+def of_another_class(request):
+    with request.getfixturevalue("fargate_session_factory")() as sandbox:
+        yield sandbox
+"""
+SHARING = """
+def test_toolbox(toolbox):
+    assert toolbox.exec("echo $NAME").stdout in ("first\\n", "second\\n")
+
+class TestOne:
+    def test_it(self, of_a_class): assert of_a_class.exec("true").ok
+
+class TestOther:
+    def test_it(self, of_another_class): assert of_another_class.exec("echo mine").return_code == 5
+"""
+FAILING = """
+import pytest
+
+made = []
+
+@pytest.fixture(scope="module")
+def settles_in(fargate_session_factory):
+    made.append(fargate_session_factory())
+    assert len(made) == 3
+
+@pytest.mark.flaky(reruns=2)
+def test_it(settles_in):
+    assert [sandbox.is_running for sandbox in made] == [False, False, True]
+"""
+
+
+def test_it_ends_with_its_module_class_or_parameter_and_with_a_set_up_that_failed(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    pytest.importorskip("pytest_rerunfailures")
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(test_a=SHARING, test_b=FAILING, test_c=SHARING)
+    result = pytester.runpytest_subprocess("-p", "no:xdist", "--fargate-max-tasks=2", timeout=90)
+    assert result.parseoutcomes() == {"passed": 7, "failed": 2, "rerun": 2}
+    result.stdout.fnmatch_lines(["11 launched; *"])
+    assert result.stdout.str().count("- Sandbox test-") == 2, "of each failed test, the one that it had"
+    assert engine_log.cut_off() == []
+
+
+def test_a_fixture_that_asks_as_it_runs_is_noticed_where_nothing_else_asks(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_a="""
+        import pytest
+
+        made = []
+
+        @pytest.fixture(scope="module")
+        def sandbox(request):
+            made.append(request.getfixturevalue("fargate_session_factory")())
+            return made[0]
+
+        def test_it(sandbox): assert sandbox.exec("true").ok
+        """,
+        test_b="""
+        import test_a
+
+        def test_it(): assert not test_a.made[0].is_running
+        """,
+    )
+    pytester.runpytest_subprocess("-p", "no:xdist", timeout=60).assert_outcomes(passed=2)
