@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
@@ -15,7 +14,7 @@ from pytest_fargate_sandbox.records import exit_guard
 from pytest_fargate_sandbox.records.kept_tasks import KeptTask
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
-from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
+from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
 from pytest_fargate_sandbox.sandbox.keyring import Keyring
 from pytest_fargate_sandbox.sandbox.machine import Machine
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
@@ -126,11 +125,5 @@ def _find_place(cfg: EcsFargateConfig) -> FoundPlace:
         place = resolve_place(cfg)
     except AwsError as error:
         raise StartError(str(error), phase="account", reason=error.reason, transient=error.transient) from error
-    _sweep_once(place.cfg.cluster, place.aws.region, place.aws.answers_at)
+    sweep_beside(place.cfg.cluster, place.aws.region, place.aws.answers_at)
     return place
-
-
-@cache
-def _sweep_once(cluster: str, region: str, endpoint_url: str | None) -> None:
-    for arn in sweep_ledgers({"cluster": cluster, "region": region, "endpoint_url": endpoint_url}):
-        _log.warning("stopped %s, which an earlier process had left", arn)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.names import TAG_TEST
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
-from pytest_fargate_sandbox.records.entries_by_place import by_place
+from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, at_each_place
 from pytest_fargate_sandbox.records.kept_tasks import KeptTask, kept_tasks
 from pytest_fargate_sandbox.records.ledger import Entry, Ledger, all_ledgers
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
@@ -51,28 +52,68 @@ class KnownTask:
         return list(self.entry.facts.get("tests") or ([labels[TAG_TEST]] if TAG_TEST in labels else []))
 
 
-def known_tasks() -> Iterator[KnownTask]:
-    """Those that are not STOPPED; the keys of kept ones that are go with them. Raises ``AwsError``."""
+@dataclass
+class KnownTasks:
+    """``alive`` are not STOPPED; ``silent`` are sentences about places that could not be asked about theirs."""
+
+    alive: list[KnownTask] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
+
+    def tell_of_silence(self) -> int:
+        """On stderr; the exit code of a command that has done all the rest."""
+        for sentence in self.silent:
+            print(f"fargate-sandbox: {sentence}", file=sys.stderr)
+        return 1 if self.silent else 0
+
+
+def known_tasks(wanted: str = "") -> KnownTasks:
+    """Those whose id or name begins with ``wanted``; the keys of kept ones that are over go with them."""
     kept = {each.task_arn: each for each in kept_tasks()}
-    for ledger in all_ledgers():
-        alive = [entry for entry in ledger.entries() if entry.task_arn and (entry.is_kept or not entry.is_over)]
-        for aws, cluster, group in by_place(alive):
-            tasks, _ = describe_tasks(aws, cluster, list(group)) if aws else ({}, [])
-            for arn, entry in group.items():
-                if aws and arn in tasks and tasks[arn]["lastStatus"] != "STOPPED":
-                    yield KnownTask(ledger, entry, aws, tasks[arn], kept.get(arn))
-                elif arn in kept:
-                    kept[arn].forget()
+    ledgers = {
+        id(entry): (ledger, entry)
+        for ledger in all_ledgers()
+        for entry in ledger.entries()
+        if entry.task_arn and (entry.is_kept or not entry.is_over) and _begins_with(wanted, entry)
+    }
+    known = KnownTasks()
+    for place, answer in at_each_place([entry for _, entry in ledgers.values()], _described_at):
+        if isinstance(answer, AwsError):
+            known.silent.append(f"{place.name} cannot be asked about {_count(place)}: {answer.told_briefly}")
+            continue
+        aws, tasks = answer
+        for arn, entry in place.by_arn.items():
+            if aws and arn in tasks and tasks[arn]["lastStatus"] != "STOPPED":
+                known.alive.append(KnownTask(ledgers[id(entry)][0], entry, aws, tasks[arn], kept.get(arn)))
+            elif arn in kept:
+                kept[arn].forget()
+    return known
+
+
+def _described_at(place: EntriesAtPlace) -> tuple[Aws | None, dict[str, dict[str, Any]]]:
+    aws = place.connect()
+    return aws, describe_tasks(aws, place.cluster, list(place.by_arn))[0] if aws else {}
+
+
+def _begins_with(wanted: str, entry: Entry) -> bool:
+    arn = str(entry.task_arn)
+    names = (arn.rpartition("/")[2], str(entry.facts.get("task_id", "")), arn)
+    return any(name.startswith(wanted) for name in names)
+
+
+def _count(place: EntriesAtPlace) -> str:
+    return "1 task" if len(place.entries) == 1 else f"{len(place.entries)} tasks"
 
 
 def find_task(wanted: str) -> KnownTask:
     """The one whose id or name begins like this. Raises ``SandboxError`` when there is none, or more than one."""
-    found = [task for task in known_tasks() if task.id.startswith(wanted) or task.name.startswith(wanted)]
+    known = known_tasks(wanted)
+    found = known.alive
     exact = [task for task in found if wanted in (task.id, task.name, task.arn)]
     if len(exact) == 1 or len(found) == 1:
         return (exact or found)[0]
     if not found:
-        raise SandboxError(f"no task that lives begins with {wanted!r}; `fargate-sandbox ps` lists them")
+        sentences = [f"no task that lives begins with {wanted!r}; `fargate-sandbox ps` lists them", *known.silent]
+        raise SandboxError("\n".join(sentences))
     raise SandboxError(f"{wanted!r} begins several tasks: {', '.join(task.id for task in found)}")
 
 

@@ -19,15 +19,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    tasks = list(known_tasks())
+    known = known_tasks()
+    tasks = known.alive
     if arguments.quiet:
         print(*(task.id for task in tasks), sep="\n", end="\n" if tasks else "")
-        return 0
+        return known.tell_of_silence()
     rows = [_HEAD, *(_row(task) for task in tasks)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
+    return known.tell_of_silence()
 
 
 def _row(task: KnownTask) -> tuple[str, ...]:

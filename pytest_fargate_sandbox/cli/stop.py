@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.known_tasks import KnownTask, find_task, known_tasks
+from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
 
 if TYPE_CHECKING:
@@ -23,11 +24,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: Any) -> int:
     if arguments.tasks:
-        tasks = [find_task(each) for each in arguments.tasks]
-    else:
-        tasks = [task for task in known_tasks() if arguments.all or task.kept]
-    stopped = [_stop(task) for task in tasks]
+        return _worst([_stop_named(each) for each in arguments.tasks])
+    known = known_tasks()
+    stopped = [_stop(task) for task in known.alive if arguments.all or task.kept]
+    return max(known.tell_of_silence(), _worst(stopped))
+
+
+def _worst(stopped: list[bool]) -> int:
     return 0 if all(stopped) else 1
+
+
+def _stop_named(wanted: str) -> bool:
+    try:
+        return _stop(find_task(wanted))
+    except SandboxError as error:
+        print(f"fargate-sandbox: {error}", file=sys.stderr)
+        return False
 
 
 def _stop(task: KnownTask) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
-from pytest_fargate_sandbox.records.sweeping import sweep_expired, sweep_ledgers
+from pytest_fargate_sandbox.records.sweeping import Swept, sweep_expired, sweep_ledgers
 
 if TYPE_CHECKING:
     import argparse
 
 SUMMARY = "stop what processes that died have left, and what is past its time to live; kept tasks are left alone"
+
+_OTHER_SWEEP_SEC = 30.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,12 +24,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    stopped = sweep_ledgers()
+    swept = sweep_ledgers(wait_sec=_OTHER_SWEEP_SEC)
     if arguments.cluster:
         asked = EcsFargateConfig(cluster=arguments.cluster, region=arguments.region, owner=arguments.owner)
         target = resolve_place(asked)
-        stopped += sweep_expired(target.aws, target.cfg.cluster, target.owner)
-    for arn in stopped:
+        expired = sweep_expired(target.aws, target.cfg.cluster, target.owner)
+        swept = Swept(swept.stopped + expired.stopped, swept.left + expired.left)
+    for arn in swept.stopped:
         print(f"stopped {arn}")
-    print(f"{len(stopped)} swept" if stopped else "nothing to sweep")
-    return 0
+    if swept.stopped or not swept.left:
+        print(f"{len(swept.stopped)} swept" if swept.stopped else "nothing to sweep")
+    for sentence in swept.left:
+        print(f"fargate-sandbox: {sentence}", file=sys.stderr)
+    return 1 if swept.left else 0

@@ -7,22 +7,24 @@ machine's ledgers under a process that is no more. Kept tasks are left alone unt
 from __future__ import annotations
 
 import logging
+import math
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
 from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_LEDGER, TAG_OWNER, TAG_WORKER
-from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.records.ended_ledgers import Note, examine, is_deserted, read_notes, save_notes
+from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, at_each_place
 from pytest_fargate_sandbox.records.ledger import Entry, Ledger, ledger_directory, ledger_paths
 from pytest_fargate_sandbox.sandbox.task.launch import started_by
 from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
@@ -34,42 +36,52 @@ _REASON = "swept: its process is gone"
 _log = logging.getLogger("pytest_fargate_sandbox.sweep")
 
 
-def sweep_ledgers(place: Mapping[str, Any] | None = None) -> list[str]:
-    """Stop what dead processes of this machine left; the ARNs. Without any such it makes no call. Never raises.
+@dataclass
+class Swept:
+    """``stopped`` are ARNs; ``left`` are sentences about what may still run, each with its place and the reason."""
 
-    ``place`` (a place's facts) leaves other accounts and clusters alone, which may be out of reach today.
+    stopped: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+def sweep_ledgers(place: Mapping[str, Any] | None = None, *, wait_sec: float = 0.0, seconds: float = math.inf) -> Swept:
+    """Stop what dead processes of this machine left. Without any such it makes no call. Never raises.
+
+    ``place`` (a place's facts) leaves other accounts and clusters alone. One sweep runs at a time: ``wait_sec`` is for
+    another's end, after which there is nothing to do. After ``seconds`` no stop is begun.
     """
     left = _look(place)
     if not left:
-        return []
+        return Swept()
     try:
-        with FileLock(ledger_directory() / "sweep.lock", timeout=0):
-            return [arn for each in left for arn in _stop_entries(each, _left_by_dead(each.entries(), place))]
+        with FileLock(ledger_directory() / "sweep.lock", timeout=wait_sec):
+            lost = [(ledger, entry) for ledger in left for entry in _left_by_dead(ledger.entries(), place)]
+            return _stop_entries(lost, seconds)
     except Timeout:
-        return []  # another process is at it
+        return Swept(left=["another process is sweeping, and takes long over it: try again later"])
 
 
-def sweep_run(run_id: str) -> list[str]:
+def sweep_run(run_id: str) -> Swept:
     """Stop all that a run has alive, whoever made it, but what is kept: for the one who ends the run."""
-    ledger = Ledger(run_id)
-    return _stop_entries(ledger, [entry for entry in ledger.entries() if not entry.is_over and not entry.is_kept])
+    return _stop_of_run(run_id, lambda entry: not entry.is_kept)
 
 
-def sweep_worker(run_id: str, worker: str) -> list[str]:
+def sweep_worker(run_id: str, worker: str) -> Swept:
     """Stop what a worker that crashed had: all but what it had put on the run's shelf."""
-    ledger = Ledger(run_id)
-    entries = [entry for entry in ledger.entries() if (entry.facts.get("labels") or {}).get(TAG_WORKER) == worker]
-    lost = [entry for entry in entries if not (entry.is_over or entry.is_kept or entry.is_shelved)]
-    return _stop_entries(ledger, lost)
+    return _stop_of_run(
+        run_id,
+        lambda entry: (
+            (entry.facts.get("labels") or {}).get(TAG_WORKER) == worker and not (entry.is_kept or entry.is_shelved)
+        ),
+    )
 
 
-def clear_shelf(run_id: str) -> list[str]:
+def clear_shelf(run_id: str) -> Swept:
     """Stop what was prelaunched and never taken."""
-    ledger = Ledger(run_id)
-    return _stop_entries(ledger, [entry for entry in ledger.entries() if entry.is_shelved and not entry.is_over])
+    return _stop_of_run(run_id, lambda entry: entry.is_shelved)
 
 
-def sweep_expired(aws: Aws, cluster: str, owner: str) -> list[str]:
+def sweep_expired(aws: Aws, cluster: str, owner: str) -> Swept:
     """Stop the owner's tasks, from whatever machine, that are past the expiry on their tag. Raises ``AwsError``."""
     now = time.time()
     expired = [
@@ -77,7 +89,13 @@ def sweep_expired(aws: Aws, cluster: str, owner: str) -> list[str]:
         for task in owned_tasks(aws, cluster, owner)
         if float(tags_of(task).get(TAG_EXPIRES) or "inf") < now
     ]
-    return [arn for arn in expired if stop_task(aws, cluster, arn, "swept: its time to live is over")]
+    swept = Swept()
+    for arn in expired:
+        if stop_task(aws, cluster, arn, "swept: its time to live is over"):
+            swept.stopped.append(arn)
+        else:
+            swept.left.append(f"{arn} is past its time, and could not be stopped")
+    return swept
 
 
 def owned_tasks(aws: Aws, cluster: str, owner: str) -> list[dict[str, Any]]:
@@ -153,26 +171,48 @@ def _left_by_dead(entries: list[Entry], place: Mapping[str, Any] | None) -> list
     return [entry for entry in alive if _concerns(entry, place) and not entry.owner_lives]
 
 
-def _stop_entries(ledger: Ledger, entries: Iterable[Entry]) -> list[str]:
-    stopped = []
-    for entry in entries:
-        if "cluster" not in entry.facts:
-            continue  # the line that told where it was is lost
-        try:
-            arns = _stop_entry(entry)
-        except AwsError as error:
-            _log.warning("%s may still run, and cannot be swept: %s", entry.task_arn or entry.id, error)
-            continue
-        ledger.write(entry.id, "stopped", swept=True)
-        stopped += arns
-    return stopped
+def _stop_of_run(run_id: str, chosen: Callable[[Entry], bool]) -> Swept:
+    ledger = Ledger(run_id)
+    return _stop_entries([(ledger, entry) for entry in ledger.entries() if not entry.is_over and chosen(entry)])
 
 
-def _stop_entry(entry: Entry) -> list[str]:
+def _stop_entries(entries: Iterable[tuple[Ledger, Entry]], seconds: float = math.inf) -> Swept:
+    ledgers = {id(entry): ledger for ledger, entry in entries}
+    deadline = time.monotonic() + seconds
+    swept = Swept()
+
+    def stop_all(place: EntriesAtPlace) -> None:
+        aws = place.connect()
+        for number, entry in enumerate(place.entries):
+            if time.monotonic() > deadline:
+                swept.left.append(f"{len(place.entries) - number} tasks of {place.name} may still run: no time is left")
+                return
+            try:
+                stopped = _stop_entry(aws, entry) if aws else []
+            except AwsError as error:
+                if error.is_silence:  # nor would it answer for the others
+                    swept.left.append(_may_still_run(place.entries[number:], place, error))
+                    return
+                swept.left.append(_may_still_run([entry], place, error))
+            else:
+                ledgers[id(entry)].write(entry.id, "stopped", swept=True)
+                swept.stopped += stopped
+
+    for place, outcome in at_each_place([entry for _, entry in entries], stop_all):
+        if isinstance(outcome, AwsError):
+            swept.left.append(_may_still_run(place.entries, place, outcome))
+    for told in swept.left:
+        _log.warning("%s", told)
+    return swept
+
+
+def _may_still_run(entries: list[Entry], place: EntriesAtPlace, error: AwsError) -> str:
+    what = str(entries[0].task_arn or entries[0].id) if len(entries) == 1 else f"{len(entries)} tasks"
+    return f"{what} of {place.name} may still run: {error.told_briefly}"
+
+
+def _stop_entry(aws: Aws, entry: Entry) -> list[str]:
     """The task that it stopped, if there was one to stop. Raises ``AwsError`` when it may still run."""
-    aws = find_again(entry.facts)
-    if aws is None:
-        return []
     cluster = str(entry.facts["cluster"])
     arns = [entry.task_arn] if entry.task_arn and not entry.is_unnamed else _unnamed(aws, cluster, entry)
     return [arn for arn in arns if _was_running(aws, cluster, arn)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from pytest_fargate_sandbox.leaves.fargate_rules import MISSING_GRACE_SEC
 from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
-from pytest_fargate_sandbox.records.entries_by_place import by_place
+from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, by_place
 from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
 
 if TYPE_CHECKING:
@@ -38,17 +39,19 @@ class RunTasks:
         """What ECS says of those that it knows; STOPPED for those that it does not."""
         entries = {entry.task_arn: entry for entry in self._ledger.entries()}
         found = {arn: _GONE for arn in arns if arn not in entries}
-        for aws, cluster, group in by_place(entries[arn] for arn in arns if arn in entries):
-            if aws is None:
-                found.update(dict.fromkeys(group, _GONE))
-                continue
-            try:
-                tasks, missing = describe_tasks(aws, cluster, list(group))
-            except AwsError:
-                continue  # asked again soon
-            found.update((arn, _what_matters(task)) for arn, task in tasks.items())
-            found.update((arn, _GONE) for arn in missing if not _is_young(group[arn]))
+        for place in by_place(entries[arn] for arn in arns if arn in entries):
+            with contextlib.suppress(AwsError):  # asked again soon
+                found.update(_described_at(place))
         return found
+
+
+def _described_at(place: EntriesAtPlace) -> dict[str, Description]:
+    entries, aws = place.by_arn, place.connect()
+    if aws is None:
+        return dict.fromkeys(entries, _GONE)
+    tasks, missing = describe_tasks(aws, place.cluster, list(entries))
+    found = {arn: _what_matters(task) for arn, task in tasks.items()}
+    return {**found, **{arn: _GONE for arn in missing if not _is_young(entries[arn])}}
 
 
 def _is_young(entry: Entry) -> bool:

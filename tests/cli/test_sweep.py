@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place.local_cluster import local_engine
+from pytest_fargate_sandbox.providers.aws.aws_patience import patience_for
 from pytest_fargate_sandbox.records.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -60,6 +63,23 @@ def killed(aws: Aws) -> Callable[..., list[str]]:  # noqa: ARG001  the engine mu
         return arns
 
     return kill
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """An endpoint that takes connections and never answers, where a dead process left one task, and kept another."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        ledger = Ledger("silent")
+        for end in ("launched", "kept"):
+            entry = ledger.open_entry(cluster="far", region="nowhere-1", endpoint_url=url, owner="me", ttl=10**6)
+            ledger.write(entry, "launching", pid=1, pid_began="another boot/1")
+            ledger.write(entry, "launched", task_arn=f"arn:aws:ecs:nowhere-1:1:task/far/{end}")
+            ledger.write(entry, end)
+        yield listener
+        ledger.drop()
 
 
 def alive(aws: Aws) -> set[str]:
@@ -117,3 +137,34 @@ def test_a_damaged_ledger_still_tells_what_to_sweep(
     assert main(["sweep"]) == 0
     assert capsys.readouterr().out == f"stopped {lost}\n1 swept\n"
     assert lost not in alive(aws)
+
+
+def test_a_place_that_does_not_answer_is_named_and_keeps_nobody_from_the_others(
+    killed: Callable[..., list[str]], aws: Aws, silent: socket.socket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost, kept = killed("lost", "kept")
+    name = f"cluster far at http://127.0.0.1:{silent.getsockname()[1]}"
+    began = time.monotonic()
+    assert main(["ps", "-q"]) == 1
+    assert time.monotonic() - began < patience_for("DescribeTasks").total
+    shown = capsys.readouterr()
+    assert set(shown.out.split()) == {lost.rpartition("/")[2], kept.rpartition("/")[2]}
+    assert f"{name} cannot be asked about 2 tasks" in shown.err
+    began = time.monotonic()
+    assert main(["logs", kept.rpartition("/")[2]]) == 0
+    capsys.readouterr()
+    assert time.monotonic() - began < patience_for("DescribeTasks").read, "nobody asked where the task is not"
+
+    silent.close()  # to be refused takes less time than to wait
+    assert main(["sweep"]) == 1
+    swept = capsys.readouterr()
+    assert swept.out == f"stopped {lost}\n1 swept\n"
+    assert f"far/launched of {name} may still run: ecs StopTask" in swept.err
+    assert main(["stop", "--kept"]) == 1
+    stopped = capsys.readouterr()
+    assert stopped.out == f"{kept.rpartition('/')[2]} stopped\n"
+    assert name in stopped.err
+    assert alive(aws) == set()
+    assert main(["stop", "launched"]) == 1
+    assert name in capsys.readouterr().err
+    assert [entry.is_over for entry in Ledger("silent").entries()] == [False, False]

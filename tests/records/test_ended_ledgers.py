@@ -161,7 +161,7 @@ def begin_anew(_: str) -> None:
 @pytest.mark.parametrize("clock_stands", [False, True])
 def test_a_ledger_that_was_over_and_grows_is_read_again(grow: Callable[[str], None], clock_stands: bool) -> None:
     entry = an_entry("run", "launching", "stopped")
-    assert sweep_ledgers() == []
+    assert sweep_ledgers().stopped == []
     path = Ledger("run").path
     stat = path.stat()
     grow(entry)
@@ -235,7 +235,7 @@ def test_a_ledger_that_cannot_be_read_keeps_nobody_from_the_others(caplog: pytes
     unreadable = Ledger("a").path
     unreadable.mkdir()
     an_entry("run", "launching")
-    assert sweep_ledgers() == []
+    assert sweep_ledgers().stopped == []
     assert left() == []
     (told,) = caplog.messages
     assert str(unreadable) in told

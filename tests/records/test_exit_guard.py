@@ -140,8 +140,8 @@ def test_a_sweep_leaves_what_is_alive_or_kept(
     kept.end()
     lost = victim("time.sleep(60)")
     lost.end(signal.SIGKILL)
-    assert sweep_ledgers() == [lost.arn]
-    assert sweep_ledgers() == []
+    assert sweep_ledgers().stopped == [lost.arn]
+    assert sweep_ledgers().stopped == []
     assert {mine.task_arn, kept.arn} <= set(engine.alive())
     engine.aws.call("ecs", "StopTask", cluster="local", task=kept.arn)
 
@@ -154,7 +154,7 @@ def test_a_launch_whose_answer_was_never_written_down_is_found_by_its_tag(
     ledger = Ledger("crash")
     lines = [line for line in ledger.path.read_text().splitlines() if lost.arn not in line]
     ledger.path.write_text("\n".join(lines) + "\n")
-    assert sweep_ledgers() == [lost.arn]
+    assert sweep_ledgers().stopped == [lost.arn]
     assert lost.arn not in engine.alive()
 
 
@@ -162,7 +162,7 @@ def test_whoever_ends_the_run_ends_all_of_it(engine: EngineOfTests, sandbox: Cal
     mine, other = sandbox(run_id="whole"), sandbox(run_id="another")
     mine.start()
     other.start()
-    assert sweep_run("whole") == [mine.task_arn]
+    assert sweep_run("whole").stopped == [mine.task_arn]
     assert other.task_arn in engine.alive()
 
 
@@ -175,7 +175,7 @@ def test_what_is_past_its_time_is_swept_from_anywhere_and_only_for_its_owner(
     for each in (mine, stranger):  # as if their own clock had not ended them
         tags = [{"key": "fargate-sandbox:expires", "value": "1000"}]
         engine.aws.call("ecs", "TagResource", resourceArn=str(each.task_arn), tags=tags)
-    assert sweep_expired(engine.aws, "local", "me") == [mine.task_arn]
+    assert sweep_expired(engine.aws, "local", "me").stopped == [mine.task_arn]
     left = {task["taskArn"] for task in owned_tasks(engine.aws, "local", "me") if not is_ending(task)}
     assert left == {young.task_arn}
     assert stranger.task_arn in engine.alive()

@@ -181,7 +181,9 @@ def test_a_sweep_does_not_knock_at_accounts_that_nobody_asked_for() -> None:
     entry = ledger.open_entry(cluster="c", region="nowhere-1", endpoint_url="http://127.0.0.1:9", owner="me", ttl=100)
     for event, facts in (("launching", {}), ("launched", {"task_arn": "arn:1"})):
         ledger.write(entry, event, pid=1, pid_began="another boot", **facts)
-    assert sweep_ledgers({"cluster": "local", "region": "us-east-1", "endpoint_url": "http://127.0.0.1:1"}) == []
+    assert (
+        sweep_ledgers({"cluster": "local", "region": "us-east-1", "endpoint_url": "http://127.0.0.1:1"}).stopped == []
+    )
     assert not ledger.entries()[0].is_over
 
 

@@ -69,6 +69,16 @@ class AwsError(SandboxError):
         """Whether ECS does not know the task: it never was there, or it was over some time ago."""
         return bool(self.code == "InvalidParameterException" and "not found" in self.reason)
 
+    @property
+    def is_silence(self) -> bool:
+        """Whether no answer came that says anything: whoever else is asked about at this place, none will come."""
+        return bool(self.unreachable or self.lost_answer)
+
+    @property
+    def told_briefly(self) -> str:
+        """Without its advice."""
+        return self.message.partition("\n")[0]
+
 
 @dataclass(frozen=True)
 class Call:
