@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SandboxError,
         SandboxLost,
         StartError,
+        StartTimeout,
         TransportError,
         UnsafeArchiveError,
     )
@@ -56,6 +57,7 @@ _HOMES = {
     "SshSidecarConfig": "leaves.config",
     "SshTunnel": "providers.ssh.ssh_tunnel",
     "StartError": "leaves.errors",
+    "StartTimeout": "leaves.errors",
     "TransportError": "leaves.errors",
     "UnsafeArchiveError": "leaves.errors",
 }
@@ -83,6 +85,7 @@ __all__ = [
     "SshSidecarConfig",
     "SshTunnel",
     "StartError",
+    "StartTimeout",
     "TransportError",
     "UnsafeArchiveError",
     "__version__",

@@ -2,11 +2,12 @@
 
 An error shared between processes is a JSON file, so each has ``to_dict`` and ``SandboxError.from_dict``.
 
-    SandboxError
+    SandboxError (RuntimeError)
     ├── ConfigError (ValueError)            a setting is wrong; nothing was launched
     ├── ImageBuildError                     an image could not be built
     ├── StartError                          a sandbox did not come up
-    ├── TransportError                      the tunnel or the server is out of reach, or the server is not to be trusted
+    │   └── StartTimeout (TimeoutError)     in the time that it was given
+    ├── TransportError (ConnectionError)    the tunnel or the server is out of reach, or the server is not to be trusted
     ├── SandboxLost                         the task died under us
     ├── ExecFailed                          a checked command returned non-zero
     ├── ExecTimeout (TimeoutError)          a checked command ran out of time
@@ -24,12 +25,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from typing_extensions import Self
+
 
 _HOME = "pytest_fargate_sandbox"
 """Where users import errors from, and so what stands before their names wherever an error is shown."""
 
 
-class SandboxError(Exception):
+class SandboxError(RuntimeError):
     """The root. ``context`` holds JSON values only; each of its keys is an attribute as well."""
 
     __module__ = _HOME
@@ -40,6 +43,10 @@ class SandboxError(Exception):
         SandboxError._by_name[cls.__name__] = cls
         if cls.__module__ == __name__:
             cls.__module__ = _HOME
+
+    def __new__(cls, *_args: Any, **_context: Any) -> Self:
+        # RuntimeError would be asked to make what is an OSError as well, and refuses.
+        return (OSError if issubclass(cls, OSError) else RuntimeError).__new__(cls)
 
     def __init__(self, message: str, **context: Any) -> None:
         # Not super().__init__(): OSError, which some of us are as well, would read the arguments as errno and text.
@@ -114,11 +121,15 @@ class StartError(SandboxError):
         )
 
 
+class StartTimeout(StartError, TimeoutError):
+    """A sandbox did not come up in the time that it was given."""
+
+
 MISBEHAVED = "misbehaved"
 """The ``kind`` of a ``TransportError`` about an answer that no honest server gives."""
 
 
-class TransportError(SandboxError):
+class TransportError(SandboxError, ConnectionError):
     """The tunnel or the server behind it is out of reach, while nothing says that the task is dead.
 
     Or what answers there breaks its own rules: then ``kind`` is ``misbehaved``, and trying again is of no use.

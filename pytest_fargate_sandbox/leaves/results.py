@@ -41,8 +41,7 @@ class ExecResult:
         if self.ok:
             return self
         tails = {name: text[-_TAIL_CHARACTERS:] for name, text in (("stdout", self.stdout), ("stderr", self.stderr))}
-        what = f"ran out of time after {self.duration_sec:.1f} s" if self.timed_out else f"returned {self.return_code}"
-        lines = [f"command {what}: {_shortened(self.command)}"]
+        lines = [f"command {self._what_happened()}: {_shortened(self.command)}"]
         lines += [f"--- {name} (end) ---\n{text.rstrip()}" for name, text in tails.items() if text]
         raise (ExecTimeout if self.timed_out else ExecFailed)(
             "\n".join(lines),
@@ -50,8 +49,14 @@ class ExecResult:
             return_code=self.return_code,
             timed_out=self.timed_out,
             duration_sec=self.duration_sec,
+            oom_killed=self.oom_killed,
             **tails,
         )
+
+    def _what_happened(self) -> str:
+        if self.timed_out:
+            return f"ran out of time after {self.duration_sec:.1f} s"
+        return f"returned {self.return_code}{', killed for memory' if self.oom_killed else ''}"
 
 
 def _shortened(command: str) -> str:

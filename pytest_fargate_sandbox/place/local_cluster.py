@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.errors import StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
@@ -183,15 +183,15 @@ def _start(directory: Path) -> LocalEngine:
     except WaitTimeout as error:
         process.kill()
         process.wait()
-        raise _no_engine(complaint, output, str(error)) from error
+        raise _no_engine(complaint, output, str(error), StartTimeout) from error
     process.returncode = 0  # others may use it longer than we live: it is no child to be waited for any more
     return engine
 
 
-def _no_engine(complaint: Path, output: Path, what: str) -> StartError:
+def _no_engine(complaint: Path, output: Path, what: str, kind: type[StartError] = StartError) -> StartError:
     texts = [path.read_text(errors="replace").strip() for path in (complaint, output) if path.exists()]
     said = next(filter(None, texts), "")
-    return StartError(f"the local engine did not start: {what}\n{said}".rstrip(), phase="engine", reason=said or what)
+    return kind(f"the local engine did not start: {what}\n{said}".rstrip(), phase="engine", reason=said or what)
 
 
 def _answers(endpoint_url: str) -> bool:

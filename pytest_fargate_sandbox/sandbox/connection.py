@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.sandbox.exec import own_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,11 @@ class Connection:
         self.door = door
         self.inner_port = inner_port
         self.tunnel = door.tunnel
+
+    @property
+    def local_port(self) -> int:
+        """A port on our loopback that leads to the inner one."""
+        return self.tunnel.local_port
 
     def open(self, still_alive: Callable[[], None]) -> None:
         """Log in, trying until it works or ``still_alive`` raises."""
@@ -78,6 +84,15 @@ class ServerConnection(Connection):
 
         super().__init__(host, door, inner_port)
         self.exec_client = ExecClient(token=token, connect=lambda timeout: self.tunnel.dial(inner_port, timeout))
+        self._token = token
+        self._known_port: int | None = None
+
+    @property
+    def local_port(self) -> int:
+        """Any client in this process may come by it: it is told the token."""
+        port = self._known_port = super().local_port
+        own_tokens.remember(port, self._token)
+        return port
 
     def wait_ready(self, longest_sec: float, still_alive: Callable[[], None]) -> None:
         self.exec_client.wait_ready(longest_sec, still_alive)
@@ -87,4 +102,6 @@ class ServerConnection(Connection):
 
     def close(self) -> None:
         self.exec_client.close()
+        if self._known_port is not None:
+            own_tokens.forget(self._known_port)
         super().close()

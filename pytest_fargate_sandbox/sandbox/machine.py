@@ -202,7 +202,7 @@ class Machine:
     @property
     def local_port(self) -> int:
         """A port on our loopback that leads to the exec server, or to the agent's ``container_port``."""
-        return self.running().connection.tunnel.local_port
+        return self.running().connection.local_port
 
     def reconnect_tunnel(self) -> None:
         """Connect again, whatever the state of the tunnel. Only one does at a time."""

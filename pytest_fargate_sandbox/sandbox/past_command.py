@@ -50,10 +50,13 @@ class RunningCommand:
         self._began = time.time()
         self._since = time.monotonic()
         self._heard = ("", "")
+        self.was_cut = False
+        """Whether it was begun and given up; else what failed was no command yet."""
 
     def hear(self, stdout: str, stderr: str) -> None:
-        """It was given up, and this had come of its output."""
+        """It is given up, and this has come of its output."""
         self._heard = (stdout, stderr)
+        self.was_cut = True
 
     def ended(self, result: ExecResult) -> PastCommand:
         state = "timed out" if result.timed_out else f"exit {result.return_code}"
@@ -72,7 +75,7 @@ class RunningCommand:
         self, return_code: int | None, state: str, stdout: str = "", stderr: str = "", took: float | None = None
     ) -> PastCommand:
         return PastCommand(
-            command=(self._command if isinstance(self._command, str) else shlex.join(self._command))[:_REMEMBERED],
+            command=_one_line(self._command)[:_REMEMBERED],
             began=self._began,
             duration_sec=time.monotonic() - self._since if took is None else took,
             return_code=return_code,
@@ -80,3 +83,7 @@ class RunningCommand:
             stdout=stdout[-_REMEMBERED:],
             stderr=stderr[-_REMEMBERED:],
         )
+
+
+def _one_line(command: str | Sequence[str]) -> str:
+    return command if isinstance(command, str) else shlex.join(map(str, command))

@@ -39,7 +39,7 @@ class Workspace:
         command: str | Sequence[str],
         timeout_sec: float | None = None,
         *,
-        cwd: str | None = None,
+        cwd: str | PathLike[str] | None = None,
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
         stdin: bytes | str | PathLike[str] | IO[bytes] | None = None,
@@ -71,10 +71,9 @@ class Workspace:
                     on_cut=running.hear,
                 )
             )
-        except (TypeError, ValueError):
-            raise  # of the arguments: it never was a command
         except BaseException as error:
-            self.history.append(running.cut_by(error))
+            if running.was_cut:
+                self.history.append(running.cut_by(error))
             raise
         self.history.append(running.ended(result))
         lifeline.checked(result)
@@ -84,7 +83,7 @@ class Workspace:
         self,
         command: str | Sequence[str],
         *,
-        cwd: str | None = None,
+        cwd: str | PathLike[str] | None = None,
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
     ) -> Process:

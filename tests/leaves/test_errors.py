@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+import pytest_fargate_sandbox
 from pytest_fargate_sandbox.leaves import errors
 from pytest_fargate_sandbox.leaves.results import ExecResult
 
@@ -22,6 +23,7 @@ EACH_ERROR = [
     errors.ConfigError("cpu=999: expected a size", key="cpu", value=999, allowed="256, 512"),
     errors.ImageBuildError("the build failed", phase="BUILD", log_tail="step 3: no", link="https://log"),
     errors.StartError("no task", phase="launch", cause="capacity", reason="none left", transient=True),
+    errors.StartTimeout("no answer in 120 s", phase="server", transient=True),
     errors.TransportError("the tunnel is down", port=2222),
     errors.SandboxLost("the task died", cause="expired", exit_codes={"main": 137}, log_tail="bye"),
     _raised_by(ExecResult("out", "err", 3, command="false")),
@@ -60,10 +62,24 @@ def test_context_is_readable_as_attributes() -> None:
         _ = lost.colour
 
 
-def test_remote_file_errors_are_the_builtin_ones_too() -> None:
+def test_errors_are_the_builtin_ones_too() -> None:
     error = errors.RemoteFileNotFound("no /x", path="/x", errno=2)
     assert isinstance(error, FileNotFoundError)
     assert error.errno == 2
+    assert isinstance(errors.SandboxLost("gone"), RuntimeError)
+    assert isinstance(errors.TransportError("the tunnel is down"), ConnectionError)
+    assert isinstance(errors.StartTimeout("late"), TimeoutError)
+
+
+def test_every_error_is_imported_from_the_package_and_says_so() -> None:
+    for kind in {type(error) for error in EACH_ERROR}:
+        assert getattr(pytest_fargate_sandbox, kind.__name__) is kind
+        assert kind.__module__ == "pytest_fargate_sandbox"
+
+
+def test_a_command_that_was_killed_for_memory_says_so() -> None:
+    with pytest.raises(errors.ExecFailed, match="returned 137, killed for memory: sort"):
+        ExecResult("", "", 137, oom_killed=True, command="sort").check()
 
 
 def test_check_names_the_command_the_code_and_both_tails() -> None:

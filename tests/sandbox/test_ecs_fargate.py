@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox import EcsFargateSandbox, Sandbox
-from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout, SandboxError, SandboxLost, StartError
+from pytest_fargate_sandbox import EcsFargateSandbox, ExecClient, Sandbox
+from pytest_fargate_sandbox.leaves.errors import (
+    ExecFailed,
+    ExecTimeout,
+    SandboxError,
+    SandboxLost,
+    StartError,
+    StartTimeout,
+)
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.records.kept_tasks import kept_tasks
 
@@ -40,6 +47,9 @@ def test_start_and_stop_are_idempotent(sandbox: Callable[..., EcsFargateSandbox]
     arn = mine.task_arn
     mine.start()
     assert mine.task_arn == arn
+    client = ExecClient(port=mine.local_port)
+    assert client.exec("echo this process holds its token").ok
+    client.close()
     mine.stop()
     mine.stop()
     assert arn not in engine.alive()
@@ -215,7 +225,7 @@ def test_a_launch_that_is_answered_500_for_ever_ends_with_its_time(
     engine.fault(server_error=10**6)
     began = time.monotonic()
     try:
-        with pytest.raises(StartError, match="startup_timeout_sec") as caught:
+        with pytest.raises(StartTimeout, match="startup_timeout_sec") as caught:
             mine.start()
     finally:
         engine.fault(server_error=0)

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -365,16 +365,47 @@ def test_an_upload_that_is_refused_says_why_and_does_not_go_on(
         assert one.exec("echo alive").stdout == "alive\n"
 
 
-def test_a_wrong_argument_is_the_callers_error(client: ExecClient) -> None:
-    for act in (
-        lambda: client.exec("echo \0"),
-        lambda: client.exec([]),
-        lambda: client.exec("true", env={"A=B": "x"}),
-        lambda: client.read_file("a\0b"),
-        lambda: client.spawn(""),
-    ):
-        with pytest.raises(ValueError, match=r"run|read-file|spawn"):
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"cmd": "echo \0"}, r"command='echo \\x00' has a NUL byte in it"),
+        ({"cmd": 5}, "command=5: expected a string for the shell, or a list of strings"),
+        ({"cmd": b"true"}, "command=b'true': expected a string for the shell, or a list of strings"),
+        ({"cmd": ["echo", 5]}, r"command\[1\]=5: expected a string"),
+        ({"cmd": []}, "the command is empty"),
+        ({"env": {"A=B": "x"}}, "env: 'A=B' is no name of a variable"),
+        ({"env": {5: "x"}}, "env: 5 is no name of a variable"),
+        ({"env": {"TOKEN": b"secret"}}, r"env\['TOKEN'\] is of type bytes: expected a string, or None to unset it"),
+        ({"env": ["A=1"]}, "env is of type list: expected a mapping of names to strings"),
+        ({"cwd": 5}, "cwd=5: expected a string"),
+        ({"user": 1000}, "user=1000: expected a string"),
+        ({"timeout": -1}, "timeout=-1: expected a number of seconds, 0 or more"),
+        ({"timeout": "5"}, "timeout='5': expected a number of seconds, 0 or more"),
+        ({"timeout": float("nan")}, "timeout=nan: expected a number of seconds, 0 or more"),
+        ({"max_output_bytes": -1}, "max_output_bytes=-1: expected a whole number, 0 or more"),
+        ({"stdin": 5}, "stdin=5: expected bytes, a string, a path, or an open file"),
+        ({"on_output": 5}, "on_output=5: expected a function"),
+    ],
+)
+def test_a_wrong_argument_is_told_by_its_name(client: ExecClient, arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=f"^{told}"):
+        client.exec(**{"cmd": "true", **arguments})
+
+
+def test_a_wrong_path_is_the_callers_error(client: ExecClient) -> None:
+    for act in (lambda: client.read_file("a\0b"), lambda: client.spawn("")):
+        with pytest.raises(ValueError, match=r"read-file|command"):
             act()
+
+
+def test_a_directory_that_is_not_there_is_told_as_the_cwd(client: ExecClient) -> None:
+    for start in (client.exec, client.spawn):
+        with pytest.raises(RemoteFileNotFound, match=r"the command did not run: its cwd: No such file .*: /nope"):
+            start("true", cwd=Path("/nope"))  # type: ignore[operator]
+
+
+def test_no_time_at_all_is_a_time_out(client: ExecClient) -> None:
+    assert {client.exec(["true"], timeout=0).return_code for _ in range(20)} == {124}
 
 
 def test_errors_carry_path_kind_and_errno(client: ExecClient) -> None:

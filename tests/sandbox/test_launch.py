@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.sandbox.task.launch import Attempts, run_request, run_task, started_by
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
@@ -91,7 +91,7 @@ def test_what_never_passes_ends_with_its_time_and_is_told_on_the_way(
     ecs = script(RunTask=[NO_ROOM])
     refusals: list[StartError] = []
     attempts = Attempts(99)
-    with pytest.raises(StartError, match=r"ECS was asked \d+ times in 6 s \(`startup_timeout_sec`\)") as caught:
+    with pytest.raises(StartTimeout, match=r"ECS was asked \d+ times in 6 s \(`startup_timeout_sec`\)") as caught:
         run_task(
             ecs.aws(tmp_path),
             _request(),

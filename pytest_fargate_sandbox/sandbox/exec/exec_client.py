@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import RemoteIsADirectory, TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
+from pytest_fargate_sandbox.sandbox.exec import own_tokens
+from pytest_fargate_sandbox.sandbox.exec.command_arguments import command_fields, naming_cwd, run_fields
 from pytest_fargate_sandbox.sandbox.exec.downloads import Download
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
 from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, Stream, loopback
@@ -35,7 +38,8 @@ class ExecClient:
 
     ``port`` means a server on this machine, or one behind a forwarded port; ``connect``, instead of it, gives a new
     stream for each connection (a channel of an SSH connection, say) and is told how long it may take. ``token`` is the
-    sandbox's own. Nothing that the server says is taken on trust: ``limits`` bound each answer.
+    sandbox's own; in the process that holds the sandbox, its ``local_port`` as the ``port`` is enough. Nothing that the
+    server says is taken on trust: ``limits`` bound each answer.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class ExecClient:
         if (port is None) == (connect is None):
             raise TypeError("an ExecClient takes a port or a way to connect, one of the two")
         self._pool = ConnectionPool(connect or loopback(port or 0), connect_timeout)
+        if token is None and port is not None:
+            token = own_tokens.token_of(port)
         self._calls = ExecCalls(self._pool, token, limits)
 
     def close(self) -> None:
@@ -88,7 +94,7 @@ class ExecClient:
         cmd: str | Sequence[str],
         *,
         timeout: float | None = 300,
-        cwd: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
         stdin: bytes | str | os.PathLike[str] | IO[bytes] | None = None,
@@ -106,40 +112,33 @@ class ExecClient:
 
         If the connection breaks, the command goes on and is found again by its id; it is never run twice.
         """
-        try:
-            request = protocol.Run(
-                id=protocol.new_command_id(),
-                command=cmd if isinstance(cmd, str) else list(cmd),
-                cwd=cwd,
-                env=dict(env or {}),
-                user=user,
-                timeout=timeout,
-                limit=DEFAULT_MAX_OUTPUT_BYTES if max_output_bytes is None else max_output_bytes,
-            )
-        except Failure as failure:
-            raise ValueError(failure.message) from None
-        return CommandRun(self._calls, request, Stdin(stdin), on_output, on_cut).to_end()
+        most = DEFAULT_MAX_OUTPUT_BYTES if max_output_bytes is None else max_output_bytes
+        request = protocol.Run(
+            id=protocol.new_command_id(),
+            **command_fields(cmd, cwd, env, user),
+            **run_fields(timeout, most, stdin, on_output),
+        )
+        with naming_cwd(cwd):
+            result = CommandRun(self._calls, request, Stdin(stdin), on_output, on_cut).to_end()
+        if timeout == 0:  # a quick one may have come to its end all the same
+            return replace(result, return_code=protocol.CODE_TIMED_OUT, timed_out=True)
+        return result
 
     def spawn(
         self,
         cmd: str | Sequence[str],
         *,
-        cwd: str | None = None,
+        cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
         guard: Guard | None = None,
     ) -> Process:
         """Start a command in the background, its stdin open. ``guard`` explains what goes wrong with it."""
-        command = cmd if isinstance(cmd, str) else list(cmd)
-        try:
-            request = protocol.Spawn(
-                id=protocol.new_command_id(), command=command, cwd=cwd, env=dict(env or {}), user=user
-            )
-        except Failure as failure:
-            raise ValueError(failure.message) from None
-        spawned = self._calls.ask(request, protocol.Spawned)
+        request = protocol.Spawn(id=protocol.new_command_id(), **command_fields(cmd, cwd, env, user))
+        with naming_cwd(cwd):
+            spawned = self._calls.ask(request, protocol.Spawned)
         assert isinstance(spawned, protocol.Spawned)
-        return Process(self._calls, request.id, spawned.pid, command, guard or Unguarded())
+        return Process(self._calls, request.id, spawned.pid, request.command, guard or Unguarded())
 
     # --- files --------------------------------------------------------------------------------------------------
     def upload(self, remote_path: str, data: bytes | Path, *, mode: int | None = None, max_retries: int = 3) -> None:

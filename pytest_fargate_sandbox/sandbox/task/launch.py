@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.fargate_rules import OVERRIDES_CHARACTERS, STARTED_BY_CHARACTERS
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses
@@ -136,9 +136,9 @@ class _LaunchPatience:
         self._refusals += 1
         return time.monotonic() + pause < self._began + self._seconds
 
-    def used_up(self, failure: StartError) -> StartError:
+    def used_up(self, failure: StartError) -> StartTimeout:
         asked = f"ECS was asked {self._refusals} times" if self._refusals > 1 else "ECS was asked once"
-        return StartError(
+        return StartTimeout(
             f"{asked} in {self._seconds:.0f} s (`startup_timeout_sec`) and launched nothing; the last time: {failure}",
             phase="launch",
             cause=failure.cause,

@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError
+from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
@@ -90,7 +90,7 @@ class LaunchedTask:
         )
         self.check_start("address")
         if news is None:
-            raise StartError(
+            raise StartTimeout(
                 f"the task has no network address after {self._cfg.startup_timeout_sec:.0f} s "
                 f"(it is {self.watch.description.get('lastStatus')}): is `startup_timeout_sec` too short?",
                 phase="address",
@@ -112,13 +112,13 @@ class LaunchedTask:
             ) from self.watch.error
 
     def check_patience(self, phase: str, container: str, complaint: Callable[[], str]) -> None:
-        """Raise ``StartError`` if the phase had its time: counted from when its container ran, or from the launch."""
+        """Raise ``StartTimeout`` if the phase had its time: counted from when its container ran, or from the launch."""
         since = self.watch.running_since(container)
         patience = self._cfg.startup_timeout_sec if since is None else self._patience_sec
         if time.monotonic() <= (since or self._began) + patience:
             return
         state = "has been running" if since else "is not running"
-        raise StartError(
+        raise StartTimeout(
             f"{complaint()}\nits container {container} {state} after {patience:.0f} s",
             phase=phase,
             log_tail=self.logs(),

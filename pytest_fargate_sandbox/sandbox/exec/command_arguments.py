@@ -1,0 +1,89 @@
+"""What a caller says of a command, checked on this side, where the one argument that is wrong has its name."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.errors import RemoteFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def command_fields(command: Any, cwd: Any, env: Any, user: Any) -> dict[str, Any]:
+    """As the server is told them. Raises ``ValueError``."""
+    return {
+        "command": _command(command),
+        "cwd": None if cwd is None else _text("cwd", cwd),
+        "env": _environment(env),
+        "user": None if user is None else _text("user", user),
+    }
+
+
+def run_fields(timeout: Any, max_output_bytes: Any, stdin: Any, on_output: Any) -> dict[str, Any]:
+    """The same of a command that is waited for."""
+    if timeout is not None and not (_is_number(timeout, int, float) and 0 <= timeout < math.inf):
+        raise ValueError(f"timeout={timeout!r}: expected a number of seconds, 0 or more")
+    if not (_is_number(max_output_bytes, int) and max_output_bytes >= 0):
+        raise ValueError(f"max_output_bytes={max_output_bytes!r}: expected a whole number, 0 or more")
+    if not (stdin is None or isinstance(stdin, (bytes, bytearray, str, os.PathLike)) or hasattr(stdin, "read")):
+        raise ValueError(f"stdin={stdin!r}: expected bytes, a string, a path, or an open file")
+    if not (on_output is None or callable(on_output)):
+        raise ValueError(f"on_output={on_output!r}: expected a function that takes each piece of output")
+    return {"timeout": timeout, "limit": max_output_bytes}
+
+
+@contextlib.contextmanager
+def naming_cwd(cwd: Any) -> Iterator[None]:
+    """Of a command's files, it is the directory to run it in that may be missing."""
+    try:
+        yield
+    except RemoteFileError as error:
+        if cwd is None or error.path != os.fspath(cwd):
+            raise
+        message = f"the command did not run: its cwd: {error.message}"
+        raise type(error)(message, path=error.path, kind=error.kind, errno=error.errno) from None
+
+
+def _command(command: Any) -> str | list[str]:
+    if isinstance(command, str):
+        words: str | list[str] = _text("command", command)
+    elif isinstance(command, Sequence) and not isinstance(command, (bytes, bytearray)):
+        words = [_text(f"command[{index}]", word) for index, word in enumerate(command)]
+    else:
+        raise ValueError(f"command={command!r}: expected a string for the shell, or a list of strings")
+    if not words:
+        raise ValueError("the command is empty")
+    return words
+
+
+def _environment(env: Any) -> dict[str, str | None]:
+    if env is None:
+        return {}
+    if not isinstance(env, Mapping):
+        raise ValueError(f"env is of type {type(env).__name__}: expected a mapping of names to strings")
+    for name, value in env.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise ValueError(f"env: {name!r} is no name of a variable")
+        if not isinstance(value, (str, type(None))):  # which is not shown: it may be a secret
+            raise ValueError(f"env[{name!r}] is of type {type(value).__name__}: expected a string, or None to unset it")
+        if value is not None and "\0" in value:
+            raise ValueError(f"env[{name!r}] has a NUL byte in it")
+    return dict(env)
+
+
+def _text(name: str, value: Any) -> str:
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str):
+        raise ValueError(f"{name}={value!r}: expected a string")
+    if "\0" in text:
+        raise ValueError(f"{name}={value!r} has a NUL byte in it")
+    return text
+
+
+def _is_number(value: Any, *kinds: type) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
