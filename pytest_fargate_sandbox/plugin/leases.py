@@ -59,6 +59,8 @@ class Leases:
         self._released: list[_Held] = []
         self._used: list[_Held] = []
         """Those that the running test has had, in any of its phases."""
+        self._attempts: list[Lease] = []
+        """Of earlier attempts of the test that is running, those that are kept if it fails in the end."""
         self._item: pytest.Item | None = None
         self._pool: Pool | None = None
 
@@ -177,8 +179,23 @@ class Leases:
     def settle(self, item: pytest.Item) -> None:
         """The item's reports are all there: stop or keep what its fixtures have let go of."""
         failed = item.stash.get(outcomes.FAILED, False)
+        attempts, self._attempts = self._attempts, []
+        for lease in (*attempts, *(held.lease for held in self._used)):
+            lease.tested(item.nodeid, failed=failed)
+        for lease in attempts:
+            self._end(lease, item)
+        self.end_released(item)
+
+    def begin_again(self, item: pytest.Item) -> None:
+        """The attempt failed, and somebody runs the test again: whether it fails is not known yet.
+
+        What would be kept if it does lives on till then, unless the next attempt may want its room.
+        """
         for held in self._used:
-            held.lease.tested(item.nodeid, failed=failed)
+            held.lease.tested(item.nodeid, failed=False)
+            if self.settings.run["max_tasks"] is None and held.lease.awaits_verdict and self._is_done_with(held):
+                self._forget(held)
+                self._attempts.append(held.lease)
         self.end_released(item)
 
     def give_up(self, item: pytest.Item, met: dict[str, Any]) -> None:
@@ -199,10 +216,14 @@ class Leases:
     def end_released(self, item: pytest.Item | None) -> None:
         """The reports of the test that was running are there: stop or keep what fixtures have let go of."""
         self._used.clear()
-        for held in [held for held in reversed(self._held) if held in self._released or held.for_one_test]:
-            self._end(held, item)
+        for held in [held for held in reversed(self._held) if self._is_done_with(held)]:
+            self._forget(held)
+            self._end(held.lease, item)
         for held in self._held:
             held.lease.rest()
+
+    def _is_done_with(self, held: _Held) -> bool:
+        return held.for_one_test or held in self._released
 
     def _let_go_of_all(self, fixture: Any) -> None:
         """The fixture's set-up failed; whoever runs it again may have forgotten its finalizers."""
@@ -216,12 +237,14 @@ class Leases:
         if item is None or held in self._used or held.lease.test == item.nodeid:
             self._released.append(held)
         elif held in self._held:
-            self._end(held, item)
+            self._forget(held)
+            self._end(held.lease, item)
 
-    def _end(self, held: _Held, item: pytest.Item | None) -> None:
-        lease = held.lease
+    def _forget(self, held: _Held) -> None:
         self._held.remove(held)
         self._released = [each for each in self._released if each is not held]
+
+    def _end(self, lease: Lease, item: pytest.Item | None) -> None:
         try:
             lease.end()
         except Exception as error:

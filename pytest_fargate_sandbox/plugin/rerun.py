@@ -42,7 +42,7 @@ class Reruns:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """An attempt begins, ours or that of another plugin that runs tests again."""
         if item.stash.get(outcomes.FAILED, False):
-            self._leases.settle(item)  # its last attempt's sandboxes need not wait for the end of all attempts
+            self._leases.begin_again(item)
         outcomes.begin_attempt(item)
         lost = self._leases.lost_fixtures()
         if lost and hasattr(item, "_request"):

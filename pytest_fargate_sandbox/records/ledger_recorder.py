@@ -28,7 +28,7 @@ class LedgerRecorder(Recorder):
         self._place = place
         launched = self._ledger.entry_of(str(ahead["taskArn"])) if ahead else None
         if launched is not None:  # it keeps its entry, with this process as the new owner
-            self._ledger.own(launched.id, "claimed", labels=dict(machine.labels))
+            self._ledger.own(launched.id, "claimed", task_id=machine.task_id, labels=dict(machine.labels))
             self.entry = launched.id
         else:
             self.entry = self._ledger.open_entry(

@@ -42,6 +42,11 @@ class Lease:
         return self.sandbox.task_arn is not None and not self.sandbox.is_running
 
     @property
+    def awaits_verdict(self) -> bool:
+        """Whether it is kept if its test fails, and only then."""
+        return self._keep == "failed" and self.sandbox.is_running
+
+    @property
     def has_run(self) -> bool:
         """Whether commands have come back from it since it came to ``rest``."""
         return bool(self.sandbox.history) and self.sandbox.history[-1] is not self._last_known

@@ -75,11 +75,11 @@ class Pool:
         self._check_place(spec.config)
         built = self._built(spec)
         claimed = self._shelf.claim(spec.kind, patience=spec.config.startup_timeout_sec)
-        task_id = claimed[0] if claimed else self._new_id(test)
-        seat = self._seat(built, task_id, taken=bool(claimed))
+        task_id = self._new_id(test)
+        seat = self._seat(built, claimed[0] if claimed else task_id, taken=bool(claimed))
         sandbox = self._sandbox(built, task_id, seat, test=test)
         if claimed:
-            sandbox.take_over(claimed[1])
+            sandbox.take_over(claimed[1], launched_as=claimed[0])
         seat.take()
         lease = Lease(sandbox, seat, keep=keep, test=test, prelaunched=bool(claimed))
         try:

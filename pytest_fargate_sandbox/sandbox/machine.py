@@ -106,6 +106,7 @@ class Machine:
         self._admission = admission or Admission()
         self._secret = secret
         self._ahead: Mapping[str, Any] | None = None
+        self._launched_as = task_id
         self._started: Started | None = None
         self._lifeline: Lifeline | None = None
         self._start_cause = ""
@@ -127,12 +128,13 @@ class Machine:
         self._recorder.let_go(arn)
         return arn
 
-    def take_over(self, task: Mapping[str, Any]) -> None:
+    def take_over(self, task: Mapping[str, Any], *, launched_as: str) -> None:
         """Have ``start`` connect to a task that was launched ahead, instead of launching one.
 
         ``task`` is what ECS says of it: its ``taskArn`` at least; what else is known need not be asked for.
+        ``launched_as`` is the id of the machine that launched it, by which its keys are derived.
         """
-        self._ahead = task
+        self._ahead, self._launched_as = task, launched_as
 
     def enter(self, place: Place, *, task_arn: str, host: str, keyring: Keyring, image: str) -> None:
         """Become the machine of a task that somebody launched before. Raises ``StartError`` if it is gone."""
@@ -265,6 +267,7 @@ class Machine:
     def _begin(self, force_build: bool, endpoints: tuple[OutsideEndpoint, ...]) -> Start:
         place = self.place = self._find_place(self._asked_cfg)
         ahead, self._ahead = self._ahead, None
+        launched_as, self._launched_as = self._launched_as, self.task_id
         self.labels.update(self._recorder.open(self, place, ahead))
         return Start(
             cfg=place.cfg,
@@ -279,6 +282,7 @@ class Machine:
             pace=self._admission.admit,
             secret=self._secret,
             launched_ahead=ahead,
+            launched_as=launched_as,
         )
 
     def _run(self, start: Start) -> Started:

@@ -72,7 +72,9 @@ class Start:
     secret: bytes | None = field(default=None, repr=False)
     """What the keyring is derived from, where another process may take the task over."""
     launched_ahead: Mapping[str, Any] | None = None
-    """What is known of a task that ``launch_ahead`` made for the same id and secret: its ``taskArn`` at least."""
+    """What is known of a task that ``launch_ahead`` made with the same secret: its ``taskArn`` at least."""
+    launched_as: str = ""
+    """The ``task_id`` that it was launched with, if that was another."""
     phases: dict[str, float] = field(default_factory=dict)
     image: str = ""
 
@@ -84,13 +86,18 @@ class Start:
         attempts = Attempts(self.cfg.run_task_max_retries)
         rests = pauses(0.2, _LONGEST_PAUSE_SEC)
         while True:
+            was_ahead = self.launched_ahead is not None
             try:
                 return self._attempt(plan, keyring, routes, attempts)
             except StartError as error:
                 # What has used up its patience (cause unknown) has had minutes; another round would have as many.
-                if not error.transient or error.cause == Cause.UNKNOWN or not attempts.take():
+                if error.transient and error.cause == Cause.UNKNOWN:
                     raise
-            time.sleep(next(rests))
+                # Whatever one that was launched ahead died of, nobody has had it, and this is no attempt of ours.
+                if not was_ahead and not (error.transient and attempts.take()):
+                    raise
+            if not was_ahead:
+                time.sleep(next(rests))
 
     def launch_ahead(self) -> str:
         """RunTask and no more: the ARN of a task that a later start takes over, here or in another process."""
@@ -107,7 +114,7 @@ class Start:
             base = self._base()
             self.image = resolve_image(self.cfg, self.aws, task_id, base, force_build=self.force_build)
         with self._phase("definition"):
-            keyring = mode.make_keyring(self.cfg, self.aws, task_id=task_id, secret=self.secret)
+            keyring = mode.make_keyring(self.cfg, self.aws, task_id=self.launched_as or task_id, secret=self.secret)
             plan = make_plan(
                 mode.with_own_images(self.cfg, self.aws),
                 image=self.image,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -51,6 +52,25 @@ def test_fails(fargate_sandbox):
     result = run(pytester, source, *asked, "--fargate-max-tasks=1")
     assert result.parseoutcomes() == {"passed": 1, "failed": 1, "rerun": 2}
     result.stdout.fnmatch_lines(["4 launched; *"])
+    assert engine_log.cut_off() == []
+
+
+@pytest.mark.usefixtures("rerunfailures")
+def test_only_a_test_that_failed_in_the_end_has_its_attempts_kept(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    source = f"""{LOST}
+def test_lost(fargate_sandbox, fargate_session_sandbox):
+    lose_the_first()
+
+def test_fails(fargate_sandbox):
+    assert fargate_sandbox.exec("true").return_code == 5
+"""
+    result = run(pytester, source, "--reruns=1", "--fargate-keep=failed")
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "rerun": 2}
+    kept = [line for line in result.outlines if line.startswith("kept: ")]
+    assert [line.partition(" until ")[0] for line in kept] == ["kept: test_it.py::test_fails"] * 2
+    subprocess.run([sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "stop", "--kept"], check=True, timeout=60)
     assert engine_log.cut_off() == []
 
 

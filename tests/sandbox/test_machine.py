@@ -111,17 +111,30 @@ def test_a_failed_start_is_told_to_its_end(
 
 
 def test_what_one_launches_ahead_another_takes_over(machine: Callable[..., Machine], notebook: Notebook) -> None:
-    arn = machine("same", secret=b"s" * 32).launch_ahead()
+    arn = machine("ahead", secret=b"s" * 32).launch_ahead()
     assert notebook.events[-1] == "let go"
     del notebook.events[:]
-    mine = machine("same", secret=b"s" * 32)
-    mine.take_over({"taskArn": arn})
+    mine = machine("named", secret=b"s" * 32)
+    mine.take_over({"taskArn": arn}, launched_as="ahead")
     mine.start()
     assert mine.task_arn == arn
-    assert notebook.events == ["open same at local with one launched ahead", "launched task_arn", "counted", "ready"]
+    assert Workspace(mine).exec("echo $HOSTNAME").stdout == "named\n"
+    assert notebook.events == ["open named at local with one launched ahead", "launched task_arn", "counted", "ready"]
     mine.stop()
     mine.start()
     assert mine.task_arn != arn
+
+
+def test_one_launched_ahead_that_has_died_meanwhile_is_replaced(
+    machine: Callable[..., Machine], engine: EngineOfTests
+) -> None:
+    arn = machine("ahead", secret=b"s" * 32).launch_ahead()
+    engine.aws.call("ecs", "StopTask", cluster="local", task=arn)
+    mine = machine("named", secret=b"s" * 32, run_task_max_retries=0)
+    mine.take_over({"taskArn": arn}, launched_as="ahead")
+    mine.start()
+    assert mine.task_arn != arn
+    assert Workspace(mine).exec("true").ok
 
 
 def test_workspaces_of_one_machine_share_its_files_and_not_their_histories(machine: Callable[..., Machine]) -> None:
