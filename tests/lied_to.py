@@ -37,6 +37,7 @@ ACTS: dict[str, Callable[[ExecClient, Path], object]] = {
     "fetch": lambda client, _: client.fetch("http://there", "/there", sha256="0" * 64),
     "configure": lambda client, _: client.configure({"A": "b"}),
     "spawn": lambda client, _: client.spawn("true"),
+    "type": lambda client, _: client.spawn("true").write(b"x" * 1_000_000),
     "poll": lambda client, _: client.spawn("true").poll(),
     "wait": lambda client, _: client.spawn("true").wait(0.5),
     "read stdout": lambda client, _: client.spawn("true").read(timeout=0.5),

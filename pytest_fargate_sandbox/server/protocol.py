@@ -1,11 +1,12 @@
 """What the two ends say to each other: one request and one answer for each verb.
 
-A call is ``POST /v1/<verb>`` with a bearer token. Its body is one line of JSON (the request below that has this verb)
+A call is ``POST /v2/<verb>`` with a bearer token. Its body is one line of JSON (the request below that has this verb)
 and then, for some verbs, a payload of plain bytes. An answer is built the same way: one line of JSON, or a payload, or,
 for a command, a row of frames. Payloads that matter travel chunked and end with their SHA-256 as a trailer.
 
 A command is known by an id that the *client* chooses. Whoever asks for an id again gets that command's state and its
-output from any offset, and never a second run of it. An upload has one too, and lands once.
+output from any offset, and never a second run of it. What goes to its stdin says at which byte it begins, so it may
+come again as well. An upload has an id too, and lands once.
 """
 
 import os
@@ -15,8 +16,13 @@ import struct
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 
-VERSION = 1
+VERSION = 2
+"""Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
+
 PREFIX = "/v%d/" % VERSION
+HEALTH_PATH = "/health"
+"""The same in all versions."""
+
 DIGEST_TRAILER = "sha256"
 FAILURE_TRAILER = "failure"
 """A stream that cannot be finished ends with this trailer, a failure in JSON, where its digest would have been."""
@@ -29,6 +35,9 @@ CODE_SIGNAL = 128
 
 HEARTBEAT_SEC = 5.0
 """A running command that says nothing is heard of this often, so that a dead tunnel is told from a silent command."""
+
+WRITE_SEC = 10.0
+"""So long a command may take over its stdin until whoever writes is told how far it has come."""
 
 LATEST = 1 << 40
 """Seconds from 1970, both ways, that a file's time may be: what file systems hold, and ``os.utime`` can pass on."""
@@ -95,7 +104,7 @@ class _Start(Message):
 
 
 class Run(_Start):
-    """Start a command and stay for its end: the answer is frames. The payload is its stdin."""
+    """Start a command and stay for its end: the answer is frames. The payload is all of its stdin."""
 
     VERB = "run"
     limit: "int | None"
@@ -137,12 +146,29 @@ class Attach(Message):
 
 
 class Write(Message):
-    """The payload goes to the stdin of a spawned command; ``end`` closes it."""
+    """The payload goes to the stdin of a spawned command, from its byte ``offset`` on; ``end`` closes it behind that.
+
+    Bytes that it has already are passed over. ``skip`` tells that those before the offset, if any are missing, were
+    given up and will not come.
+    """
 
     VERB = "write"
     id: str
+    offset: int
     end: bool
-    FIELDS = {"id": (str, REQUIRED), "end": (bool, False)}
+    skip: bool
+    FIELDS = {"id": (str, REQUIRED), "offset": (int, 0), "end": (bool, False), "skip": (bool, False)}
+
+    def check(self) -> None:
+        if self.offset < 0:
+            raise Failure("bad_request", "write: an offset cannot be negative")
+
+
+class Taken(Message):
+    """Which byte of its stdin the command takes next: that behind the payload, unless it did not read in time."""
+
+    FIELDS = {"offset": (int, REQUIRED)}
+    offset: int
 
 
 class Signal(Message):

@@ -189,15 +189,6 @@ def test_whoever_is_slow_with_his_output_has_an_honest_server(server: ExecServer
     client.close()
 
 
-def test_half_an_input_is_no_input(
-    far_client: ExecClient, proxy: FaultProxy, client: ExecClient, tmp_path: Path
-) -> None:
-    proxy.cut_after(2_000_000)
-    with pytest.raises(TransportError):
-        far_client.exec(f"cat > {tmp_path}/copy && mv {tmp_path}/copy {tmp_path}/whole", stdin=b"x" * 8_000_000)
-    assert client.exec(f"sleep 0.3; ls {tmp_path}").stdout in ("copy\n", "")
-
-
 def test_transfers_begin_again_when_the_connection_breaks(
     far_client: ExecClient, proxy: FaultProxy, tmp_path: Path
 ) -> None:
@@ -278,14 +269,6 @@ def test_a_stdin_that_cannot_be_read_takes_its_command_down(client: ExecClient, 
     with pytest.raises(FileNotFoundError):
         client.exec(f"cat; touch {tmp_path}/survived", stdin=tmp_path / "missing", timeout=20)
     assert not (tmp_path / "survived").exists()
-
-
-def test_a_file_can_be_the_stdin(client: ExecClient, tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(b"line\n" * 200_000)
-    assert client.exec("wc -l", stdin=source).stdout.strip() == "200000"
-    with source.open("rb") as file:
-        assert client.exec("wc -l", stdin=file).stdout.strip() == "200000"
 
 
 # --- who is there ---------------------------------------------------------------------------------------------------

@@ -164,6 +164,11 @@ def cut_after_a_byte(talk: Talk) -> None:
     raise OSError("the connection ends")
 
 
+def cut_after_a_heartbeat(talk: Talk) -> None:
+    talk.send(CHUNKED, chunk(frame(b"k")))
+    raise OSError("the connection ends")
+
+
 def unknown(talk: Talk) -> None:
     body = {"error": {"kind": "unknown_command", "message": "what command?", "errno": None, "path": ""}}
     talk.answer(json.dumps(body).encode(), 404)
@@ -258,7 +263,11 @@ ROWS = {
     "an end that is none": Row("exec", frames(result(running=True, return_code=None)), "an end before the end"),
     "a code that is none": Row("exec", frames(result(return_code=10**300)), "has ended with 10000"),
     "a frame of an unknown kind": Row("exec", frames(frame(b"?", b"what")), "is not a kind of frame"),
-    "a head where stdin was going": Row("exec with stdin", frames(frame(b"?")), "is not a kind of frame"),
+    "frames where stdin was going": Row("exec with stdin", spawned_then(frames(frame(b"?"))), "is not a kind of frame"),
+    "more taken than there was": Row(
+        "type", spawned_then(just(sized(21), b'{"offset": 123456789}')), "has taken 123456789 bytes of 1000000"
+    ),
+    "a heartbeat for each connection": Row("exec", cut_after_a_heartbeat, "no end of it within 1.0 s", DRIP),
     # Processes.
     "output where none was asked for": Row(
         "poll", spawned_then(frames(A_MEGABYTE, result())), "where 0 were asked for"

@@ -69,7 +69,6 @@ def test_whoever_has_the_token_stays(server: ExecServerProcess) -> None:
             stack.enter_context(server.connect())
         thread.join(20)
         assert [result.stdout for result in results] == ["still there\n"]
-        # Its stdin cannot be sent twice: on a connection that was cut it would be an error.
         assert one.exec("wc -c", stdin=b"x" * 10**6).stdout.strip() == "1000000"
     one.close()
 

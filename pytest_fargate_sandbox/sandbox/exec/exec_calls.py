@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -51,6 +50,10 @@ _REMOTE_FILE_ERRORS = {
     "permission": RemotePermissionError,
     "is_directory": RemoteIsADirectory,
 }
+_OTHER_VERSION = (
+    "this sandbox was started by another version of pytest-fargate-sandbox, whose exec server does not speak with this "
+    "one: use the version that started it, or start a new sandbox"
+)
 _OTHER_FILE_KINDS = {"not_directory", "exists", "no_space", "os_error", "too_large", "bad_request", "unreachable"}
 
 
@@ -65,6 +68,8 @@ def error_of(failure: Failure) -> SandboxError:
         return UnsafeArchiveError(failure.message, member=path)
     if kind == "unauthorized":
         return TransportError("the exec server does not take our token: it is another sandbox's", kind=kind)
+    if kind == "unknown_verb":
+        return SandboxError(_OTHER_VERSION, kind=kind)
     if kind in ("checksum", "stopping", "unknown_command"):
         return TransportError(failure.message, kind=kind)
     if kind in ("closed", "forgotten", "too_many", "unknown_user"):
@@ -75,6 +80,12 @@ def error_of(failure: Failure) -> SandboxError:
 def misbehaviour(reason: Malformed) -> TransportError:
     """No honest server of ours says such a thing."""
     return TransportError(f"the sandbox misbehaves, or that is not our exec server: {reason}", kind=MISBEHAVED)
+
+
+def _error_of_ours(reason: Disconnected | TransportError | Failure) -> SandboxError:
+    if isinstance(reason, Failure):
+        return error_of(reason)
+    return reason if isinstance(reason, TransportError) else TransportError(f"lost the exec server: {reason}")
 
 
 def parsed(message: type[Message], line: bytes) -> Message:
@@ -142,25 +153,24 @@ class ExecCalls:
     def ask_health(self) -> None:
         """One question; raises where there is no answer. It takes no token, but strangers lose their place first."""
         with self._lent_connection("health", self.patience(self.limits.health_sec)) as loan:
-            loan.connection.send(request_head(f"{protocol.PREFIX}health", self._token, 0, method="GET"))
+            loan.connection.send(request_head(protocol.HEALTH_PATH, self._token, 0, method="GET"))
             self._hear_answer(loan).payload.read_all(protocol.Health.LONGEST)
 
-    def persistently(self, act: Callable[[], T], tries: int = _TRIES) -> T:
-        """Do it, and do it again when the connection breaks. For what does no harm when it is done twice."""
-        rests, attempt = pauses(0.05, 1.0), 0
+    def persistently(self, act: Callable[[], T], tries: int = _TRIES, reached: Callable[[], int] = lambda: 0) -> T:
+        """Do it, and do it again when the connection breaks. For what does no harm when it is done twice.
+
+        Where it comes further each time, as ``reached`` tells, it may break more often.
+        """
+        rests, attempt, furthest = pauses(0.05, 1.0), 0, reached()
         while True:
-            attempt += 1
             try:
                 return act()
-            except Failure as failure:
-                if failure.kind != "checksum" or attempt == tries:
-                    raise error_of(failure) from None
-            except Disconnected as reason:
-                if attempt == tries:
-                    raise TransportError(f"lost the exec server: {reason}") from reason
-            except TransportError:
-                if attempt == tries:
-                    raise
+            except (Disconnected, TransportError, Failure) as reason:
+                attempt += 1
+                if reached() > furthest:
+                    rests, attempt, furthest = pauses(0.05, 1.0), 1, reached()
+                if attempt >= tries or (isinstance(reason, Failure) and reason.kind != "checksum"):
+                    raise _error_of_ours(reason) from reason.__cause__
             except Malformed as reason:
                 raise misbehaviour(reason) from reason
             time.sleep(next(rests))
@@ -176,19 +186,6 @@ class ExecCalls:
         """
         with self._lent_connection(_named(request), patience or self.patience(self.limits.work_sec)) as loan:
             yield self._hear(loan, lambda: self._send(loan.connection.send, request, payload))
-
-    @contextmanager
-    def open_both_ways(self, request: Message, payload: Iterable[bytes], *, patience: Patience) -> Iterator[Answer]:
-        """The same for a payload that is still being sent while the answer is read."""
-        with self._lent_connection(_named(request), patience) as loan:
-            connection = loan.connection
-            sender = _Sender(lambda: self._send(connection.send_at_leisure, request, payload), connection.close)
-            try:
-                yield self._hear(loan, sender.start)
-            except Disconnected as reason:
-                raise sender.error or reason from None
-            # Whoever has not taken all of it by now, will not: the connection is cut under the sender.
-            loan.can_be_used_again = not sender.is_alive()
 
     @contextmanager
     def _lent_connection(self, what: str, patience: Patience) -> Iterator[_Loan]:
@@ -263,23 +260,3 @@ def _named(request: Message) -> str:
     """What was asked for, and of which file or command."""
     which = getattr(request, "path", "") or getattr(request, "id", "")
     return f"{request.VERB} {which}".rstrip()
-
-
-class _Sender(threading.Thread):
-    """Sends while somebody else reads the answer."""
-
-    def __init__(self, send: Callable[[], None], cut: Callable[[], None]) -> None:
-        super().__init__(name="exec-stdin", daemon=True)
-        self._send = send
-        self._cut = cut
-        self.error: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            self._send()
-        except Disconnected:
-            pass  # The reader finds out by itself, and knows better what it means.
-        except Exception as error:
-            # Half of what the caller meant to send; the server takes the command down when it misses the rest.
-            self.error = error
-            self._cut()

@@ -55,13 +55,6 @@ class ExecConnection:
             raise Disconnected(str(error)) from error
         self.patience.spend(time.monotonic() - began, len(data))
 
-    def send_at_leisure(self, data: bytes) -> None:
-        """While somebody else reads the answer: it is up to the command when it takes its stdin."""
-        try:
-            self._stream.sendall(data)
-        except (OSError, TransportError) as error:
-            raise Disconnected(str(error)) from error
-
     def _receive(self, size: int) -> bytes:
         wait = self.patience.next_wait()
         began = time.monotonic()

@@ -60,6 +60,7 @@ class Streams:
         self.of = {protocol.STDOUT: Output(stdout), protocol.STDERR: Output(stderr)}
         self._idle_heartbeats = idle_heartbeats
         self._heartbeats = 0
+        self._answers = 0
         self._since = time.monotonic()
         """No heartbeat is older, over however many connections they come."""
 
@@ -67,8 +68,14 @@ class Streams:
     def size(self) -> int:
         return sum(output.size for output in self.of.values())
 
+    @property
+    def news(self) -> int:
+        """More than before where anything was heard."""
+        return self.size + self._heartbeats
+
     def read(self, answer: Answer, on_output: Callable[[bytes, bytes], object] | None = None) -> protocol.Result:
         """All frames of an answer; what stands at its end."""
+        self._answers += 1
         while True:
             kind, size = protocol.parse_frame_head(answer.payload.read_exactly(protocol.FRAME_HEAD_SIZE))
             if kind == protocol.RESULT:
@@ -95,7 +102,7 @@ class Streams:
 
     def _count_heartbeat(self, size: int) -> None:
         self._heartbeats += 1
-        due = 2 * (time.monotonic() - self._since) / protocol.HEARTBEAT_SEC
+        due = 2 * (time.monotonic() - self._since) / protocol.HEARTBEAT_SEC + self._answers
         if size or self._heartbeats > self._idle_heartbeats + due:
             pace = f"where an empty one comes every {protocol.HEARTBEAT_SEC} s"
             raise Malformed(f"{self._heartbeats} heartbeats, the last of {size} bytes, {pace}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
@@ -11,6 +12,8 @@ from pytest_fargate_sandbox.leaves.results import ExecResult
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import Answer, ExecCalls, error_of, misbehaviour
 from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk, Streams
+from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin, StdinFeeder
+from pytest_fargate_sandbox.sandbox.exec.stdin_writer import StdinWriter
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.requests.http1 import Disconnected, Malformed
@@ -18,8 +21,6 @@ from pytest_fargate_sandbox.server.requests.http1 import Disconnected, Malformed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
-
-    from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
 
 _FRUITLESS_ATTEMPTS = 5
 
@@ -38,6 +39,7 @@ class CommandRun:
         self._calls = calls
         self._request = request
         self._stdin = stdin
+        self._feeder: StdinFeeder | None = None
         self._on_output = on_output
         self._on_cut = on_cut
         limits, most = calls.limits, request.limit or 0
@@ -56,7 +58,12 @@ class CommandRun:
 
     def _to_end(self) -> ExecResult:
         try:
-            return self._result_of(self._persist())
+            if self._stdin.inline is None:
+                self._start_with_a_stream()
+            result = self._persist()
+            if self._feeder and self._feeder.error:
+                raise self._feeder.error  # The command was killed for it: half an input is no input.
+            return self._result_of(result)
         except Failure as failure:
             raise error_of(failure) from None
         except TransportError:
@@ -74,15 +81,15 @@ class CommandRun:
         """Listen on connection after connection, as long as each brings something."""
         rests = pauses(0.05, 1.0)
         fruitless = 0
-        open_answer = self._start
+        open_answer = self._start if self._feeder is None else self._resume
         while True:
-            before = self._streams.size
+            before = self._streams.news
             try:
                 with open_answer() as answer:
                     return self._listen(answer)
             except (Disconnected, TransportError) as reason:
-                fruitless = 1 if self._streams.size > before else fruitless + 1
-                if fruitless >= _FRUITLESS_ATTEMPTS or not self._stdin.can_be_sent_again:
+                fruitless = 1 if self._streams.news > before else fruitless + 1
+                if fruitless >= _FRUITLESS_ATTEMPTS:
                     kill_quietly(self._calls, self._request.id)
                     raise reason
                 open_answer = self._resume
@@ -97,9 +104,16 @@ class CommandRun:
             time.sleep(rest)
 
     def _start(self) -> AbstractContextManager[Answer]:
-        if self._stdin.inline is not None:
-            return self._calls.open(self._request, self._stdin.inline, patience=self._patience)
-        return self._calls.open_both_ways(self._request, self._stdin.blocks(), patience=self._patience)
+        return self._calls.open(self._request, self._stdin.inline or b"", patience=self._patience)
+
+    def _start_with_a_stream(self) -> None:
+        """In the background, where there is a way to its stdin that outlives a connection."""
+        fields = {name: getattr(self._request, name) for name in protocol.Spawn.FIELDS}
+        self._calls.ask(protocol.Spawn(**fields), protocol.Spawned)
+        self._was_answered = True
+        writer = StdinWriter(self._calls, self._request.id)
+        self._feeder = StdinFeeder(self._stdin, writer, lambda: kill_quietly(self._calls, self._request.id, tries=5))
+        self._feeder.start()
 
     def _resume(self) -> AbstractContextManager[Answer]:
         request = protocol.Attach(
@@ -146,11 +160,13 @@ def result_of(result: protocol.Result, command: str | Sequence[str], stdout: byt
     )
 
 
-def kill_quietly(calls: ExecCalls, command_id: str) -> None:
-    """One attempt to take a command down that nobody waits for any more."""
-    try:
+def kill_quietly(calls: ExecCalls, command_id: str, tries: int = 1) -> None:
+    """Take a command down that nobody waits for any more."""
+
+    def once() -> None:
         request = protocol.Signal(id=command_id, signal=9, tree=True)
         with calls.open(request, patience=calls.patience(calls.limits.health_sec)) as answer:
             answer.read_message(protocol.Nothing)
-    except (Failure, Disconnected, Malformed, SandboxError):
-        pass
+
+    with suppress(SandboxError):
+        calls.persistently(once, tries)

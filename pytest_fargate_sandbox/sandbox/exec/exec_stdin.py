@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from pytest_fargate_sandbox.server.requests.http1 import BLOCK
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox.exec.stdin_writer import LARGE_PIECE, StdinWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
 _INLINE = 256 * 1024
 """Up to here it travels inside the request, and costs nothing extra."""
@@ -23,18 +25,38 @@ class Stdin:
         self._source = content
         self.inline = bytes(content) if isinstance(content, (bytes, bytearray)) and len(content) <= _INLINE else None
 
-    @property
-    def can_be_sent_again(self) -> bool:
-        """Else a broken connection is the end of the command: the server kills it, for half an input is no input."""
-        return self.inline is not None
-
-    def blocks(self) -> Iterator[bytes]:
+    def write_to(self, writer: StdinWriter) -> None:
         source = self._source
         if isinstance(source, (bytes, bytearray)):
-            for start in range(0, len(source), BLOCK):
-                yield bytes(source[start : start + BLOCK])
+            writer.write(source, end=True)
         elif isinstance(source, os.PathLike):
             with Path(source).open("rb") as file:
-                yield from iter(lambda: file.read(BLOCK), b"")
+                _copy(file, writer)
         else:
-            yield from iter(lambda: source.read(BLOCK), b"")
+            _copy(source, writer)
+
+
+def _copy(file: IO[bytes], writer: StdinWriter) -> None:
+    while block := file.read(LARGE_PIECE):
+        writer.write(block)
+    writer.write(b"", end=True)
+
+
+class StdinFeeder(threading.Thread):
+    """Sends while somebody else reads what the command says; ``on_error`` is called if not all of it could be sent."""
+
+    def __init__(self, stdin: Stdin, writer: StdinWriter, on_error: Callable[[], None]) -> None:
+        super().__init__(name="exec-stdin", daemon=True)
+        self._stdin = stdin
+        self._writer = writer
+        self._on_error = on_error
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            self._stdin.write_to(self._writer)
+        except Exception as error:
+            if isinstance(error, SandboxError) and error.context.get("kind") == "closed":
+                return  # A command need not read it all.
+            self.error = error
+            self._on_error()

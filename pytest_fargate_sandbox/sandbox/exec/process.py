@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pytest_fargate_sandbox.sandbox.exec.exec_frames import Streams
 from pytest_fargate_sandbox.sandbox.exec.exec_run import result_of
 from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES
+from pytest_fargate_sandbox.sandbox.exec.stdin_writer import StdinWriter
 from pytest_fargate_sandbox.server import protocol
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
-    from pytest_fargate_sandbox.server.message import Message
 
 T = TypeVar("T")
 
@@ -58,6 +58,7 @@ class Process:
         """Its number inside the sandbox."""
         self._calls = calls
         self._guard = guard
+        self._stdin = StdinWriter(calls, command_id)
         self._command = command
         self._read = {protocol.STDOUT: 0, protocol.STDERR: 0}
         self._return_code: int | None = None
@@ -93,11 +94,12 @@ class Process:
         return self._read_on(protocol.STDERR, timeout)
 
     def write(self, data: bytes | str, *, end: bool = False) -> None:
-        """Write to its stdin; ``end`` closes it behind that."""
-        payload = data.encode("utf-8") if isinstance(data, str) else data
-        request = protocol.Write(id=self.id, end=end)
-        # A single try: bytes that may have been written must not be written again.
-        self._guard.through(lambda: self._calls.persistently(lambda: self._send(request, payload), tries=1))
+        """Write to its stdin; ``end`` closes it behind that.
+
+        Returns when the process's pipe has all of it, as a local pipe would: who writes more than it reads, waits.
+        """
+        content = data.encode("utf-8") if isinstance(data, str) else data
+        self._guard.through(lambda: self._stdin.write(content, end=end))
 
     def signal(self, number: int) -> None:
         """Send a signal to the process itself; nothing happens if it has ended."""
@@ -109,10 +111,6 @@ class Process:
 
     def _send_signal(self, request: protocol.Signal) -> None:
         self._guard.through(lambda: self._calls.ask(request, protocol.Nothing))
-
-    def _send(self, request: Message, payload: bytes) -> None:
-        with self._calls.open(request, payload) as answer:
-            answer.read_message(protocol.Nothing)
 
     def _read_on(self, kind: bytes, timeout: float) -> bytes:
         end = time.monotonic() + timeout

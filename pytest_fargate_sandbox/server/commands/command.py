@@ -4,6 +4,7 @@ import os
 import threading
 import time
 
+from pytest_fargate_sandbox.server.commands.intake import Intake
 from pytest_fargate_sandbox.server.commands.kept_output import KeptOutput
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, CODE_TIMED_OUT, STDERR, STDOUT, Result, decoded
@@ -31,7 +32,7 @@ class Command:
         }
         self.tree: "ProcessTree | None" = None
         self.script: "bytes | None" = None
-        self.stdin: "int | None" = None
+        self.intake = Intake(command_id, self.changed, self._wake)
         self.failure: "Failure | None" = None
         self.return_code: "int | None" = None
         self.timed_out = False
@@ -42,6 +43,20 @@ class Command:
         self.ended_at = 0.0
         self.listener: "object | None" = None
         self.waker: "Waker | None" = None
+
+    def bear(self, tree: "ProcessTree") -> None:
+        with self.changed:
+            self.tree = tree
+            self.changed.notify_all()
+
+    def pid(self) -> int:
+        """That of its first process, once it is born; 0 if there was no such program."""
+        with self.changed:
+            while not self.tree and not self.ended:
+                self.changed.wait()
+            if self.failure:
+                raise self.failure
+            return self.tree.leader if self.tree else 0
 
     # --- while it runs ------------------------------------------------------------------------------------------
     def say(self, kind: bytes, data: bytes) -> None:
@@ -55,8 +70,8 @@ class Command:
             self.ended = True
             self.ended_at = time.monotonic()
             self.waker = None
+            self.intake.close()
             self.changed.notify_all()
-        self.close_stdin()
         if self.script:
             remove(self.script)
 
@@ -70,18 +85,11 @@ class Command:
         """From now on this listener has the command's ear; an earlier one is as good as gone."""
         with self.changed:
             self.listener = listener
-            if self.waker:
-                self.waker.wake()
+            self._wake()
 
-    def take_stdin(self) -> "int | None":
-        with self.changed:
-            stdin, self.stdin = self.stdin, None
-            return stdin
-
-    def close_stdin(self) -> None:
-        stdin = self.take_stdin()
-        if stdin is not None:
-            os.close(stdin)
+    def _wake(self) -> None:
+        if self.waker:
+            self.waker.wake()
 
     # --- for those who ask --------------------------------------------------------------------------------------
     def result(self, limit: "int | None" = None) -> Result:

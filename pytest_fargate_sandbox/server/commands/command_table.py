@@ -102,7 +102,7 @@ class Commands:
                 self._drop(command)
 
     # --- running ------------------------------------------------------------------------------------------------
-    def spawn(self, command: Command, request: "Any") -> int:
+    def spawn(self, command: Command, request: "Any") -> None:
         """Begin it and leave it to a thread of its own."""
         with self._lock:
             background = sum(1 for known in self._known.values() if not known.ended)
@@ -117,7 +117,7 @@ class Commands:
             raise
         if pump is None or command.tree is None:
             waker.close()
-            return 0
+            return
         driver = threading.Thread(target=self._drive_alone, args=(command, pump, waker), name=command.id, daemon=True)
         try:
             driver.start()
@@ -125,7 +125,6 @@ class Commands:
             command.tree.kill()
             self._drive_alone(command, pump, waker)
             raise Failure("too_many", "no thread is left for another command") from None
-        return command.tree.leader
 
     def stop_all(self, patience: float) -> None:
         """TERM to all processes of all commands, KILL to those that are left."""
@@ -144,10 +143,12 @@ class Commands:
         ends = _Ends()
         try:
             ends.open(has_stdin)
-            command.stdin, command.waker = ends.stdin, waker
+            command.waker = waker
+            if has_stdin:
+                command.intake.open(ends.stdin)
             program = self._program(command, request)
             pump = Pump(command, {ends.stdout: STDOUT, ends.stderr: STDERR}, waker, request.timeout)
-            command.tree = spawn(program, ends.for_child, self._marks, self.reaper, pump.on_exit)
+            command.bear(spawn(program, ends.for_child, self._marks, self.reaper, pump.on_exit))
         except CannotRun as reason:
             ends.close_ours()
             command.say(STDERR, b"%s\n" % encoded(reason.sentence))
@@ -232,8 +233,8 @@ class _Ends:
         return stdin, stdout, stderr
 
     @property
-    def stdin(self) -> "int | None":
-        return self._ours[0] if len(self._ours) == 3 else None
+    def stdin(self) -> int:
+        return self._ours[0]
 
     @property
     def stdout(self) -> int:

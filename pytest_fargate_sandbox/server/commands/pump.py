@@ -46,7 +46,6 @@ class Pump:
         self._pipes = pipes
         self._waker = waker
         self._status: "int | None" = None
-        self._stdin = memoryview(b"")
         self._step = _BLOCK
         self._output_listener: "OutputListener | None" = None
         self._poller = select.poll()
@@ -68,13 +67,6 @@ class Pump:
         self._status = status
         self._waker.wake()
 
-    def feed(self, stdin: bytes) -> None:
-        """Write this to the command's stdin and close it."""
-        self._stdin = memoryview(stdin)
-        if self._command.stdin is not None:
-            os.set_blocking(self._command.stdin, False)
-            self._write_stdin()
-
     def serve(self, output_listener: "OutputListener") -> None:
         self._output_listener = output_listener
         self._beat_at = self._command.started_at + HEARTBEAT_SEC
@@ -84,6 +76,7 @@ class Pump:
         """The wait status, or None of a process that could not be killed."""
         for pipe in self._pipes:
             self._watch(pipe, select.POLLIN)
+        self._feed()
         while not self._is_done():
             for file, event in self._poller.poll(self._milliseconds()):
                 self._act(file, event)
@@ -116,8 +109,9 @@ class Pump:
                 self._exited_at = time.monotonic()
                 self._tree.leader_is_gone = True
             self._has_news = self._output_listener is not None and self._command.listener is not self._output_listener
-        elif file == self._command.stdin:
-            self._write_stdin()
+            self._feed()
+        elif file == self._command.intake.file:
+            self._feed()
         else:
             self._speak()
 
@@ -155,20 +149,10 @@ class Pump:
         del self._pipes[pipe]
         os.close(pipe)
 
-    def _write_stdin(self) -> None:
-        file = self._command.stdin
-        if file is None:
-            return
-        try:
-            while self._stdin:
-                self._stdin = self._stdin[os.write(file, self._stdin) :]
-        except BlockingIOError:
-            self._watch(file, select.POLLOUT)
-            return
-        except OSError:
-            self._stdin = memoryview(b"")  # Nobody reads it, as in any pipeline.
-        self._watch(file, 0)
-        self._command.close_stdin()
+    def _feed(self) -> None:
+        file = self._command.intake.file
+        if file is not None:
+            self._watch(file, select.POLLOUT if self._command.intake.pass_on() else 0)
 
     # --- the client ---------------------------------------------------------------------------------------------
     def _speak(self) -> None:

@@ -12,7 +12,7 @@ from hmac import compare_digest
 
 from pytest_fargate_sandbox.server.commands.waker import Waker
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.protocol import PREFIX
+from pytest_fargate_sandbox.server.protocol import HEALTH_PATH
 from pytest_fargate_sandbox.server.requests.exchange import Exchange
 from pytest_fargate_sandbox.server.requests.guests import Guests
 from pytest_fargate_sandbox.server.requests.http1 import (
@@ -36,7 +36,6 @@ _FAREWELL_SEC = 2.0
 _STRANGER_SEC = 30
 """How long a connection that has not shown the token may take to say something."""
 
-_HEALTH_PATHS = ("/health", PREFIX + "health")
 _NO_TIMEOUT = struct.pack("@ll", 0, 0)
 _STRANGER_TIMEOUT = struct.pack("@ll", _STRANGER_SEC, 0)
 
@@ -117,7 +116,7 @@ class Conversation:
             head = read_request_head(self._reader)
             exchange.keep_alive = head.keep_alive
             waker = self._admit(head)
-            if head.method == "GET" and head.target in _HEALTH_PATHS:
+            if head.method == "GET" and head.target == HEALTH_PATH:
                 self._verbs.health(exchange)
                 return exchange.keep_alive
             if waker is None:

@@ -8,11 +8,10 @@ import time
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.commands.command_table import Commands
 from pytest_fargate_sandbox.server.commands.output_listener import OutputListener
-from pytest_fargate_sandbox.server.commands.stdin_feeder import StdinFeeder, write_all
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
 from pytest_fargate_sandbox.server.requests.exchange import Exchange
-from pytest_fargate_sandbox.server.requests.http1 import MAX_INLINE, Disconnected, SizedBody
+from pytest_fargate_sandbox.server.requests.http1 import MAX_INLINE, Disconnected
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,36 +50,28 @@ class Verbs:
 
     def answer(self, exchange: Exchange, method: str, target: str) -> None:
         if target not in self._by_path or method != "POST":
-            raise Failure("unknown_verb", "there is no %.20s %.80s here" % (method, target))
+            raise Failure("unknown_verb", "there is no %.20s %.80s in %s" % (method, target, protocol.PREFIX))
         request, act = self._by_path[target]
         act(exchange, request.from_json(exchange.payload.read_line(_LONGEST_LINE)))
 
     # --- commands -----------------------------------------------------------------------------------------------
     def _run(self, exchange: Exchange, request: protocol.Run) -> None:
-        is_inline = isinstance(exchange.payload.body, SizedBody)
-        # Before the command begins: half an input is no input.
-        stdin = exchange.payload.read_all(MAX_INLINE) if is_inline else None
+        stdin = exchange.payload.read_all(MAX_INLINE)  # Before the command begins: half an input is no input.
         command, is_new = self.commands.claim(request)
         if not is_new:
             self._follow(exchange, command, protocol.Attach(id=request.id, limit=request.limit))
             return
         output_listener = OutputListener(exchange, command, {STDOUT: 0, STDERR: 0}, request.limit)
         command.listener = output_listener
-        feeder = None if is_inline else StdinFeeder(exchange, command)
-        pump = self.commands.begin(command, request, exchange.waker, has_stdin=stdin != b"")
+        command.intake.fill(stdin)
+        pump = self.commands.begin(command, request, exchange.waker, has_stdin=bool(stdin))
         if pump:
             pump.serve(output_listener)
-            if feeder:
-                feeder.start()
-            elif stdin:
-                pump.feed(stdin)
             self.commands.drive(command, pump)
         if command.listener is not output_listener or output_listener.gone:
             raise Disconnected("the client left its command", midway=False)
         output_listener.finish(command.result(request.limit))
         exchange.acknowledges = command.id
-        if pump and feeder:
-            feeder.join()
 
     def _attach(self, exchange: Exchange, request: protocol.Attach) -> None:
         self._follow(exchange, self.commands.find(request.id), request)
@@ -90,6 +81,8 @@ class Verbs:
         output_listener = OutputListener(exchange, command, offsets, request.limit)
         if request.wait is None:
             command.listen(output_listener)
+            if not command.ended:
+                output_listener.beat()  # However often its connections break, the client knows that it was found.
         deadline = float("inf") if request.wait is None else time.monotonic() + request.wait
         while self._wait_for_news(command, output_listener, deadline):
             output_listener.advance(wait=True)
@@ -121,21 +114,13 @@ class Verbs:
 
     def _spawn(self, exchange: Exchange, request: protocol.Spawn) -> None:
         command, is_new = self.commands.claim(request)
-        pid = self.commands.spawn(command, request) if is_new else 0
-        if not is_new and command.tree:
-            pid = command.tree.leader
-        exchange.answer(protocol.Spawned(pid=pid))
+        if is_new:
+            self.commands.spawn(command, request)
+        exchange.answer(protocol.Spawned(pid=command.pid()))
 
     def _write(self, exchange: Exchange, request: protocol.Write) -> None:
         command = self.commands.find(request.id)
-        data = exchange.payload.read_all(MAX_INLINE)
-        if command.stdin is None and data:
-            raise Failure("closed", "nobody reads the stdin of the command %s any more" % request.id)
-        if data and not write_all(command, data):
-            raise Failure("closed", "the command %s has closed its stdin" % request.id)
-        if request.end:
-            command.close_stdin()
-        exchange.answer(protocol.Nothing())
+        exchange.answer(protocol.Taken(offset=command.intake.take(request, exchange.payload.read)))
 
     def _signal(self, exchange: Exchange, request: protocol.Signal) -> None:
         command = self.commands.find(request.id)
