@@ -6,6 +6,7 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING
 
+import paramiko
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
@@ -88,3 +89,15 @@ def test_a_relay_that_is_half_closed_ends_with_its_connection(proxy: FaultProxy,
             assert far_end.recv(100) == b"still heard"
             proxy.cut()
             wait_until(lambda: not tunnel._relays._open or None, deadline=5, what="both ends closed")
+
+
+def test_a_connection_that_breaks_while_a_channel_is_being_made_has_ended(proxy: FaultProxy, sshd: RealSshd) -> None:
+    with tunnel_to(sshd, proxy.port) as tunnel:
+        assert tunnel._connection is not None
+        transport = tunnel._connection._transport
+        channel = paramiko.Channel(77)
+        transport._channels.put(77, channel)  # as paramiko does, a moment before it tells the channel whose it is
+        proxy.cut()
+        transport.join(5)
+        assert channel.closed
+        assert not tunnel.is_open

@@ -16,6 +16,7 @@ import paramiko
 from paramiko.common import cMSG_GLOBAL_REQUEST
 from paramiko.packet import Packetizer
 
+from pytest_fargate_sandbox.providers.ssh.ssh_channels import Channels
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Transport(paramiko.Transport):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock, packetizer_class=_Packetizer)
+        self._channels = Channels(self)
         self.set_log_channel(LOG_CHANNEL)
         self.banner_timeout = self.handshake_timeout = self.auth_timeout = _HANDSHAKE_SECONDS
         prefer_fast_algorithms(self)
