@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from pytest_fargate_sandbox.records.ledger import Entry, Ledger, all_ledgers
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Iterator
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
@@ -48,8 +50,10 @@ class KnownTask:
 
     @property
     def tests(self) -> list[str]:
-        labels = self.entry.facts.get("labels") or {}
-        return list(self.entry.facts.get("tests") or ([labels[TAG_TEST]] if TAG_TEST in labels else []))
+        return _tests(self.entry)
+
+    def __str__(self) -> str:
+        return f"{self.id} ({', '.join(self.tests) or self.name})"
 
 
 @dataclass
@@ -67,13 +71,13 @@ class KnownTasks:
 
 
 def known_tasks(wanted: str = "") -> KnownTasks:
-    """Those whose id or name begins with ``wanted``; the keys of kept ones that are over go with them."""
+    """Those whose id, name or test begins with ``wanted``; the keys of kept ones that are over go with them."""
     kept = {each.task_arn: each for each in kept_tasks()}
     ledgers = {
         id(entry): (ledger, entry)
         for ledger in all_ledgers()
         for entry in ledger.entries()
-        if entry.task_arn and (entry.is_kept or not entry.is_over) and _begins_with(wanted, entry)
+        if entry.task_arn and (entry.is_kept or not entry.is_over) and _fits(wanted, entry, str.startswith)
     }
     known = KnownTasks()
     for place, answer in at_each_place([entry for _, entry in ledgers.values()], _described_at):
@@ -94,10 +98,22 @@ def _described_at(place: EntriesAtPlace) -> tuple[Aws | None, dict[str, dict[str
     return aws, describe_tasks(aws, place.cluster, list(place.by_arn))[0] if aws else {}
 
 
-def _begins_with(wanted: str, entry: Entry) -> bool:
+def _fits(wanted: str, entry: Entry, fits: Callable[[str, str], bool]) -> bool:
+    return any(fits(name, wanted) for name in _names(entry))
+
+
+def _names(entry: Entry) -> Iterator[str]:
+    """All that a user may call it by: of a test ``a/test_b.py::TestC::test_d`` its parts from any point on as well."""
     arn = str(entry.task_arn)
-    names = (arn.rpartition("/")[2], str(entry.facts.get("task_id", "")), arn)
-    return any(name.startswith(wanted) for name in names)
+    yield from (arn.rpartition("/")[2], str(entry.facts.get("task_id", "")), arn)
+    for test in _tests(entry):
+        called = test.partition("[")[0]
+        yield from (test[begin:] for begin in (0, *(each.end() for each in re.finditer("/|::", called))))
+
+
+def _tests(entry: Entry) -> list[str]:
+    labels = entry.facts.get("labels") or {}
+    return list(entry.facts.get("tests") or ([labels[TAG_TEST]] if TAG_TEST in labels else []))
 
 
 def _count(place: EntriesAtPlace) -> str:
@@ -105,17 +121,17 @@ def _count(place: EntriesAtPlace) -> str:
 
 
 def find_task(wanted: str) -> KnownTask:
-    """The one whose id or name begins like this. Raises ``SandboxError`` when there is none, or more than one."""
+    """The one whose id, name or test begins like this. Raises ``SandboxError`` when there is none, or more than one."""
     known = known_tasks(wanted)
     found = known.alive
-    exact = [task for task in found if wanted in (task.id, task.name, task.arn)]
+    exact = [task for task in found if _fits(wanted, task.entry, str.__eq__)]
     if len(exact) == 1 or len(found) == 1:
         return (exact or found)[0]
     if not found:
         sentences = [f"no task that lives begins with {wanted!r}; `fargate-sandbox ps` lists them", *known.silent]
         raise SandboxError("\n".join(sentences))
-    raise SandboxError(f"{wanted!r} begins several tasks: {', '.join(task.id for task in found)}")
+    raise SandboxError(f"{wanted!r} begins several tasks: {', '.join(map(str, found))}")
 
 
 def take_task(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", metavar="TASK", help="a task's id or name, or how it begins, as `ps` shows it")
+    parser.add_argument("task", metavar="TASK", help="a task's id, name or test, or how it begins, as `ps` shows it")

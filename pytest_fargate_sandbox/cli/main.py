@@ -7,20 +7,39 @@ there, one of our errors is told in its sentence.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
 import sys
+import threading
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+    from typing import NoReturn
 
 _SUBCOMMANDS = ("engine", "ps", "exec", "shell", "logs", "stop", "sweep", "sidecar-image")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    words = list(sys.argv[1:] if argv is None else argv)
+    with _signals_end_it():
+        try:
+            return _run(list(sys.argv[1:] if argv is None else argv))
+        except SandboxError as error:
+            print(f"fargate-sandbox: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+        except BrokenPipeError:  # whoever read what we print has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes what is left, at the very end
+            return 128 + signal.SIGPIPE
+
+
+def _run(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="fargate-sandbox", description="Sandboxes on AWS Fargate, and without AWS.")
     choices = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
     # Only the subcommand asked for is imported in full; the list of all of them needs every module's summary.
@@ -31,11 +50,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.configure(subparser)
         subparser.set_defaults(run=module.run)
     arguments = parser.parse_args(words)
+    return int(arguments.run(arguments))
+
+
+@contextlib.contextmanager
+def _signals_end_it() -> Iterator[None]:
+    """They go up through the subcommand as Ctrl-C does, so that what it has begun in a sandbox ends with it."""
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in map(int, (signal.SIGTERM, signal.SIGHUP)):
+            if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is ignored, and stays so
+                before[number] = signal.signal(number, end)
     try:
-        return int(arguments.run(arguments))
-    except SandboxError as error:
-        print(f"fargate-sandbox: {error}", file=sys.stderr)
-        return 1
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

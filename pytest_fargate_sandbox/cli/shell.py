@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "open a shell in a kept task"
 _ONE_READ_SEC = 5.0
+_ONE_LINE = 65536
 _NO_TERMINAL = b"can't access tty"
 """What a shell says that is told to prompt and finds no terminal: true, and no news."""
 
@@ -33,10 +34,15 @@ def run(arguments: Any) -> int:
         # No terminal goes with it, so the shell is told to prompt, and its two streams are one, in order.
         prompt = 'PS1="$(hostname 2>/dev/null || echo sandbox)$ "'
         shell = sandbox.spawn(f"{prompt} exec sh -i 2>&1", user=arguments.user)
-        threading.Thread(target=_feed, args=(shell,), daemon=True).start()
-        while (code := shell.poll()) is None:
-            _show(shell.read(timeout=_ONE_READ_SEC))
-        _show(shell.read())
+        try:
+            threading.Thread(target=_feed, args=(shell,), daemon=True).start()
+            while (code := shell.poll()) is None:
+                _show(shell.read(timeout=_ONE_READ_SEC))
+            _show(shell.read())
+        except BaseException:  # Ctrl-C, a terminal that was closed: it and all that it runs would live on there
+            with contextlib.suppress(SandboxError):
+                shell.kill()
+            raise
         return code
 
 
@@ -48,6 +54,7 @@ def _show(output: bytes) -> None:
 
 def _feed(shell: Process) -> None:
     with contextlib.suppress(SandboxError):  # the shell has ended
-        while line := sys.stdin.buffer.readline():
-            shell.write(line)
+        # Not by sys.stdin: its lock, held by a thread that reads for ever, is fatal to Python's own end.
+        while sys.stdin is not None and (typed := os.read(0, _ONE_LINE)):
+            shell.write(typed)
         shell.write(b"", end=True)

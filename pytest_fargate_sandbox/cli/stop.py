@@ -17,7 +17,7 @@ SUMMARY = "stop tasks of your runs, kept ones too"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("tasks", metavar="TASK", nargs="*", default=[], help="ids or names, or how they begin")
+    which.add_argument("tasks", metavar="TASK", nargs="*", default=[], help="ids, names or tests, or how they begin")
     which.add_argument("--kept", action="store_true", help="all kept ones")
     which.add_argument("--all", action="store_true", help="all that are alive, also those that a run is using")
 

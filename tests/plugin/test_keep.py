@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,11 +57,11 @@ def test_a_failed_test_is_kept_entered_and_ended(
 
     assert fargate("exec", task, "cat /tmp/evidence").stdout == "evidence\n"
     assert fargate("exec", task[:10], "--", "sh", "-c", "exit 7").returncode == 7
-    assert fargate("exec", task, "cat", given="through stdin").stdout == "through stdin"
-    shell = fargate("shell", task, given="cd /tmp\nls evidence\nexit 4\n")
+    assert fargate("exec", "test_fails", "cat", given="through stdin").stdout == "through stdin"
+    shell = fargate("shell", "test_a_failed_test_is_kept", given="cd /tmp\nls evidence\nexit 4\n")
     assert shell.returncode == 4
     assert "$ evidence\n" in shell.stdout
-    assert "to the log" in fargate("logs", task).stdout
+    assert "to the log" in fargate("logs", "test_a_failed_test_is_kept_entered_and_ended.py::test_fails").stdout
 
     assert fargate("stop", task).stdout == f"{task} stopped\n"
     assert fargate("ps", "-q").stdout == ""
@@ -67,10 +69,35 @@ def test_a_failed_test_is_kept_entered_and_ended(
     assert engine_log.cut_off() == []
 
 
-def test_always_keeps_what_passed_too(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_always_keeps_what_passed_too_and_what_is_interrupted_there_ends(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
     pytester.makepyfile('import pytest\n@pytest.mark.fargate(keep="always")\ndef test_it(fargate_sandbox): pass\n')
     pytester.runpytest_subprocess("-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
     assert len(fargate("ps", "-q").stdout.split()) == 1
+
+    for words, typed, number in (
+        (["shell", "test_it"], b"sleep 76 & echo begun; sleep 77\n", signal.SIGINT),
+        (["exec", "test_it", "echo begun; sleep 78"], b"", signal.SIGINT),
+        (["exec", "test_it", "echo begun; sleep 79"], b"", signal.SIGTERM),
+    ):
+        command = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", *words]
+        with subprocess.Popen(command, stdin=PIPE if typed else DEVNULL, stdout=PIPE, stderr=PIPE) as process:
+            assert process.stdout is not None
+            if process.stdin is not None:
+                process.stdin.write(typed)
+                process.stdin.flush()
+            while b"begun" not in process.stdout.readline():
+                assert process.poll() is None
+            process.send_signal(number)
+            assert process.wait(timeout=20) == 128 + number
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+    assert fargate("exec", "test_it", "ps ax -o args | grep -E '^(sleep|sh -i)'").stdout == ""
+    piped = "set -o pipefail; {} -m pytest_fargate_sandbox.cli.main exec test_it yes < /dev/null | head -n 1"
+    done = subprocess.run(["bash", "-c", piped.format(sys.executable)], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == ("y\n", "", 128 + signal.SIGPIPE)
+
     assert fargate("stop", "--kept").returncode == 0
     assert engine_log.cut_off() == []
 

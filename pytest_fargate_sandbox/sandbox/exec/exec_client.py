@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.sandbox.exec.downloads import Download
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
 from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, Stream, loopback
 from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk
-from pytest_fargate_sandbox.sandbox.exec.exec_run import CommandRun
+from pytest_fargate_sandbox.sandbox.exec.exec_run import CommandRun, kill_quietly
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
 from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES, LIMITS, Limits
 from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process, Unguarded
@@ -135,8 +135,12 @@ class ExecClient:
     ) -> Process:
         """Start a command in the background, its stdin open. ``guard`` explains what goes wrong with it."""
         request = protocol.Spawn(id=protocol.new_command_id(), **command_fields(cmd, cwd, env, user))
-        with naming_cwd(cwd):
-            spawned = self._calls.ask(request, protocol.Spawned)
+        try:
+            with naming_cwd(cwd):
+                spawned = self._calls.ask(request, protocol.Spawned)
+        except (KeyboardInterrupt, SystemExit):  # it may run, and nobody will have its handle
+            kill_quietly(self._calls, request.id)
+            raise
         assert isinstance(spawned, protocol.Spawned)
         return Process(self._calls, request.id, spawned.pid, request.command, guard or Unguarded())
 
