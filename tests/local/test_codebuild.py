@@ -10,6 +10,7 @@ import sys
 import tarfile
 import uuid
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,6 @@ from tests.real_podman import busybox_image, podman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
@@ -121,6 +121,25 @@ def test_a_step_that_fails_is_told_as_codebuild_tells_it(engine: EngineProcess, 
     assert build["buildStatus"] == "FAILED"
     assert _failed_phase(build) == ("BUILD", "Error while executing command: podman build. Reason: exit status 3")
     assert "sorry" in _log(engine, build)
+
+
+@pytest.mark.root
+def test_root_of_a_step_neither_changes_the_hosts_proc_nor_gets_new_rights(engine: EngineProcess, image: str) -> None:
+    steps = (
+        "chmod 0640 /proc/meminfo || echo held: chmod",
+        "unshare -r true || echo held: unshare",
+        "grep -q . /proc/slabinfo || echo held: slabinfo",
+        "grep -q . /proc/meminfo && echo can be read",
+    )
+    build = _finished(engine, _start(engine, image, f"RUN {'; '.join(steps)}; exit 3"))
+    log = _log(engine, build).splitlines()
+    # A mount that is in use goes on showing what it has seen once.
+    fresh = ["unshare", "--pid", "--fork", "--mount", "--mount-proc", "stat", "-c", "%a", "/proc/meminfo"]
+    seen = subprocess.check_output(fresh, text=True)
+    Path("/proc/meminfo").chmod(0o444)
+    assert seen == "444\n"
+    assert [line for line in log if line.startswith("held: ")] == ["held: chmod", "held: unshare", "held: slabinfo"]
+    assert "can be read" in log
 
 
 def test_a_source_that_is_not_there_fails_the_download(engine: EngineProcess, image: str) -> None:

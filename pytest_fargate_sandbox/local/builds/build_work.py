@@ -88,14 +88,16 @@ class BuildWork:
         if build.describe()["source"]["buildspec"] != buildspec.BUILDSPEC:
             raise _Failed("the local engine runs the builds of pytest-fargate-sandbox only, not any other buildspec")
         command = self._command()
+        command.protect_from_builds(directory)
+        context = directory / "context"
         build.enter("DOWNLOAD_SOURCE")
         if build.source:
-            self._fetch(directory)
+            self._fetch(context)
         build.enter("INSTALL")
         build.enter("PRE_BUILD")
         build.enter("BUILD")
         if build.source:
-            self._run_builder(command, directory)
+            self._run_builder(command, context)
         else:
             self._pull(command)
         build.enter("POST_BUILD")
@@ -109,7 +111,7 @@ class BuildWork:
             raise _Failed(NEITHER_IS_HERE)
         return ContainerCommand(program)
 
-    def _fetch(self, directory: Path) -> None:
+    def _fetch(self, context: Path) -> None:
         bucket, _, key = self._build.source.partition("/")
         stored = backend("s3", "aws").get_object(bucket, key)
         if stored is None:
@@ -121,15 +123,15 @@ class BuildWork:
             archive.open(TAR_NAME) as member,
             tarfile.open(fileobj=member, mode="r|") as packed,
         ):
-            packed.extractall(directory, filter=_inside)
+            packed.extractall(context, filter=_inside)
 
-    def _run_builder(self, command: ContainerCommand, directory: Path) -> None:
+    def _run_builder(self, command: ContainerCommand, context: Path) -> None:
         # For this machine's own architecture, whatever was asked for: here is where the image will run.
-        options = ["--tag", self._image]
+        options = ["--tag", self._image, *command.security_options]
         if command.is_podman:
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
             options += ["--format", "docker", "--force-rm", *command.ulimit_options(())]
-        self._follow(command.argv("build", *options, str(directory)))
+        self._follow(command.argv("build", *options, str(context)))
 
     def _pull(self, command: ContainerCommand) -> None:
         source = self._build.variables[buildspec.SOURCE_IMAGE]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.runners.namespaces import linux
 from pytest_fargate_sandbox.local.runners.namespaces.container_layers import copy_binds, mount_overlay
-from pytest_fargate_sandbox.local.shared_proc import shared_entries
+from pytest_fargate_sandbox.local.shared_proc import private_entries, shared_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +116,7 @@ def _make_directory(path: str) -> None:
 def _hide_and_protect() -> None:
     for path in shared_entries():
         linux.attach_mount(linux.copy_mount(path, linux.ATTR_RDONLY), path)
-    for path in _existing(_MASKED):
+    for path in dict.fromkeys((*_existing(_MASKED), *private_entries())):
         if os.path.isdir(path):  # noqa: PTH112
             linux.mount("tmpfs", path, _HARDENED | linux.MS_RDONLY, "size=0,nr_inodes=2")
         else:

@@ -44,11 +44,13 @@ _LAST_KNOWN = 466
 """The highest number in Docker's list. What came later is not there, as runc says it: programs try another way then."""
 # Whoever has a socket of these speaks with no network of the task's: AF_VSOCK with the hypervisor, AF_ALG with the
 # kernel's ciphers. The others are protocols that nobody has looked at for years.
-_REFUSED_FAMILIES = {
+REFUSED_FAMILIES = {
     "AF_DECnet": 12, "AF_ECONET": 19, "AF_ATMSVC": 20, "AF_IRDA": 23, "AF_WANPIPE": 25, "AF_IUCV": 34, "AF_CAIF": 37,
     "AF_ALG": 38, "AF_VSOCK": 40,
 }  # fmt: skip
-_FIRST_UNKNOWN_FAMILY = 46
+FIRST_UNKNOWN_FAMILY = 46
+NETLINK, NETLINK_AUDIT = 16, 9
+"""The audit log is the host's, whoever writes there. Docker's containers may; podman's hear EINVAL: there is none."""
 _ALLOWED_PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 """Linux, and 32 bits of it, each with the old name of the kernel or without; and the question which one it is."""
 # Where root is the only user there is, nothing can be given to another. Programs that insist on it (sshd, tar, dpkg)
@@ -64,13 +66,13 @@ _PERSONALITY = {"x86_64": 135, "aarch64": 92}
 _CLONE3 = 435
 _AUDIT_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_NUMBERS = 0x40000000
-_NAMESPACE_FLAGS = (
+NAMESPACE_FLAGS = (
     linux.CLONE_NEWNS | linux.CLONE_NEWCGROUP | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
     | linux.CLONE_NEWUSER | linux.CLONE_NEWPID | linux.CLONE_NEWNET
 )  # fmt: skip
 
 # Offsets in struct seccomp_data, and the few instructions of classic BPF that are needed.
-_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 32
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
@@ -109,9 +111,14 @@ def _filter_for(machine: str, *, single_user: bool) -> bytes:
         program += _where(_IF_EQUAL, number, refused)
     for number in _FUTILE_OF_A_SINGLE_USER[machine] if single_user else ():
         program += _where(_IF_EQUAL, number, _refuse(_WITHOUT_ERROR))
-    flags = _where(_IF_ANY_BIT, _NAMESPACE_FLAGS, refused)
-    families = [part for family in _REFUSED_FAMILIES.values() for part in _where(_IF_EQUAL, family, refused)]
-    families += _where(_IF_AT_LEAST, _FIRST_UNKNOWN_FAMILY, refused)
+    flags = _where(_IF_ANY_BIT, NAMESPACE_FLAGS, refused)
+    families = [part for family in REFUSED_FAMILIES.values() for part in _where(_IF_EQUAL, family, refused)]
+    families += _where(_IF_AT_LEAST, FIRST_UNKNOWN_FAMILY, refused)
+    audit = [
+        _instruction(_LOAD, _THIRD_ARGUMENT),
+        *_where(_IF_EQUAL, NETLINK_AUDIT, _refuse(errno.EINVAL)),
+    ]
+    families += [_instruction(_IF_EQUAL, NETLINK, 0, len(audit)), *audit]
     persons = [part for person in _ALLOWED_PERSONALITIES for part in _where(_IF_EQUAL, person, allowed)]
     program += _look_into(_CLONE[machine], [*flags, allowed])
     program += _look_into(_SOCKET[machine], [*families, allowed])
@@ -119,5 +126,7 @@ def _filter_for(machine: str, *, single_user: bool) -> bytes:
     return b"".join([*program, allowed])
 
 
+REFUSED = frozenset(_REFUSED.get(linux.MACHINE, _EVERYWHERE))
+"""By name."""
 FILTER = _filter_for(linux.MACHINE, single_user=False) if linux.SUPPORTED else b""
 FILTER_OF_A_SINGLE_USER = _filter_for(linux.MACHINE, single_user=True) if linux.SUPPORTED else b""

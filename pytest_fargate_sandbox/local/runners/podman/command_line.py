@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.local.runners.podman.hook import hook_options
+from pytest_fargate_sandbox.local.runners.podman.runtime_configuration import hook_options, runtime_options
+from pytest_fargate_sandbox.local.runners.podman.seccomp_profile import seccomp_options
 from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 
 if TYPE_CHECKING:
@@ -40,15 +41,32 @@ class ContainerCommand:
         self.program = program
         self.is_podman = program == "podman"
         self._options = self._runtime_options()
+        self.security_options: list[str] = []
+        """For ``run`` and ``build``."""
 
-    def protect_host(self, directory: Path) -> None:
-        """From root of a container; ``directory`` is for what that takes, as long as containers are started.
+    def protect_from_containers(self, directory: Path) -> None:
+        """The host; ``directory`` is for what that takes, as long as containers are started.
 
-        Without root no container has the host's. docker has no such hooks, and a podman that is only a client knows not
-        where the host is.
+        docker has no such hooks, and is strict by itself; a podman that is only a client knows not where the host is.
+        Without root no container has the host's.
         """
-        if self.is_podman and os.geteuid() == 0 and not self.info["host"].get("serviceIsRemote"):
-            self._options = [*self._options, *hook_options(directory)]
+        if self._knows_the_host():
+            self.security_options = seccomp_options(self.info, directory)
+            if os.geteuid() == 0:
+                hooks = directory / "hooks"
+                hooks.mkdir()
+                self._options = [*self._options, *hook_options(hooks)]
+
+    def protect_from_builds(self, directory: Path) -> None:
+        """The same, for ``build``."""
+        if self._knows_the_host():
+            self.security_options = seccomp_options(self.info, directory)
+            if os.geteuid() == 0:
+                name = self._options[-1] if self._options else self.info["host"]["ociRuntime"]["path"]
+                self._options = runtime_options(directory, name)
+
+    def _knows_the_host(self) -> bool:
+        return self.is_podman and not self.info["host"].get("serviceIsRemote")
 
     def argv(self, *arguments: str) -> list[str]:
         return [self.program, *self._options, *arguments]

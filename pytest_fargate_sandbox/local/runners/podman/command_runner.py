@@ -48,7 +48,7 @@ class CommandRunner:
         self._label = f"fargate-sandbox.engine={uuid.uuid4().hex}"
         self._tasks: set[CommandTask] = set()
         self._networks = NamespacesRunner(images={}, gate_address=gate_address, may_lack_python=True)
-        self._command.protect_host(self._networks.make_directory("hooks"))
+        self._command.protect_from_containers(self._networks.make_directory("protection"))
         self._guard = _start_guard(self._command, self._label)
         ensure_pause_image(self._command)
 

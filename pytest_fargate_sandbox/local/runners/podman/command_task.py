@@ -138,7 +138,8 @@ class CommandTask:
         self._on_closed(self)
 
     def _common_options(self) -> list[str]:
-        return ["--label", self._label, "--security-opt", "label=disable"]
+        security = ["--security-opt", "label=disable", *self._command.security_options]
+        return ["--label", self._label, "--cap-add", "NET_RAW", *security]  # ping, which Fargate's containers may
 
     def _mount_options(self, container: ContainerSpec) -> list[str]:
         options = []

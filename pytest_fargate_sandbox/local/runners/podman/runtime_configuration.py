@@ -1,0 +1,60 @@
+"""What root of a container shares with the host in /proc, made read-only or hidden, for podman.
+
+No option does it: a mount within /proc is refused by runc, and ``--security-opt mask=`` would hide what programs read.
+But the runtime's configuration has lists ``readonlyPaths`` and ``maskedPaths``, to which more can be added. It is done
+for every container, hence by sed: a Python that parses all of it would take a tenth as long as the start.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.local.shared_proc import private_entries, shared_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_PODMANS_OWN = ("/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d")
+"""The option replaces them, so they are named again; podman does not mind when they are not there."""
+
+_RUNTIME = """#!/bin/sh
+for word; do
+  [ "$before" != --bundle ] || sed -i {script} "$word/config.json"
+  before=$word
+done
+exec {runtime} "$@"
+"""
+
+
+def hook_options(directory: Path) -> list[str]:
+    """For containers: a ``precreate`` hook (oci-hooks(5)), which may rewrite the configuration, in ``directory``."""
+    hook = {
+        "version": "1.0.0",
+        "hook": {"path": shutil.which("sed"), "args": ["sed", _sed_script()]},
+        "when": {"always": True},
+        "stages": ["precreate"],
+    }
+    (directory / "shared-proc.json").write_text(json.dumps(hook), encoding="utf-8")
+    return [word for place in (*_PODMANS_OWN, str(directory)) for word in ("--hooks-dir", place)]
+
+
+def runtime_options(directory: Path, runtime: str) -> list[str]:
+    """For the steps of a build, which know no such hooks: a program in ``directory`` that stands for the runtime."""
+    program = directory / "runtime"
+    program.write_text(_RUNTIME.format(script=shlex.quote(_sed_script()), runtime=shlex.quote(runtime)), "utf-8")
+    program.chmod(0o700)
+    return ["--runtime", str(program)]
+
+
+def _sed_script() -> str:
+    return f"{_prepend('readonlyPaths', shared_entries())};{_prepend('maskedPaths', private_entries())}"
+
+
+def _prepend(key: str, paths: Iterable[str]) -> str:
+    # Within a string of JSON every quote has a backslash, so this matches the key and nothing else.
+    listed = "".join(f'"{path}",' for path in paths)
+    return f's|"{key}": *\\[|&{listed}|'
