@@ -18,14 +18,13 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import usable_key
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.echo_server import EchoServer, echoed
+from tests.fault_proxy import FaultProxy
 from tests.fresh_keys import fresh_key_pair
 from tests.providers.conftest import tunnel_to
 from tests.real_sshd import RealSshd, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -348,6 +347,27 @@ def test_after_a_cut_the_next_stream_connects_again(proxy: FaultProxy, sshd: Rea
         assert echoed(tunnel.dial(echo.port), b"back") == b"back"
         with socket.create_connection(("127.0.0.1", local_port)) as client:
             assert echoed(client, b"same port") == b"same port"
+
+
+def test_a_stream_whose_connection_breaks_again_and_again_while_it_is_opened_is_opened(
+    sshd: RealSshd, echo: EchoServer
+) -> None:
+    login, breaks = [0], [0, 0, 0]
+
+    def connect() -> socket.socket:
+        if login[0] and breaks:
+            breaks.pop()
+            proxy.cut_after(login[0] + 10)
+        return socket.create_connection(("127.0.0.1", sshd.port))
+
+    with FaultProxy(connect) as proxy:
+        proxy.cut_after(1 << 20)
+        with tunnel_to(sshd, proxy.port) as tunnel:
+            login[0] = (1 << 20) - (proxy.left or 0)
+            proxy.cut()
+            assert echoed(tunnel.dial(echo.port), b"in") == b"in"
+            assert not breaks
+            assert proxy.connections == 5
 
 
 def test_all_who_meet_a_broken_tunnel_share_one_reconnect(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:

@@ -26,7 +26,7 @@ from tests.exec_server_process import ExecServerProcess, free_port
 from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
 @pytest.fixture
 def far_client(server: ExecServerProcess, proxy: FaultProxy) -> Iterator[ExecClient]:
     """Reaches the server through the proxy."""
-    client = ExecClient(port=proxy.port, token=server.token)
+    client = ExecClient(port=proxy.port, token=server.token, limits=LIMITS._replace(breaks_sec=1.0))
     yield client
     client.close()
 
@@ -179,6 +179,21 @@ def test_a_server_that_stays_away_is_an_error_within_seconds(far_client: ExecCli
     assert time.monotonic() - start < 15
     proxy.admit()
     assert far_client.exec("true").ok
+
+
+@pytest.mark.parametrize(
+    "act",
+    [lambda client: client.exec("true"), lambda client: client.read_file("/etc/passwd")],
+    ids=["exec", "read_file"],
+)
+def test_a_way_that_flaps_for_longer_than_a_few_tries_take_is_waited_for(
+    proxy: FaultProxy, server: ExecServerProcess, act: Callable[[ExecClient], object]
+) -> None:
+    client = ExecClient(port=proxy.port, token=server.token)
+    proxy.refuse()
+    threading.Timer(1.5, proxy.admit).start()
+    assert act(client)
+    client.close()
 
 
 def test_whoever_is_slow_with_his_output_has_an_honest_server(server: ExecServerProcess) -> None:

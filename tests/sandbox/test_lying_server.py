@@ -37,6 +37,7 @@ SECONDS = 5.0
 MEGABYTES = 40
 """Python and the client take 15 of them."""
 
+BREAKS = {"breaks_sec": 1.0}
 DRIP = {"work_sec": 1.0, "health_sec": 1.0, "grace_sec": 0.5, "fetch_sec": 1.0}
 """Nobody has ten minutes for a test: less patience than a real client has."""
 
@@ -214,7 +215,7 @@ ROWS = {
         ),
         "internal",
     ),
-    "an unknown command, always": Row("exec", unknown, "what command", seconds=8),
+    "an unknown command, always": Row("exec", unknown, "what command", BREAKS),
     # Short answers.
     "a listing without end": Row("list", flood(of=b'"name", ' * 10_000), "longer than 16777216 bytes"),
     "a listing of other things": Row("list", just(sized(20), b'{"names": [1, 2, 3]}'), "cannot be [1, 2, 3]"),
@@ -229,7 +230,7 @@ ROWS = {
         "list", just(CHUNKED, chunk(line(names=[])), chunk(b"x"), END), "more comes behind"
     ),
     "an answer that drips": Row("configure", drip(), "no end of it", DRIP),
-    "silence after an upload": Row("write", Talk.wait, "fell silent", {"work_sec": 0.2}),
+    "silence after an upload": Row("write", Talk.wait, "fell silent", {"work_sec": 0.2, **BREAKS}),
     "a word too much after an upload": Row("write", just(sized(9), b'{"a": "b"'), "not JSON"),
     "a fetch that drips": Row("fetch", drip(), "no end of it", DRIP),
     "a process without a number": Row("spawn", just(sized(12), b'{"pid": "7"}'), "cannot be '7'"),

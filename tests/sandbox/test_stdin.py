@@ -43,7 +43,7 @@ def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
 @pytest.fixture
 def client(server: ExecServerProcess, proxy: FaultProxy) -> Iterator[ExecClient]:
     """Reaches the server through the proxy."""
-    client = ExecClient(port=proxy.port, token=server.token)
+    client = ExecClient(port=proxy.port, token=server.token, limits=LIMITS._replace(breaks_sec=1.0))
     yield client
     client.close()
 

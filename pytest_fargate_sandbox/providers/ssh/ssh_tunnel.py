@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
 from pytest_fargate_sandbox.leaves.errors import TransportError
-from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
+from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, pauses, wait_until
 from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_patiently
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, SshConnection, SshServer
 from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward, private_key_of
@@ -169,14 +169,17 @@ class SshTunnel:
 
     def dial(self, port: int, timeout: float = 10.0, *, host: str = LOOPBACK) -> ChannelStream:
         """A stream to a port on the other side; it behaves like a connected socket."""
-        connection = self._live_connection(timeout)
-        try:
-            return connection.open_stream(host, port, timeout)
-        except TransportError:
-            if connection.is_alive:
-                raise
-        # It was dead already and nobody had noticed. Nothing was sent, so asking again is safe.
-        return self._live_connection(timeout).open_stream(host, port, timeout)
+        end = time.monotonic() + timeout
+        for pause in pauses(0.01, _SHORTEST_LIFE_SECONDS):
+            connection = self._live_connection(timeout)
+            try:
+                return connection.open_stream(host, port, timeout)
+            except TransportError:
+                if connection.is_alive or time.monotonic() + pause > end:
+                    raise
+            # It was dead already and nobody had noticed, or broke just now. Nothing was sent: asking again is safe.
+            self._closed.wait(pause)
+        raise AssertionError("unreachable: the pauses never end")
 
     def request_reverse(self, remote_port: int, host: str, port: int) -> int:
         """Open a port on the other side's loopback (0: any free one) that leads to ``host:port`` here; which it is."""

@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     TransportError,
     UnsafeArchiveError,
 )
-from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.sandbox.exec.endurance import Endurance
 from pytest_fargate_sandbox.sandbox.exec.patience import Patience
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
@@ -141,6 +141,9 @@ class ExecCalls:
     def patience(self, seconds: float, silence: float | None = None) -> Patience:
         return Patience(seconds, self.limits.slowest_bytes_per_sec, silence)
 
+    def endurance(self, tries: int) -> Endurance:
+        return Endurance(tries, self.limits.breaks_sec)
+
     def ask(self, request: Message, answer_type: type[Message], payload: bytes = b"") -> Message:
         """A request that may be repeated and has a short answer."""
 
@@ -161,19 +164,20 @@ class ExecCalls:
 
         Where it comes further each time, as ``reached`` tells, it may break more often.
         """
-        rests, attempt, furthest = pauses(0.05, 1.0), 0, reached()
+        endurance, furthest = self.endurance(tries), reached()
         while True:
             try:
                 return act()
             except (Disconnected, TransportError, Failure) as reason:
-                attempt += 1
                 if reached() > furthest:
-                    rests, attempt, furthest = pauses(0.05, 1.0), 1, reached()
-                if attempt >= tries or (isinstance(reason, Failure) and reason.kind != "checksum"):
+                    endurance.begin_anew()
+                    furthest = reached()
+                is_final = isinstance(reason, Failure) and reason.kind != "checksum"
+                if is_final or endurance.ends(broke=isinstance(reason, Disconnected)):
                     raise _error_of_ours(reason) from reason.__cause__
             except Malformed as reason:
                 raise misbehaviour(reason) from reason
-            time.sleep(next(rests))
+            time.sleep(endurance.rest())
 
     @contextmanager
     def open(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.results import ExecResult
-from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import Answer, ExecCalls, error_of, misbehaviour
 from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk, Streams
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin, StdinFeeder
@@ -79,8 +78,7 @@ class CommandRun:
 
     def _persist(self) -> protocol.Result:
         """Listen on connection after connection, as long as each brings something."""
-        rests = pauses(0.05, 1.0)
-        fruitless = 0
+        endurance = self._calls.endurance(_FRUITLESS_ATTEMPTS)
         open_answer = self._start if self._feeder is None else self._resume
         while True:
             before = self._streams.news
@@ -88,18 +86,18 @@ class CommandRun:
                 with open_answer() as answer:
                     return self._listen(answer)
             except (Disconnected, TransportError) as reason:
-                fruitless = 1 if self._streams.news > before else fruitless + 1
-                if fruitless >= _FRUITLESS_ATTEMPTS:
+                if self._streams.news > before:
+                    endurance.begin_anew()
+                if endurance.ends(broke=isinstance(reason, Disconnected)):
                     kill_quietly(self._calls, self._request.id)
                     raise reason
                 open_answer = self._resume
             except Failure as failure:
-                fruitless += 1
-                if failure.kind != "unknown_command" or self._was_answered or fruitless >= _FRUITLESS_ATTEMPTS:
+                if failure.kind != "unknown_command" or self._was_answered or endurance.ends(broke=True):
                     raise
                 # Our request never arrived, and should it still, its id keeps it from running twice.
                 open_answer = self._start
-            rest = next(rests)
+            rest = endurance.rest()
             self._patience.spend(rest)
             time.sleep(rest)
 

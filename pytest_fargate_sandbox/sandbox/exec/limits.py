@@ -22,6 +22,9 @@ class Limits(NamedTuple):
     silence_sec: float = 30.0
     """Several heartbeats of a running command: a connection that is silent for longer is dead."""
 
+    breaks_sec: float = 10.0
+    """How long connections may break one after the other, with nothing heard in between, before that is the end."""
+
     work_sec: float = 600.0
     """How long the server may be busy with a file, before its first word and in all."""
 
