@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         UnsafeArchiveError,
     )
     from pytest_fargate_sandbox.leaves.results import ExecResult, OutsideEndpoint
-    from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
+    from pytest_fargate_sandbox.place.image_builder_anywhere import ImageBuilder
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
@@ -45,7 +45,7 @@ _HOMES = {
     "ExecResult": "leaves.results",
     "ExecTimeout": "leaves.errors",
     "ImageBuildError": "leaves.errors",
-    "ImageBuilder": "providers.images.image_builder",
+    "ImageBuilder": "place.image_builder_anywhere",
     "OutsideEndpoint": "leaves.results",
     "RemoteFileError": "leaves.errors",
     "RemoteFileNotFound": "leaves.errors",

@@ -20,4 +20,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: Any) -> int:
     from pytest_fargate_sandbox.local.engine_program import run as run_engine
 
-    return run_engine(options_from(arguments.parser, arguments))
+    return run_engine(options_from(arguments.parser, arguments), stays=True)

@@ -31,7 +31,7 @@ def once_for_all(
     ``failure_since``. An interrupt is nobody's failure, and the lock dies with its holder: the next one who waits tries
     again at once.
     """
-    from filelock import FileLock
+    from pytest_fargate_sandbox.leaves.file_lock import FileLock
 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = directory / f"{key}.json"
@@ -47,7 +47,7 @@ def once_for_all(
 @contextmanager
 def one_of(directory: Path, name: str, count: int) -> Iterator[None]:
     """Hold one of ``count`` places, which all processes of this machine share."""
-    from filelock import FileLock, Timeout
+    from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 
     def taken() -> FileLock | None:
         for number in range(count):

@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--state",
         type=Path,
         metavar="DIR",
-        help="write DIR/engine.json; end when nobody holds DIR/users.lock",
+        help="write DIR/engine.json, by which pytest --fargate-engine=DIR finds the engine",
     )
     add("--port", type=int, default=0, help="the port on 127.0.0.1 (default: a free one)")
     add(

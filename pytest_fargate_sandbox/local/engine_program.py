@@ -29,8 +29,11 @@ _OF_MOTO = {
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def run(options: EngineOptions) -> int:
-    """Serve until a signal, or with a state directory until the last user is gone. Returns the exit code."""
+def run(options: EngineOptions, *, stays: bool = False) -> int:
+    """Serve until a signal, or with a state directory until the last user is gone, unless it ``stays`` for the next.
+
+    Returns the exit code.
+    """
     # Not an Event or a queue: Python runs handlers in the main thread, and where the kernel gives a signal to another
     # one, nothing wakes it. The byte is written wherever the signal is met.
     ended, end = os.pipe()
@@ -44,10 +47,11 @@ def run(options: EngineOptions) -> int:
     except Exception as error:
         _complain(error, state)
         return 1
-    if state is None:
+    if state is not None:
+        state.publish(engine.facts())
+    if state is None or stays:
         _print_exports(engine)
     else:
-        state.publish(engine.facts())
         threading.Thread(target=_wait_for_users, args=(engine, state, end), name="users", daemon=True).start()
     os.read(ended, 1)
     if state is not None:

@@ -25,9 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock
-
 from pytest_fargate_sandbox.leaves.errors import StartError, StartTimeout
+from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until

@@ -105,6 +105,11 @@ TABLE = (
         choices=("auto", "namespaces", "podman", "docker"),
     ),
     Option(
+        "engine",
+        "the `--state` directory of a running `fargate-sandbox engine`, which the tests then use",
+        metavar="DIR",
+    ),
+    Option(
         "max_tasks",
         "tasks at once over all workers, counted from RunTask until STOPPED; nothing: no bound",
         "int",
@@ -183,7 +188,12 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> S
         sources=sources,
     )
     _refuse_contradictions(settings)
-    return settings
+    if settings.run["engine"] is None:
+        return settings
+    from pytest_fargate_sandbox.plugin.engine_choice import running_engine
+
+    engine = running_engine(config.invocation_params.dir / settings.run["engine"])
+    return settings._replace(run={**settings.run, "engine": engine})
 
 
 def table() -> str:
@@ -287,10 +297,16 @@ def _files(config: pytest.Config, path: str | None) -> Iterator[Setting]:
 def _refuse_contradictions(settings: Settings) -> None:
     """Options that exclude each other, and a mapping that ``EcsFargateConfig`` refuses, before the first test."""
     sources = settings.sources
-    if "run.runner" in sources and settings.config["cluster"] != "local":
+    for option in ("run.runner", "run.engine"):
+        if option in sources and settings.config["cluster"] != "local":
+            raise pytest.UsageError(
+                f"{sources[option]} and {sources['cluster']} exclude each other: it is about the embedded engine "
+                f"(cluster `local`), and the cluster is {settings.config['cluster']!r}"
+            )
+    if "run.runner" in sources and "run.engine" in sources:
         raise pytest.UsageError(
-            f"{sources['run.runner']} and {sources['cluster']} exclude each other: only the embedded engine "
-            f"(cluster `local`) has a runner, and the cluster is {settings.config['cluster']!r}"
+            f"{sources['run.runner']} and {sources['run.engine']} exclude each other: an engine that runs has its "
+            "runner already"
         )
     if settings.config.get("image_template") and settings.config.get("environment_dir"):
         raise pytest.UsageError(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.plugin.ahead import AHEAD, Ahead
 from pytest_fargate_sandbox.plugin.controller import Controller, Interrupts
 from pytest_fargate_sandbox.plugin.ending_signals import EndingSignals
+from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
 from pytest_fargate_sandbox.plugin.leases import LEASES, Leases
 from pytest_fargate_sandbox.plugin.options import SETTINGS
 from pytest_fargate_sandbox.plugin.progress import Progress
 from pytest_fargate_sandbox.plugin.pytest_run import RUN, PytestRun
 from pytest_fargate_sandbox.plugin.reports import Reports
 from pytest_fargate_sandbox.plugin.rerun import Reruns
-from pytest_fargate_sandbox.plugin.runner_option import RunnerOption
 from pytest_fargate_sandbox.plugin.summary import Summary
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _run_of(config: pytest.Config) -> PytestRun:
     if RUN not in config.stash:
         settings = config.stash[SETTINGS]
         config.stash[RUN] = PytestRun(config, settings)
-        _register(config, signals=EndingSignals(config.stash[RUN]), engine_choice=RunnerOption(settings.run["runner"]))
+        _register(config, signals=EndingSignals(config.stash[RUN]), engine_choice=EngineChoice(settings))
     return config.stash[RUN]
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from filelock import FileLock
-
+from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.records.ledger import Ledger, ledger_directory
 

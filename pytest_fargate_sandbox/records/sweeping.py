@@ -12,9 +12,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
+from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_LEDGER, TAG_OWNER, TAG_WORKER
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.records.ended_ledgers import Note, examine, is_deserted, read_notes, save_notes

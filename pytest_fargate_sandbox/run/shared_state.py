@@ -19,7 +19,7 @@ class SharedState:
     """``with state.change() as document:`` reads it, and writes it back unless the block raised."""
 
     def __init__(self, directory: Path) -> None:
-        from filelock import FileLock
+        from pytest_fargate_sandbox.leaves.file_lock import FileLock
 
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = directory / "state.json"

@@ -6,6 +6,7 @@ and files are its workspaces' business.
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
     from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
+
+_log = logging.getLogger("pytest_fargate_sandbox.machine")
+_NEWS = {
+    "launched": "is task {task_arn} of image {image}",
+    "refused": "was refused by ECS: {refusal}",
+    "ready": "is ready after {seconds:.2f} s",
+    "stopped": "is stopped: {cause}",
+}
+"""What the log says, at INFO, of the steps that a user may want to follow."""
 
 _DESCRIBED = ("taskArn", "lastStatus", "desiredStatus", "stopCode", "stoppedReason")
 
@@ -307,6 +317,10 @@ class Machine:
     def _record(self, event: str, **facts: Any) -> None:
         """Written down first, then counted: by its ARN, once there is one."""
         self._recorder.record(event, **facts)
+        if event in _NEWS:
+            _log.info(
+                "%s: %s", self.task_id, _NEWS[event].format(**facts, seconds=sum(self.phases.values())).rstrip(" :")
+            )
         if event == "launched":
             self._admission.launched(facts["task_arn"])
         elif event == "stopped":

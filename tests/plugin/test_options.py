@@ -183,6 +183,12 @@ def test_options_that_exclude_each_other_are_refused(passing: pytest.Pytester) -
     assert "image (--fargate-image) and environment (c.toml: environment_dir) exclude each other" in told
 
 
+def test_an_engine_that_is_not_there_is_told_with_how_to_start_it(passing: pytest.Pytester) -> None:
+    told = refusal(passing, "--fargate-engine=mine")
+    assert f"no engine serves in {passing.path}/mine: start one with `fargate-sandbox engine --state" in told
+    assert "exclude each other" in refusal(passing, "--fargate-engine=mine", "--fargate-cluster=bench")
+
+
 def test_a_wrong_option_is_told_once_under_xdist(passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FARGATE_TTL", "-5")
     result = passing.runpytest_subprocess("-n2")

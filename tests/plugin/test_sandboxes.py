@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -403,6 +405,25 @@ def test_the_runner_that_was_asked_for_reaches_the_engine(pytester: pytest.Pytes
     result.assert_outcomes(passed=2)
     assert engine_log.engines_started() == 1
     assert next(line["runner"] for line in engine_log.lines if line.get("event") == "ready") == "namespaces"
+
+
+def test_an_engine_that_was_started_by_hand_serves_run_after_run(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    state = pytester.path / "state"
+    command = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "engine", "--state", str(state)]
+    pytester.makepyfile('import pytest\n@pytest.mark.fargate(image="mine")\ndef test_it(fargate_sandbox): pass\n')
+    with subprocess.Popen([*command, "--image", "mine=/"], stdout=subprocess.PIPE) as engine:
+        assert engine.stdout is not None
+        while not engine.stdout.readline().startswith(b"#"):
+            assert engine.poll() is None
+        for workers in ("-n0", "-n2"):
+            result = pytester.runpytest_subprocess(f"--fargate-engine={state}", workers, timeout=60)
+            result.assert_outcomes(passed=1)
+        assert engine.poll() is None
+        engine.terminate()
+        assert engine.wait(20) == 0
+    assert engine_log.engines_started() == 1
 
 
 def test_a_time_out_in_our_wait_leaves_nothing(

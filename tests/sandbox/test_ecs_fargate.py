@@ -40,7 +40,10 @@ def test_the_first_thing_that_a_user_does(sandbox: Callable[..., EcsFargateSandb
     assert not mine.is_running
 
 
-def test_start_and_stop_are_idempotent(sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests) -> None:
+def test_start_and_stop_are_idempotent(
+    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
     mine = sandbox()
     mine.stop()
     mine.start()
@@ -55,6 +58,10 @@ def test_start_and_stop_are_idempotent(sandbox: Callable[..., EcsFargateSandbox]
     assert arn not in engine.alive()
     assert mine.task_arn is None
     assert mine.describe_task() is None
+    ours = [(each.levelname, each.getMessage()) for each in caplog.records if "machine" in each.name]
+    assert ours[0] == ("INFO", f"test: is task {arn} of image host")
+    assert [message.partition(" after")[0] for _, message in ours[1:]] == ["test: is ready", "test: is stopped"]
+    assert "filelock" not in {each.name for each in caplog.records}
 
 
 def test_a_stopped_sandbox_says_so(sandbox: Callable[..., EcsFargateSandbox]) -> None:

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from filelock import FileLock
-
+from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.server.files import archives
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
+from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 

@@ -1,0 +1,49 @@
+"""``--fargate-runner`` and ``--fargate-engine``: how an engine is started that serves the run, or which one is there.
+
+Both reach the library the way any choice of an engine does, by the environment, and so the workers too.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.plugin.options import Settings
+
+_OPTIONS = "FARGATE_ENGINE_OPTIONS"
+_DIRECTORY = "FARGATE_ENGINE_DIR"
+
+
+class EngineChoice:
+    """Holds from its making to the end of the session, for this process and the workers that it starts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._before = {name: os.environ.get(name) for name in (_OPTIONS, _DIRECTORY)}
+        said, option = os.environ.get(_OPTIONS, ""), f"--runner {settings.run['runner']}"
+        if settings.run["runner"] != "auto" and option not in said:  # a worker has it from its controller
+            os.environ[_OPTIONS] = f"{said} {option}".strip()
+        if settings.run["engine"] is not None:
+            os.environ[_DIRECTORY] = settings.run["engine"]
+
+    def pytest_unconfigure(self) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def running_engine(directory: Path) -> str:
+    """``directory`` in full, if an engine serves there."""
+    from pytest_fargate_sandbox.place.local_cluster import LocalEngine
+
+    if LocalEngine.read(directory) is None:
+        raise pytest.UsageError(
+            f"no engine serves in {directory}: start one with `fargate-sandbox engine --state {directory}`"
+        )
+    return str(directory.resolve())
