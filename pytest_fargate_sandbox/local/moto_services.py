@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from moto.backends import get_backend
+from moto.core.common_models import BaseModel
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION
@@ -80,6 +81,18 @@ def _keep_body(environ: dict[str, Any]) -> None:
     """Python's urllib calls every body a form, and moto would parse the object that is PUT as one and store nothing."""
     if environ["REQUEST_METHOD"] == "PUT" and environ.get("CONTENT_TYPE", "").startswith(_FORM):
         environ["CONTENT_TYPE"] = "binary/octet-stream"
+
+
+def _keep_no_list_of_models() -> None:
+    """moto lists each thing that it ever made, for its resets and its own web page: here nothing would ever go.
+
+    https://github.com/getmoto/moto/blob/5.2.5/moto/core/common_models.py#L7
+    """
+    make: Any = staticmethod(lambda cls, *_, **__: object.__new__(cls))
+    BaseModel.__new__ = make  # type: ignore[method-assign]
+
+
+_keep_no_list_of_models()
 
 
 def replace_backend(service: str, make: Callable[[str, str], Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LONGEST_EVENT_BYTES = 256 * 1024 - 26
+_KEPT_BYTES = 16 << 20
+_BYTES_OF_AN_EVENT = 600
+"""Beside its text, in moto's memory (measured)."""
 
 _lock = threading.Lock()
 """moto's streams are not safe to write from several threads."""
@@ -23,12 +27,16 @@ class LogGroupMissing(Exception):
 
 
 class LogStream:
-    """One stream. Lines become events; the last may lack its newline."""
+    """One stream. Lines become events; the last may lack its newline.
+
+    The newest are kept: a container may write for ever, and it is our memory that it would fill.
+    """
 
     def __init__(self, group: str, stream: str, *, region: str = REGION, create_group: bool) -> None:
         self._logs: Any = backend("logs", region)
         self._group, self._stream = group, stream
         self._rest = b""
+        self._unseen_bytes = 0
         with _lock:
             self._create(create_group)
 
@@ -67,6 +75,20 @@ class LogStream:
             if self._group in self._logs.groups:  # somebody may have deleted it meanwhile
                 self._logs.ensure_log_stream(self._group, self._stream)
                 self._logs.put_log_events(self._group, self._stream, events)
+                self._unseen_bytes += sum(map(_size, messages))
+                if self._unseen_bytes > _KEPT_BYTES:
+                    self._unseen_bytes = 0
+                    self._forget_the_oldest()
+
+    def _forget_the_oldest(self) -> None:
+        events = self._logs.groups[self._group].streams[self._stream].events
+        sizes = itertools.accumulate(_size(event.message) for event in reversed(events))
+        kept = sum(1 for _ in itertools.takewhile(lambda size: size <= _KEPT_BYTES, sizes))
+        del events[: len(events) - kept]
+
+
+def _size(message: str) -> int:
+    return len(message) + _BYTES_OF_AN_EVENT
 
 
 def open_log(definition: Mapping[str, Any], task_id: str) -> LogStream | None:
