@@ -7,9 +7,8 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
-import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,54 +18,15 @@ from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.sidecar.sidecar_server import check
-from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.echo_server import EchoServer, echoed
 from tests.fault_proxy import FaultProxy
 from tests.fresh_keys import fresh_key_pair
 from tests.real_sshd import free_port
+from tests.sidecar_process import Sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-_PROGRAM = textwrap.dedent(
-    """
-    import os, socket, sys
-    from pytest_fargate_sandbox.local.sidecar.sidecar_server import serve
-    sys.exit(serve(socket.socket(fileno=int(sys.argv[1])), os.environ, sys.argv[2]))
-    """
-)
-
-
-class Sidecar:
-    """``serve`` as the runner would call it: in its own process, with a socket that was bound before."""
-
-    def __init__(self, shared_dir: Path, **environment: str) -> None:
-        self.host_key, self.user_key = fresh_key_pair(), fresh_key_pair()
-        self.environment = {
-            names.ENV_HOST_KEY: self.host_key.private,
-            names.ENV_AUTHORIZED_KEY: self.user_key.public + " a comment",
-            names.ENV_TTL: "60",
-            **environment,
-        }
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port: int = listener.getsockname()[1]
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(listener.fileno()), str(shared_dir)],
-                env={**os.environ, **self.environment},
-                pass_fds=[listener.fileno()],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
-
-    def tunnel(self, port: int | None = None, **more: object) -> SshTunnel:
-        more = {"private_key": self.user_key, "host_key": self.host_key.public, **more}
-        return SshTunnel(host="127.0.0.1", port=port or self.port, **more)  # type: ignore[arg-type]
-
-    def end(self) -> str:
-        """Its output; there should be none."""
-        self.process.kill()
-        return self.process.communicate(timeout=5)[0].decode()
 
 
 @pytest.fixture
@@ -297,3 +257,18 @@ def test_a_crowd_of_silent_connections_does_not_keep_us_out_for_long(sidecar: Si
     finally:
         for client in crowd:
             client.close()
+
+
+def test_data_that_fills_both_ways_holds_nothing_up(sidecar: Sidecar, echo: EchoServer) -> None:
+    """Both ends then have to answer what they are asked while neither can write."""
+    body, port = os.urandom(1 << 20), free_port()
+
+    def converse(to: int) -> bool:
+        with socket.create_connection(("127.0.0.1", to), timeout=30) as client:
+            return echoed(client, body) == body
+
+    reverses = [f"{port}:127.0.0.1:{echo.port}"]
+    with sidecar.tunnel(forward_port=echo.port, reverses=reverses) as tunnel, ThreadPoolExecutor(32) as pool:
+        before = tunnel._connection
+        assert all(pool.map(converse, [port, tunnel.local_port] * 32))
+        assert tunnel._connection is before

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401  socket looks it up by name, and after pivot_root it may be out of reach
 import itertools
-import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,6 @@ from paramiko.common import (
     AUTH_FAILED,
     AUTH_SUCCESSFUL,
     OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
-    OPEN_FAILED_CONNECT_FAILED,
-    OPEN_SUCCEEDED,
 )
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
@@ -28,12 +25,13 @@ from pytest_fargate_sandbox.providers.ssh.ssh_transport import Transport, tune_s
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
 
     from pytest_fargate_sandbox.local.sidecar.reverse_ports import ReversePorts
+    from pytest_fargate_sandbox.providers.ssh.ssh_knock import Knock
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost")
-_CONNECT_SECONDS = 1.0
 
 
 class Session:
@@ -42,10 +40,13 @@ class Session:
     def __init__(self, sock: socket.socket, host_key: paramiko.PKey, authorized_key: str, ports: ReversePorts) -> None:
         tune_socket(sock)
         self._relays = TunnelRelays("session")
+        self._callers = TunnelRelays("session")
+        """From inside, apart: a crowd of them is not to shut the client out."""
         self._ports = ports
         self._transport = Transport(sock)
         self._transport.add_server_key(host_key)
         self._server = _Server(authorized_key, self._open_port, self._close_port)
+        self._transport.on_knock = self._lead
         self._transport.start_server(threading.Event(), self._server)
         self._thread = threading.Thread(target=self._serve, name="session", daemon=True)
         self._thread.start()
@@ -61,16 +62,19 @@ class Session:
     def close(self) -> None:
         self._ports.close_all_of(self)
         self._transport.end()
-        self._server.close()
         self._relays.close()
+        self._callers.close()
 
     def _serve(self) -> None:
-        while self._transport.is_active():
-            channel = self._transport.accept(1.0)
-            sock = self._server.take_connected(channel.get_id()) if channel else None
-            if channel and sock:
-                self._relays.carry(sock, ChannelStream(channel, "client", lambda: None))
+        self._transport.join()
         self.close()
+
+    def _lead(self, knock: Knock) -> None:
+        """To a port of the task's loopback, and nowhere else."""
+        if knock.host in _LOOPBACK_NAMES:
+            self._relays.connect((LOOPBACK, knock.port), knock)
+        else:
+            knock.refuse(OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED)
 
     def _open_port(self, port: int) -> int:
         return self._ports.open(self, port, self._carry_back)
@@ -88,7 +92,7 @@ class Session:
                 raise TransportError(f"the client does not take the connection: {error}") from error
             return ChannelStream(channel, "client", lambda: None)
 
-        self._relays.carry_to(sock, open_stream)
+        self._callers.carry_to(sock, open_stream)
 
 
 class _Server(paramiko.ServerInterface):
@@ -98,15 +102,6 @@ class _Server(paramiko.ServerInterface):
         self._authorized_keys = set(_keys_in(authorized_key))
         self._open_port = open_port
         self._close_port = close_port
-        self._connected: dict[int, socket.socket] = {}
-
-    def close(self) -> None:
-        """Drop connections that no channel came for: their client left in between."""
-        while self._connected:
-            self._connected.popitem()[1].close()
-
-    def take_connected(self, channel_id: int) -> socket.socket | None:
-        return self._connected.pop(channel_id, None)
 
     def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002
         return "publickey"
@@ -114,25 +109,6 @@ class _Server(paramiko.ServerInterface):
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
         known = (key.get_name(), key.get_base64()) in self._authorized_keys
         return AUTH_SUCCESSFUL if known else AUTH_FAILED
-
-    def check_channel_direct_tcpip_request(
-        self,
-        chanid: int,
-        origin: tuple[str, int],  # noqa: ARG002
-        destination: tuple[str, int],
-    ) -> int:
-        """Connects before it answers, so that the client hears of a port where nothing listens."""
-        host, port = destination
-        if host not in _LOOPBACK_NAMES:
-            return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
-        try:
-            sock = socket.create_connection((LOOPBACK, port), timeout=_CONNECT_SECONDS)
-        except (OSError, OverflowError):
-            return OPEN_FAILED_CONNECT_FAILED
-        sock.settimeout(None)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connected[chanid] = sock
-        return OPEN_SUCCEEDED
 
     def check_port_forward_request(self, address: str, port: int) -> int | bool:
         if address not in _LOOPBACK_NAMES:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.providers.ssh.ssh_knock import Knock
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
 from pytest_fargate_sandbox.providers.ssh.ssh_transport import Transport, tune_socket
 from pytest_fargate_sandbox.providers.ssh.ssh_watch import DEAD_AFTER_SECONDS, Watch
@@ -22,8 +23,8 @@ from pytest_fargate_sandbox.providers.ssh.ssh_watch import DEAD_AFTER_SECONDS, W
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair
 
-OnForwarded = Callable[[ChannelStream], None]
-"""Called in the connection's one thread with a stream that somebody opened at a remote port: it must not block."""
+OnForwarded = Callable[[Knock], None]
+"""Called in the connection's one thread with who connected to a remote port: it must not block."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -82,7 +83,7 @@ class SshConnection:
         self._on_forwarded: dict[int, OnForwarded] = {}
         self._was_silent = False
         self._began = time.monotonic()
-        transport.expect_forwarded(self._take_forwarded)
+        transport.on_knock = self._take_knock
         self._watch = Watch(transport, server.dead_after, self._give_up, f"watch over the tunnel to {server}")
 
     @classmethod
@@ -137,7 +138,7 @@ class SshConnection:
         self._on_forwarded[remote_port] = on_stream
         with self._transport.one_request:
             try:
-                opened = self._transport.request_port_forward(LOOPBACK, remote_port, self._take_forwarded)
+                opened = self._transport.request_port_forward(LOOPBACK, remote_port)
             except BROKEN as error:
                 raise TransportError(
                     f"{self.server} does not listen on port {remote_port} for us: {error}; a process there has "
@@ -147,13 +148,13 @@ class SshConnection:
         self._on_forwarded[opened] = on_stream
         return opened
 
-    def _take_forwarded(self, channel: paramiko.Channel, _origin: tuple[str, int], listener: tuple[str, int]) -> None:
-        stream = ChannelStream(channel, f"port {listener[1]} of {self.server}", self._why_dead)
-        on_stream = self._on_forwarded.get(listener[1]) or self._on_forwarded.get(0)
-        if on_stream:
-            on_stream(stream)
+    def _take_knock(self, knock: Knock) -> None:
+        knock.name, knock.why_dead = f"port {knock.port} of {self.server}", self._why_dead
+        on_forwarded = self._on_forwarded.get(knock.port) or self._on_forwarded.get(0)
+        if on_forwarded:
+            on_forwarded(knock)
         else:
-            stream.close()
+            knock.refuse()
 
     def answers(self, timeout: float) -> bool:
         """Whether the server still reacts. It may refuse the session that we ask for: that is an answer too."""

@@ -40,7 +40,7 @@ class ChannelStream:
 
     def recv(self, size: int) -> bytes:
         """At most ``size`` bytes; none at the end of the stream."""
-        with self._failing_as("lost"):
+        with self.failing_as("lost"):
             data = self._channel.recv(size)
         if not data and not self._channel.eof_received:
             raise TransportError(f"lost {self.name}: {self._why_dead() or 'it was broken off'}", where=self.name)
@@ -51,7 +51,7 @@ class ChannelStream:
         # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/channel.py#L845
         view = memoryview(data)
         sent = 0
-        with self._failing_as("cannot send to"):
+        with self.failing_as("cannot send to"):
             while sent < len(view):
                 count = self._channel.send(bytes(view[sent : sent + _PACKET]))
                 if not count:
@@ -60,7 +60,7 @@ class ChannelStream:
 
     def shutdown_write(self) -> None:
         """Tell the other side that nothing more will come."""
-        with self._failing_as("cannot end"):
+        with self.failing_as("cannot end"):
             self._channel.shutdown_write()
 
     @property
@@ -74,8 +74,13 @@ class ChannelStream:
         except BROKEN:
             pass  # what is gone is closed
 
+    def break_off(self) -> None:
+        """Close it without the word that all was said, so that the other side does not take a part for the whole."""
+        self._channel.eof_sent = True
+        self.close()
+
     @contextmanager
-    def _failing_as(self, deed: str) -> Iterator[None]:
+    def failing_as(self, deed: str) -> Iterator[None]:
         """Whatever breaks inside is a ``TransportError`` that begins with ``deed``; a time-out is the caller's own."""
         try:
             yield

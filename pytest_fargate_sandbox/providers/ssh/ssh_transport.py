@@ -6,17 +6,18 @@ import array
 import collections
 import fcntl
 import logging
-import select
 import socket
 import termios
 import threading
 from typing import TYPE_CHECKING
 
 import paramiko
-from paramiko.common import cMSG_GLOBAL_REQUEST
+from paramiko.common import cMSG_CHANNEL_CLOSE, cMSG_GLOBAL_REQUEST
 from paramiko.packet import Packetizer
 
+from pytest_fargate_sandbox.providers.ssh.ssh_answering import AnsweringTransport, takes_bytes
 from pytest_fargate_sandbox.providers.ssh.ssh_channels import Channels
+from pytest_fargate_sandbox.providers.ssh.ssh_knock import Knock
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 LOG_CHANNEL = "pytest_fargate_sandbox.ssh"
 
 _HANDSHAKE_SECONDS = 15.0
-_JOIN_SECONDS = 5.0
 
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 """AES-GCM first: it is about twice as fast as paramiko's own first choice, and has to be asked for."""
@@ -82,7 +82,7 @@ class _Packetizer(Packetizer):
         return message
 
 
-class Transport(paramiko.Transport):
+class Transport(AnsweringTransport):
     """paramiko's transport whose end is an end: sockets, timer and thread are gone when ``end`` returns."""
 
     packetizer: _Packetizer
@@ -99,6 +99,8 @@ class Transport(paramiko.Transport):
         """Held by who makes a global request: their answers have no number, only the order of the requests."""
         self.when_over: Callable[[], None] | None = None
         """Called in the transport's thread, as the last thing that it does."""
+        self.on_knock: Callable[[Knock], None] = Knock.refuse
+        """Called in the transport's thread with who wants a channel for a TCP connection; it must not block."""
         self._questions: collections.deque[None] = collections.deque()
         """One for each ``ask`` whose answer is still to come."""
 
@@ -123,10 +125,11 @@ class Transport(paramiko.Transport):
             if not self.clear_to_send_lock.acquire(blocking=False):
                 return
             try:
-                if self.clear_to_send.is_set() and _takes_bytes(self.sock):
+                if self.clear_to_send.is_set() and takes_bytes(self.sock):
                     self._send_question()
             finally:
                 self.clear_to_send_lock.release()
+            self._deliver_soon()
         finally:
             self.one_request.release()
 
@@ -138,7 +141,7 @@ class Transport(paramiko.Transport):
         question.add_boolean(True)
         self._questions.append(None)
         try:
-            self._send_message(question)  # type: ignore[attr-defined]
+            self._send_message(question)
         except BROKEN:
             pass  # the transport's thread finds out by itself
 
@@ -165,12 +168,29 @@ class Transport(paramiko.Transport):
         try:
             super().run()
         finally:
+            for channel in self._channels.values():
+                channel._unlink()  # type: ignore[attr-defined]  # one that was let in at the very end
             if self.when_over:
                 self.when_over()
 
-    def expect_forwarded(self, handler: Callable[[paramiko.Channel, tuple[str, int], tuple[str, int]], None]) -> None:
-        """What takes connections to ports that the other side opened for us; paramiko sets it a moment too late."""
-        self._tcp_handler = handler
+    def _parse_channel_open(self, message: paramiko.Message) -> None:
+        if message.get_text() == ("direct-tcpip" if self.server_mode else "forwarded-tcpip"):
+            self.on_knock(Knock(self, message))
+        else:
+            message.rewind()
+            super()._parse_channel_open(message)  # type: ignore[misc]
+
+    def _parse_channel_open_success(self, message: paramiko.Message) -> None:
+        """Who asked for it may have given up: then the other side has it open for nobody."""
+        number, theirs = message.get_int(), message.get_int()
+        if self._channels.get(number) is None:
+            close = paramiko.Message()
+            close.add_byte(cMSG_CHANNEL_CLOSE)
+            close.add_int(theirs)
+            self._answer(close)
+        else:
+            message.rewind()
+            super()._parse_channel_open_success(message)  # type: ignore[misc]
 
     def get_exception(self) -> Exception | None:
         """What ended the thread, for who asks in vain: paramiko raises it as it is (transport.py, ``open_channel``).
@@ -192,14 +212,4 @@ class Transport(paramiko.Transport):
         self.close()
         self.sock.close()
         self.packetizer.complete_handshake()  # cancels the timer thread of a handshake that never ended
-        if self.is_alive() and self is not threading.current_thread():
-            self.join(_JOIN_SECONDS)
-
-
-def _takes_bytes(sock: socket.socket) -> bool:
-    poller = select.poll()
-    try:
-        poller.register(sock, select.POLLOUT)
-        return bool(poller.poll(0))
-    except (OSError, ValueError):
-        return False  # it is closed
+        super().end()

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, pauses, wait_until
+from pytest_fargate_sandbox.providers.ssh.local_listener import LocalListener
 from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_patiently
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, SshConnection, SshServer
 from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward, private_key_of
 from pytest_fargate_sandbox.providers.ssh.ssh_watch import DEAD_AFTER_SECONDS
-from pytest_fargate_sandbox.providers.ssh.tunnel_relays import LocalListener, TunnelRelays
+from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -88,6 +89,8 @@ class SshTunnel:
         self._closed = threading.Event()
         self._last_failure: tuple[float, TransportError] | None = None
         self._relays = TunnelRelays(f"tunnel to {host}:{port}")
+        self._callers = TunnelRelays(f"tunnel from {host}:{port}")
+        """Apart, so that a crowd from the other side leaves room for ours."""
         self._listeners: dict[Forward, LocalListener] = {}
 
     # --- its life -------------------------------------------------------------------------------------------------
@@ -135,13 +138,15 @@ class SshTunnel:
         self._closed.set()  # a thread that is connecting has the lock, and lets go of it when it sees this
         with self._lock:
             listeners, self._listeners = self._listeners, {}
-            relays, self._relays = self._relays, TunnelRelays(self._relays.name)
+            relays = (self._relays, self._callers)
+            self._relays, self._callers = (TunnelRelays(each.name) for each in relays)
             connection, self._connection = self._connection, None
         for listener in listeners.values():
             listener.close()
         if connection:
             connection.close()
-        relays.close()
+        for each in relays:
+            each.close()
 
     def reconnect(self) -> None:
         """Replace the connection, whatever its state. Local ports stay, reverse ports are reclaimed."""
@@ -314,7 +319,7 @@ class SshTunnel:
 
         def probe() -> int:
             try:
-                return connection.listen(remote_port, lambda stream: self._relays.connect(target, stream))
+                return connection.listen(remote_port, lambda caller: self._callers.connect(target, caller))
             except TransportError as error:
                 if not connection.is_alive:
                     raise

@@ -1,115 +1,82 @@
-"""Connections carried between a local socket and a stream of the tunnel, and the listeners that take them in."""
+"""All connections that one owner carries: a bounded number, two threads each, and an end to them all."""
 
 from __future__ import annotations
 
+import logging
+import resource
 import socket
 import threading
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
-from pytest_fargate_sandbox.leaves.sockets import wake
-from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.providers.ssh.relay import Relay, RelayedStream, break_off, reset_when_closed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-_CHUNK = 1 << 18
+_MOST = 512
 _JOIN_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
-_LOOK_SECONDS = 1.0
-"""Where the other side has ended its half, nobody reads the stream any more and would be told that it is gone."""
+
+_log = logging.getLogger(__name__)
 
 
-class RelayedStream(Protocol):
-    """What is needed of a stream here; ``ChannelStream`` is one."""
+class Caller(Protocol):
+    """Who wants to come through from the other side; ``Knock`` is one."""
 
-    def recv(self, size: int, /) -> bytes: ...
-    def sendall(self, data: bytes, /) -> None: ...
-    def shutdown_write(self) -> None: ...
-    @property
-    def is_over(self) -> bool: ...
-    def close(self) -> None: ...
+    def let_in(self) -> RelayedStream: ...
+    def refuse(self) -> None: ...
+
+
+def most_connections() -> int:
+    """For one owner at once. Strangers open them, and are to leave descriptors and threads for everything else."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if descriptors == resource.RLIM_INFINITY else min(_MOST, descriptors // 4)
 
 
 class TunnelRelays:
-    """All connections that one owner carries, two threads each, and an end to them all."""
+    """Beyond ``most_connections`` at once further ones are refused, as by a port where nobody listens."""
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._most = most_connections()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
-        self._open: set[socket.socket | RelayedStream] = set()
+        self._count = 0
+        self._under_way: set[Callable[[], None]] = set()
+        """For each connection what breaks it off."""
         self._closed = False
+        self._has_complained = False
 
-    def carry(self, sock: socket.socket, stream: RelayedStream) -> None:
-        """Carry bytes both ways until both sides have ended, then close both. Returns at once."""
-
-        def inward() -> None:
-            _copy(sock.recv, stream.sendall, stream.shutdown_write, sock, stream)
-
-        def both_ways() -> None:
-            try:
-                if other_way := self.run(inward):
-                    _copy(stream.recv, sock.sendall, lambda: sock.shutdown(socket.SHUT_WR), sock, stream)
-                    while other_way.is_alive():
-                        other_way.join(_LOOK_SECONDS)
-                        if stream.is_over:
-                            _wake(sock)
-            finally:
-                self._drop(sock, stream)
-
-        self._run_with(both_ways, sock, stream)
-
-    def connect(self, address: tuple[str, int], stream: RelayedStream) -> None:
-        """Connect to ``address``, then carry; a stream that leads nowhere is closed. Returns at once."""
+    def connect(self, address: tuple[str, int], caller: Caller) -> None:
+        """Connect to ``address``, let ``caller`` in, and carry; refuse him if nobody answers. Returns at once."""
 
         def connect_then_carry() -> None:
             try:
-                sock = socket.create_connection(address, timeout=_CONNECT_SECONDS)
-                sock.settimeout(None)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            except OSError:
-                self._drop(stream)
-            else:
-                self.carry(sock, stream)
+                sock = self._connected(address)
+            except (OSError, OverflowError):  # a port beyond all ports
+                caller.refuse()
+                return
+            self._carry(sock, caller.let_in)
 
-        self._run_with(connect_then_carry, stream)
+        self._run_counted(connect_then_carry, caller.refuse)
 
     def carry_to(self, sock: socket.socket, open_stream: Callable[[], RelayedStream]) -> None:
-        """Open a stream for ``sock``, then carry; a socket that leads nowhere is closed. Returns at once."""
-
-        def open_then_carry() -> None:
-            try:
-                stream = open_stream()
-            except TransportError:
-                self._drop(sock)
-            else:
-                self.carry(sock, stream)
-
-        self._run_with(open_then_carry, sock)
+        """Open a stream for ``sock``, then carry; a socket that leads nowhere is reset. Returns at once."""
+        self._run_counted(lambda: self._carry(sock, open_stream), partial(_reset, sock))
 
     def close(self) -> None:
-        """End every connection and wait for the threads."""
+        """Break off every connection and wait for the threads."""
         with self._lock:
             self._closed = True
-            threads = list(self._threads)
-            _wake(*self._open)
+            threads, under_way = list(self._threads), list(self._under_way)
+        for break_one_off in under_way:
+            break_one_off()
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(_JOIN_SECONDS)
-
-    def _run_with(self, work: Callable[[], None], *ends: socket.socket | RelayedStream) -> None:
-        """``work`` closes these ends; where it cannot begin, they are closed here."""
-        with self._lock:
-            self._open.update(ends)
-        if not self.run(work):
-            self._drop(*ends)
-
-    def _drop(self, *ends: socket.socket | RelayedStream) -> None:
-        with self._lock:
-            self._open.difference_update(ends)
-        for each in ends:
-            each.close()
 
     def run(self, work: Callable[[], None]) -> threading.Thread | None:
         """A thread that ``close`` waits for; None where it cannot begin: this is closed, or no thread is to be had."""
@@ -132,62 +99,71 @@ class TunnelRelays:
             self._threads.add(thread)
         return thread
 
+    def _run_counted(self, work: Callable[[], None], refuse: Callable[[], None]) -> None:
+        with self._lock:
+            has_room = self._count < self._most
+            self._count += has_room
+            complains, self._has_complained = not (has_room or self._has_complained), not has_room
+        if complains:
+            _log.warning("%s carries %d connections: further ones are refused for now", self.name, self._most)
 
-class LocalListener:
-    """A listening socket; each connection is handed to ``on_connection`` in this listener's one thread."""
-
-    def __init__(self, sock: socket.socket, on_connection: Callable[[socket.socket], None], name: str) -> None:
-        self._socket = sock
-        self._on_connection = on_connection
-        self._closed = threading.Event()
-        self.port: int = sock.getsockname()[1]
-        self._thread = threading.Thread(target=self._accept, name=name, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._closed.set()
-        wake(self._socket)
-        self._thread.join(_JOIN_SECONDS)
-        self._socket.close()
-
-    def _accept(self) -> None:
-        breath = pauses(0.01, 0.5)
-        while not self._closed.is_set():
+        def run() -> None:
             try:
-                sock, _ = self._socket.accept()
-            except OSError:
-                # The client is gone already, or we are out of descriptors for the moment.
-                self._closed.wait(next(breath))
-                continue
-            breath = pauses(0.01, 0.5)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._on_connection(sock)
+                work()
+            finally:
+                with self._lock:
+                    self._count -= 1
+
+        if not has_room:
+            refuse()
+        elif not self.run(run):
+            with self._lock:
+                self._count -= 1
+            refuse()
+
+    def _carry(self, sock: socket.socket, open_stream: Callable[[], RelayedStream]) -> None:
+        try:
+            stream = open_stream()
+        except TransportError:
+            _reset(sock)
+            return
+        relay = Relay(sock, stream)
+        with self._breakable(relay.break_off):
+            relay.run(self.run)
+
+    def _connected(self, address: tuple[str, int]) -> socket.socket:
+        host, port = address
+        problem: OSError | None = None
+        for family, kind, protocol, _, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                with self._breakable(partial(break_off, sock)):
+                    sock.settimeout(_CONNECT_SECONDS)
+                    sock.connect(where)
+                sock.settimeout(None)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError as error:
+                problem = error
+                sock.close()
+            else:
+                return sock
+        raise problem or OSError(f"{host} has no address")
+
+    @contextmanager
+    def _breakable(self, break_one_off: Callable[[], None]) -> Iterator[None]:
+        """While this lasts, ``close`` breaks it off; at once if this is closed."""
+        with self._lock:
+            self._under_way.add(break_one_off)
+            closed = self._closed
+        if closed:
+            break_one_off()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.discard(break_one_off)
 
 
-def _copy(
-    read: Callable[[int], bytes],
-    write: Callable[[bytes], None],
-    end: Callable[[], None],
-    *ends: socket.socket | RelayedStream,
-) -> None:
-    """Until there is nothing more to read. If that fails, for whatever reason, both ``ends`` hear of it."""
-    went_well = False
-    try:
-        while data := read(_CHUNK):
-            write(data)
-        end()
-        went_well = True
-    except (OSError, TransportError):
-        pass
-    finally:
-        if not went_well:
-            _wake(*ends)
-
-
-def _wake(*ends: socket.socket | RelayedStream) -> None:
-    """End them for whoever waits on them. A socket is closed later, by its owner: its number must not be reused yet."""
-    for each in ends:
-        if isinstance(each, socket.socket):
-            wake(each)
-        else:
-            each.close()
+def _reset(sock: socket.socket) -> None:
+    reset_when_closed(sock)
+    sock.close()
