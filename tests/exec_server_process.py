@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import os
+import re
 import secrets
 import socket
 import subprocess
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+from pytest_fargate_sandbox.server import bundle
 from pytest_fargate_sandbox.server.bundle import server_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_fargate_sandbox.conformance import Behaviour
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.exec.process import Process
+
+
+@contextlib.contextmanager
+def altered_source(**constants: int) -> Iterator[None]:
+    """Servers that start meanwhile have other values of these constants."""
+    source = zlib.decompress(base64.b64decode(bundle.shipped_source())).decode()
+    for name, value in constants.items():
+        source, count = re.subn(rf"(?<=\\n){name} = .*?(?=\\n)", f"{name} = {value}", source)
+        assert count == 1, name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle, "shipped_source", lambda: base64.b64encode(zlib.compress(source.encode())).decode())
+        yield
 
 
 def free_port() -> int:

@@ -30,6 +30,7 @@ SHIPPED_MODULES = (
     "commands.command",
     "commands.command_table",
     "commands.command_user",
+    "commands.ended_commands",
     "commands.intake",
     "commands.kept_output",
     "commands.oom_counter",

@@ -18,6 +18,7 @@ from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.commands import intake
 from pytest_fargate_sandbox.server.commands.intake import Intake
+from pytest_fargate_sandbox.server.commands.waker import ALARM, Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,13 +136,10 @@ class Pump:
     """An intake on a pipe of ours, and what a command's pump does for it."""
 
     def __init__(self) -> None:
-        self.wakes = 0
+        self.waker = Waker()
         self.reading, writing = os.pipe()
-        self.intake = Intake("id", threading.Condition(), self._wake)
-        self.intake.open(writing)
-
-    def _wake(self) -> None:
-        self.wakes += 1
+        self.intake = Intake("id", threading.Condition())
+        self.intake.open(writing, self.waker)
 
     def take(self, offset: int, data: bytes, **fields: bool) -> int:
         blocks = iter([data, b""] if data else [b""])
@@ -158,6 +156,7 @@ def pump(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pump]:
     yield pump
     pump.intake.close()
     os.close(pump.reading)
+    pump.waker.close()
 
 
 def soon(act: Callable[[], object]) -> threading.Thread:
@@ -170,7 +169,7 @@ def test_a_writer_is_told_in_time_how_much_a_slow_reader_took(pump: Pump) -> Non
     content = os.urandom(200_000)
     taken = pump.take(0, content, end=True)
     assert 0 < taken < len(content)
-    assert pump.wakes == 1
+    assert os.read(pump.waker.fileno(), 10) == ALARM
     assert pump.take(taken, content[taken:], end=True) == taken
     got = pump.read(taken)
     while len(got) < len(content):

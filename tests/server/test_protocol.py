@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import zlib
 from typing import TYPE_CHECKING
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.server import bundle, protocol
+from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.message import Message
-from tests.exec_server_process import ExecServerProcess
+from tests.exec_server_process import ExecServerProcess, altered_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +44,7 @@ def test_who_changes_a_message_changes_the_version() -> None:
 @pytest.fixture(scope="module")
 def older(tmp_path_factory: pytest.TempPathFactory) -> object:
     """A server that was started by the version before this one."""
-    ours = f"VERSION = {protocol.VERSION}\\n"
-    source = zlib.decompress(base64.b64decode(bundle.shipped_source())).decode()
-    assert ours in source
-    older = source.replace(ours, f"VERSION = {protocol.VERSION - 1}\\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle, "shipped_source", lambda: base64.b64encode(zlib.compress(older.encode())).decode())
+    with altered_source(VERSION=protocol.VERSION - 1):
         server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
     yield server
     server.close()

@@ -32,7 +32,7 @@ class Command:
         }
         self.tree: "ProcessTree | None" = None
         self.script: "bytes | None" = None
-        self.intake = Intake(command_id, self.changed, self._wake)
+        self.intake = Intake(command_id, self.changed)
         self.failure: "Failure | None" = None
         self.return_code: "int | None" = None
         self.timed_out = False
@@ -41,6 +41,7 @@ class Command:
         self.oom_before = 0
         self.started_at = time.monotonic()
         self.ended_at = 0.0
+        self.is_dropped = False
         self.listener: "object | None" = None
         self.waker: "Waker | None" = None
 
@@ -85,11 +86,8 @@ class Command:
         """From now on this listener has the command's ear; an earlier one is as good as gone."""
         with self.changed:
             self.listener = listener
-            self._wake()
-
-    def _wake(self) -> None:
-        if self.waker:
-            self.waker.wake()
+            if self.waker:
+                self.waker.wake()
 
     # --- for those who ask --------------------------------------------------------------------------------------
     def result(self, limit: "int | None" = None) -> Result:
@@ -114,8 +112,19 @@ class Command:
         output.is_named = True
         return decoded(output.path or b"")
 
+    @property
+    def kept(self) -> int:
+        return sum(output.kept for output in self.outputs.values())
+
+    def rest(self) -> bool:
+        """Take no more memory than need be, and no descriptor. Whether that could be had."""
+        with self.changed:
+            at_rest = [output.rest() for output in self.outputs.values()]
+            return all(at_rest)
+
     def drop(self) -> None:
         with self.changed:
+            self.is_dropped = True
             for output in self.outputs.values():
                 output.drop()
 

@@ -8,6 +8,7 @@ import time
 from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.server.commands.command import Command, code_of
 from pytest_fargate_sandbox.server.commands.command_user import CommandUser
+from pytest_fargate_sandbox.server.commands.ended_commands import FETCHED, GONE, EndedCommands
 from pytest_fargate_sandbox.server.commands.oom_counter import OomCounter
 from pytest_fargate_sandbox.server.commands.process_tree import AllProcesses, Marks
 from pytest_fargate_sandbox.server.commands.pump import GRACE_SEC, Pump
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 MAX_BACKGROUND = 128
 """Commands that may run in the background at once."""
 
-_KEEP_SEC = 3600.0
-_KEEP_ENDED = 256
 _KEEP_IDS = 10000
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILLED = CODE_SIGNAL + 9
@@ -42,7 +41,8 @@ class Commands:
         self._work_dir = work_dir
         self._lock = threading.Lock()
         self._known: "collections.OrderedDict[str, Command]" = collections.OrderedDict()
-        self._forgotten: "collections.OrderedDict[str, None]" = collections.OrderedDict()
+        self._ended = EndedCommands()
+        self._forgotten: "collections.OrderedDict[str, str]" = collections.OrderedDict()
         self._environment = _inherited(work_dir)
         self._is_closing = False
 
@@ -61,7 +61,6 @@ class Commands:
             user = CommandUser(request.user) if request.user is not None else None
             command = Command(request.id, self._work_dir, user)
             self._known[request.id] = command
-            self._forget_the_old()
             return command, True
 
     def find(self, command_id: str) -> Command:
@@ -76,30 +75,26 @@ class Commands:
         with self._lock:
             command = self._known.get(command_id)
             if command and command.ended:
-                self._drop(command)
+                self._drop(command, FETCHED)
 
-    def _drop(self, command: Command) -> None:
+    def _end(self, command: Command, return_code: int) -> None:
+        command.end(return_code)
+        with self._lock:
+            if command.id in self._known:  # else it was fetched already
+                for gone in self._ended.add(command):
+                    self._drop(gone, GONE)
+
+    def _drop(self, command: Command, why: str) -> None:
         del self._known[command.id]
-        self._forgotten[command.id] = None
+        self._ended.remove(command)
+        self._forgotten[command.id] = why
         if len(self._forgotten) > _KEEP_IDS:
             self._forgotten.popitem(last=False)
         command.drop()
 
     def _refuse_what_is_gone(self, command_id: str) -> None:
         if command_id in self._forgotten:
-            raise Failure("forgotten", "the command %s has run and is forgotten; it will not run again" % command_id)
-
-    def _forget_the_old(self) -> None:
-        now = time.monotonic()
-        if len(self._known) < _KEEP_ENDED:
-            oldest = next(iter(self._known.values()))
-            if not oldest.ended or now - oldest.ended_at < _KEEP_SEC:
-                return
-        ended = [command for command in self._known.values() if command.ended]
-        surplus = len(ended) - _KEEP_ENDED
-        for rank, command in enumerate(ended):
-            if rank < surplus or now - command.ended_at > _KEEP_SEC:
-                self._drop(command)
+            raise Failure("forgotten", "the command %s %s" % (command_id, self._forgotten[command_id]))
 
     # --- running ------------------------------------------------------------------------------------------------
     def spawn(self, command: Command, request: "Any") -> None:
@@ -145,14 +140,14 @@ class Commands:
             ends.open(has_stdin)
             command.waker = waker
             if has_stdin:
-                command.intake.open(ends.stdin)
+                command.intake.open(ends.stdin, waker)
             program = self._program(command, request)
             pump = Pump(command, {ends.stdout: STDOUT, ends.stderr: STDERR}, waker, request.timeout)
             command.bear(spawn(program, ends.for_child, self._marks, self.reaper, pump.on_exit))
         except CannotRun as reason:
             ends.close_ours()
             command.say(STDERR, b"%s\n" % encoded(reason.sentence))
-            command.end(reason.code)
+            self._end(command, reason.code)
             return None
         except (Failure, OSError) as error:
             ends.close_ours()
@@ -204,7 +199,7 @@ class Commands:
             self.reaper.disown(command.tree.leader)
         if code == _KILLED:
             command.oom_killed = self._oom.read() > command.oom_before
-        command.end(code)
+        self._end(command, code)
 
 
 class _Ends:

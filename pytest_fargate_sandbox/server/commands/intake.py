@@ -15,30 +15,32 @@ if TYPE_CHECKING:
     import threading
     from typing import Callable
 
+    from pytest_fargate_sandbox.server.commands.waker import Waker
     from pytest_fargate_sandbox.server.protocol import Write
 
 
 class Intake:
-    """Guarded by ``changed``. Others put in and the command's pump, which ``wake`` wakes, passes on."""
+    """Guarded by ``changed``. Others put in, and the command's pump passes on."""
 
-    def __init__(self, command_id: str, changed: "threading.Condition", wake: "Callable[[], None]") -> None:
+    def __init__(self, command_id: str, changed: "threading.Condition") -> None:
         self._command_id = command_id
         self._changed = changed
-        self._wake = wake
+        self._waker: "Waker | None" = None
         self.file: "int | None" = None
         """Where it goes: a pipe, a terminal; one that is polled for nothing else."""
         self._taken = 0
         self._block = memoryview(b"")
         self._is_whole = False
 
-    def open(self, file: int) -> None:
+    def open(self, file: int, waker: "Waker") -> None:
+        """``waker`` is the pump's."""
         os.set_blocking(file, False)
-        self.file = file
+        self.file, self._waker = file, waker
 
     def close(self) -> None:
         """For good; what the command has not taken by now is nobody's."""
         with self._changed:
-            file, self.file = self.file, None
+            file, self.file, self._waker = self.file, None, None
             self._block = memoryview(b"")
             if file is not None:
                 os.close(file)
@@ -81,8 +83,8 @@ class Intake:
                 if not self._block:
                     self._block = memoryview(data)[self._taken - offset :]
                     # Nobody else is at it now: the pump polls only for a block that is there.
-                    if self.pass_on():
-                        self._wake()
+                    if self.pass_on() and self._waker:
+                        self._waker.wake()
                     return True
                 if not self._wait(deadline):
                     return False

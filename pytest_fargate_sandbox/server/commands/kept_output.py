@@ -2,9 +2,11 @@
 
 import os
 
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.work_dir import remove
 
 IN_MEMORY = 64 * 1024
+_AT_REST = 2 * 1024
 MOST = 1024 * 1024 * 1024
 """What is kept of one stream: a command that never stops must not fill the disk of whoever runs this."""
 
@@ -23,6 +25,7 @@ class KeptOutput:
         self._owner = owner
         self._memory = bytearray()
         self._file: "int | None" = None
+        self._is_filed = False
         self.kept = 0
         self._check_at = 0
 
@@ -35,23 +38,45 @@ class KeptOutput:
         self.total += len(data)
         if self.lost > len(data):
             return  # A hole in the middle would be worse than a missing end.
-        if self._file is None and self.kept + len(data) <= IN_MEMORY:
+        if not self._is_filed and self.kept + len(data) <= IN_MEMORY:
             self._memory += data
             self.kept += len(data)
-        elif self._has_room() and (self._file is not None or self.spill()):
+        elif self._has_room() and self.spill():
             self.kept += self._store(data)
 
     def read(self, offset: int, most: int) -> bytes:
         most = min(most, self.kept - offset)
         if most <= 0:
             return b""
-        if self._file is None:
+        if not self._is_filed:
             return bytes(self._memory[offset : offset + most])
-        return os.pread(self._file, most, offset)
+        if self._file is not None:
+            return os.pread(self._file, most, offset)
+        file = self._reopen()
+        try:
+            return os.pread(file, most, offset)
+        finally:
+            os.close(file)
+
+    def _reopen(self) -> int:
+        try:
+            return os.open(self.path or b"", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise Failure("forgotten", "what a command said is gone: %s" % error) from None
+
+    def rest(self) -> bool:
+        """Keep nothing long in memory, and no descriptor; nothing more comes. Whether all of it could be had so."""
+        kept = self.kept
+        if kept > _AT_REST and not (self.spill() and self.kept == kept):
+            return False
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        return True
 
     def spill(self) -> bool:
         """Move it all into the file, which from then on holds the whole stream."""
-        if self._file is not None:
+        if self._is_filed:
             return True
         if self.path is None:
             return False
@@ -61,6 +86,7 @@ class KeptOutput:
                 os.fchown(self._file, *self._owner)
         except OSError:
             return False
+        self._is_filed = True
         self.kept = self._store(self._memory)
         self._memory = bytearray()
         return True
@@ -68,11 +94,10 @@ class KeptOutput:
     def drop(self) -> None:
         self._memory = bytearray()
         self.kept = 0
-        if self._file is None:
-            return
-        os.close(self._file)
-        self._file = None
-        if not self.is_named and self.path is not None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        if self._is_filed and not self.is_named and self.path is not None:
             remove(self.path)
 
     def _store(self, data: "bytes | bytearray") -> int:

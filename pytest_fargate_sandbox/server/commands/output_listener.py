@@ -1,7 +1,7 @@
 """The client that listens to a command, on the connection on which it asked."""
 
 from pytest_fargate_sandbox.server.protocol import HEARTBEAT, RESULT, STDERR, STDOUT, Result, frame_head
-from pytest_fargate_sandbox.server.requests.http1 import answer_head, chunk, last_chunk
+from pytest_fargate_sandbox.server.requests.http1 import Disconnected, answer_head, chunk, last_chunk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,22 +61,24 @@ class OutputListener:
         self._push(wait=False)
 
     def finish(self, result: Result) -> None:
-        """Send the rest and the result."""
+        """Send the rest and the result. Raises ``Disconnected`` where not all of it can be sent."""
         text = result.to_json()
         end = frame_head(RESULT, len(text)) + text
         if not self._head_is_out:
             frames = self._take_frames()
             if not any(self._available(kind) for kind in (STDOUT, STDERR)):
                 body = frames + end
-                self._unsent = memoryview(answer_head(200, len(body), self._exchange.keep_alive) + body)
                 self._head_is_out = True
-                self._push(wait=True)
+                self._push_last(answer_head(200, len(body), self._exchange.keep_alive) + body)
                 return
             self._queue(frames)
         self.advance(wait=True)
-        self._queue(end)
-        self._unsent = memoryview(bytes(self._unsent) + last_chunk())
-        self._push(wait=True)
+        self._push_last(chunk(end) + last_chunk())
+
+    def _push_last(self, data: bytes) -> None:
+        self._unsent = memoryview(data)
+        if self.gone or not self._push(wait=True):
+            raise Disconnected("the client left its command, or the command was dropped", midway=False)
 
     def _available(self, kind: bytes) -> int:
         return max(0, int(min(self._command.outputs[kind].kept, self._limits[kind])) - self._positions[kind])
@@ -84,6 +86,9 @@ class OutputListener:
     def _take_frames(self) -> bytes:
         frames = []
         with self._command.changed:
+            if self._command.is_dropped:
+                self.gone = True  # Whoever comes back for it is told why.
+                return b""
             for kind in (STDOUT, STDERR):
                 most = min(_FRAME, self._available(kind))
                 data = self._command.outputs[kind].read(self._positions[kind], most) if most else b""
