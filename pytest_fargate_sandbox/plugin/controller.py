@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.plugin.outcome_book import OutcomeBook
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
     from pytest_fargate_sandbox.records.ledger import Ledger
 
@@ -20,10 +22,12 @@ if TYPE_CHECKING:
 class Controller:
     """Ends the run when everybody else has: xdist has stopped its workers, fixtures are torn down."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, run: PytestRun) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, run: PytestRun, book: OutcomeBook) -> None:
         self._config = config
         self._settings = settings
         self._run = run
+        self._book = book
+        self._began = time.time()
         self._holds_engine = False
         self.report: dict[str, Any] | None = None
         """What the run was, once it is over, if it had any sandbox."""
@@ -92,10 +96,12 @@ class Controller:
         name = self._settings.run["report_json"]
         if name is None:
             return
-        from pytest_fargate_sandbox.records.run_report import run_report
+        from pytest_fargate_sandbox.records.run_report import REPORT_VERSION, run_report
 
         path: Path = self._config.invocation_params.dir / name
         report = self.report or run_report([], cluster=str(self._settings.config["cluster"]))
+        times = {"began": round(self._began, 3), "ended": round(time.time(), 3)}
+        report = {"version": REPORT_VERSION, **times, **report, "tests": self._book.tests()}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
@@ -192,7 +193,7 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> S
         return settings
     from pytest_fargate_sandbox.plugin.engine_choice import running_engine
 
-    engine = running_engine(config.invocation_params.dir / settings.run["engine"])
+    engine = running_engine(config.invocation_params.dir / Path(settings.run["engine"]).expanduser())
     return settings._replace(run={**settings.run, "engine": engine})
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import marker, options, outcomes, short_errors, vocabulary
+from pytest_fargate_sandbox.plugin import marker, options, outcomes, short_errors, told_to_others, vocabulary
 from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class Reports:
             if not self._in_full:
                 short_errors.tell_plainly(call, report)
             outcomes.judge(item, call, report)
-        leases = self._leases.of(item)
-        if report.failed:
-            report.sections += [(f"Sandbox {lease.task_id}", lease.story()) for lease in leases]
+        stories = [(lease, lease.story() if report.failed else "") for lease in self._leases.of(item)]
+        report.sections += [(f"Sandbox {lease.task_id}", story) for lease, story in stories if story]
+        told_to_others.tell(item, report, call.excinfo.value if call.excinfo else None, stories)
         return report
 
 

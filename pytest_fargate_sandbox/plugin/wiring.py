@@ -10,6 +10,7 @@ from pytest_fargate_sandbox.plugin.ending_signals import EndingSignals
 from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
 from pytest_fargate_sandbox.plugin.leases import LEASES, Leases
 from pytest_fargate_sandbox.plugin.options import SETTINGS
+from pytest_fargate_sandbox.plugin.outcome_book import OutcomeBook
 from pytest_fargate_sandbox.plugin.progress import Progress
 from pytest_fargate_sandbox.plugin.pytest_run import RUN, PytestRun
 from pytest_fargate_sandbox.plugin.reports import Reports
@@ -48,13 +49,15 @@ def wire_controller(config: pytest.Config) -> PytestRun:
     run = _run_of(config)
     if first:
         settings = config.stash[SETTINGS]
-        controller = Controller(config, settings, run)
+        book = OutcomeBook()
+        controller = Controller(config, settings, run, book)
         _register(
             config,
             controller=controller,
             interrupts=Interrupts(run),
             summary=Summary(settings, run, controller),
             progress=Progress(config, run),
+            outcome_book=book,
         )
     return run
 

@@ -6,13 +6,18 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.names import TAG_WORKER
+from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.records.costs import task_cost_usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_fargate_sandbox.records.ledger import Entry
+
+REPORT_VERSION = 1
+"""Of the form of ``--fargate-report-json``; more keys may come in the same one."""
+
+_STEPS = ("launched", "claimed", "ready", "stopped")
 
 
 def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
@@ -54,8 +59,11 @@ def _sandbox(entry: Entry) -> dict[str, Any]:
         "task_arn": entry.task_arn,
         "image": entry.facts.get("image") or "",
         "worker": labels.get(TAG_WORKER, ""),
+        "made_for": labels.get(TAG_TEST, ""),
         "tests": entry.facts.get("tests") or [],
         "phases": entry.facts.get("phases") or {},
+        "times": {step: entry.times[step] for step in _STEPS if step in entry.times},
+        "commands": entry.facts.get("commands") or [],
         "cause": entry.facts.get("cause") or "",
         "kept": entry.is_kept,
     }

@@ -63,6 +63,8 @@ class Lease:
         self.sandbox.note("tested", tests=list(self._tests), prelaunched=self._prelaunched)
 
     def end(self, *, may_keep: bool = True) -> None:
+        if self.sandbox.history:
+            self.sandbox.note("used", commands=[past.to_dict() for past in self.sandbox.history])
         wished = self._keep == "always" or (self._keep == "failed" and self._failed)
         if may_keep and wished and self.sandbox.is_running:
             self.kept = self.sandbox.keep()

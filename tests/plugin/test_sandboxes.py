@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 
@@ -238,6 +240,7 @@ def test_hangs(fargate_sandbox):
 def test_is_shown_in_full(fargate_sandbox):
     fargate_sandbox.upload(5, "/tmp/five")
 """,
+        "--junit-xml=junit.xml",
     )
     result.assert_outcomes(passed=1, failed=3, errors=1)
     result.stdout.fnmatch_lines(
@@ -267,6 +270,16 @@ def test_is_shown_in_full(fargate_sandbox):
     of_sentences, _, in_full = result.stdout.str().partition("_ test_is_shown_in_full _")
     assert not re.search(r"^\S*/(pytest_fargate_sandbox|paramiko)/\S+:\d+:|^The above", of_sentences, re.MULTILINE)
     assert "TypeError" in in_full
+
+    cases = {
+        each.get("name"): {one.get("name"): one.get("value") for one in each.iter("property")}
+        for each in ElementTree.parse(pytester.path / "junit.xml").iter("testcase")
+    }
+    assert set(cases["test_before"]) == {"fargate_task", "fargate_image"}
+    assert cases["test_it"]["fargate_image"] == "host"
+    assert "$ echo working" in str(cases["test_it"]["fargate_story"])
+    assert cases["test_dies"]["fargate_cause"] == "stopped_by_user"
+    assert f"task: {cases['test_dies']['fargate_task']}" in str(cases["test_dies"]["fargate_story"])
 
 
 def test_a_task_that_dies_is_an_error_on_a_fresh_sandbox_a_pass(
@@ -298,8 +311,24 @@ def test_it(fargate_sandbox):
 
 
 def test_the_report_is_the_run_as_data(pytester: pytest.Pytester) -> None:
-    run(pytester, "def test_it(fargate_sandbox): pass", "--fargate-report-json=out/report.json")
+    source = """
+import pytest
+
+def test_it(fargate_sandbox):
+    fargate_sandbox.exec("exit 3")
+    fargate_sandbox.exec("sleep 9", 0.2)
+
+@pytest.mark.xfail
+def test_wrong(): assert False
+
+@pytest.mark.fargate(ttl=-1)
+def test_bad(fargate_sandbox): pass
+"""
+    before = time.time()
+    run(pytester, source, "--fargate-report-json=out/report.json")
     report = json.loads((pytester.path / "out" / "report.json").read_text())
+    assert report["version"] == 1
+    assert before < report["began"] < report["ended"] < time.time()
     assert report["cluster"] == "local"
     assert report["region"] == "us-east-1"
     assert report["engine"].startswith("http://127.0.0.1:")
@@ -307,9 +336,25 @@ def test_the_report_is_the_run_as_data(pytester: pytest.Pytester) -> None:
     (sandbox,) = report["sandboxes"]
     assert sandbox["image"] == "host"
     assert sandbox["worker"] == "main"
-    assert sandbox["tests"] == ["test_the_report_is_the_run_as_data.py::test_it"]
+    name = "test_the_report_is_the_run_as_data.py::"
+    assert sandbox["tests"] == [sandbox["made_for"]] == [f"{name}test_it"]
     assert {"address", "tunnel", "server"} <= set(sandbox["phases"])
     assert sandbox["kept"] is False
+    times = [report["began"], *sandbox["times"].values(), report["ended"]]
+    assert times == sorted(times)
+    assert [(each["command"], each["return_code"], each["state"]) for each in sandbox["commands"]] == [
+        ("exit 3", 3, "exit 3"),
+        ("sleep 9", 124, "timed out"),
+    ]
+    assert sandbox["times"]["ready"] <= sandbox["commands"][0]["began"] < sandbox["times"]["stopped"]
+    assert sandbox["commands"][1]["duration_sec"] >= 0.2
+    assert [(each["test"].removeprefix(name), each["outcome"]) for each in report["tests"]] == [
+        ("test_it", "passed"),
+        ("test_wrong", "xfailed"),
+        ("test_bad", "error"),
+    ]
+    assert [each["tasks"] for each in report["tests"]] == [[sandbox["task_arn"]], [], []]
+    assert report["began"] < report["tests"][0]["began"] < report["tests"][0]["ended"] < report["ended"]
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--fixtures", "--fixtures-per-test", "--markers"])

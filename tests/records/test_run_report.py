@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.run_report import run_report, slowest_phases
 
@@ -20,7 +21,9 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ledger:
 
 
 def launch(ledger: Ledger, arn: str, *events: str, **facts: Any) -> str:
-    entry = ledger.open_entry(cluster="bench", region="eu-west-1", labels={"fargate-sandbox:worker": "gw1"})
+    entry = ledger.open_entry(
+        cluster="bench", region="eu-west-1", labels={TAG_WORKER: "gw1", TAG_TEST: "test_it.py::test"}
+    )
     ledger.write(entry, "launching")
     ledger.write(entry, "launched", task_arn=arn, image="python", cpu="1024", memory="2048")
     for event in events:
@@ -31,19 +34,24 @@ def launch(ledger: Ledger, arn: str, *events: str, **facts: Any) -> str:
 def test_each_launch_is_a_sandbox_with_its_story(ledger: Ledger) -> None:
     entry = launch(ledger, "arn:a", "ready", phases={"launch": 1.0, "tunnel": 0.5})
     ledger.write(entry, "tested", tests=["test_it.py::test"])
+    ledger.write(entry, "used", commands=[{"command": "true", "return_code": 0}])
     ledger.write(entry, "stopped", cause="spot_reclaimed")
     report = run_report(ledger.entries(), cluster="bench")
-    assert report["sandboxes"] == [
-        {
-            "task_arn": "arn:a",
-            "image": "python",
-            "worker": "gw1",
-            "tests": ["test_it.py::test"],
-            "phases": {"launch": 1.0, "tunnel": 0.5},
-            "cause": "spot_reclaimed",
-            "kept": False,
-        }
-    ]
+    (sandbox,) = report["sandboxes"]
+    times = sandbox.pop("times")
+    assert list(times) == ["launched", "ready", "stopped"]
+    assert list(times.values()) == sorted(times.values())
+    assert sandbox == {
+        "task_arn": "arn:a",
+        "image": "python",
+        "worker": "gw1",
+        "made_for": "test_it.py::test",
+        "tests": ["test_it.py::test"],
+        "phases": {"launch": 1.0, "tunnel": 0.5},
+        "commands": [{"command": "true", "return_code": 0}],
+        "cause": "spot_reclaimed",
+        "kept": False,
+    }
     assert (report["engine"], report["cluster"], report["region"]) == (None, "bench", "eu-west-1")
     assert report["cost_usd"] == pytest.approx((0.04048 + 2 * 0.004445) / 60, abs=1e-6)
 

@@ -1,0 +1,49 @@
+"""How each test of the run came out, in the one process that all reports come to, for the run as data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.plugin.outcomes import PROPERTY
+from pytest_fargate_sandbox.plugin.rerun import RETRIED
+
+if TYPE_CHECKING:
+    import pytest
+
+_GRAVITY = ("passed", "skipped", "xfailed", "xpassed", "failed", "error")
+"""What a test is called of whose phases one came out like this, the last of them that fits."""
+
+
+class OutcomeBook:
+    """Of a test that was run again, the last attempt counts."""
+
+    def __init__(self) -> None:
+        self._tests: dict[str, dict[str, Any]] = {}
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._tests.pop(nodeid, None)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if str(report.outcome) == "rerun":  # pytest-rerunfailures has another go, and reports that as well
+            self._tests.pop(report.nodeid, None)
+            return
+        new = {"test": report.nodeid, "outcome": "passed", "began": report.start, "ended": report.stop}
+        test = self._tests.setdefault(report.nodeid, new)
+        test["outcome"] = max(test["outcome"], _outcome(report), key=_GRAVITY.index)
+        test["ended"] = report.stop
+        properties = dict(report.user_properties)
+        test["attempts"] = int(str(properties.get(RETRIED, 0))) + 1
+        test["infrastructure"] = properties.get(PROPERTY)
+        test["tasks"] = [value for name, value in report.user_properties if name == "fargate_task"]
+
+    def tests(self) -> list[dict[str, Any]]:
+        """Plain values, in the order in which they were begun."""
+        return list(self._tests.values())
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    if report.failed:
+        return "failed" if report.when == "call" else "error"
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    return report.outcome
