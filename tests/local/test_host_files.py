@@ -20,7 +20,7 @@ from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import Na
 from tests.local.running_tasks import RunningTasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 pytestmark = pytest.mark.root
 
@@ -88,20 +88,20 @@ class Canaries:
     """Directories of the host with files that are root's alone, and all the paths that lead to them."""
 
     def __init__(self) -> None:
-        self.places = [
-            Path(top, f"canary-{uuid.uuid4().hex}") for top in ("/opt", "/usr/share", "/usr/lib", "/usr/local")
-        ]
+        tops = ("/opt", "/usr/share", "/usr/lib", "/usr/local", sys.base_prefix)
+        self.places = [Path(top, f"canary-{uuid.uuid4().hex}") for top in tops]
         self.paths: list[Path] = []
 
     def lay(self, batch: str) -> None:
+        """Odd names only at the bottom: each costs more than a dozen attempts."""
         for place in self.places:
-            for depth in (1, 2, 6):
+            for depth, names in ((1, _ODD_NAMES[:1]), (2, _ODD_NAMES[-2:-1]), (6, _ODD_NAMES)):
                 directory = place.joinpath(batch, *["d"] * depth)
                 directory.mkdir(parents=True)
-                self.fill(directory)
+                self.fill(directory, names)
 
-    def fill(self, directory: Path) -> None:
-        for name in _ODD_NAMES:
+    def fill(self, directory: Path, names: Sequence[str] = _ODD_NAMES) -> None:
+        for name in names:
             self._write(directory / f"0600 {name}", 0o600)
             closed = directory / f"0700 {name}"
             closed.mkdir()
@@ -115,9 +115,10 @@ class Canaries:
         passable.chmod(0o711)
         for kind in ("symlink", "hard link"):
             link = directory / kind
-            link.symlink_to("0600 plain") if kind == "symlink" else link.hardlink_to(directory / "0600 plain")
+            target = f"0600 {names[0]}"
+            link.symlink_to(target) if kind == "symlink" else link.hardlink_to(directory / target)
             self.paths.append(link)
-        (directory / "way in").symlink_to("0700 plain")
+        (directory / "way in").symlink_to(f"0700 {names[0]}")
         self.paths.append(directory / "way in" / "readable by itself")
         (directory / "for everybody").write_text("everybody may")
 
@@ -241,8 +242,8 @@ def test_where_the_kernel_stacks_no_second_overlay_it_is_searched_for(tmp_path: 
     this = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}"]
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", _OVERLAY_FOR_A_ROOT, "sh", tmp_path, Path.cwd(), *this,
-         "-k", "no_task_reads and not after or as_ever or can_be_changed", __file__],
+         "-k", "no_task_reads and not after or can_be_changed", __file__],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "3 passed" in done.stdout
+    assert "2 passed" in done.stdout

@@ -48,7 +48,7 @@ def _lower_layers(plan: ContainerPlan) -> list[str]:
 def _copy_bind(plan: ContainerPlan, bind: Bind) -> int | None:
     source: str | None = bind.source
     if bind.as_nobody:
-        source = _seen_by_nobody(plan, bind)
+        source = _seen_by_nobody(plan, bind) or (source if bind.needed else None)
     if source is None:
         return None
     if bind.beneath:
@@ -72,11 +72,14 @@ def _seen_by_nobody(plan: ContainerPlan, bind: Bind) -> str | None:
 def _as_nobody(plan: ContainerPlan, name: str, directory: str) -> str:
     """Where it now is mounted: beside the host's layer, since no layer may lie within another.
 
-    By names from here, because what lies above this directory ``nobody`` may not pass.
+    By names from here, because what lies above this directory ``nobody`` may not pass, nor what lies above a home.
     """
     beside = os.path.dirname(plan.host_layers[0])  # noqa: PTH120
     os.chdir(beside)
     os.makedirs(name, exist_ok=True)  # noqa: PTH103 - each container mounts there for itself
+    if directory != HOST_ROOT:
+        linux.attach_mount(linux.copy_mount(directory), name)
+        directory = name
     with linux.as_nobody():
         options = f"lowerdir={NOTHING}:{_joined([directory])}"
         linux.mount("overlay", name, linux.MS_NODEV | linux.MS_RDONLY, options)

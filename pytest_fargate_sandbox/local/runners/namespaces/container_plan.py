@@ -25,6 +25,8 @@ class Bind:
     """Directories of the image that lie over it, upper first."""
     as_nobody: bool = False
     """As the host's user ``nobody`` sees it, and not at all where he does not."""
+    needed: bool = False
+    """As it is, then."""
 
 
 @dataclass(frozen=True)

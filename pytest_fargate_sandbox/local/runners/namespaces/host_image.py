@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,8 @@ def copy_on_write_host(directory: Path) -> HostLayers:
     _lock_accounts(layer)
     _make_directory(layer / "var/tmp", 0o1777)
     interpreter = _private_interpreter()
-    binds = (*(Bind(at, at, as_nobody=True) for at in _separate_file_systems()), *_bind_interpreter(layer, interpreter))
+    programs = [replace(bind, as_nobody=True, needed=True) for bind in _bind_interpreter(layer, interpreter)]
+    binds = (*(Bind(at, at, as_nobody=True) for at in _separate_file_systems()), *programs)
     return HostLayers((str(layer), "/"), binds, _programs_of(interpreter), as_nobody=as_nobody)
 
 
