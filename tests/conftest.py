@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
+from tests.components import need
 from tests.engine_of_tests import EngineOfTests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        need(*mark.args)
+
+
 @pytest.fixture(scope="session")
 def _engine_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineOfTests]:
+    need("namespaces")
     home = tmp_path_factory.mktemp("engine")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FARGATE_ENGINE_DIR", str(home / "state"))

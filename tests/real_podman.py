@@ -1,10 +1,9 @@
-"""podman itself, and images made without a registry. Where there is none the tests skip (and fail in CI)."""
+"""podman itself, and images made without a registry."""
 
 from __future__ import annotations
 
 import io
 import os
-import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -15,11 +14,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from filelock import FileLock
 
 from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed, ContainerCommand
-from pytest_fargate_sandbox.local.runners.podman.command_runner import PodmanRunner
+from tests.components import need, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +29,7 @@ DEBIAN = "localhost/fargate-sandbox-test-debian:1"
 @cache
 def podman() -> ContainerCommand:
     """The real command; without it this test is skipped."""
-    problem = PodmanRunner.available()
-    if problem:
-        pytest.skip(problem)
+    need("podman")
     return ContainerCommand("podman")
 
 
@@ -50,8 +46,7 @@ def busybox_image() -> str:
 @cache
 def debian_image() -> str:
     """Debian's essential packages and its Python, from what is installed here."""
-    if shutil.which("dpkg") is None:
-        pytest.skip("a Debian image is made of this machine's own packages, and this is no Debian")
+    need("debian")
     command = podman()
     with FileLock(_lock("debian")):
         if not command.succeeds("image", "inspect", DEBIAN):
@@ -93,17 +88,15 @@ def remove_images(part: str) -> None:
 
 
 def _busybox_tree() -> bytes:
-    program = shutil.which("busybox")
-    if program is None or "dynamically" in _kind(program):
-        pytest.skip("there is no static busybox here (apt-get install busybox-static)")
+    busybox = program("busybox")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("root", 0o700), ("run", 0o755)):
             _add(archive, name, tarfile.DIRTYPE, mode)
         archive.addfile(
-            _member("bin/busybox", tarfile.REGTYPE, 0o755, len(data := Path(program).read_bytes())), io.BytesIO(data)
+            _member("bin/busybox", tarfile.REGTYPE, 0o755, len(data := Path(busybox).read_bytes())), io.BytesIO(data)
         )
-        for applet in subprocess.check_output([program, "--list"], text=True).split():
+        for applet in subprocess.check_output([busybox, "--list"], text=True).split():
             link = _member(f"bin/{applet}", tarfile.SYMTYPE, 0o777)
             link.linkname = "busybox"
             if applet != "busybox":
@@ -124,11 +117,6 @@ def _member(name: str, kind: bytes, mode: int, size: int = 0) -> tarfile.TarInfo
 
 def _add(archive: tarfile.TarFile, name: str, kind: bytes, mode: int) -> None:
     archive.addfile(_member(name, kind, mode))
-
-
-def _kind(program: str) -> str:
-    done = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
-    return "" if done.returncode else "dynamically linked"
 
 
 def _lock(image: str) -> Path:

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.components import program
 from tests.fresh_keys import fresh_key_pair
+from tests.processes import descendants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-
-
-def need_sshd() -> str:
-    """Its path; without it the test is skipped here, and fails in CI, which has to install it."""
-    if SSHD:
-        return SSHD
-    if os.environ.get("CI"):
-        pytest.fail("CI must have OpenSSH's sshd installed")
-    pytest.skip("OpenSSH's sshd is not installed (Debian: openssh-server)")
 
 
 def free_port() -> int:
@@ -59,21 +47,16 @@ class RealSshd:
     def start(self) -> None:
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        log = (self.directory / "sshd.log").open("ab")
-        self._process = subprocess.Popen(
-            [need_sshd(), "-D", "-e", "-f", str(self.directory / "sshd_config")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-        log.close()
+        command = [program("sshd"), "-D", "-e", "-f", str(self.directory / "sshd_config")]
+        with (self.directory / "sshd.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(self._accepts, deadline=10, what="sshd listening")
 
     def kill(self) -> None:
         """SIGKILL to the listener and to all its sessions."""
         if self._process is None:
             return
-        pids = [self._process.pid, *_descendants(self._process.pid)]
+        pids = [self._process.pid, *descendants(self._process.pid)]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -84,7 +67,7 @@ class RealSshd:
     def frozen(self) -> Iterator[None]:
         """SIGSTOP to the listener and to all its sessions: the kernel acknowledges what they do not read."""
         assert self._process is not None
-        pids = [self._process.pid, *_descendants(self._process.pid)]
+        pids = [self._process.pid, *descendants(self._process.pid)]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -100,12 +83,3 @@ class RealSshd:
         except OSError:
             return None
         return True
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    with contextlib.suppress(OSError):  # it may end under our eyes
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            for child in map(int, task.read_text().split()):
-                found += [child, *_descendants(child)]
-    return found

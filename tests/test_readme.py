@@ -26,12 +26,24 @@ def test_every_mode_is_a_word_of_the_markers_page() -> None:
     assert [name for name in MODES if f'`"{name}"`' not in row] == []
 
 
+def test_its_two_commands_are_what_ci_runs() -> None:
+    [commands] = re.findall(r"## Quick start\n\n```\n(.*?)```", README, re.DOTALL)
+    quick, full = (line.partition("#")[0].strip() for line in commands.splitlines())
+    assert quick == 'pip install -e ".[local]" && pytest examples'
+    run, set_up = ((ROOT / script).read_text() for script in (".ci/run", "tests/set-up"))
+    assert 'tests/set-up "$VENV" local\npytest examples\n' in run
+    assert '/bin/pip" install --quiet --disable-pip-version-check -e ".[$extra]"\n' in set_up
+    assert run.endswith(f"\n{full}\n")
+
+
+@pytest.mark.needs("namespaces")
 def test_the_first_test_passes_with_nothing_configured(pytester: pytest.Pytester) -> None:
     [test] = [block for block in BLOCKS if "def test_hello" in block]
     pytester.makepyfile(test)
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
+@pytest.mark.needs("namespaces")
 def test_the_script_prints_what_it_says(tmp_path: Path) -> None:
     [script] = [block for block in BLOCKS if "sandbox.start()" in block]
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True)

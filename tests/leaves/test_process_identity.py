@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from pytest_fargate_sandbox.leaves.process_identity import process_began, still_runs, this_process
 
 TELL = "import json; from pytest_fargate_sandbox.leaves.process_identity import this_process; print(json.dumps(this_process()), flush=True); input()"  # noqa: E501
@@ -29,6 +31,7 @@ def test_a_number_that_somebody_else_has_got_is_not_the_process() -> None:
     assert not still_runs({"pid": 1, "pid_began": "another boot/1"})
 
 
+@pytest.mark.needs("user namespaces")
 def test_a_process_whose_numbers_we_cannot_see_is_not_known_to_have_ended() -> None:
     """A run in a container that shares our cache directory: its number 1 is not ours."""
     unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", sys.executable, "-c", TELL]

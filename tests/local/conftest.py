@@ -5,7 +5,6 @@ A file that wants a runner of another kind has a fixture ``runner`` of its own; 
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import threading
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
-from pytest_fargate_sandbox.local.runners.namespaces.probe import available
+from tests.components import need, program
 from tests.local.engine_process import EngineProcess
 from tests.local.running_tasks import RunningTasks
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    need("namespaces")
     process = EngineProcess(log=tmp_path_factory.mktemp("engine") / "log.jsonl")
     yield process
     assert process.close() == 0
@@ -33,11 +33,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 @pytest.fixture(scope="module")
 def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root file system that holds nothing but busybox and names for its parts."""
-    busybox = shutil.which("busybox")
-    if busybox is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have busybox installed (Debian: busybox-static)")
-        pytest.skip("busybox is not installed (Debian: busybox-static)")
+    busybox = program("busybox")
     root = tmp_path_factory.mktemp("busybox")
     root.chmod(0o755)
     (root / "bin").mkdir()
@@ -74,11 +70,7 @@ def _answer_one_in_capitals(connection: socket.socket) -> None:
 
 @pytest.fixture(scope="module")
 def runner(busybox_image: Path, gate: socket.socket) -> Iterator[NamespacesRunner]:
-    problem = available()
-    if problem is not None:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must be able to make namespaces: {problem}")
-        pytest.skip(problem)
+    need("namespaces")
     images = {
         "busybox": (str(busybox_image),),
         "layered": (str(busybox_image), "/"),

@@ -129,14 +129,15 @@ class Signer:
 
     def sign(self, request: Request) -> Request:
         """In the Authorization header."""
-        added = {"X_Amz_Date": self._date}
+        date = self._date
+        added = {"X_Amz_Date": date}
         if self.keys.token:
             added["X_Amz_Security_Token"] = self.keys.token
         if self.service == "s3":
             added["X_Amz_Content_Sha256"] = self._payload_hash(request)
         request = request.with_headers(**added)
         names = sorted({"host", *(name.lower() for name, _ in request.headers)} - self.left_out)
-        signature = self._signature(request, names, self._payload_hash(request))
+        signature = self._signature(request, names, self._payload_hash(request), date)
         credential = f"Credential={self.keys.id}/{self.scope}"
         value = f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={';'.join(names)}, Signature={signature}"
         return request.with_headers(Authorization=value)
@@ -147,7 +148,7 @@ class Signer:
         added = {
             "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
             "X-Amz-Credential": f"{self.keys.id}/{self.scope}",
-            "X-Amz-Date": self._date,
+            "X-Amz-Date": (date := self._date),
             "X-Amz-Expires": str(life_sec),
             "X-Amz-SignedHeaders": ";".join(names),
         }
@@ -157,7 +158,7 @@ class Signer:
         pairs += [f"{name}={_encode(value)}" for name, value in added.items()]
         request = replace(request, query="&".join(pairs))
         payload = UNSIGNED if self.service == "s3" else self._payload_hash(request)
-        signature = self._signature(request, names, payload)
+        signature = self._signature(request, names, payload, date)
         return replace(request, query=f"{request.query}&X-Amz-Signature={signature}")
 
     def sign_chunk(self, request: Request, previous: str, content: bytes) -> str:
@@ -184,7 +185,7 @@ class Signer:
     def _payload_hash(self, request: Request) -> str:
         return self.payload or hashlib.sha256(request.body).hexdigest()
 
-    def _signature(self, request: Request, names: list[str], payload: str) -> str:
+    def _signature(self, request: Request, names: list[str], payload: str, date: str) -> str:
         canonical = "\n".join(
             [
                 request.method,
@@ -197,7 +198,6 @@ class Signer:
             ]
         )
         digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
-        date = dict(request.headers).get("X-Amz-Date", self._date)
         return self._hmac(["AWS4-HMAC-SHA256", date, self.scope, digest])
 
 

@@ -9,7 +9,6 @@ import json
 import shlex
 import subprocess
 import sys
-import sysconfig
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 NOBODY = 65534
 _PROGRAM = Path(__file__).with_name("stranger_program.py")
-_ROOT = Path(__file__).parents[2]
 _ORPHANED = ("setpriv", "--pdeathsig", "TERM")
 _ESTABLISHED = "01"
 
@@ -76,22 +74,11 @@ class EngineOf(EngineProcess):
     """An engine that ``somebody`` started by hand."""
 
     def __init__(self, somebody: Somebody) -> None:
-        assert somebody.python is not None
-        owner = somebody.home.stat().st_uid
         self.log = somebody.home / "log.jsonl"
         self._clients: dict[str, Any] = {}
         self.process = subprocess.Popen(
-            [*_ORPHANED, somebody.python, "-m", "pytest_fargate_sandbox.local", "--log", str(self.log)],
-            user=owner,
-            group=owner,
-            extra_groups=[],
-            env={
-                "PATH": "/usr/local/bin:/usr/bin:/bin",
-                "HOME": str(somebody.home),
-                "PYTHONPATH": f"{_ROOT}:{sysconfig.get_path('purelib')}",
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-            cwd=somebody.home,
+            somebody.command("-m", "pytest_fargate_sandbox.local", "--log", str(self.log), before=_ORPHANED),
+            env=somebody.environment,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.images.buildspec import BUILDSPEC
 from tests.local.engine_process import ROLE, EngineProcess, container, container_states
+from tests.processes import command_lines
 from tests.real_podman import busybox_image, podman
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def test_a_stopped_build_ends_its_builder(engine: EngineProcess, image: str) -> 
     wait_until(lambda: None if _runs(f"sleep {marker}") else True, deadline=10, what="the end of the step")
 
 
+@pytest.mark.needs("namespaces")
 def test_without_podman_and_docker_the_build_fails_with_the_sentence_that_says_so(tmp_path: Path) -> None:
     program = (
         "from tests.local.test_codebuild import _start_build, _finished, _failed_phase\n"
@@ -202,5 +204,5 @@ def test_without_podman_and_docker_the_build_fails_with_the_sentence_that_says_s
 
 
 def _runs(marker: str) -> bool:
-    argvs = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
-    return any(marker in line for line in argvs.splitlines() if "RUN" not in line)
+    lines = map(" ".join, command_lines())
+    return any(marker in line for line in lines if "RUN" not in line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.runners.podman.command_runner import DockerRunner
+from tests.components import need
 from tests.local.engine_process import WAIT, EngineProcess, container, container_states
 from tests.real_podman import busybox_image, no_registry, podman
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    if shutil.which("docker") is None:
-        pytest.skip("there is no docker command here")
+    need("docker", "podman")
     address = Path(tmp_path_factory.mktemp("docker")) / "s"
     service = subprocess.Popen(
         podman().argv("system", "service", "--time", "0", f"unix://{address}"), stderr=subprocess.DEVNULL
@@ -73,8 +72,7 @@ def test_a_reference_that_does_not_exist_says_so_in_fargates_words(engine: Engin
     assert reason.startswith(f"CannotPullContainerError: docker can't pull {host}/nobody/nothing:1")
 
 
+@pytest.mark.needs("docker")
 def test_without_a_daemon_it_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    if shutil.which("docker") is None:
-        pytest.skip("there is no docker command here")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     assert "docker is here but does not answer" in str(DockerRunner.available())

@@ -182,6 +182,7 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(tmp_path: Path, engine: En
     assert told.strip() in ended.stderr
 
 
+@pytest.mark.needs("user namespaces")
 def test_where_nothing_can_run_containers_one_error_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
     forbid = "for kind in user mnt net; do echo 0 > /proc/sys/user/max_${kind}_namespaces; done"
     engine = f"PATH=/nonexistent exec {sys.executable} -m pytest_fargate_sandbox.local --state {tmp_path}"

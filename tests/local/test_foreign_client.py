@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -47,7 +46,7 @@ def _connect(address: str, key: paramiko.PKey) -> paramiko.SSHClient:
 
 
 @pytest.mark.root
-@pytest.mark.skipif(shutil.which("sshd", path="/usr/sbin") is None, reason="needs Debian's openssh-server")
+@pytest.mark.needs("sshd")
 def test_its_own_sshd_answers_at_the_address_that_ec2_tells(engine: EngineProcess) -> None:
     key = paramiko.RSAKey.generate(2048)
     mounts = [{"sourceVolume": "shared", "containerPath": "/mnt/shared"}]

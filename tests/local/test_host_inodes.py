@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
-from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.podman.command_runner import PodmanRunner
+from tests.components import need
 from tests.local import hostile_walk
 from tests.local.host_inodes import HostInodes
 from tests.local.running_tasks import RunningTasks
@@ -83,9 +83,7 @@ def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def _namespaces(image: Path) -> Ground:
-    problem = available()
-    if problem is not None:
-        pytest.skip(problem)
+    need("namespaces")
     image.chmod(0o755)
     (image / "walked").mkdir()
     (image / "walked" / "file").write_text("of the image")

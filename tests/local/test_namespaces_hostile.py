@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
-from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.runner_contract import Mount
 from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 
@@ -24,9 +23,7 @@ if TYPE_CHECKING:
 
     from tests.local.running_tasks import RunningTasks
 
-pytestmark = pytest.mark.skipif(
-    available() is not None and not os.environ.get("CI"), reason="no namespaces are to be had here"
-)
+pytestmark = pytest.mark.needs("namespaces")
 needs_root = pytest.mark.root
 
 _SYSTEM_CALLS = """

@@ -15,15 +15,12 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
-from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit, ContainerSpec, TaskSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(
-    available() is not None and not os.environ.get("CI"), reason="no namespaces are to be had here"
-)
+pytestmark = pytest.mark.needs("namespaces")
 
 
 class Program:

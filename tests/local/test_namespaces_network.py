@@ -11,9 +11,9 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+from tests.components import program
 from tests.fresh_keys import fresh_key_pair
 from tests.local.running_tasks import PATIENCE, RunningTasks
-from tests.real_sshd import need_sshd
 
 
 def test_many_tasks_listen_on_the_same_port(tasks: RunningTasks) -> None:
@@ -119,7 +119,7 @@ exec $SSHD -D -e -f /dev/null -p 2222 -h /etc/ssh/their_key -o PermitRootLogin=y
 
 def test_debians_sshd_answers_at_the_tasks_address(tasks: RunningTasks) -> None:
     key = fresh_key_pair()
-    environment = {"AUTHORIZED_KEY": key.public, "SSHD": need_sshd()}
+    environment = {"AUTHORIZED_KEY": key.public, "SSHD": program("sshd")}
     task = tasks.open()
     sidecar = tasks.shell(_FOREIGN_SIDECAR, task=task, name="their-sidecar", environment=environment)
     sidecar.wait_for("Server listening on 0.0.0.0 port 2222")

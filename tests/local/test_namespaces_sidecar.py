@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
-from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, Mount
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.fresh_keys import fresh_key_pair
@@ -22,9 +20,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.runner_contract import RunningTask
     from tests.local.running_tasks import RunningTasks, StartedContainer
 
-pytestmark = pytest.mark.skipif(
-    available() is not None and not os.environ.get("CI"), reason="no namespaces are to be had here"
-)
+pytestmark = pytest.mark.needs("namespaces")
 _SHARED = (Mount(names.SHARED_VOLUME, names.SHARED_DIR),)
 _ANSWER = (
     "import socket\n"

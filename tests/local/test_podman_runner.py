@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from tests.local.engine_process import (
     processes_of,
     wait_for_end,
 )
+from tests.processes import command_lines
 from tests.real_podman import busybox_image, no_registry, podman
 
 if TYPE_CHECKING:
@@ -147,10 +147,10 @@ def test_no_value_of_the_environment_stands_in_an_argv(engine: EngineProcess) ->
     secrets = [{"name": name, "value": "s3cr3t-of-this-test"} for name in ("TOKEN", "GOOGLE_KEY", "DOCKER_PASSWORD")]
     arn = engine.launch(engine.register(real(environment=secrets)))
     engine.wait(arn, "RUNNING")
-    argvs = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    lines = str(command_lines())
     engine.stop(arn)
-    assert "fargate-sandbox" in argvs
-    assert "s3cr3t-of-this-test" not in argvs
+    assert "fargate-sandbox" in lines
+    assert "s3cr3t-of-this-test" not in lines
 
 
 def test_containers_share_volumes_and_the_network(engine: EngineProcess) -> None:

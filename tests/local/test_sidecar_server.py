@@ -103,6 +103,7 @@ def test_it_shows_the_host_key_that_it_was_given(sidecar: Sidecar) -> None:
         sidecar.tunnel(host_key=fresh_key_pair().public).open()
 
 
+@pytest.mark.needs("ssh")
 def test_openssh_can_use_it(sidecar: Sidecar, echo: EchoServer, tmp_path: Path) -> None:
     write_private(tmp_path / "id", sidecar.user_key.private)
     (tmp_path / "known").write_text(f"[127.0.0.1]:{sidecar.port} {sidecar.host_key.public}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import tempfile
 import time
@@ -14,6 +13,7 @@ import moto.sts.responses
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.components import need
 from tests.local.engine_process import ROLE, EngineProcess, container
 from tests.local.raw_requests import Keys, Request, Signer, ecs_call, form_call
 from tests.local.strangers import EngineOf, Stranger, Witness, busy, port_of
@@ -56,14 +56,10 @@ FOREIGN = Keys("AKIAFOREIGNFOREIGN00", "somebody else's secret")
 
 @pytest.fixture(scope="module")
 def unprivileged_engine() -> Iterator[EngineProcess]:
+    need("another user")
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
-        somebody = Somebody(Path(directory) / "home")
-        if somebody.python is None:
-            if os.environ.get("CI"):
-                pytest.fail("CI needs a Python that an unprivileged user may run")
-            pytest.skip("this Python is root's alone")
-        engine = EngineOf(somebody)
+        engine = EngineOf(Somebody(Path(directory) / "home"))
         yield engine
         assert engine.close() == 0
 

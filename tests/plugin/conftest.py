@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.components import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,14 +61,20 @@ class EngineLog:
 
 
 @pytest.fixture(autouse=True)
-def engine_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineLog:
+def _own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name == "CI" or name.startswith(("FARGATE_", "PYTEST_XDIST_")):
             monkeypatch.delenv(name)
     log = tmp_path / "engine.jsonl"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FARGATE_ENGINE_LOG", str(log))
-    return EngineLog(log)
+    return log
+
+
+@pytest.fixture
+def engine_log(_own_engine: Path) -> EngineLog:
+    need("namespaces")
+    return EngineLog(_own_engine)
 
 
 @pytest.fixture

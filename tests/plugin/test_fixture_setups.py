@@ -55,10 +55,10 @@ def test_it(settles_in):
 """
 
 
+@pytest.mark.needs("rerunfailures")
 def test_it_ends_with_its_module_class_or_parameter_and_with_a_set_up_that_failed(
     pytester: pytest.Pytester, engine_log: EngineLog
 ) -> None:
-    pytest.importorskip("pytest_rerunfailures")
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_a=SHARING, test_b=FAILING, test_c=SHARING)
     result = pytester.runpytest_subprocess("-p", "no:xdist", "--fargate-max-tasks=2", timeout=90)
@@ -68,6 +68,7 @@ def test_it_ends_with_its_module_class_or_parameter_and_with_a_set_up_that_faile
     assert engine_log.cut_off() == []
 
 
+@pytest.mark.needs("namespaces")
 def test_a_fixture_that_asks_as_it_runs_is_noticed_where_nothing_else_asks(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_a="""

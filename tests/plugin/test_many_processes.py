@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.processes import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +45,6 @@ def until_running(log: EngineLog, count: int) -> None:
     wait_until(
         lambda: list(log.tasks().values()).count("RUNNING") >= count or None, deadline=40, what=f"{count} running tasks"
     )
-
-
-def workers_of(controller: subprocess.Popen[bytes]) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(controller.pid)], capture_output=True, text=True)
-    return [int(pid) for pid in found.stdout.split()]
 
 
 def test_what_is_shared_is_made_once_and_the_bound_holds(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
@@ -177,7 +173,7 @@ def test_a_worker_that_is_killed_leaves_nothing_and_the_run_goes_on(
     pytester.makepyfile(TESTS.format(count=6, command="sleep 1"))
     run = started("-n2")
     until_running(engine_log, 2)
-    os.kill(workers_of(run)[0], signal.SIGKILL)
+    os.kill(children(run.pid)[0], signal.SIGKILL)
     assert run.wait(60) == 1
     assert engine_log.cut_off() == []
     output = (pytester.path / "output.txt").read_text()

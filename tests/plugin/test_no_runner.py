@@ -6,15 +6,16 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
+if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
 
 WITHOUT_RIGHTS = "echo 0 > /proc/sys/user/max_user_namespaces; PATH=/nowhere exec {setpriv} {command}"
 """To be run by root of a user namespace, whose children get none, nor any right to make other ones."""
 
 
+@pytest.mark.needs("user namespaces")
 def test_no_namespaces_and_no_docker_is_told_with_what_was_tried(
     pytester: pytest.Pytester, engine_log: EngineLog
 ) -> None:

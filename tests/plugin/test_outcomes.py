@@ -17,6 +17,9 @@ from pytest_fargate_sandbox.leaves.errors import (
 )
 from pytest_fargate_sandbox.plugin.outcomes import infrastructure_error
 
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup  # pytest brings it along
+
 LOST = SandboxLost("gone", cause="spot_reclaimed")
 
 
@@ -71,9 +74,8 @@ def test_everything_else_is_the_tests_own(error: Exception) -> None:
     assert infrastructure_error(error) is None
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups")
 def test_infrastructure_is_found_in_a_group() -> None:
-    group = ExceptionGroup("several", [ValueError("a"), ExceptionGroup("inner", [LOST])])  # noqa: F821
+    group = ExceptionGroup("several", [ValueError("a"), ExceptionGroup("inner", [LOST])])
     assert infrastructure_error(group) is LOST
 
 

@@ -104,6 +104,7 @@ def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
     return shown.decode()
 
 
+@pytest.mark.needs("namespaces")
 @pytest.mark.parametrize(
     ("args", "drawn"),
     [((), True), (("-v",), True), (("-n2",), True), (("-q",), False), (("-s", "-p", "no:xdist"), False)],
@@ -116,12 +117,14 @@ def test_it_is_drawn_where_it_can_be(pytester: pytest.Pytester, args: tuple[str,
     assert "2 passed" in shown
 
 
+@pytest.mark.needs("namespaces")
 def test_nothing_is_drawn_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     pytester.makepyfile(TESTS)
     assert "starting (" not in on_a_terminal(pytester)
 
 
+@pytest.mark.needs("namespaces")
 def test_nothing_is_drawn_without_a_terminal(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
     result = pytester.runpytest_subprocess("-p", "no:xdist", timeout=60)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
+
+pytestmark = pytest.mark.needs("namespaces")
 
 CONFTEST = """
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, Row

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
 
 
+pytestmark = pytest.mark.needs("namespaces")
+
+
 def run(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunResult:
     pytester.makepyfile(source)
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", *args, timeout=90)
@@ -471,10 +474,10 @@ def test_an_engine_that_was_started_by_hand_serves_run_after_run(
     assert engine_log.engines_started() == 1
 
 
+@pytest.mark.needs("timeout")
 def test_a_time_out_in_our_wait_leaves_nothing(
     pytester: pytest.Pytester, engine_log: EngineLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("pytest_timeout")
     monkeypatch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", "30")
     result = run(pytester, "def test_it(fargate_sandbox): pass", "--timeout=4", "--timeout-method=signal")
     assert result.parseoutcomes() == {"errors": 1} or result.parseoutcomes() == {"error": 1}

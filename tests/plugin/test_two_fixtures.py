@@ -11,6 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
 
+pytestmark = pytest.mark.needs("namespaces")
+
 CONFTEST = """
 import dataclasses
 import pytest

@@ -25,9 +25,7 @@ def lose_the_first():
 """
 
 
-@pytest.fixture
-def rerunfailures() -> None:
-    pytest.importorskip("pytest_rerunfailures")
+pytestmark = pytest.mark.needs("namespaces")
 
 
 def run(pytester: pytest.Pytester, source: str, *args: str, typed: str = "") -> pytest.RunResult:
@@ -35,7 +33,7 @@ def run(pytester: pytest.Pytester, source: str, *args: str, typed: str = "") -> 
     return pytester.run(sys.executable, "-m", "pytest", "-p", "no:xdist", *args, stdin=typed.encode())
 
 
-@pytest.mark.usefixtures("rerunfailures")
+@pytest.mark.needs("rerunfailures")
 @pytest.mark.parametrize(("asked", "mark"), [(["--reruns=1"], ""), ([], "@pytest.mark.flaky(reruns=1)")])
 def test_rerunfailures_repeats_a_test_alone_where_it_was_asked_to(
     pytester: pytest.Pytester, engine_log: EngineLog, asked: list[str], mark: str
@@ -55,7 +53,7 @@ def test_fails(fargate_sandbox):
     assert engine_log.cut_off() == []
 
 
-@pytest.mark.usefixtures("rerunfailures")
+@pytest.mark.needs("rerunfailures")
 def test_only_a_test_that_failed_in_the_end_has_its_attempts_kept(
     pytester: pytest.Pytester, engine_log: EngineLog
 ) -> None:
@@ -74,7 +72,7 @@ def test_fails(fargate_sandbox):
     assert engine_log.cut_off() == []
 
 
-@pytest.mark.usefixtures("rerunfailures")
+@pytest.mark.needs("rerunfailures")
 def test_what_rerunfailures_was_not_asked_to_repeat_is_ours(pytester: pytest.Pytester) -> None:
     source = f"{LOST}\n@pytest.mark.flaky(reruns=0)\ndef test_lost(fargate_sandbox): lose_the_first()\n"
     result = run(pytester, source)
@@ -82,7 +80,7 @@ def test_what_rerunfailures_was_not_asked_to_repeat_is_ours(pytester: pytest.Pyt
     result.stdout.fnmatch_lines(["ran again: test_it.py::test_lost (SandboxLost: the task was reclaimed)"])
 
 
-@pytest.mark.usefixtures("rerunfailures")
+@pytest.mark.needs("rerunfailures")
 def test_rerunfailures_gets_a_fresh_session_sandbox_too(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
     source = """
 died = []
@@ -99,7 +97,7 @@ def test_it(fargate_session_sandbox):
     assert engine_log.cut_off() == []
 
 
-@pytest.mark.usefixtures("rerunfailures")
+@pytest.mark.needs("rerunfailures")
 def test_an_error_stays_one_when_the_reruns_are_used_up(pytester: pytest.Pytester) -> None:
     source = f"{LOST}\ndef test_lost(fargate_sandbox):\n    attempts.clear()\n    lose_the_first()\n"
     result = run(pytester, source, "--reruns=1", "--junit-xml=junit.xml")

@@ -13,11 +13,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.components import program
 from tests.fault_proxy import FaultProxy
-from tests.real_sshd import need_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,12 +38,6 @@ exec chroot . "$@"
 """
 
 _CLONE_NEWNET = 0x40000000
-
-
-def need_root() -> None:
-    if os.getuid() != 0:
-        pytest.skip("mounting a root file system takes root")
-    need_sshd()
 
 
 class ScriptContainer:
@@ -120,11 +112,7 @@ class ScriptContainer:
 
 def busybox_root(place: Path, *, sshd_at: str = "usr/sbin/sshd") -> Path:
     """What Alpine is to the script: busybox for everything, and an sshd; root's account is locked, as there."""
-    busybox = shutil.which("busybox")
-    if not busybox:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have busybox installed")
-        pytest.skip("busybox is not installed (Debian: busybox-static)")
+    busybox, sshd = program("busybox"), program("sshd")
     root = place / "busybox-root"
     for folder in ("bin", "sbin", "usr/bin", "usr/sbin", "etc", "lib", "lib64", "proc", "dev", "tmp", "run"):
         (root / folder).mkdir(parents=True)
@@ -133,8 +121,8 @@ def busybox_root(place: Path, *, sshd_at: str = "usr/sbin/sshd") -> Path:
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (root / "etc/shadow").write_text("root:!::0:::::\n")
     (root / sshd_at).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(need_sshd(), root / sshd_at)
-    for library in _libraries(need_sshd()):
+    shutil.copy2(sshd, root / sshd_at)
+    for library in _libraries(sshd):
         target = root / library.relative_to("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(library, target)

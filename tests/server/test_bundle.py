@@ -22,6 +22,7 @@ from pytest_fargate_sandbox.leaves.names import RUNTIME_DIR, WORK_DIR
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.server import bundle
 from pytest_fargate_sandbox.server.bundle import server_command, shipped_source
+from tests.components import need, program
 from tests.exec_server_process import ExecServerProcess
 
 
@@ -128,9 +129,8 @@ ENTER = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec /us
 @pytest.fixture
 def bare_root(tmp_path: Path) -> Path:
     """Nothing but busybox, and the volume that both containers mount."""
-    busybox = shutil.which("busybox")
-    if busybox is None or not Path("/usr/sbin/chroot").exists():
-        pytest.skip("takes busybox and chroot (Debian: busybox-static, coreutils)")
+    need("namespaces")
+    busybox = program("busybox")
     root = tmp_path / "root"
     for directory in ("bin", "proc", "dev", "tmp", WORK_DIR.lstrip("/")):
         (root / directory).mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from pytest_fargate_sandbox.conformance import BEHAVIOURS
 from pytest_fargate_sandbox.leaves.errors import RemotePermissionError, SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.names import ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.local.runners.namespaces.control_group import open_control_group
 from pytest_fargate_sandbox.server.bundle import server_command
 from pytest_fargate_sandbox.server.commands.command_table import MAX_BACKGROUND
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
@@ -98,10 +99,15 @@ def test_commands_die_of_memory_before_the_server_does(server: ExecServerProcess
 
 
 @as_root
+@pytest.mark.needs("memory limits")
 def test_a_command_killed_for_memory_says_so_and_the_server_lives_on(tmp_path: Path) -> None:
-    group = memory_group(64 * 1024 * 1024)
+    outer = open_control_group(f"exec-server-test-{os.getpid()}")
+    assert outer is not None
+    group = outer.child("server")  # under version 2 processes live in the leaves alone
+    group.limit_memory(64)
     try:
-        enter = ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec "$@"', str(group)]
+        enter = ["sh", "-c", 'for group in $0; do echo $$ > $group/cgroup.procs; done; exec "$@"']
+        enter.append(" ".join(map(str, group.directories)))
         server = ExecServerProcess(tmp_path, inside=enter)
         try:
             hog = "python3 -c \"x = bytearray(300_000_000); print('survived')\""
@@ -111,23 +117,7 @@ def test_a_command_killed_for_memory_says_so_and_the_server_lives_on(tmp_path: P
         finally:
             server.close()
     finally:
-        wait_until(lambda: not (group / "cgroup.procs").read_text() or None, deadline=5, what="an empty cgroup")
-        group.rmdir()
-
-
-def memory_group(limit: int) -> Path:
-    """A cgroup of our own with so much memory, v1 or v2."""
-    for root, name in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
-        group = Path(root) / f"exec-server-test-{os.getpid()}"
-        try:
-            group.mkdir()
-            (group / name).write_text(str(limit))
-        except OSError:
-            if group.exists():
-                group.rmdir()
-            continue
-        return group
-    pytest.skip("takes a cgroup in which memory can be limited")
+        outer.remove()
 
 
 def test_a_kill_by_somebody_is_not_taken_for_a_lack_of_memory(server: ExecServerProcess) -> None:

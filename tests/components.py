@@ -1,0 +1,112 @@
+"""What the tests talk to that pip does not install: whether it is here is decided here, with one sentence for each.
+
+A test or a fixture says ``need("sshd")``, or is marked ``needs("sshd")``. Where it is missing the test is skipped, and
+fails in CI. ``tests/all`` installs what Debian has of it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.local.runners.namespaces.control_group import open_control_group
+from pytest_fargate_sandbox.local.runners.namespaces.probe import available
+from pytest_fargate_sandbox.local.runners.podman.command_runner import PodmanRunner
+from tests.local import unprivileged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LISTED = (line.split() for line in Path(__file__).with_name("debian-packages").read_text().splitlines())
+_PACKAGES = dict(_LISTED)
+"""Each program with the package of Debian's that has it, as ``tests/set-up`` installs them."""
+
+_LIMITS = {"memory": ("memory.max", "memory.limit_in_bytes"), "CPU": ("cpu.max", "cpu.cfs_quota_us")}
+"""Of version 2 and of version 1."""
+
+_SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"])
+
+
+def need(*components: str) -> None:
+    """Without all of them the test that asks, itself or by a fixture, is skipped."""
+    for component in components:
+        problem = _problem(component)
+        if problem:
+            pytest.skip(problem)
+
+
+def program(name: str) -> str:
+    """Where it is; without it the test that asks is skipped."""
+    need(name)
+    return str(shutil.which(name, path=_SEARCHED))
+
+
+@cache
+def _problem(component: str) -> str | None:
+    return _COMPONENTS[component]()
+
+
+def _no_program(name: str) -> str | None:
+    if shutil.which(name, path=_SEARCHED):
+        return None
+    return f"{name} is not installed here (Debian: apt-get install {_PACKAGES[name]})"
+
+
+def _no_busybox() -> str | None:
+    """It has to run in a root file system without any library."""
+    found = shutil.which("busybox", path=_SEARCHED)
+    if not found:
+        return _no_program("busybox")
+    if subprocess.run(["ldd", found], capture_output=True, check=False).returncode:
+        return None
+    return f"the busybox that is installed here needs libraries (Debian: apt-get install {_PACKAGES['busybox']})"
+
+
+def _no_podman() -> str | None:
+    return _no_program("podman") or _problem("busybox") or PodmanRunner.available()
+
+
+def _no_debian() -> str | None:
+    if shutil.which("dpkg"):
+        return _problem("podman")
+    return "an image of Debian is made of this machine's own packages, and this is no Debian"
+
+
+def _no_user_namespaces() -> str | None:
+    done = subprocess.run(["unshare", "--user", "--map-root-user", "true"], capture_output=True, text=True, check=False)
+    return f"this machine lets us make no user namespace: {done.stderr.strip()}" if done.returncode else None
+
+
+def _no_limits(controller: str) -> str | None:
+    group = open_control_group(f"fargate-sandbox-test-{os.getpid()}")
+    files = [directory / name for directory in (group.directories if group else ()) for name in _LIMITS[controller]]
+    found = any(file.exists() for file in files)
+    if group:
+        group.remove()
+    return None if found else f"this machine gives us no control group that limits {controller}"
+
+
+def _no_module(name: str) -> str | None:
+    return None if find_spec(name) else f"{name} is not installed here (pip install {name.replace('_', '-')})"
+
+
+_COMPONENTS: dict[str, Callable[[], str | None]] = {
+    **{name: partial(_no_program, name) for name in _PACKAGES},
+    "busybox": _no_busybox,
+    "podman": _no_podman,
+    "debian": _no_debian,
+    "namespaces": available,
+    "user namespaces": _no_user_namespaces,
+    "memory limits": partial(_no_limits, "memory"),
+    "CPU limits": partial(_no_limits, "CPU"),
+    "another user": unprivileged.problem,
+    "rerunfailures": partial(_no_module, "pytest_rerunfailures"),
+    "timeout": partial(_no_module, "pytest_timeout"),
+}
