@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         TransportError,
         UnsafeArchiveError,
     )
-    from pytest_fargate_sandbox.leaves.results import ExecResult, OutsideEndpoint
+    from pytest_fargate_sandbox.leaves.results import Endpoint, ExecResult, OutsideEndpoint
     from pytest_fargate_sandbox.place.image_builder_anywhere import ImageBuilder
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
@@ -40,6 +40,7 @@ _HOMES = {
     "ConfigError": "leaves.errors",
     "EcsFargateConfig": "leaves.config",
     "EcsFargateSandbox": "ecs_fargate",
+    "Endpoint": "leaves.results",
     "ExecClient": "sandbox.exec.exec_client",
     "ExecFailed": "leaves.errors",
     "ExecResult": "leaves.results",
@@ -68,6 +69,7 @@ __all__ = [
     "ConfigError",
     "EcsFargateConfig",
     "EcsFargateSandbox",
+    "Endpoint",
     "ExecClient",
     "ExecFailed",
     "ExecResult",

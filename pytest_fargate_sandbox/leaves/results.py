@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout
 
@@ -63,6 +64,16 @@ def _shortened(command: str) -> str:
     if len(command) <= _COMMAND_CHARACTERS:
         return command
     return f"{command[:_COMMAND_CHARACTERS]}… ({len(command)} characters)"
+
+
+class Endpoint(NamedTuple):
+    """Where something of the sandbox's is reached from here: ``socket.create_connection`` takes it as it is."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)

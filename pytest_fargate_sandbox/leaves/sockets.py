@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 
+LOOPBACK = "127.0.0.1"
+
 
 def wake(sock: socket.socket) -> None:
     """End the accept() or recv() that a thread blocks in; close() alone would leave it there. Never raises."""

@@ -36,12 +36,12 @@ __all__ = [
 ]
 
 _MARKER = (
-    "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, keep=, env=, files=, outside=, exec_timeout=, "
-    "retries=): what the test's sandbox is made of. image: a reference or template; environment: a directory with a "
-    "Dockerfile, relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: {modes}; "
-    "keep: {keep}; env: a mapping; files: a mapping of remote to local paths; outside: a list "
-    "of OutsideEndpoint or (url, env_var); exec_timeout: seconds; retries: how often to run again after an "
-    "infrastructure error."
+    "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, container_port=, keep=, env=, files=, outside=, "
+    "exec_timeout=, retries=): what the test's sandbox is made of. image: a reference or template; environment: a "
+    "directory with a Dockerfile, relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: "
+    "{modes}; container_port: where an agent listens; keep: {keep}; env: a mapping; files: a mapping of "
+    "remote to local paths; outside: a list of OutsideEndpoint or (url, env_var); exec_timeout: seconds; retries: how "
+    "often to run again after an infrastructure error."
 )
 
 

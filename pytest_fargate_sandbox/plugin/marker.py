@@ -154,6 +154,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
     "cpu": _IS_WHOLE,
     "memory": _IS_WHOLE,
     "ttl": (lambda value: _is_number(value) and value > 0, "a whole number above 0"),
+    "container_port": (lambda value: _is_number(value) and 1 <= value <= 65535, "a port, 1 to 65535"),
     "mode": (lambda value: isinstance(value, str) and value in MODES, MODES),
     "keep": (lambda value: isinstance(value, str) and value in KEEP, KEEP),
     "env": (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.options import Settings
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
-_FIELDS = {"cpu": "cpu", "memory": "memory", "ttl": "max_task_lifetime_sec"}
+_FIELDS = {"cpu": "cpu", "memory": "memory", "ttl": "max_task_lifetime_sec", "container_port": "container_port"}
 """Keys of the marker that are a field of the config by another name, or by the same."""
 
 

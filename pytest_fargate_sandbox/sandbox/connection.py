@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.results import Endpoint
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.exec import own_tokens
 
@@ -45,6 +47,10 @@ class Connection:
     def local_port(self) -> int:
         """A port on our loopback that leads to the inner one."""
         return self.tunnel.local_port
+
+    def expose(self, port: int) -> Endpoint:
+        """A port on our loopback that leads to ``port`` on the task's, whether something listens there yet or not."""
+        return Endpoint(LOOPBACK, self.tunnel.expose(port))
 
     def open(self, still_alive: Callable[[], None]) -> None:
         """Log in, trying until it works or ``still_alive`` raises."""

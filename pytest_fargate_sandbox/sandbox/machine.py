@@ -10,7 +10,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
 from pytest_fargate_sandbox.sandbox.starting import Start, Started, enter
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
+    from pytest_fargate_sandbox.leaves.results import Endpoint, OutsideEndpoint
     from pytest_fargate_sandbox.providers.aws.aws import Aws
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
@@ -212,9 +212,24 @@ class Machine:
         return self._started.connection.exec_client if self._started else None
 
     @property
-    def local_port(self) -> int:
-        """A port on our loopback that leads to the exec server, or to the agent's ``container_port``."""
-        return self.running().connection.local_port
+    def local_port(self) -> int | None:
+        """A port on our loopback that leads to the exec server, or to the agent's ``container_port``.
+
+        None before ``start`` and after ``stop``.
+        """
+        started = self._started
+        return started.lifeline.through(lambda: started.connection.local_port) if started else None
+
+    def expose(self, port: int) -> Endpoint:
+        """A host and a port here that lead to ``port`` on the sandbox's loopback, in every mode, until it stops.
+
+        Asked again it is the same one. What listens there may begin to later; until then connections are reset. It is
+        on our loopback, which every user of this machine can reach.
+        """
+        if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+            raise ConfigError(f"expose({port!r}): expected a port, 1 to 65535", key="port", value=port)
+        started = self.running()
+        return started.lifeline.through(lambda: started.connection.expose(port))
 
     def reconnect_tunnel(self) -> None:
         """Connect again, whatever the state of the tunnel. Only one does at a time."""

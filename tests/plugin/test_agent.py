@@ -46,19 +46,21 @@ def ask(agent, question):
     with urllib.request.urlopen(url, timeout=20) as answer:
         return answer.read().decode()
 
-@pytest.mark.fargate(environment="NAME", outside=[MODEL], env={"ROLE": "solver"})
+@pytest.mark.fargate(environment="NAME", container_port=8000, outside=[MODEL], env={"ROLE": "solver"})
 def test_marked(fargate_agent):
     assert ask(fargate_agent, "1") == "solver was told: the answer to /v1?q=1\\n"
 
 def test_two_made_by_hand(fargate_sandbox_factory):
     solver, critic = (
-        fargate_sandbox_factory(mode="agent", environment="NAME", outside=[MODEL], env={"ROLE": role})
+        fargate_sandbox_factory(
+            mode="agent", environment="NAME", container_port=8000, outside=[MODEL], env={"ROLE": role}
+        )
         for role in ("solver", "critic")
     )
     assert ask(solver, "2") == "solver was told: the answer to /v1?q=2\\n"
     assert ask(critic, "3") == "critic was told: the answer to /v1?q=3\\n"
 
-@pytest.mark.fargate(environment="NAME")
+@pytest.mark.fargate(environment="NAME", container_port=8000)
 def test_has_no_commands(fargate_agent):
     fargate_agent.exec("true")
 """
@@ -71,7 +73,6 @@ def tests(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
     (directory / "Dockerfile").write_text(DOCKERFILE.replace("BASE", busybox_image()))
     (directory / "answer").write_text(ANSWER)
     pytester.makepyfile(test_it=TESTS.replace("NAME", name))
-    pytester.makepyprojecttoml("[tool.pytest_fargate_sandbox]\ncontainer_port = 8000\n")
     yield pytester
     remove_images(f"/fargate-sandbox:{name}")
 
@@ -87,5 +88,5 @@ def test_where_the_agent_listens_has_to_be_said(pytester: pytest.Pytester, engin
     pytester.makepyfile("def test_it(fargate_agent): pass")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["container_port is missing: agent-server mode*set it in the configuration*"])
+    result.stdout.fnmatch_lines(["container_port is missing: agent-server mode*set `container_port` (of the marker)*"])
     assert engine_log.calls("RunTask") == 0

@@ -103,6 +103,8 @@ def test_built(): pass
         ({"exec_timeout": 0}, "a number above 0"),
         ({"retries": True}, "0 or more"),
         ({"cpu": "much"}, "a whole number"),
+        ({"container_port": "8000"}, "a port, 1 to 65535"),
+        ({"container_port": 70000}, "a port, 1 to 65535"),
     ],
 )
 def test_a_bad_key_is_told_by_name_and_value(given: dict[str, Any], told: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_fargate_sandbox import OutsideEndpoint, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
+from tests.sandbox.agent_image import agent_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,26 +65,10 @@ def outside() -> Iterator[_Outside]:
     service.close()
 
 
-def _agent_image(engine: EngineOfTests, command: str, name: str) -> str:
-    """A task definition stands for an image with a command of its own: the host's tree has none."""
-    main = {"name": "main", "image": "host", "entryPoint": ["python3", "-c", command]}
-    engine.aws.call(
-        "ecs",
-        "RegisterTaskDefinition",
-        family=name,
-        requiresCompatibilities=["FARGATE"],
-        networkMode="awsvpc",
-        cpu="256",
-        memory="512",
-        containerDefinitions=[main],
-    )
-    return name
-
-
 def test_an_agent_reaches_out_and_is_reached(
     sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, outside: _Outside
 ) -> None:
-    definition = _agent_image(engine, AGENT, "agent")
+    definition = agent_image(engine, AGENT, "agent")
     mine = sandbox(
         "agent-1",
         ssh_sidecar=SshSidecarConfig(),
@@ -112,7 +97,7 @@ def test_an_agent_reaches_out_and_is_reached(
 def test_commands_and_files_say_that_they_need_the_other_mode(
     sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, act: Callable[[Any], None]
 ) -> None:
-    definition = _agent_image(engine, "import http.server as h; h.test(port=8000)", "quiet-agent")
+    definition = agent_image(engine, "import http.server as h; h.test(port=8000)", "quiet-agent")
     mine = sandbox(ssh_sidecar=SshSidecarConfig(), container_port=8000, task_definition=definition)
     mine.start()
     with pytest.raises(ConfigError, match="exec-server mode"):
@@ -122,7 +107,7 @@ def test_commands_and_files_say_that_they_need_the_other_mode(
 def test_an_agent_that_dies_is_told_with_its_exit_code_and_its_last_words(
     sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
 ) -> None:
-    definition = _agent_image(engine, "import sys; print('no model today'); sys.exit(5)", "dying-agent")
+    definition = agent_image(engine, "import sys; print('no model today'); sys.exit(5)", "dying-agent")
     mine = sandbox(ssh_sidecar=SshSidecarConfig(), container_port=8000, task_definition=definition)
     with pytest.raises(StartError, match="no model today") as caught:
         mine.start()
@@ -133,7 +118,7 @@ def test_an_agent_that_dies_is_told_with_its_exit_code_and_its_last_words(
 def test_an_agent_that_does_not_listen_is_told_after_its_time(
     sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
 ) -> None:
-    definition = _agent_image(engine, "import time; time.sleep(100)", "deaf-agent")
+    definition = agent_image(engine, "import time; time.sleep(100)", "deaf-agent")
     sidecar = SshSidecarConfig(ssh_ready_timeout_sec=1)
     mine = sandbox(ssh_sidecar=sidecar, container_port=8000, task_definition=definition)
     before = set(engine.alive())

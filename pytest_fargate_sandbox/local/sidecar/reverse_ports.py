@@ -6,8 +6,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
 from pytest_fargate_sandbox.providers.ssh.local_listener import LocalListener
-from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

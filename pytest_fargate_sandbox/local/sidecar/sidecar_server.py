@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, NoReturn
 import paramiko
 
 from pytest_fargate_sandbox.leaves import names
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.local.runners.network.port_listeners import listening
 from pytest_fargate_sandbox.local.sidecar.reverse_ports import ReversePorts
 from pytest_fargate_sandbox.local.sidecar.sidecar_ssh import Session
-from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
 
 if TYPE_CHECKING:

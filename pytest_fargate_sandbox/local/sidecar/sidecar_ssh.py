@@ -19,7 +19,7 @@ from paramiko.common import (
 )
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
-from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
 from pytest_fargate_sandbox.providers.ssh.ssh_transport import Transport, tune_socket
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays

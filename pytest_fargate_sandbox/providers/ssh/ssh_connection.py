@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
 from pytest_fargate_sandbox.providers.ssh.ssh_knock import Knock
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
 from pytest_fargate_sandbox.providers.ssh.ssh_transport import Transport, tune_socket
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 OnForwarded = Callable[[Knock], None]
 """Called in the connection's one thread with who connected to a remote port: it must not block."""
-
-LOOPBACK = "127.0.0.1"
 
 _KEY_CLASSES: dict[str, type[paramiko.Ed25519Key | paramiko.RSAKey | paramiko.ECDSAKey]] = {
     "ssh-ed25519": paramiko.Ed25519Key,

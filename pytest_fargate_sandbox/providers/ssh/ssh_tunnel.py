@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 
 import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
 from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, pauses, wait_until
 from pytest_fargate_sandbox.providers.ssh.local_listener import LocalListener
 from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_patiently
-from pytest_fargate_sandbox.providers.ssh.ssh_connection import LOOPBACK, SshConnection, SshServer
+from pytest_fargate_sandbox.providers.ssh.ssh_connection import SshConnection, SshServer
 from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward, private_key_of
 from pytest_fargate_sandbox.providers.ssh.ssh_watch import DEAD_AFTER_SECONDS
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
@@ -199,10 +200,14 @@ class SshTunnel:
         """The local port that leads to ``forward_port``; opened when it is first asked for."""
         if self._forward_port is None:
             raise TransportError("this tunnel has no forward_port, so there is no local port to it")
+        return self.expose(self._forward_port, self._local_port_override or 0)
+
+    def expose(self, port: int, local_port: int = 0) -> int:
+        """The local port that leads to ``port`` on the other side; asked for again, it is the same one."""
         with self._lock:
             if self._connection is None:
                 raise self._not_open()
-            return self._listen(Forward(self._local_port_override or 0, LOOPBACK, self._forward_port))
+            return self._listen(Forward(local_port, LOOPBACK, port))
 
     # --- is it well? ----------------------------------------------------------------------------------------------
 

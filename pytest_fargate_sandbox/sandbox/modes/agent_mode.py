@@ -43,7 +43,7 @@ class AgentMode(BesideSidecar):
         if cfg.container_port is None:
             raise ConfigError(
                 "container_port is missing: agent-server mode forwards local_port to where the image's own command "
-                "listens; set it in the configuration, or ssh_sidecar.exec_server_port for exec-server mode",
+                "listens; set `container_port`, or ssh_sidecar.exec_server_port for exec-server mode",
                 key="container_port",
             )
 
