@@ -89,6 +89,14 @@ def test_it_makes_the_work_directory_that_everybody_may_write_to(tasks: RunningT
     assert tasks.run(f"stat -c %a {names.WORK_DIR}", task=task, mounts=_SHARED) == (0, "1777\n")
 
 
+def test_its_health_is_no_way_to_learn_what_is_on_the_host(tasks: RunningTasks, tmp_path: Path) -> None:
+    task = tasks.open(volumes=(names.SHARED_VOLUME,))
+    sidecar = _Sidecar(tasks, task)
+    wait_until(lambda: sidecar.healthy() or None, deadline=20, what="a healthy sidecar")
+    tasks.run(f"mv {names.WORK_DIR} /tmp; ln -s {tmp_path} {names.WORK_DIR}", task=task, mounts=_SHARED)
+    assert not sidecar.healthy()
+
+
 def test_it_is_healthy_when_the_reverse_ports_stand(tasks: RunningTasks) -> None:
     task = tasks.open(volumes=(names.SHARED_VOLUME,))
     sidecar = _Sidecar(tasks, task, **{names.ENV_REVERSE_PORTS: "7300"})

@@ -150,7 +150,7 @@ class Holder:
             self._answer(request, code=_CHECK_FAILED)
             return
         if pid == 0 and container.plan.sidecar_volume:
-            _run_sidecar_check(container.plan)
+            _run_sidecar_check(container)
         if pid == 0:
             _run_check(container, tuple(request["argv"]), request["timeout"])
         self._children.expect(pid, lambda code: self._answer(request, code=code))
@@ -193,12 +193,12 @@ def _run_check(container: _HeldContainer, argv: tuple[str, ...], timeout: float)
         os._exit(code)
 
 
-def _run_sidecar_check(plan: ContainerPlan) -> None:
-    """In a fork, which stays where it is: in the task's network, with the volume at its place on the host."""
+def _run_sidecar_check(container: _HeldContainer) -> None:
+    """In a fork, which goes where the sidecar's files are: another container may have put links into their volume."""
     code = 1
     try:
-        shared = next(bind.source for bind in plan.binds if bind.target == plan.sidecar_volume)
-        code = sidecar_server.check(plan.environment, shared)
+        linux.setns(container.handle, linux.CLONE_NEWNS)
+        code = sidecar_server.check(container.plan.environment, str(container.plan.sidecar_volume))
     finally:
         os._exit(code)
 
