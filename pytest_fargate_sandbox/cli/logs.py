@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task
+from pytest_fargate_sandbox.leaves.printable import printable
 from pytest_fargate_sandbox.sandbox.task.diagnosis import container_logs, is_logged
 
 if TYPE_CHECKING:
@@ -23,5 +24,5 @@ def run(arguments: Any) -> int:
     definition = task.aws.call("ecs", "DescribeTaskDefinition", taskDefinition=arn)["taskDefinition"]
     text = container_logs(task.description, aws=task.aws, registration=definition)
     nothing = "nothing was written yet" if is_logged(definition) else "its output goes nowhere: set `log_group`"
-    print(text or nothing)
+    print(printable(text) or nothing)
     return 0

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_fargate_sandbox.leaves.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,8 +52,8 @@ class SandboxError(RuntimeError):
 
     def __init__(self, message: str, **context: Any) -> None:
         # Not super().__init__(): OSError, which some of us are as well, would read the arguments as errno and text.
-        self.args = (message,)
-        self.message = message
+        self.message = printable(message)
+        self.args = (self.message,)
         self.context = context
         if isinstance(self, OSError):
             # OSError has this attribute already, so __getattr__ is never asked for it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.printable import printable
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Lease:
         if sandbox.cause:
             lines.append(f"the task ended: {sandbox.cause}")
         logs = self._logs()
-        return "\n".join([*lines, *(["container log (end):", logs] if logs else [])])
+        return printable("\n".join([*lines, *(["container log (end):", logs] if logs else [])]))
 
     def _logs(self) -> str:
         try:
