@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.chaos.summary"]
 
 _WORKERS_PER_CORE = 2.5
 _MOST_WORKERS = 16

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+
+_RST_AT_CLOSE = struct.pack("ii", 1, 0)
+_DROP_SECONDS = 0.02
 
 
 class FaultProxy:
     """Relays ``port`` to an address, or to a socket that somebody else makes.
 
-    ``cut`` breaks connections, ``stall`` holds all bytes, ``swallow`` takes and drops them, ``refuse`` lets nobody in.
+    ``cut`` and ``reset`` break connections, ``stall`` holds all bytes, ``drip`` lets few of them through, ``swallow``
+    takes and drops them, ``refuse`` lets nobody in.
     """
 
     def __init__(self, target: tuple[str, int] | Callable[[], socket.socket]) -> None:
         self._connect = target if callable(target) else lambda: socket.create_connection(target, timeout=5)
         self.connections = 0
         """How many were let in so far."""
+        self._last_came = 0.0
         self._lock = threading.Lock()
         self._flowing = threading.Event()
         self._flowing.set()
@@ -31,18 +39,36 @@ class FaultProxy:
         """How many bytes may go through before ``cut_after`` or ``swallow_after`` strikes."""
         self._then = self.cut
         self._swallowed: set[socket.socket] = set()
+        self._reset: set[socket.socket] = set()
+        self._open: set[socket.socket] = set()
+        self._drop: int | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._start(self._accept)
 
+    def carries_since(self, seconds: float) -> bool:
+        """Whether there is a connection to break, and all of them have lived for so long."""
+        with self._lock:
+            return bool(self._pairs) and time.monotonic() - self._last_came >= seconds
+
     def cut(self) -> None:
         """Break every connection."""
+        _end(self._ends(), socket.SHUT_RDWR)
+
+    def reset(self) -> None:
+        """Break every connection as a crash does: both sides get a RST, and what was under way to them is lost."""
+        ends = self._ends()
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_AT_CLOSE)
+        with self._lock:
+            self._reset.update(ends)
+        _end(ends, socket.SHUT_RD)  # which sends nothing, and has whoever reads here close it
+
+    def _ends(self) -> list[socket.socket]:
         with self._lock:
             pairs, self._pairs = self._pairs, []
-        for pair in pairs:
-            for end in pair:
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+        return [end for pair in pairs for end in pair]
 
     def cut_after(self, byte_count: int) -> None:
         """Break everything once that many more bytes went through, in either direction."""
@@ -53,17 +79,17 @@ class FaultProxy:
         """Drop what comes over the connections of now, as a middle box that lost its memory: TCP sees nothing of it.
 
         The kernel acknowledges every byte and every probe, an end is not passed on. New connections are let through.
+        No later ``cut`` ends these: only ``cut_swallowed``.
         """
+        ends = self._ends()
         with self._lock:
-            self._swallowed.update(end for pair in self._pairs for end in pair)
+            self._swallowed.update(ends)
 
     def cut_swallowed(self) -> None:
         """Break what was swallowed, which is when its server gives it up."""
         with self._lock:
             swallowed = list(self._swallowed)
-        for end in swallowed:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        _end(swallowed, socket.SHUT_RDWR)
 
     def swallow_after(self, byte_count: int) -> None:
         """Swallow once that many more bytes went through, in either direction."""
@@ -74,7 +100,12 @@ class FaultProxy:
         """Let nothing through; keep every connection open, new ones too."""
         self._flowing.clear()
 
+    def drip(self, bytes_per_second: int) -> None:
+        """Let no more than that through, in each direction of each connection."""
+        self._drop = max(1, round(bytes_per_second * _DROP_SECONDS))
+
     def flow(self) -> None:
+        self._drop = None
         self._flowing.set()
 
     def refuse(self) -> None:
@@ -86,8 +117,10 @@ class FaultProxy:
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._flowing.set()
-        self.cut()
+        self.flow()
+        with self._lock:
+            left = list(self._open)
+        _end(left, socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
         self._listener.close()
@@ -100,8 +133,8 @@ class FaultProxy:
 
     def _start(self, work: Callable[..., None], *arguments: socket.socket) -> None:
         thread = threading.Thread(target=work, args=arguments, daemon=True, name="fault proxy")
-        self._threads.append(thread)
         thread.start()
+        self._threads = [each for each in self._threads if each.is_alive()] + [thread]
 
     def _accept(self) -> None:
         while True:
@@ -122,7 +155,9 @@ class FaultProxy:
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self.connections += 1
+                self._last_came = time.monotonic()
                 self._pairs.append((client, server))
+                self._open.update((client, server))
             self._start(self._relay_both_ways, client, server)
 
     def _relay_both_ways(self, client: socket.socket, server: socket.socket) -> None:
@@ -130,6 +165,10 @@ class FaultProxy:
         back.start()
         self._relay(client, server)
         back.join()
+        with self._lock:
+            self._pairs = [pair for pair in self._pairs if pair != (client, server)]
+            for ends in (self._open, self._swallowed, self._reset):
+                ends.difference_update((client, server))
         client.close()
         server.close()
 
@@ -138,16 +177,19 @@ class FaultProxy:
             while data := source.recv(65536):
                 self._flowing.wait()
                 if source not in self._swallowed:
-                    sink.sendall(data)
+                    self._pour(data, sink)
                     self._count(len(data))
         except OSError:
             pass
-        if source in self._swallowed:
-            return
-        try:
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+        if source not in self._swallowed and source not in self._reset:
+            _end([sink], socket.SHUT_WR)
+
+    def _pour(self, data: bytes, sink: socket.socket) -> None:
+        while data and (drop := self._drop):
+            sink.sendall(data[:drop])
+            data = data[drop:]
+            time.sleep(_DROP_SECONDS)
+        sink.sendall(data)
 
     def _count(self, size: int) -> None:
         with self._lock:
@@ -158,3 +200,9 @@ class FaultProxy:
                 return
             self.left = None
         self._then()
+
+
+def _end(ends: Iterable[socket.socket], how: int) -> None:
+    for end in ends:
+        with contextlib.suppress(OSError):
+            end.shutdown(how)

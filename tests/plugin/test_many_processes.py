@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from tests.processes import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,21 +164,6 @@ def test_nothing_is_alive_or_left_when_the_terminal_is_closed(
     assert engine_log.cut_off() == []
     assert list(temporary.glob("fargate-sandbox-????????")) == []
     assert (pytester.path / "report.json").exists()
-
-
-def test_a_worker_that_is_killed_leaves_nothing_and_the_run_goes_on(
-    pytester: pytest.Pytester, engine_log: EngineLog, started: Callable[..., subprocess.Popen[bytes]]
-) -> None:
-    pytester.makepyfile(TESTS.format(count=6, command="sleep 1"))
-    run = started("-n2")
-    until_running(engine_log, 2)
-    os.kill(children(run.pid)[0], signal.SIGKILL)
-    assert run.wait(60) == 1
-    assert engine_log.cut_off() == []
-    output = (pytester.path / "output.txt").read_text()
-    assert "crashed while running" in output
-    assert "5 passed, 1 error" in output
-    assert "FAILED" not in output
 
 
 def test_an_exception_in_a_users_fixture_leaves_nothing(pytester: pytest.Pytester, engine_log: EngineLog) -> None:

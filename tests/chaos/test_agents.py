@@ -1,0 +1,54 @@
+"""An agent reaches its model and is reached, however often the way between them breaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox import SshSidecarConfig
+from tests.chaos import faults
+from tests.chaos.agents import PROGRAM, Model, Requests, agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_fargate_sandbox import EcsFargateConfig
+    from tests.chaos.systems import System
+    from tests.chaos.tally import Tally
+    from tests.engine_of_tests import EngineOfTests
+
+
+@pytest.fixture
+def model(seed: int) -> Iterator[Model]:
+    model = Model(seed)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def system(
+    engine: EngineOfTests, local_config: Callable[..., EcsFargateConfig], model: Model, dead_after: float
+) -> Iterator[System]:
+    main = {"name": "main", "image": "host", "entryPoint": ["python3", "-c", PROGRAM]}
+    engine.aws.call(
+        "ecs",
+        "RegisterTaskDefinition",
+        family="chaos-agent",
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        containerDefinitions=[main],
+    )
+    cfg = local_config(ssh_sidecar=SshSidecarConfig(), container_port=8000, task_definition="chaos-agent")
+    with agent(cfg, model, dead_after) as system:
+        yield system
+
+
+@pytest.mark.trials("which", "all faults", "cuts")
+def test_answers_are_whole_and_the_right_ones(
+    system: System, model: Model, trial: Callable[..., Tally], which: str
+) -> None:
+    strikes = [faults.cut(system.proxy)] if which == "cuts" else faults.all_on_the_wire(system.proxy)
+    trial(f"requests, 8 threads, {which}", Requests(system, model), strikes, acts=2000)

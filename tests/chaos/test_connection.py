@@ -1,0 +1,63 @@
+"""Whatever happens to the connection, what was asked for is done once, and told as it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.chaos import faults
+from tests.chaos.workloads import Commands, Dialogues, Files, StreamedInput, Trees
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.chaos.faults import Fault
+    from tests.chaos.systems import System
+    from tests.chaos.tally import Tally
+
+_FEW = 0.001
+_ABOUT_A_FILE, _ABOUT_A_TREE = 3_000_000, 1_000_000
+"""Where in it a transfer is cut."""
+
+
+def mostly(fault: Fault, system: System) -> list[Fault]:
+    """And now and then the silence that takes longest to be noticed."""
+    return [*[fault] * 4, faults.black_hole(system.proxy)]
+
+
+@pytest.mark.trials("system", "fargate", "openssh", "relays")
+def test_commands_are_cut(system: System, seed: int, trial: Callable[..., Tally]) -> None:
+    cuts = [faults.cut(system.proxy)]
+    trial("commands, 16 threads", Commands(system, seed), cuts, acts=10_000, errors=_FEW)
+
+
+@pytest.mark.trials("system", "relays", "openssh", "fargate")
+def test_commands_meet_all_faults(system: System, seed: int, trial: Callable[..., Tally]) -> None:
+    everything = faults.all_on_the_wire(system.proxy)
+    trial("commands, 16 threads, all faults", Commands(system, seed), everything, acts=3000, errors=_FEW)
+
+
+@pytest.mark.trials("system", "openssh", "relays", "fargate")
+def test_files_are_cut(system: System, seed: int, trial: Callable[..., Tally], tmp_path: Path) -> None:
+    breaks = mostly(faults.cut_at_a_byte(system.proxy, _ABOUT_A_FILE), system)
+    trial("files there and back", Files(system, seed, tmp_path), breaks, acts=250)
+
+
+@pytest.mark.trials("system", "fargate", "relays", "openssh")
+def test_trees_are_cut(system: System, seed: int, trial: Callable[..., Tally], tmp_path: Path) -> None:
+    breaks = mostly(faults.cut_at_a_byte(system.proxy, _ABOUT_A_TREE), system)
+    trial("trees there and back", Trees(system, seed, tmp_path), breaks, acts=250)
+
+
+@pytest.mark.trials("system", "fargate", "openssh", "relays")
+def test_input_that_is_streamed_is_cut(system: System, seed: int, trial: Callable[..., Tally]) -> None:
+    breaks = mostly(faults.cut(system.proxy), system)
+    trial("streamed input, 4 threads", StreamedInput(system, seed), breaks, acts=1000)
+
+
+@pytest.mark.trials("system", "openssh", "relays", "fargate")
+def test_dialogues_are_cut(system: System, seed: int, trial: Callable[..., Tally]) -> None:
+    breaks = mostly(faults.cut(system.proxy), system)
+    trial("dialogues with processes, 4 threads", Dialogues(system, seed), breaks, acts=2000)

@@ -1,0 +1,97 @@
+"""Every part of the embedded Fargate and of a task on it, stopped for a while or killed for good."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox import EcsFargateSandbox
+from pytest_fargate_sandbox.place.local_cluster import local_engine
+from tests.chaos import faults
+from tests.chaos.faults import Storm, dealt
+from tests.chaos.parts import Parts
+from tests.chaos.systems import fargate
+from tests.chaos.tally import Tally
+from tests.chaos.trial import Extent, perform, try_out
+from tests.chaos.workloads import Commands, UntilTheEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_fargate_sandbox import EcsFargateConfig
+    from tests.engine_of_tests import EngineOfTests
+
+_DEAD_AFTER = 10.0
+_ONE_LIFE = Extent(1000, 15.0)
+
+
+@pytest.fixture
+def parts(
+    engine: EngineOfTests,  # noqa: ARG001  it puts back what this sets
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    seed: int,
+) -> Parts:
+    """Of an engine for this test alone, which the test has to end."""
+    monkeypatch.setenv("FARGATE_ENGINE_DIR", str(tmp_path / "engine"))
+    return Parts(local_engine().pid, random.Random(seed))
+
+
+def ended(parts: Parts) -> dict[str, int]:
+    parts.remember()
+    os.kill(parts.engine, signal.SIGTERM)
+    return parts.left_over()
+
+
+def test_commands_outlast_parts_that_stand_still(
+    parts: Parts, local_config: Callable[..., EcsFargateConfig], soak: bool, seed: int, judge: Callable[[Tally], None]
+) -> None:
+    found = {"server": parts.server, "sidecar": parts.sidecar, "holder": parts.holder, "launcher": parts.launcher}
+    stops = [faults.stop(name, find) for name, find in found.items()]
+    stops.append(faults.stop("engine", lambda: parts.engine))
+    with fargate(local_config(), _DEAD_AFTER) as system:
+        extent = Extent(3000) if soak else Extent(3000, 4.0)
+        tally = try_out(
+            "commands, 16 threads, parts stopped",
+            system,
+            Commands(system, seed),
+            stops,
+            every=0.3,
+            extent=extent,
+            seed=seed,
+        )
+    tally.count_left(ended(parts))
+    judge(tally)
+    assert not tally.honest, str(tally)
+
+
+def test_a_part_that_is_killed_is_told_and_the_next_task_is_well(
+    parts: Parts, local_config: Callable[..., EcsFargateConfig], soak: bool, seed: int, judge: Callable[[Tally], None]
+) -> None:
+    chance = random.Random(seed)
+    found = {"server": parts.server, "sidecar": parts.sidecar, "holder": parts.holder}
+    kills = dealt([faults.kill(name, find) for name, find in found.items()], chance)
+    tally, began, killed_at = (
+        Tally("commands until their task is killed, then a new task", "embedded Fargate", seed),
+        time.monotonic(),
+        None,
+    )
+    for _ in range(150 if soak else 4):
+        with EcsFargateSandbox(local_config(), task_id="chaos", run_id="chaos") as sandbox:
+            sandbox.start()
+            parts.remember()
+            workload = UntilTheEnd(sandbox)
+            with Storm([next(kills)], chance.uniform(0.1, 0.8), chance) as storm:
+                acts = perform(workload, _ONE_LIFE, until_broken=True)
+        tally.count(acts, storm.strikes, workload.written_down())
+        tally.heals += [acts[0].ended - killed_at] if killed_at and acts else []
+        [(_, killed_at)] = storm.strikes
+    tally.took = time.monotonic() - began
+    tally.count_left(ended(parts))
+    judge(tally)

@@ -1,0 +1,123 @@
+"""Runs of pytest whose workers, controllers and tasks are killed: no test is called failed, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.place.local_cluster import LocalEngine
+from tests.chaos import faults
+from tests.chaos.faults import Storm, dealt
+from tests.chaos.parts import Parts
+from tests.chaos.tally import Tally
+from tests.processes import children
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_TESTS = """
+import pytest
+
+@pytest.mark.parametrize("n", range({count}))
+def test_it(fargate_sandbox, n):
+    for step in range(6):
+        command = f"echo {{step}} >> /tmp/lines; grep -cx {{step}} /tmp/lines; sleep 0.1"
+        result = fargate_sandbox.exec(command)
+        assert (result.return_code, result.stdout) == (0, "1\\n")
+"""
+_TELLS = """
+def pytest_runtest_logreport(report):
+    if report.failed or report.when == "call":
+        with open({told!r}, "a") as told:
+            print(report.nodeid, report.when if report.failed else "passed", file=told)
+"""
+_LONGEST = 180.0
+
+
+class Run:
+    """A run of pytest in a process of its own, on an engine of its own that ends with it."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        folder.mkdir()
+        self._told = folder / "told"
+        self._output = folder / "output"
+        self._engine_directory = folder / "engine"
+        (folder / "test_it.py").write_text(_TESTS.format(count=count))
+        (folder / "conftest.py").write_text(_TELLS.format(told=str(self._told)))
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CI"))}
+        environment["FARGATE_ENGINE_DIR"] = str(self._engine_directory)
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n2", "--fargate-infra-retries=8"]
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+
+    def parts(self, chance: random.Random) -> Parts:
+        """Once its engine serves."""
+        engine = wait_until(lambda: LocalEngine.read(self._engine_directory), deadline=60, what="the run's engine")
+        return Parts(engine.pid, chance)
+
+    def worker(self) -> int:
+        return random.choice(children(self.process.pid))
+
+    def output(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    def verdicts(self) -> Counter[str]:
+        """By what the controller was told last of each test: that it passed, or the phase of its failure."""
+        told = self._told.read_text() if self._told.exists() else ""
+        return Counter(dict(line.split() for line in told.splitlines()).values())
+
+
+@pytest.mark.needs("namespaces")
+def test_what_is_killed_is_an_error_and_never_a_failure_and_leaves_nothing(
+    tmp_path: Path, soak: bool, seed: int, judge: Callable[[Tally], None]
+) -> None:
+    """The controller is killed in every second run, which is then over."""
+    chance, began = random.Random(seed), time.monotonic()
+    tally = Tally("tests of runs with 2 workers", "pytest", seed)
+    count = 20 if soak else 4
+    for number in range(60 if soak else 1):
+        run = Run(tmp_path / f"run {number}", count)
+        parts = run.parts(chance)
+        found = {"server": parts.server, "sidecar": parts.sidecar, "holder": parts.holder, "worker": run.worker}
+        kills = dealt([faults.kill(name, find) for name, find in found.items()], chance)
+        with Storm(islice(kills, count), 1.5, chance) as storm:
+            watch(run, parts, chance.uniform(1, 8) if number % 2 else _LONGEST)
+        tally.count_faults(strike.fault for strike in storm.strikes)
+        tell(tally, run, count)
+        tally.count_left(parts.left_over())
+    tally.took = time.monotonic() - began
+    judge(tally)
+
+
+def watch(run: Run, parts: Parts, kill_after: float) -> None:
+    """To its end, whatever that is."""
+    end = time.monotonic() + kill_after
+    while run.process.poll() is None:
+        if time.monotonic() > end:
+            run.process.kill()
+        parts.remember()
+        time.sleep(0.2)
+
+
+def tell(tally: Tally, run: Run, count: int) -> None:
+    verdicts, was_killed = run.verdicts(), run.process.returncode == -signal.SIGKILL
+    tally.done += verdicts.total()
+    tally.failed += [run.output()] * verdicts["call"]
+    tally.honest += ["an error"] * (verdicts["setup"] + verdicts["teardown"])
+    if was_killed:
+        tally.count_faults(["SIGKILL controller"])
+    else:
+        tally.lost += [0] * (count - verdicts.total())
