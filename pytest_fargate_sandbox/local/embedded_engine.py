@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 EXECUTION_ROLE_ARN = f"arn:aws:iam::{ACCOUNT_ID}:role/ecsTaskExecutionRole"
 _STOP_PATIENCE_SEC = 3.0
+_AT_GATE = 1024
+"""Connections from inside all tasks. Each task has a bound of its own, in ``runners/network``."""
 _STRANGERS = 512
 """Connections that have proven nothing yet. Other users of the machine may open as many as they like."""
 
@@ -58,7 +60,7 @@ class Engine:
         api = Api(services, faults, self.credentials, self._journal, None if options.open else keys)
         self._servers = [
             # Sandboxed code speaks here: whatever it opens and forgets must not eat the engine.
-            HttpServer(foundation.gate_listener, gate, limit=64, patience_sec=30.0),
+            HttpServer(foundation.gate_listener, gate, limit=_AT_GATE, patience_sec=30.0),
             HttpServer(foundation.listener, api, strangers=_STRANGERS),
         ]
         for server in self._servers:

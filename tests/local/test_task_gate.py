@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.engine_credentials import EngineCredentials
 from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
 from pytest_fargate_sandbox.local.signatures_v4 import Claim, SignatureRefused, read_claim, verify
@@ -57,10 +58,12 @@ def _ask_from_inside(engine: EngineProcess, *requests: tuple[str, ...]) -> list[
     arn = engine.launch(definition)
     task = engine.wait(arn, "STOPPED", deadline=60)
     assert container_states(task)["main"][1] == 0, task["stoppedReason"]
-    events = engine.client("logs").get_log_events(
-        logGroupName="/gate", logStreamName=f"run/main/{arn.rpartition('/')[2]}", startFromHead=True
-    )["events"]
-    return [event["message"] for event in events]
+    return _log_of(engine, arn)
+
+
+def _log_of(engine: EngineProcess, arn: str) -> list[str]:
+    stream = {"logGroupName": "/gate", "logStreamName": f"run/main/{arn.rpartition('/')[2]}"}
+    return [event["message"] for event in engine.client("logs").get_log_events(**stream, startFromHead=True)["events"]]
 
 
 def _presign(
@@ -122,6 +125,32 @@ def test_nothing_else_passes(engine: EngineProcess, bucket: str) -> None:
     refused = dict(zip(requests, (answer[:3] for answer in answers), strict=True))
     assert refused == dict.fromkeys(requests, "403")
     assert engine.client("s3").head_object(Bucket=bucket, Key="dir/an object")
+
+
+_HOLD_ON = """
+import socket, sys, time
+held = []
+for _ in range(200):
+    connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+    connection.sendall(b"GET / HT")
+    held.append(connection)
+print("held", flush=True)
+while True:
+    time.sleep(0.5)
+    for connection in held:
+        connection.send(b"x")
+"""
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_task_that_holds_all_the_connections_that_it_gets_keeps_no_other_out(engine: EngineProcess) -> None:
+    port = engine.exports["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    script = shlex.join(["python3", "-c", _HOLD_ON, port])
+    greedy = engine.launch(engine.register(container(script=script, logConfiguration=_LOG), executionRoleArn=ROLE))
+    engine.wait(greedy, "RUNNING")
+    wait_until(lambda: _log_of(engine, greedy) or None, deadline=20, what="a task that holds its connections")
+    assert _ask_from_inside(engine, ("GET", _presign(engine, "get_object"))) == ["200 content"]
+    engine.stop(greedy)
 
 
 def _presigned_environ(credentials: EngineCredentials, **params: Any) -> dict[str, Any]:

@@ -43,12 +43,17 @@ class SocketRelays:
             return None
         return client
 
-    def carry(self, one: socket.socket, other: socket.socket) -> None:
+    def carry(self, one: socket.socket, other: socket.socket, on_end: Callable[[], None] = lambda: None) -> None:
+        def ended(relay: _Relay) -> None:
+            self._open.discard(relay)
+            on_end()
+
         try:
-            self._open.add(_Relay(self._loop, one, other, self._open.discard))
+            self._open.add(_Relay(self._loop, one, other, ended))
         except OSError:  # out of descriptors
             refuse(one)
             other.close()
+            on_end()
 
     def _turn_away(self, listener: socket.socket) -> None:
         """Out of descriptors: use the spare one, or the listener would stay ready and we would turn in circles."""

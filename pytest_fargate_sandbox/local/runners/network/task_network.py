@@ -22,7 +22,9 @@ _BACKLOG = 512
 _MOST_PORTS = 100
 """What runs in a task could listen on all there are, and take every descriptor of the engine with it."""
 _MOST_UNANSWERED = 20
-"""Wishes of each kind sent to the engine at a time: were there more, each side could wait for the other to read."""
+"""Wishes sent to the engine at a time: were there more, each side could wait for the other to read."""
+_MOST_AT_GATE = 16
+"""Connections of one task. Others of it wait: it could hold all that the gate serves, and shut its neighbours out."""
 
 
 class TaskNetwork:
@@ -39,6 +41,7 @@ class TaskNetwork:
         self._round = 0
         self._at_gate: dict[int, socket.socket] = {}
         self._gate_count = 0
+        self._through_gate = 0
         if gate_port is not None:
             self._gate = _listen_inside(gate_port)
             loop.watch(self._gate.fileno(), self._someone_at_gate)
@@ -106,20 +109,25 @@ class TaskNetwork:
         if client is None:
             return
         self._gate_count += 1
+        self._through_gate += 1
         self._at_gate[self._gate_count] = client
         self._channel.send({"event": "gate", "number": self._gate_count})
-        if len(self._at_gate) == _MOST_UNANSWERED:
+        if self._through_gate == _MOST_AT_GATE:
             self._loop.forget(self._gate.fileno())
 
     def gate_dialled(self, message: Message, descriptors: list[int]) -> None:
         """The engine's answer to "gate": a connection to it, or none where it is closing."""
-        if len(self._at_gate) == _MOST_UNANSWERED:
-            self._loop.watch(self._gate.fileno(), self._someone_at_gate)
         client = self._at_gate.pop(message["number"])
         if descriptors:
-            self._relays.carry(client, socket.socket(fileno=descriptors[0]))
+            self._relays.carry(client, socket.socket(fileno=descriptors[0]), self._left_gate)
         else:
             refuse(client)
+            self._left_gate()
+
+    def _left_gate(self) -> None:
+        if self._through_gate == _MOST_AT_GATE:
+            self._loop.watch(self._gate.fileno(), self._someone_at_gate)
+        self._through_gate -= 1
 
 
 def _listen_inside(port: int) -> socket.socket:
