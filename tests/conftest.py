@@ -28,7 +28,8 @@ def _engine_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engin
         patch.setenv("FARGATE_ENGINE_DIR", str(home / "state"))
         patch.setenv("FARGATE_ENGINE_LOG", str(home / "log.jsonl"))
         patch.delenv("FARGATE_ENGINE_LAUNCH_DELAY", raising=False)
-        patch.delenv("FARGATE_ENGINE_OPTIONS", raising=False)
+        # An image that is not there is not to be looked for in the registries of the world.
+        patch.setenv("FARGATE_ENGINE_OPTIONS", "--runner namespaces")
         patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
         yield EngineOfTests()
 

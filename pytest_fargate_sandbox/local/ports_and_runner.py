@@ -10,8 +10,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.local.builds.built_images import RunnerWithBuilds
-from pytest_fargate_sandbox.local.runners.runner_choice import open_runner
+from pytest_fargate_sandbox.local.runners.runner_by_images import RunnerByImages
+from pytest_fargate_sandbox.local.runners.runner_choice import open_runner, program_for_images
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.engine_options import EngineOptions
@@ -23,7 +23,7 @@ class PortsAndRunner:
 
     listener: socket.socket
     gate_listener: socket.socket
-    runner: RunnerWithBuilds
+    runner: RunnerByImages
 
     @property
     def port(self) -> int:
@@ -34,11 +34,15 @@ def open_ports_and_runner(options: EngineOptions) -> PortsAndRunner:
     """Raises ``OSError`` where the port is taken, and ``NoRunner``."""
     listener, gate_listener = _listen(options.port), _listen(0)
     gate_address = gate_listener.getsockname()
-    runner = RunnerWithBuilds(
-        open_runner(options.runner, options.images, gate_address),
-        lambda program: open_runner(program, {}, gate_address),
+    runner = open_runner(options.runner, options.images, gate_address)
+    chooses = options.runner == "auto" and runner.name == "namespaces"
+    by_images = RunnerByImages(
+        runner,
+        lambda program: open_runner(program, options.images, gate_address),
+        directories=options.images,
+        for_the_rest=program_for_images if chooses else lambda: None,
     )
-    return PortsAndRunner(listener, gate_listener, runner)
+    return PortsAndRunner(listener, gate_listener, by_images)
 
 
 def _listen(port: int) -> socket.socket:

@@ -24,6 +24,12 @@ _SYNONYMS = {other: word for word, other in {**_FIELDS, **_RUN_OPTIONS}.items()}
 _OTHER_NAME = re.compile(rf"\b({'|'.join(_FIELDS.values())})\b")
 _BACKTICKED = re.compile(r"`([a-z_0-9]+)`(?! \(of the marker| in \[tool)")
 
+_OF_THE_ENGINE = {
+    r"\(--runner (\w+)\)": r"(--fargate-runner=\1)",
+    r"\(--image ([^\s()]+)\)": r"(FARGATE_ENGINE_OPTIONS='--image \1')",
+}
+"""The engine's own options, as it names them, and how they are given to one that pytest starts."""
+
 
 def word_for(name: str) -> str:
     """What we call the thing of that name."""
@@ -68,4 +74,7 @@ def as_advice(text: str, flags: Mapping[str, str], of_marker: Collection[str], f
             return f"`{flag}`"
         return f"`{word}` in [tool.pytest_fargate_sandbox]" if word in fields else match[0]
 
-    return _BACKTICKED.sub(where, by_word(text))
+    advice = _BACKTICKED.sub(where, by_word(text))
+    for option, ours in _OF_THE_ENGINE.items():
+        advice = re.sub(option, ours, advice)
+    return advice

@@ -85,7 +85,7 @@ def test_an_image_that_nobody_mapped_cannot_be_pulled_and_two_ways_out_are_named
     with pytest.raises(CannotPull, match=r"^CannotPullContainerError: .*python:3: not found.*") as caught:
         tasks.runner.pull("python:3")
     assert "--image python:3=DIR" in str(caught.value)
-    assert "--runner podman" in str(caught.value)
+    assert "--runner auto" in str(caught.value)
 
 
 def test_an_image_mapped_to_a_missing_directory_names_it(tasks: RunningTasks) -> None:

@@ -35,6 +35,17 @@ def test_images(fargate_images):
     assert fargate_images("one-NAME") == fargate_images("one-NAME") != fargate_images("two-NAME")
 """
 
+OTHERS = """
+import pytest
+
+@pytest.mark.fargate(image="BASE")
+def test_image(fargate_sandbox):
+    assert fargate_sandbox.exec("readlink /bin/ls || readlink -f /bin/sh").stdout.strip().endswith("busybox")
+
+def test_of_this_machine(fargate_sandbox):
+    assert fargate_sandbox.exec("cat /etc/os-release").stdout == open("/etc/os-release").read()
+"""
+
 
 @pytest.fixture(autouse=True)
 def name(pytester: pytest.Pytester) -> Iterator[str]:
@@ -49,8 +60,12 @@ def name(pytester: pytest.Pytester) -> Iterator[str]:
         remove_images(f"/fargate-sandbox:{which}-{name}")
 
 
-def test_each_directory_is_built_once_for_all_workers(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
-    pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider").assert_outcomes(passed=4)
+def test_each_directory_is_built_once_for_all_workers_and_other_images_run_beside_them(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    pytester.makepyfile(test_others=OTHERS.replace("BASE", busybox_image()))
+    pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider").assert_outcomes(passed=6)
+    assert engine_log.engines_started() == 1
     builds = [line for line in engine_log.lines if line.get("operation") == "StartBuild" and line["status"] == 200]
     assert len(builds) == 2
     looked_up = sum(line.get("operation") == "DescribeImages" for line in engine_log.lines)

@@ -16,6 +16,8 @@ from pytest_fargate_sandbox.plugin.reports import for_pytest
         ("set `log_group` to see it", "set `log_group` in [tool.pytest_fargate_sandbox] to see it"),
         ("set image_template, or environment_dir", "set image, or environment"),
         ("shorten extra_env", "shorten env"),
+        ("or have it pulled (--runner auto)", "or have it pulled (--fargate-runner=auto)"),
+        ("map it (--image a:1=DIR)", "map it (FARGATE_ENGINE_OPTIONS='--image a:1=DIR')"),
         ("`aws sso login`; `local` needs no account", "`aws sso login`; `local` needs no account"),
     ],
 )

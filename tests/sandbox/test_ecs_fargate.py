@@ -340,6 +340,7 @@ def test_a_task_that_dies_while_it_starts_is_told_and_nothing_is_left(
         mine.start()
     assert time.monotonic() - began < 10
     assert caught.value.cause == Cause.PULL_FAILED
+    assert "execution role" not in str(caught.value), "there is none on the local cluster"
     assert not caught.value.transient
     assert set(engine.alive()) <= before
     assert not mine.is_running

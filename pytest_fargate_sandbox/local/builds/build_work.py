@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_fargate_sandbox.local.builds.build import Build
-    from pytest_fargate_sandbox.local.builds.built_images import RunnerWithBuilds
+    from pytest_fargate_sandbox.local.runners.runner_by_images import RunnerByImages
 
 NEITHER_IS_HERE = (
     "this machine has neither podman nor docker, and the local engine builds images with one of them: "
@@ -53,7 +53,7 @@ class _Ended(Exception):
 class BuildWork:
     """Does one build in a thread of its own."""
 
-    def __init__(self, build: Build, runner: RunnerWithBuilds) -> None:
+    def __init__(self, build: Build, runner: RunnerByImages) -> None:
         self._build = build
         self._runner = runner
         self._image = build.variables.get(buildspec.IMAGE, "")

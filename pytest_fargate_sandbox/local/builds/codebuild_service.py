@@ -19,7 +19,7 @@ from pytest_fargate_sandbox.local.builds.build_work import BuildWork
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_fargate_sandbox.local.builds.built_images import RunnerWithBuilds
+    from pytest_fargate_sandbox.local.runners.runner_by_images import RunnerByImages
 
 _TOKEN_LIFE_SEC = 300.0
 
@@ -63,7 +63,7 @@ class ImageBuildResponse(CodeBuildResponse):
 class ImageBuildBackend(CodeBuildBackend):
     """One region's CodeBuild. ``runner`` is told what was built; if it is podman's or docker's, that one builds."""
 
-    def __init__(self, region_name: str, account_id: str, runner: RunnerWithBuilds) -> None:
+    def __init__(self, region_name: str, account_id: str, runner: RunnerByImages) -> None:
         super().__init__(region_name, account_id)
         self.builds: list[Build] = []
         self._runner = runner

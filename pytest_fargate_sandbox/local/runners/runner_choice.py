@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,21 @@ def open_runner(choice: str, images: Mapping[str, tuple[str, ...]], gate_address
     """The runner that was asked for, or with ``auto`` the first that works."""
     tried = []
     for name in _RUNNERS if choice == "auto" else (choice,):
-        module, made_by = _RUNNERS[name]
-        kind: Any = getattr(import_module(f"pytest_fargate_sandbox.local.runners.{module}"), made_by)
+        kind = _kind(name)
         problem = kind.available()
         if problem is None:
             runner: Runner = kind(images=images, gate_address=gate_address)
             return runner
         tried.append(f"  {name}: {problem}")
     raise NoRunner("The engine found no way to run containers on this machine. Tried:\n" + "\n".join(tried))
+
+
+@cache
+def program_for_images() -> str | None:
+    """The program here that has images and pulls them; what is installed later is for the next engine."""
+    return next((name for name in ("podman", "docker") if _kind(name).available() is None), None)
+
+
+def _kind(name: str) -> Any:
+    module, made_by = _RUNNERS[name]
+    return getattr(import_module(f"pytest_fargate_sandbox.local.runners.{module}"), made_by)

@@ -1,7 +1,7 @@
 """The seam between the engine's control plane and whatever really runs containers.
 
 The control plane decides *when* a container starts and what its end means (``dependsOn``, health, ``essential``,
-statuses); a runner decides *how* it runs. There are two: in ``namespaces`` (the default) and in ``podman``.
+statuses); a runner decides *how* it runs. There are two: in ``namespaces``, and in ``podman`` or docker.
 
 A runner is made by its own constructor, all of them with the same keywords::
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, SIDECAR_CONTAINER, Cause
+from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, LOCAL_CLUSTER, SIDECAR_CONTAINER, Cause
 
 Task = Mapping[str, Any]
 """A task as DescribeTasks gives it."""
@@ -31,6 +31,13 @@ class Verdict:
     cause: str
     transient: bool = False
     remedy: str = ""
+    remedy_on_local: str | None = None
+    """What to do on the embedded engine, which says most of it itself, and has no roles to check; None: the same."""
+
+    def advice(self, cluster: str) -> str:
+        """What to do, by the name or the ARN of the cluster."""
+        is_local = cluster.rpartition("/")[2] == LOCAL_CLUSTER
+        return self.remedy if self.remedy_on_local is None or not is_local else self.remedy_on_local
 
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
@@ -65,7 +72,12 @@ _REASONS: Final = tuple(
         ),
         (
             r"Timeout waiting for|Unexpected EC2 error|i/o timeout|connection reset|internal (server )?error",
-            Verdict(Cause.START_FAILED, transient=True, remedy="in a private subnet, check its NAT or VPC endpoints"),
+            Verdict(
+                Cause.START_FAILED,
+                transient=True,
+                remedy="in a private subnet, check its NAT or VPC endpoints",
+                remedy_on_local="",
+            ),
         ),
         (
             r"CannotPull|CannotInspectContainer|pull image|image manifest|ImageNotFound",
@@ -73,6 +85,7 @@ _REASONS: Final = tuple(
                 Cause.PULL_FAILED,
                 remedy="check the image's name and tag, that the execution role may pull it (ecr:GetAuthorizationToken,"
                 " ecr:BatchGetImage, ecr:GetDownloadUrlForLayer), and that the subnet reaches the registry",
+                remedy_on_local="",
             ),
         ),
         (
@@ -81,11 +94,16 @@ _REASONS: Final = tuple(
                 Cause.START_FAILED,
                 remedy="check the secret's ARN, and that the execution role may read it "
                 "(secretsmanager:GetSecretValue)",
+                remedy_on_local="check the secret's ARN",
             ),
         ),
         (
             r"unable to assume|AccessDenied|not authorized",
-            Verdict(Cause.START_FAILED, remedy="check `execution_role_arn`: its trust and its permissions"),
+            Verdict(
+                Cause.START_FAILED,
+                remedy="check `execution_role_arn`: its trust and its permissions",
+                remedy_on_local="",
+            ),
         ),
         (
             r"CannotStartContainer|CannotCreateContainer|exec format error|no such file or directory",
@@ -103,12 +121,16 @@ _REASONS: Final = tuple(
 STOPPED_BY_OWNER: Final = "stopped by its owner"
 """What we give ECS as the reason when a sandbox's own ``stop()`` ends it."""
 
-_REMEDIES: Final = {
-    Cause.OUT_OF_MEMORY: "give the task more `memory`",
-    Cause.SPOT_RECLAIMED: "FARGATE_SPOT may take a task back at any time: run it again, or on FARGATE",
-    Cause.EXPIRED: "raise `max_task_lifetime_sec`",
-    Cause.STOPPED_BY_USER: "somebody called StopTask; `aws ecs describe-tasks` and CloudTrail tell more",
+_REMEDIES: Final[Mapping[str, tuple[str, str | None]]] = {
+    Cause.OUT_OF_MEMORY: ("give the task more `memory`", None),
+    Cause.SPOT_RECLAIMED: ("FARGATE_SPOT may take a task back at any time: run it again, or on FARGATE", None),
+    Cause.EXPIRED: ("raise `max_task_lifetime_sec`", None),
+    Cause.STOPPED_BY_USER: (
+        "somebody called StopTask; `aws ecs describe-tasks` and CloudTrail tell more",
+        "somebody called StopTask, or `fargate-sandbox stop`",
+    ),
 }
+"""In an account, and on the embedded engine where that is something else."""
 
 
 def judge_reason(reason: str) -> Verdict:
@@ -164,7 +186,8 @@ def is_over(task: Task) -> bool:
 
 
 def _with_remedy(verdict: Verdict) -> Verdict:
-    return Verdict(verdict.cause, verdict.transient, verdict.remedy or _REMEDIES.get(verdict.cause, ""))
+    remedy, on_local = _REMEDIES.get(verdict.cause, ("", None))
+    return verdict if verdict.remedy else Verdict(verdict.cause, verdict.transient, remedy, on_local)
 
 
 def _containers(task: Task) -> list[Mapping[str, Any]]:

@@ -53,7 +53,7 @@ class Diagnosis:
         parts = [
             f"the task {_WORDS.get(self.verdict.cause, 'ended')}: {stop_reason(self.task) or 'ECS gives no reason'}",
             f"exit codes: {codes}" if codes else "",
-            self.verdict.remedy,
+            self.verdict.advice(str(self.task.get("clusterArn", ""))),
             "" if self.is_logged else _HOW_TO_SEE_LOGS,
             f"task: {self.task.get('taskArn', '')}",
         ]

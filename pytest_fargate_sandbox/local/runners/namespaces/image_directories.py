@@ -60,8 +60,8 @@ class ImageDirectories:
             return self._image_of(reference, [HOST_ROOT])
         raise CannotPull(
             f"CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "
-            f"{reference}: not found. The embedded engine runs directories as images: map this one "
-            f"(--image {reference}=DIR), or let podman or docker pull it (--runner podman)."
+            f"{reference}: not found. Without podman or docker the embedded engine runs directories as images: map "
+            f"this one (--image {reference}=DIR), or install one of them, which pulls it (--runner auto)."
         )
 
     def _image_of(self, reference: str, directories: list[str]) -> Image:

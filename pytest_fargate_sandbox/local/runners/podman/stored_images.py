@@ -61,8 +61,8 @@ class StoredImages:
     def _check_mapped(self, image: str) -> None:
         if image == HOST_IMAGE and image not in self._mapped:
             raise CannotPull(
-                "CannotPullContainerError: the image 'host' is for the namespaces runner; "
-                f"with {self._command.program} name a real one (--fargate-image python:3.12-slim)"
+                "CannotPullContainerError: the image 'host' is for the namespaces runner (--runner auto); "
+                f"in {self._command.program} name a real one, such as python:3.12-slim"
             )
         if not self._command.is_podman or len(self._mapped[image]) > 1:
             raise CannotPull(
