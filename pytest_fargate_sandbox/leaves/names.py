@@ -27,6 +27,9 @@ TAG_KEPT: Final = TAG_PREFIX + "kept"
 LOCAL_CLUSTER: Final = "local"
 """This cluster name means: find or start the embedded engine."""
 
+ENGINE_PULSE_PATH: Final = "/_engine/pulse"
+"""What answers there, to anybody and with nothing, is an engine that does not hang."""
+
 HOST_IMAGE: Final = "host"
 """The engine's default image: the machine's own root, copy on write."""
 
@@ -90,6 +93,8 @@ class Cause:
     THROTTLED: Final = "throttled"
     QUOTA: Final = "quota"
     PULL_FAILED: Final = "pull_failed"
+    ENGINE_LOST: Final = "engine_lost"
+    """The embedded engine, or what runs its containers, ended or hung, and its tasks with it."""
     UNKNOWN: Final = "unknown"
 
 

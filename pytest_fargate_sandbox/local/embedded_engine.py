@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT, VERSION
+from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.local.call_journal import CallJournal
 from pytest_fargate_sandbox.local.ecs.ecs_backend import FARGATE_PROVIDERS, FargateBackend
 from pytest_fargate_sandbox.local.ecs.task_life import EngineParts
@@ -57,7 +58,9 @@ class Engine:
         keys = IssuedKeys(self.credentials)
         services = MotoServices({"codebuild": self._install_codebuild, "sts": lambda: hand_out_from_sts(keys)})
         gate = Gate(keys, services, self._journal)
-        api = Api(services, faults, self.credentials, self._journal, None if options.open else keys)
+        api = Api(
+            services, faults, self.credentials, self._journal, None if options.open else keys, self._ecs.all_tasks
+        )
         self._servers = [
             # Sandboxed code speaks here: whatever it opens and forgets must not eat the engine.
             HttpServer(foundation.gate_listener, gate, limit=_AT_GATE, patience_sec=30.0),
@@ -85,7 +88,7 @@ class Engine:
         """What a client needs to use the engine."""
         return {
             "endpoint_url": f"http://127.0.0.1:{self.port}",
-            "pid": os.getpid(),
+            **this_process(),
             "region": REGION,
             "access_key_id": self.credentials.access_key_id,
             "secret_access_key": self.credentials.secret_access_key,

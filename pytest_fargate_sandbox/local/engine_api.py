@@ -11,6 +11,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
+from pytest_fargate_sandbox.leaves.names import ENGINE_PULSE_PATH
 from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION
 from pytest_fargate_sandbox.local.error_answers import FORM, answer_error, answer_json, answer_refusal, family_of
 from pytest_fargate_sandbox.local.http_server import PEER_IS_KNOWN
@@ -59,15 +60,20 @@ class Api:
         credentials: EngineCredentials,
         journal: CallJournal,
         keys: IssuedKeys | None,
+        look: Callable[[], object],
     ) -> None:
-        """``keys`` open it; None where it stands open."""
+        """``keys`` open it; None where it stands open. ``look`` returns as long as the engine can do its work."""
         self._services = services
         self._faults = faults
         self._credentials = credentials
         self._journal = journal
         self._keys = keys
+        self._look = look
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == ENGINE_PULSE_PATH:
+            self._look()
+            return answer_json(start_response, "200 OK", {})
         if environ["PATH_INFO"] == FAULTS_PATH:
             return self._answer_faults(environ, start_response)
         if environ["PATH_INFO"].startswith("/moto-api"):

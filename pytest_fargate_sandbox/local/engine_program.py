@@ -41,8 +41,9 @@ def run(options: EngineOptions, *, stays: bool = False) -> int:
     signal.set_wakeup_fd(end)
     for number in _ENDING_SIGNALS:
         signal.signal(number, lambda *_: None)
-    state = None if options.state is None else StateDirectory(options.state)
+    state = None
     try:
+        state = None if options.state is None else StateDirectory(options.state)
         engine = _start(options)
     except Exception as error:
         _complain(error, state)

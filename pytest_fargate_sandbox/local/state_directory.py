@@ -1,6 +1,7 @@
 """The directory through which an engine and those who use it find each other.
 
 ``engine.json``   where the engine answers and with which credentials; there while it serves
+``engine.lock``   an engine holds it alone from its start until its process ends, and says in it which process it is
 ``engine.err``    why it could not start
 ``users.lock``    every user holds a shared flock on it from before the engine starts; when the engine gets the
                   exclusive one, nobody is left. The kernel drops a lock with its process, however that ends
@@ -13,20 +14,28 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.leaves.user_cache import write_private
+from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 
+_LOOKERS_SEC = 1.0
+"""Whoever looks whether an engine lives holds its lock for a moment."""
+
+
 class StateDirectory:
     """The engine's side of it."""
 
     def __init__(self, path: Path) -> None:
+        """Raises ``OSError`` where another engine has it."""
         self.path = path
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
+        self._own = _take(path / "engine.lock")
         (path / "engine.err").unlink(missing_ok=True)
         self._users = os.open(path / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -51,3 +60,23 @@ class StateDirectory:
 
     def admit_users(self) -> None:
         fcntl.flock(self._users, fcntl.LOCK_UN)
+
+
+def _take(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def taken() -> bool | None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        return True
+
+    try:
+        wait_until(taken, deadline=_LOOKERS_SEC, what="the lock of the engine", first_pause=0.001, longest_pause=0.02)
+    except WaitTimeout:
+        os.close(descriptor)
+        raise FileExistsError(f"another engine has {path.parent}: {path.read_text()}") from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, json.dumps(this_process()).encode())
+    return descriptor

@@ -1,7 +1,8 @@
 """The cluster ``local``: an engine that is found, or started as a program, and that ends when nobody uses it any more.
 
 Whoever uses it holds a shared lock on a file of its directory, from before the engine is looked for until the process
-ends, however it ends. The engine waits for the exclusive one.
+ends, however it ends. The engine waits for the exclusive one. An engine that hangs is ended by whoever of its users
+meets that first, and the next one who asks starts another: never are there two for one directory.
 
     FARGATE_ENGINE_DIR      where the engine and its users meet; by default a directory of the user's cache, one for
                             each way of starting an engine
@@ -13,27 +14,34 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import StartError, StartTimeout
-from pytest_fargate_sandbox.leaves.file_lock import FileLock
+from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
+from pytest_fargate_sandbox.place.engine_process import EngineProcess, Pulse
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+
+T = TypeVar("T")
+
+_log = logging.getLogger("pytest_fargate_sandbox.engine")
 
 ENV_DIRECTORY = "FARGATE_ENGINE_DIR"
 ENV_OPTIONS = "FARGATE_ENGINE_OPTIONS"
@@ -42,6 +50,8 @@ _ENV_OF_ENGINE = (ENV_OPTIONS, ENV_LOG, "FARGATE_ENGINE_LAUNCH_DELAY")
 """What makes one engine different from another; those who agree in it share one."""
 
 _START_SEC = 60.0
+_ENDING_SEC = 30.0
+"""An engine that ends gives its tasks a moment, and what runs them more."""
 _LOG_GROUP = "/fargate-sandbox"
 _LONGEST_POLL_SEC = 0.3
 """Asking an engine costs no one anything, and its tasks start in no time."""
@@ -53,7 +63,7 @@ class LocalEngine:
 
     directory: Path
     endpoint_url: str
-    pid: int
+    process: EngineProcess
     region: str
     credentials: Credentials
     subnets: list[str]
@@ -63,16 +73,21 @@ class LocalEngine:
 
     @classmethod
     def read(cls, directory: Path) -> LocalEngine | None:
-        """The engine of that directory, if there is one that lives."""
+        """The engine that serves in that directory, if one does and lives."""
+        process = EngineProcess.of(directory)
         try:
             facts: dict[str, Any] = json.loads((directory / "engine.json").read_text())
         except FileNotFoundError:
             return None
-        if not _answers(facts["endpoint_url"]):
+        if process is None or not process.facts.items() <= facts.items():
             return None  # it was killed, or the machine was
         credentials = Credentials(facts["access_key_id"], facts["secret_access_key"])
         told = {each.name: facts[each.name] for each in fields(cls) if each.name in facts}
-        return cls(directory=directory, credentials=credentials, **told)
+        return cls(directory=directory, process=process, credentials=credentials, **told)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
     def connect(self) -> Aws:
         return connect(
@@ -80,7 +95,32 @@ class LocalEngine:
             endpoint_url=self.endpoint_url,
             credentials=self.credentials,
             notes=self.directory / "notes",
+            obituary=self.obituary,
         )
+
+    def pulse(self) -> Pulse:
+        """Ask it for nothing; one that hangs is ended, if this process is a user of it. Raises ``StartError``."""
+        pulse = self.process.pulse(self.endpoint_url)
+        if pulse is Pulse.SILENT and (os.getpid(), self.directory) in _used:
+            _end(self.process)
+        return pulse
+
+    def still_serves(self) -> bool:
+        """Whether it does, which is to be asked where no answer came. Raises ``AwsError`` where one hangs for good."""
+        try:
+            pulse = self.pulse()
+        except StartError as error:
+            raise AwsError(str(error), unreachable=True) from error
+        serves = LocalEngine.read(self.directory) == self
+        if serves and pulse is Pulse.SILENT:
+            raise AwsError(
+                f"{self.process.name} does not answer; the next run that uses it replaces it", unreachable=True
+            )
+        return serves
+
+    def obituary(self) -> str:
+        """Why nothing can be asked here any more; empty while something can."""
+        return "" if self.still_serves() else f"{self.process.name} has ended, and its tasks with it"
 
     def localized(self, cfg: EcsFargateConfig) -> EcsFargateConfig:
         """``cfg`` with everything that only AWS needs filled in, or replaced by what is here."""
@@ -113,8 +153,17 @@ def engine_directory() -> Path:
         str(Path(__file__).parents[1]),
         VERSION,
         *(os.environ.get(name, "") for name in _ENV_OF_ENGINE),
+        _loopback(),
     ]
     return cache_directory("engines", hashlib.sha256("\0".join(ways).encode()).hexdigest()[:16])
+
+
+def _loopback() -> str:
+    """Which 127.0.0.1 we mean: a container that shares our cache directory has one of its own."""
+    try:
+        return os.readlink("/proc/self/ns/net")  # noqa: PTH115 - it names no file
+    except OSError:
+        return ""
 
 
 def use_engine() -> None:
@@ -134,10 +183,37 @@ def local_engine() -> LocalEngine:
     directory = engine_directory()
     _use(directory)
     engine = LocalEngine.read(directory)
-    if engine is None:
-        with FileLock(directory / "start.lock"):
-            engine = LocalEngine.read(directory) or _start(directory)
-    return engine
+    if engine is not None and engine.pulse() is Pulse.ANSWERS:
+        return engine
+    try:
+        with FileLock(directory / "start.lock", timeout=2 * _START_SEC):
+            return _found_or_started(directory)
+    except Timeout:
+        text = f"another process has been starting the local engine of {directory} for {2 * _START_SEC:.0f} s"
+        raise StartTimeout(text, phase="engine", reason=text) from None
+
+
+def _found_or_started(directory: Path) -> LocalEngine:
+    try:
+        return _found(directory) or _start(directory)
+    except StartError as error:
+        if not error.transient:
+            raise
+    return _found(directory) or _start(directory)
+
+
+def _found(directory: Path) -> LocalEngine | None:
+    """The engine there, once it serves; None when no process has the directory any more."""
+
+    def probe() -> LocalEngine | bool | None:
+        process = EngineProcess.of(directory)
+        if process is None:
+            return False
+        engine = LocalEngine.read(directory)
+        return engine if engine and engine.pulse() is Pulse.ANSWERS else None  # it starts, or is about to end
+
+    found = _outlast(directory, _START_SEC, probe)
+    return found if isinstance(found, LocalEngine) else None
 
 
 def _use(directory: Path) -> None:
@@ -146,8 +222,43 @@ def _use(directory: Path) -> None:
     with _used_lock:
         if key not in _used:
             descriptor = os.open(directory / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if not _outlast(directory, _ENDING_SEC, lambda: _share(descriptor)):
+                os.close(descriptor)
+                text = f"somebody has locked {directory / 'users.lock'} for himself, and it is no engine"
+                raise StartError(text, phase="engine", reason=text)
             _used[key] = descriptor
+
+
+def _share(descriptor: int) -> bool | None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    return True
+
+
+def _outlast(directory: Path, seconds: float, probe: Callable[[], T | None]) -> T | None:
+    """What ``probe`` returns when the engine there has started, or ended; one that stops or takes longer is killed."""
+
+    def look() -> T | None:
+        found = probe()
+        process = EngineProcess.of(directory) if found is None else None
+        if process is not None and process.stays_stopped():
+            _end(process)
+        return found
+
+    try:
+        return wait_until(look, deadline=seconds, what="an engine", longest_pause=0.1)
+    except WaitTimeout:
+        process = EngineProcess.of(directory)
+        if process is not None:
+            _end(process)
+        return probe()
+
+
+def _end(process: EngineProcess) -> None:
+    _log.warning("%s hangs: it is killed, and its tasks with it; another takes its place", process.name)
+    process.end()
 
 
 def _start(directory: Path) -> LocalEngine:
@@ -174,8 +285,15 @@ def _start(directory: Path) -> LocalEngine:
 
     def probe() -> LocalEngine | None:
         if process.poll() is not None:
-            raise _no_engine(complaint, output, f"it ended with exit code {process.returncode}")
-        return LocalEngine.read(directory)
+            what = f"it ended with exit code {process.returncode}"
+            # It was killed; or another was quicker, whose starter had died and left it: ours has found the lock taken.
+            transient = process.returncode < 0 or EngineProcess.of(directory) is not None
+            raise _no_engine(complaint, output, what, transient=transient)
+        there = EngineProcess.of(directory)
+        if there is not None and there.stays_stopped():
+            process.kill()
+        engine = LocalEngine.read(directory)
+        return engine if engine and engine.pid == process.pid else None
 
     try:
         engine = wait_until(probe, deadline=_START_SEC, what="the start of the engine", longest_pause=0.1)
@@ -187,16 +305,10 @@ def _start(directory: Path) -> LocalEngine:
     return engine
 
 
-def _no_engine(complaint: Path, output: Path, what: str, kind: type[StartError] = StartError) -> StartError:
+def _no_engine(
+    complaint: Path, output: Path, what: str, kind: type[StartError] = StartError, *, transient: bool = False
+) -> StartError:
     texts = [path.read_text(errors="replace").strip() for path in (complaint, output) if path.exists()]
     said = next(filter(None, texts), "")
-    return kind(f"the local engine did not start: {what}\n{said}".rstrip(), phase="engine", reason=said or what)
-
-
-def _answers(endpoint_url: str) -> bool:
-    parts = urlsplit(endpoint_url)
-    try:
-        socket.create_connection((str(parts.hostname), parts.port or 80), timeout=2.0).close()
-    except OSError:
-        return False
-    return True
+    text = f"the local engine did not start: {what}\n{said}".rstrip()
+    return kind(text, phase="engine", reason=said or what, transient=transient)

@@ -66,10 +66,11 @@ def resolve_place(cfg: EcsFargateConfig) -> FoundPlace:
 
 
 def find_again(facts: Mapping[str, Any]) -> Aws | None:
-    """The place of a ledger's entry; None where it was an engine that is no more."""
+    """The place of a ledger's entry; None where it was an engine that is no more. Raises ``AwsError`` if one hangs."""
     if facts.get("engine_directory"):
         engine = LocalEngine.read(Path(facts["engine_directory"]))
-        return engine.connect() if engine and engine.endpoint_url == facts.get("endpoint_url") else None
+        is_it = engine is not None and engine.endpoint_url == facts.get("endpoint_url") and engine.still_serves()
+        return engine.connect() if engine and is_it else None
     return connect(region=facts.get("region"), endpoint_url=facts.get("endpoint_url"))
 
 

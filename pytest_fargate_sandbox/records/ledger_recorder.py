@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.names import TAG_LEDGER
+from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.names import TAG_LEDGER, Cause
 from pytest_fargate_sandbox.records import exit_guard
 from pytest_fargate_sandbox.sandbox.machine import Recorder
 
@@ -27,6 +28,10 @@ class LedgerRecorder(Recorder):
     def open(self, machine: Machine, place: Place, ahead: Mapping[str, Any] | None) -> Mapping[str, str]:
         self._place = place
         launched = self._ledger.entry_of(str(ahead["taskArn"])) if ahead else None
+        if launched is not None and launched.facts["endpoint_url"] != place.facts["endpoint_url"]:
+            self._ledger.write(launched.id, "stopped", cause=Cause.ENGINE_LOST)
+            text = f"{launched.task_arn} was launched ahead of need, on an engine that is no more"
+            raise StartError(text, phase="launch", cause=Cause.ENGINE_LOST, reason=text, transient=True)
         if launched is not None:  # it keeps its entry, with this process as the new owner
             self._ledger.own(launched.id, "claimed", task_id=machine.task_id, labels=dict(machine.labels))
             self.entry = launched.id

@@ -98,7 +98,7 @@ class Pool:
         self._check_place(config)
         target = resolve_place(config)
         context = Path(directory).resolve()
-        known = (target.cfg.cluster, target.cfg.cpu_architecture, context)
+        known = (target.aws.identity_hash, target.cfg.cpu_architecture, context)
         if known not in self._images:
             entry = f"image-{context.name}"
             self._ledger.write(entry, "building", directory=str(context))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _LAUNCH_CALL_SEC = 60.0
 _LOOK_SEC = 0.25
 """How often the control plane is asked, by all processes together, what runs by now."""
+_FRESH_SEC = 4 * _LOOK_SEC
+"""How long what was said of a task holds: what has died on the shelf since is not to be handed out."""
 _ROOM_SEC = 1.0
 """How often to look for room when the bound on tasks is reached."""
 
@@ -87,7 +89,7 @@ class Shelf:
             with self._state.change() as document:
                 rows = shelf(document, kind)
                 late = time.monotonic() > deadline  # let its start tell what is wrong with it
-                name = next((name for name, row in rows.items() if row["arn"] and (late or row.get("running"))), None)
+                name = next((name for name, row in rows.items() if row["arn"] and (late or _runs(row))), None)
                 if name is not None:
                     rows[name].update(role=HELD, worker=self._worker)
                 if name is not None or spare(document, kind) < 0:
@@ -117,7 +119,7 @@ class Shelf:
             for arn, task in described.items():
                 row = document["tasks"].get(arns[arn])
                 if row is not None and row["role"] == SHELF and task["lastStatus"] == "RUNNING":
-                    row["running"] = task
+                    row.update(running=task, seen=time.monotonic())
                 elif row is not None and row["role"] == SHELF and task["lastStatus"] == "STOPPED":
                     del document["tasks"][arns[arn]]  # it died before anybody had it
 
@@ -127,9 +129,7 @@ class Shelf:
 
         To describe them all would cost ECS's time and ours for tasks that nobody wants yet.
         """
-        starting = {
-            row["arn"]: name for name, row in shelf(document, kind).items() if row["arn"] and not row.get("running")
-        }
+        starting = {row["arn"]: name for name, row in shelf(document, kind).items() if row["arn"] and not _runs(row)}
         return dict(islice(starting.items(), 2 * waiting(document, kind)))
 
     def close(self) -> None:
@@ -195,6 +195,11 @@ class Shelf:
             row = {"kind": kind, "worker": self._worker, "role": SHELF, "arn": None}
             document.setdefault("tasks", {})[task_id] = row
             return task_id
+
+
+def _runs(row: Row) -> bool:
+    """Whether somebody has seen it run, a moment ago. All processes of a machine have the same monotonic clock."""
+    return bool(row.get("running")) and time.monotonic() - row["seen"] < _FRESH_SEC
 
 
 def _description(row: Row) -> Description:

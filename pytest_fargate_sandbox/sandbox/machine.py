@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
+from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.sandbox.starting import Start, Started, enter
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
     from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
+
+T = TypeVar("T")
 
 _log = logging.getLogger("pytest_fargate_sandbox.machine")
 _NEWS = {
@@ -128,13 +131,14 @@ class Machine:
         """Launch a task; return when it takes commands. Raises ``ConfigError``, ``ImageBuildError``, ``StartError``."""
         with self._life:
             if self._started is None:
-                self._started = self._run(self._begin(force_build, tuple(outside_endpoints or ())))
+                endpoints = tuple(outside_endpoints or ())
+                self._started = _though_engines_end(lambda: self._run(self._begin(force_build, endpoints)))
                 self._record("ready", phases=dict(self.phases))
 
     def launch_ahead(self) -> str:
         """Ask for the task and return its ARN; a machine with the same id and secret, anywhere, can ``take_over``."""
         with self._life:
-            arn = self._begin(False, ()).launch_ahead()
+            arn = _though_engines_end(lambda: self._begin(False, ()).launch_ahead())
         self._recorder.let_go(arn)
         return arn
 
@@ -340,3 +344,13 @@ class Machine:
             self._admission.launched(facts["task_arn"])
         elif event == "stopped":
             self._admission.over()
+
+
+def _though_engines_end(start: Callable[[], T]) -> T:
+    """What ``start`` returns, which finds its place anew: once more where an engine ended under it."""
+    try:
+        return start()
+    except StartError as error:
+        if error.cause != Cause.ENGINE_LOST:
+            raise
+    return start()

@@ -21,7 +21,7 @@ from pytest_fargate_sandbox.sandbox.main_image import resolve_image
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_of
 from pytest_fargate_sandbox.sandbox.task import registration as registrations
 from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
-from pytest_fargate_sandbox.sandbox.task.launch import Attempts, run_request, run_task
+from pytest_fargate_sandbox.sandbox.task.launch import Attempts, lost_engine, run_request, run_task
 from pytest_fargate_sandbox.sandbox.task.launched_task import LaunchedTask
 from pytest_fargate_sandbox.sandbox.task.task_definition import Plan, make_plan
 
@@ -90,8 +90,9 @@ class Start:
             try:
                 return self._attempt(plan, keyring, routes, attempts)
             except StartError as error:
-                # What has used up its patience (cause unknown) has had minutes; another round would have as many.
-                if error.transient and error.cause == Cause.UNKNOWN:
+                # What has used up its patience (cause unknown) has had minutes; another round would have as many. And
+                # where an engine was lost, another is to be found first.
+                if error.transient and error.cause in (Cause.UNKNOWN, Cause.ENGINE_LOST):
                     raise
                 # Whatever one that was launched ahead died of, nobody has had it, and this is no attempt of ours.
                 if not was_ahead and not (error.transient and attempts.take()):
@@ -240,6 +241,8 @@ class Start:
         try:
             yield
         except AwsError as error:
+            if error.gone:
+                raise lost_engine(error, name) from error
             cause = judge_reason(error.reason).cause
             raise StartError(
                 str(error), phase=name, cause=cause, reason=error.reason, transient=error.transient

@@ -16,7 +16,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place import local_cluster
-from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
+from pytest_fargate_sandbox.place.local_cluster import local_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,16 +80,6 @@ def test_all_who_ask_at_once_get_the_same_engine_and_the_last_one_ends_it() -> N
     assert _runs(pid)
     users[0].end(signal.SIGKILL)
     _wait_for_end(pid)
-
-
-def test_an_engine_that_was_killed_is_replaced(directory: Path) -> None:
-    first = local_engine()
-    os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: LocalEngine.read(directory) is None or None, deadline=10, what="the end of the engine")
-    second = local_engine()
-    assert second.pid != first.pid
-    assert second.connect().call("ecs", "DescribeClusters", clusters=["local"])["clusters"]
-    os.kill(second.pid, signal.SIGTERM)
 
 
 def test_the_engines_address_is_for_this_user_alone(directory: Path) -> None:

@@ -161,6 +161,23 @@ def test_one_that_died_on_the_shelf_is_given_to_nobody(shelf_of: Callable[..., S
     assert claimed is None or claimed[0] != "gw0-0"
 
 
+def test_one_that_was_seen_running_and_died_since_is_given_to_nobody(
+    shelf_of: Callable[..., Shelf], launcher: Launcher
+) -> None:
+    shelf = shelf_of(ahead=3)
+    shelf.plan(SPEC, 3)
+    eventually(lambda: len(launcher.launched) == 3)
+    first = shelf.claim(SPEC.kind, patience=20)
+    assert first is not None
+    noted = [row for row in shelf._state.read()["tasks"].values() if row.get("running")]
+    assert noted, "a look sees more than one that waits"
+    with shelf._state.change() as document:  # as if it had been long ago
+        for row in document["tasks"].values():
+            row["seen"] = 0.0
+    launcher.status.update(dict.fromkeys(launcher.launched, "STOPPED"))
+    assert shelf.claim(SPEC.kind, patience=20) is None
+
+
 def test_one_that_never_runs_is_given_out_in_the_end(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     launcher.status["arn:gw0-0"] = "PENDING"
     shelf = shelf_of(ahead=1)

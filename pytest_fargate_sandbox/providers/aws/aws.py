@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.garbage import collection_paused
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.leaves.waiting import pauses
-from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, gone, mapped
 from pytest_fargate_sandbox.providers.aws.aws_patience import ASKING, FILES, Patience, patience_for
 
 if TYPE_CHECKING:
@@ -50,8 +50,11 @@ class Aws:
         endpoint_url: str | None,
         credentials: Credentials | None,
         notes: Path | None = None,
+        obituary: Callable[[], str] = lambda: "",
     ) -> None:
+        """``obituary`` is asked where no answer came: why none will ever come, or nothing."""
         self.endpoint_url = endpoint_url
+        self._obituary = obituary
         self._asked_region = region
         self._credentials = credentials
         self._notes = notes
@@ -68,19 +71,29 @@ class Aws:
         began, unreachable, rests = time.monotonic(), 0, pauses(0.1, 4.0)
         while True:
             try:
-                return _answer(act, call)
+                return self._answer(act, call)
             except AwsError as error:
                 unreachable += error.unreachable
                 pause = next(rests)
                 in_time = patience.allows(time.monotonic() - began + pause)
-                if not (error.transient and in_time) or unreachable >= _UNREACHABLE_ATTEMPTS:
+                if not (error.transient and in_time) or error.gone or unreachable >= _UNREACHABLE_ATTEMPTS:
                     raise
             time.sleep(pause)
 
     def call_once(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """Make a call, whatever comes of it."""
         call = self._called(service, operation, parameters)
-        return _answer(self._method(call), call)
+        return self._answer(self._method(call), call)
+
+    def _answer(self, act: Callable[..., dict[str, Any]], call: Call) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return act(**call.parameters)
+        except (BotoCoreError, ClientError) as error:
+            ours = mapped(error, call)
+            why_gone = self._obituary() if ours.is_silence else ""
+            raise (gone(why_gone, call) if why_gone else ours) from error
 
     def _called(self, service: str, operation: str, parameters: dict[str, Any]) -> Call:
         return Call(service, operation, self._region_name, self.endpoint_url, parameters)
@@ -128,6 +141,7 @@ class Aws:
             endpoint_url=self.endpoint_url,
             credentials=self._credentials,
             notes=self._notes,
+            obituary=self._obituary,
         )
 
     def disconnect(self) -> None:
@@ -211,6 +225,7 @@ def connect(
     endpoint_url: str | None = None,
     credentials: Credentials | None = None,
     notes: Path | None = None,
+    obituary: Callable[[], str] = lambda: "",
 ) -> Aws:
     """The process's connection to that place; made once (and once more in a forked child).
 
@@ -220,7 +235,9 @@ def connect(
     key = (os.getpid(), region, endpoint_url, credentials, notes, said)
     with _connections_lock:
         if key not in _connections:
-            _connections[key] = Aws(region=region, endpoint_url=endpoint_url, credentials=credentials, notes=notes)
+            _connections[key] = Aws(
+                region=region, endpoint_url=endpoint_url, credentials=credentials, notes=notes, obituary=obituary
+            )
         return _connections[key]
 
 
@@ -230,12 +247,3 @@ def disconnect_all() -> None:
         connections = list(_connections.values())
     for aws in connections:
         aws.disconnect()
-
-
-def _answer(act: Callable[..., dict[str, Any]], call: Call) -> dict[str, Any]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        return act(**call.parameters)
-    except (BotoCoreError, ClientError) as error:
-        raise mapped(error, call) from error

@@ -1,10 +1,11 @@
 """What AWS refuses, in words that a user can act on. botocore's errors are mapped here, once, and nowhere else.
 
-Two things about an error matter to whoever made the call:
+Three things about an error matter to whoever made the call:
 
 ``transient``    trying the same again can help: throttling, capacity, a broken connection.
 ``lost_answer``  the request may have been carried out, though no answer came, or one that AWS itself broke down (5xx).
                  Only then is a ``clientToken`` sent again.
+``gone``         who was asked is no more, and whatever it had is not either: only another place can help.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class AwsError(SandboxError):
         transient: bool = False,
         lost_answer: bool = False,
         unreachable: bool = False,
+        gone: bool = False,
     ) -> None:
         super().__init__(
             message,
@@ -62,12 +64,13 @@ class AwsError(SandboxError):
             transient=transient,
             lost_answer=lost_answer,
             unreachable=unreachable,
+            gone=gone,
         )
 
     @property
     def is_unknown_task(self) -> bool:
-        """Whether ECS does not know the task: it never was there, or it was over some time ago."""
-        return bool(self.code == "InvalidParameterException" and "not found" in self.reason)
+        """Whether ECS does not know the task: it never was there, or it was over some time ago, or all of ECS is."""
+        return bool(self.gone or (self.code == "InvalidParameterException" and "not found" in self.reason))
 
     @property
     def is_silence(self) -> bool:
@@ -211,6 +214,19 @@ def _facts(call: Call) -> dict[str, Any]:
         "parameter": call.parameters.get("Name", ""),
         "bucket": call.parameters.get("Bucket", ""),
     }
+
+
+def gone(why: str, call: Call) -> AwsError:
+    """No answer to ``call`` will ever come."""
+    return AwsError(
+        f"{call.service} {call.operation}: {why}",
+        service=call.service,
+        operation=call.operation,
+        code="Gone",
+        reason=why,
+        transient=True,
+        gone=True,
+    )
 
 
 def _unanswered(error: Exception, call: Call) -> AwsError:

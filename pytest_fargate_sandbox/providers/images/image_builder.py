@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.errors import ConfigError, ImageBuildError
-from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
+from pytest_fargate_sandbox.leaves.errors import ConfigError, ImageBuildError, StartError
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, Cause
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all, one_of
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.providers.aws.aws import connect
@@ -89,13 +89,15 @@ def make_image(
     """The url of the image ``tag``: looked up, or else made as ``describe`` says, once for everybody."""
     asked = time.time()
     aws = aws or connect(region=cfg.region, endpoint_url=cfg.endpoint_url)
-    directory = shared_dir / "images" if shared_dir else cache_directory("images", aws.identity_hash)
+    directory = (shared_dir or cache_directory()) / "images" / aws.identity_hash
     place = _Place(cfg, aws, tag, directory)
 
     def produce() -> str:
         try:
             return place.produce(describe, force=force)
         except AwsError as error:
+            if error.gone:
+                raise StartError(str(error), phase="image", cause=Cause.ENGINE_LOST, transient=True) from error
             raise ImageBuildError(
                 f"image {tag} could not be built: {error}", phase=f"{error.service}:{error.operation}"
             ) from error

@@ -24,6 +24,10 @@ Task = Mapping[str, Any]
 """A task as DescribeTasks gives it."""
 
 
+ENGINE_ENDED: Final = "EngineEnded"
+"""The stop code that no ECS gives: nobody is left there to ask."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a reason means: its cause, whether trying again can help, and what to do."""
@@ -42,6 +46,7 @@ class Verdict:
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
 _STOP_CODES: Final = {
+    ENGINE_ENDED: Verdict(Cause.ENGINE_LOST, transient=True),
     "SpotInterruption": Verdict(Cause.SPOT_RECLAIMED, transient=True),
     "TerminationNotice": Verdict(Cause.SPOT_RECLAIMED, transient=True),
     "UserInitiated": Verdict(Cause.STOPPED_BY_USER),

@@ -28,6 +28,7 @@ _WORDS = {
     Cause.CAPACITY: "found no capacity",
     Cause.QUOTA: "met the account's quota",
     Cause.THROTTLED: "was throttled",
+    Cause.ENGINE_LOST: "was lost with what ran it",
 }
 
 

@@ -111,7 +111,8 @@ def run_task(
                 task: dict[str, Any] = answer["tasks"][0]
                 return task
             failure, same_again = _not_placed(answer), False
-        if not failure.transient or unreachable >= _UNREACHABLE_ATTEMPTS or not attempts.take():
+        vain = unreachable >= _UNREACHABLE_ATTEMPTS or failure.cause == Cause.ENGINE_LOST
+        if not failure.transient or vain or not attempts.take():
             raise failure from refusal
         pause = next(rests)
         if not patience.lasts_for(pause):
@@ -175,6 +176,8 @@ def _abandon(aws: Aws, request: dict[str, Any], token: str) -> None:
 
 
 def _refused(error: AwsError) -> StartError:
+    if error.gone:
+        return lost_engine(error, "launch")
     verdict = judge_reason(f"{error.code}: {error.reason}")
     transient = error.transient if verdict.cause == Cause.UNKNOWN else verdict.transient
     message = f"the task could not be launched: {error}"
@@ -183,6 +186,11 @@ def _refused(error: AwsError) -> StartError:
     return StartError(
         message, phase="launch", cause=verdict.cause, reason=error.reason or error.code, transient=transient
     )
+
+
+def lost_engine(error: AwsError, phase: str) -> StartError:
+    """Where the engine ended under a start: nothing of it is left, and another engine may serve by now."""
+    return StartError(str(error), phase=phase, cause=Cause.ENGINE_LOST, reason=error.reason, transient=True)
 
 
 def _not_placed(answer: Mapping[str, Any]) -> StartError:

@@ -18,7 +18,7 @@ from pytest_fargate_sandbox.leaves.fargate_rules import MISSING_GRACE_SEC, TASKS
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
-from pytest_fargate_sandbox.sandbox.task.causes import is_ending, is_over
+from pytest_fargate_sandbox.sandbox.task.causes import ENGINE_ENDED, is_ending, is_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -104,12 +104,14 @@ class Watch:
     def take_missing(self) -> None:
         """ECS does not know the task: it is too young, or ECS has forgotten it."""
         if time.monotonic() - self._began > MISSING_GRACE_SEC:
-            gone = {
-                "lastStatus": "STOPPED",
-                "desiredStatus": "STOPPED",
-                "stoppedReason": "ECS does not know the task any more (MISSING)",
-            }
-            self.take({**self.description, **gone})
+            self._take_end(stoppedReason="ECS does not know the task any more (MISSING)")
+
+    def take_end_of_engine(self, why: str) -> None:
+        """There is no ECS any more, nor anything that it ran."""
+        self._take_end(stopCode=ENGINE_ENDED, stoppedReason=why)
+
+    def _take_end(self, **facts: str) -> None:
+        self.take({**self.description, "lastStatus": "STOPPED", "desiredStatus": "STOPPED", **facts})
 
     def take_error(self, error: AwsError) -> None:
         with self._changed:
@@ -192,7 +194,11 @@ class Poller:
         try:
             tasks, missing = describe_tasks(self._aws, self._cluster, list(by_arn))
         except AwsError as error:
-            self._note_silence(error)
+            if error.gone:
+                for watch in by_arn.values():
+                    watch.take_end_of_engine(error.reason)
+            else:
+                self._note_silence(error)
             raise
         with self._news:  # an answer that was long on its way says nothing of an outage that began meanwhile
             self._answered = self._answered or began > self._silent_at

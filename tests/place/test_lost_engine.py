@@ -1,0 +1,228 @@
+"""An engine that is killed or hangs is replaced by one, for all who used it; what it ran is told as lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox import EcsFargateSandbox
+from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError
+from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.place import local_cluster
+from pytest_fargate_sandbox.place.engine_process import EngineProcess
+from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
+from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
+from tests.local.engine_process import alive, processes_of, wait_for_end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_fargate_sandbox import EcsFargateConfig
+
+ASKER = """
+import sys
+from pytest_fargate_sandbox.place.local_cluster import local_engine
+for _ in sys.stdin:
+    print(local_engine().pid, flush=True)
+"""
+VICTIM = """
+import sys, time
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
+from pytest_fargate_sandbox.place.local_cluster import local_engine
+cfg = EcsFargateConfig(cluster="local", cpu="256", memory="512", ssh_sidecar=SshSidecarConfig(exec_server_port=19542))
+EcsFargateSandbox(cfg, task_id="orphan", run_id="elsewhere").start()
+print(local_engine().pid, flush=True)
+time.sleep(60)
+"""
+HOLDER = """
+import fcntl, json, os, sys, time
+from pytest_fargate_sandbox.leaves.process_identity import this_process
+for name in sys.argv[2:]:
+    lock = os.open(os.path.join(sys.argv[1], name), os.O_RDWR | os.O_CREAT, 0o666)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.write(lock, json.dumps(this_process()).encode())
+os.setuid(int(os.environ.get("AS_USER", os.geteuid())))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Where an engine of the test's own is to be."""
+    monkeypatch.setenv("FARGATE_ENGINE_DIR", str(tmp_path / "engine"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("OPTIONS", "LOG", "LAUNCH_DELAY"):
+        monkeypatch.delenv(f"FARGATE_ENGINE_{name}", raising=False)
+    (tmp_path / "engine").mkdir()
+    yield tmp_path / "engine"
+    left = EngineProcess.of(tmp_path / "engine")
+    if left is not None:
+        os.kill(left.pid, signal.SIGKILL)
+    for (pid, used), descriptor in list(local_cluster._used.items()):
+        if used == tmp_path / "engine":
+            os.close(descriptor)
+            del local_cluster._used[pid, used]
+
+
+@pytest.fixture
+def mine(directory: Path, local_config: Callable[..., EcsFargateConfig]) -> Iterator[EcsFargateSandbox]:  # noqa: ARG001
+    sandbox = EcsFargateSandbox(local_config(), task_id="mine", run_id="run")
+    yield sandbox
+    sandbox.stop()
+
+
+@pytest.fixture
+def askers(directory: Path) -> Iterator[list[subprocess.Popen[str]]]:  # noqa: ARG001
+    """Three runs, as far as the engine is concerned."""
+    command = [sys.executable, "-c", ASKER]
+    made = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    yield made
+    for each in made:
+        each.communicate()
+
+
+def ask(askers: list[subprocess.Popen[str]]) -> None:
+    for each in askers:
+        assert each.stdin is not None
+        each.stdin.write("\n")
+        each.stdin.flush()
+
+
+def answer_of(asker: subprocess.Popen[str]) -> int:
+    assert asker.stdout is not None
+    return int(asker.stdout.readline())
+
+
+def test_those_who_meet_the_same_hanging_engine_share_a_new_one_though_one_of_them_dies(
+    askers: list[subprocess.Popen[str]], directory: Path
+) -> None:
+    ask(askers)
+    (hanging,) = {answer_of(each) for each in askers}
+    family = processes_of(hanging)
+    os.kill(hanging, signal.SIGSTOP)
+    ask(askers)
+    time.sleep(0.7)
+    os.kill(hanging, signal.SIGCONT)
+    assert {answer_of(each) for each in askers} == {hanging}, "a moment is no hang"
+
+    os.kill(hanging, signal.SIGSTOP)
+    ask(askers)
+    wait_for_end([hanging])
+    askers[0].kill()  # it may be the one that is starting the other
+    (new,) = {answer_of(each) for each in askers[1:]}
+    assert new != hanging
+    wait_for_end(family)
+    found = EngineProcess.of(directory)
+    assert found is not None
+    assert found.pid == new
+
+
+def strike(operation: str, number: signal.Signals) -> LocalEngine:
+    """The engine, which gets this signal when somebody is about to send it that request."""
+    engine = local_engine()
+    events = engine.connect()._session.get_component("event_emitter")
+    events.register_first(f"before-send.ecs.{operation}", lambda **_: os.kill(engine.pid, number))
+    return engine
+
+
+def test_a_start_goes_on_though_its_engine_hangs_and_what_a_killed_one_ran_is_lost_by_that_name(
+    mine: EcsFargateSandbox,
+) -> None:
+    hanging = strike("DescribeTasks", signal.SIGSTOP)
+    mine.start()
+    killed = local_engine()
+    assert killed != hanging
+    family = processes_of(killed.pid)
+    threading.Timer(0.3, os.kill, (killed.pid, signal.SIGKILL)).start()
+    began = time.monotonic()
+    with pytest.raises(SandboxLost, match=rf"process {killed.pid}\) has ended") as caught:
+        mine.exec("sleep 20")
+    assert time.monotonic() - began < 5
+    assert caught.value.cause == mine.cause == Cause.ENGINE_LOST
+    wait_for_end(family)
+
+
+def test_a_start_goes_on_though_its_engine_is_killed_and_a_stop_waits_for_none_that_hangs(
+    mine: EcsFargateSandbox, directory: Path
+) -> None:
+    strike("RunTask", signal.SIGKILL)
+    mine.start()
+    assert mine.exec("echo started").stdout == "started\n"
+    hanging = local_engine()
+    family = processes_of(hanging.pid)
+    os.kill(hanging.pid, signal.SIGSTOP)
+    command = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "ps"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert shown.returncode == 1
+    assert f"the local engine of {directory} (process {hanging.pid}) does not answer" in shown.stderr
+    assert alive([hanging.pid]), "who does not use it leaves it alone"
+    began = time.monotonic()
+    mine.stop()
+    assert time.monotonic() - began < 15
+    wait_for_end(family)
+    assert all(entry.is_over for entry in Ledger("run").entries() if entry.task_arn)
+
+
+def test_an_engine_that_hangs_elsewhere_delays_no_start(
+    sandbox: Callable[..., EcsFargateSandbox], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A dead process left a task there: it cannot be swept now, which is told."""
+    sandbox("warm-up").start()
+    elsewhere = {**os.environ, "FARGATE_ENGINE_DIR": str(tmp_path / "elsewhere")}
+    other = subprocess.Popen([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE, text=True, env=elsewhere)
+    assert other.stdout is not None
+    hanging = int(other.stdout.readline())
+    os.kill(hanging, signal.SIGSTOP)
+    other.kill()
+    other.communicate()
+    try:
+        times = []
+        for number in range(2):
+            sweep_beside.cache_clear()
+            began = time.monotonic()
+            with sandbox(str(number)) as mine:
+                mine.start()
+                times.append(time.monotonic() - began)
+            if number == 0:
+                told = wait_until(lambda: next(iter(caplog.messages), None), deadline=20, what="the end of the sweep")
+                assert f"the local engine of {tmp_path / 'elsewhere'} may still run" in told
+                os.kill(hanging, signal.SIGKILL)  # so that the second start is one without a hanging engine
+        assert times[0] < times[1] + 1.0, times
+    finally:
+        sweep_beside.cache_clear()
+
+
+def test_an_engine_that_hangs_on_its_way_to_the_end_is_in_nobodys_way(directory: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(directory), "engine.lock", "users.lock"]
+    ending = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert ending.stdout is not None
+    assert ending.stdout.readline() == b"held\n"
+    ending.send_signal(signal.SIGSTOP)
+    assert local_engine().connect().call("ecs", "DescribeClusters", clusters=["local"])["clusters"]
+    assert alive([ending.pid]) == []
+    ending.communicate()
+
+
+@pytest.mark.root
+def test_an_engine_of_another_user_is_not_ended(directory: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(directory), "engine.lock"]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "AS_USER": "65534"})
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    holder.send_signal(signal.SIGSTOP)
+    with pytest.raises(StartError, match=r"cannot be ended: it is another user's; end it, or set FARGATE_ENGINE_DIR"):
+        local_engine()
+    assert holder.poll() is None
+    holder.kill()
+    holder.communicate()
