@@ -1,6 +1,6 @@
 """What the two ends say to each other: one request and one answer for each verb.
 
-A call is ``POST /v2/<verb>`` with a bearer token. Its body is one line of JSON (the request below that has this verb)
+A call is ``POST /v3/<verb>`` with a bearer token. Its body is one line of JSON (the request below that has this verb)
 and then, for some verbs, a payload of plain bytes. An answer is built the same way: one line of JSON, or a payload, or,
 for a command, a row of frames. Payloads that matter travel chunked and end with their SHA-256 as a trailer.
 
@@ -16,7 +16,7 @@ import struct
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 
-VERSION = 2
+VERSION = 3
 """Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
 
 PREFIX = "/v%d/" % VERSION
@@ -185,12 +185,20 @@ class Signal(Message):
             raise Failure("bad_request", "signal: there is no signal %d" % self.signal)
 
 
-class ReadFile(Message):
-    """The answer's payload is the file."""
+class _Read(Message):
+    path: str
+    skip: int
+    FIELDS = {"path": (str, REQUIRED), "skip": (int, 0)}
+
+    def check(self) -> None:
+        if self.skip < 0:
+            raise Failure("bad_request", "%s: fewer bytes than none cannot be left out" % self.VERB)
+
+
+class ReadFile(_Read):
+    """The answer's payload is the file, without its first ``skip`` bytes; the digest is that of the whole."""
 
     VERB = "read-file"
-    path: str
-    FIELDS = {"path": (str, REQUIRED)}
 
 
 class FileHead(Message):
@@ -237,12 +245,10 @@ class FileList(Message):
     names: "list[str]"
 
 
-class ReadTree(Message):
-    """The answer's payload is a tar of what is in this directory."""
+class ReadTree(_Read):
+    """The same for a tar of what is in this directory."""
 
     VERB = "read-tree"
-    path: str
-    FIELDS = {"path": (str, REQUIRED)}
 
 
 class WriteTree(Message):

@@ -100,7 +100,7 @@ def test_what_goes_while_it_is_being_read_is_no_short_answer(small_server: ExecS
     (process,) = ended(small_server, "head -c 25000000 /dev/zero", 1)
     with small_server.connect() as connection:
         request = Attach(id=process.id, limit=1 << 30).to_json()
-        connection.sendall(request_head("/v2/attach", small_server.token, len(request)) + request)
+        connection.sendall(request_head("/v3/attach", small_server.token, len(request)) + request)
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
         ended(small_server, "true", MOST)
         answer = b""

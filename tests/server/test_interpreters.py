@@ -68,7 +68,7 @@ def test_json_nested_without_end_is_refused(version: str, tmp_path: Path) -> Non
     try:
         for body in (b"[" * 100_000, b'{"a":' * 100_000, b"[" * 3000 + b"]" * 3000):
             with server.connect() as connection:
-                connection.sendall(request_head("/v2/run", server.token, len(body)) + body)
+                connection.sendall(request_head("/v3/run", server.token, len(body)) + body)
                 assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
         assert server.client.exec("echo alive").stdout == "alive\n"
     finally:

@@ -5,34 +5,61 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import parsed
+from pytest_fargate_sandbox.sandbox.exec.long_answer import LongAnswer
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives, single_files
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_fargate_sandbox.sandbox.exec.exec_calls import Answer, ExecCalls
     from pytest_fargate_sandbox.sandbox.exec.limits import Limits
 
+T = TypeVar("T")
+
 _LOOK_EVERY_BYTES = 16 * 1024 * 1024
 
 
 class Download:
-    """Each of its methods is one attempt."""
-
-    def __init__(self, calls: ExecCalls, remote_path: str) -> None:
+    def __init__(self, calls: ExecCalls, remote_path: str, tries: int) -> None:
         self._calls = calls
         self._remote_path = remote_path
+        self._tries = tries
+        self._goes_on = True
 
     def read_file(self) -> bytes:
         """The content of a file, in memory."""
-        with self._calls.open(protocol.ReadFile(path=self._remote_path)) as answer:
+        return self._to_end(self._read_file)
+
+    def save_file(self, target: Path) -> None:
+        self._to_end(lambda: self._save_file(target))
+
+    def save_tree(self, target: Path) -> None:
+        self._to_end(lambda: self._save_tree(target))
+
+    def _to_end(self, act: Callable[[], T]) -> T:
+        """Where connections break, it goes on in the middle; once more from the beginning if that was another thing."""
+        try:
+            return self._calls.persistently(act, tries=1)
+        except TransportError as error:
+            if error.context.get("kind") != "checksum":
+                raise
+        self._goes_on = False
+        return self._calls.persistently(act, self._tries)
+
+    def _open(self, request: type[protocol.ReadFile | protocol.ReadTree]) -> LongAnswer:
+        tries = self._tries if self._goes_on else 1
+        return LongAnswer(self._calls, lambda skip: request(path=self._remote_path, skip=skip), tries)
+
+    def _read_file(self) -> bytes:
+        with self._open(protocol.ReadFile) as answer:
             line, _ = _head_of(answer)
             most = self._calls.limits.memory_bytes
             try:
@@ -42,11 +69,11 @@ class Download:
                     advice = f"more than {most} bytes come, too many for memory: download it to a file"
                     raise Malformed(advice, reason.kind) from reason
                 raise
-            answer.check_digest(hashlib.sha256(line + content).hexdigest())
+            _check(answer, hashlib.sha256(line + content).hexdigest())
             return content
 
-    def save_file(self, target: Path) -> None:
-        with self._calls.open(protocol.ReadFile(path=self._remote_path)) as answer:
+    def _save_file(self, target: Path) -> None:
+        with self._open(protocol.ReadFile) as answer:
             line, head = _head_of(answer)
             incoming = _Incoming(answer, target, self._calls.limits)
             incoming.digest.update(line)
@@ -57,9 +84,9 @@ class Download:
 
             single_files.put(os.fspath(target), blocks(), head.mode & 0o777, head.mtime_ns)
 
-    def save_tree(self, target: Path) -> None:
+    def _save_tree(self, target: Path) -> None:
         limits = self._calls.limits
-        with self._calls.open(protocol.ReadTree(path=self._remote_path)) as answer:
+        with self._open(protocol.ReadTree) as answer:
             incoming = _Incoming(answer, target, limits)
 
             def read(count: int) -> bytes:
@@ -73,6 +100,8 @@ class Download:
             except Failure as failure:
                 if answer.has_failed or failure.kind != "unsafe_archive":
                     raise
+                if answer.was_resumed:
+                    raise _changed() from None
                 # What was wrong with it, an honest server would have found first.
                 sentence = f"the sandbox misbehaves, the answer to read-tree {self._remote_path} is no tree: "
                 raise Failure(failure.kind, sentence + failure.message, path=failure.path) from None
@@ -81,7 +110,7 @@ class Download:
 class _Incoming:
     """What comes for the disk here, counted and digested."""
 
-    def __init__(self, answer: Answer, target: Path, limits: Limits) -> None:
+    def __init__(self, answer: LongAnswer, target: Path, limits: Limits) -> None:
         self._answer = answer
         self._limits = limits
         self._place = next(place for place in (target.absolute(), *target.absolute().parents) if place.is_dir())
@@ -96,7 +125,7 @@ class _Incoming:
         return self._counted(self._answer.payload.read_block(size))
 
     def check(self) -> None:
-        self._answer.check_digest(self.digest.hexdigest())
+        _check(self._answer, self.digest.hexdigest())
 
     def _counted(self, data: bytes) -> bytes:
         self._size += len(data)
@@ -108,6 +137,19 @@ class _Incoming:
                 raise Malformed(f"it would take the last of the disk here, at {self._place}")
         self.digest.update(data)
         return data
+
+
+def _check(answer: LongAnswer, digest: str) -> None:
+    try:
+        answer.check_digest(digest)
+    except Malformed:
+        if answer.was_resumed:
+            raise _changed() from None
+        raise
+
+
+def _changed() -> Failure:
+    return Failure("checksum", "it changed in the sandbox while it was being read, over more than one connection")
 
 
 def _head_of(answer: Answer) -> tuple[bytes, protocol.FileHead]:

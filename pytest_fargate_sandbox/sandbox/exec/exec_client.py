@@ -168,8 +168,7 @@ class ExecClient:
         """The content of a file there."""
 
         self._request(protocol.ReadFile, path=remote_path)
-        download = Download(self._calls, remote_path)
-        return self._calls.persistently(download.read_file, tries=1 + max_retries)
+        return Download(self._calls, remote_path, 1 + max_retries).read_file()
 
     def download_to(self, remote_path: str, local_path: Path | str, *, max_retries: int = 3) -> None:
         """Copy a file or a whole directory to here, with modes and times.
@@ -178,12 +177,12 @@ class ExecClient:
         is made if need be; an archive that wants to leave it changes nothing.
         """
         local = Path(local_path)
-        download = Download(self._calls, remote_path)
+        download = Download(self._calls, remote_path, 1 + max_retries)
         try:
             target = local / Path(remote_path).name if local.is_dir() else local
-            self._calls.persistently(lambda: download.save_file(target), tries=1 + max_retries)
+            download.save_file(target)
         except RemoteIsADirectory:
-            self._calls.persistently(lambda: download.save_tree(local), tries=1 + max_retries)
+            download.save_tree(local)
 
     def read_file(self, path: str) -> bytes:
         """The content of a small file."""

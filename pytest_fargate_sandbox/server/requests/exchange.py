@@ -43,8 +43,8 @@ class Exchange:
     def _answer(self, status: int, body: bytes) -> None:
         self._connection.sendall(answer_head(status, len(body), self.keep_alive) + body)
 
-    def stream(self, blocks: "Iterable[bytes]") -> None:
-        """Answer with these, and behind them their digest; should they fail midway, the failure."""
+    def stream(self, blocks: "Iterable[bytes]", skip: int) -> None:
+        """Answer with what is behind the first so many bytes, and their whole digest; should they fail, the failure."""
         import hashlib
 
         digest = hashlib.sha256()
@@ -52,10 +52,13 @@ class Exchange:
         trailers = {}
 
         def digested() -> "Iterable[bytes]":
+            left = skip
             try:
                 for block in blocks:
                     digest.update(block)
-                    yield block
+                    if left < len(block):
+                        yield block[left:]
+                    left = max(0, left - len(block))
                 trailers[DIGEST_TRAILER] = digest.hexdigest()
             except Failure as failure:
                 trailers[FAILURE_TRAILER] = failure.to_json().decode("ascii")

@@ -143,7 +143,7 @@ class Verbs:
 def _read_file(exchange: Exchange, request: protocol.ReadFile) -> None:
     from pytest_fargate_sandbox.server.files import single_files
 
-    exchange.stream(single_files.read(request.path))
+    exchange.stream(single_files.read(request.path), request.skip)
 
 
 def _write_file(exchange: Exchange, request: protocol.WriteFile) -> None:
@@ -162,7 +162,7 @@ def _list_files(exchange: Exchange, request: protocol.ListFiles) -> None:
 def _read_tree(exchange: Exchange, request: protocol.ReadTree) -> None:
     from pytest_fargate_sandbox.server.files import directory_trees
 
-    exchange.stream(directory_trees.read(request.path))
+    exchange.stream(directory_trees.read(request.path), request.skip)
 
 
 def _write_tree(exchange: Exchange, request: protocol.WriteTree) -> None:
