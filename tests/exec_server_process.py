@@ -35,7 +35,7 @@ def altered_source(**constants: int) -> Iterator[None]:
     """Servers that start meanwhile have other values of these constants."""
     source = zlib.decompress(base64.b64decode(bundle.shipped_source())).decode()
     for name, value in constants.items():
-        source, count = re.subn(rf"(?<=\\n){name} = .*?(?=\\n)", f"{name} = {value}", source)
+        source, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", source, flags=re.MULTILINE)
         assert count == 1, name
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bundle, "shipped_source", lambda: base64.b64encode(zlib.compress(source.encode())).decode())

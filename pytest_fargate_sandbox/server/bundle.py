@@ -74,7 +74,9 @@ except ImportError:
     if not otherwise: raise
     os.execv('/bin/sh', ['/bin/sh', '-c', otherwise])
 source = os.environ.pop('{_ENV_SOURCE}', '') or sys.argv.pop()
-exec(zlib.decompress(binascii.a2b_base64(source)).decode())
+loader, *parts = zlib.decompress(binascii.a2b_base64(source)).decode().split(chr(0))
+SOURCES = dict(zip(parts[::2], parts[1::2]))
+exec(loader)
 """
 _LOADER = [f"{names.RUNTIME_DIR}/lib/ld.so", "--library-path", f"{names.RUNTIME_DIR}/lib"]
 _DROPPED_PYTHON = [*_LOADER, f"{names.RUNTIME_DIR}/bin/python3"]
@@ -135,7 +137,7 @@ def shipped_source() -> str:
         sources[f"{_PACKAGE}.server.{module}"] = _without_prose(source)
     loader = _without_prose(server.joinpath("loader.py").read_text("utf-8"))
     run = f"exec(compile(SOURCES['{_PACKAGE}.server.exec_server'], '<main>', 'exec', dont_inherit=True))"
-    text = f"SOURCES = {sources!r}\n{loader}\n{run}\n"
+    text = chr(0).join([f"{loader}\n{run}\n", *(part for source in sources.items() for part in source)])
     return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
 
 

@@ -1,6 +1,6 @@
 """The first lines that run in the container: modules come out of a dictionary instead of files.
 
-``bundle`` puts the dictionary, ``SOURCES``, in front of this and compresses the whole.
+``bundle`` compresses it, ``SOURCES``, together with this, and the first command line takes the two apart.
 """
 
 import sys
