@@ -6,6 +6,7 @@ from collections import deque
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
+from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient, OutputChunk
     from pytest_fargate_sandbox.sandbox.exec.process import Process
     from pytest_fargate_sandbox.sandbox.machine import Machine
+    from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
 T = TypeVar("T")
 
@@ -31,6 +33,7 @@ class Workspace:
         self._machine = machine
         self._exec_timeout_sec = exec_timeout_sec or EXEC_TIMEOUT_SEC
         self.history: deque[PastCommand] = deque(maxlen=_REMEMBERED_COMMANDS)
+        self.terminals = OpenTerminals()
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -92,6 +95,30 @@ class Workspace:
         process = self._through(lambda client: client.spawn(command, cwd=cwd, env=env, user=user, guard=lifeline))
         self.history.append(RunningCommand(command).left_running())
         return process
+
+    def open_terminal(
+        self,
+        name: str = "main",
+        width: int = 160,
+        height: int = 40,
+        command: str | Sequence[str] | None = None,
+        env: Mapping[str, str | None] | None = None,
+        user: str | None = None,
+        *,
+        cwd: str | None = None,
+    ) -> Terminal:
+        """Open a terminal with a shell in it (the best that the image has), or with another program.
+
+        A shell lives on: ``run`` runs commands in it. Any program can be typed to and looked at. A second one of a
+        name that is open is a ``ValueError``. A sandbox has 64 at most: for one more, an ended one goes, or else the
+        one that was idle for the longest, but none of the eight that were used last.
+        """
+        lifeline = self._machine.running().lifeline
+        return self._through(
+            lambda client: self.terminals.open(
+                client, lifeline, name, width, height, command, env=env, user=user, cwd=cwd
+            )
+        )
 
     # --- files ----------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from pytest_fargate_sandbox.sandbox.exec.exec_run import CommandRun, kill_quietl
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
 from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES, LIMITS, Limits
 from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process, Unguarded
+from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives
@@ -135,14 +136,35 @@ class ExecClient:
     ) -> Process:
         """Start a command in the background, its stdin open. ``guard`` explains what goes wrong with it."""
         request = protocol.Spawn(id=protocol.new_command_id(), **command_fields(cmd, cwd, env, user))
+        spawned = self._spawned(request)
+        return Process(self._calls, request.id, spawned.pid, request.command, guard or Unguarded())
+
+    def spawn_on_terminal(
+        self,
+        cmd: str | Sequence[str],
+        size: tuple[int, int],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        user: str | None = None,
+        guard: Guard | None = None,
+    ) -> TerminalProcess:
+        """The same on a terminal of so many columns and rows."""
+        columns, rows = size
+        fields = command_fields(cmd, cwd, env, user)
+        request = protocol.Spawn(id=protocol.new_command_id(), columns=columns, rows=rows, **fields)
+        spawned = self._spawned(request)
+        return TerminalProcess(self._calls, request.id, spawned, request.command, guard or Unguarded())
+
+    def _spawned(self, request: protocol.Spawn) -> protocol.Spawned:
         try:
-            with naming_cwd(cwd):
+            with naming_cwd(request.cwd):
                 spawned = self._calls.ask(request, protocol.Spawned)
         except (KeyboardInterrupt, SystemExit):  # it may run, and nobody will have its handle
             kill_quietly(self._calls, request.id)
             raise
         assert isinstance(spawned, protocol.Spawned)
-        return Process(self._calls, request.id, spawned.pid, request.command, guard or Unguarded())
+        return spawned
 
     # --- files --------------------------------------------------------------------------------------------------
     def upload(self, remote_path: str, data: bytes | Path, *, mode: int | None = None, max_retries: int = 3) -> None:

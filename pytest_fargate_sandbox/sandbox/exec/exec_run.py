@@ -106,7 +106,7 @@ class CommandRun:
 
     def _start_with_a_stream(self) -> None:
         """In the background, where there is a way to its stdin that outlives a connection."""
-        fields = {name: getattr(self._request, name) for name in protocol.Spawn.FIELDS}
+        fields = {name: getattr(self._request, name) for name in protocol.Spawn.FIELDS if name in protocol.Run.FIELDS}
         self._calls.ask(protocol.Spawn(**fields), protocol.Spawned)
         self._was_answered = True
         writer = StdinWriter(self._calls, self._request.id)

@@ -69,7 +69,7 @@ class Process:
     def poll(self) -> int | None:
         """Its return code, or None while it runs."""
         if self._return_code is None:
-            self._return_code = self._look(_WHOLE, _WHOLE, 0.0, None)[0].return_code
+            self._return_code = self.look(_WHOLE, _WHOLE, 0.0, None)[0].return_code
         return self._return_code
 
     def wait(self, timeout: float | None = None) -> ExecResult:
@@ -77,11 +77,11 @@ class Process:
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             left = _ONE_WAIT_SEC if end is None else min(_ONE_WAIT_SEC, end - time.monotonic())
-            if not self._look(_WHOLE, _WHOLE, max(0.0, left), None)[0].running:
+            if not self.look(_WHOLE, _WHOLE, max(0.0, left), None)[0].running:
                 break
             if end is not None and time.monotonic() >= end:
                 raise TimeoutError(f"{self!r} still runs after {timeout:.1f} s")
-        result, output = self._look(0, 0, 0.0, DEFAULT_MAX_OUTPUT_BYTES)
+        result, output = self.look(0, 0, 0.0, DEFAULT_MAX_OUTPUT_BYTES)
         told = result_of(result, self._command, output[protocol.STDOUT], output[protocol.STDERR])
         return self._guard.checked(told)
 
@@ -118,14 +118,14 @@ class Process:
         while True:
             left = max(0.0, end - time.monotonic())
             wait = min(left, _ONE_WAIT_SEC)
-            result, output = self._look(
+            result, output = self.look(
                 offsets[protocol.STDOUT], offsets[protocol.STDERR], wait, self._read[kind] + _ONE_READ
             )
             if output[kind] or not result.running or left <= wait:
                 self._read[kind] += len(output[kind])
                 return output[kind]
 
-    def _look(
+    def look(
         self, stdout: int, stderr: int, wait: float, limit: int | None
     ) -> tuple[protocol.Result, dict[bytes, bytes]]:
         """How it stands, and its output from these offsets on, up to the limit if there is one."""

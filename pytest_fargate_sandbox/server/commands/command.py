@@ -6,6 +6,7 @@ import time
 
 from pytest_fargate_sandbox.server.commands.intake import Intake
 from pytest_fargate_sandbox.server.commands.kept_output import KeptOutput
+from pytest_fargate_sandbox.server.commands.output_window import OutputWindow
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, CODE_TIMED_OUT, STDERR, STDOUT, Result, decoded
 from pytest_fargate_sandbox.server.work_dir import remove
@@ -14,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.commands.command_user import CommandUser
     from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
+    from pytest_fargate_sandbox.server.commands.pseudo_terminal import PseudoTerminal
     from pytest_fargate_sandbox.server.commands.waker import Waker
 
 
@@ -26,7 +28,7 @@ class Command:
         self.changed = threading.Condition()
         owner = (user.uid, user.gid) if user and not user.is_ours else None
         names = {STDOUT: b"stdout", STDERR: b"stderr"}
-        self.outputs = {
+        self.outputs: "dict[bytes, KeptOutput | OutputWindow]" = {
             kind: KeptOutput(spool_dir and os.path.join(spool_dir, b"%s.%s" % (command_id.encode(), name)), owner)
             for kind, name in names.items()
         }
@@ -44,6 +46,14 @@ class Command:
         self.is_dropped = False
         self.listener: "object | None" = None
         self.waker: "Waker | None" = None
+        self.terminal: "PseudoTerminal | None" = None
+        self.used_at = self.started_at
+        """When its terminal was last typed on, or said something."""
+
+    def put_on(self, terminal: "PseudoTerminal") -> None:
+        """It has a terminal in place of pipes."""
+        self.terminal = terminal
+        self.outputs = {kind: OutputWindow() for kind in self.outputs}
 
     def bear(self, tree: "ProcessTree") -> None:
         with self.changed:
@@ -63,7 +73,22 @@ class Command:
     def say(self, kind: bytes, data: bytes) -> None:
         with self.changed:
             self.outputs[kind].append(data)
+            self.used_at = time.monotonic()
             self.changed.notify_all()
+
+    @property
+    def is_full(self) -> bool:
+        """It has said so much that nobody fetched that it had better wait."""
+        return any(output.is_full for output in self.outputs.values())
+
+    def acknowledge(self, offsets: "dict[bytes, int]") -> None:
+        """The client has its output before these."""
+        with self.changed:
+            was_full = self.is_full
+            for kind, offset in offsets.items():
+                self.outputs[kind].acknowledge(offset)
+            if was_full and self.waker:
+                self.waker.wake()
 
     def end(self, return_code: "int | None") -> None:
         with self.changed:
@@ -73,8 +98,9 @@ class Command:
             self.waker = None
             self.intake.close()
             self.changed.notify_all()
-        if self.script:
-            remove(self.script)
+        for path in (self.script, self.terminal and self.terminal.notes):
+            if path:
+                remove(path)
 
     def fail(self, failure: Failure) -> None:
         """It could not even begin."""
@@ -106,7 +132,7 @@ class Command:
                 stderr_spool=spools[STDERR],
             )
 
-    def _spool(self, output: KeptOutput, limit: "int | None") -> "str | None":
+    def _spool(self, output: "KeptOutput | OutputWindow", limit: "int | None") -> "str | None":
         if not self.ended or limit is None or output.total <= limit or not output.spill():
             return None
         output.is_named = True
@@ -114,7 +140,7 @@ class Command:
 
     @property
     def kept(self) -> int:
-        return sum(output.kept for output in self.outputs.values())
+        return sum(output.held for output in self.outputs.values())
 
     def rest(self) -> bool:
         """Take no more memory than need be, and no descriptor. Whether that could be had."""

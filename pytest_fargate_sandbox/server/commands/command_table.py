@@ -14,14 +14,18 @@ from pytest_fargate_sandbox.server.commands.process_tree import AllProcesses, Ma
 from pytest_fargate_sandbox.server.commands.pump import GRACE_SEC, Pump
 from pytest_fargate_sandbox.server.commands.reaper import Reaper
 from pytest_fargate_sandbox.server.commands.spawning import CannotRun, Program, arguments_of, spawn
+from pytest_fargate_sandbox.server.commands.terminal_places import terminals_of, who_goes
 from pytest_fargate_sandbox.server.commands.waker import Waker
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, STDERR, STDOUT, encoded
+from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, MAX_TERMINALS, STDERR, STDOUT, encoded
 from pytest_fargate_sandbox.server.work_dir import offer_python
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
+
+    from pytest_fargate_sandbox.server.commands.pipes import Pipes
+    from pytest_fargate_sandbox.server.commands.pseudo_terminal import PseudoTerminal
 
 MAX_BACKGROUND = 128
 """Commands that may run in the background at once."""
@@ -97,7 +101,7 @@ class Commands:
             raise Failure("forgotten", "the command %s %s" % (command_id, self._forgotten[command_id]))
 
     # --- running ------------------------------------------------------------------------------------------------
-    def spawn(self, command: Command, request: "Any") -> None:
+    def spawn(self, command: Command, request: "Any", ends: "Pipes | PseudoTerminal") -> None:
         """Begin it and leave it to a thread of its own."""
         with self._lock:
             background = sum(1 for known in self._known.values() if not known.ended)
@@ -106,7 +110,7 @@ class Commands:
             self._abandon(command, Failure("too_many", sentence))
         waker = Waker()
         try:
-            pump = self.begin(command, request, waker, has_stdin=True)
+            pump = self.begin(command, request, waker, ends)
         except Failure:
             waker.close()
             raise
@@ -121,6 +125,26 @@ class Commands:
             self._drive_alone(command, pump, waker)
             raise Failure("too_many", "no thread is left for another command") from None
 
+    def terminals(self) -> int:
+        """How many there are."""
+        with self._lock:
+            return len(terminals_of(self._known.values()))
+
+    def put_on_terminal(self, command: Command, columns: int, rows: int) -> "PseudoTerminal":
+        """In place of pipes."""
+        from pytest_fargate_sandbox.server.commands.pseudo_terminal import PseudoTerminal
+
+        with self._lock:
+            loser = who_goes(terminals_of(self._known.values()))
+            if loser:
+                self._drop(loser, "was ended to make room for another terminal: %d are the most" % MAX_TERMINALS)
+        if loser and loser.tree and not loser.ended:
+            loser.tree.kill()
+        terminal = PseudoTerminal(columns, rows, command.user, self._path(command, b"notes"))
+        command.script = self._path(command, b"sh")
+        command.put_on(terminal)
+        return terminal
+
     def stop_all(self, patience: float) -> None:
         """TERM to all processes of all commands, KILL to those that are left."""
         with self._lock:
@@ -132,21 +156,21 @@ class Commands:
             time.sleep(0.02)
         all_processes.kill(GRACE_SEC)
 
-    def begin(self, command: Command, request: "Any", waker: Waker, has_stdin: bool) -> "Pump | None":
+    def begin(self, command: Command, request: "Any", waker: Waker, ends: "Pipes | PseudoTerminal") -> "Pump | None":
         """A pump to drive it with, or None if it has ended already: there was no such program."""
         command.oom_before = self._oom.read()
-        ends = _Ends()
         try:
-            ends.open(has_stdin)
+            ends.open()
             command.waker = waker
-            if has_stdin:
+            if ends.stdin is not None:
                 command.intake.open(ends.stdin, waker)
             program = self._program(command, request)
-            pump = Pump(command, {ends.stdout: STDOUT, ends.stderr: STDERR}, waker, request.timeout)
+            program.before = ends.before
+            pump = Pump(command, ends.outputs, waker, request.timeout)
             command.bear(spawn(program, ends.for_child, self._marks, self.reaper, pump.on_exit))
         except CannotRun as reason:
             ends.close_ours()
-            command.say(STDERR, b"%s\n" % encoded(reason.sentence))
+            command.say(STDOUT if command.terminal else STDERR, b"%s\n" % encoded(reason.sentence))
             self._end(command, reason.code)
             return None
         except (Failure, OSError) as error:
@@ -170,15 +194,19 @@ class Commands:
         return Program(arguments, _merged(environment, request.env), directory, command.user)
 
     def _write_script(self, command: Command, line: bytes) -> bytes:
-        if self._work_dir is None:
+        path = self._path(command, b"sh")
+        if path is None:
             raise Failure("too_large", "so long a command goes by file, and no directory here can be written")
-        path = os.path.join(self._work_dir, b"%s.sh" % command.id.encode())
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
         with os.fdopen(file, "wb") as script:
             script.write(line)
             if command.user and not command.user.is_ours:
                 os.fchown(script.fileno(), command.user.uid, command.user.gid)
         return path
+
+    def _path(self, command: Command, suffix: bytes) -> "bytes | None":
+        """Where a file of the command's own would lie."""
+        return os.path.join(self._work_dir, b"%s.%s" % (command.id.encode(), suffix)) if self._work_dir else None
 
     def _abandon(self, command: Command, failure: Failure) -> "NoReturn":
         """It never ran, so its id is free again."""
@@ -200,53 +228,6 @@ class Commands:
         if code == _KILLED:
             command.oom_killed = self._oom.read() > command.oom_before
         self._end(command, code)
-
-
-class _Ends:
-    """The pipes between a command and us."""
-
-    def __init__(self) -> None:
-        self._theirs: "list[int]" = []
-        self._ours: "list[int]" = []
-
-    def open(self, has_stdin: bool) -> None:
-        if has_stdin:
-            self._add(*os.pipe())
-        else:
-            self._theirs.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        for _ in (STDOUT, STDERR):
-            ours, theirs = os.pipe()
-            self._add(theirs, ours)
-
-    def _add(self, theirs: int, ours: int) -> None:
-        self._theirs.append(theirs)
-        self._ours.append(ours)
-
-    @property
-    def for_child(self) -> "tuple[int, int, int]":
-        stdin, stdout, stderr = self._theirs
-        return stdin, stdout, stderr
-
-    @property
-    def stdin(self) -> int:
-        return self._ours[0]
-
-    @property
-    def stdout(self) -> int:
-        return self._ours[-2]
-
-    @property
-    def stderr(self) -> int:
-        return self._ours[-1]
-
-    def close_theirs(self) -> None:
-        for file in self._theirs:
-            os.close(file)
-
-    def close_ours(self) -> None:
-        """But the one for stdin, which belongs to the command once all are open."""
-        for file in self._ours[-2:]:
-            os.close(file)
 
 
 def _inherited(work_dir: "bytes | None") -> "dict[bytes, bytes]":

@@ -44,6 +44,15 @@ class KeptOutput:
         elif self._has_room() and self.spill():
             self.kept += self._store(data)
 
+    @property
+    def held(self) -> int:
+        return self.kept
+
+    is_full = False
+
+    def acknowledge(self, offset: int) -> None:
+        """It is kept none the less: whoever asks from the beginning gets it from the beginning."""
+
     def read(self, offset: int, most: int) -> bytes:
         most = min(most, self.kept - offset)
         if most <= 0:

@@ -4,6 +4,7 @@ It runs in the thread that asked for the command, so that a short one costs no t
 goes on without: the command is the sandbox's, not the connection's.
 """
 
+import errno
 import os
 import select
 import threading
@@ -83,6 +84,8 @@ class Pump:
             self._keep_time()
             if self._has_news:
                 self._speak()
+        if self._command.terminal:
+            self._tree.kill()  # hung up: nobody stays behind on a screen that is gone
         for pipe in list(self._pipes):
             self._read_what_is_left(pipe)
         self._leave_pipes()
@@ -98,7 +101,8 @@ class Pump:
             return True
         if self._exited_at == _NEVER or self._ending:
             return False
-        return not self._pipes or time.monotonic() >= self._exited_at + _AFTERGLOW_SEC
+        is_over = not self._pipes or self._command.terminal is not None
+        return is_over or time.monotonic() >= self._exited_at + _AFTERGLOW_SEC
 
     def _act(self, file: int, event: int) -> None:
         if file in self._pipes:
@@ -109,6 +113,7 @@ class Pump:
                 self._exited_at = time.monotonic()
                 self._tree.leader_is_gone = True
             self._has_news = self._output_listener is not None and self._command.listener is not self._output_listener
+            self._mind_the_pipes()
             self._feed()
         elif file == self._command.intake.file:
             self._feed()
@@ -116,7 +121,10 @@ class Pump:
             self._speak()
 
     def _read(self, pipe: int, event: int) -> None:
-        data = os.read(pipe, self._step) if event & select.POLLIN else b""
+        try:
+            data = _read(pipe, self._step) if event & select.POLLIN else b""
+        except BlockingIOError:
+            return
         if not data:
             self._close(pipe)
             return
@@ -124,6 +132,7 @@ class Pump:
             _enlarge(pipe)
             self._step = _LARGE_PIPE
         self._command.say(self._pipes[pipe], data)
+        self._mind_the_pipes()
         if self._speaks_at_once:
             self._has_news = True
         elif self._output_listener and self._speak_at == _NEVER:
@@ -135,7 +144,7 @@ class Pump:
         left = _LARGE_PIPE
         try:
             while left > 0:
-                data = os.read(pipe, left)
+                data = _read(pipe, left)
                 if not data:
                     self._close(pipe)
                     return
@@ -164,11 +173,17 @@ class Pump:
             output_listener.gone = True
         output_listener.advance()
         self._watch(output_listener.fileno(), select.POLLOUT if output_listener.is_blocked else 0)
-        for pipe in self._pipes:
-            self._watch(pipe, 0 if output_listener.is_behind else select.POLLIN)
         if output_listener.gone:
             self._output_listener = None
             self._speak_at = self._beat_at = _NEVER
+        self._mind_the_pipes()
+
+    def _mind_the_pipes(self) -> None:
+        """Read on, unless whoever should get it is too far behind."""
+        listener = self._output_listener
+        waits = self._command.is_full or (listener is not None and listener.is_behind)
+        for pipe in self._pipes:
+            self._watch(pipe, 0 if waits else select.POLLIN)
 
     # --- time ---------------------------------------------------------------------------------------------------
     def _milliseconds(self) -> "float | None":
@@ -214,7 +229,10 @@ class Pump:
         for file in list(self._watched):
             self._watch(file, 0)
         self._poller.unregister(self._waker.fileno())
-        if self._pipes:
+        if self._command.terminal:
+            for pipe in self._pipes:
+                os.close(pipe)
+        elif self._pipes:
             name = "drain-" + self._command.id
             threading.Thread(target=_drain, args=(list(self._pipes),), name=name, daemon=True).start()
 
@@ -227,6 +245,16 @@ class Pump:
         else:
             self._poller.unregister(file)
             del self._watched[file]
+
+
+def _read(pipe: int, most: int) -> bytes:
+    """Nothing at its end, which a terminal that nobody holds any more calls an error."""
+    try:
+        return os.read(pipe, most)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return b""
+        raise
 
 
 def _enlarge(pipe: int) -> None:

@@ -45,6 +45,8 @@ class Program:
         directory: "bytes | None",
         user: "CommandUser | None",
     ) -> None:
+        self.before: "Callable[[], None] | None" = None
+        """Called in the child, as the last thing before it becomes the program."""
         self.arguments = arguments
         self.environment = environment
         self.directory = directory
@@ -71,9 +73,9 @@ def spawn(
     on_exit: "Callable[[int], None]",
 ) -> ProcessTree:
     """Start it in a session of its own; ``on_exit`` is told how it ended."""
-    options: "dict[str, Any]" = {}
+    options: "dict[str, Any]" = {"preexec_fn": program.before} if program.before else {}
     if program.user and not program.user.is_ours:
-        options = _as_somebody_else(program.user)
+        options = _as_somebody_else(program.user, program.before)
     stdin, stdout, stderr = streams
     with _births:
         reaper.prepare()
@@ -102,10 +104,16 @@ def spawn(
     return ProcessTree(process.pid, mark)
 
 
-def _as_somebody_else(user: CommandUser) -> "dict[str, Any]":
+def _as_somebody_else(user: CommandUser, before: "Callable[[], None] | None") -> "dict[str, Any]":
     if _CAN_CHANGE_USER_IN_C:
-        return {"user": user.uid, "group": user.gid, "extra_groups": user.groups}
-    return {"preexec_fn": user.become}
+        return {"user": user.uid, "group": user.gid, "extra_groups": user.groups, "preexec_fn": before}
+
+    def become() -> None:
+        if before:
+            before()
+        user.become()
+
+    return {"preexec_fn": become}
 
 
 def _explained(error: OSError, program: Program) -> Exception:

@@ -8,6 +8,7 @@ import time
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.commands.command_table import Commands
 from pytest_fargate_sandbox.server.commands.output_listener import OutputListener
+from pytest_fargate_sandbox.server.commands.pipes import Pipes
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
 from pytest_fargate_sandbox.server.requests.exchange import Exchange
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from pytest_fargate_sandbox.server.commands.command import Command
+    from pytest_fargate_sandbox.server.commands.pseudo_terminal import PseudoTerminal
     from pytest_fargate_sandbox.server.files.landings import Land
     from pytest_fargate_sandbox.server.message import Message
 
@@ -34,6 +36,7 @@ class Verbs:
             (protocol.Spawn, self._spawn),
             (protocol.Write, self._write),
             (protocol.Signal, self._signal),
+            (protocol.Terminal, self._terminal),
             (protocol.Configure, self._configure),
             (protocol.ReadFile, _read_file),
             (protocol.WriteFile, _write_file),
@@ -64,7 +67,7 @@ class Verbs:
         output_listener = OutputListener(exchange, command, {STDOUT: 0, STDERR: 0}, request.limit)
         command.listener = output_listener
         command.intake.fill(stdin)
-        pump = self.commands.begin(command, request, exchange.waker, has_stdin=bool(stdin))
+        pump = self.commands.begin(command, request, exchange.waker, Pipes(has_stdin=bool(stdin)))
         if pump:
             pump.serve(output_listener)
             self.commands.drive(command, pump)
@@ -78,6 +81,7 @@ class Verbs:
 
     def _follow(self, exchange: Exchange, command: "Command", request: protocol.Attach) -> None:
         offsets = {STDOUT: request.stdout, STDERR: request.stderr}
+        command.acknowledge(offsets)
         output_listener = OutputListener(exchange, command, offsets, request.limit)
         if request.wait is None:
             command.listen(output_listener)
@@ -115,8 +119,16 @@ class Verbs:
     def _spawn(self, exchange: Exchange, request: protocol.Spawn) -> None:
         command, is_new = self.commands.claim(request)
         if is_new:
-            self.commands.spawn(command, request)
-        exchange.answer(protocol.Spawned(pid=command.pid()))
+            ends: "Pipes | PseudoTerminal" = Pipes(has_stdin=True)
+            if request.columns:
+                ends = self.commands.put_on_terminal(command, request.columns, request.rows)
+            self.commands.spawn(command, request, ends)
+        spawned = protocol.Spawned(pid=command.pid())
+        if command.terminal:
+            spawned.notes = protocol.decoded(command.terminal.notes or b"")
+            spawned.script = protocol.decoded(command.script or b"")
+            spawned.terminals = self.commands.terminals()
+        exchange.answer(spawned)
 
     def _write(self, exchange: Exchange, request: protocol.Write) -> None:
         command = self.commands.find(request.id)
@@ -126,7 +138,10 @@ class Verbs:
         command = self.commands.find(request.id)
         if not command.tree:
             raise Failure("closed", "the command %s has no process: there was no such program" % request.id)
-        if not request.tree:
+        if request.foreground:
+            with command.changed:
+                os.killpg(_terminal_of(command).foreground(), request.signal)
+        elif not request.tree:
             self.commands.reaper.signal(command.tree.leader, request.signal)
         elif request.signal == signal.SIGKILL:
             command.tree.kill()
@@ -134,9 +149,25 @@ class Verbs:
             command.tree.send(request.signal)
         exchange.answer(protocol.Nothing())
 
+    def _terminal(self, exchange: Exchange, request: protocol.Terminal) -> None:
+        command = self.commands.find(request.id)
+        with command.changed:
+            terminal = _terminal_of(command)
+            if request.columns:
+                terminal.resize(request.columns, request.rows)
+            state = terminal.state()
+        exchange.answer(state)
+
     def _configure(self, exchange: Exchange, request: protocol.Configure) -> None:
         self.commands.configure(request.environment)
         exchange.answer(protocol.Nothing())
+
+
+def _terminal_of(command: "Command") -> "PseudoTerminal":
+    """To be held on to only while the command is locked."""
+    if command.terminal is None or command.intake.file is None:
+        raise Failure("closed", "the command %s has no terminal, or has none any more" % command.id)
+    return command.terminal
 
 
 # --- files: their modules are loaded when the first file travels ---------------------------------------------------

@@ -1,0 +1,51 @@
+"""A command in the background that has a terminal: typed on, resized, and asked who reads what is typed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process
+from pytest_fargate_sandbox.server import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
+
+
+class TerminalProcess(Process):
+    """``notes`` is a pipe beside its terminal: what is written there comes as its stderr. ``script`` is its file."""
+
+    def __init__(
+        self, calls: ExecCalls, command_id: str, spawned: protocol.Spawned, command: str | Sequence[str], guard: Guard
+    ) -> None:
+        super().__init__(calls, command_id, spawned.pid, command, guard)
+        self.notes = spawned.notes
+        self.script = spawned.script
+        self.terminals = spawned.terminals
+        """How many the sandbox had, this one among them."""
+
+    def write_script(self, script: str) -> None:
+        """What its shell reads next from its file."""
+        request = protocol.WriteFile(id=protocol.new_upload_id(), path=self.script, mode=0o644)
+        data = script.encode("utf-8", "surrogateescape")
+
+        def send() -> None:
+            with self._calls.open(request, [data]) as answer:
+                answer.read_message(protocol.Nothing)
+
+        self._guard.through(lambda: self._calls.persistently(send))
+
+    def state(self, columns: int = 0, rows: int = 0) -> protocol.TerminalState:
+        """How the terminal stands, with another size if one is given."""
+        request = protocol.Terminal(id=self.id, columns=columns, rows=rows)
+        state = self._guard.through(lambda: self._calls.ask(request, protocol.TerminalState))
+        assert isinstance(state, protocol.TerminalState)
+        return state
+
+    def signal_foreground(self, number: int) -> None:
+        """Send a signal to whoever reads what is typed."""
+        self._send_signal(protocol.Signal(id=self.id, signal=int(number), foreground=True))
+
+    def signal_tree(self, number: int) -> None:
+        self._send_signal(protocol.Signal(id=self.id, signal=int(number), tree=True))

@@ -1,0 +1,1 @@
+"""Terminals in a sandbox: typed on from here, rendered here, recorded here."""

@@ -1,0 +1,81 @@
+"""A screen by Ghostty's core (PyPI's ``pyghostty``)."""
+
+from __future__ import annotations
+
+import re
+
+import pyghostty
+from pyghostty._ffi import check, ffi, lib  # what its Python does not offer yet: styled text, room for the scrollback
+from pyghostty.core import init_sized, read_buf
+
+from pytest_fargate_sandbox.sandbox.terminals.screen import SCROLLBACK_LINES
+
+_SCROLLBACK_BYTES = 128 * 1024 * 1024
+"""What so many lines may take at the widest; by default it would keep 10 MB, a few thousand."""
+
+_COLOURS_OF_ALL = re.compile(r"\x1b\](?:4|10|11|12);[^\x1b\x07]*(?:\x1b\\|\x07)")
+_BRACKETED_PASTE = 2004
+_APPLICATION_KEYS = 1
+
+
+class GhosttyScreen:
+    """See ``Screen``."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self._terminal = pyghostty.Terminal(columns, rows, scrollback=SCROLLBACK_LINES)
+        room = ffi.new("size_t*", _SCROLLBACK_BYTES)
+        native = self._terminal._t[0]
+        check(lib.ghostty_terminal_set(native, lib.GHOSTTY_TERMINAL_OPT_SCROLLBACK_MAX_BYTES, room), "scrollback")
+        self._answers: list[bytes] = []
+        self._terminal.on_reply(self._answers.append)
+
+    def feed(self, data: bytes) -> bytes:
+        self._terminal.feed(data)
+        answer = b"".join(self._answers)
+        self._answers.clear()
+        return answer
+
+    def text(self) -> str:
+        return str(self._terminal.text())
+
+    def contents(self) -> str:
+        return self._formatted(lib.GHOSTTY_FORMATTER_FORMAT_PLAIN, "screen")
+
+    def styled(self) -> str:
+        return _COLOURS_OF_ALL.sub("", self._formatted(lib.GHOSTTY_FORMATTER_FORMAT_VT, "active"))
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._terminal.resize(columns, rows)
+
+    def close(self) -> None:
+        self._terminal.close()
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        column, row = self._terminal.cursor
+        return column, row
+
+    @property
+    def takes_pasted_text(self) -> bool:
+        return bool(self._terminal.mode(_BRACKETED_PASTE))
+
+    @property
+    def has_application_keys(self) -> bool:
+        return bool(self._terminal.mode(_APPLICATION_KEYS))
+
+    def _formatted(self, form: int, area: str) -> str:
+        columns, rows = self._terminal.size
+        last_row = rows - 1 if area == "active" else self._terminal.get("total_rows", "size_t") - 1
+        selection = init_sized("GhosttySelection")
+        selection.start = self._terminal.ref(0, 0, area)[0]
+        selection.end = self._terminal.ref(columns - 1, last_row, area)[0]
+        options = init_sized("GhosttyTerminalSelectionFormatOptions")
+        options.emit, options.unwrap, options.trim, options.selection = form, False, True, selection
+        native = self._terminal._t[0]
+        return str(
+            read_buf(
+                lambda buffer, size, used: lib.ghostty_terminal_selection_format_buf(
+                    native, options[0], buffer, size, used
+                )
+            )
+        )

@@ -1,0 +1,80 @@
+"""Where a shell's prompt ends and a command's output begins, as marks in the stream of its terminal.
+
+They are the marks that shells set for terminals everywhere, ``OSC 133``, with a word of our own so that nobody else's
+are taken for ours: https://gitlab.freedesktop.org/Per_Bothner/specifications/blob/master/proposals/semantic-prompts.md
+They say *where* something happened. *What* happened, an exit code, comes by another way (``shell_hook.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROMPT_BEGINS = "A"
+PROMPT_ENDS = "B"
+OUTPUT_BEGINS = "C"
+OUTPUT_ENDS = "D"
+
+_HEAD = b"\x1b]133;"
+_CURSOR_QUERY = b"\x1b[6n"
+"""busybox asks this right behind its prompt, and waits 20 ms for an answer. It gets none: a late one would be typed
+into the next command."""
+
+
+class Mark(str):
+    """One of the four."""
+
+
+def mark(kind: str, word: str) -> str:
+    """As a shell has to print it."""
+    return f"\x1b]133;{kind};aid={word}\x07"
+
+
+class MarkedStream:
+    """Takes the marks out of a stream, however it was cut into pieces."""
+
+    def __init__(self, word: str) -> None:
+        self._mark = re.compile(rb"\x1b\]133;([ABCD]);aid=%s\x07" % word.encode())
+        self._longest = len(mark("A", word))
+        self._held = b""
+        self._is_behind_prompt = False
+
+    def feed(self, data: bytes) -> Iterator[bytes | Mark]:
+        """What came, bytes and marks, in its order."""
+        data, self._held = self._held + data, b""
+        position = 0
+        if self._is_behind_prompt and data:
+            if len(data) < len(_CURSOR_QUERY) and _CURSOR_QUERY.startswith(data):
+                self._held = data
+                return
+            self._is_behind_prompt = False
+            position = len(_CURSOR_QUERY) if data.startswith(_CURSOR_QUERY) else 0
+        for found in self._mark.finditer(data, position):
+            if found.start() > position:
+                yield data[position : found.start()]
+            position = found.end()
+            yield Mark(found[1].decode())
+            if found[1] == PROMPT_ENDS.encode():
+                self._is_behind_prompt = True
+                yield from self.feed(data[position:])
+                return
+        keep = self._end_of_what_is_whole(data, position)
+        self._held = data[keep:]
+        if keep > position:
+            yield data[position:keep]
+
+    def end(self) -> bytes:
+        """What was held back, and never became a mark."""
+        held, self._held = self._held, b""
+        return held
+
+    def _end_of_what_is_whole(self, data: bytes, position: int) -> int:
+        """Where the beginning of a mark may be whose rest is yet to come."""
+        begin = data.rfind(b"\x1b", max(position, len(data) - self._longest))
+        tail = data[begin:]
+        if begin >= 0 and (_HEAD.startswith(tail) or tail.startswith(_HEAD)) and b"\x07" not in tail:
+            return begin
+        return len(data)

@@ -1,0 +1,54 @@
+"""The line to a terminal in a sandbox: what it says comes here as it says it, what is typed here goes there once."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.server import protocol
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
+
+_WAIT_SEC = 20.0
+_MOST_AT_ONCE = 8 * 1024 * 1024
+
+
+class Listener(Protocol):
+    """Who hears a terminal, in the thread of the link."""
+
+    def said(self, screen: bytes, notes: bytes) -> None:
+        """What came for the screen, and on the pipe beside it."""
+
+    def ended(self, result: protocol.Result | None, error: SandboxError | None) -> None:
+        """The last that is heard: how its command ended, or why nobody will know."""
+
+
+class TerminalLink(threading.Thread):
+    """Follows the terminal to its end. Each answer tells the server that the one before has arrived."""
+
+    def __init__(self, process: TerminalProcess, name: str, listener: Listener) -> None:
+        super().__init__(name=f"terminal-{name}", daemon=True)
+        self._process = process
+        self._listener = listener
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self._is_closed = True
+
+    def run(self) -> None:
+        screen = notes = 0
+        while not self._is_closed:
+            try:
+                result, output = self._process.look(screen, notes, _WAIT_SEC, screen + _MOST_AT_ONCE)
+            except SandboxError as error:
+                self._listener.ended(None, error)
+                return
+            screen += len(output[protocol.STDOUT])
+            notes += len(output[protocol.STDERR])
+            self._listener.said(output[protocol.STDOUT], output[protocol.STDERR])
+            if not result.running and (result.stdout_total, result.stderr_total) == (screen, notes):
+                self._listener.ended(result, None)
+                return

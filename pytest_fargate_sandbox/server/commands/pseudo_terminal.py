@@ -1,0 +1,90 @@
+"""A terminal for a command, in place of pipes, and a pipe beside it on which its shell tells where it stands.
+
+That pipe has a name, so that no child inherits it: whoever writes to it opens it, says a line, and is gone.
+"""
+
+import fcntl
+import os
+import struct
+import termios
+
+from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT, TerminalState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.server.commands.command_user import CommandUser
+
+_LONGEST_NAME = 200
+
+
+class PseudoTerminal:
+    """What is written to ``stdin`` was typed; what is read from the kernel's end of it stands on the screen."""
+
+    def __init__(self, columns: int, rows: int, user: "CommandUser | None", notes: "bytes | None") -> None:
+        """``notes`` is where that pipe is made, if there is a place for it."""
+        self.notes = notes
+        self._size = columns, rows
+        self._owner = user.uid if user and not user.is_ours else os.geteuid()
+        self._ours: "list[int]" = []
+        self._slave = -1
+        self.stdin = -1
+
+    def open(self) -> None:
+        master, self._slave = os.openpty()
+        self._ours.append(master)
+        os.set_blocking(master, False)
+        os.fchown(self._slave, self._owner, -1)
+        if self.notes:
+            os.mkfifo(self.notes, 0o600)
+            os.chown(self.notes, self._owner, -1)
+            # With a writer of our own, so that it has no end between two lines.
+            self._ours.append(os.open(self.notes, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+        self.stdin = os.dup(master)
+        self.resize(*self._size)
+
+    @property
+    def for_child(self) -> "tuple[int, int, int]":
+        return self._slave, self._slave, self._slave
+
+    @property
+    def outputs(self) -> "dict[int, bytes]":
+        return dict(zip(self._ours, (STDOUT, STDERR)))
+
+    @staticmethod
+    def before() -> None:
+        """In the child, which has a session of its own by now: its stdin becomes the terminal of that session."""
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    # --- while the command's intake is open -----------------------------------------------------------------
+    def resize(self, columns: int, rows: int) -> None:
+        """The kernel tells the programs in the foreground."""
+        fcntl.ioctl(self.stdin, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def foreground(self) -> int:
+        """The process group that reads what is typed."""
+        return os.tcgetpgrp(self.stdin)
+
+    def state(self) -> TerminalState:
+        flags = termios.tcgetattr(self.stdin)[3]
+        group = self.foreground()
+        by_lines, echoes = bool(flags & termios.ICANON), bool(flags & termios.ECHO)
+        return TerminalState(foreground=group, program=_name_of(group), by_lines=by_lines, echoes=echoes)
+
+    def close_theirs(self) -> None:
+        if self._slave >= 0:
+            os.close(self._slave)
+            self._slave = -1
+
+    def close_ours(self) -> None:
+        """But the one for stdin, which is the command's intake once all are open."""
+        for file in self._ours:
+            os.close(file)
+
+
+def _name_of(pid: int) -> str:
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb", buffering=0) as file:
+            words = file.read(_LONGEST_NAME).replace(b"\0", b" ").strip()
+    except OSError:
+        return ""
+    return words.decode("utf-8", "replace")

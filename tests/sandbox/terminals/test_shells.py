@@ -1,0 +1,155 @@
+"""Commands in a shell that lives on: the same on bash, dash and busybox's ash."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
+from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
+    from tests.exec_server_process import ExecServerProcess
+
+SHELLS = {"bash": ["bash", "--norc"], "dash": ["dash"], "ash": ["busybox", "ash"]}
+
+
+@pytest.fixture(scope="module", params=SHELLS)
+def terminal(request: pytest.FixtureRequest, server: ExecServerProcess) -> Iterator[Terminal]:
+    """One shell for all commands, one after the other, which is what it is for."""
+    terminals = OpenTerminals()
+    terminal = terminals.open(
+        server.client, Unguarded(), "shell", 100, 30, SHELLS[request.param], env=None, user=None, cwd="/tmp"
+    )
+    yield terminal
+    terminal.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "output"),
+    [
+        ("true", 0, ""),
+        ("false", 1, ""),
+        ("return 7", 7, ""),
+        ("(exit 3)", 3, ""),
+        ("cat <<END\n$HOME is\n  'here'\nEND", 0, None),
+        ("for i in 1 2 3; do\n  echo line $i\ndone", 0, "line 1\nline 2\nline 3\n"),
+        ("printf 'no end of line'", 0, "no end of line"),
+        ("echo out; echo err >&2", 0, "out\nerr\n"),
+        ("sleep 60 & echo started", 0, None),
+        ("if true; then", 2, None),
+        ("echo 'never closed", 2, None),
+        ("set -u; echo $NOT_SET; echo not here", None, None),
+        ("read line </dev/null; echo $?", 0, "1\n"),
+        ("read line <<E\ntext\nE\necho $line", 0, "text\n"),
+        ("printf '\\033[31mred\\033[0m\\n'", 0, "\x1b[31mred\x1b[0m\n"),
+        ("echo 'w\u00f6rld \u4f60\u597d \U0001f40d'", 0, "w\u00f6rld \u4f60\u597d \U0001f40d\n"),
+        ("test -t 0 && test -t 1 && test -t 2 && echo a terminal", 0, "a terminal\n"),
+        ("seq 1 20000 | tail -n 2", 0, "19999\n20000\n"),
+    ],
+)
+def test_a_command_has_its_own_code_and_its_own_output(
+    terminal: Terminal, command: str, code: int | None, output: str | None
+) -> None:
+    result = terminal.run(command, timeout_sec=20)
+    assert code is None or result.return_code == code, result.stdout
+    assert output is None or result.stdout == output
+    assert "not here" not in result.stdout
+    assert terminal.run("set +u; echo next").stdout == "next\n"
+
+
+def test_what_a_command_leaves_in_the_shell_stays(terminal: Terminal) -> None:
+    terminal.run("cd /usr; HERE=there; f() { echo in f: $1; }; alias greet='echo greeted'; set -- one two")
+    assert terminal.run("pwd; echo $HERE; f x; greet; echo $# $2").stdout == "/usr\nthere\nin f: x\ngreeted\n2 two\n"
+    terminal.run("(exit 9)")
+    assert terminal.run("echo $?").stdout == "9\n"
+    terminal.run("export ONLY=here; sh -c 'cd /; ONLY=gone'")
+    assert terminal.run("echo $ONLY; pwd").stdout == "here\n/usr\n"
+
+
+def test_a_shell_that_loses_its_prompt_its_aliases_or_its_stdout_is_asked_all_the_same(terminal: Terminal) -> None:
+    for loss in ("PS1='$ '", "unalias -a", "exec >/dev/null; echo gone", "exec >/dev/tty"):
+        terminal.run(loss)
+        assert terminal.run("echo found >/dev/tty").stdout == "found\n", loss
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        ("echo before; sleep 300; echo after", "before"),
+        ("echo before; while :; do :; done", "before"),
+        ("trap '' INT; echo before; sleep 300", "before"),
+    ],
+    ids=["a child", "the shell itself", "one that ignores it"],
+)
+def test_what_runs_out_of_time_is_ended_and_the_shell_lives_on(terminal: Terminal, command: str, output: str) -> None:
+    terminal.run("STILL=here")
+    result = terminal.run(command, timeout_sec=0.3)
+    assert (result.return_code, result.timed_out) == (124, True)
+    assert output in result.stdout
+    assert "after" not in result.stdout
+    assert terminal.run("trap - INT; echo $STILL").stdout == "here\n"
+
+
+def test_ctrl_c_ends_a_run_with_its_code(terminal: Terminal) -> None:
+    threading.Timer(0.3, terminal.send_keys, ["C-c"]).start()
+    began = time.monotonic()
+    assert terminal.run("sleep 300", timeout_sec=60).return_code == 130
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_screen_shows_the_command_and_not_how_it_was_run(
+    open_terminal: Callable[..., Terminal], shell: str
+) -> None:
+    terminal = open_terminal(SHELLS[shell])
+    terminal.run("echo shown")
+    terminal.run("true")
+    lines = terminal.capture().split("\n")
+    assert [line.endswith("echo shown") for line in lines].index(True) == lines.index("shown") - 1
+    assert "fargate" not in terminal.capture(entire=True)
+    assert "fargate" not in terminal.recording()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("command", "code"), [("exit 5", 5), ("sleep 60 & exit 6", 6), ("set -e; false", 1), ("kill -9 $$", 137)]
+)
+def test_a_shell_that_ends_tells_its_code_and_takes_no_more(
+    open_terminal: Callable[..., Terminal], shell: str, command: str, code: int
+) -> None:
+    terminal = open_terminal(SHELLS[shell])
+    assert terminal.run(f"echo last words; {command}").return_code == code
+    assert (terminal.is_alive, terminal.exit_code) == (False, code)
+    with pytest.raises(SandboxError, match=f"is closed: its program has ended with {code}"):
+        terminal.run("true")
+
+
+def test_a_shell_that_is_not_at_its_prompt_says_what_is_running(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    terminal.send_keys(["sleep 61", "Enter"])
+    with pytest.raises(SandboxError, match="not at its prompt: `sleep 61` is running in it"):
+        terminal.run("true")
+    terminal.send_keys(["C-c"], block=True)
+    terminal.send_keys(["echo half", "C-v", "C-j"])
+    with pytest.raises(SandboxError, match="waits for the rest of a line"):
+        terminal.run("true")
+    terminal.send_keys("C-c", block=True)
+    assert terminal.run("echo whole").stdout == "whole\n"
+
+
+def test_a_shell_within_the_shell_does_not_answer_for_it(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    terminal.run("OUTER=yes")
+    terminal.send_keys(["sh", "Enter"])
+    with pytest.raises(SandboxError, match="`sh` is running in it"):
+        terminal.run("true")
+    terminal.send_keys("C-d", block=True)
+    assert terminal.run("echo $OUTER").stdout == "yes\n"

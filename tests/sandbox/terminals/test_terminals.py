@@ -1,0 +1,213 @@
+"""A terminal as a person or an agent has it: keys, a screen, a recording."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from tests.components import need
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
+    from tests.exec_server_process import ExecServerProcess
+
+
+def test_keys_arrive_and_the_screen_shows_what_they_did(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(width=80, height=20)
+    terminal.send_keys(["python3 -q", "Enter"])
+    terminal.wait_for(">>>")
+    terminal.send_keys(["'ab' * 3", "Enter"])
+    terminal.wait_for(re.compile("^'ababab'\n>>>", re.MULTILINE))
+    column, row = terminal.cursor
+    assert (column, terminal.capture().split("\n")[row].rstrip()) == (4, ">>>")
+    terminal.send_keys("C-d", block=True)
+    assert terminal.run("stty size").stdout == "20 80\n"
+    terminal.resize(100, 30)
+    assert terminal.run("stty size").stdout == "30 100\n"
+
+
+def test_a_full_screen_program_is_used_by_keys(open_terminal: Callable[..., Terminal]) -> None:
+    need("vim.tiny")
+    terminal = open_terminal()
+    terminal.run("seq 1 500 > numbers; seq 600 999 >> numbers")
+    terminal.send_keys(["vim.tiny -u NONE numbers", "Enter"])
+    terminal.wait_for("numbers")
+    terminal.send_keys(["G", "o", "the last line", "Escape", ":wq", "Enter"], block=True)
+    assert terminal.run("tail -n 2 numbers").stdout == "999\nthe last line\n"
+
+
+def test_block_waits_for_the_prompt_and_no_longer_than_it_may(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    began = time.monotonic()
+    terminal.send_keys(["sleep 0.3", "Enter"], block=True)
+    assert 0.3 <= time.monotonic() - began < 5
+    with pytest.raises(TimeoutError, match=r"not at its prompt after 0\.2 s"):
+        terminal.send_keys(["sleep 60", "Enter"], block=True, max_timeout_sec=0.2)
+    assert terminal.is_alive
+    terminal.send_keys("C-c", block=True)
+    began = time.monotonic()
+    terminal.send_keys("x", min_timeout_sec=0.2)
+    assert time.monotonic() - began >= 0.2
+
+
+def test_a_megabyte_is_pasted_whole(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    text = "".join(f"{number:05} {'x' * (number % 90)}\n" for number in range(20_000)) + "y" * 4094 + "\n"
+    terminal.run("stty -echo")
+    terminal.send_keys(["echo ready; cat > pasted", "Enter"])
+    terminal.wait_for(re.compile("^ready$", re.MULTILINE))  # the shell's own editor does not read any more
+    terminal.send_keys(text, literal=True)
+    terminal.send_keys("C-d", block=True, max_timeout_sec=60)
+    assert terminal.run("sha256sum < pasted").stdout.split()[0] == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_line_that_the_kernel_would_cut_is_refused_before_it_is_typed(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(["dash"])
+    terminal.send_keys(["cat", "Enter"])
+    terminal.send_keys("x" * 4095 + "\n")
+    with pytest.raises(
+        ValueError, match=r"a line of 5000 bytes, to a program that reads by lines: the kernel keeps 4095"
+    ):
+        terminal.send_keys("z" * 5000)
+    terminal.send_keys("C-c", block=True)
+    assert "z" not in terminal.capture(entire=True).replace("bash", "")
+    terminal.send_keys(["stty raw -echo; head -c 5000 | wc -c; stty sane", "Enter"])
+    terminal.wait_for("stty sane")
+    time.sleep(0.2)
+    terminal.send_keys("z" * 5000, block=True)
+    assert "5000" in terminal.capture()
+
+
+def test_a_password_is_read_without_an_echo_and_is_not_recorded(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    terminal.send_keys(["stty -echo; read -r word; stty echo", "Enter"])
+    terminal.wait_for("stty echo")
+    time.sleep(0.2)
+    terminal.send_keys(["s3cret", "Enter"], block=True)
+    assert terminal.run("echo ${#word}").stdout == "6\n"
+    assert "s3cret" not in terminal.capture(entire=True) + terminal.recording()
+
+
+def test_a_flood_is_interrupted_and_leaves_a_screen_that_can_be_read(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    terminal.send_keys(["yes", "Enter"])
+    terminal.wait_for("y\ny\ny\n")
+    terminal.send_keys("C-c", block=True, max_timeout_sec=10)
+    assert terminal.run("echo calm").stdout == "calm\n"
+    assert "calm" in terminal.capture()
+
+
+def test_the_whole_of_what_was_said_can_be_captured(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(height=10)
+    terminal.run("seq 1 60000")
+    assert terminal.capture().startswith("59")
+    entire = terminal.capture(entire=True).split("\n")
+    assert "60000" in entire
+    assert "20000" in entire
+    assert len(entire) <= 50_011
+
+
+def test_what_is_new_is_told_once(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    terminal.run("echo first")
+    terminal.incremental_output()
+    terminal.run("echo second")
+    new = terminal.incremental_output()
+    assert "second" in new
+    assert "first" not in new
+
+
+def test_its_recording_is_an_asciicast_that_follows_and_has_its_markers(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(width=90, height=25)
+    lines, offset = terminal.stream()
+    head = json.loads(lines[0])
+    assert (head["version"], head["width"], head["height"]) == (2, 90, 25)
+    terminal.mark("tests start")
+    terminal.run("echo recorded")
+    more, _ = terminal.stream(offset)
+    events = [json.loads(line) for line in more]
+    assert [text for _, kind, text in events if kind == "m"] == ["tests start"]
+    assert "recorded\r\n" in "".join(text for _, kind, text in events if kind == "o")
+    assert [seconds for seconds, *_ in events] == sorted(seconds for seconds, *_ in events)
+    later = [json.loads(line) for line in terminal.recording(version=3).splitlines()]
+    assert (later[0]["version"], later[0]["term"]["cols"]) == (3, 90)
+
+
+def test_a_program_is_told_that_its_terminal_hangs_up_and_nothing_of_it_stays(
+    open_terminal: Callable[..., Terminal], server: ExecServerProcess
+) -> None:
+    terminal = open_terminal(cwd=str(server.directory))
+    terminal.run("sh -c 'trap \"echo hung up > farewell; exit\" HUP; while :; do sleep 0.1; done' &")
+    pids = terminal.run("sleep 300 & (trap '' HUP; sleep 300) & echo; echo $! $$").stdout.split("\n")[-2].split()
+    terminal.close()
+    assert not terminal.is_alive
+    assert server.client.read_file(f"{server.directory}/farewell") == b"hung up\n"
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    with pytest.raises(SandboxError, match="is closed"):
+        terminal.send_keys("x")
+
+
+def test_a_terminal_is_another_users(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(user="nobody", cwd="/tmp")
+    assert terminal.run("id -un; tty >/dev/null && echo on a terminal").stdout == "nobody\non a terminal\n"
+
+
+def test_signals_reach_the_foreground(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    threading.Timer(0.3, terminal.signal, [signal.SIGTERM]).start()
+    assert terminal.run("sleep 300", timeout_sec=60).return_code == 143
+
+
+def test_mistakes_are_told_in_a_sentence(open_terminal: Callable[..., Terminal]) -> None:
+    with pytest.raises(ValueError, match="1 to 1000 columns and rows, not 0 x 30"):
+        open_terminal(width=0)
+    with pytest.raises(TypeError, match="keys are strings, not"):
+        open_terminal().send_keys([1])
+    open_terminal(name="twice")
+    with pytest.raises(ValueError, match="a terminal of the name 'twice' is open already"):
+        open_terminal(name="twice")
+    program = open_terminal(["cat"])
+    with pytest.raises(SandboxError, match="no shell runs in the terminal"):
+        program.run("true")
+    with pytest.raises(SandboxError, match="whose prompt could be waited for"):
+        program.send_keys("x", block=True)
+    with pytest.raises(TimeoutError, match=r"did not come within 0\.1 s"):
+        program.wait_for("nothing", timeout=0.1)
+    missing = open_terminal(["no-such-program"])
+    with pytest.raises(SandboxError, match="is closed: its program has ended with 127"):
+        missing.send_keys("x")
+
+
+def test_bytes_that_are_no_text_are_shown_as_such_however_they_are_cut(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    terminal.run(r"printf 'a\303'; sleep 0.05; printf '\274b \377 c\n'")
+    assert re.search("aüb . c", terminal.capture())
+
+
+@pytest.mark.parametrize("program", ["less", "top"])
+def test_programs_that_draw_are_drawn(open_terminal: Callable[..., Terminal], program: str) -> None:
+    need(program)
+    terminal = open_terminal()
+    terminal.run("seq 1 300 > numbers")
+    terminal.send_keys(["less numbers" if program == "less" else "top", "Enter"])
+    terminal.wait_for("numbers" if program == "less" else "load average")
+    terminal.send_keys("q", block=True)
+    assert terminal.run("echo back").stdout == "back\n"
+
+
+def test_fifty_terminals_are_open_at_once(open_terminal: Callable[..., Terminal]) -> None:
+    terminals = [open_terminal(["dash"]) for _ in range(50)]
+    assert [terminal.run(f"echo {number}").stdout for number, terminal in enumerate(terminals)] == [
+        f"{number}\n" for number in range(50)
+    ]
