@@ -60,7 +60,9 @@ def resolve_place(cfg: EcsFargateConfig) -> FoundPlace:
         aws = connect(region=cfg.region, endpoint_url=cfg.endpoint_url)
     if not cfg.cluster:
         raise ConfigError(
-            "cluster is empty: name an ECS cluster, or `local` for the embedded engine", key="cluster", allowed="a name"
+            "`cluster` is empty: name an ECS cluster, or `local` for the embedded engine",
+            key="cluster",
+            allowed="a name",
         )
     return FoundPlace(cfg, aws, owner_of(cfg, aws))
 

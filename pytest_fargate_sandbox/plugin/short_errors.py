@@ -38,9 +38,8 @@ def shortened(error: BaseException) -> Iterator[None]:
 @contextlib.contextmanager
 def reworded(error: BaseException, words: Callable[[str], str]) -> Iterator[None]:
     """A block in which those of ours say what they say in other words."""
-    errors = sys.modules.get(_ERRORS)
-    ours = [each for each in _with_causes(error) if errors and isinstance(each, errors.SandboxError)]
-    before: list[tuple[Any, str]] = [(each, each.message) for each in ours]
+    ours: list[Any] = [each for each in _with_causes(error) if isinstance(each, _our_kinds())]
+    before = [(each, each.message) for each in ours]
     for each, message in before:
         each.message = words(message)
     try:
@@ -51,24 +50,27 @@ def reworded(error: BaseException, words: Callable[[str], str]) -> Iterator[None
 
 
 def tell_plainly(call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """One of our errors says it all in its sentences, where no code of the user's stands between pytest and us."""
+    """An error says it all in its sentences, where no code of the user's stands between pytest and us."""
     excinfo = call.excinfo
-    errors = sys.modules.get(_ERRORS)
-    if excinfo is None or errors is None or not isinstance(excinfo.value, errors.SandboxError):
+    if excinfo is None or not isinstance(excinfo.value, (pytest.fail.Exception, *_our_kinds())):
         return
-    if call.when == "setup" and not _came_through_others(excinfo):
+    if call.when == "setup" and _is_between_pytest_and_us(excinfo):
         report.longrepr = excinfo.getrepr(style="value")
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:  # what stands in the list at the end, behind the test's name
         crash.message = f"{excinfo.typename}: {str(excinfo.value).removeprefix(f'{report.nodeid}: ')}"
 
 
-def _came_through_others(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-    """Whether the code that called ours is somebody's, and not pytest's."""
+def _is_between_pytest_and_us(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Whether it was in our hands, or in those of a library that we called, and pytest's own code had called us."""
+    was_ours = False
     for entry in reversed(excinfo.traceback):
-        if not _is_ours(entry.frame.f_globals):
-            return filter_traceback(entry)
-    return False
+        names = entry.frame.f_globals
+        if _is_ours(names):
+            was_ours = True
+        elif was_ours or not _is_a_librarys(names):
+            return was_ours and not filter_traceback(entry)
+    return was_ours
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:
@@ -110,7 +112,7 @@ def _without_our_depths(error: BaseException) -> Iterator[None]:
         if _is_ours(names):
             names.setdefault("__tracebackhide__", lambda excinfo: _speaks_for_itself(excinfo.value))
             last = entry
-        elif _module(names).partition(".")[0] not in _LIBRARIES:
+        elif not _is_a_librarys(names):
             last = None
         entry = entry.tb_next
     if last is None or not _speaks_for_itself(error):
@@ -125,14 +127,23 @@ def _without_our_depths(error: BaseException) -> Iterator[None]:
 
 def _speaks_for_itself(error: BaseException) -> bool:
     """Any other that we raise is a mistake of ours, and is shown in full."""
+    return isinstance(error, (OSError, ValueError, pytest.fail.Exception, *_our_kinds()))
+
+
+def _our_kinds() -> tuple[type[BaseException], ...]:
+    """Where nobody has loaded them, nobody has raised one."""
     errors = sys.modules.get(_ERRORS)
-    return isinstance(error, (OSError, ValueError, pytest.fail.Exception, *((errors.SandboxError,) if errors else ())))
+    return (errors.SandboxError,) if errors else ()
 
 
 def _is_ours(names: Mapping[str, Any]) -> bool:
     """Whether a frame with these globals is one of our functions. The conformance checks are tests of users'."""
     module = _module(names)
     return module.partition(".")[0] == _PACKAGE and not module.startswith(_CHECKS)
+
+
+def _is_a_librarys(names: Mapping[str, Any]) -> bool:
+    return _module(names).partition(".")[0] in _LIBRARIES
 
 
 def _module(names: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ _RUN_OPTIONS = {"mode": "sidecar_mode", "retries": "infra_retries"}
 
 _SYNONYMS = {other: word for word, other in {**_FIELDS, **_RUN_OPTIONS}.items()}
 _OTHER_NAME = re.compile(rf"\b({'|'.join(_FIELDS.values())})\b")
-_BACKTICKED = re.compile(r"`([a-z_0-9]+)`(?! \(of the marker| in \[tool)")
+_BACKTICKED = re.compile(r"`([a-z_0-9.]+)`(?! \(of the marker| in \[tool)")
 
 _OF_THE_ENGINE = {
     r"\(--runner (\w+)\)": r"(--fargate-runner=\1)",
@@ -67,6 +67,8 @@ def as_advice(text: str, flags: Mapping[str, str], of_marker: Collection[str], f
 
     def where(match: re.Match[str]) -> str:
         word = match[1]
+        if word == "ssh_sidecar.exec_server_port":
+            return '`mode="exec"` (of the marker, or --fargate-sidecar-mode)'
         flag = flags.get(field_for(word), "")
         if word in of_marker:
             return f"`{word}` (of the marker{flag and f', or {flag}'})"

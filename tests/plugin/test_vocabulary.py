@@ -13,6 +13,7 @@ from pytest_fargate_sandbox.plugin.reports import for_pytest
         ("raise `max_task_lifetime_sec`", "raise `ttl` (of the marker, or --fargate-ttl)"),
         ("give the task more `memory`", "give the task more `memory` (of the marker, or --fargate-memory)"),
         ("check `subnets` and `execution_role_arn`", "check `--fargate-subnets` and `--fargate-execution-role`"),
+        ("set `ssh_sidecar.exec_server_port`", 'set `mode="exec"` (of the marker, or --fargate-sidecar-mode)'),
         ("set `log_group` to see it", "set `log_group` in [tool.pytest_fargate_sandbox] to see it"),
         ("set image_template, or environment_dir", "set image, or environment"),
         ("shorten extra_env", "shorten env"),

@@ -210,5 +210,5 @@ def test_too_many_overrides_are_refused_before_the_call() -> None:
 
 
 def test_no_subnet_is_refused_before_the_call() -> None:
-    with pytest.raises(ConfigError, match="subnets is empty"):
+    with pytest.raises(ConfigError, match="`subnets` is empty"):
         _request(subnets=[])

@@ -43,7 +43,7 @@ class AgentMode(BesideSidecar):
         if cfg.container_port is None:
             raise ConfigError(
                 "container_port is missing: agent-server mode forwards local_port to where the image's own command "
-                "listens; set `container_port`, or ssh_sidecar.exec_server_port for exec-server mode",
+                "listens; set `container_port`, or `ssh_sidecar.exec_server_port` for exec-server mode",
                 key="container_port",
             )
 
@@ -71,7 +71,7 @@ class AgentMode(BesideSidecar):
     def client(self, _connection: Connection) -> ExecClient:
         raise ConfigError(
             "commands and files need exec-server mode, and this sandbox runs its image's own command (agent-server "
-            "mode): set ssh_sidecar.exec_server_port, or talk to the agent at local_port",
+            "mode): set `ssh_sidecar.exec_server_port`, or talk to the agent at local_port",
             key="ssh_sidecar.exec_server_port",
         )
 

@@ -209,7 +209,7 @@ def _not_placed(answer: Mapping[str, Any]) -> StartError:
 
 def _network(cfg: EcsFargateConfig) -> dict[str, Any]:
     if not cfg.subnets:
-        raise ConfigError("subnets is empty: name at least one subnet in which tasks may run", key="subnets")
+        raise ConfigError("`subnets` is empty: name at least one subnet in which tasks may run", key="subnets")
     network: dict[str, Any] = {
         "subnets": list(cfg.subnets),
         "assignPublicIp": "ENABLED" if cfg.assign_public_ip else "DISABLED",

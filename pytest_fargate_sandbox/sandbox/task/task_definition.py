@@ -176,8 +176,8 @@ def _roles(cfg: EcsFargateConfig, base: Mapping[str, Any] | None) -> Payload:
         roles["executionRoleArn"] = cfg.execution_role_arn
     elif base is None:
         raise ConfigError(
-            "execution_role_arn is missing: without a task_definition to clone, the role with which ECS pulls images "
-            "and writes logs has to be named (AmazonECSTaskExecutionRolePolicy is what it needs)",
+            "`execution_role_arn` is missing: without a `task_definition` to clone, the role with which ECS pulls "
+            "images and writes logs has to be named (AmazonECSTaskExecutionRolePolicy is what it needs)",
             key="execution_role_arn",
         )
     if cfg.task_role_arn:
