@@ -27,10 +27,11 @@ class OutcomeBook:
         if str(report.outcome) == "rerun":  # pytest-rerunfailures has another go, and reports that as well
             self._tests.pop(report.nodeid, None)
             return
-        new = {"test": report.nodeid, "outcome": "passed", "began": report.start, "ended": report.stop}
+        # Of a worker that was killed xdist reports no times.
+        new = {"test": report.nodeid, "outcome": "passed", "began": report.start or None, "ended": None}
         test = self._tests.setdefault(report.nodeid, new)
         test["outcome"] = max(test["outcome"], _outcome(report), key=_GRAVITY.index)
-        test["ended"] = report.stop
+        test["ended"] = report.stop or test["ended"]
         properties = dict(report.user_properties)
         test["attempts"] = int(str(properties.get(RETRIED, 0))) + 1
         test["infrastructure"] = properties.get(PROPERTY)

@@ -110,7 +110,7 @@ def _without_our_depths(error: BaseException) -> Iterator[None]:
     while entry is not None:
         names = entry.tb_frame.f_globals
         if _is_ours(names):
-            names.setdefault("__tracebackhide__", lambda excinfo: _speaks_for_itself(excinfo.value))
+            names.setdefault("__tracebackhide__", _hides)
             last = entry
         elif not _is_a_librarys(names):
             last = None
@@ -123,6 +123,10 @@ def _without_our_depths(error: BaseException) -> Iterator[None]:
         yield
     finally:
         last.tb_next = below
+
+
+def _hides(excinfo: pytest.ExceptionInfo[BaseException] | None) -> bool:
+    return excinfo is not None and _speaks_for_itself(excinfo.value)
 
 
 def _speaks_for_itself(error: BaseException) -> bool:
