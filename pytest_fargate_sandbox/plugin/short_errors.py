@@ -23,6 +23,7 @@ _LIBRARIES = {
     *sys.stdlib_module_names,
 }
 _ERRORS = f"{_PACKAGE}.leaves.errors"
+_WAITING = f"{_PACKAGE}.leaves.waiting"
 
 
 @contextlib.contextmanager
@@ -56,6 +57,8 @@ def tell_plainly(call: pytest.CallInfo[None], report: pytest.TestReport) -> None
         return
     if call.when == "setup" and _is_between_pytest_and_us(excinfo):
         report.longrepr = excinfo.getrepr(style="value")
+        if not isinstance(excinfo.value, _our_kinds()):  # a test's own time-out says nothing of what took so long
+            report.sections.append(("What it waited for", _last_of_ours(excinfo)))
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:  # what stands in the list at the end, behind the test's name
         crash.message = f"{excinfo.typename}: {str(excinfo.value).removeprefix(f'{report.nodeid}: ')}"
@@ -71,6 +74,14 @@ def _is_between_pytest_and_us(excinfo: pytest.ExceptionInfo[BaseException]) -> b
         elif was_ours or not _is_a_librarys(names):
             return was_ours and not filter_traceback(entry)
     return was_ours
+
+
+def _last_of_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    ours = [entry for entry in excinfo.traceback if _is_ours(entry.frame.f_globals)]
+    last = next(
+        (entry for entry in reversed(ours) if not _module(entry.frame.f_globals).startswith(_WAITING)), ours[-1]
+    )
+    return f"{last.name}, in {_module(last.frame.f_globals)}:{last.lineno + 1}"
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:

@@ -481,5 +481,7 @@ def test_a_time_out_in_our_wait_leaves_nothing(
     monkeypatch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", "30")
     result = run(pytester, "def test_it(fargate_sandbox): pass", "--timeout=4", "--timeout-method=signal")
     assert result.parseoutcomes() == {"errors": 1} or result.parseoutcomes() == {"error": 1}
-    result.stdout.fnmatch_lines(["*Timeout*4.0s*"])
+    result.stdout.fnmatch_lines(
+        ["Timeout (>4.0s) from pytest-timeout.", "*What it waited for*", "*, in pytest_fargate_sandbox.*:*"]
+    )
     assert engine_log.cut_off() == []
