@@ -114,6 +114,11 @@ def stop(part: str, find: Callable[[], int], longest: float = _LONGEST_STALL) ->
     return Fault(f"SIGSTOP {part}", strike)
 
 
+def hang(part: str, find: Callable[[], int]) -> Fault:
+    """SIGSTOP, for good."""
+    return Fault(f"hanging {part}", lambda _: _at_once(lambda: os.kill(find(), signal.SIGSTOP)))
+
+
 def kill(part: str, find: Callable[[], int]) -> Fault:
     """SIGKILL."""
     return Fault(f"SIGKILL {part}", lambda _: _at_once(lambda: os.kill(find(), signal.SIGKILL)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
+from pytest_fargate_sandbox.place.local_cluster import LocalEngine
 from tests.chaos.faults import NothingToStrike
 from tests.local.engine_process import alive
 from tests.processes import children, descendants
@@ -18,18 +19,23 @@ _ENDS_WITHIN = 20.0
 
 
 class Parts:
-    """Of one engine. A task's are looked for when they are asked for; of which task, chance decides."""
+    """Of the engine that serves in a directory, whichever that is. Of which task, chance decides."""
 
-    def __init__(self, engine: int, chance: random.Random) -> None:
-        self.engine = engine
+    def __init__(self, directory: Path, chance: random.Random) -> None:
+        self._directory = directory
         self._chance = chance
-        self._scratch = Path(_command(self.launcher())[-1])
         self._known: dict[int, str] = {}
-        note = self._scratch / "control-group"
-        self._groups = [Path(line) for line in note.read_text().splitlines()] if note.exists() else []
+        self._scratches: set[Path] = set()
+        self._groups: set[Path] = set()
+
+    def engine(self) -> int:
+        engine = LocalEngine.read(self._directory)
+        if engine is None:
+            raise NothingToStrike
+        return engine.pid
 
     def launcher(self) -> int:
-        return self._one(pid for pid in children(self.engine) if any("launcher" in word for word in _command(pid)))
+        return self._one(pid for pid in children(self.engine()) if any("launcher" in word for word in _command(pid)))
 
     def holder(self) -> int:
         return self._one(children(self.launcher()))
@@ -47,20 +53,30 @@ class Parts:
         return self._chance.choice(found)
 
     def remember(self) -> None:
-        """All that lives now: none of it may live when the engine is gone."""
-        self._known.update((pid, _born(pid)) for pid in [self.engine, *descendants(self.engine)])
+        """All that there is now: none of it may be there when the engine is gone."""
+        try:
+            engine, launcher = self.engine(), self.launcher()
+        except NothingToStrike:
+            return
+        self._known.update((pid, _born(pid)) for pid in [engine, *descendants(engine)])
+        scratch = Path(_command(launcher)[-1])
+        note = scratch / "control-group"
+        if note.exists():
+            self._scratches.add(scratch)
+            self._groups.update(map(Path, note.read_text().splitlines()))
 
     def left_over(self) -> dict[str, int]:
         """What lives on, once the engine is gone and time has passed."""
 
         def look() -> dict[str, int]:
             pids = [pid for pid in alive(list(self._known)) if _born(pid) == self._known[pid]]
-            mounts = [
-                line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self._scratch) in line
-            ]
-            groups = [group for group in self._groups if group.exists()]
-            directories = [self._scratch] if self._scratch.exists() else []
-            lists = {"processes": pids, "mounts": mounts, "cgroups": groups, "directories": directories}
+            table = _text(Path("/proc/self/mountinfo"))
+            lists = {
+                "processes": pids,
+                "mounts": [scratch for scratch in self._scratches if str(scratch) in table],
+                "cgroups": [group for group in self._groups if group.exists()],
+                "directories": [scratch for scratch in self._scratches if scratch.exists()],
+            }
             return {name: len(found) for name, found in lists.items()}
 
         def probe() -> bool:
@@ -76,7 +92,7 @@ class Parts:
 
 
 def _is_server(pid: int) -> bool:
-    return "exec(zlib" in " ".join(_command(pid))
+    return _command(pid)[:4] == ["python3", "-I", "-S", "-B"]
 
 
 def _command(pid: int) -> list[str]:

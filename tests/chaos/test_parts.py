@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.engine_of_tests import EngineOfTests
 
 _DEAD_AFTER = 10.0
+_SHORT, _LONG = 4.0, 600.0
 _ONE_LIFE = Extent(1000, 15.0)
 
 
@@ -40,32 +41,24 @@ def parts(
 ) -> Parts:
     """Of an engine for this test alone, which the test has to end."""
     monkeypatch.setenv("FARGATE_ENGINE_DIR", str(tmp_path / "engine"))
-    return Parts(local_engine().pid, random.Random(seed))
+    local_engine()
+    return Parts(tmp_path / "engine", random.Random(seed))
 
 
 def ended(parts: Parts) -> dict[str, int]:
     parts.remember()
-    os.kill(parts.engine, signal.SIGTERM)
+    os.kill(parts.engine(), signal.SIGTERM)
     return parts.left_over()
 
 
 def test_commands_outlast_parts_that_stand_still(
     parts: Parts, local_config: Callable[..., EcsFargateConfig], soak: bool, seed: int, judge: Callable[[Tally], None]
 ) -> None:
-    found = {"server": parts.server, "sidecar": parts.sidecar, "holder": parts.holder, "launcher": parts.launcher}
-    stops = [faults.stop(name, find) for name, find in found.items()]
-    stops.append(faults.stop("engine", lambda: parts.engine))
+    finds = (parts.server, parts.sidecar, parts.holder, parts.launcher, parts.engine)
+    stops = [faults.stop(find.__name__, find) for find in finds]
+    what, extent = "commands, 16 threads, parts stopped", Extent(3000, _LONG if soak else _SHORT)
     with fargate(local_config(), _DEAD_AFTER) as system:
-        extent = Extent(3000) if soak else Extent(3000, 4.0)
-        tally = try_out(
-            "commands, 16 threads, parts stopped",
-            system,
-            Commands(system, seed),
-            stops,
-            every=0.3,
-            extent=extent,
-            seed=seed,
-        )
+        tally = try_out(what, system, Commands(system, seed), stops, every=0.3, extent=extent, seed=seed)
     tally.count_left(ended(parts))
     judge(tally)
     assert not tally.honest, str(tally)
@@ -74,14 +67,10 @@ def test_commands_outlast_parts_that_stand_still(
 def test_a_part_that_is_killed_is_told_and_the_next_task_is_well(
     parts: Parts, local_config: Callable[..., EcsFargateConfig], soak: bool, seed: int, judge: Callable[[Tally], None]
 ) -> None:
-    chance = random.Random(seed)
-    found = {"server": parts.server, "sidecar": parts.sidecar, "holder": parts.holder}
-    kills = dealt([faults.kill(name, find) for name, find in found.items()], chance)
-    tally, began, killed_at = (
-        Tally("commands until their task is killed, then a new task", "embedded Fargate", seed),
-        time.monotonic(),
-        None,
-    )
+    chance, began, struck = random.Random(seed), time.monotonic(), 0.0
+    finds = (parts.engine, parts.server, parts.sidecar, parts.holder)
+    kills = dealt([faults.kill(find.__name__, find) for find in finds], chance)
+    tally = Tally("commands until their task is killed, then a new task", "embedded Fargate", seed)
     for _ in range(150 if soak else 4):
         with EcsFargateSandbox(local_config(), task_id="chaos", run_id="chaos") as sandbox:
             sandbox.start()
@@ -90,8 +79,8 @@ def test_a_part_that_is_killed_is_told_and_the_next_task_is_well(
             with Storm([next(kills)], chance.uniform(0.1, 0.8), chance) as storm:
                 acts = perform(workload, _ONE_LIFE, until_broken=True)
         tally.count(acts, storm.strikes, workload.written_down())
-        tally.heals += [acts[0].ended - killed_at] if killed_at and acts else []
-        [(_, killed_at)] = storm.strikes
+        tally.heals += [acts[0].ended - struck] if struck else []
+        struck = storm.strikes[0].over
     tally.took = time.monotonic() - began
     tally.count_left(ended(parts))
     judge(tally)

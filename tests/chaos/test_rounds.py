@@ -31,8 +31,8 @@ def test_after_many_rounds_all_is_as_at_the_start(
     judge: Callable[[Tally], None],
 ) -> None:
     chance, began = random.Random(seed), time.monotonic()
-    parts = Parts(engine.engine.pid, chance)
-    pids = (os.getpid(), parts.engine, parts.launcher())
+    parts = Parts(engine.engine.directory, chance)
+    pids = (os.getpid(), parts.engine(), parts.launcher())
     tally = Tally("start, 8 commands, cuts, stop", "embedded Fargate", seed)
 
     def round_of_eight() -> None:

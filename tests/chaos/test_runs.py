@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -65,8 +64,8 @@ class Run:
 
     def parts(self, chance: random.Random) -> Parts:
         """Once its engine serves."""
-        engine = wait_until(lambda: LocalEngine.read(self._engine_directory), deadline=60, what="the run's engine")
-        return Parts(engine.pid, chance)
+        wait_until(lambda: LocalEngine.read(self._engine_directory), deadline=60, what="the run's engine")
+        return Parts(self._engine_directory, chance)
 
     def worker(self) -> int:
         return random.choice(children(self.process.pid))
@@ -87,37 +86,41 @@ def test_what_is_killed_is_an_error_and_never_a_failure_and_leaves_nothing(
     """The controller is killed in every second run, which is then over."""
     chance, began = random.Random(seed), time.monotonic()
     tally = Tally("tests of runs with 2 workers", "pytest", seed)
-    count = 20 if soak else 4
-    for number in range(60 if soak else 1):
+    count = 12 if soak else 4
+    for number in range(40 if soak else 1):
         run = Run(tmp_path / f"run {number}", count)
         parts = run.parts(chance)
-        found = {"server": parts.server, "sidecar": parts.sidecar, "holder": parts.holder, "worker": run.worker}
-        kills = dealt([faults.kill(name, find) for name, find in found.items()], chance)
-        with Storm(islice(kills, count), 1.5, chance) as storm:
-            watch(run, parts, chance.uniform(1, 8) if number % 2 else _LONGEST)
+        finds = (parts.server, parts.sidecar, parts.holder, parts.engine, run.worker)
+        ends = [faults.kill(find.__name__, find) for find in finds]
+        ends.append(faults.hang("engine", parts.engine))
+        with Storm(islice(dealt(ends, chance), count), 1.5, chance) as storm:
+            lasted = watch(run, parts, chance.uniform(1, 8) if number % 2 else _LONGEST)
         tally.count_faults(strike.fault for strike in storm.strikes)
-        tell(tally, run, count)
+        tell(tally, run, count, killed=bool(number % 2) and not lasted)
         tally.count_left(parts.left_over())
     tally.took = time.monotonic() - began
     judge(tally)
 
 
-def watch(run: Run, parts: Parts, kill_after: float) -> None:
-    """To its end, whatever that is."""
-    end = time.monotonic() + kill_after
+def watch(run: Run, parts: Parts, longest: float) -> bool:
+    """Whether it comes to its end by itself; else it is killed."""
+    end = time.monotonic() + longest
     while run.process.poll() is None:
-        if time.monotonic() > end:
-            run.process.kill()
         parts.remember()
         time.sleep(0.2)
+        if time.monotonic() > end:
+            run.process.kill()
+            return False
+    return True
 
 
-def tell(tally: Tally, run: Run, count: int) -> None:
-    verdicts, was_killed = run.verdicts(), run.process.returncode == -signal.SIGKILL
+def tell(tally: Tally, run: Run, count: int, *, killed: bool) -> None:
+    """All tests of a run have an outcome, unless it was killed on purpose."""
+    verdicts = run.verdicts()
     tally.done += verdicts.total()
     tally.failed += [run.output()] * verdicts["call"]
     tally.honest += ["an error"] * (verdicts["setup"] + verdicts["teardown"])
-    if was_killed:
+    if killed:
         tally.count_faults(["SIGKILL controller"])
     else:
-        tally.lost += [0] * (count - verdicts.total())
+        tally.lost += range(verdicts.total(), count)
