@@ -35,19 +35,21 @@ _BUCKET_OPERATIONS = {"GET": "ListObjects", "HEAD": "HeadBucket", "PUT": "Create
 _FOR_STRANGERS = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML")
 """What AWS leaves unsigned: whom an identity provider vouches for gets keys. None is known here, so nobody does."""
 
-_ANY_CALL = ("expired-token",)
 _NOT_AUTHORIZED = (
     f"User: arn:aws:iam::{ACCOUNT_ID}:user/local is not authorized to perform: ecs:RunTask because no identity-based "
     "policy allows the ecs:RunTask action"
 )
+_OTHERS_AT_IT = "Too many concurrent attempts to create a new revision of the specified family."
+_NO_MORE_CPUS = "You've reached the limit on the number of vCPUs you can run concurrently"
 _EXCEPTIONS = {
-    "expired-token": ("ExpiredTokenException", "The security token included in the request is expired"),
-    "access-denied": ("AccessDeniedException", _NOT_AUTHORIZED),
-    "throttle": ("ThrottlingException", "Rate exceeded"),
-    "quota": ("ThrottlingException", "You've reached the limit on the number of vCPUs you can run concurrently"),
-    "server-error": ("ServerException", "Service Unavailable. Please try again later."),
+    "expired-token": ("", "ExpiredTokenException", "The security token included in the request is expired"),
+    "access-denied": ("RunTask", "AccessDeniedException", _NOT_AUTHORIZED),
+    "throttle": ("RunTask", "ThrottlingException", "Rate exceeded"),
+    "quota": ("RunTask", "ThrottlingException", _NO_MORE_CPUS),
+    "concurrent-registration": ("RegisterTaskDefinition", "ClientException", _OTHERS_AT_IT),
+    "server-error": ("RunTask", "ServerException", "Service Unavailable. Please try again later."),
 }
-"""The faults that come as an exception of the call."""
+"""The faults that come as an exception of a call of ECS's, or of any: the call, its code and its message."""
 
 
 class Api:
@@ -112,9 +114,8 @@ class Api:
     def _answer(
         self, service: str, operation: str, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
-        for fault, (code, message) in _EXCEPTIONS.items():
-            meant = fault in _ANY_CALL or (service, operation) == ("ecs", "RunTask")
-            if meant and self._faults.take(fault):
+        for fault, (struck, code, message) in _EXCEPTIONS.items():
+            if (not struck or (service, operation) == ("ecs", struck)) and self._faults.take(fault):
                 status = 500 if code == "ServerException" else 400
                 return answer_error(start_response, family_of(service, environ), status, code, message)
         try:

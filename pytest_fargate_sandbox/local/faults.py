@@ -14,6 +14,7 @@ COUNTED: Final = {
     "expired-token": "the first N calls of any kind are told that their credentials have expired",
     "access-denied": "the first N RunTask calls get an AccessDeniedException",
     "quota": "the first N RunTask calls are told that the vCPU limit is reached",
+    "concurrent-registration": "the first N RegisterTaskDefinition calls are told that others are at it",
     "server-error": "the first N RunTask calls get a 500 and a ServerException",
     "capacity": "the first N RunTask calls answer with failures[] for want of capacity",
     "missing": "DescribeTasks says MISSING N times for each new task",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
     from pytest_fargate_sandbox.sandbox.modes.mode import Mode
 
+_RETRIES_WITHOUT_NETWORK = 2
 _LONGEST_PAUSE_SEC = 20.0
 
 
@@ -85,6 +86,7 @@ class Start:
         plan, keyring, routes = self._prepare()
         attempts = Attempts(self.cfg.run_task_max_retries)
         rests = pauses(0.2, _LONGEST_PAUSE_SEC)
+        without_network = 0
         while True:
             was_ahead = self.launched_ahead is not None
             try:
@@ -93,6 +95,10 @@ class Start:
                 # What has used up its patience (cause unknown) has had minutes; another round would have as many. And
                 # where an engine was lost, another is to be found first.
                 if error.transient and error.cause in (Cause.UNKNOWN, Cause.ENGINE_LOST):
+                    raise
+                # A task that has no way to its image takes minutes to say so, and the next one has none either.
+                without_network += error.cause == Cause.NETWORK
+                if without_network > _RETRIES_WITHOUT_NETWORK:
                     raise
                 # Whatever one that was launched ahead died of, nobody has had it, and this is no attempt of ours.
                 if not was_ahead and not (error.transient and attempts.take()):

@@ -52,6 +52,12 @@ def test_the_vcpu_limit_can_be_met(faulty: EngineProcess) -> None:
         faulty.run_task(faulty.register(container(script="true")))
 
 
+def test_others_can_be_at_the_registration(faulty: EngineProcess) -> None:
+    faulty.set_faults(concurrent_registration=1)
+    with pytest.raises(ClientError, match="Too many concurrent attempts"):
+        faulty.register(container(script="true"))
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [

@@ -199,3 +199,11 @@ def test_where_it_answers_is_told_even_if_only_the_environment_says_it(monkeypat
     assert aws.answers_at is None
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
     assert aws.answers_at == "http://127.0.0.1:4566"
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_a_presigned_url_is_of_todays_form_at_the_regions_own_host(region: str) -> None:
+    aws = Aws(region=region, endpoint_url=None, credentials=Credentials("AKIAEXAMPLE", "secret"))
+    url = aws.presigned("get_object", expires=60, Bucket="bench", Key="content")
+    assert url.startswith(f"https://bench.s3.{region}.amazonaws.com/content?")
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url

@@ -52,6 +52,21 @@ ENDS = [
         Cause.EXPIRED,
     ),
     (_stopped("EssentialContainerExited", "", _main(exitCode=EXIT_EXPIRED)), Cause.ESSENTIAL_EXITED),
+    (
+        _stopped(
+            "EssentialContainerExited",
+            "Essential container in task exited",
+            _main(exitCode=137, reason="OutOfMemoryError: Container killed due to memory usage"),
+            {"name": SIDECAR_CONTAINER, "exitCode": EXIT_EXPIRED},
+        ),
+        Cause.EXPIRED,
+    ),
+    (
+        _stopped("UserInitiated", "Task stopped by user", _main(reason="OutOfMemoryError: killed earlier")),
+        Cause.STOPPED_BY_USER,
+    ),
+    (_stopped("TerminationNotice", "ECS is performing maintenance"), Cause.INFRASTRUCTURE),
+    (_stopped("InfrastructureHealth", "The underlying infrastructure is unhealthy"), Cause.INFRASTRUCTURE),
     (_stopped("SpotInterruption", "Your Spot Task was interrupted."), Cause.SPOT_RECLAIMED),
     (_stopped("UserInitiated", "Task stopped by user"), Cause.STOPPED_BY_USER),
     (_stopped("ServiceSchedulerInitiated", "Scaling activity initiated"), Cause.STOPPED_BY_USER),
@@ -78,7 +93,7 @@ ENDS = [
     (_stopped("TaskFailedToStart", "Capacity is unavailable at this time. Please try again later"), Cause.CAPACITY),
     (
         _stopped("TaskFailedToStart", "Timeout waiting for network interface provisioning to complete."),
-        Cause.START_FAILED,
+        Cause.NETWORK,
     ),
     (_stopped("", "ECS does not know the task any more (MISSING)"), Cause.UNKNOWN),
     (_stopped(), Cause.UNKNOWN),
@@ -107,8 +122,8 @@ def test_a_stopped_task_has_one_cause(task: dict[str, Any], cause: str) -> None:
         ("You've reached the limit on the number of vCPUs you can run concurrently", Cause.QUOTA, False),
         ("CannotPullContainerError: Error response from daemon", Cause.PULL_FAILED, False),
         ("CannotPullContainerError: toomanyrequests: You have reached your pull rate limit", Cause.THROTTLED, True),
-        ("InvalidParameterException: The subnet ID 'subnet-1' does not exist", Cause.UNKNOWN, False),
-        ("AccessDeniedException: User is not authorized", Cause.START_FAILED, False),
+        ("InvalidParameterException: The subnet ID 'subnet-1' does not exist", Cause.REFUSED, False),
+        ("AccessDeniedException: User is not authorized", Cause.REFUSED, False),
         ("", Cause.UNKNOWN, False),
     ],
 )

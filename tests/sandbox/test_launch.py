@@ -9,7 +9,9 @@ import pytest
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.task.launch import Attempts, run_request, run_task, started_by
+from pytest_fargate_sandbox.sandbox.task.registration import registered
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ def test_after_a_lost_answer_the_same_token_asks_for_the_same_task(
         (NO_ROOM, Cause.CAPACITY),
         (refusal("ClientException", "Capacity is unavailable at this time. Please try again later"), Cause.CAPACITY),
         (refusal("ThrottlingException", "Rate exceeded"), Cause.THROTTLED),
-        (refusal("ServerException", "Service Unavailable"), Cause.UNKNOWN),
+        (refusal("ServerException", "Service Unavailable"), Cause.INFRASTRUCTURE),
     ],
 )
 def test_what_passes_is_tried_again_up_to_the_limit(
@@ -212,3 +214,27 @@ def test_too_many_overrides_are_refused_before_the_call() -> None:
 def test_no_subnet_is_refused_before_the_call() -> None:
     with pytest.raises(ConfigError, match="`subnets` is empty"):
         _request(subnets=[])
+
+
+def test_of_many_that_register_a_family_at_once_all_come_to_know_it(
+    script: Callable[..., ScriptedEcs], tmp_path: Path
+) -> None:
+    unknown = refusal("ClientException", "Unable to describe task definition.")
+    others = refusal(
+        "ClientException", "Too many concurrent attempts to create a new revision of the specified family."
+    )
+    theirs = {"taskDefinition": {"taskDefinitionArn": "arn:theirs", "status": "ACTIVE"}}
+    ecs = script(DescribeTaskDefinition=[unknown, unknown, theirs], RegisterTaskDefinition=[others])
+    assert registered(ecs.aws(tmp_path), {"family": "f", "containerDefinitions": []}) == "arn:theirs"
+    assert len(ecs.asked("RegisterTaskDefinition")) == 2
+
+
+def test_a_registration_that_is_refused_for_good_is_not_tried_again(
+    script: Callable[..., ScriptedEcs], tmp_path: Path
+) -> None:
+    unknown = refusal("ClientException", "Unable to describe task definition.")
+    refused = refusal("ClientException", "No Fargate configuration exists for given values.")
+    ecs = script(DescribeTaskDefinition=[unknown], RegisterTaskDefinition=[refused])
+    with pytest.raises(AwsError, match="in pairs only"):
+        registered(ecs.aws(tmp_path), {"family": "f", "containerDefinitions": []})
+    assert len(ecs.asked("RegisterTaskDefinition")) == 1

@@ -124,7 +124,7 @@ class Aws:
                         endpoint_url=self.endpoint_url,
                         aws_access_key_id=self._credentials.access_key_id if self._credentials else None,
                         aws_secret_access_key=self._credentials.secret_access_key if self._credentials else None,
-                        config=self._client_config(patience),
+                        config=self._client_config(service, patience),
                     )
             return self._clients[key]
 
@@ -195,11 +195,20 @@ class Aws:
         # botocore reads AWS_DEFAULT_REGION and the profile; the other SDKs, and people, write AWS_REGION.
         return self._asked_region or os.environ.get("AWS_REGION") or self._session.get_config_variable("region")
 
-    def _client_config(self, patience: Patience) -> Any:
+    def _client_config(self, service: str, patience: Patience) -> Any:
         import botocore
         from botocore.config import Config
 
+        own: dict[str, Any] = {}
+        if service == "s3":
+            # By itself botocore presigns for S3's worldwide host with its older signature: new buckets redirect the
+            # one, and those with a KMS key refuse the other.
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html#aws-signature-version-4-sse-kms
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html#VirtualHostingSpecifyBucket
+            style = {"addressing_style": "path" if self.endpoint_url else "virtual"}
+            own = {"signature_version": "s3v4", "s3": {**style, "us_east_1_regional_endpoint": "regional"}}
         return Config(
+            **own,
             retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=patience.connect,
             read_timeout=patience.read,
@@ -209,7 +218,6 @@ class Aws:
             # https://botocore.amazonaws.com/v1/documentation/api/latest/reference/config.html
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            s3={"addressing_style": "path"} if self.endpoint_url else {},
         )
 
 

@@ -15,15 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.providers.aws.reasons import CREDENTIALS, reason_of
 
-_TRANSIENT_CODES = frozenset(
-    {
-        "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
-        "ServiceUnavailable", "ServiceUnavailableException", "ServerException", "InternalError", "InternalFailure",
-        "InternalServerError", "InternalServiceError", "RequestTimeout", "RequestTimeoutException",
-    }
-)  # fmt: skip
-_TRANSIENT_WORDS = re.compile(r"rate exceeded|capacity is unavailable|throttl|too many requests", re.IGNORECASE)
 _DENIED_ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z*]+)")
 
 _UNSENT = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "SSLError")
@@ -98,71 +91,6 @@ class Call:
         return self.endpoint or f"region {self.region}"
 
 
-@dataclass(frozen=True)
-class _Remedy:
-    code: str
-    reason: str
-    advice: str
-
-    def fits(self, code: str, reason: str) -> bool:
-        return bool(re.fullmatch(self.code, code) and re.search(self.reason, reason, re.IGNORECASE))
-
-
-_CREDENTIALS = "the usual places are AWS_PROFILE, AWS_ACCESS_KEY_ID, `aws configure` and `aws sso login`"
-_REMEDIES = (
-    _Remedy(
-        "ExpiredToken(Exception)?|RequestExpired",
-        "",
-        "the AWS credentials have expired: renew them (`aws sso login`, or a new session token)",
-    ),
-    _Remedy(
-        "InvalidClientTokenId|UnrecognizedClientException|AuthFailure|InvalidAccessKeyId|InvalidToken"
-        "|SignatureDoesNotMatch|InvalidSignatureException|IncompleteSignature|MissingAuthenticationToken(Exception)?",
-        "",
-        f"AWS does not accept these credentials: check them, the region and this machine's clock ({_CREDENTIALS})",
-    ),
-    _Remedy(
-        "ClusterNotFoundException",
-        "",
-        "there is no ECS cluster {cluster!r} in {place}: check `cluster` and `region` (`aws ecs list-clusters` shows "
-        "what is there; `local` needs no account)",
-    ),
-    _Remedy(".*", "subnet", "check `subnets` ({subnets}): they must exist in {place}"),
-    _Remedy(
-        ".*",
-        "security ?group",
-        "check `security_groups` ({groups}): they must exist in {place}, in the VPC of the subnets",
-    ),
-    _Remedy(
-        ".*",
-        "unable to assume|role.*(not (valid|exist|found)|invalid|cannot)|invalid.*role",
-        "check `execution_role_arn` and `task_role_arn`: the role must exist and trust ecs-tasks.amazonaws.com",
-    ),
-    _Remedy(
-        ".*",
-        "capacity provider",
-        "check `capacity_provider`: FARGATE_SPOT must be associated with the cluster "
-        "(`aws ecs put-cluster-capacity-providers`)",
-    ),
-    _Remedy(".*", "platform version", "check `platform_version`; leave it out for the latest"),
-    _Remedy(
-        "ClientException|InvalidParameterException",
-        "task ?definition",
-        "check `task_definition`: an active revision must exist in {place} (`aws ecs list-task-definitions`)",
-    ),
-    _Remedy("ResourceNotFoundException", "secret", "check the secret's ARN ({secret}): it must exist in {place}"),
-    _Remedy("ParameterNotFound", "", "check `ssm_config`: there is no SSM parameter {parameter!r} in {place}"),
-    _Remedy("NoSuchBucket", "", "check `s3_bucket`: there is no bucket {bucket!r}"),
-    _Remedy("RepositoryNotFoundException", "", "check `ecr_repository`: `aws ecr create-repository` makes one"),
-    _Remedy(
-        ".*",
-        "number of vCPUs|quota|limit",
-        "ask for more in the Service Quotas console (Fargate On-Demand vCPU resource count), or use smaller or fewer "
-        "tasks",
-    ),
-)
-
-
 def mapped(error: Exception, call: Call) -> AwsError:
     """``error``, which botocore raised for ``call``, as one of ours."""
     response = getattr(error, "response", None)
@@ -173,40 +101,28 @@ def mapped(error: Exception, call: Call) -> AwsError:
 
 
 def _refused(details: dict[str, Any], call: Call, *, is_its_own_fault: bool) -> AwsError:
-    code, reason = str(details.get("Code") or "Unknown"), str(details.get("Message") or "").strip()
-    advice = _denied_advice(code, reason, call) or _advice(code, reason, call)
-    sentence = f"{call.service} {call.operation} failed with {code}: {reason or 'no reason given'}"
+    code, text = str(details.get("Code") or "Unknown"), str(details.get("Message") or "").strip()
+    known = reason_of(code, text)
+    advice = known.remedy.format_map(_facts(call, text)) if known else ""
+    sentence = f"{call.service} {call.operation} failed with {code}: {text or 'no reason given'}"
     return AwsError(
         f"{sentence}\n{advice}" if advice else sentence,
         service=call.service,
         operation=call.operation,
         code=code,
-        reason=reason,
-        transient=is_its_own_fault or code in _TRANSIENT_CODES or bool(_TRANSIENT_WORDS.search(reason)),
+        reason=text,
+        transient=is_its_own_fault or (known is not None and known.transient),
         lost_answer=is_its_own_fault,
     )
 
 
-def _denied_advice(code: str, reason: str, call: Call) -> str:
-    """IAM says which action is missing, mostly; an unlisted one is the operation itself."""
-    if "AccessDenied" not in code and code not in ("UnauthorizedOperation", "NotAuthorized"):
-        return ""
-    named = _DENIED_ACTION.search(reason)
-    action = named.group(1) if named else f"{call.service}:{call.operation}"
-    return f"these credentials lack the IAM action {action}: allow it in their policy (the README lists them all)"
-
-
-def _advice(code: str, reason: str, call: Call) -> str:
-    for remedy in _REMEDIES:
-        if remedy.fits(code, reason):
-            return remedy.advice.format_map(_facts(call))
-    return ""
-
-
-def _facts(call: Call) -> dict[str, Any]:
+def _facts(call: Call, text: str) -> dict[str, Any]:
+    """What a remedy may name. IAM says which action is missing, mostly; an unlisted one is the operation itself."""
+    denied = _DENIED_ACTION.search(text)
     network = (call.parameters.get("networkConfiguration") or {}).get("awsvpcConfiguration") or {}
     return {
         "place": call.place,
+        "action": denied.group(1) if denied else f"{call.service}:{call.operation}",
         "cluster": call.parameters.get("cluster", ""),
         "subnets": ", ".join(network.get("subnets") or []) or "none given",
         "groups": ", ".join(network.get("securityGroups") or []) or "none given",
@@ -249,7 +165,7 @@ def _unanswered_advice(kinds: set[str], call: Call) -> str:
     if "NoRegionError" in kinds:
         return "name a region: `region=`, AWS_REGION, or the profile's own"
     if kinds & {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}:
-        return f"there are no usable AWS credentials: {_CREDENTIALS}; the cluster `local` needs none"
+        return f"there are no usable AWS credentials: {CREDENTIALS}; the cluster `local` needs none"
     if kinds & {"SSOError", "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"}:
         return "the AWS sign-in has expired: `aws sso login`"
     if kinds & {"ParamValidationError"}:

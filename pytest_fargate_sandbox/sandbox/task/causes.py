@@ -13,12 +13,12 @@ that is MISSING when asked for. What is said there is prose, and much of it is a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, LOCAL_CLUSTER, SIDECAR_CONTAINER, Cause
+from pytest_fargate_sandbox.providers.aws.reasons import reason_of, spoken
 
 Task = Mapping[str, Any]
 """A task as DescribeTasks gives it."""
@@ -48,80 +48,13 @@ class Verdict:
 _STOP_CODES: Final = {
     ENGINE_ENDED: Verdict(Cause.ENGINE_LOST, transient=True),
     "SpotInterruption": Verdict(Cause.SPOT_RECLAIMED, transient=True),
-    "TerminationNotice": Verdict(Cause.SPOT_RECLAIMED, transient=True),
+    "TerminationNotice": Verdict(Cause.INFRASTRUCTURE, transient=True),
+    "InfrastructureHealth": Verdict(Cause.INFRASTRUCTURE, transient=True),
     "UserInitiated": Verdict(Cause.STOPPED_BY_USER),
     "ServiceSchedulerInitiated": Verdict(Cause.STOPPED_BY_USER),
     "EssentialContainerExited": Verdict(Cause.ESSENTIAL_EXITED),
     "TaskFailedToStart": Verdict(Cause.START_FAILED),
 }
-
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html lists some of them.
-_REASONS: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE), verdict)
-    for pattern, verdict in (
-        (
-            r"limit on the number of vCPUs|vcpu.*(quota|limit)|service quota",
-            Verdict(
-                Cause.QUOTA,
-                remedy="the account's Fargate vCPU quota is used up: ask for more in the Service Quotas console, run "
-                "fewer tasks at once, or give them less `cpu`",
-            ),
-        ),
-        (
-            r"toomanyrequests|pull.*rate limit|ThrottlingException|Rate exceeded|RequestLimitExceeded|throttl",
-            Verdict(Cause.THROTTLED, transient=True),
-        ),
-        (  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
-            r"^RESOURCE:|Capacity is unavailable|insufficient capacity|ServiceUnavailable",
-            Verdict(Cause.CAPACITY, transient=True),
-        ),
-        (
-            r"Timeout waiting for|Unexpected EC2 error|i/o timeout|connection reset|internal (server )?error",
-            Verdict(
-                Cause.START_FAILED,
-                transient=True,
-                remedy="in a private subnet, check its NAT or VPC endpoints",
-                remedy_on_local="",
-            ),
-        ),
-        (
-            r"CannotPull|CannotInspectContainer|pull image|image manifest|ImageNotFound",
-            Verdict(
-                Cause.PULL_FAILED,
-                remedy="check the image's name and tag, that the execution role may pull it (ecr:GetAuthorizationToken,"
-                " ecr:BatchGetImage, ecr:GetDownloadUrlForLayer), and that the subnet reaches the registry",
-                remedy_on_local="",
-            ),
-        ),
-        (
-            r"secret|ssm param|GetSecretValue|GetParameters",
-            Verdict(
-                Cause.START_FAILED,
-                remedy="check the secret's ARN, and that the execution role may read it "
-                "(secretsmanager:GetSecretValue)",
-                remedy_on_local="check the secret's ARN",
-            ),
-        ),
-        (
-            r"unable to assume|AccessDenied|not authorized",
-            Verdict(
-                Cause.START_FAILED,
-                remedy="check `execution_role_arn`: its trust and its permissions",
-                remedy_on_local="",
-            ),
-        ),
-        (
-            r"CannotStartContainer|CannotCreateContainer|exec format error|no such file or directory",
-            Verdict(
-                Cause.START_FAILED,
-                remedy="check the container's command, and that the image is for `cpu_architecture`; an image without "
-                'a shell needs `runtime="sidecar"`',
-            ),
-        ),
-        (r"OutOfMemoryError", Verdict(Cause.OUT_OF_MEMORY, remedy="give the task more `memory`")),
-        (r"Spot.*interrupt", Verdict(Cause.SPOT_RECLAIMED, transient=True)),
-    )
-)
 
 STOPPED_BY_OWNER: Final = "stopped by its owner"
 """What we give ECS as the reason when a sandbox's own ``stop()`` ends it."""
@@ -139,26 +72,26 @@ _REMEDIES: Final[Mapping[str, tuple[str, str | None]]] = {
 
 
 def judge_reason(reason: str) -> Verdict:
-    """What ECS's prose means, in ``failures[]``, an exception, or a task's ``stoppedReason``."""
-    for pattern, verdict in _REASONS:
-        if pattern.search(reason):
-            return verdict
-    return Verdict(Cause.UNKNOWN)
+    """What ECS means, in ``failures[]``, an exception (``Code: text``), or a task's ``stoppedReason``."""
+    known = reason_of(*spoken(reason))
+    if known is None:
+        return Verdict(Cause.UNKNOWN)
+    remedy = "" if "{" in known.remedy else known.remedy  # it speaks of a call, whose error has it
+    return Verdict(known.cause, known.transient, remedy, known.on_local)
 
 
 def judge_stop(task: Task, *, clock: str = SIDECAR_CONTAINER) -> Verdict:
     """Why ``task`` stopped, or is stopping. ``clock`` is the container that holds its time to live."""
-    memory = any("OutOfMemory" in str(container.get("reason")) for container in _containers(task))
-    if memory:
-        return _with_remedy(Verdict(Cause.OUT_OF_MEMORY))
-    code = str(task.get("stopCode") or "")
-    if code != "UserInitiated" and exit_codes(task).get(clock) == EXIT_EXPIRED:
-        return _with_remedy(Verdict(Cause.EXPIRED))
-    told = judge_reason(stop_reason(task))
-    if code in ("", "TaskFailedToStart") and told.cause != Cause.UNKNOWN:
-        return told
+    code, told = str(task.get("stopCode") or ""), judge_reason(stop_reason(task))
     if code == "UserInitiated" and stop_reason(task).startswith(STOPPED_BY_OWNER):
         return Verdict(Cause.STOPPED_BY_USER, remedy="`stop()` was called here while the sandbox was still in use")
+    if code != "UserInitiated" and exit_codes(task).get(clock) == EXIT_EXPIRED:
+        return _with_remedy(Verdict(Cause.EXPIRED))
+    # A child of the container's may have been killed for memory long before the end, which has its own cause.
+    if code != "UserInitiated" and any("OutOfMemory" in str(each.get("reason")) for each in _containers(task)):
+        return _with_remedy(Verdict(Cause.OUT_OF_MEMORY))
+    if code in ("", "TaskFailedToStart") and told.cause != Cause.UNKNOWN:
+        return told
     return _with_remedy(_STOP_CODES.get(code, told))
 
 

@@ -6,17 +6,22 @@ on this machine has met: one DescribeTaskDefinition, and a RegisterTaskDefinitio
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.leaves.user_cache import write_private
+from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+_CONCURRENT_SEC = 60.0
+"""How long a registration is tried again where others are at it, or ECS has trouble of its own."""
 
 _UNKNOWN_CODES = ("ClientException", "InvalidParameterException", "ResourceNotFoundException")
 
@@ -62,8 +67,19 @@ def _found(aws: Aws, family: str) -> str | None:
 
 
 def _register(aws: Aws, payload: dict[str, Any]) -> str:
-    answer = aws.call("ecs", "RegisterTaskDefinition", **payload)
-    return str(answer["taskDefinition"]["taskDefinitionArn"])
+    """Ours, or that of whoever else was at it: of many that register a family at once, ECS refuses all but one."""
+    deadline, rests = time.monotonic() + _CONCURRENT_SEC, pauses(0.2, 5.0)
+    while True:
+        try:
+            answer = aws.call_once("ecs", "RegisterTaskDefinition", **payload)
+            return str(answer["taskDefinition"]["taskDefinitionArn"])
+        except AwsError as error:
+            if not error.transient or error.gone or time.monotonic() > deadline:
+                raise
+        time.sleep(next(rests))
+        found = _found(aws, payload["family"])
+        if found:
+            return found
 
 
 def _note(aws: Aws, family: str) -> Path:
