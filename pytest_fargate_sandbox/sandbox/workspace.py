@@ -7,6 +7,8 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
+from pytest_fargate_sandbox.sandbox.terminals.terminal_session import TerminalSession
+from pytest_fargate_sandbox.sandbox.terminals.tool_terminals import PtyUpdate, ToolTerminals
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Workspace:
         self._exec_timeout_sec = exec_timeout_sec or EXEC_TIMEOUT_SEC
         self.history: deque[PastCommand] = deque(maxlen=_REMEMBERED_COMMANDS)
         self.terminals = OpenTerminals()
+        self._tool_terminals = ToolTerminals()
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -119,6 +122,59 @@ class Workspace:
                 client, lifeline, name, width, height, command, env=env, user=user, cwd=cwd
             )
         )
+
+    def create_session(
+        self, session_name: str, is_active_stream: bool = False, as_configured_user: bool = True
+    ) -> TerminalSession:
+        """A terminal with the names that harnesses of tmux sessions use; as root if not ``as_configured_user``."""
+        terminal = self.open_terminal(session_name, user=None if as_configured_user else "root")
+        return TerminalSession(self, terminal, is_active_stream=is_active_stream)
+
+    # --- processes by handle, for tool calls ----------------------------------------------------------------------
+
+    def pty_start(
+        self,
+        command: str | Sequence[str],
+        yield_time_s: float = 10,
+        max_output_tokens: int | None = None,
+        timeout: float | None = None,
+        *,
+        cwd: str | None = None,
+        user: str | None = None,
+        shell: str | None = None,
+        tty: bool = False,
+    ) -> PtyUpdate:
+        """Start a process and return what it says until it ends, or for ``yield_time_s`` (0.25 to 30 seconds).
+
+        It goes on, under the id of the update, if it has not ended. ``tty`` gives it a terminal, ``shell`` runs the
+        command by another one than /bin/sh, ``timeout`` ends it. What is more than ``max_output_tokens`` is cut in the
+        middle.
+        """
+        lifeline = self._machine.running().lifeline
+        return self._through(
+            lambda client: self._tool_terminals.start(
+                client,
+                lifeline,
+                command,
+                yield_time_s,
+                max_output_tokens,
+                timeout,
+                cwd=cwd,
+                user=user,
+                shell=shell,
+                tty=tty,
+            )
+        )
+
+    def pty_write(
+        self, process_id: int, chars: str = "", yield_time_s: float = 0.25, max_output_tokens: int | None = None
+    ) -> PtyUpdate:
+        """Write to such a process; without ``chars`` it is only asked what it says, for five seconds at least."""
+        return self._tool_terminals.write(process_id, chars, yield_time_s, max_output_tokens)
+
+    def pty_end_all(self) -> None:
+        """End all of them."""
+        self._tool_terminals.end_all()
 
     # --- files ----------------------------------------------------------------------------------------------------
 

@@ -133,9 +133,13 @@ class ExecClient:
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
         guard: Guard | None = None,
+        timeout: float | None = None,
     ) -> Process:
-        """Start a command in the background, its stdin open. ``guard`` explains what goes wrong with it."""
-        request = protocol.Spawn(id=protocol.new_command_id(), **command_fields(cmd, cwd, env, user))
+        """Start a command in the background, its stdin open; after ``timeout`` seconds it is killed with its children.
+
+        ``guard`` explains what goes wrong with it.
+        """
+        request = protocol.Spawn(id=protocol.new_command_id(), timeout=timeout, **command_fields(cmd, cwd, env, user))
         spawned = self._spawned(request)
         return Process(self._calls, request.id, spawned.pid, request.command, guard or Unguarded())
 
@@ -148,11 +152,12 @@ class ExecClient:
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
         guard: Guard | None = None,
+        timeout: float | None = None,
     ) -> TerminalProcess:
         """The same on a terminal of so many columns and rows."""
         columns, rows = size
         fields = command_fields(cmd, cwd, env, user)
-        request = protocol.Spawn(id=protocol.new_command_id(), columns=columns, rows=rows, **fields)
+        request = protocol.Spawn(id=protocol.new_command_id(), timeout=timeout, columns=columns, rows=rows, **fields)
         spawned = self._spawned(request)
         return TerminalProcess(self._calls, request.id, spawned, request.command, guard or Unguarded())
 

@@ -178,7 +178,11 @@ class Terminal:
 
     def incremental_output(self) -> str:
         """The lines that are new since the last call; where none were added but some changed, the whole screen."""
-        return self._new_output.since_last(self.capture(entire=True), self.capture())[1]
+        return self.new_output()[1]
+
+    def new_output(self) -> tuple[bool, str]:
+        """The same, and whether lines were added."""
+        return self._new_output.since_last(self.capture(entire=True), self.capture())
 
     def resize(self, width: int, height: int) -> None:
         self._check_open()
@@ -196,6 +200,11 @@ class Terminal:
     def stream(self, offset: int = 0) -> tuple[list[str], int]:
         """The lines of the recording from this offset on, and the offset for the next call."""
         return self._recording.stream(offset)
+
+    @property
+    def recorded_sec(self) -> float:
+        """From the beginning of the recording to now."""
+        return self._recording.seconds
 
     def mark(self, label: str) -> None:
         """Put a marker into the recording."""

@@ -9,7 +9,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.server import protocol
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
+    from pytest_fargate_sandbox.sandbox.exec.process import Process
 
 _WAIT_SEC = 20.0
 _MOST_AT_ONCE = 8 * 1024 * 1024
@@ -28,7 +28,7 @@ class Listener(Protocol):
 class TerminalLink(threading.Thread):
     """Follows the terminal to its end. Each answer tells the server that the one before has arrived."""
 
-    def __init__(self, process: TerminalProcess, name: str, listener: Listener) -> None:
+    def __init__(self, process: Process, name: str, listener: Listener) -> None:
         super().__init__(name=f"terminal-{name}", daemon=True)
         self._process = process
         self._listener = listener
