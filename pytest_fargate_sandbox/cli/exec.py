@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shlex
@@ -12,8 +13,8 @@ from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk
@@ -27,15 +28,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-C", "--cwd", help="the directory to run it in")
     parser.add_argument("-u", "--user", help="the user to run it as")
     parser.add_argument("--timeout", type=float, default=_DAY_SEC, metavar="SECONDS", help="kill it after so long")
+    parser.add_argument("-t", "--tty", action="store_true", help="give it this terminal; -i may stand beside it")
     parser.add_argument(
-        "command", nargs="+", metavar="COMMAND", help="one word is for the shell; several are run as they are"
+        "-i", "--interactive", action="store_true", help="stdin goes along in any case: for who is used to `-it`"
+    )
+    parser.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="COMMAND",
+        help="one word is for the shell; several are run as they are, with all options that stand behind the first",
     )
 
 
 def run(arguments: Any) -> int:
-    words = arguments.command
+    words = arguments.command[arguments.command[:1] == ["--"] :]
+    if not words:
+        raise SandboxError("which command? `fargate-sandbox exec TASK COMMAND`, or `fargate-sandbox shell TASK`")
     command = words[0] if len(words) == 1 else shlex.join(words)
     with entered(arguments.task) as sandbox:
+        if arguments.tty:
+            return on_own_terminal(sandbox, command, cwd=arguments.cwd, user=arguments.user)
         result = sandbox.exec(
             command,
             arguments.timeout,
@@ -63,6 +75,24 @@ def entered(wanted: str) -> Iterator[EcsFargateSandbox]:
         yield sandbox
     finally:
         sandbox.detach()
+
+
+def on_own_terminal(
+    sandbox: EcsFargateSandbox,
+    command: str,
+    *,
+    cwd: str | None = None,
+    user: str | None = None,
+    record: Path | None = None,
+) -> int:
+    """Run a command on the terminal that a person sits at; its exit code."""
+    from pytest_fargate_sandbox.cli.own_terminal import OwnTerminal, is_at_terminal, own_size
+
+    if not is_at_terminal():
+        raise SandboxError("there is no terminal here: stdin and stdout must be one")
+    env = {"TERM": os.environ.get("TERM", "xterm-256color")}
+    process = sandbox.spawn_on_terminal(command, own_size(), cwd=cwd, env=env, user=user)
+    return OwnTerminal(process, record).join()
 
 
 def _copy(chunk: OutputChunk) -> None:

@@ -1,4 +1,4 @@
-"""``fargate-sandbox shell``: a shell in a kept task, from any terminal, line by line."""
+"""``fargate-sandbox shell``: a shell in a kept task: on the terminal that there is, or line by line without one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import contextlib
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.cli.exec import entered
+from pytest_fargate_sandbox.cli.exec import entered, on_own_terminal
 from pytest_fargate_sandbox.cli.known_tasks import take_task
+from pytest_fargate_sandbox.cli.own_terminal import is_at_terminal
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox.terminals.open_terminals import BEST_SHELL
 
 if TYPE_CHECKING:
     import argparse
@@ -27,10 +30,13 @@ _NO_TERMINAL = b"can't access tty"
 def configure(parser: argparse.ArgumentParser) -> None:
     take_task(parser)
     parser.add_argument("-u", "--user", help="the user to run it as")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write an asciicast of it there")
 
 
 def run(arguments: Any) -> int:
     with entered(arguments.task) as sandbox:
+        if is_at_terminal():
+            return on_own_terminal(sandbox, BEST_SHELL, user=arguments.user, record=arguments.record)
         # No terminal goes with it, so the shell is told to prompt, and its two streams are one, in order.
         prompt = 'PS1="$(hostname 2>/dev/null || echo sandbox)$ "'
         shell = sandbox.spawn(f"{prompt} exec sh -i 2>&1", user=arguments.user)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient, OutputChunk
     from pytest_fargate_sandbox.sandbox.exec.process import Process
+    from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
     from pytest_fargate_sandbox.sandbox.machine import Machine
     from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
@@ -121,6 +122,21 @@ class Workspace:
             lambda client: self.terminals.open(
                 client, lifeline, name, width, height, command, env=env, user=user, cwd=cwd
             )
+        )
+
+    def spawn_on_terminal(
+        self,
+        command: str | Sequence[str],
+        size: tuple[int, int],
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str | None] | None = None,
+        user: str | None = None,
+    ) -> TerminalProcess:
+        """Start a command on a terminal of so many columns and rows, for who renders it himself."""
+        lifeline = self._machine.running().lifeline
+        return self._through(
+            lambda client: client.spawn_on_terminal(command, size, cwd=cwd, env=env, user=user, guard=lifeline)
         )
 
     def create_session(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_BEST_SHELL = "command -v bash >/dev/null && exec bash; exec sh"
+BEST_SHELL = "command -v bash >/dev/null && exec bash; exec sh"
 _SHELLS = {"sh", "bash", "dash", "ash"}
 _ENVIRONMENT = {"TERM": "xterm-256color"}
 _WARN_AT = 60
@@ -51,7 +51,7 @@ class OpenTerminals:
         self._reserve(name)
         try:
             process = client.spawn_on_terminal(
-                _BEST_SHELL if command is None else command,
+                BEST_SHELL if command is None else command,
                 (width, height),
                 env={**_ENVIRONMENT, **(env or {})},
                 user=user,

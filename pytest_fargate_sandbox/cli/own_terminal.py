@@ -1,0 +1,129 @@
+"""The terminal that a person sits at, joined to one in a sandbox: each key goes there, and what it says comes here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox.terminals.recording import Recording
+from pytest_fargate_sandbox.sandbox.terminals.terminal_link import TerminalLink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
+    from pytest_fargate_sandbox.server.protocol import Result
+
+_KEYS = 65536
+_LEAVE = (b"\r~.", b"\n~.")
+"""As with ssh: for who is stuck there."""
+
+
+def is_at_terminal() -> bool:
+    """Whether a person sits at both ends of us."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+def own_size() -> tuple[int, int]:
+    """Columns and rows of the terminal that we have."""
+    columns, rows = os.get_terminal_size(1)
+    return max(columns, 1), max(rows, 1)
+
+
+class OwnTerminal:
+    """Joined to the terminal of ``process`` until that ends, or the person leaves with Enter ~ . (dot)."""
+
+    def __init__(self, process: TerminalProcess, record: Path | None = None) -> None:
+        self._process = process
+        self._record = record
+        self._recording = Recording(*own_size()) if record else None
+        self._end, self._ended = os.pipe()
+        self._size = own_size()
+        self._result: Result | None = None
+        self._error: SandboxError | None = None
+        self._last_keys = b"\r"
+
+    def join(self) -> int:
+        """The exit code of the program there; whatever happens, the terminal here is left as it was."""
+        link = TerminalLink(self._process, "own", self)
+        try:
+            with _raw(), self._following_size():
+                link.start()
+                while self._pass_keys():
+                    pass
+        finally:
+            link.close()
+            if self._record and self._recording:
+                self._record.write_text(self._recording.text(), encoding="utf-8")
+        if self._error:
+            raise self._error
+        return self._result.return_code or 0 if self._result else self._hang_up()
+
+    def _pass_keys(self) -> bool:
+        """Whether there is more to come."""
+        ready, _, _ = select.select([0, self._end], [], [])
+        if self._end in ready:
+            return False
+        keys = os.read(0, _KEYS)
+        self._last_keys = (self._last_keys + keys)[-3:]
+        if not keys or self._last_keys in _LEAVE:
+            return False
+        try:
+            self._process.write(keys)
+        except SandboxError as error:
+            if error.context.get("kind") != "closed":
+                raise
+        return True
+
+    def _hang_up(self) -> int:
+        with contextlib.suppress(SandboxError):
+            self._process.signal_tree(signal.SIGHUP)
+            self._process.kill()
+        return 128 + signal.SIGHUP
+
+    @contextlib.contextmanager
+    def _following_size(self) -> Iterator[None]:
+        def changed(_number: int, _frame: object) -> None:
+            size = own_size()
+            if size != self._size:
+                self._size = size
+                with contextlib.suppress(SandboxError):
+                    self._process.state(*size)
+
+        before = signal.signal(signal.SIGWINCH, changed)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGWINCH, before)
+
+    # --- what comes, in the thread of the link ----------------------------------------------------------------------
+    def said(self, screen: bytes, _notes: bytes) -> None:
+        if self._recording:
+            self._recording.output(screen)
+        left = memoryview(screen)
+        while left:
+            left = left[os.write(1, left) :]
+
+    def ended(self, result: Result | None, error: SandboxError | None) -> None:
+        self._result, self._error = result, error
+        os.write(self._ended, b"!")
+
+
+@contextlib.contextmanager
+def _raw() -> Iterator[None]:
+    """Each key comes as it is typed, Ctrl-C too, and is shown by nobody but the program there."""
+    import termios
+    import tty
+
+    before = termios.tcgetattr(0)
+    try:
+        tty.setraw(0)
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
