@@ -127,6 +127,7 @@ TABLE = (
     Option(
         "infra_retries", "how often a test that met an infrastructure error is run again", "int", metavar="N", default=1
     ),
+    Option("artifacts", "save what failed tests leave there: recordings of their terminals", metavar="DIR"),
     Option("report_json", "write the run, as data, to this file", metavar="FILE"),
 )
 OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}

@@ -13,6 +13,7 @@ from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from pytest_fargate_sandbox.plugin.artifacts import Artifacts
     from pytest_fargate_sandbox.plugin.leases import Leases
 
 _FLAGS = {option.sets: option.flag for option in options.TABLE if option.sets}
@@ -21,7 +22,8 @@ _FLAGS = {option.sets: option.flag for option in options.TABLE if option.sets}
 class Reports:
     """One for each process that runs tests."""
 
-    def __init__(self, config: pytest.Config, leases: Leases) -> None:
+    def __init__(self, config: pytest.Config, leases: Leases, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
         self._in_full = bool(config.getoption("fulltrace", default=False))
         self._leases = leases
 
@@ -40,6 +42,8 @@ class Reports:
             outcomes.judge(item, call, report)
         stories = [(lease, lease.story() if report.failed else "") for lease in self._leases.of(item)]
         report.sections += [(f"Sandbox {lease.task_id}", story) for lease, story in stories if story]
+        saved = self._artifacts.save(item.nodeid, [lease for lease, _ in stories]) if report.failed else []
+        report.sections += [("Saved of this test", "\n".join(map(str, saved)))] if saved else []
         told_to_others.tell(item, report, call.excinfo.value if call.excinfo else None, stories)
         return report
 

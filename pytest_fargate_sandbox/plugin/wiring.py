@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.plugin.ahead import AHEAD, Ahead
+from pytest_fargate_sandbox.plugin.artifacts import Artifacts
 from pytest_fargate_sandbox.plugin.controller import Controller, Interrupts
 from pytest_fargate_sandbox.plugin.ending_signals import EndingSignals
 from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
@@ -36,7 +37,7 @@ def wire(config: pytest.Config, late: pytest.FixtureRequest | None = None) -> Le
             setups=leases.setups,
             ahead=config.stash[AHEAD],
             reruns=Reruns(leases),
-            reports=Reports(config, leases),
+            reports=Reports(config, leases, Artifacts(leases.settings.run["artifacts"])),
         )
         if late is not None:
             leases.setups.come_late(late)

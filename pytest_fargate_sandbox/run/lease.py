@@ -83,6 +83,8 @@ class Lease:
             lines.append(f"start: {', '.join(start)}")
         for past in list(sandbox.history)[-_COMMANDS:]:
             lines += _told(past)
+        for terminal in sandbox.terminals.all():
+            lines += [f"terminal {terminal.name}:", *(f"  {line}" for line in terminal.capture().splitlines())]
         if sandbox.cause:
             lines.append(f"the task ended: {sandbox.cause}")
         logs = self._logs()

@@ -485,3 +485,21 @@ def test_a_time_out_in_our_wait_leaves_nothing(
         ["Timeout (>4.0s) from pytest-timeout.", "*What it waited for*", "*, in pytest_fargate_sandbox.*:*"]
     )
     assert engine_log.cut_off() == []
+
+
+def test_a_failed_test_shows_its_terminals_and_leaves_their_recordings(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(fargate_sandbox):
+    terminal = fargate_sandbox.open_terminal("work")
+    terminal.run("echo on the screen")
+    assert fargate_sandbox.create_session("agent").is_session_alive()
+    assert fargate_sandbox.pty_start("echo by handle").output == "by handle\\n"
+    assert False
+""",
+        "--fargate-artifacts=left",
+    )
+    result.stdout.fnmatch_lines(["terminal work:", "*echo on the screen", "  on the screen", "*left/*work.cast"])
+    [recording] = pytester.path.glob("left/*test_it/*-work.cast")
+    assert "on the screen" in recording.read_text()
