@@ -22,6 +22,10 @@ POLLING = {"DescribeTasks", "GetLogEvents"}
 class EngineOfTests:
     """``FARGATE_ENGINE_DIR`` and ``FARGATE_ENGINE_LOG`` are set before this is made."""
 
+    def __init__(self) -> None:
+        self.directory = Path(os.environ["FARGATE_ENGINE_DIR"])
+        self.log = Path(os.environ["FARGATE_ENGINE_LOG"])
+
     @property
     def engine(self) -> LocalEngine:
         return local_engine()
@@ -31,7 +35,7 @@ class EngineOfTests:
         return self.engine.connect()
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
-        lines = map(json.loads, Path(os.environ["FARGATE_ENGINE_LOG"]).read_text().splitlines())
+        lines = map(json.loads, self.log.read_text().splitlines())
         return [line for line in lines if line["kind"] == kind]
 
     def count(self) -> Counter[str]:

@@ -13,7 +13,7 @@ from tests.local.unprivileged import Somebody
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("another user")]
+pytestmark = [pytest.mark.root, pytest.mark.needs("another user", "busybox", "sshd")]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,11 @@
-"""Each test has a cache directory of its own, so an engine of its own too, whose log proves what is said about it."""
+"""Each test has a cache directory of its own, so an engine of its own too, whose log proves what is said about it.
+
+Where it is no matter whose engine that is, ``shared_engine_log`` saves the start of one.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from tests.components import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.engine_of_tests import EngineOfTests
 
 
 class EngineLog:
@@ -24,12 +30,13 @@ class EngineLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._begin = 0
 
     @property
     def lines(self) -> list[dict[str, Any]]:
         if not self._path.exists():
             return []
-        whole = self._path.read_text().rpartition("\n")[0]
+        whole = self._path.read_text()[self._begin :].rpartition("\n")[0]
         return [json.loads(line) for line in whole.splitlines()]
 
     def engines_started(self) -> int:
@@ -60,6 +67,30 @@ class EngineLog:
         return wait_until(probe, deadline=seconds, what="the end of the engine")
 
 
+class SharedEngineLog(EngineLog):
+    """What an engine that does not end with a run has written down since this test began."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._before: set[str] = set()
+        self._before = set(self.tasks())
+        self._begin = path.stat().st_size
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [line for line in super().lines if line.get("task") not in self._before]
+
+    def cut_off(self, seconds: float = 8.0) -> list[str]:
+        """The tasks that outlived the run: nobody else would stop them."""
+
+        def probe() -> bool | None:
+            return set(self.tasks().values()) <= {"STOPPED"} or None
+
+        with contextlib.suppress(WaitTimeout):
+            wait_until(probe, deadline=seconds, what="the end of all tasks")
+        return [task for task, status in self.tasks().items() if status != "STOPPED"]
+
+
 @pytest.fixture(autouse=True)
 def _own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
@@ -75,6 +106,14 @@ def _own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def engine_log(_own_engine: Path) -> EngineLog:
     need("namespaces")
     return EngineLog(_own_engine)
+
+
+@pytest.fixture
+def shared_engine_log(engine: EngineOfTests, _own_engine: Path, monkeypatch: pytest.MonkeyPatch) -> EngineLog:
+    monkeypatch.setenv("FARGATE_ENGINE_DIR", str(engine.directory))
+    monkeypatch.setenv("FARGATE_ENGINE_LOG", str(engine.log))
+    assert engine.engine.directory == engine.directory, "it runs, and goes on as long as we do"
+    return SharedEngineLog(engine.log)
 
 
 @pytest.fixture

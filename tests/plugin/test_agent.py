@@ -77,16 +77,16 @@ def tests(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
     remove_images(f"/fargate-sandbox:{name}")
 
 
-def test_an_agent_is_reached_and_reaches_the_outside(tests: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_an_agent_is_reached_and_reaches_the_outside(tests: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     result = tests.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
     result.assert_outcomes(passed=2, failed=1)
     result.stdout.fnmatch_lines(["*commands and files need exec-server mode*talk to the agent at local_port*"])
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
-def test_where_the_agent_listens_has_to_be_said(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_where_the_agent_listens_has_to_be_said(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     pytester.makepyfile("def test_it(fargate_agent): pass")
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["container_port is missing: agent-server mode*set `container_port` (of the marker)*"])
-    assert engine_log.calls("RunTask") == 0
+    assert shared_engine_log.calls("RunTask") == 0

@@ -57,7 +57,7 @@ def test_it(settles_in):
 
 @pytest.mark.needs("rerunfailures")
 def test_it_ends_with_its_module_class_or_parameter_and_with_a_set_up_that_failed(
-    pytester: pytest.Pytester, engine_log: EngineLog
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_a=SHARING, test_b=FAILING, test_c=SHARING)
@@ -65,10 +65,10 @@ def test_it_ends_with_its_module_class_or_parameter_and_with_a_set_up_that_faile
     assert result.parseoutcomes() == {"passed": 7, "failed": 2, "rerun": 2}
     result.stdout.fnmatch_lines(["11 launched; *"])
     assert result.stdout.str().count("- Sandbox test-") == 2, "of each failed test, the one that it had"
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
-@pytest.mark.needs("namespaces")
+@pytest.mark.usefixtures("shared_engine_log")
 def test_a_fixture_that_asks_as_it_runs_is_noticed_where_nothing_else_asks(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_a="""

@@ -68,21 +68,14 @@ def test_each_directory_is_built_once_for_all_workers_and_other_images_run_besid
     assert engine_log.engines_started() == 1
     builds = [line for line in engine_log.lines if line.get("operation") == "StartBuild" and line["status"] == 200]
     assert len(builds) == 2
+    tasks = [line["t"] for line in engine_log.lines if line["kind"] == "task"]
+    assert max(build["t"] for build in builds) < min(tasks), "both are begun at collection"
     looked_up = sum(line.get("operation") == "DescribeImages" for line in engine_log.lines)
     assert looked_up == 2
 
 
-def test_images_are_begun_at_collection_all_at_once(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", "-k", "one or two").assert_outcomes(passed=3, deselected=1)
-    lines = engine_log.lines
-    builds = [line["t"] for line in lines if line.get("operation") == "StartBuild" and line["status"] == 200]
-    tasks = [line["t"] for line in lines if line["kind"] == "task"]
-    assert len(builds) == 2
-    assert max(builds) < min(tasks)
-
-
 def test_a_failed_build_is_an_error_of_each_test_that_needs_it_with_one_log(
-    pytester: pytest.Pytester, engine_log: EngineLog, name: str
+    pytester: pytest.Pytester, shared_engine_log: EngineLog, name: str
 ) -> None:
     (pytester.path / f"two-{name}" / "Dockerfile").write_text(
         f"FROM {busybox_image()}\nRUN echo no such package; exit 9\n"
@@ -90,7 +83,7 @@ def test_a_failed_build_is_an_error_of_each_test_that_needs_it_with_one_log(
     result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", "-k", "test_one or test_two")
     result.assert_outcomes(passed=1, errors=2)
     assert str(result.stdout).count("\nno such package") == 2
-    assert engine_log.calls("StartBuild") == 2
+    assert shared_engine_log.calls("StartBuild") == 2
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
@@ -98,7 +91,7 @@ def test_ctrl_c_waits_for_no_build_and_leaves_nothing(
     pytester: pytest.Pytester,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    engine_log: EngineLog,
+    shared_engine_log: EngineLog,
     started: Callable[..., subprocess.Popen[bytes]],
     name: str,
     workers: str,
@@ -108,18 +101,19 @@ def test_ctrl_c_waits_for_no_build_and_leaves_nothing(
     monkeypatch.setenv("TMPDIR", str(temporary))
     (pytester.path / f"one-{name}" / "Dockerfile").write_text(f"FROM {busybox_image()}\nRUN sleep 300\n")
     run = started(workers, "-k", "test_one", "--fargate-prelaunch=1")
-    wait_until(lambda: engine_log.calls("StartBuild") or None, deadline=40, what="the build")
+    wait_until(lambda: shared_engine_log.calls("StartBuild") or None, deadline=40, what="the build")
     os.killpg(run.pid, signal.SIGINT)
     assert run.wait(30) == 2
-    assert engine_log.calls("StopBuild") > 0
+    assert shared_engine_log.calls("StopBuild") > 0
     output = (pytester.path / "output.txt").read_text()
     assert "Traceback" not in output
     assert "Exception in thread" not in output
     assert list(temporary.glob("fargate-sandbox-????????")) == []
     assert list((tmp_path / "cache").glob("**/ledger/*.jsonl")) == []
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_a_directory_without_a_dockerfile_is_told_before_anything_is_built(
     pytester: pytest.Pytester, name: str
 ) -> None:

@@ -58,17 +58,17 @@ def test_what_is_shared_is_made_once_and_the_bound_holds(pytester: pytest.Pytest
     assert engine_log.most_alive() <= 3
 
 
-@pytest.mark.parametrize("dist", ["load", "loadscope", "loadfile", "loadgroup", "worksteal", "each"])
-def test_every_way_of_distributing_works(pytester: pytest.Pytester, engine_log: EngineLog, dist: str) -> None:
+@pytest.mark.parametrize("dist", ["load", "loadgroup", "worksteal", "each"])
+def test_every_way_of_distributing_works(pytester: pytest.Pytester, shared_engine_log: EngineLog, dist: str) -> None:
     pytester.makepyfile(TESTS.format(count=4, command="true"))
     result = pytester.runpytest_subprocess("-n2", f"--dist={dist}", timeout=90)
     count = 8 if dist == "each" else 4
     result.assert_outcomes(passed=count)
-    assert engine_log.cut_off() == []
-    assert engine_log.calls("RunTask") == count
+    assert shared_engine_log.cut_off() == []
+    assert shared_engine_log.calls("RunTask") == count
 
 
-def test_tests_that_each_hold_what_the_other_needs_end(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_tests_that_each_hold_what_the_other_needs_end(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     pytester.makepyfile(
         """
         import pytest, time
@@ -82,8 +82,8 @@ def test_tests_that_each_hold_what_the_other_needs_end(pytester: pytest.Pytester
     )
     result = pytester.runpytest_subprocess("-n2", "--fargate-max-tasks=2", "--fargate-infra-retries=3", timeout=90)
     result.assert_outcomes(passed=2)
-    assert engine_log.cut_off() == []
-    assert engine_log.most_alive() == 2
+    assert shared_engine_log.cut_off() == []
+    assert shared_engine_log.most_alive() == 2
 
 
 def test_an_engine_that_does_not_start_fails_once_for_all(
@@ -97,27 +97,30 @@ def test_an_engine_that_does_not_start_fails_once_for_all(
     assert engine_log.lines == []
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "sighup"])
+@pytest.mark.parametrize(
+    ("workers", "number"),
+    [(workers, number) for workers in ("-n0", "-n2") for number in (signal.SIGINT, signal.SIGTERM)]
+    + [("-n2", signal.SIGHUP)],  # without workers it comes with the terminal, below
+)
 def test_nothing_is_alive_after_a_signal(
     pytester: pytest.Pytester,
-    engine_log: EngineLog,
+    shared_engine_log: EngineLog,
     started: Callable[..., subprocess.Popen[bytes]],
     workers: str,
     number: signal.Signals,
 ) -> None:
     pytester.makepyfile(TESTS.format(count=8, command="sleep 60"))
     run = started(workers, "--fargate-prelaunch=2")
-    until_running(engine_log, 3)
+    until_running(shared_engine_log, 3)
     if number == signal.SIGINT:
         os.killpg(run.pid, number)  # Ctrl-C reaches every process of the terminal
     else:
         run.send_signal(number)
     assert run.wait(30) == 2
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "sigterm", "sighup"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_a_signal_while_the_engine_still_starts_leaves_no_trace(
     pytester: pytest.Pytester,
     tmp_path: Path,
@@ -143,7 +146,11 @@ def test_a_signal_while_the_engine_still_starts_leaves_no_trace(
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_nothing_is_alive_or_left_when_the_terminal_is_closed(
-    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine_log: EngineLog, workers: str
+    pytester: pytest.Pytester,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shared_engine_log: EngineLog,
+    workers: str,
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -155,18 +162,20 @@ def test_nothing_is_alive_or_left_when_the_terminal_is_closed(
         os.chdir(pytester.path)
         os.execv(command[0], command)
     try:
-        until_running(engine_log, 1 if workers == "-n0" else 2)
+        until_running(shared_engine_log, 1 if workers == "-n0" else 2)
         os.close(terminal)
         wait_until(lambda: os.waitid(os.P_PID, run, _HAS_ENDED), deadline=30, what="the end of the run")
     finally:
         os.killpg(run, signal.SIGKILL)  # not reaped yet, so nobody else has its number
         os.waitpid(run, 0)
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
     assert list(temporary.glob("fargate-sandbox-????????")) == []
     assert (pytester.path / "report.json").exists()
 
 
-def test_an_exception_in_a_users_fixture_leaves_nothing(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_an_exception_in_a_users_fixture_leaves_nothing(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -186,7 +195,7 @@ def test_an_exception_in_a_users_fixture_leaves_nothing(pytester: pytest.Pyteste
     )
     result = pytester.runpytest_subprocess("-n2", timeout=90)
     result.assert_outcomes(errors=2, passed=1)
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
 def test_after_the_controller_is_killed_the_next_run_sweeps(

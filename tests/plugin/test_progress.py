@@ -7,11 +7,18 @@ import os
 import pty
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox.plugin.progress import _LiveLine, describe
 from pytest_fargate_sandbox.records.ledger import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.engine_of_tests import EngineOfTests
+    from tests.plugin.conftest import EngineLog
 
 
 def an_entry(*events: str, t: float = 100.0, **facts: object) -> Entry:
@@ -82,12 +89,19 @@ def test_it(fargate_sandbox, n): pass
 """
 
 
+@pytest.fixture
+def slow_engine(shared_engine_log: EngineLog, engine: EngineOfTests) -> Iterator[None]:  # noqa: ARG001
+    engine.fault(slow_pull=1.2)
+    yield
+    engine.fault(slow_pull=0)
+
+
 def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
     master, terminal = pty.openpty()
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
     process = subprocess.Popen(
         command, cwd=pytester.path, stdout=terminal, stderr=terminal, stdin=terminal,
-        env={**os.environ, "TERM": "xterm", "FARGATE_ENGINE_LAUNCH_DELAY": "1.2"},
+        env={**os.environ, "TERM": "xterm"},
     )  # fmt: skip
     os.close(terminal)
     shown = b""
@@ -104,12 +118,12 @@ def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
     return shown.decode()
 
 
-@pytest.mark.needs("namespaces")
 @pytest.mark.parametrize(
     ("args", "drawn"),
     [((), True), (("-v",), True), (("-n2",), True), (("-q",), False), (("-s", "-p", "no:xdist"), False)],
     ids=["plain", "verbose", "xdist", "quiet", "uncaptured"],
 )
+@pytest.mark.usefixtures("slow_engine")
 def test_it_is_drawn_where_it_can_be(pytester: pytest.Pytester, args: tuple[str, ...], drawn: bool) -> None:
     pytester.makepyfile(TESTS)
     shown = on_a_terminal(pytester, *args)
@@ -117,14 +131,14 @@ def test_it_is_drawn_where_it_can_be(pytester: pytest.Pytester, args: tuple[str,
     assert "2 passed" in shown
 
 
-@pytest.mark.needs("namespaces")
+@pytest.mark.usefixtures("slow_engine")
 def test_nothing_is_drawn_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     pytester.makepyfile(TESTS)
     assert "starting (" not in on_a_terminal(pytester)
 
 
-@pytest.mark.needs("namespaces")
+@pytest.mark.usefixtures("slow_engine")
 def test_nothing_is_drawn_without_a_terminal(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
     result = pytester.runpytest_subprocess("-p", "no:xdist", timeout=60)

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.needs("namespaces")
-
 CONFTEST = """
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, Row
 from tests.sandbox.test_toy_mode import ServedFiles
@@ -33,6 +31,7 @@ def test_misspelt(fargate_sandbox):
 """
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_the_marker_the_option_and_the_errors_know_it(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

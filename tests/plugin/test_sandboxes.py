@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
 
 
-pytestmark = pytest.mark.needs("namespaces")
-
-
 def run(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunResult:
     pytester.makepyfile(source)
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", *args, timeout=90)
@@ -65,6 +62,7 @@ def test_from_async_code(fargate_sandbox):
     assert engine_log.calls("RunTask") == engine_log.calls("StopTask") == 5
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_the_marker_and_indirect_parameters_say_what_it_is_made_of(pytester: pytest.Pytester) -> None:
     (pytester.path / "data.txt").write_text("from here")
     result = run(
@@ -95,7 +93,7 @@ def test_files(fargate_sandbox): pass
 
 
 def test_a_factory_makes_several_and_a_test_that_needs_too_many_is_told(
-    pytester: pytest.Pytester, engine_log: EngineLog
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     result = run(
         pytester,
@@ -117,12 +115,12 @@ def test_typo(fargate_sandbox_factory):
     result.assert_outcomes(passed=1, failed=2)
     result.stdout.fnmatch_lines(["*this test needs 3 sandboxes at once, and the bound on tasks is 2*"])
     result.stdout.fnmatch_lines(["*fargate has no key 'imge'; did you mean 'image'?*"])
-    assert engine_log.cut_off() == []
-    assert engine_log.most_alive() == 2
+    assert shared_engine_log.cut_off() == []
+    assert shared_engine_log.most_alive() == 2
 
 
 def test_session_sandboxes_are_shared_and_replaced_when_they_die(
-    pytester: pytest.Pytester, engine_log: EngineLog
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     result = run(
         pytester,
@@ -153,9 +151,10 @@ def test_death(fargate_session_sandbox):
     )
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["*1 run again after infrastructure errors*"])
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_a_conftest_decides_otherwise(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
@@ -180,6 +179,7 @@ def test_it(fargate_sandbox, n):
     result.stdout.fnmatch_lines(["3 launched; *"])
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_hooks_are_called_through_the_items_own_conftests(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
@@ -214,6 +214,7 @@ def test_image(fargate_sandbox):
     result.stdout.fnmatch_lines(["*STOPPED test_task False*", "*STOPPED test_image False*"])
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_a_failing_test_tells_its_sandboxs_story_and_its_error_in_sentences(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,7 +287,7 @@ def test_is_shown_in_full(fargate_sandbox):
 
 
 def test_a_task_that_dies_is_an_error_on_a_fresh_sandbox_a_pass(
-    pytester: pytest.Pytester, engine_log: EngineLog
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     result = run(
         pytester,
@@ -310,9 +311,10 @@ def test_it(fargate_sandbox):
     assert [each["tests"] for each in report["sandboxes"]][-1] == [
         "test_a_task_that_dies_is_an_error_on_a_fresh_sandbox_a_pass.py::test_it"
     ]
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_the_report_is_the_run_as_data(pytester: pytest.Pytester) -> None:
     source = """
 import pytest
@@ -375,7 +377,9 @@ def test_nothing_is_launched_where_a_module_cannot_be_collected(
     assert engine_log.lines == []
 
 
-def test_skipped_and_deselected_tests_are_not_prelaunched(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_skipped_and_deselected_tests_are_not_prelaunched(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
     result = run(
         pytester,
         """
@@ -391,11 +395,11 @@ def test_it(fargate_sandbox): pass
         "-k", "not left_out", "--fargate-prelaunch=5",
     )  # fmt: skip
     result.assert_outcomes(passed=1, skipped=1, deselected=1)
-    assert engine_log.calls("RunTask") == 1
+    assert shared_engine_log.calls("RunTask") == 1
 
 
 def test_what_was_prelaunched_and_not_needed_is_stopped_and_counted(
-    pytester: pytest.Pytester, engine_log: EngineLog
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     result = run(
         pytester,
@@ -411,13 +415,15 @@ def test_it(fargate_sandbox, n):
     )  # fmt: skip
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["4 launched, 3 prelaunched and unused; *"])
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_works_without_a_terminal_reporter(pytester: pytest.Pytester) -> None:
     assert run(pytester, "def test_it(fargate_sandbox): pass", "-p", "no:terminal").ret == 0
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_a_cluster_that_does_not_exist_is_an_error_on_the_test(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,

@@ -11,8 +11,6 @@ import pytest
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
 
-pytestmark = pytest.mark.needs("namespaces")
-
 CONFTEST = """
 import dataclasses
 import pytest
@@ -106,24 +104,23 @@ def _pairs() -> str:
     )
 
 
-def _run(pytester: pytest.Pytester, tests: str, *args: str) -> pytest.RunResult:
+def _run(pytester: pytest.Pytester, *args: str, **files: str) -> pytest.RunResult:
     pytester.makeconftest(CONFTEST)
-    pytester.makepyfile(HELPERS + tests)
+    pytester.makepyfile(**{name: HELPERS + tests for name, tests in files.items()})
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", *args)
 
 
-@pytest.mark.parametrize(
-    ("tests", "passed"),
-    [(_pairs(), 11), (MARKS, 3), (INDIRECT, 3), (BEHIND_ANOTHER, 2)],
-    ids=["pairs", "marks", "indirect", "behind another"],
-)
-def test_each_fixture_gives_what_it_says(pytester: pytest.Pytester, tests: str, passed: int) -> None:
-    _run(pytester, tests, "--fargate-prelaunch=0").assert_outcomes(passed=passed)
+@pytest.mark.usefixtures("shared_engine_log")
+def test_each_fixture_gives_what_it_says(pytester: pytest.Pytester) -> None:
+    files = {"test_pairs": _pairs(), "test_marks": MARKS, "test_indirect": INDIRECT, "test_behind": BEHIND_ANOTHER}
+    _run(pytester, "--fargate-prelaunch=0", **files).assert_outcomes(passed=11 + 3 + 3 + 2)
 
 
-def test_a_sandbox_of_each_is_launched_ahead_and_none_is_left(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_a_sandbox_of_each_is_launched_ahead_and_none_is_left(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
     tests = "".join(f"def test_{number}(fargate_sandbox, fargate_agent): pass\n" for number in range(3))
-    result = _run(pytester, tests, "--fargate-prelaunch=2", "--fargate-report-json=report.json")
+    result = _run(pytester, "--fargate-prelaunch=2", "--fargate-report-json=report.json", test_it=tests)
     result.assert_outcomes(passed=3)
-    assert engine_log.calls("RunTask") == 6
+    assert shared_engine_log.calls("RunTask") == 6
     assert json.loads((pytester.path / "report.json").read_text())["counts"]["prelaunched_unused"] == 0

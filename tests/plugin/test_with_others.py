@@ -25,9 +25,6 @@ def lose_the_first():
 """
 
 
-pytestmark = pytest.mark.needs("namespaces")
-
-
 def run(pytester: pytest.Pytester, source: str, *args: str, typed: str = "") -> pytest.RunResult:
     pytester.makepyfile(test_it=source)
     return pytester.run(sys.executable, "-m", "pytest", "-p", "no:xdist", *args, stdin=typed.encode())
@@ -36,7 +33,7 @@ def run(pytester: pytest.Pytester, source: str, *args: str, typed: str = "") -> 
 @pytest.mark.needs("rerunfailures")
 @pytest.mark.parametrize(("asked", "mark"), [(["--reruns=1"], ""), ([], "@pytest.mark.flaky(reruns=1)")])
 def test_rerunfailures_repeats_a_test_alone_where_it_was_asked_to(
-    pytester: pytest.Pytester, engine_log: EngineLog, asked: list[str], mark: str
+    pytester: pytest.Pytester, shared_engine_log: EngineLog, asked: list[str], mark: str
 ) -> None:
     source = f"""{LOST}
 {mark}
@@ -50,12 +47,12 @@ def test_fails(fargate_sandbox):
     result = run(pytester, source, *asked, "--fargate-max-tasks=1")
     assert result.parseoutcomes() == {"passed": 1, "failed": 1, "rerun": 2}
     result.stdout.fnmatch_lines(["4 launched; *"])
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
 @pytest.mark.needs("rerunfailures")
 def test_only_a_test_that_failed_in_the_end_has_its_attempts_kept(
-    pytester: pytest.Pytester, engine_log: EngineLog
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     source = f"""{LOST}
 def test_lost(fargate_sandbox, fargate_session_sandbox):
@@ -69,10 +66,11 @@ def test_fails(fargate_sandbox):
     kept = [line for line in result.outlines if line.startswith("kept: ")]
     assert [line.partition(" until ")[0] for line in kept] == ["kept: test_it.py::test_fails"] * 2
     subprocess.run([sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "stop", "--kept"], check=True, timeout=60)
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
 @pytest.mark.needs("rerunfailures")
+@pytest.mark.usefixtures("shared_engine_log")
 def test_what_rerunfailures_was_not_asked_to_repeat_is_ours(pytester: pytest.Pytester) -> None:
     source = f"{LOST}\n@pytest.mark.flaky(reruns=0)\ndef test_lost(fargate_sandbox): lose_the_first()\n"
     result = run(pytester, source)
@@ -81,7 +79,9 @@ def test_what_rerunfailures_was_not_asked_to_repeat_is_ours(pytester: pytest.Pyt
 
 
 @pytest.mark.needs("rerunfailures")
-def test_rerunfailures_gets_a_fresh_session_sandbox_too(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_rerunfailures_gets_a_fresh_session_sandbox_too(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
     source = """
 died = []
 
@@ -94,10 +94,11 @@ def test_it(fargate_session_sandbox):
 """
     result = run(pytester, source, "--reruns=1", "--fargate-max-tasks=1")
     assert result.parseoutcomes() == {"passed": 1, "rerun": 1}
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
 @pytest.mark.needs("rerunfailures")
+@pytest.mark.usefixtures("shared_engine_log")
 def test_an_error_stays_one_when_the_reruns_are_used_up(pytester: pytest.Pytester) -> None:
     source = f"{LOST}\ndef test_lost(fargate_sandbox):\n    attempts.clear()\n    lose_the_first()\n"
     result = run(pytester, source, "--reruns=1", "--junit-xml=junit.xml")
@@ -107,7 +108,7 @@ def test_an_error_stays_one_when_the_reruns_are_used_up(pytester: pytest.Pyteste
     assert last.find("failure") is None
 
 
-def test_a_sandbox_is_alive_in_the_debugger(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_a_sandbox_is_alive_in_the_debugger(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     result = run(
         pytester,
         "def test_it(fargate_sandbox):\n    assert fargate_sandbox.exec('false').ok\n",
@@ -116,10 +117,10 @@ def test_a_sandbox_is_alive_in_the_debugger(pytester: pytest.Pytester, engine_lo
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*('alive', 'Linux\\n')*"])
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []
 
 
-def test_last_failed_launches_for_those_alone(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_last_failed_launches_for_those_alone(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     source = """
 import pytest
 
@@ -128,12 +129,12 @@ def test_it(fargate_sandbox, n):
     assert n != 2
 """
     run(pytester, source, "--fargate-prelaunch=0").assert_outcomes(passed=3, failed=1)
-    assert engine_log.calls("RunTask") == 4
+    assert shared_engine_log.calls("RunTask") == 4
     run(pytester, source, "--lf", "--fargate-prelaunch=4").assert_outcomes(failed=1)
-    assert engine_log.calls("RunTask") == 5
+    assert shared_engine_log.calls("RunTask") == 5
 
 
-def test_async_tests_use_it_as_it_is(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+def test_async_tests_use_it_as_it_is(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     source = """
 import asyncio, unittest
 import pytest
@@ -149,4 +150,4 @@ class TestAsync(unittest.IsolatedAsyncioTestCase):
         self.assertTrue(all(result.ok for result in results))
 """
     run(pytester, source).assert_outcomes(passed=1)
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []

@@ -35,6 +35,7 @@ def test_its_repr_does_not_show_the_private_key() -> None:
     assert pair.private.splitlines()[1] not in repr(pair)
 
 
+@pytest.mark.needs("ssh-keygen")
 def test_a_written_key_is_readable_by_its_owner_alone_and_fits_openssh(tmp_path: Path) -> None:
     pair = fresh_key_pair()
     file = tmp_path / "id"
