@@ -33,6 +33,9 @@ ENGINE_PULSE_PATH: Final = "/_engine/pulse"
 HOST_IMAGE: Final = "host"
 """The engine's default image: the machine's own root, copy on write."""
 
+LOST_HOLDER: Final = "the process that held the task is gone"
+"""In a reason of the engine's: nothing that ran in the task had a part in its end."""
+
 SIDECAR_REFERENCE: Final = (
     "public.ecr.aws/docker/library/alpine@sha256:a2d49ea686c2adfe3c992e47dc3b5e7fa6e6b5055609400dc2acaeb241c829f4"
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from functools import cache
+import signal
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,12 @@ if TYPE_CHECKING:
 
 def this_process() -> dict[str, Any]:
     """The facts by which anybody can tell whether this process still runs."""
-    return {"pid": os.getpid(), "pid_began": process_began(os.getpid()), "pid_space": _pid_space()}
+    return identity_of(os.getpid())
+
+
+def identity_of(pid: int) -> dict[str, Any]:
+    """As ``this_process``, of another of ours."""
+    return {"pid": pid, "pid_began": process_began(pid), "pid_space": _pid_space()}
 
 
 def still_runs(facts: Mapping[str, Any]) -> bool:
@@ -26,6 +33,33 @@ def still_runs(facts: Mapping[str, Any]) -> bool:
         return True
     space = facts.get("pid_space", _pid_space())
     return bool(space != _pid_space() and began.partition("/")[0] == _boot())
+
+
+def kill(facts: Mapping[str, Any]) -> bool:
+    """SIGKILL for the process that said ``this_process``; False where it is none that we see. Raises ``OSError``."""
+    pid = int(facts.get("pid", 0))
+    with contextlib.ExitStack() as stack:
+        end = partial(os.kill, pid, signal.SIGKILL)
+        if hasattr(os, "pidfd_open"):  # which is that process's, and no later one's
+            try:
+                handle = os.pidfd_open(pid)
+            except OSError:
+                return False
+            stack.callback(os.close, handle)
+            end = partial(signal.pidfd_send_signal, handle, signal.SIGKILL)
+        if pid <= 0 or process_began(pid) != facts.get("pid_began"):
+            return False
+        end()
+    return True
+
+
+def is_stopped(pid: int) -> bool:
+    """By SIGSTOP or a debugger; False where the kernel does not say."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] in ("T", "t")
 
 
 def process_began(pid: int) -> str:

@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import select
-import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +20,16 @@ from urllib.parse import urlsplit
 
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.names import ENGINE_PULSE_PATH
-from pytest_fargate_sandbox.leaves.process_identity import process_began
+from pytest_fargate_sandbox.leaves.process_identity import is_stopped, kill
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 _SLICE_SEC = 0.25
-_STOPPED_SLICES = 8
+_STOPPED_SEC = 2.0
 """A process that is stopped (by a debugger, by job control) may be continued in a moment."""
-_SILENT_SLICES = 40
+_SILENT_SEC = 10.0
 """One that runs may be short of a processor, or of memory. Counted and not timed: what pauses both of us is no hang."""
 _DEATH_SEC = 5.0
 
@@ -77,19 +76,10 @@ class EngineProcess:
     def name(self) -> str:
         return f"the local engine of {self.directory} (process {self.pid})"
 
-    @property
-    def is_stopped(self) -> bool:
-        """By SIGSTOP or a debugger; False where the kernel does not say."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
-        except OSError:
-            return False
-        return stat.rpartition(")")[2].split()[0] in ("T", "t")
-
     def stays_stopped(self) -> bool:
         """Whether it is stopped, and is not continued in a moment."""
         try:
-            wait_until(lambda: None if self.is_stopped else True, deadline=_SLICE_SEC * _STOPPED_SLICES, what="SIGCONT")
+            wait_until(lambda: None if is_stopped(self.pid) else True, deadline=_STOPPED_SEC, what="SIGCONT")
         except WaitTimeout:
             return True
         return False
@@ -97,16 +87,17 @@ class EngineProcess:
     def pulse(self, endpoint_url: str) -> Pulse:
         """Ask it, and wait until it is clear that no answer will come."""
         parts = urlsplit(endpoint_url)
-        silent = stopped = 0
+        silent = stopped = 0.0
         try:
-            with socket.create_connection((str(parts.hostname), parts.port or 80), _SLICE_SEC * _SILENT_SLICES) as line:
+            with socket.create_connection((str(parts.hostname), parts.port or 80), _SILENT_SEC) as line:
                 line.sendall(f"GET {ENGINE_PULSE_PATH} HTTP/1.0\r\n\r\n".encode())
                 ears = select.poll()
                 ears.register(line, select.POLLIN)
-                while silent < _SILENT_SLICES and stopped < _STOPPED_SLICES:
+                while silent < _SILENT_SEC and stopped < _STOPPED_SEC:
                     if ears.poll(_SLICE_SEC * 1000):
                         return Pulse.ANSWERS if line.recv(1) else Pulse.REFUSES
-                    silent, stopped = silent + 1, stopped + 1 if self.is_stopped else 0
+                    silent += _SLICE_SEC
+                    stopped = stopped + _SLICE_SEC if is_stopped(self.pid) else 0.0
         except TimeoutError:
             return Pulse.SILENT
         except OSError:
@@ -115,33 +106,18 @@ class EngineProcess:
 
     def end(self) -> None:
         """Kill it, and return when it is gone: then another may take its directory. Raises ``StartError``."""
-        with contextlib.ExitStack() as stack:
-            kill = self._killer(stack)
-            if self.pid <= 0 or process_began(self.pid) != self.facts["pid_began"]:
-                if self._is_gone():
-                    return
-                raise self._cannot_end("its process is not to be seen from here")
-            if os.geteuid() == 0 and _user_of(self.pid) != 0:  # nobody else needs to be told
-                raise self._cannot_end("it is another user's")
-            try:
-                kill()
-            except PermissionError:
-                raise self._cannot_end("it is another user's") from None
         try:
+            if os.geteuid() == 0 and _user_of(self.pid) not in (None, 0):  # nobody else needs to be told
+                raise PermissionError
+            if not kill(self.facts) and not self._is_gone():
+                raise self._cannot_end("its process is not to be seen from here")
             wait_until(lambda: self._is_gone() or None, deadline=_DEATH_SEC, what="its end")
+        except PermissionError:
+            raise self._cannot_end("it is another user's") from None
         except WaitTimeout:
             raise self._cannot_end("the kernel does not let go of it") from None
         with contextlib.suppress(ChildProcessError):  # if we have started it, nobody else asks how it ended
             os.waitpid(self.pid, os.WNOHANG)
-
-    def _killer(self, stack: contextlib.ExitStack) -> Callable[[], None]:
-        """For the process that has the number now, and no later one."""
-        try:
-            handle = os.pidfd_open(self.pid)
-        except (AttributeError, OSError):  # another system than Linux, or there is no such process
-            return lambda: os.kill(self.pid, signal.SIGKILL)
-        stack.callback(os.close, handle)
-        return lambda: signal.pidfd_send_signal(handle, signal.SIGKILL)
 
     def _is_gone(self) -> bool:
         found = EngineProcess.of(self.directory)
@@ -156,6 +132,9 @@ class EngineProcess:
         )
 
 
-def _user_of(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+def _user_of(pid: int) -> int | None:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
     return int(next(line.split()[1] for line in lines if line.startswith("Uid:")))

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.names import LOST_HOLDER
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit, ContainerSpec, TaskSpec
+from tests.local.engine_process import alive, processes_of, wait_for_end
+from tests.processes import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +121,7 @@ def test_an_engine_that_lives_is_not_swept(program: Program) -> None:
     assert len(program.processes()) == 8
 
 
-def test_when_the_launcher_dies_the_engine_hears_of_every_exit_and_can_close() -> None:
+def test_a_launcher_that_was_killed_or_stopped_is_replaced_and_a_holder_that_is_stopped_is_not_waited_for() -> None:
     runner = NamespacesRunner(images={}, gate_address=("127.0.0.1", 1))
     try:
         task = runner.open_task(TaskSpec("task", (), None, None, None))
@@ -126,14 +129,34 @@ def test_when_the_launcher_dies_the_engine_hears_of_every_exit_and_can_close() -
         spec = ContainerSpec("main", "host", None, ("sleep", "60"), {})
         task.start(spec, lambda _: None, exits.append)
         os.kill(runner._launcher.pid, signal.SIGKILL)
+        another = runner.open_task(TaskSpec("another", (), None, None, None))
+        another.start(spec, lambda _: None, exits.append)
         wait_until(lambda: exits or None, deadline=20, what="the exit")
-        assert exits[0].code == 137
+        assert exits == [ContainerExit(137, reason=LOST_HOLDER)]
         with pytest.raises(CannotStart, match="is gone"):
             task.start(spec, lambda _: None, exits.append)
-        with pytest.raises(Exception, match="the launcher of containers has ended"):
-            runner.open_task(TaskSpec("another", (), None, None, None))
+
+        os.kill(runner._launcher.pid, signal.SIGSTOP)
+        third = runner.open_task(TaskSpec("third", (), None, None, None))
+        third.start(spec, lambda _: None, exits.append)
+        wait_until(lambda: exits[1:] or None, deadline=20, what="the exit of the second")
+        family = processes_of(runner._launcher.pid)
+        os.kill(children(runner._launcher.pid)[0], signal.SIGSTOP)  # so that it does not do what it is told
     finally:
         runner.close()
+    assert len(family) >= 3
+    assert alive(family) == []
+
+
+def test_a_launcher_that_is_stopped_ends_with_the_next_engines_start(program: Program) -> None:
+    """Those that hold tasks hear of the engine's end for themselves; it does not while it is stopped."""
+    os.kill(program.started["launcher"], signal.SIGSTOP)
+    program.process.send_signal(signal.SIGKILL)
+    program.process.wait(30)
+    assert alive([program.started["launcher"]])
+    NamespacesRunner(images={}, gate_address=("127.0.0.1", 1)).close()
+    wait_for_end([program.started["launcher"]])
+    program.assert_nothing_left()
 
 
 def test_no_descriptor_of_the_engine_is_left_after_a_task() -> None:

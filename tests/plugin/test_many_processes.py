@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.processes import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,6 +172,38 @@ def test_nothing_is_alive_or_left_when_the_terminal_is_closed(
     assert shared_engine_log.cut_off() == []
     assert list(temporary.glob("fargate-sandbox-????????")) == []
     assert (pytester.path / "report.json").exists()
+
+
+@pytest.mark.parametrize(("victim", "engines"), [("engine", 2), ("launcher", 1)])
+def test_an_engine_or_a_launcher_that_is_killed_is_replaced_by_one_and_tests_run_again(
+    pytester: pytest.Pytester,
+    engine_log: EngineLog,
+    started: Callable[..., subprocess.Popen[bytes]],
+    victim: str,
+    engines: int,
+) -> None:
+    pytester.makepyfile(
+        """
+        import pathlib
+        import pytest
+
+        @pytest.mark.parametrize("n", range(6))
+        def test_it(fargate_sandbox, n):
+            pathlib.Path(f"{n}.begun").touch()
+            assert fargate_sandbox.exec("sleep 1.5").ok
+        """
+    )
+    run = started("-n2", "--fargate-prelaunch=1")
+    wait_until(lambda: len(list(pytester.path.glob("*.begun"))) >= 2 or None, deadline=40, what="two tests that run")
+    (engine,) = [line["pid"] for line in engine_log.lines if line.get("event") == "ready"]
+    os.kill(engine if victim == "engine" else children(engine)[0], signal.SIGKILL)
+    assert run.wait(90) == 0
+    output = (pytester.path / "output.txt").read_text()
+    assert "6 passed" in output
+    assert "run again after infrastructure errors" in output
+    assert "(SandboxLost: the task was lost with what ran it: " in output
+    assert engine_log.engines_started() == engines
+    assert engine_log.cut_off() == []
 
 
 def test_an_exception_in_a_users_fixture_leaves_nothing(

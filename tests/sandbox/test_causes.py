@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, SIDECAR_CONTAINER, Cause
+from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, LOST_HOLDER, SIDECAR_CONTAINER, Cause
 from pytest_fargate_sandbox.sandbox.task.causes import (
     STOPPED_BY_OWNER,
     exit_codes,
@@ -65,6 +65,11 @@ ENDS = [
         _stopped("UserInitiated", "Task stopped by user", _main(reason="OutOfMemoryError: killed earlier")),
         Cause.STOPPED_BY_USER,
     ),
+    (
+        _stopped("EssentialContainerExited", "Essential container in task exited", _main(reason=LOST_HOLDER)),
+        Cause.ENGINE_LOST,
+    ),
+    (_stopped("TaskFailedToStart", f"CannotStartContainerError: {LOST_HOLDER}: unknown"), Cause.ENGINE_LOST),
     (_stopped("TerminationNotice", "ECS is performing maintenance"), Cause.INFRASTRUCTURE),
     (_stopped("InfrastructureHealth", "The underlying infrastructure is unhealthy"), Cause.INFRASTRUCTURE),
     (_stopped("SpotInterruption", "Your Spot Task was interrupted."), Cause.SPOT_RECLAIMED),

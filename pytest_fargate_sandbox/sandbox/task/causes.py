@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, LOCAL_CLUSTER, SIDECAR_CONTAINER, Cause
+from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, LOCAL_CLUSTER, LOST_HOLDER, SIDECAR_CONTAINER, Cause
 from pytest_fargate_sandbox.providers.aws.reasons import reason_of, spoken
 
 Task = Mapping[str, Any]
@@ -83,6 +83,8 @@ def judge_reason(reason: str) -> Verdict:
 def judge_stop(task: Task, *, clock: str = SIDECAR_CONTAINER) -> Verdict:
     """Why ``task`` stopped, or is stopping. ``clock`` is the container that holds its time to live."""
     code, told = str(task.get("stopCode") or ""), judge_reason(stop_reason(task))
+    if code != "UserInitiated" and LOST_HOLDER in stop_reason(task):
+        return Verdict(Cause.ENGINE_LOST, transient=True)
     if code == "UserInitiated" and stop_reason(task).startswith(STOPPED_BY_OWNER):
         return Verdict(Cause.STOPPED_BY_USER, remedy="`stop()` was called here while the sandbox was still in use")
     if code != "UserInitiated" and exit_codes(task).get(clock) == EXIT_EXPIRED:

@@ -37,15 +37,21 @@ class Image:
 class ImageDirectories:
     """The references of one engine. The host's own layer is made when a task first asks for it."""
 
-    def __init__(self, mapped: Mapping[str, Sequence[str]], layers: Path, launcher: int, *, rootless: bool) -> None:
+    def __init__(self, mapped: Mapping[str, Sequence[str]], layers: Path, *, rootless: bool) -> None:
         self._mapped = dict(mapped)
-        # Root's are made in a file system that only the launcher sees at that place.
-        self._launchers_root = "" if rootless else f"/proc/{launcher}/root"
-        self._directory = Path(self._launchers_root + str(layers))
+        self._rootless = rootless
+        self._layers = layers
+        self._launchers_root = ""
         self._make_host = assembled_host if rootless else copy_on_write_host
         self._lock = threading.Lock()
         self._count = 0
         self._host: tuple[tuple[int, ...], HostLayers] | None = None
+
+    def follow(self, launcher: int) -> None:
+        """Root's layers are made in a file system that only this launcher sees at that place, and that goes with it."""
+        if not self._rootless:
+            with self._lock:
+                self._launchers_root, self._host = f"/proc/{launcher}/root", None
 
     def may_lack_python(self) -> bool:
         """Whether any image here is none of the host's, so that nobody knows what is in it."""
@@ -89,7 +95,7 @@ class ImageDirectories:
             state = tuple(Path(path).stat().st_mtime_ns for path in ("/", "/etc", "/opt", "/var", "/var/lib"))
             if self._host is None or self._host[0] != state:
                 self._count += 1
-                self._host = state, self._make_host(self._directory / f"host-{self._count}")
+                self._host = state, self._make_host(Path(f"{self._launchers_root}{self._layers}/host-{self._count}"))
             return self._host[1]
 
 

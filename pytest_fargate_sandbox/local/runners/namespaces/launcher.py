@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 
 
 class Launcher:
-    """Forks a holder for each task that the engine opens, and says when one is gone."""
+    """Forks a holder for each task that the engine opens, kills one that hangs, and says when one is gone."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._loop = Loop()
         self._holders: dict[int, int] = {}
+        self._pids: dict[str, int] = {}
 
     def run(self) -> None:
         self._loop.watch(self._channel.fileno(), self._serve)
@@ -54,7 +55,11 @@ class Launcher:
         if received is None:
             self._loop.stop()
             return
-        task, (end,) = received
+        task, ends = received
+        if "kill" in task:
+            self._kill(task["kill"])
+            return
+        (end,) = ends
         flags = TASK_NAMESPACES | (linux.CLONE_NEWUSER if task["rootless"] else 0)
         if task["joins"]:  # an infra container has the network already
             flags = 0
@@ -63,14 +68,22 @@ class Launcher:
             _become_holder(end, task)
         os.close(end)
         self._holders[pid] = os.pidfd_open(pid)
+        self._pids[task["task"]] = pid
         self._loop.watch(self._holders[pid], lambda: self._holder_gone(pid, task["task"]))
 
     def _holder_gone(self, pid: int, task: str) -> None:
         handle = self._holders.pop(pid)
+        self._pids.pop(task, None)
         self._loop.forget(handle)
         os.close(handle)
         os.waitpid(pid, 0)
         self._tell(gone=task)
+
+    def _kill(self, task: str) -> None:
+        """A holder that does not do what it is told: all that runs in the task goes with it."""
+        pid = self._pids.get(task)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
 
     def _tell(self, **message: str) -> None:
         try:

@@ -9,11 +9,12 @@ import signal
 import socket
 import threading
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.names import ENV_RUNTIME_SOURCE, ENV_SSHD_PORT, SHARED_VOLUME
+from pytest_fargate_sandbox.leaves.names import ENV_RUNTIME_SOURCE, ENV_SSHD_PORT, LOST_HOLDER, SHARED_VOLUME
 from pytest_fargate_sandbox.local.runners.namespaces.container_output import ContainerOutput
 from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind, ContainerPlan
 from pytest_fargate_sandbox.local.runners.namespaces.tree_removal import remove_tree
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 60.0
 """A holder answers within milliseconds; on a machine that is swapping, within this."""
+_ENDING_SEC = 5.0
+"""One that has not done in this time what ends its containers may be stopped; its own end is theirs too."""
 _CANNOT_START = (
     "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: failed to "
     "create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
@@ -64,16 +67,14 @@ class NamespacesTask:
         self._numbers = itertools.count(1)
         self._answers: dict[int, Future[Message]] = {}
         self._containers: dict[str, _StartedContainer] = {}
-        self._opened: Future[None] = Future()
+        self.opened: Future[None] = Future()
+        """Done when there is a holder that takes orders."""
         self._lock = threading.Lock()
         self._closed = False
         self._gone = threading.Event()
         for volume in spec.volumes:
             (directory / "volumes" / volume).mkdir(parents=True)
         surroundings.loop.watch(channel.fileno(), self._hear)
-
-    def wait_open(self) -> None:
-        self._opened.result(_PATIENCE)
 
     def start(
         self,
@@ -125,7 +126,9 @@ class NamespacesTask:
             return
         with self._unlimited_cpu():
             self._tell({"op": "kill", "container": container, "signal": int(signal.SIGKILL)})
-            running.gone.wait(_PATIENCE)
+            if not running.gone.wait(_ENDING_SEC):
+                self._surroundings.kill_holder(self._spec.task_id)
+                running.gone.wait(_PATIENCE)
 
     def look_soon(self) -> None:
         """A program that is none of ours has started in this network: its ports are to be found quickly."""
@@ -148,9 +151,11 @@ class NamespacesTask:
         if self._group:
             self._group.lift_cpu()
         try:
-            self._ask("close")
+            self._ask("close", patience=_ENDING_SEC - _PATIENCE)
         except HolderGone:
             pass
+        except FutureTimeout:
+            self._surroundings.kill_holder(self._spec.task_id)
         self._gone.wait(_PATIENCE)
         self._claim.release()
         if self._group:
@@ -239,7 +244,7 @@ class NamespacesTask:
         answer: Future[Message] = Future()
         self._answers[number] = answer
         if not self._tell({"op": operation, "id": number, **details}, *descriptors):
-            raise HolderGone(f"the process that held task {self._spec.task_id} is gone")
+            raise HolderGone(LOST_HOLDER)
         return answer.result(patience + _PATIENCE)
 
     def _tell(self, message: Message, *descriptors: int) -> bool:
@@ -258,7 +263,7 @@ class NamespacesTask:
         if "answers" in message:
             self._answers.pop(message["answers"]).set_result(message)
         elif message["event"] == "open":
-            self._opened.set_result(None)
+            self.opened.set_result(None)
         elif message["event"] == "exit":
             self._container_exited(message["container"], message["code"])
         elif message["event"] == "port":
@@ -269,19 +274,19 @@ class NamespacesTask:
     def _lose_holder(self) -> None:
         self._surroundings.loop.forget(self._channel.fileno())
         self._channel.close()
-        gone = HolderGone(f"the process that held task {self._spec.task_id} is gone")
-        if not self._opened.done():
-            self._opened.set_exception(gone)
+        gone = HolderGone(LOST_HOLDER)
+        if not self.opened.done():
+            self.opened.set_exception(gone)
         while self._answers:
             self._answers.popitem()[1].set_exception(gone)
         for name in list(self._containers):
-            self._container_exited(name, _KILLED)
+            self._container_exited(name, _KILLED, LOST_HOLDER)
 
-    def _container_exited(self, name: str, code: int) -> None:
+    def _container_exited(self, name: str, code: int, reason: str = "") -> None:
         with self._lock:
             running = self._containers.pop(name, None)
         if running:
-            running.finish(code)
+            running.finish(code, reason)
 
     def _open_port(self, port: int) -> None:
         try:
@@ -317,10 +322,10 @@ class _StartedContainer:
         self.started = threading.Event()
         self.gone = threading.Event()
 
-    def finish(self, code: int) -> None:
+    def finish(self, code: int, reason: str) -> None:
         """From the loop's thread, which must not wait: what the engine does about an exit may call us again."""
         self._output.finish()
-        end = ContainerExit(code)
+        end = ContainerExit(code, reason=reason)
         if code == _KILLED and self._group and self._group.kills():
             end = ContainerExit(code, True, "OutOfMemoryError: Container killed due to memory usage")
         self.gone.set()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import json
 import logging
 import os
 import stat
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import TEMPORARY_PREFIX
+from pytest_fargate_sandbox.leaves.process_identity import kill
 from pytest_fargate_sandbox.local.runners.namespaces.control_group import ControlGroup, open_control_group, remove_group
 from pytest_fargate_sandbox.local.runners.namespaces.mount_table import file_system_at
 from pytest_fargate_sandbox.local.runners.namespaces.tree_removal import remove_tree
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 HOST_LAYERS = "host"
 """The directory within it for what stands above the host's own root."""
+
+LAUNCHER_NOTE = "launcher"
+"""The file in which stands which process the launcher is."""
 
 _PREFIX = TEMPORARY_PREFIX
 _LOCK = "in-use.lock"
@@ -46,6 +52,7 @@ class Scratch:
             self._lock = _lock(self.path)
         (self.path / HOST_LAYERS).mkdir()
         for directory, lock in abandoned:
+            _end_launcher(directory)
             remove_scratch(directory)
             os.close(lock)
 
@@ -67,6 +74,12 @@ class Scratch:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _end_launcher(directory: Path) -> None:
+    """Mostly it has ended already, and is about to do what we do; but not where somebody has stopped it."""
+    with contextlib.suppress(OSError, ValueError):
+        kill(json.loads((directory / LAUNCHER_NOTE).read_text(encoding="utf-8")))
 
 
 def remove_scratch(directory: Path) -> None:
