@@ -17,12 +17,14 @@ from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
 from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
 from pytest_fargate_sandbox.sandbox.keyring import Keyring
 from pytest_fargate_sandbox.sandbox.machine import Machine
+from pytest_fargate_sandbox.sandbox.side_door import DOOR
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
     from pytest_fargate_sandbox.sandbox.machine import Admission
 
 _log = logging.getLogger("pytest_fargate_sandbox")
@@ -66,7 +68,16 @@ class EcsFargateSandbox(Machine, Workspace):
         Workspace.__init__(self, self, exec_timeout_sec=exec_timeout_sec)
         exit_guard.watch_signals()  # only the main thread may, and start() is often called in another
 
+    def start(self, *, force_build: bool = False, outside_endpoints: Iterable[OutsideEndpoint] | None = None) -> None:
+        super().start(force_build=force_build, outside_endpoints=outside_endpoints)
+        DOOR.lead_to(self)
+
+    def detach(self) -> None:
+        self._leave_it()
+        super().detach()
+
     def stop(self) -> None:
+        self._leave_it()
         super().stop()
         if self._kept:
             self._kept.forget()
@@ -114,6 +125,10 @@ class EcsFargateSandbox(Machine, Workspace):
             image=kept.image,
         )
         return sandbox
+
+    def _leave_it(self) -> None:
+        DOOR.lead_no_more_to(self.task_arn)
+        self.abandon_terminals()
 
     def note(self, event: str, **facts: Any) -> None:
         """Write something about the task into the ledger."""

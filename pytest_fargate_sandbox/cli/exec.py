@@ -1,4 +1,4 @@
-"""``fargate-sandbox exec``: run a command in a kept task, from any terminal."""
+"""``fargate-sandbox exec``: run a command in a kept task, or in that of a test that runs, from any terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.cli.held_elsewhere import HeldElsewhere
 from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk
 
-SUMMARY = "run a command in a kept task"
+SUMMARY = "run a command in a kept task, or in that of a test that runs"
 _DAY_SEC = 86400.0
 
 
@@ -60,16 +61,15 @@ def run(arguments: Any) -> int:
 
 
 @contextlib.contextmanager
-def entered(wanted: str) -> Iterator[EcsFargateSandbox]:
-    """The sandbox of a kept task; leaving the block leaves it alone."""
+def entered(wanted: str) -> Iterator[EcsFargateSandbox | HeldElsewhere]:
+    """The sandbox of a kept task, or of a test that runs; leaving the block leaves it alone."""
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 
     task = find_task(wanted)
     if task.kept is None:
-        raise SandboxError(
-            f"{task.id} is not kept, so its keys are only in the process that made it; "
-            "--fargate-keep and the marker's `keep` say which tasks are kept"
-        )
+        with HeldElsewhere(task.arn) as held:
+            yield held
+        return
     sandbox = EcsFargateSandbox.attach(task.kept)
     try:
         yield sandbox
@@ -78,7 +78,7 @@ def entered(wanted: str) -> Iterator[EcsFargateSandbox]:
 
 
 def on_own_terminal(
-    sandbox: EcsFargateSandbox,
+    sandbox: EcsFargateSandbox | HeldElsewhere,
     command: str,
     *,
     cwd: str | None = None,

@@ -1,4 +1,4 @@
-"""``fargate-sandbox shell``: a shell in a kept task: on the terminal that there is, or line by line without one."""
+"""``fargate-sandbox shell``: on the terminal that there is, or line by line without one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.sandbox.exec.process import Process
 
-SUMMARY = "open a shell in a kept task"
+SUMMARY = "open a shell in a kept task, or in that of a test that runs"
 _ONE_READ_SEC = 5.0
 _ONE_LINE = 65536
 _NO_TERMINAL = b"can't access tty"

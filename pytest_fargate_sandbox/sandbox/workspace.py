@@ -146,6 +146,11 @@ class Workspace:
         terminal = self.open_terminal(session_name, user=None if as_configured_user else "root")
         return TerminalSession(self, terminal, is_active_stream=is_active_stream)
 
+    def abandon_terminals(self) -> None:
+        """Nobody listens to them any more: the sandbox is gone, or let go of."""
+        self.terminals.close()
+        self._tool_terminals.abandon()
+
     # --- processes by handle, for tool calls ----------------------------------------------------------------------
 
     def pty_start(

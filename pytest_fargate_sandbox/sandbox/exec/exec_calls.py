@@ -37,7 +37,7 @@ from pytest_fargate_sandbox.server.requests.http1 import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, ExecConnection
+    from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, ExecConnection, Stream
     from pytest_fargate_sandbox.sandbox.exec.limits import Limits
     from pytest_fargate_sandbox.server.message import Message
 
@@ -152,6 +152,14 @@ class ExecCalls:
                 return answer.read_message(answer_type)
 
         return self.persistently(once)
+
+    def begin_for(self, head: bytes) -> Stream:
+        """A connection on which this request was begun, with our token, and which is closed behind it."""
+        line, _, fields = head.partition(b"\r\n")
+        own = f"Connection: close\r\nAuthorization: Bearer {self._token}\r\n".encode()
+        stream = self._pool.connect()
+        stream.sendall(line + b"\r\n" + own + fields + b"\r\n\r\n")
+        return stream
 
     def ask_health(self) -> None:
         """One question; raises where there is no answer. It takes no token, but strangers lose their place first."""

@@ -62,6 +62,10 @@ class ExecClient:
     def close(self) -> None:
         self._pool.close()
 
+    def begin_for(self, head: bytes) -> Stream:
+        """A connection of its own on which a request, of somebody who has no token, was begun with ours."""
+        return self._calls.begin_for(head)
+
     # --- the server itself --------------------------------------------------------------------------------------
     def health(self) -> bool:
         """Whether the server answers."""

@@ -91,8 +91,12 @@ class ConnectionPool:
                 raise TransportError("the client of the exec server is closed")
             if self._idle:
                 return self._idle.pop()
+        return ExecConnection(self.connect())
+
+    def connect(self) -> Stream:
+        """A stream that is not of the pool."""
         try:
-            return ExecConnection(self._connect(self._connect_timeout))
+            return self._connect(self._connect_timeout)
         except OSError as error:
             if isinstance(error, TransportError):
                 raise

@@ -1,0 +1,98 @@
+"""Sandboxes of a process that runs, entered from another terminal: by that process's side door."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox
+from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
+from pytest_fargate_sandbox.leaves.user_cache import cache_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.needs("namespaces")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[EcsFargateSandbox]:
+    cfg = EcsFargateConfig(cluster="local", ssh_sidecar=SshSidecarConfig(exec_server_port=19542))
+    with EcsFargateSandbox(cfg, task_id="held-elsewhere", run_id="doors") as sandbox:
+        sandbox.start()
+        yield sandbox
+
+
+def cli(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", *words]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_command_runs_in_it_with_its_stdin_output_and_code() -> None:
+    done = cli("exec", "held-elsewhere", "cat; echo err >&2; exit 3", stdin="typed\n")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "typed\n", "err\n")
+    assert cli("exec", "held-elsewhere", "ls", "-d", "/tmp").stdout == "/tmp\n"
+    assert cli("shell", "held-elsewhere", stdin="echo from a shell; exit 4\n").returncode == 4
+
+
+def test_a_terminal_is_watched_and_not_touched(sandbox: EcsFargateSandbox) -> None:
+    terminal = sandbox.open_terminal("work", command=["sh"])
+    terminal.run("echo before")
+    watched: list[subprocess.CompletedProcess[str]] = []
+    watcher = threading.Thread(target=lambda: watched.append(cli("watch", "held-elsewhere", "work")))
+    watcher.start()
+    terminal.run("echo meanwhile; sleep 2")
+    terminal.close()
+    watcher.join(60)
+    assert "\nbefore\n" in watched[0].stdout
+    assert "\nmeanwhile\n" in watched[0].stdout
+    assert "there is no terminal 'other'; open are: work" in cli("watch", "held-elsewhere", "other").stderr
+
+
+def test_the_door_is_this_users_alone_and_gives_no_key_away(sandbox: EcsFargateSandbox) -> None:
+    door = cache_directory("doors") / f"{os.getpid()}.sock"
+    assert stat.S_IMODE(door.stat().st_mode) == 0o600
+    assert stat.S_IMODE(door.parent.stat().st_mode) == 0o700
+    with socket.socket(socket.AF_UNIX) as visitor:
+        visitor.settimeout(10)
+        visitor.connect(str(door))
+        visitor.sendall(b'{"task": "arn:of:nobody"}\n')
+        assert visitor.recv(100) == b"that task is not held here\n"
+    for nonsense in (b"\n", b"[]\n", b"\xff\xfe\n", b"x" * 100_000):
+        with socket.socket(socket.AF_UNIX) as visitor:
+            visitor.settimeout(10)
+            visitor.connect(str(door))
+            with contextlib.suppress(ConnectionError):
+                visitor.sendall(nonsense)
+                assert visitor.recv(100) == b""
+    assert sandbox.exec("echo alive").stdout == "alive\n"
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """The kernel takes 108 bytes for the path of a socket."""
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory)
+
+
+def test_the_door_of_a_killed_process_is_cleared_away_and_without_any_it_is_told(short_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(short_path)}
+    doors = short_path / "pytest-fargate-sandbox" / "doors"
+    doors.mkdir(parents=True, mode=0o700)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(doors / "1.sock"))
+    program = "from pytest_fargate_sandbox.sandbox.side_door import visit; visit('arn:x')"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert "no process of yours on this machine holds that task" in done.stderr
+    assert not list(doors.iterdir())
