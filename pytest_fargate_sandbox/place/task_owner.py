@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
-from pytest_fargate_sandbox.leaves.user_cache import write_private
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
@@ -19,7 +18,4 @@ def owner_of(cfg: EcsFargateConfig, aws: Aws) -> str:
         return cfg.owner
     if cfg.cluster == LOCAL_CLUSTER:
         return f"local/{os.getuid()}"  # a user need not have a name
-    note = aws.notes("identity") / "arn"
-    if not note.exists():
-        write_private(note, str(aws.call("sts", "GetCallerIdentity")["Arn"]))
-    return note.read_text()
+    return aws.caller_arn

@@ -14,10 +14,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.garbage import collection_paused
-from pytest_fargate_sandbox.leaves.user_cache import cache_directory
+from pytest_fargate_sandbox.leaves.user_cache import cache_directory, write_private
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, gone, mapped
 from pytest_fargate_sandbox.providers.aws.aws_patience import ASKING, FILES, Patience, patience_for
+from pytest_fargate_sandbox.providers.aws.caller import share_credentials, without_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,31 +165,54 @@ class Aws:
 
     def notes(self, topic: str) -> Path:
         """A directory for what was learnt about this place and need not be asked again, by any process of this user."""
-        directory = (self._notes or cache_directory("notes")) / self.identity_hash / topic
+        return self._notes_of(self.identity_hash, topic)
+
+    def _notes_of(self, whom: str, topic: str) -> Path:
+        directory = (self._notes or cache_directory("notes")) / whom / topic
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return directory
 
     @cached_property
     def identity_hash(self) -> str:
-        """Which endpoint, region and key this is, in a form that says nothing about any of them."""
-        key = self._credentials.access_key_id if self._credentials else self._found_key()
-        return hashlib.sha256("\n".join([self.answers_at or "", self.region, key]).encode()).hexdigest()[:24]
+        """Which endpoint, region and identity this is, in a form that says nothing about any of them."""
+        return self._hashed(self._credentials.access_key_id if self._credentials else self._found_identity())
 
-    def _found_key(self) -> str:
+    @property
+    def caller_arn(self) -> str:
+        """Whose credentials these are, whatever session they are of; asked for once. Raises ``AwsError``."""
+        return self._noted_arn(self.identity_hash)
+
+    def _hashed(self, who: str) -> str:
+        return hashlib.sha256("\n".join([self.answers_at or "", self.region, who]).encode()).hexdigest()[:24]
+
+    def _noted_arn(self, whom: str) -> str:
+        note = self._notes_of(whom, "identity") / "arn"
+        if not note.exists():
+            write_private(note, without_session(str(self.call("sts", "GetCallerIdentity")["Arn"])))
+        return note.read_text()
+
+    def _found_identity(self) -> str:
+        """A key that lasts; of a session's, which is another in each process and each hour, the role."""
         from botocore.exceptions import BotoCoreError
 
         try:
             found = self._session.get_credentials()
         except BotoCoreError as error:
             raise mapped(error, Call("sts", "GetCallerIdentity", self.region, self.endpoint_url, {})) from error
-        return str(found.access_key) if found else ""
+        if found is None:
+            return ""
+        frozen = found.get_frozen_credentials()
+        return self._noted_arn(self._hashed(str(frozen.access_key))) if frozen.token else str(frozen.access_key)
 
     @cached_property
     def _session(self) -> Session:
         with collection_paused():
             import botocore.session
 
-        return botocore.session.Session()
+        session = botocore.session.Session()
+        if self._credentials is None:
+            share_credentials(session)
+        return session
 
     @cached_property
     def _region_name(self) -> str | None:
