@@ -29,6 +29,8 @@ class FaultProxy:
         self.connections = 0
         """How many were let in so far."""
         self._last_came = 0.0
+        self.last_moved = 0.0
+        """When the last bytes went through, as time.monotonic tells it."""
         self._lock = threading.Lock()
         self._flowing = threading.Event()
         self._flowing.set()
@@ -178,6 +180,7 @@ class FaultProxy:
                 self._flowing.wait()
                 if source not in self._swallowed:
                     self._pour(data, sink)
+                    self.last_moved = time.monotonic()
                     self._count(len(data))
         except OSError:
             pass

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SHORT = 2.5
 _ERRORS_IN_A_MOMENT = 0.05
 """More than there are ever, unless the machine is so busy that nothing gets done between two faults."""
+_HEALS_WITHIN = 15.0
 _SHORT_DEATH = 1.0
 """How soon a connection that is silent is given up in the short trials; the long ones have the default."""
 
@@ -90,14 +91,16 @@ def trial(judge: Callable[[Tally], None], system: System, soak: bool, seed: int)
         *,
         every: float = 0.3,
         acts: int,
+        seconds: float = _SHORT,
         errors: float = 0.0,
     ) -> Tally:
-        """So many ``acts`` with ``--soak``, else what fits into a moment; ``errors`` is the share that may say so."""
-        extent = Extent(acts) if soak else Extent(acts, _SHORT)
+        """So many ``acts`` with ``--soak``, else for some ``seconds``; ``errors`` is the share that may say so."""
+        extent = Extent(acts) if soak else Extent(acts, seconds)
         tally = try_out(what, system, workload, faults, every=every, extent=extent, seed=seed)
         judge(tally)
         allowed = tally.done * errors if soak else 1 + tally.done * _ERRORS_IN_A_MOMENT
         assert len(tally.honest) <= allowed, f"--chaos-seed={seed}: {tally}"
+        assert max(tally.heals, default=0.0) < _HEALS_WITHIN, f"--chaos-seed={seed}: {tally}"
         return tally
 
     return trial

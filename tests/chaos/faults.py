@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LONGEST_STALL = 0.8
 _SLOWEST_DRIP, _FASTEST_DRIP = 500, 20_000
+_LONGEST_WAIT = 1.0
+_LULL = 0.002
 _HEALED_WITHIN = 30.0
 _SETTLES_WITHIN = 5.0
 
@@ -51,12 +53,26 @@ def cut_at_a_byte(proxy: FaultProxy, most: int) -> Fault:
 
     def strike(chance: random.Random) -> float:
         proxy.cut_after(chance.randrange(most))
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + _LONGEST_WAIT
         while proxy.left is not None and time.monotonic() < deadline:
             time.sleep(0.002)
         return time.monotonic()
 
     return Fault("cut at a byte", strike)
+
+
+def cut_in_a_lull(proxy: FaultProxy) -> Fault:
+    """When all has been said, and the answer is waited for: nobody here can know whether it was done."""
+
+    def strike(_: random.Random) -> float:
+        began = time.monotonic()
+        while time.monotonic() < began + _LONGEST_WAIT:
+            if began < proxy.last_moved < time.monotonic() - _LULL:
+                break
+            time.sleep(_LULL / 4)
+        return _at_once(proxy.cut)
+
+    return Fault("cut in a lull", strike)
 
 
 def reset(proxy: FaultProxy) -> Fault:
@@ -99,7 +115,7 @@ def black_hole(proxy: FaultProxy) -> Fault:
 
 
 def all_on_the_wire(proxy: FaultProxy) -> list[Fault]:
-    quick = [cut(proxy), cut_at_a_byte(proxy, 200_000), reset(proxy)]
+    quick = [cut(proxy), cut_at_a_byte(proxy, 200_000), cut_in_a_lull(proxy), reset(proxy)]
     return [*quick, stall(proxy), drip(proxy), absence(proxy), black_hole(proxy)]
 
 
@@ -122,6 +138,10 @@ def hang(part: str, find: Callable[[], int]) -> Fault:
 def kill(part: str, find: Callable[[], int]) -> Fault:
     """SIGKILL."""
     return Fault(f"SIGKILL {part}", lambda _: _at_once(lambda: os.kill(find(), signal.SIGKILL)))
+
+
+def stopped_by_somebody(stop_task: Callable[[], None]) -> Fault:
+    return Fault("StopTask", lambda _: _at_once(stop_task))
 
 
 def _at_once(act: Callable[[], None]) -> float:

@@ -46,6 +46,14 @@ class Parts:
     def server(self) -> int:
         return self._one(pid for pid in children(self.holder()) if _is_server(pid))
 
+    def stop_task(self) -> None:
+        """As somebody may who has the account."""
+        engine = LocalEngine.read(self._directory)
+        if engine:
+            aws = engine.connect()
+            arns = aws.call("ecs", "ListTasks", cluster="local", desiredStatus="RUNNING")["taskArns"]
+            aws.call("ecs", "StopTask", cluster="local", task=self._chance.choice(arns))
+
     def _one(self, pids: Iterable[int]) -> int:
         found = sorted(pids)
         if not found:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     "what", "on", "done", "faults", "lost", "doubled", "wrongly failed", "errors that say so", "well again: median",
-    "slowest", "left behind", "took", "seed",
+    "slowest", "longest act", "left behind", "took", "seed",
 )  # fmt: skip
 HEADER = f"| {' | '.join(_COLUMNS)} |\n{'| --- ' * len(_COLUMNS)}|"
 _BEGIN, _END = "<!-- table -->\n", "<!-- end of table -->"
@@ -40,11 +40,13 @@ class Tally:
     failed: list[str] = field(default_factory=list)
     honest: list[str] = field(default_factory=list)
     heals: list[float] = field(default_factory=list)
+    longest: float = 0.0
     left: dict[str, int] = field(default_factory=dict)
     took: float = 0.0
 
     def count(self, acts: Sequence[Act], strikes: Sequence[Strike], written_down: Counter[int]) -> None:
         self.done += len(acts)
+        self.longest = max([self.longest, *(act.ended - act.began for act in acts)])
         self.count_faults(strike.fault for strike in strikes)
         self.doubled += [number for number, times in written_down.items() if times > 1]
         for act in acts:
@@ -75,7 +77,8 @@ class Tally:
         heals = [f"{form(self.heals):.2f} s" if self.heals else "" for form in (statistics.median, max)]
         left = ", ".join(f"{count} {name}" for name, count in self.left.items())
         took = f"{self.took:,.0f} s"
-        cells = [self.what, self.on, f"{self.done:,}", faults, *wrong, *heals, left, took, self.seed]
+        longest = f"{self.longest:.1f} s" if self.longest else ""
+        cells = [self.what, self.on, f"{self.done:,}", faults, *wrong, *heals, longest, left, took, self.seed]
         return f"| {' | '.join(map(str, cells))} |"
 
     def to_dict(self) -> dict[str, Any]:

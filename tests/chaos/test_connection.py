@@ -23,8 +23,8 @@ _ABOUT_A_FILE, _ABOUT_A_TREE = 3_000_000, 1_000_000
 
 
 def mostly(fault: Fault, system: System) -> list[Fault]:
-    """And now and then the silence that takes longest to be noticed."""
-    return [*[fault] * 4, faults.black_hole(system.proxy)]
+    """With the two that are worst: at the very end, and the silence that takes longest to be noticed."""
+    return [*[fault] * 3, *[faults.cut_in_a_lull(system.proxy)] * 3, faults.black_hole(system.proxy)]
 
 
 @pytest.mark.trials("system", "fargate", "openssh", "relays")
@@ -36,7 +36,7 @@ def test_commands_are_cut(system: System, seed: int, trial: Callable[..., Tally]
 @pytest.mark.trials("system", "relays", "openssh", "fargate")
 def test_commands_meet_all_faults(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     everything = faults.all_on_the_wire(system.proxy)
-    trial("commands, 16 threads, all faults", Commands(system, seed), everything, acts=3000, errors=_FEW)
+    trial("commands, 16 threads, all faults", Commands(system, seed), everything, acts=3000, seconds=5.0, errors=_FEW)
 
 
 @pytest.mark.trials("system", "openssh", "relays", "fargate")

@@ -69,14 +69,15 @@ def test_a_part_that_is_killed_is_told_and_the_next_task_is_well(
 ) -> None:
     chance, began, struck = random.Random(seed), time.monotonic(), 0.0
     finds = (parts.engine, parts.server, parts.sidecar, parts.holder)
-    kills = dealt([faults.kill(find.__name__, find) for find in finds], chance)
+    ends = [faults.kill(find.__name__, find) for find in finds]
+    ends = dealt([*ends, faults.stopped_by_somebody(parts.stop_task)], chance)
     tally = Tally("commands until their task is killed, then a new task", "embedded Fargate", seed)
-    for _ in range(150 if soak else 4):
+    for _ in range(150 if soak else 5):
         with EcsFargateSandbox(local_config(), task_id="chaos", run_id="chaos") as sandbox:
             sandbox.start()
             parts.remember()
             workload = UntilTheEnd(sandbox)
-            with Storm([next(kills)], chance.uniform(0.1, 0.8), chance) as storm:
+            with Storm([next(ends)], chance.uniform(0.1, 0.8), chance) as storm:
                 acts = perform(workload, _ONE_LIFE, until_broken=True)
         tally.count(acts, storm.strikes, workload.written_down())
         tally.heals += [acts[0].ended - struck] if struck else []
