@@ -21,8 +21,7 @@ _LONGEST_STALL = 0.8
 _SLOWEST_DRIP, _FASTEST_DRIP = 500, 20_000
 _LONGEST_WAIT = 1.0
 _LULL = 0.002
-_HEALED_WITHIN = 30.0
-_SETTLES_WITHIN = 5.0
+_SETTLES_WITHIN = 30.0
 
 
 class NothingToStrike(Exception):
@@ -102,16 +101,8 @@ def absence(proxy: FaultProxy) -> Fault:
 
 
 def black_hole(proxy: FaultProxy) -> Fault:
-    """It lasts until a new connection is made: nothing else strikes meanwhile."""
-
-    def strike(_: random.Random) -> float:
-        before, began = proxy.connections, time.monotonic()
-        proxy.swallow()
-        while proxy.connections == before and time.monotonic() < began + _HEALED_WITHIN:
-            time.sleep(0.01)
-        return began
-
-    return Fault("black hole", strike)
+    """It lasts until a new connection is made."""
+    return Fault("black hole", lambda _: _at_once(proxy.swallow))
 
 
 def all_on_the_wire(proxy: FaultProxy) -> list[Fault]:
