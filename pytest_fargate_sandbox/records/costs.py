@@ -7,15 +7,24 @@ GB_HOUR_USD = 0.004445
 """us-east-1, Linux/x86, on demand."""
 STORAGE_GB_HOUR_USD = 0.000111
 """Beyond the 20 GiB that come with a task."""
+PUBLIC_ADDRESS_HOUR_USD = 0.005
+"""https://aws.amazon.com/vpc/pricing/ (public IPv4 addresses); Spot makes it no cheaper."""
 SPOT_SHARE = 0.3
 LEAST_SECONDS = 60.0
 
 
 def task_cost_usd(
-    *, cpu: int, memory: int, seconds: float, storage_gib: int | None = None, spot: bool = False
+    *,
+    cpu: int,
+    memory: int,
+    seconds: float,
+    storage_gib: int | None = None,
+    spot: bool = False,
+    public_address: bool = False,
 ) -> float:
     """One task, billed by the second from image pull to stop, one minute at least."""
     hours = max(seconds, LEAST_SECONDS) / 3600
     hourly = cpu / 1024 * VCPU_HOUR_USD + memory / 1024 * GB_HOUR_USD
     hourly += max(0, (storage_gib or 20) - 20) * STORAGE_GB_HOUR_USD
-    return hourly * hours * (SPOT_SHARE if spot else 1.0)
+    address = PUBLIC_ADDRESS_HOUR_USD if public_address else 0.0
+    return (hourly * (SPOT_SHARE if spot else 1.0) + address) * hours

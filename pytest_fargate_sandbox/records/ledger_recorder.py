@@ -72,4 +72,5 @@ class LedgerRecorder(Recorder):
 
 def _what_it_costs_by(cfg: EcsFargateConfig) -> dict[str, Any]:
     spot = cfg.capacity_provider == "FARGATE_SPOT"
-    return {"cpu": cfg.cpu, "memory": cfg.memory, "storage_gib": cfg.ephemeral_storage_gib, "spot": spot}
+    size = {"cpu": cfg.cpu, "memory": cfg.memory, "storage_gib": cfg.ephemeral_storage_gib}
+    return {**size, "spot": spot, "public_address": cfg.assign_public_ip}

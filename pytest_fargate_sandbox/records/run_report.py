@@ -80,4 +80,5 @@ def _cost(entry: Entry) -> float:
         seconds=end - entry.times["launched"],
         storage_gib=facts.get("storage_gib"),
         spot=bool(facts.get("spot")),
+        public_address=bool(facts.get("public_address")),
     )
