@@ -150,6 +150,14 @@ def test_a_clone_keeps_what_is_its_own() -> None:
     assert BASE["containerDefinitions"][0]["entryPoint"] == ["/swallow"], "the base must not be changed"
 
 
+def test_a_clone_of_a_definition_that_we_made_has_our_volumes_and_mounts_once() -> None:
+    volumes = [{"file_system_id": "fs-1", "path": "/data"}]
+    again = _registered(base=_registered(volumes=volumes), volumes=volumes)
+    assert [each["name"] for each in again["volumes"]] == ["fargate-sandbox", "efs-0"]
+    mounted = [each["sourceVolume"] for each in _container(again)["mountPoints"]]
+    assert len(mounted) == len(set(mounted))
+
+
 def test_a_clone_in_agent_mode_keeps_command_and_health_check() -> None:
     payload = _registered(base=BASE, task_definition="base", ssh_sidecar=SshSidecarConfig(), container_port=80)
     assert _container(payload)["entryPoint"] == ["/swallow"]
@@ -205,7 +213,10 @@ def test_efs_volumes_are_mounted() -> None:
     ]
     payload = _registered(volumes=volumes)
     assert payload["volumes"][1]["efsVolumeConfiguration"]["rootDirectory"] == "/sub"
-    assert payload["volumes"][2]["efsVolumeConfiguration"]["authorizationConfig"]["accessPointId"] == "fsap-1"
+    assert payload["volumes"][2]["efsVolumeConfiguration"]["authorizationConfig"] == {
+        "accessPointId": "fsap-1",
+        "iam": "DISABLED",  # there is no role to go by
+    }
     assert {"sourceVolume": "efs-0", "containerPath": "/data", "readOnly": True} in _container(payload)["mountPoints"]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,13 @@ from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_of
 from pytest_fargate_sandbox.sandbox.task.container_parts import Payload, merge_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.sandbox.endpoints import Routes
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
 
+_OUR_VOLUMES = re.compile(rf"{SHARED_VOLUME}|efs-\d+")
 _CLONED = ("taskRoleArn", "executionRoleArn", "volumes", "runtimePlatform", "proxyConfiguration", "pidMode")
 """What a clone takes over from its base as it stands. The rest is ours, or is not for Fargate."""
 
@@ -72,7 +74,7 @@ def registration(
         **_size(cfg, base or {}),
         "containerDefinitions": containers,
     }
-    payload["volumes"] = [*payload.get("volumes", []), *_volumes(cfg)]
+    payload["volumes"] = [*_not_ours(payload.get("volumes", []), "name"), *_volumes(cfg)]
     payload.update(_roles(cfg, base))
     payload.setdefault("runtimePlatform", {"operatingSystemFamily": "LINUX", "cpuArchitecture": cfg.cpu_architecture})
     return _named(cfg, payload)
@@ -115,7 +117,15 @@ def _split(cfg: EcsFargateConfig, base: Mapping[str, Any]) -> tuple[Payload, lis
             value=cfg.container_name,
             allowed=there,
         )
+    for each in containers:
+        if "mountPoints" in each:
+            each["mountPoints"] = _not_ours(each["mountPoints"], "sourceVolume")
     return mains[0], [each for each in containers if each["name"] not in (cfg.container_name, SIDECAR_CONTAINER)]
+
+
+def _not_ours(parts: Sequence[Payload], name: str) -> list[Payload]:
+    """What is cloned may be of our own making: its volumes and mounts are made anew, and ECS takes none twice."""
+    return [each for each in parts if not _OUR_VOLUMES.fullmatch(each[name])]
 
 
 def _add_common(cfg: EcsFargateConfig, main: Payload, logs: Payload | None) -> None:
@@ -145,13 +155,16 @@ def _log_configuration(cfg: EcsFargateConfig, region: str) -> Payload | None:
 
 
 def _volumes(cfg: EcsFargateConfig) -> list[Payload]:
-    return [{"name": SHARED_VOLUME}, *(_efs_volume(number, volume) for number, volume in enumerate(cfg.volumes))]
+    return [{"name": SHARED_VOLUME}, *(_efs_volume(cfg, number, volume) for number, volume in enumerate(cfg.volumes))]
 
 
-def _efs_volume(number: int, volume: Mapping[str, Any]) -> Payload:
+def _efs_volume(cfg: EcsFargateConfig, number: int, volume: Mapping[str, Any]) -> Payload:
     efs: Payload = {"fileSystemId": volume["file_system_id"], "transitEncryption": "ENABLED"}
     if volume.get("access_point_id"):
-        efs["authorizationConfig"] = {"accessPointId": volume["access_point_id"], "iam": "ENABLED"}
+        # IAM goes by the task's role, and a task that has none is refused by the file system:
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_EFSAuthorizationConfig.html
+        iam = "ENABLED" if cfg.task_role_arn else "DISABLED"
+        efs["authorizationConfig"] = {"accessPointId": volume["access_point_id"], "iam": iam}
     elif volume.get("root_directory"):  # with an access point ECS refuses any other root directory
         # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_EFSVolumeConfiguration.html
         efs["rootDirectory"] = volume["root_directory"]
