@@ -77,6 +77,16 @@ class FaultProxy:
         with self._lock:
             self.left, self._then = byte_count, self.cut
 
+    def cut_every(self, byte_count: int) -> None:
+        """The same again and again, until ``left`` is None."""
+
+        def strike() -> None:
+            self.cut_every(byte_count)
+            self.cut()
+
+        with self._lock:
+            self.left, self._then = byte_count, strike
+
     def swallow(self) -> None:
         """Drop what comes over the connections of now, as a middle box that lost its memory: TCP sees nothing of it.
 

@@ -48,6 +48,7 @@ SHIPPED_MODULES = (
     "files.directory_trees",
     "files.fetching",
     "files.landings",
+    "files.long_payload",
     "files.single_files",
     "files.tar_reader",
 )

@@ -1,8 +1,8 @@
 """What the two ends say to each other: one request and one answer for each verb.
 
-A call is ``POST /v3/<verb>`` with a bearer token. Its body is one line of JSON (the request below that has this verb)
-and then, for some verbs, a payload of plain bytes. An answer is built the same way: one line of JSON, or a payload, or,
-for a command, a row of frames. Payloads that matter travel chunked and end with their SHA-256 as a trailer.
+A call is ``POST /v<version>/<verb>`` with a bearer token. Its body is one line of JSON (the request below that has this
+verb) and then, for some verbs, a payload of plain bytes. An answer is built the same way: one line of JSON, or a
+payload, or, for a command, a row of frames. Payloads that matter travel chunked, with their SHA-256 as a trailer.
 
 A command is known by an id that the *client* chooses. Whoever asks for an id again gets that command's state and its
 output from any offset, and never a second run of it. What goes to its stdin says at which byte it begins, so it may
@@ -16,7 +16,7 @@ import struct
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 
-VERSION = 4
+VERSION = 5
 """Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
 
 PREFIX = "/v%d/" % VERSION
@@ -258,15 +258,20 @@ class FileHead(Message):
 
 
 class WriteFile(Message):
-    """The payload is the file. It appears under its name when all of it is there, or not at all."""
+    """The payload is the file, without its first ``skip`` bytes, which came before.
+
+    It appears under its name when all of it is there, or not at all.
+    """
 
     VERB = "write-file"
     id: str
+    skip: int
     path: str
     mode: "int | None"
     mtime_ns: "int | None"
     FIELDS = {
         "id": (str, ""),
+        "skip": (int, 0),
         "path": (str, REQUIRED),
         "mode": ((int, _NOTHING), None),
         "mtime_ns": ((int, _NOTHING), None),
@@ -299,15 +304,32 @@ class ReadTree(_Read):
 
 
 class WriteTree(Message):
-    """The payload is a tar that goes into this directory, all of it or nothing."""
+    """The same for a tar that goes into this directory, all of it or nothing."""
 
     VERB = "write-tree"
     id: str
+    skip: int
     path: str
-    FIELDS = {"id": (str, ""), "path": (str, REQUIRED)}
+    FIELDS = {"id": (str, ""), "skip": (int, 0), "path": (str, REQUIRED)}
 
     def check(self) -> None:
         _check_upload_id(self.VERB, self.id)
+
+
+class Upload(Message):
+    """Cut the connection by which the upload of this id comes, so that another can go on behind what came."""
+
+    VERB = "upload"
+    id: str
+    FIELDS = {"id": (str, REQUIRED)}
+
+
+class Arrived(Message):
+    """How much of it is here, or that all of it is and stands in its place."""
+
+    FIELDS = {"offset": (int, 0), "landed": (bool, False)}
+    offset: int
+    landed: bool
 
 
 class Fetch(Message):

@@ -71,20 +71,9 @@ def test_a_stream_goes_on_at_its_byte(
 
 def test_it_comes_further_with_each_of_many_connections(client: ExecClient, proxy: FaultProxy) -> None:
     """More cuts than tries, and none that lets a whole piece through."""
-    stopped = threading.Event()
-
-    def cut_on_and_on() -> None:
-        while not stopped.wait(0.002):
-            if proxy.left is None:
-                proxy.cut_after(LARGE_PIECE // 8)
-
-    thread = threading.Thread(target=cut_on_and_on)
-    thread.start()
-    try:
-        result = client.exec("sha256sum", stdin=CONTENT, timeout=60)
-    finally:
-        stopped.set()
-        thread.join()
+    proxy.cut_every(LARGE_PIECE // 8)
+    result = client.exec("sha256sum", stdin=CONTENT, timeout=60)
+    proxy.left = None
     assert result.stdout.split() == [DIGEST, "-"]
     assert proxy.connections > 10
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
-from pytest_fargate_sandbox.server.protocol import Attach
+from pytest_fargate_sandbox.server.protocol import PREFIX, Attach
 from pytest_fargate_sandbox.server.requests.http1 import request_head
 from tests.exec_server_process import ExecServerProcess, altered_source
 
@@ -100,7 +100,7 @@ def test_what_goes_while_it_is_being_read_is_no_short_answer(small_server: ExecS
     (process,) = ended(small_server, "head -c 25000000 /dev/zero", 1)
     with small_server.connect() as connection:
         request = Attach(id=process.id, limit=1 << 30).to_json()
-        connection.sendall(request_head("/v3/attach", small_server.token, len(request)) + request)
+        connection.sendall(request_head(f"{PREFIX}attach", small_server.token, len(request)) + request)
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 OK")
         ended(small_server, "true", MOST)
         answer = b""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import UnsafeArchiveError
+from pytest_fargate_sandbox.server import protocol
 from tests import hostile_tars
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _the_server_lives_on(shared_server: ExecServerProcess) -> object:
 
 
 def request(verb: str, body: bytes, *fields: str) -> bytes:
-    lines = [f"POST /v3/{verb} HTTP/1.1", "Authorization: Bearer TOKEN", *fields]
+    lines = [f"POST {protocol.PREFIX}{verb} HTTP/1.1", "Authorization: Bearer TOKEN", *fields]
     if not fields:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
@@ -98,7 +99,7 @@ def label(value: object) -> str:
         (request("run", b"ffffffffff\r\n", "Transfer-Encoding: chunked"), 400),
         (request("run", b'{"id": "short"', "Content-Length: 1000"), 400),
         (request("no-such-verb", b"{}"), 404),
-        (b"GET /v3/run HTTP/1.1\r\nAuthorization: Bearer TOKEN\r\n\r\n", 404),
+        (f"GET {protocol.PREFIX}run HTTP/1.1\r\nAuthorization: Bearer TOKEN\r\n\r\n".encode(), 404),
         (request("run", b"{" * 100_000), 400),
         (request("run", b"\xff\xfe"), 400),
         (request("run", b"[1, 2]"), 400),
@@ -134,14 +135,14 @@ def test_garbage_gets_a_4xx(say: Callable[..., bytes], data: bytes, status: int)
 def test_nobody_without_the_token_gets_anything(say: Callable[..., bytes]) -> None:
     body = b'{"id": "a", "command": "true"}'
     for key in ("Bearer wrong", "Bearer ", "Basic TOKEN", "TOKEN", "bearer TOKEN\xff"):
-        data = b"POST /v3/run HTTP/1.1\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n%s"
+        data = b"POST /v0/run HTTP/1.1\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\n%s"
         answer = say(data % (key.encode("latin-1"), len(body), body))
         assert status_and_kind(answer) == (401, "unauthorized")
-    assert status_and_kind(say(b"POST /v3/run HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")) == (401, "unauthorized")
+    assert status_and_kind(say(b"POST /v0/run HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")) == (401, "unauthorized")
 
 
 def test_a_stranger_cannot_make_the_server_read_a_body(say: Callable[..., bytes]) -> None:
-    answer = say(b"POST /v3/run HTTP/1.1\r\nContent-Length: 10737418240\r\n\r\n" + b"x" * 1_000_000)
+    answer = say(b"POST /v0/run HTTP/1.1\r\nContent-Length: 10737418240\r\n\r\n" + b"x" * 1_000_000)
     assert status_and_kind(answer)[0] == 401
 
 

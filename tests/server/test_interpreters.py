@@ -11,7 +11,7 @@ import pytest
 
 from pytest_fargate_sandbox import conformance
 from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
-from pytest_fargate_sandbox.server import bundle
+from pytest_fargate_sandbox.server import bundle, protocol
 from pytest_fargate_sandbox.server.requests.http1 import request_head
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
 from tests.server.interpreters import interpreters, oldest_and_newest
@@ -68,7 +68,7 @@ def test_json_nested_without_end_is_refused(version: str, tmp_path: Path) -> Non
     try:
         for body in (b"[" * 100_000, b'{"a":' * 100_000, b"[" * 3000 + b"]" * 3000):
             with server.connect() as connection:
-                connection.sendall(request_head("/v3/run", server.token, len(body)) + body)
+                connection.sendall(request_head(f"{protocol.PREFIX}run", server.token, len(body)) + body)
                 assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
         assert server.client.exec("echo alive").stdout == "alive\n"
     finally:

@@ -27,6 +27,7 @@ from pytest_fargate_sandbox.server.requests.http1 import (
     Malformed,
     Payload,
     chunk,
+    digested,
     last_chunk,
     open_body,
     read_answer_head,
@@ -189,15 +190,21 @@ class ExecCalls:
 
     @contextmanager
     def open(
-        self, request: Message, payload: bytes | Iterable[bytes] = b"", *, patience: Patience | None = None
+        self,
+        request: Message,
+        payload: bytes | Iterable[bytes] = b"",
+        *,
+        patience: Patience | None = None,
+        skip: int = 0,
     ) -> Iterator[Answer]:
         """Send the request and give its answer, whose payload is still to be read.
 
-        Bytes travel inside the request; anything else is streamed, with its digest behind it. Raises ``Disconnected``,
+        Bytes travel inside the request; anything else is streamed, but for so many bytes that the server has already,
+        with the digest of the whole behind it. Raises ``Disconnected``,
         ``Malformed`` and ``Failure``.
         """
         with self._lent_connection(_named(request), patience or self.patience(self.limits.work_sec)) as loan:
-            yield self._hear(loan, lambda: self._send(loan.connection.send, request, payload))
+            yield self._hear(loan, lambda: self._send(loan.connection.send, request, payload, skip))
 
     @contextmanager
     def _lent_connection(self, what: str, patience: Patience) -> Iterator[_Loan]:
@@ -235,19 +242,16 @@ class ExecCalls:
             raise Failure.from_json(answer.payload.read_all(self.limits.failure_bytes))
         return answer
 
-    def _send(self, send: Callable[[bytes], None], request: Message, payload: bytes | Iterable[bytes]) -> None:
+    def _send(
+        self, send: Callable[[bytes], None], request: Message, payload: bytes | Iterable[bytes], skip: int
+    ) -> None:
         path, line = protocol.PREFIX + request.VERB, request.to_json()
         if isinstance(payload, bytes):
             send(request_head(path, self._token, len(line) + len(payload)) + line + payload)
             return
         digest = hashlib.sha256()
-
-        def digested() -> Iterator[bytes]:
-            for block in payload:
-                digest.update(block)
-                yield block
-
-        pending = send_chunked(send, request_head(path, self._token, None) + chunk(line), digested())
+        blocks = digested(payload, digest, skip)
+        pending = send_chunked(send, request_head(path, self._token, None) + chunk(line), blocks)
         send(pending + last_chunk({protocol.DIGEST_TRAILER: digest.hexdigest()}))
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import RemoteIsADirectory, TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
@@ -22,6 +21,7 @@ from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
 from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES, LIMITS, Limits
 from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process, Unguarded
 from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
+from pytest_fargate_sandbox.sandbox.exec.uploads import Upload
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.server.message import Message
+
+M = TypeVar("M", bound="Message")
 
 
 class ExecClient:
@@ -186,14 +188,14 @@ class ExecClient:
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(f"{data} is a directory: that is what upload_tree is for")
         request = self._upload_request(protocol.WriteFile, path=remote_path, mode=mode, mtime_ns=mtime_ns)
-        self._calls.persistently(lambda: self._send(request, _blocks_of(data)), tries=1 + max_retries)
+        Upload(self._calls, request, lambda: _blocks_of(data)).to_end(1 + max_retries)
 
     def upload_tree(self, local_dir: Path | str, remote_dir: str, *, max_retries: int = 3) -> None:
         """Put what is in a local directory into one there, which is made if need be and merged into if it exists."""
         root = os.fsencode(local_dir)
         os.scandir(root).close()
         request = self._upload_request(protocol.WriteTree, path=remote_dir)
-        self._calls.persistently(lambda: self._send(request, archives.pack(root)), tries=1 + max_retries)
+        Upload(self._calls, request, lambda: archives.pack(root)).to_end(1 + max_retries)
 
     def download(self, remote_path: str, *, max_retries: int = 3) -> bytes:
         """The content of a file there."""
@@ -251,21 +253,16 @@ class ExecClient:
         self._calls.persistently(once)
 
     # --- how files travel ---------------------------------------------------------------------------------------
-    def _request(self, kind: type[Message], **values: object) -> Message:
+    def _request(self, kind: type[M], **values: object) -> M:
         """A request of the caller's making; what cannot be one was wrong here, and is said here."""
         try:
             return kind(**values)
         except Failure as failure:
             raise ValueError(failure.message) from None
 
-    def _upload_request(self, kind: type[Message], **values: object) -> Message:
+    def _upload_request(self, kind: type[M], **values: object) -> M:
         """With an id, so that it lands once, however often it has to be sent."""
         return self._request(kind, id=protocol.new_upload_id(), **values)
-
-    def _send(self, request: Message, blocks: Iterator[bytes]) -> None:
-        # Else a file that is being sent when the connection breaks stays open until the garbage is collected.
-        with closing(blocks), self._calls.open(request, blocks) as answer:  # type: ignore[type-var]
-            answer.read_message(protocol.Nothing)
 
 
 def _blocks_of(data: bytes | Path) -> Iterator[bytes]:

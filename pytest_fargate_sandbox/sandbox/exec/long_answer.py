@@ -49,7 +49,7 @@ class _Body:
         self._patience = calls.patience(calls.limits.work_sec)
         self._connection = ExitStack()
         self._answer: Answer | None = None
-        self._taken = 0
+        self._taken = self._furthest = 0
         self.connections = 0
 
     @property
@@ -76,6 +76,9 @@ class _Body:
             data = self._answer.payload.body.read(most)
         except (Disconnected, TransportError) as reason:
             self.leave(reason)
+            if self._taken > self._furthest:
+                self._furthest = self._taken
+                self._endurance.begin_anew()
             if self._endurance.ends(broke=isinstance(reason, Disconnected)):
                 raise
             rest = self._endurance.rest()
@@ -83,7 +86,6 @@ class _Body:
             time.sleep(rest)
             return None
         self._taken += len(data)
-        self._endurance.begin_anew()
         return data
 
     def leave(self, error: BaseException | None) -> None:

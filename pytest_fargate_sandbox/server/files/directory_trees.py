@@ -33,8 +33,7 @@ def _blocks(path: str) -> "Iterable[bytes]":
 
 
 def write(path: str, payload: Payload, land: "Land") -> None:
-    body = payload.body
-    if not isinstance(body, ChunkedBody):
+    if not isinstance(payload.body, ChunkedBody):
         raise Failure("bad_request", "write-tree: a tree travels chunked, with its SHA-256 as the trailer")
     digest = hashlib.sha256()
 
@@ -44,7 +43,7 @@ def write(path: str, payload: Payload, land: "Land") -> None:
         return data
 
     def verify() -> None:
-        check_digest(digest, body.trailers.get(DIGEST_TRAILER, ""), path)
+        check_digest(digest, payload.body.trailers.get(DIGEST_TRAILER, ""), path)
 
     try:
         archives.unpack(read_some, encoded(path), verify, land=land)

@@ -61,8 +61,7 @@ def _open_regular(path: str) -> "tuple[int, os.stat_result]":
 
 def write(request: WriteFile, payload: Payload, land: "Land") -> None:
     """The payload becomes the file, checked against its digest first."""
-    body = payload.body
-    if not isinstance(body, ChunkedBody):
+    if not isinstance(payload.body, ChunkedBody):
         raise Failure("bad_request", "write-file: a file travels chunked, with its SHA-256 as the trailer")
     digest = hashlib.sha256()
 
@@ -70,7 +69,7 @@ def write(request: WriteFile, payload: Payload, land: "Land") -> None:
         for data in iter(payload.read_block, b""):
             digest.update(data)
             yield data
-        check_digest(digest, body.trailers.get(DIGEST_TRAILER, ""), request.path)
+        check_digest(digest, payload.body.trailers.get(DIGEST_TRAILER, ""), request.path)
 
     try:
         put(request.path, blocks(), request.mode, request.mtime_ns, land)

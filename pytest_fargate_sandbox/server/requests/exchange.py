@@ -6,7 +6,7 @@ from pytest_fargate_sandbox.server.commands.waker import Waker
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import Message
 from pytest_fargate_sandbox.server.protocol import DIGEST_TRAILER, FAILURE_TRAILER
-from pytest_fargate_sandbox.server.requests.http1 import Payload, answer_head, last_chunk, send_chunked
+from pytest_fargate_sandbox.server.requests.http1 import Payload, answer_head, digested, last_chunk, send_chunked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,21 +51,23 @@ class Exchange:
         head = answer_head(200, None, self.keep_alive)
         trailers = {}
 
-        def digested() -> "Iterable[bytes]":
-            left = skip
+        def to_the_end() -> "Iterable[bytes]":
             try:
-                for block in blocks:
-                    digest.update(block)
-                    if left < len(block):
-                        yield block[left:]
-                    left = max(0, left - len(block))
+                yield from digested(blocks, digest, skip)
                 trailers[DIGEST_TRAILER] = digest.hexdigest()
             except Failure as failure:
                 trailers[FAILURE_TRAILER] = failure.to_json().decode("ascii")
 
         # MSG_MORE: the kernel joins the small pieces around a large block to it.
-        pending = send_chunked(lambda data: self._connection.sendall(data, socket.MSG_MORE), head, digested())
+        pending = send_chunked(lambda data: self._connection.sendall(data, socket.MSG_MORE), head, to_the_end())
         self._connection.sendall(pending + last_chunk(trailers))
+
+    def cut(self) -> None:
+        """Whoever waits for its next bytes waits in vain."""
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # It is gone.
 
     def drain(self) -> None:
         """Read what the client still sends."""

@@ -12,7 +12,7 @@ import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Iterable
+    from typing import Any, Callable, Iterable
 
 MAX_HEAD = 32 * 1024
 MAX_FOREIGN_HEAD = 64 * 1024
@@ -317,6 +317,15 @@ def answer_head(status: int, size: "int | None", keep_alive: bool = True) -> byt
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def digested(blocks: "Iterable[bytes]", digest: "Any", skip: int) -> "Iterable[bytes]":
+    """What is behind the first so many bytes, while all of it goes into the digest."""
+    for block in blocks:
+        digest.update(block)
+        if skip < len(block):
+            yield block[skip:]
+        skip = max(0, skip - len(block))
 
 
 _SMALL = 16 * 1024

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.server.commands.command import Command
     from pytest_fargate_sandbox.server.commands.pseudo_terminal import PseudoTerminal
-    from pytest_fargate_sandbox.server.files.landings import Land
     from pytest_fargate_sandbox.server.message import Message
 
 _LONGEST_LINE = 16 * 1024 * 1024
@@ -43,6 +42,7 @@ class Verbs:
             (protocol.ListFiles, _list_files),
             (protocol.ReadTree, _read_tree),
             (protocol.WriteTree, _write_tree),
+            (protocol.Upload, _upload),
             (protocol.Fetch, _fetch),
         )
         self._by_path = {protocol.PREFIX + request.VERB: (request, act) for request, act in requests}
@@ -179,8 +179,9 @@ def _read_file(exchange: Exchange, request: protocol.ReadFile) -> None:
 
 def _write_file(exchange: Exchange, request: protocol.WriteFile) -> None:
     from pytest_fargate_sandbox.server.files import single_files
+    from pytest_fargate_sandbox.server.files.landings import take_upload
 
-    _land_once(exchange, request.id, lambda land: single_files.write(request, exchange.payload, land))
+    take_upload(exchange, request, lambda payload, land: single_files.write(request, payload, land))
     exchange.answer(protocol.Nothing())
 
 
@@ -198,24 +199,25 @@ def _read_tree(exchange: Exchange, request: protocol.ReadTree) -> None:
 
 def _write_tree(exchange: Exchange, request: protocol.WriteTree) -> None:
     from pytest_fargate_sandbox.server.files import directory_trees
+    from pytest_fargate_sandbox.server.files.landings import take_upload
 
-    _land_once(exchange, request.id, lambda land: directory_trees.write(request.path, exchange.payload, land))
+    take_upload(exchange, request, lambda payload, land: directory_trees.write(request.path, payload, land))
     exchange.answer(protocol.Nothing())
+
+
+def _upload(exchange: Exchange, request: protocol.Upload) -> None:
+    from pytest_fargate_sandbox.server.files.landings import landing_of
+
+    landing = landing_of(request.id)
+    offset = landing.payload.stop() if landing.payload else 0
+    exchange.answer(protocol.Arrived(offset=offset, landed=landing.done))
 
 
 def _fetch(exchange: Exchange, request: protocol.Fetch) -> None:
     from pytest_fargate_sandbox.server.files import fetching
-
-    _land_once(exchange, request.id, lambda land: fetching.fetch(request, land))
-    exchange.answer(protocol.Nothing())
-
-
-def _land_once(exchange: Exchange, upload_id: str, write: "Callable[[Land], None]") -> None:
-    """``write``, whose last step goes through what it is given; not even begun where an earlier attempt has landed."""
     from pytest_fargate_sandbox.server.files.landings import landing_of
 
-    landing = landing_of(upload_id)
-    if landing.done:
-        exchange.drain()
-    else:
-        write(landing.once)
+    landing = landing_of(request.id)
+    if not landing.done:
+        fetching.fetch(request, landing.once)
+    exchange.answer(protocol.Nothing())
