@@ -80,7 +80,8 @@ class Endpoint(NamedTuple):
 class OutsideEndpoint:
     """A service on our side that processes in the sandbox must reach.
 
-    ``env_var`` is set, in the sandbox, to the URL that works there.
+    ``env_var`` is set, in the sandbox, to the URL that works there: with the same name where a certificate is checked
+    against it (``https``, ``wss``), else with 127.0.0.1.
     """
 
     url: str

@@ -121,7 +121,7 @@ class Pool:
         self._check_place(spec.config)
         built = self._built(spec)
         sandbox = self._sandbox(built, task_id, self._seat(built, task_id, taken=True), test="")
-        arn = sandbox.launch_ahead()
+        arn = sandbox.launch_ahead(spec.outside)
         sandbox.note("shelved", **self._owner)  # the task is the run's now, and no longer this process's
         return arn
 

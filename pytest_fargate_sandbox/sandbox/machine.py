@@ -135,10 +135,10 @@ class Machine:
                 self._started = _though_engines_end(lambda: self._run(self._begin(force_build, endpoints)))
                 self._record("ready", phases=dict(self.phases))
 
-    def launch_ahead(self) -> str:
+    def launch_ahead(self, outside_endpoints: Iterable[OutsideEndpoint] = ()) -> str:
         """Ask for the task and return its ARN; a machine with the same id and secret, anywhere, can ``take_over``."""
         with self._life:
-            arn = _though_engines_end(lambda: self._begin(False, ()).launch_ahead())
+            arn = _though_engines_end(lambda: self._begin(False, tuple(outside_endpoints)).launch_ahead())
         self._recorder.let_go(arn)
         return arn
 

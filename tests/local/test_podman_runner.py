@@ -153,12 +153,17 @@ def test_no_value_of_the_environment_stands_in_an_argv(engine: EngineProcess) ->
     assert "s3cr3t-of-this-test" not in lines
 
 
-def test_containers_share_volumes_and_the_network(engine: EngineProcess) -> None:
+def test_containers_share_volumes_the_network_and_its_names(engine: EngineProcess) -> None:
     mount = {"sourceVolume": "shared", "containerPath": "/shared"}
-    writer = real("writer", "echo hello > /shared/file; exec nc -l -p 7000 < /shared/file", mountPoints=[mount])
+    writer = real(
+        "writer",
+        "echo 127.0.0.1 mine >> /etc/hosts; echo hello > /shared/file; exec nc -l -p 7000 < /shared/file",
+        mountPoints=[mount],
+    )
     reader = real(
         "main",
-        "until nc 127.0.0.1 7000 > /tmp/got; do sleep 0.05; done; echo x > /shared/file || cat /tmp/got | grep hello",
+        "until nc mine 7000 > /tmp/got; do sleep 0.05; done; grep $(hostname) /etc/hosts && "
+        "{ echo x > /shared/file || cat /tmp/got | grep hello; }",
         mountPoints=[{**mount, "readOnly": True}],
     )
     arn = engine.launch(engine.register(writer, reader, volumes=[{"name": "shared"}]))

@@ -129,7 +129,7 @@ def test_an_idle_connection_lives_and_is_asked_now_and_then(
         wait_until(
             lambda: connection._transport.packetizer.messages >= before + 5 or None, deadline=10, what="five answers"
         )
-        assert not connection._transport._questions
+        assert not connection._transport._replies
         # Answers to questions are not taken for those to other requests.
         ports = {tunnel.request_reverse(0, "127.0.0.1", echo.port) for _ in range(20)}
         assert len(ports) == 20

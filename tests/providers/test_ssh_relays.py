@@ -101,7 +101,7 @@ class Way:
 
     def wait_until_quiet(self) -> None:
         def probe() -> bool:
-            if left := len(self.tunnel._callers._under_way):
+            if left := len(self.tunnel._reverses.callers._under_way):
                 raise NotYet(f"{left} under way")
             return True
 

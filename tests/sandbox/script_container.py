@@ -68,7 +68,7 @@ class ScriptContainer:
             [*inside, "/bin/sh", "-c", script], env={**plain, **self._environment}, check=False, capture_output=True
         ).returncode
 
-    def connect(self, port: int) -> socket.socket:
+    def connect(self, port: int, host: str = "127.0.0.1") -> socket.socket:
         """A connection to a port inside. A socket keeps the network of the thread that made it."""
         made: list[socket.socket | OSError] = []
 
@@ -78,7 +78,7 @@ class ScriptContainer:
                     made.append(OSError(ctypes.get_errno(), "setns"))
                     return
             try:
-                made.append(socket.create_connection(("127.0.0.1", port), timeout=5))
+                made.append(socket.create_connection((host, port), timeout=5))
             except OSError as error:
                 made.append(error)
 

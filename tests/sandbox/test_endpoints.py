@@ -24,6 +24,52 @@ def test_scheme_path_query_and_login_are_kept() -> None:
 def test_an_endpoint_keeps_its_port_where_that_is_free() -> None:
     routes = _routes("http://a:4000", "http://b:4000", "http://c:2222", "https://d", taken=(2222,))
     assert routes.specs == ["4000:a:4000", "20000:b:4000", "20001:c:2222", "443:d:443"]
+    assert not _routes("http://a:4000").hosts
+
+
+def test_over_tls_a_name_stays_a_name_at_its_port() -> None:
+    routes = _routes(
+        "https://a.example/v1", "https://b.example/v2?x=1", "wss://b.example:8443/live", "https://A.example/z"
+    )
+    assert routes.environment == {
+        "URL_0": "https://a.example/v1",
+        "URL_1": "https://b.example/v2?x=1",
+        "URL_2": "wss://b.example:8443/live",
+        "URL_3": "https://A.example/z",
+    }
+    assert routes.hosts == {"a.example": "127.0.0.1", "b.example": "127.0.0.2"}
+    assert routes.specs == ["443:a.example:443", "127.0.0.2:443:b.example:443", "127.0.0.2:8443:b.example:8443"]
+    assert routes.listeners == ["443", "127.0.0.2:443", "127.0.0.2:8443"]
+
+
+def test_a_name_whose_port_is_taken_everywhere_has_another_port() -> None:
+    routes = _routes("https://me:pw@a.example:2222/x", taken=(2222,))
+    assert routes.environment == {"URL_0": "https://me:pw@a.example:20000/x"}
+    many = _routes(*(f"https://{number}.example/" for number in range(11)))
+    assert many.environment["URL_8"] == "https://8.example/"
+    assert many.environment["URL_9"] == "https://9.example:20000/"
+    assert many.environment["URL_10"] == "https://10.example:20001/"
+    assert many.hosts["10.example"] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.1.2.3", "[2001:db8::1]"])
+def test_an_address_has_no_name_to_keep(host: str) -> None:
+    routes = _routes(f"https://{host}:8443/x")
+    assert routes.environment == {"URL_0": "https://127.0.0.1:8443/x"}
+    assert routes.hosts == {}
+
+
+def test_localhost_leads_to_the_right_place_by_itself() -> None:
+    routes = _routes("https://localhost:8443/x", taken=(8443,))
+    assert routes.environment == {"URL_0": "https://localhost:20000/x"}
+    assert routes.hosts == {}
+
+
+def test_a_name_is_looked_up_in_ascii_and_cannot_forge_lines() -> None:
+    assert _routes("https://bücher.example/").hosts == {"xn--bcher-kva.example": "127.0.0.1"}
+    for host in ("a example", "a%0Ab", "x" * 64, "-"):
+        with pytest.raises(ConfigError):
+            _routes(f"https://{host}:1/")
 
 
 def test_endpoints_at_one_place_share_a_port() -> None:

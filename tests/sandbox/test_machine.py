@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
+from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.sandbox.machine import Admission, Machine, Recorder
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
@@ -135,6 +136,32 @@ def test_one_launched_ahead_that_has_died_meanwhile_is_replaced(
     mine.start()
     assert mine.task_arn != arn
     assert Workspace(mine).exec("true").ok
+
+
+def test_a_name_that_a_task_was_not_launched_with_is_made_known_to_it(machine: Callable[..., Machine]) -> None:
+    outside = [OutsideEndpoint("https://model.example/v1", "MODEL")]
+    arn = machine("ahead", secret=b"s" * 32).launch_ahead()
+    mine = machine("named", secret=b"s" * 32)
+    mine.take_over({"taskArn": arn}, launched_as="ahead")
+    mine.start(outside_endpoints=outside)
+    assert mine.task_arn == arn
+    assert Workspace(mine).exec("getent hosts model.example; echo $MODEL").stdout.split() == [
+        "127.0.0.1", "model.example", "https://model.example/v1",
+    ]  # fmt: skip
+
+
+@pytest.mark.root
+def test_a_user_who_may_not_write_names_has_those_of_the_launch_or_is_told(machine: Callable[..., Machine]) -> None:
+    outside = [OutsideEndpoint("https://model.example/v1", "MODEL")]
+    mine = machine(user="nobody")
+    mine.start(outside_endpoints=outside)
+    assert Workspace(mine).exec("id -un; getent hosts model.example").stdout.split()[:2] == ["nobody", "127.0.0.1"]
+
+    arn = machine("ahead", secret=b"s" * 32, user="nobody").launch_ahead()
+    other = machine("named", secret=b"s" * 32, user="nobody")
+    other.take_over({"taskArn": arn}, launched_as="ahead")
+    with pytest.raises(ConfigError, match=r"model\.example: .*/etc/hosts.*`user`"):
+        other.start(outside_endpoints=outside)
 
 
 def test_workspaces_of_one_machine_share_its_files_and_not_their_histories(machine: Callable[..., Machine]) -> None:

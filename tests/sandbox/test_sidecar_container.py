@@ -56,7 +56,7 @@ def test_what_a_task_is_told_leaves_room_in_its_overrides() -> None:
         authorized_key=fresh_key_pair().public,
         host_key=fresh_key_pair().private,
         ttl=14400,
-        reverse_ports=range(40000, 40016),
+        listeners=map(str, range(40000, 40016)),
     )
     assert environment[names.ENV_REVERSE_PORTS].startswith("40000,40001,")
     assert len(json.dumps(environment)) < 1500

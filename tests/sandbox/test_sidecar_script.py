@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import subprocess
 import time
@@ -101,18 +102,38 @@ def test_it_gives_nothing_but_forwarding_on_loopback(start: Callable[..., Sideca
         refused("-tt", "root@127.0.0.1")
         refused("-s", "root@127.0.0.1", "sftp")
         assert "prohibited" in refused("-W", "192.0.2.1:80", "root@127.0.0.1")
-        assert "remote port forwarding failed" in refused("-N", "-R", "0.0.0.0:4000:127.0.0.1:1", "root@127.0.0.1")
+        for address in ("0.0.0.0", "", "*", "192.0.2.1", "127.0.0.10"):
+            assert "remote port forwarding failed" in refused(
+                "-N", "-R", f"{address}:4000:127.0.0.1:1", "root@127.0.0.1"
+            )
         refused("-o", "PubkeyAuthentication=no", "root@127.0.0.1", "id")
         with pytest.raises(TransportError, match="refuses our key"):
             sidecar.tunnel(proxy.port, private_key=fresh_key_pair()).open()
 
 
 def test_it_is_healthy_when_the_reverse_ports_stand(start: Callable[..., Sidecar]) -> None:
-    sidecar = start(**{names.ENV_REVERSE_PORTS: "4000,4001"})
-    with sidecar.proxy(2222) as proxy, sidecar.tunnel(proxy.port, reverses=["4000:127.0.0.1:1"]) as tunnel:
-        assert sidecar.check(health_script()) != 0
-        tunnel.request_reverse(4001, "127.0.0.1", 1)
-        assert sidecar.check(health_script()) == 0
+    sidecar = start(**{names.ENV_REVERSE_PORTS: "4000,127.0.0.2:4000,4001"})
+    reverses = ["4000:127.0.0.1:1", "127.0.0.2:4000:127.0.0.1:1"]
+    with sidecar.proxy(2222) as proxy:
+        with sidecar.tunnel(proxy.port, reverses=reverses) as tunnel:
+            assert sidecar.check(health_script()) != 0
+            tunnel.request_reverse(4001, "127.0.0.1", 1)
+            assert sidecar.check(health_script()) == 0
+        with sidecar.tunnel(proxy.port, reverses=["4001:127.0.0.1:1", *reverses[:1]]):
+            assert sidecar.check(health_script()) != 0
+
+
+def test_one_port_at_several_addresses_leads_to_several_places(start: Callable[..., Sidecar]) -> None:
+    sidecar = start(**{names.ENV_HOSTS: "127.0.0.1\tone.example\n127.0.0.2\tother.example"})
+    sidecar.listens()
+    assert sidecar.check("head -n 2 /etc/hosts | grep -q '^127.0.0.2[[:space:]]other.example$'") == 0
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        reverses = [f"443:127.0.0.1:{one.getsockname()[1]}", f"127.0.0.2:443:127.0.0.1:{other.getsockname()[1]}"]
+        with sidecar.proxy(2222) as proxy, sidecar.tunnel(proxy.port, reverses=reverses):
+            for address, service in (("127.0.0.1", one), ("127.0.0.2", other)):
+                service.settimeout(5)
+                with sidecar.connect(443, address), service.accept()[0]:
+                    pass  # accept() times out where it leads elsewhere
 
 
 def test_everybody_may_write_to_the_work_folder_and_nobody_sees_the_keys(start: Callable[..., Sidecar]) -> None:

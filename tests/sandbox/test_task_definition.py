@@ -251,6 +251,16 @@ def test_an_environment_too_long_to_travel_is_registered_instead() -> None:
     assert {"name": "LONG", "value": "x" * 6000} in _container(plan.registration)["environment"]
 
 
+def test_any_number_of_outside_endpoints_leaves_room_in_the_overrides() -> None:
+    cfg = _cfg(ssh_sidecar=SshSidecarConfig(), container_port=80, extra_env={"OWN": "{task_id}"})
+    routes = Routes([OutsideEndpoint(f"http://host-{n}.example:4000/v1", f"ENDPOINT_{n}") for n in range(250)])
+    plan = make_plan(cfg, image="i", base=None, region="r", task_id="t", keyring=_keyring("t"), routes=routes)
+    assert plan.overrides["main"] == {"OWN": "t"}
+    assert len(json.dumps(plan.overrides)) < 4000
+    environment = _container(plan.registration)["environment"]
+    assert {"name": "ENDPOINT_249", "value": "http://127.0.0.1:20248/v1"} in environment
+
+
 @pytest.mark.parametrize(
     ("sidecar", "place"),
     [(EXEC, "ssh_tunnel_port"), (SshSidecarConfig(), "ssh_tunnel_port"), (SshSidecarConfig(), "task_ip")],

@@ -6,7 +6,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
+from pytest_fargate_sandbox.leaves.sockets import Listener
 from pytest_fargate_sandbox.providers.ssh.local_listener import LocalListener
 
 if TYPE_CHECKING:
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 class ReversePorts:
-    """At most one listener a port. A new session takes a port over: its client is the old one's, connected again."""
+    """At most one listener at a place. A new session takes it over: its client is the old one's, connected again."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._listeners: dict[int, tuple[object, LocalListener]] = {}
+        self._listeners: dict[Listener, tuple[object, LocalListener]] = {}
 
-    def open(self, owner: object, port: int, on_connection: Callable[[socket.socket, int], None]) -> int:
-        """Listen on 127.0.0.1:``port`` (0: any); which port it is."""
+    def open(self, owner: object, at: Listener, on_connection: Callable[[socket.socket, Listener], None]) -> int:
+        """Listen there (port 0: any); which port it is."""
         with self._lock:
-            self._close(port)
-            sock = socket.create_server((LOOPBACK, port))
-            opened: int = sock.getsockname()[1]
+            self._close(at)
+            sock = socket.create_server(at)
+            opened = Listener(*sock.getsockname())
             listener = LocalListener(sock, lambda accepted: on_connection(accepted, opened), "reverse port")
             self._listeners[opened] = (owner, listener)
-            return opened
+            return opened.port
 
-    def close(self, owner: object, port: int) -> None:
+    def close(self, owner: object, at: Listener) -> None:
         with self._lock:
-            if port in self._listeners and self._listeners[port][0] is owner:
-                self._close(port)
+            if at in self._listeners and self._listeners[at][0] is owner:
+                self._close(at)
 
     def close_all_of(self, owner: object) -> None:
         with self._lock:
-            for port in [port for port, (its_owner, _) in self._listeners.items() if its_owner is owner]:
-                self._close(port)
+            for at in [at for at, (its_owner, _) in self._listeners.items() if its_owner is owner]:
+                self._close(at)
 
-    def _close(self, port: int) -> None:
-        if port in self._listeners:
-            self._listeners.pop(port)[1].close()
+    def _close(self, at: Listener) -> None:
+        if at in self._listeners:
+            self._listeners.pop(at)[1].close()

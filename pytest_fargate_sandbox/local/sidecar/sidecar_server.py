@@ -41,6 +41,7 @@ def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: s
     """
     expires = time.monotonic() + float(environment.get(names.ENV_TTL) or 14400)
     _make_work_dir(shared_dir)
+    _add_hosts(environment.get(names.ENV_HOSTS))
     host_key = paramiko.Ed25519Key.from_private_key(io.StringIO(environment[names.ENV_HOST_KEY]))
     authorized_key = environment[names.ENV_AUTHORIZED_KEY]
     threading.Thread(target=_serve_runtime, args=(environment, shared_dir), name="runtime", daemon=True).start()
@@ -57,13 +58,18 @@ def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: s
 
 def check(environment: Mapping[str, str], shared_dir: str = names.SHARED_DIR) -> int:
     """What the AWS sidecar's health check says, for the engine to call inside the task's network; 0 is healthy."""
-    ports = [int(port) for port in environment.get(names.ENV_REVERSE_PORTS, "").split(",") if port]
+    places = {_place(each) for each in environment.get(names.ENV_REVERSE_PORTS, "").split(",") if each}
     dropping = environment.get(names.ENV_RUNTIME) == names.RUNTIME_DROP
     if not Path(_within(shared_dir, names.WORK_DIR)).is_dir():
         return 1
     if dropping and not Path(_within(shared_dir, names.RUNTIME_READY)).exists():
         return 1
-    return 0 if {(LOOPBACK, port) for port in ports} <= listening() else 1
+    return 0 if places <= listening() else 1
+
+
+def _place(text: str) -> tuple[str, int]:
+    address, _, port = text.rpartition(":")
+    return address or LOOPBACK, int(port)
 
 
 class _Terminated(BaseException):
@@ -101,6 +107,13 @@ def _with_room(sessions: list[Session]) -> list[Session]:
     for session in leaving:
         session.close()
     return [session for session in sessions if session not in leaving]
+
+
+def _add_hosts(lines: str | None) -> None:
+    """Before the others: the first line that has a name holds."""
+    if lines:
+        hosts = Path("/etc/hosts")
+        hosts.write_text(f"{lines}\n{hosts.read_text()}")
 
 
 def _make_work_dir(shared_dir: str) -> None:

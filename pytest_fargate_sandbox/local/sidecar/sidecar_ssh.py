@@ -1,6 +1,6 @@
 """The SSH half of the engine's own sidecar: what the AWS sidecar's sshd may do, and no more.
 
-One key is let in. Streams lead to 127.0.0.1 and listeners stand on 127.0.0.1; there is no shell, no command, no
+One key is let in. Streams lead to 127.0.0.1 and listeners stand on loopback; there is no shell, no command, no
 terminal, no agent. paramiko's server side does the protocol.
 """
 
@@ -19,7 +19,7 @@ from paramiko.common import (
 )
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
-from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACK, LOOPBACKS, Listener
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
 from pytest_fargate_sandbox.providers.ssh.ssh_transport import Transport, tune_socket
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
@@ -76,18 +76,16 @@ class Session:
         else:
             knock.refuse(OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED)
 
-    def _open_port(self, port: int) -> int:
-        return self._ports.open(self, port, self._carry_back)
+    def _open_port(self, at: Listener) -> int:
+        return self._ports.open(self, at, self._carry_back)
 
-    def _close_port(self, port: int) -> None:
-        self._ports.close(self, port)
+    def _close_port(self, at: Listener) -> None:
+        self._ports.close(self, at)
 
-    def _carry_back(self, sock: socket.socket, port: int) -> None:
+    def _carry_back(self, sock: socket.socket, at: Listener) -> None:
         def open_stream() -> ChannelStream:
             try:
-                channel = self._transport.open_channel(
-                    "forwarded-tcpip", (LOOPBACK, port), sock.getpeername()[:2], timeout=10.0
-                )
+                channel = self._transport.open_channel("forwarded-tcpip", at, sock.getpeername()[:2], timeout=10.0)
             except BROKEN as error:
                 raise TransportError(f"the client does not take the connection: {error}") from error
             return ChannelStream(channel, "client", lambda: None)
@@ -98,7 +96,9 @@ class Session:
 class _Server(paramiko.ServerInterface):
     """What a client may ask for. Everything that isn't here paramiko refuses by itself."""
 
-    def __init__(self, authorized_key: str, open_port: Callable[[int], int], close_port: Callable[[int], None]) -> None:
+    def __init__(
+        self, authorized_key: str, open_port: Callable[[Listener], int], close_port: Callable[[Listener], None]
+    ) -> None:
         self._authorized_keys = set(_keys_in(authorized_key))
         self._open_port = open_port
         self._close_port = close_port
@@ -111,15 +111,15 @@ class _Server(paramiko.ServerInterface):
         return AUTH_SUCCESSFUL if known else AUTH_FAILED
 
     def check_port_forward_request(self, address: str, port: int) -> int | bool:
-        if address not in _LOOPBACK_NAMES:
+        if address not in LOOPBACKS:
             return False
         try:
-            return self._open_port(port)
+            return self._open_port(Listener(address, port))
         except (OSError, OverflowError):
             return False
 
-    def cancel_port_forward_request(self, address: str, port: int) -> None:  # noqa: ARG002
-        self._close_port(port)
+    def cancel_port_forward_request(self, address: str, port: int) -> None:
+        self._close_port(Listener(address, port))
 
 
 def _keys_in(authorized_keys: str) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import paramiko
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
-from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACK, Listener
 from pytest_fargate_sandbox.providers.ssh.ssh_knock import Knock
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
 from pytest_fargate_sandbox.providers.ssh.ssh_transport import Transport, tune_socket
@@ -79,7 +79,7 @@ class SshConnection:
     def __init__(self, server: SshServer, transport: Transport) -> None:
         self.server = server
         self._transport = transport
-        self._on_forwarded: dict[int, OnForwarded] = {}
+        self._on_forwarded: dict[Listener, OnForwarded] = {}
         self._was_silent = False
         self._began = time.monotonic()
         transport.on_knock = self._take_knock
@@ -131,29 +131,42 @@ class SshConnection:
             raise self._stream_error(f"{host}:{port}", error) from error
         return ChannelStream(channel, f"{host}:{port} behind {self.server}", self._why_dead)
 
-    def listen(self, remote_port: int, on_stream: OnForwarded) -> int:
-        """Let the server listen on its loopback; which port (its choice if ``remote_port`` is 0)."""
+    def listen(self, at: Listener, on_forwarded: OnForwarded) -> Callable[[], int]:
+        """Ask the server to listen there; what is returned waits for its answer: which port it is, if any would do."""
         # Known before the request: a client may connect to the new port before its answer was read here.
-        self._on_forwarded[remote_port] = on_stream
-        with self._transport.one_request:
+        self._on_forwarded[at] = on_forwarded
+        try:
+            reply = self._transport.request("tcpip-forward", *at)
+        except BROKEN as error:
+            raise self._does_not_listen(at, str(error)) from error
+
+        def answer() -> int:
             try:
-                opened = self._transport.request_port_forward(LOOPBACK, remote_port)
+                message = reply.result()
             except BROKEN as error:
-                raise TransportError(
-                    f"{self.server} does not listen on port {remote_port} for us: {error}; a process there has "
-                    "the port, or an earlier connection of ours that the server still believes alive",
-                    remote_port=remote_port,
-                ) from error
-        self._on_forwarded[opened] = on_stream
-        return opened
+                raise self._does_not_listen(at, str(error)) from error
+            if message is None:
+                raise self._does_not_listen(at, "it refuses")
+            opened = Listener(at.address, at.port or message.get_int())
+            self._on_forwarded[opened] = on_forwarded
+            return opened.port
+
+        return answer
+
+    def _does_not_listen(self, at: Listener, why: str) -> TransportError:
+        return TransportError(
+            f"{self.server} does not listen on port {at.port} for us: {why}; a process there has the port, or an "
+            "earlier connection of ours that the server still believes alive",
+            remote_port=at.port,
+        )
 
     def _take_knock(self, knock: Knock) -> None:
         knock.name, knock.why_dead = f"port {knock.port} of {self.server}", self._why_dead
-        on_forwarded = self._on_forwarded.get(knock.port) or self._on_forwarded.get(0)
-        if on_forwarded:
-            on_forwarded(knock)
-        else:
-            knock.refuse()
+        for at in (Listener(knock.host, knock.port), Listener(LOOPBACK, knock.port), Listener(LOOPBACK, 0)):
+            if on_forwarded := self._on_forwarded.get(at):
+                on_forwarded(knock)
+                return
+        knock.refuse()
 
     def answers(self, timeout: float) -> bool:
         """Whether the server still reacts. It may refuse the session that we ask for: that is an answer too."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import array
 import collections
+import contextlib
 import fcntl
 import logging
 import socket
 import termios
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import paramiko
@@ -95,14 +97,13 @@ class Transport(AnsweringTransport):
         self.set_log_channel(LOG_CHANNEL)
         self.banner_timeout = self.handshake_timeout = self.auth_timeout = _HANDSHAKE_SECONDS
         prefer_fast_algorithms(self)
-        self.one_request = threading.Lock()
-        """Held by who makes a global request: their answers have no number, only the order of the requests."""
+        self._request_order = threading.Lock()
+        self._replies: collections.deque[Future[paramiko.Message | None]] = collections.deque()
+        """One for each global request whose reply is still to come: replies have no number, only their order."""
         self.when_over: Callable[[], None] | None = None
         """Called in the transport's thread, as the last thing that it does."""
         self.on_knock: Callable[[Knock], None] = Knock.refuse
         """Called in the transport's thread with who wants a channel for a TCP connection; it must not block."""
-        self._questions: collections.deque[None] = collections.deque()
-        """One for each ``ask`` whose answer is still to come."""
 
     def heard(self) -> tuple[int, int]:
         """How much came so far: messages, and bytes in the kernel that wait for a thread that is slow, or stuck."""
@@ -114,55 +115,58 @@ class Transport(AnsweringTransport):
         return self.packetizer.messages, waiting[0]
 
     def ask(self) -> None:
-        """Send what has to be answered, unless somebody else is sending or waits for an answer: that is as good.
+        """Send what has to be answered, unless somebody else is sending, which is as good.
 
         Never blocks, as it would in ``_send_user_message`` (transport.py): whoever sends to a peer that takes nothing
         holds its lock for as long.
         """
-        if not self.one_request.acquire(blocking=False):
+        if not self._request_order.acquire(blocking=False):
             return
         try:
             if not self.clear_to_send_lock.acquire(blocking=False):
                 return
             try:
                 if self.clear_to_send.is_set() and takes_bytes(self.sock):
-                    self._send_question()
+                    # OpenSSH's own; who does not know it refuses it, and has answered (RFC 4254, section 4).
+                    self._send_request("keepalive@openssh.com", (), self._send_message)
+            except BROKEN:
+                pass  # the transport's thread finds out by itself
             finally:
                 self.clear_to_send_lock.release()
             self._deliver_soon()
         finally:
-            self.one_request.release()
+            self._request_order.release()
 
-    def _send_question(self) -> None:
-        """OpenSSH's own; who does not know it refuses it, and has answered (RFC 4254, section 4)."""
-        question = paramiko.Message()
-        question.add_byte(cMSG_GLOBAL_REQUEST)
-        question.add_string("keepalive@openssh.com")
-        question.add_boolean(True)
-        self._questions.append(None)
-        try:
-            self._send_message(question)
-        except BROKEN:
-            pass  # the transport's thread finds out by itself
+    def request(self, kind: str, *data: str | int) -> Future[paramiko.Message | None]:
+        """Make a global request. Its reply is None where it is refused; many may be under way."""
+        with self._request_order:
+            return self._send_request(kind, data, self._send_user_message)
+
+    def _send_request(
+        self, kind: str, data: tuple[str | int, ...], send: Callable[[paramiko.Message], None]
+    ) -> Future[paramiko.Message | None]:
+        request = paramiko.Message()
+        request.add_byte(cMSG_GLOBAL_REQUEST)
+        request.add_string(kind)
+        request.add_boolean(True)
+        request.add(*data)
+        reply: Future[paramiko.Message | None] = Future()
+        self._replies.append(reply)
+        send(request)
+        if not self.is_active():
+            self._end_replies()
+        return reply
 
     def _parse_request_success(self, message: paramiko.Message) -> None:
-        if not self._was_question():
-            super()._parse_request_success(message)  # type: ignore[misc]
+        self._replies.popleft().set_result(message)
 
-    def _parse_request_failure(self, message: paramiko.Message) -> None:
-        if not self._was_question():
-            super()._parse_request_failure(message)  # type: ignore[misc]
+    def _parse_request_failure(self, _message: paramiko.Message) -> None:
+        self._replies.popleft().set_result(None)
 
-    def _was_question(self) -> bool:
-        """Whether this answer belongs to one of ours. paramiko would hand it to whoever waits for any answer.
-
-        No question is sent while another request is under way, so whatever is open was asked before that.
-        """
-        try:
-            self._questions.popleft()
-        except IndexError:
-            return False
-        return True
+    def _end_replies(self) -> None:
+        while self._replies:
+            with contextlib.suppress(IndexError):  # two may be at it
+                self._replies.popleft().set_exception(paramiko.SSHException("the connection ended"))
 
     def run(self) -> None:
         try:
@@ -170,6 +174,7 @@ class Transport(AnsweringTransport):
         finally:
             for channel in self._channels.values():
                 channel._unlink()  # type: ignore[attr-defined]  # one that was let in at the very end
+            self._end_replies()
             if self.when_over:
                 self.when_over()
 

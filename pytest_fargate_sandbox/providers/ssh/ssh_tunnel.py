@@ -14,12 +14,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
 from pytest_fargate_sandbox.leaves.errors import TransportError
-from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACK, Listener
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, pauses, wait_until
 from pytest_fargate_sandbox.providers.ssh.local_listener import LocalListener
 from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_patiently
@@ -27,6 +26,7 @@ from pytest_fargate_sandbox.providers.ssh.ssh_connection import SshConnection, S
 from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward, private_key_of
 from pytest_fargate_sandbox.providers.ssh.ssh_watch import DEAD_AFTER_SECONDS
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
+from pytest_fargate_sandbox.providers.ssh.tunnel_reverses import Reverses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,10 +40,6 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 5.0
 _RECONNECT_SECONDS = 15.0
-_LISTEN_SECONDS = 1.0
-"""For a port that nobody of ours had: a process that was just ended lets go of it in less."""
-_RECLAIM_SECONDS = 60.0
-"""A listener left by a connection that broke silently stands until the server gives that one up: 15 s with ours."""
 _SHORTEST_LIFE_SECONDS = 0.25
 """The tunnel's own pace, so that a server which lets us in and breaks off, again and again, keeps nobody busy."""
 
@@ -59,8 +55,10 @@ class SshTunnel:
 
     ``forward_port`` is a port on the other side's loopback that ``local_port`` leads to; ``forwards`` are further
     local ports, ``"LOCALPORT:HOST:PORT"``; ``reverses`` are ports opened on the other side's loopback that lead to a
-    host and port on this side, ``"REMOTEPORT:HOST:PORT"``. A connection over which nothing comes for ``dead_after``
-    seconds, though the server is asked to answer, is broken, whatever TCP says. Safe to use from many threads.
+    host and port on this side, ``"REMOTEPORT:HOST:PORT"``. Either may begin with another loopback address and a colon.
+
+    A connection over which nothing comes for ``dead_after`` seconds, though the server is asked to answer, is broken,
+    whatever TCP says. Safe to use from many threads.
     """
 
     def __init__(
@@ -81,17 +79,15 @@ class SshTunnel:
         self._server = SshServer(host, port, user, private_key_of(key_file, private_key), host_key, dead_after)
         self._forward_port = forward_port
         self._forwards = [Forward.parse(spec, "forwards") for spec in forwards or ()]
-        self._reclaims: set[int] = set()
-        """Reverse ports that an earlier connection had, so that a server may still hold them for it."""
-        self._reverses = {each.port: each for each in (Forward.parse(spec, "reverses", 1) for spec in reverses or ())}
+        self._reverses = Reverses(
+            (Forward.parse(spec, "reverses", 1) for spec in reverses or ()), f"tunnel from {host}:{port}"
+        )
         self._local_port_override = local_port_override
         self._lock = threading.RLock()
         self._connection: SshConnection | None = None
         self._closed = threading.Event()
         self._last_failure: tuple[float, TransportError] | None = None
         self._relays = TunnelRelays(f"tunnel to {host}:{port}")
-        self._callers = TunnelRelays(f"tunnel from {host}:{port}")
-        """Apart, so that a crowd from the other side leaves room for ours."""
         self._listeners: dict[Forward, LocalListener] = {}
 
     # --- its life -------------------------------------------------------------------------------------------------
@@ -139,15 +135,14 @@ class SshTunnel:
         self._closed.set()  # a thread that is connecting has the lock, and lets go of it when it sees this
         with self._lock:
             listeners, self._listeners = self._listeners, {}
-            relays = (self._relays, self._callers)
-            self._relays, self._callers = (TunnelRelays(each.name) for each in relays)
+            relays, self._relays = self._relays, TunnelRelays(self._relays.name)
             connection, self._connection = self._connection, None
         for listener in listeners.values():
             listener.close()
         if connection:
             connection.close()
-        for each in relays:
-            each.close()
+        self._reverses.end_connections()
+        relays.close()
 
     def reconnect(self) -> None:
         """Replace the connection, whatever its state. Local ports stay, reverse ports are reclaimed."""
@@ -190,10 +185,7 @@ class SshTunnel:
     def request_reverse(self, remote_port: int, host: str, port: int) -> int:
         """Open a port on the other side's loopback (0: any free one) that leads to ``host:port`` here; which it is."""
         with self._lock:
-            patience = _RECLAIM_SECONDS if remote_port in self._reclaims else _LISTEN_SECONDS
-            opened = self._request(self._live_connection(), Forward(remote_port, host, port), patience)
-            self._reverses[opened] = Forward(opened, host, port)
-        return opened
+            return self._reverses.add(self._live_connection(), Forward(Listener(LOOPBACK, remote_port), host, port))
 
     @property
     def local_port(self) -> int:
@@ -207,7 +199,7 @@ class SshTunnel:
         with self._lock:
             if self._connection is None:
                 raise self._not_open()
-            return self._listen(Forward(local_port, LOOPBACK, port))
+            return self._listen(Forward(Listener(LOOPBACK, local_port), LOOPBACK, port))
 
     # --- is it well? ----------------------------------------------------------------------------------------------
 
@@ -273,7 +265,7 @@ class SshTunnel:
             connection = connect()
             self._pin_host_key(connection)
             try:
-                self._open_reverses(connection)
+                self._reverses.open_all(connection, self._relays.run)
             except BaseException:
                 connection.close()
                 raise
@@ -299,53 +291,15 @@ class SshTunnel:
         if self._server.host_key is None:
             self._server = self._server.with_host_key(connection.host_key)
 
-    def _open_reverses(self, connection: SshConnection) -> None:
-        """Those that an earlier connection of ours still holds come later, and nothing else waits for them."""
-        end = time.monotonic() + _LISTEN_SECONDS
-        for reverse in self._reverses.values():
-            is_ours = reverse.port in self._reclaims
-            try:
-                self._request(connection, reverse, max(0.0, end - time.monotonic()) if is_ours else _LISTEN_SECONDS)
-            except TransportError:
-                if not is_ours or not connection.is_alive:
-                    raise
-                self._relays.run(partial(self._reclaim, connection, reverse))
-
-    def _reclaim(self, connection: SshConnection, reverse: Forward) -> None:
-        try:
-            self._request(connection, reverse, _RECLAIM_SECONDS)
-        except TransportError as error:
-            if connection.is_alive:  # else the next one tries
-                _log.warning("%s", error)
-
-    def _request(self, connection: SshConnection, reverse: Forward, patience: float) -> int:
-        """Which port was opened; one that somebody else has is asked for until it is free."""
-        remote_port, target = reverse.port, (reverse.host, reverse.host_port)
-
-        def probe() -> int:
-            try:
-                return connection.listen(remote_port, lambda caller: self._callers.connect(target, caller))
-            except TransportError as error:
-                if not connection.is_alive:
-                    raise
-                raise NotYet(error.message) from error
-
-        try:
-            opened = wait_until(probe, deadline=patience, what=f"listening on port {remote_port} there")
-        except WaitTimeout as error:
-            raise TransportError(str(error), remote_port=remote_port) from error
-        self._reclaims.add(opened)
-        return opened
-
     def _listen(self, forward: Forward) -> int:
         """The local port of ``forward``, opened unless it is open. The caller holds the lock."""
         if forward not in self._listeners:
             try:
-                sock = socket.create_server((LOOPBACK, forward.port))
+                sock = socket.create_server(forward.listener)
             except OSError as error:
+                port = forward.listener.port
                 raise TransportError(
-                    f"cannot open local port {forward.port}: {error.strerror}; choose another, or 0 for any",
-                    local_port=forward.port,
+                    f"cannot open local port {port}: {error.strerror}; choose another, or 0 for any", local_port=port
                 ) from error
 
             def carry(accepted: socket.socket) -> None:

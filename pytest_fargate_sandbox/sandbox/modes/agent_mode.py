@@ -53,7 +53,7 @@ class AgentMode(BesideSidecar):
 
     def environments(self, cfg: EcsFargateConfig, *, task_id: str, keyring: Keyring, routes: Routes) -> Environments:
         registered, travelling = _split(cfg, task_id, routes)
-        sidecar = self._sidecar_environment(cfg, keyring, routes.inner_ports)
+        sidecar = self._sidecar_environment(cfg, keyring, listeners=routes.listeners, hosts=routes.hosts)
         return Environments({cfg.container_name: travelling, SIDECAR_CONTAINER: sidecar}, registered)
 
     def _waits_for_health(self, _cfg: EcsFargateConfig) -> bool:
@@ -78,8 +78,17 @@ class AgentMode(BesideSidecar):
 
 def _split(cfg: EcsFargateConfig, task_id: str, routes: Routes) -> tuple[dict[str, str], dict[str, str]]:
     """What is registered, and what travels with RunTask: all, while it fits, since to register is the scarcer call."""
-    filled = filled_in(cfg.extra_env, task_id=task_id, task_ip=None, routes=routes)
-    if len(json.dumps([{"name": name, "value": value} for name, value in filled.items()])) <= _ROOM_FOR_ENVIRONMENT:
-        return {}, filled
-    same_for_all = {name: value for name, value in (cfg.extra_env or {}).items() if filled[name] == value}
-    return same_for_all, {name: value for name, value in filled.items() if name not in same_for_all}
+    travelling = filled_in(cfg.extra_env, task_id=task_id, task_ip=None, routes=routes)
+    same_for_all = {name: value for name, value in (cfg.extra_env or {}).items() if travelling[name] == value}
+    registered: dict[str, str] = {}
+    for part in (same_for_all, routes.environment):
+        if _fits(travelling):
+            break
+        registered |= part
+        travelling = {name: value for name, value in travelling.items() if name not in part}
+    return registered, travelling
+
+
+def _fits(travelling: dict[str, str]) -> bool:
+    said = json.dumps([{"name": name, "value": value} for name, value in travelling.items()])
+    return len(said) <= _ROOM_FOR_ENVIRONMENT

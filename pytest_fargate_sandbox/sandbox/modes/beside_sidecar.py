@@ -72,14 +72,20 @@ class BesideSidecar(Mode):
         return cfg.runtime == "sidecar"
 
     def _sidecar_environment(
-        self, cfg: EcsFargateConfig, keyring: Keyring, reverse_ports: Iterable[int] = ()
+        self,
+        cfg: EcsFargateConfig,
+        keyring: Keyring,
+        *,
+        listeners: Iterable[str] = (),
+        hosts: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
         return sidecar_environment(
             sidecar_of(cfg),
             authorized_key=keyring.client.public,
             host_key=keyring.host.private,
             ttl=cfg.max_task_lifetime_sec,
-            reverse_ports=reverse_ports,
+            listeners=listeners,
+            hosts=hosts,
         )
 
     def _door(self, cfg: EcsFargateConfig, host: str, keyring: Keyring, routes: Routes, inner_port: int) -> Door:

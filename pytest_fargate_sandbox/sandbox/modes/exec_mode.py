@@ -12,6 +12,7 @@ from pytest_fargate_sandbox.leaves.names import (
     SIDECAR_CONTAINER,
 )
 from pytest_fargate_sandbox.sandbox.connection import Connection, ServerConnection
+from pytest_fargate_sandbox.sandbox.hosts_file import make_known
 from pytest_fargate_sandbox.sandbox.modes.beside_sidecar import BesideSidecar, plain_sidecar, sidecar_of
 from pytest_fargate_sandbox.sandbox.modes.mode import Environments
 from pytest_fargate_sandbox.sandbox.task.container_parts import merge_environment
@@ -55,7 +56,7 @@ class ExecMode(BesideSidecar):
         return Environments(
             {
                 cfg.container_name: {ENV_TOKEN_SHA256: keyring.token_sha256},
-                SIDECAR_CONTAINER: self._sidecar_environment(cfg, keyring),
+                SIDECAR_CONTAINER: self._sidecar_environment(cfg, keyring, hosts=routes.hosts),
             }
         )
 
@@ -77,6 +78,8 @@ class ExecMode(BesideSidecar):
         self, connection: Connection, cfg: EcsFargateConfig, *, task_id: str, task_ip: str | None, routes: Routes
     ) -> None:
         environment = filled_in(cfg.extra_env, task_id=task_id, task_ip=task_ip, routes=routes)
+        if routes.hosts:
+            make_known(routes.hosts, self.client(connection))
         self.client(connection).configure({"HOSTNAME": host_name(task_id), **environment})
 
     def client(self, connection: Connection) -> ExecClient:

@@ -1,5 +1,5 @@
 # The SSH sidecar's whole program: POSIX sh, for Alpine, for Debian with openssh-server, and for our own image.
-# It lets one key in, forwards to and listens on 127.0.0.1 only, gives no shell, and ends the task when its time is over.
+# It lets one key in, forwards to and listens on loopback only, gives no shell, and ends the task when its time is over.
 # Its words come from leaves/names.py; sandbox/task/sidecar_container.py puts it into the task definition.
 set -eu
 umask 077
@@ -25,6 +25,13 @@ command -v sshd >/dev/null || install openssh-server
 grep -q '^sshd:' /etc/passwd || echo 'sshd:x:22:22:sshd:/var/empty:/sbin/nologin' >>/etc/passwd
 # Alpine locks root's account, and sshd lets nobody into a locked one; a star only means that no password fits.
 if grep -qs '^root:!' /etc/shadow; then sed -i 's/^root:![^:]*:/root:*:/' /etc/shadow; fi
+
+# One file for all containers of the task. It is mounted, so it is written and not replaced; the first line that has a
+# name holds.
+if [ -n "${FARGATE_SANDBOX_HOSTS:-}" ]; then
+    known=$(cat /etc/hosts 2>/dev/null || true)
+    printf '%s\n%s\n' "$FARGATE_SANDBOX_HOSTS" "$known" >/etc/hosts
+fi
 
 # The main container, whoever runs it, keeps its spool here.
 mkdir -p "$shared/work"
@@ -52,8 +59,8 @@ LogLevel FATAL
 LoginGraceTime 20
 MaxStartups 100
 PermitOpen 127.0.0.1:*
-PermitListen 127.0.0.1:*
-GatewayPorts no
+PermitListen @loopbacks@
+GatewayPorts clientspecified
 AllowStreamLocalForwarding no
 AllowAgentForwarding no
 X11Forwarding no

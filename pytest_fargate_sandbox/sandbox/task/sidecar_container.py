@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves import names
+from pytest_fargate_sandbox.leaves.sockets import LOOPBACKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,22 +60,30 @@ def sidecar_environment(
     authorized_key: str,
     host_key: str,
     ttl: int,
-    reverse_ports: Iterable[int] = (),
+    listeners: Iterable[str] = (),
+    hosts: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """What one task's sidecar has to know beyond its container definition: a public key line, a private key as text."""
     environment = {names.ENV_HOST_KEY: host_key, names.ENV_TTL: str(ttl)}
     if not sidecar.public_key_secret_arn:  # else ECS itself puts it there
         environment[names.ENV_AUTHORIZED_KEY] = authorized_key
-    ports = ",".join(map(str, reverse_ports))
-    if ports:
+    if ports := ",".join(listeners):
         environment[names.ENV_REVERSE_PORTS] = ports
+    if hosts:
+        environment[names.ENV_HOSTS] = hosts_lines(hosts)
     return environment
+
+
+def hosts_lines(hosts: Mapping[str, str]) -> str:
+    """Names with their addresses, as ``/etc/hosts`` has them."""
+    return "\n".join(f"{address}\t{name}" for name, address in hosts.items())
 
 
 def sidecar_script() -> str:
     """The sidecar's program, with the program that copies its Python inside."""
     copier = (_HERE.parents[1] / "server" / "relocatable.py").read_text()
-    return (_HERE / "sidecar.sh").read_text().replace("@relocatable.py@", copier.rstrip())
+    script = (_HERE / "sidecar.sh").read_text().replace("@relocatable.py@", copier.rstrip())
+    return script.replace("@loopbacks@", " ".join(f"{address}:*" for address in LOOPBACKS))
 
 
 def health_script() -> str:

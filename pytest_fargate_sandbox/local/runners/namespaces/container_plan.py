@@ -44,7 +44,8 @@ class ContainerPlan:
     argv: tuple[str, ...]
     environment: dict[str, str]
     host_name: str
-    address: str
+    hosts_file: str
+    """The task's, which shows in each of its containers."""
     search_path: str
     rootless: bool
     working_directory: str | None = None

@@ -48,6 +48,7 @@ def enter_root(plan: ContainerPlan) -> None:
         linux.mount("tmpfs", root, linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
     else:
         mount_overlay(plan, root)
+    hosts = linux.copy_mount(plan.hosts_file, linux.ATTR_NODEV | linux.ATTR_NOSUID)
     copies = copy_binds(plan)
     copies += [(f"/dev/{device}", linux.copy_mount(f"/dev/{device}", linux.ATTR_RDONLY)) for device in _DEVICES]
     copies += [(_place_of_group(group), linux.copy_mount(group, linux.ATTR_RDONLY)) for group in plan.cgroups]
@@ -60,6 +61,7 @@ def enter_root(plan: ContainerPlan) -> None:
         _attach(copy, target)
     _hide_and_protect()
     _write_network_files(plan)
+    linux.attach_mount(hosts, "/etc/hosts")
     if not os.path.lexists("/tmp"):
         os.mkdir("/tmp")  # noqa: PTH102
         os.chmod("/tmp", 0o1777)  # noqa: PTH101
@@ -128,10 +130,12 @@ def _existing(paths: Iterable[str]) -> list[str]:
 
 
 def _write_network_files(plan: ContainerPlan) -> None:
-    """A network of its own with nothing but the loopback device: names resolve from the file, or not at all."""
+    """A network of its own with nothing but the loopback device: names resolve from the task's own file, or not at all.
+
+    That one comes to lie over the empty one.
+    """
     _make_directory("/etc")
-    hosts = f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{plan.address}\t{plan.host_name}\n"
-    _write_file("/etc/hosts", hosts)
+    _write_file("/etc/hosts", "")
     _write_file("/etc/hostname", plan.host_name + "\n")
     _write_file("/etc/resolv.conf", "# This container has no outbound network.\n")
 

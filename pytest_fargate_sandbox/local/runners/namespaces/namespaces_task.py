@@ -40,6 +40,7 @@ _CANNOT_START = (
     "create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
 )
 _KILLED = 128 + signal.SIGKILL
+_HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{address}\t{name}\n"
 
 
 class HolderGone(Exception):
@@ -64,6 +65,7 @@ class NamespacesTask:
         self._group = group
         self._claim: ClaimedAddress = surroundings.claim_address()
         self.address = self._claim.text
+        self.host_name = spec.task_id[:63]
         self._numbers = itertools.count(1)
         self._answers: dict[int, Future[Message]] = {}
         self._containers: dict[str, _StartedContainer] = {}
@@ -74,6 +76,10 @@ class NamespacesTask:
         self._gone = threading.Event()
         for volume in spec.volumes:
             (directory / "volumes" / volume).mkdir(parents=True)
+        self.hosts_file = directory / "hosts"
+        """One for all containers, as on Fargate: what one of them adds, all of them know."""
+        self.hosts_file.write_text(_HOSTS.format(address=self.address, name=self.host_name))
+        self.hosts_file.chmod(0o644)
         surroundings.loop.watch(channel.fileno(), self._hear)
 
     def start(
@@ -210,8 +216,8 @@ class NamespacesTask:
             binds=binds,
             argv=argv,
             environment=environment,
-            host_name=self._spec.task_id[:63],
-            address=self.address,
+            host_name=self.host_name,
+            hosts_file=str(self.hosts_file),
             search_path=image.search_path,
             rootless=self._surroundings.rootless,
             working_directory=container.working_directory,

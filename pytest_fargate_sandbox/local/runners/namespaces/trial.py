@@ -70,6 +70,7 @@ def _refused(error: OSError) -> str:
 def _empty_container(directory: Path, *, rootless: bool) -> ContainerPlan:
     for name in ("layer", "root", "upper", "work"):
         (directory / name).mkdir()
+    (directory / "hosts").touch()
     return ContainerPlan(
         name="trial",
         directory=str(directory),
@@ -79,7 +80,7 @@ def _empty_container(directory: Path, *, rootless: bool) -> ContainerPlan:
         argv=(),
         environment={},
         host_name="trial",
-        address="127.0.0.1",
+        hosts_file=str(directory / "hosts"),
         search_path="",
         rootless=rootless,
     )

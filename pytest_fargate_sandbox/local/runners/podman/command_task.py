@@ -142,7 +142,10 @@ class CommandTask:
         return ["--label", self._label, "--cap-add", "NET_RAW", *security]  # ping, which Fargate's containers may
 
     def _mount_options(self, container: ContainerSpec) -> list[str]:
-        options = []
+        """``/etc/hosts`` is the task's, in every container; podman would make one for each."""
+        options = ["--volume", f"{self._network.hosts_file}:/etc/hosts"]
+        if self._command.is_podman:
+            options += ["--hostname", self._network.host_name]  # docker takes the infra container's
         for mount in container.mounts:
             source = self._network.volume_directory(mount.volume)
             options += ["--volume", f"{source}:{mount.path}" + (":ro" if mount.read_only else "")]

@@ -1,0 +1,155 @@
+"""Services outside that speak TLS: a client in the sandbox checks the certificate against the name that it asks for."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.sandbox.agent_image import agent_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.engine_of_tests import EngineOfTests
+
+NAMES = ("one.example", "other.example")
+
+ASK = """
+import json, os, ssl, urllib.request
+context = ssl.create_default_context(cadata=os.environ["CA"])
+answers = {}
+for word in ("ONE", "OTHER"):
+    with urllib.request.urlopen(os.environ[word], context=context, timeout=20) as answer:
+        answers[os.environ[word]] = answer.read().decode()
+print(json.dumps(answers))
+"""
+
+AGENT = f"""
+import contextlib, io
+from http.server import BaseHTTPRequestHandler, HTTPServer
+said = io.StringIO()
+with contextlib.redirect_stdout(said):  # from its very first instruction
+    exec({ASK!r})
+class Agent(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(said.getvalue().encode())
+HTTPServer(("127.0.0.1", 8000), Agent).serve_forever()
+"""
+
+SERVICE_AND_SANDBOX = """
+import json, ssl, sys, threading, urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
+
+told = json.load(sys.stdin)
+asked_for = threading.local()
+
+class Service(BaseHTTPRequestHandler):
+    def do_GET(self):
+        said = f"{self.server.name} {asked_for.name} {self.headers['Host']} {self.path}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+    def log_message(self, *_): pass
+
+class Server(ThreadingHTTPServer):
+    def finish_request(self, request, address):
+        super().finish_request(self.context.wrap_socket(request, server_side=True), address)
+
+for name, address in told["addresses"].items():
+    server = Server((address, 443), Service)
+    server.name, server.context = name, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.context.load_cert_chain(told["certificates"][name])
+    server.context.sni_callback = lambda _socket, name, _context: setattr(asked_for, "name", name)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+is_agent = bool(told["task_definition"])
+cfg = EcsFargateConfig(
+    cluster="local", cpu="256", memory="512", extra_env={"CA": told["ca"]}, task_definition=told["task_definition"],
+    container_port=8000 if is_agent else None,
+    ssh_sidecar=SshSidecarConfig(exec_server_port=None if is_agent else 19542),
+)
+endpoints = [OutsideEndpoint("https://one.example/v1?x=1", "ONE"), OutsideEndpoint("https://other.example/v2", "OTHER")]
+with EcsFargateSandbox(cfg, task_id="names", run_id="run") as sandbox:
+    sandbox.start(outside_endpoints=endpoints)
+    if is_agent:
+        print(urllib.request.urlopen(f"http://127.0.0.1:{sandbox.local_port}/", timeout=20).read().decode())
+    else:
+        print(sandbox.exec(["python3", "-c", told["ask"]], check=True).stdout)
+"""
+
+
+class Authority:
+    """Signs for names."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._certificate = self._signed("an authority", self._key, is_authority=True)
+        self.pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def chain_for(self, name: str) -> str:
+        """A file with a key and a certificate."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        file = self._directory / name
+        file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            + self._signed(name, key).public_bytes(serialization.Encoding.PEM)
+        )
+        return str(file)
+
+    def _signed(self, name: str, key: ec.EllipticCurvePrivateKey, *, is_authority: bool = False) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        builder = x509.CertificateBuilder(
+            issuer_name=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an authority")]),
+            subject_name=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]),
+            public_key=key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=now - datetime.timedelta(hours=1),
+            not_valid_after=now + datetime.timedelta(hours=1),
+        )
+        builder = builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        if not is_authority:
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+@pytest.mark.root  # names are resolved here from a file that is mounted for this test alone
+@pytest.mark.parametrize("mode", ["exec", "agent"])
+def test_the_name_and_its_port_are_kept_and_verified(engine: EngineOfTests, tmp_path: Path, mode: str) -> None:
+    authority = Authority(tmp_path)
+    here = int.from_bytes(os.urandom(2), "big")
+    addresses = {name: f"127.77.{here >> 8}.{here & 255 ^ number}" for number, name in enumerate(NAMES)}
+    hosts = tmp_path / "hosts"
+    hosts.write_text("".join(f"{address} {name}\n" for name, address in addresses.items()))
+    told: dict[str, Any] = {
+        "addresses": addresses,
+        "certificates": {name: authority.chain_for(name) for name in NAMES},
+        "ca": authority.pem,
+        "ask": ASK,
+        "task_definition": agent_image(engine, AGENT, "agent-of-names") if mode == "agent" else None,
+    }
+    with_hosts = ["unshare", "--mount", "/bin/sh", "-ec", 'mount --bind "$0" /etc/hosts; exec "$@"', str(hosts)]
+    done = subprocess.run(
+        [*with_hosts, sys.executable, "-c", SERVICE_AND_SANDBOX],
+        input=json.dumps(told), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "https://one.example/v1?x=1": "one.example one.example one.example /v1?x=1",
+        "https://other.example/v2": "other.example other.example other.example /v2",
+    }
