@@ -45,6 +45,16 @@ def test_a_reverse_port_heals_after_a_cut_though_nobody_dials(
             assert time.monotonic() - began < 2  # a tenth of it where nothing else runs
 
 
+def test_a_reverse_port_heals_however_often_the_attempts_to_connect_fail(sshd: RealSshd, echo: EchoServer) -> None:
+    port = free_port()
+    with tunnel_to(sshd, reverses=[f"{port}:127.0.0.1:{echo.port}"]) as tunnel:
+        sshd.kill()
+        wait_until(lambda: not tunnel.is_open or None, deadline=5, what="the loss is seen")
+        wait_until(lambda: tunnel._last_failure, deadline=5, what="an attempt that failed")
+        sshd.start()
+        wait_until(lambda: answers(port), deadline=10, what="an answer from our side")
+
+
 def test_a_tunnel_that_is_closed_stays_closed(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
     with tunnel_to(sshd, proxy.port, reverses=[f"{free_port()}:127.0.0.1:{echo.port}"]) as tunnel:
         proxy.refuse()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _PROBE_SECONDS = 5.0
 _RECONNECT_SECONDS = 15.0
+_LONGEST_HEALING_PAUSE = 5.0
 _SHORTEST_LIFE_SECONDS = 0.25
 """The tunnel's own pace, so that a server which lets us in and breaks off, again and again, keeps nobody busy."""
 
@@ -281,11 +282,16 @@ class SshTunnel:
             self._relays.run(lambda: self._heal(connection))
 
     def _heal(self, dead: SshConnection) -> None:
+        """Until that has worked, or somebody else did it: nobody here may ask, and the other side cannot."""
         self._closed.wait(max(0.0, _SHORTEST_LIFE_SECONDS - dead.age))
-        try:
-            self._replace(dead, _RECONNECT_SECONDS)
-        except TransportError as error:
-            _log.info("%s", error)  # whoever dials is told
+        for pause in pauses(_SHORTEST_LIFE_SECONDS, _LONGEST_HEALING_PAUSE):
+            try:
+                self._replace(dead, _RECONNECT_SECONDS)
+                return
+            except TransportError as error:
+                _log.info("%s", error)  # whoever dials is told
+            if self._closed.wait(pause):
+                return
 
     def _pin_host_key(self, connection: SshConnection) -> None:
         if self._server.host_key is None:
