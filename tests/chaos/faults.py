@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import signal
@@ -189,10 +188,18 @@ class Storm:
     def _rage(self) -> None:
         try:
             for fault in itertools.takewhile(lambda _: self._waits(), self._faults):
-                with contextlib.suppress(NothingToStrike, ProcessLookupError):
-                    self.strikes.append(Strike(fault.name, fault.strike(self._chance)))
+                self._strike(fault)
         except BaseException as error:
             self._failure = error
+
+    def _strike(self, fault: Fault) -> None:
+        """What is not there at the moment is waited for."""
+        while not self._over.is_set():
+            try:
+                self.strikes.append(Strike(fault.name, fault.strike(self._chance)))
+                return
+            except (NothingToStrike, ProcessLookupError):  # noqa: PERF203
+                self._over.wait(0.05)
 
     def _waits(self) -> bool:
         """For the next one; not, if it is over."""

@@ -30,7 +30,7 @@ import pytest
 
 @pytest.mark.parametrize("n", range({count}))
 def test_it(fargate_sandbox, n):
-    for step in range(6):
+    for step in range(4):
         command = f"echo {{step}} >> /tmp/lines; grep -cx {{step}} /tmp/lines; sleep 0.1"
         result = fargate_sandbox.exec(command)
         assert (result.return_code, result.stdout) == (0, "1\\n")
@@ -86,11 +86,11 @@ def test_what_is_killed_is_an_error_and_never_a_failure_and_leaves_nothing(
     """The controller is killed in every second run, which is then over."""
     chance, began = random.Random(seed), time.monotonic()
     tally = Tally("tests of runs with 2 workers", "pytest", seed)
-    count = 12 if soak else 4
+    count = 12 if soak else 3
     for number in range(40 if soak else 1):
         run = Run(tmp_path / f"run {number}", count)
         parts = run.parts(chance)
-        finds = (parts.server, parts.sidecar, parts.holder, parts.engine, run.worker)
+        finds = (parts.server, parts.sidecar, parts.holder, parts.launcher, parts.engine, run.worker)
         ends = [faults.kill(find.__name__, find) for find in finds]
         ends.append(faults.hang("engine", parts.engine))
         with Storm(islice(dealt(ends, chance), count), 1.5, chance) as storm:
