@@ -21,6 +21,7 @@ SHIPPED_MODULES = (
     "message",
     "prctl",
     "protocol",
+    "terminal_protocol",
     "work_dir",
     "requests.exchange",
     "requests.guests",

@@ -15,6 +15,7 @@ import struct
 
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
+from pytest_fargate_sandbox.server.terminal_protocol import check_size
 
 VERSION = 5
 """Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
@@ -38,10 +39,6 @@ HEARTBEAT_SEC = 5.0
 
 WRITE_SEC = 10.0
 """So long a command may take over its stdin until whoever writes is told how far it has come."""
-MAX_TERMINALS = 64
-LARGEST_SCREEN = 1000
-"""Columns, or rows."""
-
 LATEST = 1 << 40
 """Seconds from 1970, both ways, that a file's time may be: what file systems hold, and ``os.utime`` can pass on."""
 
@@ -124,7 +121,7 @@ class Spawn(_Start):
 
     def check(self) -> None:
         _Start.check(self)
-        _check_size(self.VERB, self.columns, self.rows)
+        check_size(self.VERB, self.columns, self.rows)
 
 
 class Spawned(Message):
@@ -187,29 +184,6 @@ class Taken(Message):
 
     FIELDS = {"offset": (int, REQUIRED)}
     offset: int
-
-
-class Terminal(Message):
-    """How a command's terminal stands, once it has this size, if one is given."""
-
-    VERB = "terminal"
-    id: str
-    columns: int
-    rows: int
-    FIELDS = {"id": (str, REQUIRED), "columns": (int, 0), "rows": (int, 0)}
-
-    def check(self) -> None:
-        _check_size(self.VERB, self.columns, self.rows)
-
-
-class TerminalState(Message):
-    """Who reads what is typed (a process group, and its first command line), and whether by lines and with an echo."""
-
-    FIELDS = {"foreground": (int, 0), "program": (str, ""), "by_lines": (bool, False), "echoes": (bool, False)}
-    foreground: int
-    program: str
-    by_lines: bool
-    echoes: bool
 
 
 class Signal(Message):
@@ -388,13 +362,6 @@ class Result(Message):
 def _check_id(verb: str, command_id: str) -> None:
     if not _COMMAND_ID.match(command_id):
         raise Failure("bad_request", "%s: an id is 1 to 64 of A-Z a-z 0-9 _ -, not %.80r" % (verb, command_id))
-
-
-def _check_size(verb: str, columns: int, rows: int) -> None:
-    """Both are 0 where no terminal, or no other size, is wanted."""
-    if (columns or rows) and not all(1 <= side <= LARGEST_SCREEN for side in (columns, rows)):
-        sentence = "%s: a screen has 1 to %d columns and rows, not %d x %d"
-        raise Failure("bad_request", sentence % (verb, LARGEST_SCREEN, columns, rows))
 
 
 def _check_upload_id(verb: str, upload_id: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server import protocol, terminal_protocol
 from pytest_fargate_sandbox.server.message import Message
 from tests.exec_server_process import ExecServerProcess, altered_source
 
@@ -32,7 +32,11 @@ ACTS: dict[str, Callable[[ExecClient], object]] = {
 
 
 def shape() -> int:
-    messages = [each for each in vars(protocol).values() if isinstance(each, type) and issubclass(each, Message)]
+    messages = [
+        each
+        for each in {**vars(protocol), **vars(terminal_protocol)}.values()
+        if isinstance(each, type) and issubclass(each, Message)
+    ]
     fields = {f"{each.VERB} {each.__name__}": sorted(each.FIELDS.items()) for each in messages}
     return zlib.crc32(re.sub(r"<[\w.]*_Required[^>]*>", "required", repr(sorted(fields.items()))).encode())
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process
 from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.terminal_protocol import Terminal, TerminalState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,11 +37,11 @@ class TerminalProcess(Process):
 
         self._guard.through(lambda: self._calls.persistently(send))
 
-    def state(self, columns: int = 0, rows: int = 0) -> protocol.TerminalState:
+    def state(self, columns: int = 0, rows: int = 0) -> TerminalState:
         """How the terminal stands, with another size if one is given."""
-        request = protocol.Terminal(id=self.id, columns=columns, rows=rows)
-        state = self._guard.through(lambda: self._calls.ask(request, protocol.TerminalState))
-        assert isinstance(state, protocol.TerminalState)
+        request = Terminal(id=self.id, columns=columns, rows=rows)
+        state = self._guard.through(lambda: self._calls.ask(request, TerminalState))
+        assert isinstance(state, TerminalState)
         return state
 
     def signal_foreground(self, number: int) -> None:

@@ -7,7 +7,7 @@ import shlex
 import threading
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.server.protocol import LARGEST_SCREEN, MAX_TERMINALS
+from pytest_fargate_sandbox.server.terminal_protocol import LARGEST_SCREEN, MAX_TERMINALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

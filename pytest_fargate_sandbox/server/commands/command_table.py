@@ -17,7 +17,8 @@ from pytest_fargate_sandbox.server.commands.spawning import CannotRun, Program, 
 from pytest_fargate_sandbox.server.commands.terminal_places import terminals_of, who_goes
 from pytest_fargate_sandbox.server.commands.waker import Waker
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, MAX_TERMINALS, STDERR, STDOUT, encoded
+from pytest_fargate_sandbox.server.protocol import CODE_SIGNAL, STDERR, STDOUT, encoded
+from pytest_fargate_sandbox.server.terminal_protocol import MAX_TERMINALS
 from pytest_fargate_sandbox.server.work_dir import offer_python
 
 TYPE_CHECKING = False

@@ -8,7 +8,8 @@ import os
 import struct
 import termios
 
-from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT, TerminalState
+from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
+from pytest_fargate_sandbox.server.terminal_protocol import TerminalState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

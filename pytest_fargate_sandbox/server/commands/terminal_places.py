@@ -1,6 +1,6 @@
 """How many terminals a sandbox has room for, and which of them goes when there is none left."""
 
-from pytest_fargate_sandbox.server.protocol import MAX_TERMINALS
+from pytest_fargate_sandbox.server.terminal_protocol import MAX_TERMINALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

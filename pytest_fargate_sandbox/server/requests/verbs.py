@@ -13,6 +13,7 @@ from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
 from pytest_fargate_sandbox.server.requests.exchange import Exchange
 from pytest_fargate_sandbox.server.requests.http1 import MAX_INLINE, Disconnected
+from pytest_fargate_sandbox.server.terminal_protocol import Terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Verbs:
             (protocol.Spawn, self._spawn),
             (protocol.Write, self._write),
             (protocol.Signal, self._signal),
-            (protocol.Terminal, self._terminal),
+            (Terminal, self._terminal),
             (protocol.Configure, self._configure),
             (protocol.ReadFile, _read_file),
             (protocol.WriteFile, _write_file),
@@ -149,7 +150,7 @@ class Verbs:
             command.tree.send(request.signal)
         exchange.answer(protocol.Nothing())
 
-    def _terminal(self, exchange: Exchange, request: protocol.Terminal) -> None:
+    def _terminal(self, exchange: Exchange, request: Terminal) -> None:
         command = self.commands.find(request.id)
         with command.changed:
             terminal = _terminal_of(command)
