@@ -19,6 +19,8 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
+from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
 from pytest_fargate_sandbox.server import bundle
 from pytest_fargate_sandbox.server.bundle import server_command
 
@@ -102,6 +104,18 @@ class ExecServerProcess:
             return self.process.wait(20)
         finally:
             self.process.kill()
+
+
+def hold_a_terminal(client: ExecClient, command: list[str] | None = None) -> None:
+    """A shell that lives on, another size, and the end of it, on the server of this client."""
+    terminal = OpenTerminals().open(client, Unguarded(), "main", 80, 24, command, env=None, user=None, cwd="/")
+    try:
+        assert terminal.run("HERE=there; (exit 7)").return_code == 7
+        terminal.resize(100, 30)
+        assert terminal.run("echo $HERE; test -t 0 && echo on a terminal").stdout == "there\non a terminal\n"
+    finally:
+        terminal.close()
+    assert not terminal.is_alive
 
 
 class LoopbackSandbox:

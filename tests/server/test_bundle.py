@@ -28,7 +28,7 @@ from pytest_fargate_sandbox.sandbox.task.task_definition import registration
 from pytest_fargate_sandbox.server import bundle
 from pytest_fargate_sandbox.server.bundle import server_command, shipped_source
 from tests.components import need, program
-from tests.exec_server_process import ExecServerProcess
+from tests.exec_server_process import ExecServerProcess, hold_a_terminal
 
 FOR_OTHERS = 12 * 1024
 """Of the 64 KiB that ECS takes, for who clones a definition of his own: some ten more containers."""
@@ -190,6 +190,7 @@ def test_it_runs_in_a_root_with_nothing_but_busybox(bare_root: Path, runtime: st
         spool = client.exec("seq 1 100000", max_output_bytes=10).stdout_spool
         assert spool is not None
         assert spool.startswith(WORK_DIR)
+        hold_a_terminal(client)
     finally:
         bringer.join()
         with contextlib.suppress(TransportError):  # unshare passes no SIGTERM on.

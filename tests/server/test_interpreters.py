@@ -13,7 +13,7 @@ from pytest_fargate_sandbox import conformance
 from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
 from pytest_fargate_sandbox.server import bundle, protocol
 from pytest_fargate_sandbox.server.requests.http1 import request_head
-from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
+from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, hold_a_terminal
 from tests.server.interpreters import interpreters, oldest_and_newest
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.mark.parametrize("behaviour", [check for check in BEHAVIOURS if check.name in CORE], ids=str)
 def test_the_core_of_the_list_holds_on(sandbox: LoopbackSandbox, behaviour: Behaviour) -> None:
     behaviour(sandbox)
+
+
+def test_terminals_work_on(sandbox: LoopbackSandbox) -> None:
+    hold_a_terminal(sandbox.client)
 
 
 @pytest.mark.parametrize("version", oldest_and_newest())

@@ -129,18 +129,25 @@ class Process:
         self, stdout: int, stderr: int, wait: float, limit: int | None
     ) -> tuple[protocol.Result, dict[bytes, bytes]]:
         """How it stands, and its output from these offsets on, up to the limit if there is one."""
-        request = protocol.Attach(id=self.id, stdout=stdout, stderr=stderr, wait=wait, limit=limit)
         limits = self._calls.limits
         most = [0 if limit is None else max(0, limit - offset) for offset in (stdout, stderr)]
+        streams = Streams(most[0], most[1], limits.idle_heartbeats)
 
-        def once() -> tuple[protocol.Result, dict[bytes, bytes]]:
-            streams, asked_at = Streams(most[0], most[1], limits.idle_heartbeats), time.monotonic()
-            patience = self._calls.patience(wait + limits.grace_sec, wait + limits.silence_sec)
+        def once() -> protocol.Result:
+            """Whose connection broke goes on where it broke: it may break on every way that is as long as an answer."""
+            heard = [streams.of[kind].size for kind in (protocol.STDOUT, protocol.STDERR)]
+            pause = 0.0 if any(heard) else wait
+            request = protocol.Attach(
+                id=self.id, stdout=stdout + heard[0], stderr=stderr + heard[1], wait=pause, limit=limit
+            )
+            asked_at = time.monotonic()
+            patience = self._calls.patience(pause + limits.grace_sec, pause + limits.silence_sec)
             with self._calls.open(request, patience=patience) as answer:
                 result = streams.read(answer)
             if result.running and not streams.size:
                 # An honest server has waited for us. With one that does not, we shall not turn in circles.
-                time.sleep(max(0.0, asked_at + wait - time.monotonic()))
-            return result, {kind: output.bytes() for kind, output in streams.of.items()}
+                time.sleep(max(0.0, asked_at + pause - time.monotonic()))
+            return result
 
-        return self._guard.through(lambda: self._calls.persistently(once))
+        result = self._guard.through(lambda: self._calls.persistently(once, reached=lambda: streams.size))
+        return result, {kind: output.bytes() for kind, output in streams.of.items()}

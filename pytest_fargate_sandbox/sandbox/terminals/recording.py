@@ -13,6 +13,9 @@ from typing import Any
 RECORDING_BYTES = 64 * 1024 * 1024
 """Where a recording ends, and says so."""
 
+_LAST_LINE_BYTES = 128
+"""Kept free for the line that says it."""
+
 
 class Recording:
     """Grows in a file that nobody else can open; read from any offset while it grows."""
@@ -28,7 +31,7 @@ class Recording:
         self.is_full = False
         head = {"width": columns, "height": rows, "timestamp": int(time.time()), "title": title}
         self._head: dict[str, Any] = {"version": 2, **head, "env": {"TERM": "xterm-256color"}}
-        self._append(self._head)
+        self._append(_line_of(self._head))
 
     @property
     def seconds(self) -> float:
@@ -65,14 +68,20 @@ class Recording:
         with self._lock:
             if self.is_full:
                 return
-            if self._size + len(text) > self._most:
+            line = _line_of([round(self.seconds, 6), kind, text])
+            if self._size + len(line) > self._most - _LAST_LINE_BYTES:
                 self.is_full = True
-                kind, text = "m", f"the recording ends here: it has reached {self._most} bytes"
-            self._append([round(self.seconds, 6), kind, text])
+                sentence = f"the recording ends here: it would be bigger than {self._most} bytes"
+                line = _line_of([round(self.seconds, 6), "m", sentence])
+            self._append(line)
 
-    def _append(self, line: dict[str, Any] | list[Any]) -> None:
+    def _append(self, line: bytes) -> None:
         self._file.seek(self._size)
-        self._size += self._file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        self._size += self._file.write(line)
+
+
+def _line_of(content: dict[str, Any] | list[Any]) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def _as_version_3(lines: list[str]) -> list[str]:

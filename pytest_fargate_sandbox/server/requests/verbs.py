@@ -133,6 +133,7 @@ class Verbs:
 
     def _write(self, exchange: Exchange, request: protocol.Write) -> None:
         command = self.commands.find(request.id)
+        command.used_at = time.monotonic()
         exchange.answer(protocol.Taken(offset=command.intake.take(request, exchange.payload.read)))
 
     def _signal(self, exchange: Exchange, request: protocol.Signal) -> None:
