@@ -7,6 +7,7 @@ goes on without: the command is the sandbox's, not the connection's.
 import errno
 import os
 import select
+import signal
 import threading
 import time
 
@@ -34,6 +35,7 @@ _PATIENCE_SEC = 5.0
 """How long we wait for a process that does not even die of KILL."""
 
 _LOOK_SEC = 0.02
+_FAREWELL_SEC = 0.3
 _BLOCK = 64 * 1024
 _LARGE_PIPE = 1024 * 1024
 # https://man7.org/linux/man-pages/man2/F_GETPIPE_SZ.2const.html
@@ -85,7 +87,7 @@ class Pump:
             if self._has_news:
                 self._speak()
         if self._command.terminal:
-            self._tree.kill()  # hung up: nobody stays behind on a screen that is gone
+            self._hang_up()
         for pipe in list(self._pipes):
             self._read_what_is_left(pipe)
         self._leave_pipes()
@@ -224,6 +226,14 @@ class Pump:
         self._given_up = True
 
     # --- the end ------------------------------------------------------------------------------------------------
+    def _hang_up(self) -> None:
+        """Nobody stays behind on a screen that is gone; who is told has a moment to put his things in order."""
+        end = time.monotonic() + _FAREWELL_SEC
+        self._tree.send(signal.SIGHUP)
+        while self._tree.members() and time.monotonic() < end:
+            time.sleep(_LOOK_SEC)
+        self._tree.kill()
+
     def _leave_pipes(self) -> None:
         """A background child may hold them open: it must not die of SIGPIPE because its shell is done."""
         for file in list(self._watched):
