@@ -1,1 +1,1 @@
-"""Figures against floors that are taken in the same run. ``python -m benchmarks [sandbox] [pytest_face] [images]``."""
+"""Figures against floors that are taken in the same run. ``python -m benchmarks [NAME ...]``."""
