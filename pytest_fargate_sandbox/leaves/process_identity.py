@@ -55,11 +55,21 @@ def kill(facts: Mapping[str, Any]) -> bool:
 
 def is_stopped(pid: int) -> bool:
     """By SIGSTOP or a debugger; False where the kernel does not say."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] in ("T", "t")
+    states = _states_of_threads(pid)
+    return bool(states) and states <= {"T", "t"}
+
+
+def is_busy(pid: int) -> bool:
+    """Whether it runs, or would if it had a processor or its memory; False where the kernel does not say."""
+    return not _states_of_threads(pid).isdisjoint({"R", "D"})
+
+
+def _states_of_threads(pid: int) -> set[str]:
+    states = set()
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it ends just now
+            states.add(thread.read_text().rpartition(")")[2].split()[0])
+    return states
 
 
 def process_began(pid: int) -> str:

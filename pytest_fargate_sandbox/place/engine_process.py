@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.names import ENGINE_PULSE_PATH
-from pytest_fargate_sandbox.leaves.process_identity import is_stopped, kill
+from pytest_fargate_sandbox.leaves.process_identity import is_busy, is_stopped, kill
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 _SLICE_SEC = 0.25
 _STOPPED_SEC = 2.0
 """A process that is stopped (by a debugger, by job control) may be continued in a moment."""
-_SILENT_SEC = 10.0
-"""One that runs may be short of a processor, or of memory. Counted and not timed: what pauses both of us is no hang."""
+ASLEEP_SEC = 10.0
+"""How long one may be silent whose threads all sleep. Counted, not timed: what pauses both of us is no hang."""
+BUSY_SEC = 60.0
+"""How long one that would answer if it had a processor, or its memory, for itself."""
 _DEATH_SEC = 5.0
 
 
@@ -40,7 +42,10 @@ class Pulse(enum.Enum):
     ANSWERS = enum.auto()
     REFUSES = enum.auto()
     """It takes no connection: it has not begun to, or is about to end."""
+    BUSY = enum.auto()
+    """It has not answered yet, and does something, or would."""
     SILENT = enum.auto()
+    """It hangs."""
 
 
 @dataclass(frozen=True)
@@ -84,25 +89,31 @@ class EngineProcess:
             return True
         return False
 
-    def pulse(self, endpoint_url: str) -> Pulse:
-        """Ask it, and wait until it is clear that no answer will come."""
+    def pulse(self, endpoint_url: str, longest: float) -> Pulse:
+        """Ask it, and wait until it is clear that no answer will come; of one that is busy, so long at most."""
         parts = urlsplit(endpoint_url)
-        silent = stopped = 0.0
         try:
-            with socket.create_connection((str(parts.hostname), parts.port or 80), _SILENT_SEC) as line:
+            with socket.create_connection((str(parts.hostname), parts.port or 80), longest) as line:
                 line.sendall(f"GET {ENGINE_PULSE_PATH} HTTP/1.0\r\n\r\n".encode())
-                ears = select.poll()
-                ears.register(line, select.POLLIN)
-                while silent < _SILENT_SEC and stopped < _STOPPED_SEC:
-                    if ears.poll(_SLICE_SEC * 1000):
-                        return Pulse.ANSWERS if line.recv(1) else Pulse.REFUSES
-                    silent += _SLICE_SEC
-                    stopped = stopped + _SLICE_SEC if is_stopped(self.pid) else 0.0
+                return self._listen(line, longest)
         except TimeoutError:
             return Pulse.SILENT
         except OSError:
             return Pulse.REFUSES
-        return Pulse.SILENT
+
+    def _listen(self, line: socket.socket, longest: float) -> Pulse:
+        ears = select.poll()
+        ears.register(line, select.POLLIN)
+        waited = asleep = stopped = 0.0
+        while waited < longest:
+            if ears.poll(_SLICE_SEC * 1000):
+                return Pulse.ANSWERS if line.recv(1) else Pulse.REFUSES
+            waited += _SLICE_SEC
+            asleep += 0.0 if is_busy(self.pid) else _SLICE_SEC
+            stopped = stopped + _SLICE_SEC if is_stopped(self.pid) else 0.0
+            if asleep >= ASLEEP_SEC or stopped >= _STOPPED_SEC:
+                return Pulse.SILENT
+        return Pulse.SILENT if longest >= BUSY_SEC else Pulse.BUSY
 
     def end(self) -> None:
         """Kill it, and return when it is gone: then another may take its directory. Raises ``StartError``."""

@@ -30,7 +30,7 @@ from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
-from pytest_fargate_sandbox.place.engine_process import EngineProcess, Pulse
+from pytest_fargate_sandbox.place.engine_process import ASLEEP_SEC, BUSY_SEC, EngineProcess, Pulse
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
@@ -52,6 +52,7 @@ _ENV_OF_ENGINE = (ENV_OPTIONS, ENV_LOG, "FARGATE_ENGINE_LAUNCH_DELAY")
 _START_SEC = 60.0
 _ENDING_SEC = 30.0
 """An engine that ends gives its tasks a moment, and what runs them more."""
+_NOTED_ENGINES = 3
 _LOG_GROUP = "/fargate-sandbox"
 _LONGEST_POLL_SEC = 0.3
 """Asking an engine costs no one anything, and its tasks start in no time."""
@@ -98,9 +99,9 @@ class LocalEngine:
             obituary=self.obituary,
         )
 
-    def pulse(self) -> Pulse:
+    def pulse(self, longest: float = BUSY_SEC) -> Pulse:
         """Ask it for nothing; one that hangs is ended, if this process is a user of it. Raises ``StartError``."""
-        pulse = self.process.pulse(self.endpoint_url)
+        pulse = self.process.pulse(self.endpoint_url, longest)
         if pulse is Pulse.SILENT and (os.getpid(), self.directory) in _used:
             _end(self.process)
         return pulse
@@ -108,7 +109,7 @@ class LocalEngine:
     def still_serves(self) -> bool:
         """Whether it does, which is to be asked where no answer came. Raises ``AwsError`` where one hangs for good."""
         try:
-            pulse = self.pulse()
+            pulse = self.pulse(ASLEEP_SEC)
         except StartError as error:
             raise AwsError(str(error), unreachable=True) from error
         serves = LocalEngine.read(self.directory) == self
@@ -262,26 +263,10 @@ def _end(process: EngineProcess) -> None:
 
 
 def _start(directory: Path) -> LocalEngine:
-    shutil.rmtree(directory / "notes", ignore_errors=True)  # they are about the engine before
+    _forget_old_notes(directory / "notes")
     complaint, output = directory / "engine.err", directory / "engine.out"
     complaint.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(directory)]
-    command += shlex.split(os.environ.get(ENV_OPTIONS, ""))
-    environment = dict(os.environ)
-    if environment.get(ENV_LOG):
-        environment[ENV_LOG] = str(Path(environment[ENV_LOG]).absolute())  # it starts in another directory than ours
-    with output.open("wb") as file:
-        # A session of its own: Ctrl-C is for us, and we are the ones who end the engine. No inherited pipe either, or
-        # somebody who reads our output to its end would wait for the engine's.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-            cwd="/",
-            env=environment,
-        )
+    process = _spawn(directory, output)
 
     def probe() -> LocalEngine | None:
         if process.poll() is not None:
@@ -303,6 +288,33 @@ def _start(directory: Path) -> LocalEngine:
         raise _no_engine(complaint, output, str(error), StartTimeout) from error
     process.returncode = 0  # others may use it longer than we live: it is no child to be waited for any more
     return engine
+
+
+def _spawn(directory: Path, output: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(directory)]
+    command += shlex.split(os.environ.get(ENV_OPTIONS, ""))
+    environment = dict(os.environ)
+    if environment.get(ENV_LOG):
+        environment[ENV_LOG] = str(Path(environment[ENV_LOG]).absolute())  # it starts in another directory than ours
+    with output.open("wb") as file:
+        # A session of its own: Ctrl-C is for us, and we are the ones who end the engine. No inherited pipe either, or
+        # somebody who reads our output to its end would wait for the engine's.
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            cwd="/",
+            env=environment,
+        )
+
+
+def _forget_old_notes(notes: Path) -> None:
+    """They are about the engines before. Of the last ones somebody may be taking some still, who has not heard yet."""
+    engines = sorted(notes.glob("*"), key=lambda each: each.stat().st_mtime)
+    for each in engines[:-_NOTED_ENGINES]:
+        shutil.rmtree(each, ignore_errors=True)
 
 
 def _no_engine(

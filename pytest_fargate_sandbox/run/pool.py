@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
+from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
@@ -148,8 +149,17 @@ class Pool:
 
     def _check_place(self, config: EcsFargateConfig) -> None:
         """An engine that does not start fails once for the whole run, not once in each worker."""
+
+        def found() -> str | None:
+            try:
+                return str(resolve_place(config).facts["endpoint_url"])
+            except StartError as error:
+                if error.transient:
+                    return None  # it was killed: the next one need not be
+                raise
+
         if config.cluster == LOCAL_CLUSTER:
-            once_for_all(self._directory / "once", "engine", lambda: resolve_place(config).facts["endpoint_url"])
+            once_for_all(self._directory / "once", "engine", found)
 
     def _new_id(self, test: str) -> str:
         name = "".join(sign if sign.isalnum() else "-" for sign in test.rpartition("::")[2] or test)

@@ -347,10 +347,11 @@ class Machine:
 
 
 def _though_engines_end(start: Callable[[], T]) -> T:
-    """What ``start`` returns, which finds its place anew: once more where an engine ended under it."""
-    try:
-        return start()
-    except StartError as error:
-        if error.cause != Cause.ENGINE_LOST:
-            raise
+    """What ``start`` returns, which finds its place anew: again where an engine ended under it, twice at most."""
+    for _ in range(2):
+        try:
+            return start()
+        except StartError as error:  # noqa: PERF203
+            if error.cause != Cause.ENGINE_LOST:
+                raise
     return start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +16,10 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.leaves.process_identity import identity_of
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.place import local_cluster
-from pytest_fargate_sandbox.place.engine_process import EngineProcess
+from pytest_fargate_sandbox.place import engine_process, local_cluster
+from pytest_fargate_sandbox.place.engine_process import EngineProcess, Pulse
 from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
@@ -212,6 +214,26 @@ def test_an_engine_that_hangs_on_its_way_to_the_end_is_in_nobodys_way(directory:
     assert local_engine().connect().call("ecs", "DescribeClusters", clusters=["local"])["clusters"]
     assert alive([ending.pid]) == []
     ending.communicate()
+
+
+@pytest.mark.parametrize(
+    ("does", "pulse"),
+    [("time.sleep(60)", Pulse.SILENT), ("exec('while True: pass')", Pulse.BUSY)],
+    ids=["sleeps", "is busy"],
+)
+def test_one_that_is_busy_may_be_silent_for_longer(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, does: str, pulse: Pulse
+) -> None:
+    monkeypatch.setattr(engine_process, "ASLEEP_SEC", 0.5)
+    program = f"import time; print('here', flush=True); {does}"
+    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"here\n"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert EngineProcess(directory, identity_of(other.pid)).pulse(url, 1.0) is pulse
+    other.kill()
+    other.communicate()
 
 
 @pytest.mark.root

@@ -51,9 +51,9 @@ class Aws:
         endpoint_url: str | None,
         credentials: Credentials | None,
         notes: Path | None = None,
-        obituary: Callable[[], str] = lambda: "",
+        obituary: Callable[[], str] | None = None,
     ) -> None:
-        """``obituary`` is asked where no answer came: why none will ever come, or nothing."""
+        """``obituary``, of an engine on this machine, tells where no answer came why none ever will, or nothing."""
         self.endpoint_url = endpoint_url
         self._obituary = obituary
         self._asked_region = region
@@ -67,7 +67,7 @@ class Aws:
 
         Raises ``AwsError``, after the time that ``aws_patience`` gives the operation at the latest.
         """
-        call, patience = self._called(service, operation, parameters), patience_for(operation)
+        call, patience = self._called(service, operation, parameters), self._patience(operation)
         act = self._method(call)
         began, unreachable, rests = time.monotonic(), 0, pauses(0.1, 4.0)
         while True:
@@ -93,8 +93,11 @@ class Aws:
             return act(**call.parameters)
         except (BotoCoreError, ClientError) as error:
             ours = mapped(error, call)
-            why_gone = self._obituary() if ours.is_silence else ""
+            why_gone = self._obituary() if self._obituary and ours.is_silence else ""
             raise (gone(why_gone, call) if why_gone else ours) from error
+
+    def _patience(self, operation: str) -> Patience:
+        return patience_for(operation, near=self._obituary is not None)
 
     def _called(self, service: str, operation: str, parameters: dict[str, Any]) -> Call:
         return Call(service, operation, self._region_name, self.endpoint_url, parameters)
@@ -107,7 +110,7 @@ class Aws:
         try:
             if not self._region_name:
                 raise NoRegionError  # some services have a worldwide address, and would fail in words of their own
-            client = self.client(call.service, patience_for(call.operation))
+            client = self.client(call.service, self._patience(call.operation))
         except BotoCoreError as error:
             raise mapped(error, call) from error
         method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call.operation))
@@ -257,7 +260,7 @@ def connect(
     endpoint_url: str | None = None,
     credentials: Credentials | None = None,
     notes: Path | None = None,
-    obituary: Callable[[], str] = lambda: "",
+    obituary: Callable[[], str] | None = None,
 ) -> Aws:
     """The process's connection to that place; made once (and once more in a forked child).
 
@@ -268,7 +271,11 @@ def connect(
     with _connections_lock:
         if key not in _connections:
             _connections[key] = Aws(
-                region=region, endpoint_url=endpoint_url, credentials=credentials, notes=notes, obituary=obituary
+                region=region,
+                endpoint_url=endpoint_url,
+                credentials=credentials,
+                notes=notes,
+                obituary=obituary,
             )
         return _connections[key]
 

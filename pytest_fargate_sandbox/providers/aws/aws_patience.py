@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ _ONCE = Patience(4, 10, 0)
 FILES = Patience(4, 60, 0)
 """S3 answers when it has stored the whole of a file."""
 
+_NEAR_READ = 5.0
+"""Of an engine on this machine, of which can be told what keeps it from answering."""
+
 _OF_OPERATIONS = {
     "DescribeTasks": _LOOKING,
     "ListTasks": _LOOKING,
@@ -44,5 +47,7 @@ _OF_OPERATIONS = {
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/throttling.html
 
 
-def patience_for(operation: str) -> Patience:
-    return _OF_OPERATIONS.get(operation, ASKING)
+def patience_for(operation: str, *, near: bool = False) -> Patience:
+    """``near``: for an engine on this machine."""
+    patience = _OF_OPERATIONS.get(operation, ASKING)
+    return replace(patience, read=_NEAR_READ) if near and patience is not FILES else patience

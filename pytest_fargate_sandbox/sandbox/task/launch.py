@@ -96,7 +96,6 @@ def run_task(
     Raises ``StartError``, which tells whether more attempts could have helped; after ``patience_sec`` it makes none.
     """
     token, unreachable = secrets.token_hex(16), 0
-    rests = pauses(0.2, _LONGEST_PAUSE_SEC)
     patience = _LaunchPatience(patience_sec)
     while True:
         before_each(token)
@@ -114,12 +113,11 @@ def run_task(
         vain = unreachable >= _UNREACHABLE_ATTEMPTS or failure.cause == Cause.ENGINE_LOST
         if not failure.transient or vain or not attempts.take():
             raise failure from refusal
-        pause = next(rests)
-        if not patience.lasts_for(pause):
+        pause = patience.next_pause(failure)
+        if pause is None:
             attempts.left = 0
             raise patience.used_up(failure) from refusal
         after_refusal(failure)
-        patience.tell(failure, pause)
         if not same_again:
             token = secrets.token_hex(16)
         sleep(pause)
@@ -132,10 +130,19 @@ class _LaunchPatience:
         self._seconds = seconds
         self._began = time.monotonic()
         self._refusals = 0
+        self._rests = pauses(0.2, _LONGEST_PAUSE_SEC)
 
-    def lasts_for(self, pause: float) -> bool:
+    def next_pause(self, failure: StartError) -> float | None:
+        """Before the next attempt; None when there is no time for one."""
         self._refusals += 1
-        return time.monotonic() + pause < self._began + self._seconds
+        pause, left = next(self._rests), self._began + self._seconds - time.monotonic()
+        if pause >= left:
+            return None
+        if pause >= _WORTH_TELLING_SEC:  # what has passed before anybody could read of it is no news
+            _log.warning(
+                "RunTask was refused %d times, and is tried again for %.0f s: %s", self._refusals, left, failure.reason
+            )
+        return pause
 
     def used_up(self, failure: StartError) -> StartTimeout:
         asked = f"ECS was asked {self._refusals} times" if self._refusals > 1 else "ECS was asked once"
@@ -146,14 +153,6 @@ class _LaunchPatience:
             reason=failure.reason,
             transient=True,
         )
-
-    def tell(self, failure: StartError, pause: float) -> None:
-        """Not of what has passed before anybody could read it."""
-        if pause >= _WORTH_TELLING_SEC:
-            left = self._began + self._seconds - time.monotonic()
-            _log.warning(
-                "RunTask was refused %d times, and is tried again for %.0f s: %s", self._refusals, left, failure.reason
-            )
 
 
 def _run_or_abandon(aws: Aws, request: dict[str, Any], token: str) -> dict[str, Any]:

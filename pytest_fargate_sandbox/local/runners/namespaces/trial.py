@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def main() -> None:
     if not linux.SUPPORTED:
         sys.exit(f"it knows the system calls of x86_64 and aarch64, not of {linux.MACHINE}")
+    linux.die_with_parent()
     rootless, uid, gid = os.geteuid() != 0, os.geteuid(), os.getegid()
     plan = _empty_container(Path(sys.argv[1]), rootless=rootless)
     try:
