@@ -266,3 +266,20 @@ def test_more_connections_than_it_takes_are_turned_away_and_it_lives_on(server: 
     for connection in crowd:
         connection.close()
     assert server.client.exec("echo alive").stdout == "alive\n"
+
+
+@as_root
+def test_a_crowd_that_forks_as_fast_as_it_dies_is_gone_soon(server: ExecServerProcess) -> None:
+    """As an uid of its own, with a limit that the shell has to confirm before it begins."""
+    server.directory.chmod(0o755)
+    bomb = "ulimit -u 300 && [ $(ulimit -u) = 300 ] || exit 9; b() { b | b & }; b; sleep 60"
+    result = server.client.exec(["bash", "-c", bomb], timeout=1, user="24618", cwd="/")
+    assert result.return_code == 124
+    assert 24618 not in {_uid_of(each) for each in Path("/proc").iterdir() if each.name.isdigit()}
+
+
+def _uid_of(process: Path) -> int | None:
+    try:
+        return process.stat().st_uid
+    except OSError:
+        return None
