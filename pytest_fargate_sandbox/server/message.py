@@ -61,16 +61,26 @@ def _fits(value: "Any", types: "Any") -> bool:
     if not isinstance(value, types):
         return False
     if isinstance(value, str):
-        return "\0" not in value
+        return _is_text(value)
+    if isinstance(value, int):
+        return abs(value) < 1 << 63
     if isinstance(value, float):
         return value == value and abs(value) < 1e15
     if isinstance(value, list):
-        return all(isinstance(item, str) and "\0" not in item for item in value)
+        return all(isinstance(item, str) and _is_text(item) for item in value)
     if isinstance(value, dict):
         return all(_is_variable(name, text) for name, text in value.items())
     return True
 
 
 def _is_variable(name: str, text: "Any") -> bool:
-    plain = bool(name) and "=" not in name and "\0" not in name
-    return plain and (text is None or (isinstance(text, str) and "\0" not in text))
+    plain = bool(name) and "=" not in name and _is_text(name)
+    return plain and (text is None or (isinstance(text, str) and _is_text(text)))
+
+
+def _is_text(text: str) -> bool:
+    """That the kernel takes: JSON may have NULs, and halves of characters."""
+    try:
+        return b"\0" not in text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
