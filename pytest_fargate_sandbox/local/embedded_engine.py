@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT, VERSION
@@ -61,10 +62,11 @@ class Engine:
         api = Api(
             services, faults, self.credentials, self._journal, None if options.open else keys, self._ecs.all_tasks
         )
+        on_error = partial(self._journal.error, "http")
         self._servers = [
             # Sandboxed code speaks here: whatever it opens and forgets must not eat the engine.
-            HttpServer(foundation.gate_listener, gate, limit=_AT_GATE, patience_sec=30.0),
-            HttpServer(foundation.listener, api, strangers=_STRANGERS),
+            HttpServer(foundation.gate_listener, gate, limit=_AT_GATE, patience_sec=30.0, on_error=on_error),
+            HttpServer(foundation.listener, api, strangers=_STRANGERS, on_error=on_error),
         ]
         for server in self._servers:
             server.start()

@@ -15,6 +15,8 @@ from pytest_fargate_sandbox.leaves.names import ENGINE_PULSE_PATH
 from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION
 from pytest_fargate_sandbox.local.error_answers import FORM, answer_error, answer_json, answer_refusal, family_of
 from pytest_fargate_sandbox.local.http_server import PEER_IS_KNOWN
+from pytest_fargate_sandbox.local.moto_failures import OWN_ERROR, Told, told_by_aws
+from pytest_fargate_sandbox.local.request_shapes import Unfit, check_form, check_json
 from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_presigned_v2
 from pytest_fargate_sandbox.local.signatures_v4 import SignatureRefused, read_claim, verify
 
@@ -119,20 +121,17 @@ class Api:
                 status = 500 if code == "ServerException" else 400
                 return answer_error(start_response, family_of(service, environ), status, code, message)
         try:
+            _check_shape(service, operation, environ)
             return self._services(service, environ, start_response)
-        except NotImplementedError as error:
-            there = f"The engine does not have {operation}: {error}"
-            return answer_error(start_response, family_of(service, environ), 501, "NotImplemented", there)
+        except Unfit as error:
+            return answer_error(start_response, family_of(service, environ), 400, error.code, str(error))
         except Exception as error:
             _, region = _scope(environ)
-            if isinstance(error, KeyError) and error.args == (region,):  # as moto says it
-                there = f"there is no region {region!r}; the clusters of this engine are in {REGION}"
-                return answer_error(
-                    start_response, family_of(service, environ), 400, "InvalidParameterException", there
-                )
-            self._journal.error(f"{service}.{operation}", traceback.format_exc())
-            what = f"The engine met an error of its own in {operation}; its log (--log FILE) has more."
-            return answer_error(start_response, family_of(service, environ), 500, "ServerException", what)
+            told = told_by_aws(error, service, region, environ)
+            if told is None:
+                self._journal.error(f"{service}.{operation}", traceback.format_exc())
+                told = Told(500, "ServerException", OWN_ERROR % operation)
+            return answer_error(start_response, family_of(service, environ), *told)
 
     def _answer_faults(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """GET tells the faults in force, POST a JSON object sets some; for the holder of the engine's secret key."""
@@ -145,7 +144,7 @@ class Api:
             try:
                 for name, value in dict(json.loads(environ["wsgi.input"].read())).items():
                     self._faults.set(name, float(value))
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 return answer_json(start_response, "400 Bad Request", {"message": str(error)})
         return answer_json(start_response, "200 OK", self._faults.in_force())
 
@@ -175,8 +174,22 @@ def _operation(service: str, environ: dict[str, Any]) -> str:
 
 def _action(environ: dict[str, Any]) -> str:
     """What a form asks for, in the body or in the query; S3 has none."""
+    text = _form_of(environ)
+    return parse_qs(text).get("Action", [""])[0] if "Action=" in text else ""
+
+
+def _form_of(environ: dict[str, Any]) -> str:
     body = environ["wsgi.input"]
-    text = environ["QUERY_STRING"]
+    text = str(environ["QUERY_STRING"])
     if environ.get("CONTENT_TYPE", "").startswith(FORM) and isinstance(body, io.BytesIO):
         text += "&" + body.getvalue().decode("utf-8", "replace")  # none is so long that it is left in the socket
-    return parse_qs(text).get("Action", [""])[0] if "Action=" in text else ""
+    return text
+
+
+def _check_shape(service: str, operation: str, environ: dict[str, Any]) -> None:
+    if environ.get("HTTP_X_AMZ_TARGET"):
+        body = check_json(service, operation, environ["wsgi.input"].read())
+        environ.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+    elif service != "s3":
+        check_form(service, operation, _form_of(environ))

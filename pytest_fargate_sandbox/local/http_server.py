@@ -11,6 +11,7 @@ import io
 import socket
 import threading
 import time
+import traceback
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -51,6 +52,7 @@ class HttpServer:
     At most ``limit`` connections are served at once, the others wait; with ``patience_sec`` a peer that neither sends
     nor takes anything for so long is hung up on. With ``strangers``, no more than so many connections may be open whose
     peer the application does not know yet: the oldest of them goes, so that nobody can shut out those it does.
+    ``on_error`` is told what the application raised.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class HttpServer:
         limit: int = 4096,
         patience_sec: float | None = None,
         strangers: int | None = None,
+        on_error: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._listener = listener
         self._app = app
@@ -68,6 +71,7 @@ class HttpServer:
         self._strangers: dict[socket.socket, None] = {}
         self._slots = threading.Semaphore(limit)
         self._patience_sec = patience_sec
+        self._on_error = on_error
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
 
@@ -106,6 +110,8 @@ class HttpServer:
                 pass
         except OSError:
             pass  # the peer hung up
+        except Exception:  # of an application that began to answer: nothing more can be said
+            self._on_error(traceback.format_exc())
         finally:
             with self._lock:
                 self._connections.discard(connection)

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import re
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.local.engine_credentials import REGION
+from pytest_fargate_sandbox.local.error_answers import Family, answer_error
+from pytest_fargate_sandbox.local.moto_failures import OWN_ERROR, Told, told_by_aws
 from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_presigned_v2
 from pytest_fargate_sandbox.local.signatures_v4 import SignatureRefused, Wrong, read_claim, verify
 
@@ -47,7 +51,14 @@ class Gate:
             self._journal.call("s3", operation, int(status[:3]), time.monotonic() - began, gate="passed")
             return start_response(status, headers, exc_info)
 
-        return self._services("s3", environ, answered)
+        try:
+            return self._services("s3", environ, answered)
+        except Exception as error:
+            told = told_by_aws(error, "s3", REGION, environ)
+            if told is None:
+                self._journal.error(f"gate.{operation}", traceback.format_exc())
+                told = Told(500, "InternalError", OWN_ERROR % operation)
+            return answer_error(answered, Family.S3, *told)
 
     def _check(self, environ: dict[str, Any]) -> None:
         if environ["REQUEST_METHOD"] not in _METHODS or not _OBJECT_PATH.fullmatch(environ["PATH_INFO"]):

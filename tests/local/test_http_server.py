@@ -176,6 +176,21 @@ def test_what_is_not_http_gets_a_400_and_the_server_lives_on(
     assert _ask(client, "GET", "/")[0] == 200
 
 
+def test_an_application_that_fails_takes_its_connection_with_it_and_is_told_of() -> None:
+    def app(_: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        yield b"begun"
+        raise ValueError("in the middle")
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    told: list[str] = []
+    http_server = HttpServer(listener, app, on_error=told.append)
+    http_server.start()
+    assert _say(listener.getsockname()[1], b"GET / HTTP/1.1\r\n\r\n").endswith(b"\r\n\r\n5\r\nbegun\r\n")
+    assert ["ValueError: in the middle" in text for text in told] == [True]
+    http_server.close()
+
+
 def test_peers_that_open_and_forget_do_not_shut_the_others_out() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     http_server = HttpServer(listener, _tell, limit=2, patience_sec=0.3)

@@ -308,10 +308,45 @@ def test_no_operation_falls_over_an_empty_request(engine: EngineProcess) -> None
 
 
 def test_an_error_of_the_engines_own_is_told_in_its_log_and_to_nobody_in_pythons_words(engine: EngineProcess) -> None:
-    status, answer = engine.raw_ecs_call("CreateCluster", {"clusterName": ["no", "name"]})
+    status, answer = engine.raw_ecs_call("DeleteTaskDefinitions", {"taskDefinitions": ["of:moto"]})
     assert status == 500, answer
-    assert answer["message"] == ("The engine met an error of its own in CreateCluster; its log (--log FILE) has more.")
-    assert any("CreateCluster" in line["where"] for line in engine.log_lines("error"))
+    operation = "DeleteTaskDefinitions"
+    assert answer["message"] == f"The engine met an error of its own in {operation}; its log (--log FILE) has more."
+    assert any(operation in line["where"] for line in engine.log_lines("error"))
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "code", "message"),
+    [
+        ("CreateCluster", {"clusterName": ["no", "name"]}, "SerializationException", "clusterName: a string is wanted"),
+        ("ListTasks", {"maxResults": "5"}, "SerializationException", "maxResults: a whole number is wanted"),
+        ("ListTasks", {"maxResults": 10**30}, "SerializationException", "maxResults: a whole number is wanted"),
+        ("RunTask", {"overrides": {"containerOverrides": [{"environment": [{"name": 1}]}]}}, "SerializationException",
+         "overrides.containerOverrides[0].environment[0].name: a string is wanted"),
+        ("RunTask", ["no", "object"], "SerializationException", "the body: a structure is wanted"),
+        ("ListTasks", {"nextToken": "not one"}, "InvalidParameterException", "Invalid token"),
+        ("DescribeTaskDefinition", {"taskDefinition": "of:moto"}, "ClientException", "Unable to describe"),
+        ("NoSuchThing", {}, "UnknownOperationException", "The action NoSuchThing is not valid"),
+    ],
+)  # fmt: skip
+def test_a_request_that_has_not_the_shape_of_awss_model_is_refused(
+    engine: EngineProcess, operation: str, body: Any, code: str, message: str
+) -> None:
+    status, answer = engine.raw_ecs_call(operation, body)
+    assert (status, answer["__type"].rpartition("#")[2]) == (400, code), answer
+    assert answer["message"].startswith(message)
+
+
+def test_members_that_are_null_are_members_that_are_not_there(engine: EngineProcess) -> None:
+    override = {"name": "main", "command": None, "environment": None}
+    request = {
+        "cluster": "local",
+        "taskDefinition": "none",
+        "overrides": {"containerOverrides": [override]},
+        "tags": None,
+    }
+    status, answer = engine.raw_ecs_call("RunTask", request)
+    assert (status, answer["message"]) == (400, "TaskDefinition not found.")
 
 
 def test_an_unknown_security_group_is_refused(engine: EngineProcess) -> None:

@@ -232,7 +232,7 @@ class FargateBackend(EC2ContainerServiceBackend):
         family, _, revision = name.rpartition("/")[2].partition(":")
         revisions = self.task_definitions.get(family, {})
         if revision:
-            found = revisions.get(int(revision)) if revision.isdigit() else None
+            found = revisions.get(int(revision)) if revision.isdecimal() else None
         else:
             found = max(
                 (item for item in revisions.values() if item.status == "ACTIVE"),

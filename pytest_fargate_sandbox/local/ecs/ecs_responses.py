@@ -14,7 +14,6 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 
 from pytest_fargate_sandbox.local.ecs.engine_task import now
 from pytest_fargate_sandbox.local.ecs.refusals import ClientException, InvalidParameter
-from pytest_fargate_sandbox.local.ecs.required_members import check_required
 from pytest_fargate_sandbox.local.ecs.run_task_rules import check_describe_tasks, check_list_tasks, check_tags
 from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     check_task_definition,
@@ -53,14 +52,6 @@ class FargateResponse(EC2ContainerServiceResponse):
         else:
             super().parse_parameters(request)
 
-    def call_action(self) -> Any:
-        try:
-            if self._get_action() not in _OURS:
-                check_required(self._get_action(), self._request())
-        except ClientException as refusal:
-            return self.serialized(ActionResult(refusal))
-        return super().call_action()
-
     def register_task_definition(self) -> ActionResult:
         request = self._request()
         check_task_definition(request, len(self.raw_body))
@@ -74,8 +65,11 @@ class FargateResponse(EC2ContainerServiceResponse):
 
     def describe_task_definition(self) -> ActionResult:
         name = self._get_param("taskDefinition")
-        if ":" not in name.rpartition("/")[2]:
+        _, colon, revision = name.rpartition("/")[2].partition(":")
+        if not colon:
             self.params["taskDefinition"] = self._backend.active_definition(name).arn
+        elif not revision.isdecimal():
+            raise ClientException("Unable to describe task definition.")
         return super().describe_task_definition()
 
     def list_task_definitions(self) -> ActionResult:
@@ -154,7 +148,10 @@ def _is_wanted(provider: dict[str, Any], wanted: list[str]) -> bool:
 
 
 def _page(key: str, arns: list[str], request: dict[str, Any]) -> dict[str, Any]:
-    first = int(request.get("nextToken") or 0)
+    token = request.get("nextToken") or "0"
+    if not token.isdecimal():
+        raise InvalidParameter("Invalid token")
+    first = int(token)
     last = first + min(request.get("maxResults") or _MOST_LISTED, _MOST_LISTED)
     page: dict[str, Any] = {key: arns[first:last]}
     return page if last >= len(arns) else {**page, "nextToken": str(last)}
