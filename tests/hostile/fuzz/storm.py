@@ -120,12 +120,12 @@ class Vitals:
         descriptors = len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
         return cls(pid, int(status["VmRSS"].split()[0]), descriptors, int(status["Threads"]))
 
-    def wait_until_as_quiet_again(self, *, descriptors_kept: int = 0) -> None:
-        """The last of its threads and descriptors go when their peers' ends have been heard of."""
+    def wait_until_as_quiet_again(self, *, descriptors: int = 0, threads: int = 0) -> None:
+        """But for so many, that are kept for a while. The last of them go when their peers' ends have been heard of."""
 
         def probe() -> bool:
             now = Vitals.of(self.pid)
-            if now.descriptors > self.descriptors + descriptors_kept or now.threads > self.threads:
+            if now.descriptors > self.descriptors + descriptors or now.threads > self.threads + threads:
                 raise NotYet(f"{now.descriptors} descriptors and {now.threads} threads, {self} before")
             return True
 

@@ -142,7 +142,7 @@ def test_it_lives_on_whatever_is_sent(
     with capfd.disabled():
         print(f"seed {seed}: {front.sent} requests {front.statuses}, at the gate {gate.sent} {gate.statuses}")
     assert front.complaints + gate.complaints == []
-    quiet.wait_until_as_quiet_again(descriptors_kept=_OF_S3)
+    quiet.wait_until_as_quiet_again(descriptors=_OF_S3)
     assert Vitals.of(engine.process.pid).memory_kib < warm.memory_kib + _GROWTH_KIB
     assert engine.log_lines("error") == []
     assert "Traceback" not in capfd.readouterr().err

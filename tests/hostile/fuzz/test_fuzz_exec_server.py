@@ -37,19 +37,24 @@ _VALID: tuple[tuple[str, dict[str, Any]], ...] = (
     ("run", {"id": "ID", "user": None, "limit": 1000, **_RUN}),
     ("run", {"id": "ID", "command": "echo out; exit 3"}),
     ("spawn", {"id": "ID", **_RUN}),
+    ("spawn", {"id": "ID", "columns": 80, "rows": 24, **_RUN}),
     ("attach", {"id": "ID", "stdout": 0, "stderr": 3, "wait": 0.01, "limit": 100}),
     ("write", {"id": "ID", "offset": 3, "end": True, "skip": True}),
     ("signal", {"id": "ID", "signal": 15, "tree": True}),
     ("configure", {"environment": {"FUZZED": "1", "GONE": None}}),
     ("read-file", {"path": "/etc/hostname"}),
-    ("write-file", {"id": "ID", "path": "/tmp/fuzzed", "mode": 0o600, "mtime_ns": 10**18}),
+    ("write-file", {"id": "UPLOAD", "skip": 3, "path": "/tmp/fuzzed", "mode": 0o600, "mtime_ns": 10**18}),
     ("list-files", {"path": "/tmp"}),
     ("read-tree", {"path": "/tmp"}),
-    ("write-tree", {"id": "ID", "path": "/tmp/tree"}),
-    ("fetch", {"id": "ID", "url": "http://127.0.0.1:1/x", "path": "/tmp/x", "sha256": "0" * 64, "unpack": False}),
+    ("write-tree", {"id": "UPLOAD", "skip": 0, "path": "/tmp/tree"}),
+    ("upload", {"id": "UPLOAD"}),
+    ("fetch", {"id": "UPLOAD", "url": "http://127.0.0.1:1/x", "path": "/tmp/x", "sha256": "0" * 64, "unpack": False}),
 )
 _IDS = 30
 """Few, so that what no client has acknowledged is as much in the end as it was after a moment."""
+_UPLOADS = 3
+_MOST_BROKEN = _UPLOADS + 3
+"""Uploads that wait half a minute for their client to go on: those, and what an id was made by a mutation."""
 _NEWEST_UNFETCHED = 16
 """So many commands whose output nobody has fetched keep the files that it lies in."""
 _GROWTH_KIB = 12 * 1024
@@ -77,7 +82,7 @@ def test_it_lives_on_whatever_is_sent(server: ExecServerProcess, tmp_path: Path,
     assert storm.complaints == []
     server.client.configure({"PATH": "/usr/bin:/bin"})
     assert server.client.exec("kill -9 -1; echo alive").stdout == "alive\n"  # what was to run for ever
-    quiet.wait_until_as_quiet_again(descriptors_kept=2 * _NEWEST_UNFETCHED)
+    quiet.wait_until_as_quiet_again(descriptors=2 * _NEWEST_UNFETCHED + 4 * _MOST_BROKEN, threads=_MOST_BROKEN)
     assert Vitals.of(pid).memory_kib < warm.memory_kib + _GROWTH_KIB
     assert "Traceback" not in (tmp_path / "stderr").read_text(errors="replace")
     assert {200, 400, 401, 404} <= storm.statuses.keys()
@@ -92,7 +97,8 @@ def _inside(pid: int) -> int:
 def _request(mutants: Mutants, token: str) -> bytes:
     choose = mutants.random
     verb, valid = choose.choice(_VALID)
-    valid = {name: f"fuzz-{choose.randrange(_IDS)}" if value == "ID" else value for name, value in valid.items()}
+    ids = {"ID": f"fuzz-{choose.randrange(_IDS)}", "UPLOAD": f"upload-{choose.randrange(_UPLOADS)}"}
+    valid = {name: ids.get(str(value), value) for name, value in valid.items()}
     body = mutants.json(valid) if mutants.chance(0.6) else json.dumps(valid).encode()
     payload = _payload(mutants, verb)
     body += b"\n" + payload
