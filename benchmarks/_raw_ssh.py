@@ -27,12 +27,12 @@ class OpenSsh:
         self._folder.mkdir(exist_ok=True)
 
     def __enter__(self) -> OpenSsh:
-        key = self._folder / "key"
+        self.key = key = self._folder / "key"
         if not key.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         shutil.copy(key.with_suffix(".pub"), self._folder / "authorized")
         with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+            self.port = port = probe.getsockname()[1]
         options = {
             "Port": port, "ListenAddress": "127.0.0.1", "HostKey": key, "PidFile": "none", "StrictModes": "no",
             "AuthorizedKeysFile": self._folder / "authorized", "UsePAM": "no", "PermitRootLogin": "yes",
