@@ -75,19 +75,19 @@ for name, address in told["addresses"].items():
     server.context.sni_callback = lambda _socket, name, _context: setattr(asked_for, "name", name)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
-is_agent = bool(told["task_definition"])
-cfg = EcsFargateConfig(
-    cluster="local", cpu="256", memory="512", extra_env={"CA": told["ca"]}, task_definition=told["task_definition"],
-    container_port=8000 if is_agent else None,
-    ssh_sidecar=SshSidecarConfig(exec_server_port=None if is_agent else 19542),
-)
 endpoints = [OutsideEndpoint("https://one.example/v1?x=1", "ONE"), OutsideEndpoint("https://other.example/v2", "OTHER")]
-with EcsFargateSandbox(cfg, task_id="names", run_id="run") as sandbox:
-    sandbox.start(outside_endpoints=endpoints)
-    if is_agent:
-        print(urllib.request.urlopen(f"http://127.0.0.1:{sandbox.local_port}/", timeout=20).read().decode())
-    else:
-        print(sandbox.exec(["python3", "-c", told["ask"]], check=True).stdout)
+
+def sandbox(**fields):
+    cfg = EcsFargateConfig(cluster="local", cpu="256", memory="512", extra_env={"CA": told["ca"]}, **fields)
+    return EcsFargateSandbox(cfg, task_id="names", run_id="run")
+
+with sandbox(ssh_sidecar=SshSidecarConfig(exec_server_port=19542)) as commanded:
+    commanded.start(outside_endpoints=endpoints)
+    print(commanded.exec(["python3", "-c", told["ask"]], check=True).stdout, end="")
+agents = {"container_port": 8000, "task_definition": told["agent"], "ssh_sidecar": SshSidecarConfig()}
+with sandbox(**agents) as agent:
+    agent.start(outside_endpoints=endpoints)
+    print(urllib.request.urlopen(f"http://127.0.0.1:{agent.local_port}/", timeout=20).read().decode(), end="")
 """
 
 
@@ -129,8 +129,7 @@ class Authority:
 
 
 @pytest.mark.root  # names are resolved here from a file that is mounted for this test alone
-@pytest.mark.parametrize("mode", ["exec", "agent"])
-def test_the_name_and_its_port_are_kept_and_verified(engine: EngineOfTests, tmp_path: Path, mode: str) -> None:
+def test_in_both_modes_the_name_and_its_port_are_kept_and_verified(engine: EngineOfTests, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     here = int.from_bytes(os.urandom(2), "big")
     addresses = {name: f"127.77.{here >> 8}.{here & 255 ^ number}" for number, name in enumerate(NAMES)}
@@ -141,7 +140,7 @@ def test_the_name_and_its_port_are_kept_and_verified(engine: EngineOfTests, tmp_
         "certificates": {name: authority.chain_for(name) for name in NAMES},
         "ca": authority.pem,
         "ask": ASK,
-        "task_definition": agent_image(engine, AGENT, "agent-of-names") if mode == "agent" else None,
+        "agent": agent_image(engine, AGENT, "agent-of-names"),
     }
     with_hosts = ["unshare", "--mount", "/bin/sh", "-ec", 'mount --bind "$0" /etc/hosts; exec "$@"', str(hosts)]
     done = subprocess.run(
@@ -149,7 +148,8 @@ def test_the_name_and_its_port_are_kept_and_verified(engine: EngineOfTests, tmp_
         input=json.dumps(told), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
+    heard = {
         "https://one.example/v1?x=1": "one.example one.example one.example /v1?x=1",
         "https://other.example/v2": "other.example other.example other.example /v2",
     }
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [heard, heard]

@@ -60,7 +60,7 @@ def service() -> Iterator[OutsideService]:
 
 @pytest.fixture
 def seconds(pytestconfig: pytest.Config) -> float:
-    return 300.0 if pytestconfig.getoption("soak") else 1.0
+    return 300.0 if pytestconfig.getoption("soak") else 0.5
 
 
 @contextlib.contextmanager
