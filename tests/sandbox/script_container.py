@@ -37,6 +37,9 @@ busybox ip link set lo up
 exec chroot . "$@"
 """
 
+_HELPERS = [Path("/usr/lib/openssh", name) for name in ("sshd-session", "sshd-auth")]
+"""What sshd starts for each connection, since OpenSSH 9.8 and 10.0."""
+
 _CLONE_NEWNET = 0x40000000
 
 
@@ -122,13 +125,14 @@ def busybox_root(place: Path, *, sshd_at: str = "usr/sbin/sshd") -> Path:
     (root / "etc/shadow").write_text("root:!::0:::::\n")
     (root / sshd_at).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(sshd, root / sshd_at)
-    for library in _libraries(sshd):
-        target = root / library.relative_to("/")
+    helpers = [helper for helper in _HELPERS if helper.exists()]
+    for file in [*helpers, *(library for each in (Path(sshd), *helpers) for library in _libraries(each))]:
+        target = root / file.relative_to("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(library, target)
+        shutil.copy2(file, target)
     return root
 
 
-def _libraries(program: str) -> list[Path]:
+def _libraries(program: Path) -> list[Path]:
     listed = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
     return [Path(word) for line in listed.splitlines() for word in line.split() if word.startswith("/")]

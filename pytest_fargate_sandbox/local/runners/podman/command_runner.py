@@ -37,7 +37,8 @@ class CommandRunner:
         if shutil.which(cls.name) is None:
             return f"there is no {cls.name} command here; install it, or use another runner"
         try:
-            ContainerCommand(cls.name).run("info", "--format", "{{json .}}")
+            # Not `info`, which succeeds without a daemon where docker formats what it tells.
+            ContainerCommand(cls.name).run("ps", "--quiet")
         except (CommandFailed, subprocess.TimeoutExpired) as error:
             return f"{cls.name} is here but does not answer: {error}"
         return None
