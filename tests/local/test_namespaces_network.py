@@ -76,7 +76,8 @@ def test_bytes_pass_a_relay_both_ways_unchanged(tasks: RunningTasks, family: str
 def test_the_containers_of_a_task_know_the_same_names(tasks: RunningTasks) -> None:
     task = tasks.open()
     assert tasks.run("echo 127.0.0.1 mine >> /etc/hosts", task=task, name="first") == (0, "")
-    code, output = tasks.run("getent hosts mine; getent hosts $(hostname)", task=task, name="second", user="nobody")
+    reader = None if os.geteuid() else "nobody"  # an engine without root has no user but root
+    code, output = tasks.run("getent hosts mine; getent hosts $(hostname)", task=task, name="second", user=reader)
     assert code == 0
     assert output.split()[:3] == ["127.0.0.1", "mine", task.address]
     assert tasks.run("! getent hosts mine")[0] == 0

@@ -262,7 +262,7 @@ ROWS = {
     "less than nothing": Row("exec", frames(result(stdout_total=-1)), "less than nothing"),
     "an end before the beginning": Row("exec", frames(result(duration=-5)), "less than nothing"),
     "an end that is none": Row("exec", frames(result(running=True, return_code=None)), "an end before the end"),
-    "a code that is none": Row("exec", frames(result(return_code=10**300)), "has ended with 10000"),
+    "a code that is none": Row("exec", frames(result(return_code=10**300)), "'return_code' cannot be 10000"),
     "a frame of an unknown kind": Row("exec", frames(frame(b"?", b"what")), "is not a kind of frame"),
     "frames where stdin was going": Row("exec with stdin", spawned_then(frames(frame(b"?"))), "is not a kind of frame"),
     "more taken than there was": Row(
@@ -295,7 +295,7 @@ ROWS = {
     ),
     "a description without end": Row("read", flood(), "longer than 4096 bytes"),
     "a time that no file has": Row(
-        "save", just(file_of(b"x", head=line(mode=420, mtime_ns=10**40))), "and the time 10000"
+        "save", just(file_of(b"x", head=line(mode=420, mtime_ns=10**40))), "'mtime_ns' cannot be 10000"
     ),
     "a mode that no file has": Row("save", just(file_of(b"x", head=line(mode=-20, mtime_ns=0))), "the mode -20"),
     # Trees.
