@@ -97,7 +97,6 @@ class Terminal:
         if block and self._shell is None:
             raise SandboxError(f"no shell runs in the terminal {self.name} whose prompt could be waited for")
         end = time.monotonic() + max_timeout_sec
-        prompts = self._shell.prompts if self._shell else 0
         for part in parts:
             self._send(part, literal)
         if not block:
@@ -105,7 +104,7 @@ class Terminal:
             return
         shell = self._shell
         assert shell
-        back = self._wait(lambda: shell.prompts > prompts and shell.is_at_prompt, end - time.monotonic())
+        back = self._wait(lambda: shell.is_at_prompt, end - time.monotonic())
         if not back:
             raise TimeoutError(f"the shell of the terminal {self.name} was not at its prompt after {max_timeout_sec} s")
 

@@ -125,7 +125,8 @@ class Shell:
 
     def typed(self) -> None:
         """Somebody has typed something: whether it left the prompt is not for us to know."""
-        self._left, self._shows_prompt = self.prompts, False
+        # The prompt behind a run may still be on its way: it was there before what is typed now, and not after it.
+        self._left, self._shows_prompt = self.prompts + self._has_run, False
 
     @property
     def is_at_prompt(self) -> bool:
@@ -159,7 +160,7 @@ class Shell:
     def _take_note(self, note: Note) -> None:
         run = self._run
         if note.kind == PROMPT_LOST:
-            self._prompt_is_lost = True
+            self._prompt_is_lost, self._has_run = True, False  # none is on its way
         elif note.kind == RUN_BEGINS:
             if run:
                 run.was_read = True
