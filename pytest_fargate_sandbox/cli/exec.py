@@ -86,13 +86,14 @@ def on_own_terminal(
     record: Path | None = None,
 ) -> int:
     """Run a command on the terminal that a person sits at; its exit code."""
-    from pytest_fargate_sandbox.cli.own_terminal import OwnTerminal, is_at_terminal, own_size
+    from pytest_fargate_sandbox.cli.own_terminal import OwnTerminal, is_at_terminal, own_size, recording_to
 
     if not is_at_terminal():
         raise SandboxError("there is no terminal here: stdin and stdout must be one")
+    recording = recording_to(record) if record else None
     env = {"TERM": os.environ.get("TERM", "xterm-256color")}
     process = sandbox.spawn_on_terminal(command, own_size(), cwd=cwd, env=env, user=user)
-    return OwnTerminal(process, record).join()
+    return OwnTerminal(process, recording).join()
 
 
 def _copy(chunk: OutputChunk) -> None:

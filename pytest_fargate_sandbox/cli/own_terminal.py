@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.terminals.recording import Recording
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.protocol import Result
 
 _KEYS = 65536
+_OVER = b"!"
 _LEAVE = (b"\r~.", b"\n~.")
 """As with ssh: for who is stuck there."""
 
@@ -39,7 +40,7 @@ def own_size() -> tuple[int, int]:
 class OwnTerminal:
     """Joined to the terminal of ``process`` until that ends, or the person leaves with Enter ~ . (dot)."""
 
-    def __init__(self, process: TerminalProcess, record: Path | None = None) -> None:
+    def __init__(self, process: TerminalProcess, record: IO[str] | None = None) -> None:
         self._process = process
         self._record = record
         self._recording = Recording(*own_size()) if record else None
@@ -53,14 +54,15 @@ class OwnTerminal:
         """The exit code of the program there; whatever happens, the terminal here is left as it was."""
         link = TerminalLink(self._process, "own", self)
         try:
-            with _raw(), self._following_size():
+            with _raw(), self._woken_by_size():
                 link.start()
                 while self._pass_keys():
                     pass
         finally:
             link.close()
             if self._record and self._recording:
-                self._record.write_text(self._recording.text(), encoding="utf-8")
+                with self._record:
+                    self._record.write(self._recording.text())
         if self._error:
             raise self._error
         return self._result.return_code or 0 if self._result else self._hang_up()
@@ -68,8 +70,9 @@ class OwnTerminal:
     def _pass_keys(self) -> bool:
         """Whether there is more to come."""
         ready, _, _ = select.select([0, self._end], [], [])
+        self._follow_size()
         if self._end in ready:
-            return False
+            return os.read(self._end, 1) != _OVER
         keys = os.read(0, _KEYS)
         self._last_keys = (self._last_keys + keys)[-3:]
         if not keys or self._last_keys in _LEAVE:
@@ -87,20 +90,24 @@ class OwnTerminal:
             self._process.kill()
         return 128 + signal.SIGHUP
 
-    @contextlib.contextmanager
-    def _following_size(self) -> Iterator[None]:
-        def changed(_number: int, _frame: object) -> None:
-            size = own_size()
-            if size != self._size:
-                self._size = size
-                with contextlib.suppress(SandboxError):
-                    self._process.state(*size)
+    def _follow_size(self) -> None:
+        """Before the keys that were typed behind it."""
+        if own_size() != self._size:
+            self._size = own_size()
+            with contextlib.suppress(SandboxError):
+                self._process.state(*self._size)
 
-        before = signal.signal(signal.SIGWINCH, changed)
+    @contextlib.contextmanager
+    def _woken_by_size(self) -> Iterator[None]:
+        """A handler that did more than wake us could meet a lock that whoever it interrupted holds."""
+        os.set_blocking(self._ended, False)
+        waker = signal.set_wakeup_fd(self._ended)  # whichever thread the kernel tells
+        before = signal.signal(signal.SIGWINCH, lambda _number, _frame: None)
         try:
             yield
         finally:
             signal.signal(signal.SIGWINCH, before)
+            signal.set_wakeup_fd(waker)
 
     # --- what comes, in the thread of the link ----------------------------------------------------------------------
     def said(self, screen: bytes, _notes: bytes) -> None:
@@ -112,7 +119,15 @@ class OwnTerminal:
 
     def ended(self, result: Result | None, error: SandboxError | None) -> None:
         self._result, self._error = result, error
-        os.write(self._ended, b"!")
+        os.write(self._ended, _OVER)
+
+
+def recording_to(path: Path) -> IO[str]:
+    """Opened before anything is done, rather than after it was for nothing."""
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise SandboxError(f"--record {path}: {error.strerror}") from None
 
 
 @contextlib.contextmanager

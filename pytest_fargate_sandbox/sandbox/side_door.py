@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 _LONGEST_LINE = 64 * 1024
 _POLL_SEC = 0.05
+_REPLY_SEC = 5.0
 OK = b"ok\n"
 _NOT_HERE = b"that task is not held here\n"
 
@@ -188,14 +189,19 @@ def visit(task_arn: str, **wish: Any) -> socket.socket:
     for path in sorted(cache_directory("doors").glob("*.sock")):
         visitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            visitor.settimeout(_REPLY_SEC)
             visitor.connect(str(path))
             visitor.sendall(json.dumps({"task": task_arn, **wish}).encode() + b"\n")
             answer = _reply(visitor)
-        except OSError:
+        except ConnectionRefusedError:
             visitor.close()
             path.unlink(missing_ok=True)  # left by a process that was killed
             continue
+        except OSError:  # it ends just now, or stands still
+            visitor.close()
+            continue
         if answer == OK:
+            visitor.settimeout(None)
             return visitor
         visitor.close()
         refusals.append(answer.decode("utf-8", "replace").strip())

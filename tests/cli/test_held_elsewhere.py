@@ -92,7 +92,11 @@ def test_the_door_of_a_killed_process_is_cleared_away_and_without_any_it_is_told
     doors.mkdir(parents=True, mode=0o700)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(doors / "1.sock"))
-    program = "from pytest_fargate_sandbox.sandbox.side_door import visit; visit('arn:x')"
+    still = socket.socket(socket.AF_UNIX)
+    still.bind(str(doors / "2.sock"))
+    still.listen()  # and answer nobody, as a process does that was stopped
+    program = "from pytest_fargate_sandbox.sandbox import side_door; side_door._REPLY_SEC = 0.3; side_door.visit('x')"
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert "no process of yours on this machine holds that task" in done.stderr
-    assert not list(doors.iterdir())
+    still.close()
+    assert [door.name for door in doors.iterdir()] == ["2.sock"]

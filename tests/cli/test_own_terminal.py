@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.cli.own_terminal import recording_to
+from pytest_fargate_sandbox.leaves.errors import SandboxError
 from tests.exec_server_process import ExecServerProcess
 from tests.fault_proxy import FaultProxy
 
@@ -27,11 +29,11 @@ if TYPE_CHECKING:
 _PROGRAM = """
 import sys
 from pathlib import Path
-from pytest_fargate_sandbox.cli.own_terminal import OwnTerminal, own_size
+from pytest_fargate_sandbox.cli.own_terminal import OwnTerminal, own_size, recording_to
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 port, token, command, record = sys.argv[1:]
 process = ExecClient(port=int(port), token=token).spawn_on_terminal(command, own_size(), env={"TERM": "xterm"})
-sys.exit(OwnTerminal(process, Path(record)).join())
+sys.exit(OwnTerminal(process, recording_to(Path(record))).join())
 """
 
 
@@ -127,3 +129,8 @@ def test_who_is_stuck_leaves_by_enter_tilde_dot(person: Person) -> None:
     person.types("\r~.")
     assert person.leaves_with() == 129
     assert termios.tcgetattr(person.terminal) == person.settings
+
+
+def test_a_recording_that_cannot_be_written_is_told_before_it_is_made(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match=r"--record .*/missing/cast: No such file or directory"):
+        recording_to(tmp_path / "missing" / "cast")

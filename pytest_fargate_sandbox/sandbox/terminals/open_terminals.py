@@ -61,7 +61,11 @@ class OpenTerminals:
             if process.terminals >= _WARN_AT:
                 sentence = "%d terminals are open in this sandbox; the %dth ends the one that is idle for the longest"
                 _logger.warning(sentence, process.terminals, MAX_TERMINALS + 1)
-            terminal = Terminal(process, name, width, height, has_shell=_is_shell(command))
+            try:
+                terminal = Terminal(process, name, width, height, has_shell=_is_shell(command))
+            except BaseException:  # no emulator is installed, or the shell never prompts
+                process.kill()
+                raise
         except BaseException:
             with self._lock:
                 del self._by_name[name]
@@ -95,4 +99,5 @@ def _is_shell(command: str | Sequence[str] | None) -> bool:
     words = shlex.split(command) if isinstance(command, str) else list(command)
     if words and words[0].rpartition("/")[2] == "busybox":
         words = words[1:]
-    return bool(words) and words[0].rpartition("/")[2] in _SHELLS and "-c" not in words
+    is_shell = bool(words) and words[0].rpartition("/")[2] in _SHELLS
+    return is_shell and "-c" not in words and all(word.startswith("-") for word in words[1:])  # else it runs a script

@@ -56,8 +56,8 @@ class Recording:
         """The whole lines from this offset on, and the offset behind them."""
         with self._lock:
             self._file.seek(offset)
-            lines = self._file.read(self._size - offset).decode().splitlines()
-            return lines, self._size
+            text = self._file.read(self._size - offset).decode()
+            return text.split("\n")[:-1], self._size  # not splitlines(), for which a terminal's text has many more ends
 
     def text(self, *, version: int = 2) -> str:
         """All of it, in this version of the format."""

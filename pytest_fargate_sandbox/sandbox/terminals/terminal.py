@@ -70,10 +70,12 @@ class Terminal:
         self._check_open()
         if self._shell is None:
             raise SandboxError(f"no shell runs in the terminal {self.name}: type to it with send_keys")
-        result = self._shell.run(command, timeout_sec)
-        if self._error:
-            raise self._error
-        return result
+        try:
+            return self._shell.run(command, timeout_sec)
+        except SandboxError:
+            if self._error:
+                raise self._error from None
+            raise
 
     # --- keys -----------------------------------------------------------------------------------------------------
     def send_keys(
@@ -235,8 +237,12 @@ class Terminal:
 
     def abandon(self) -> None:
         """Nobody listens any more; its sandbox is gone, or lives on without us."""
-        self._is_closed = True
         self._link.close()
+        with self._changed:
+            self._is_closed = True
+            if self._shell and not self._shell.has_ended:
+                self._shell.ended(None)
+            self._changed.notify_all()
 
     def _check_open(self) -> None:
         if self._error:
@@ -267,7 +273,7 @@ class Terminal:
     def ended(self, result: Result | None, error: SandboxError | None) -> None:
         with self._changed:
             self._result, self._error = result, error
-            if self._shell:
+            if self._shell and not self._shell.has_ended:
                 self._shell.ended(result.return_code if result else None)
             self._changed.notify_all()
 

@@ -193,15 +193,20 @@ class Shell:
     def run(self, command: str, timeout_sec: float) -> ExecResult:
         with self._one_at_a_time:
             run = self._begin(command, in_full=False)
-            timed_out = not self._wait(lambda: run.is_over, timeout_sec)
+            in_time = self._wait_for(run, timeout_sec)
             if run.is_over and not run.was_read and not self.has_ended:
                 run = self._begin(command, in_full=True)
-                timed_out = not self._wait(lambda: run.is_over, timeout_sec)
-            if timed_out:
+                in_time = self._wait_for(run, timeout_sec)
+            if not in_time:
                 self._interrupt(run)
+            if self.has_ended and run.code is None:
+                raise SandboxError(f"the terminal was closed while a command ran in it: {command[:200]}")
             with self._changed:
                 self._run = None
-                return _result_of(run, timed_out)
+                return _result_of(run, not in_time)
+
+    def _wait_for(self, run: Run, timeout_sec: float) -> bool:
+        return self._wait(lambda: run.is_over or self.has_ended, timeout_sec)
 
     def _begin(self, command: str, *, in_full: bool) -> Run:
         self._await_prompt()
@@ -236,7 +241,7 @@ class Shell:
             if self._process.state().foreground == self._process.pid:
                 number = signal.SIGINT
             self._process.signal_foreground(number)
-            if self._wait(lambda: run.is_over, _INTERRUPT_SEC):
+            if self._wait_for(run, _INTERRUPT_SEC):
                 return
 
     def _wait(self, is_so: Callable[[], bool], timeout_sec: float) -> bool:

@@ -211,3 +211,30 @@ def test_fifty_terminals_are_open_at_once(open_terminal: Callable[..., Terminal]
     assert [terminal.run(f"echo {number}").stdout for number, terminal in enumerate(terminals)] == [
         f"{number}\n" for number in range(50)
     ]
+
+
+def test_a_recording_has_a_line_for_each_event_whatever_was_said(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(["dash"])
+    terminal.run(r"printf 'a\342\200\250b\302\205c\013d\n'")  # what Unicode, and C, call ends of lines
+    lines, _ = terminal.stream()
+    assert "a\u2028b\x85c\x0bd\r\n" in "".join(json.loads(line)[2] for line in lines[1:])
+    assert terminal.recording(version=3).count("\n") == len(lines)
+
+
+def test_a_terminal_that_is_closed_under_a_command_is_told_at_once(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(["dash"])
+    threading.Timer(0.3, terminal.abandon).start()
+    began = time.monotonic()
+    with pytest.raises(SandboxError, match="was closed while a command ran in it: sleep 5"):
+        terminal.run("sleep 5", timeout_sec=60)
+    assert time.monotonic() - began < 4
+
+
+def test_a_shell_that_runs_a_script_is_a_program_like_others(
+    open_terminal: Callable[..., Terminal], server: ExecServerProcess
+) -> None:
+    server.client.write_file(f"{server.directory}/script", "echo from a script; read line; echo got $line")
+    terminal = open_terminal(["sh", f"{server.directory}/script"])
+    terminal.wait_for("from a script")
+    terminal.send_keys(["word", "Enter"])
+    assert "got word" in terminal.wait_for("got word")
