@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.terminals.key_names import bytes_of_key
@@ -92,7 +92,7 @@ class Terminal:
         ``literal`` says that all is text. Without ``block`` it returns after ``min_timeout_sec``; with it, when the
         shell is at its prompt again, or with a ``TimeoutError`` after ``max_timeout_sec``.
         """
-        parts = [keys] if isinstance(keys, str) else list(keys)
+        parts: list[Any] = list(keys) if isinstance(keys, (list, tuple)) else [keys]
         if not all(isinstance(part, str) for part in parts):
             raise TypeError(f"keys are strings, not {keys!r:.80}")
         self._check_open()

@@ -172,8 +172,9 @@ def test_signals_reach_the_foreground(open_terminal: Callable[..., Terminal]) ->
 def test_mistakes_are_told_in_a_sentence(open_terminal: Callable[..., Terminal]) -> None:
     with pytest.raises(ValueError, match="1 to 1000 columns and rows, not 0 x 30"):
         open_terminal(width=0)
-    with pytest.raises(TypeError, match="keys are strings, not"):
-        open_terminal().send_keys([1])
+    for keys in ([1], 7, None):
+        with pytest.raises(TypeError, match="keys are strings, not"):
+            open_terminal().send_keys(keys)
     open_terminal(name="twice")
     with pytest.raises(ValueError, match="a terminal of the name 'twice' is open already"):
         open_terminal(name="twice")
