@@ -67,6 +67,9 @@ class Run:
         wait_until(lambda: LocalEngine.read(self._engine_directory), deadline=60, what="the run's engine")
         return Parts(self._engine_directory, chance)
 
+    def controller(self) -> int:
+        return self.process.pid
+
     def worker(self) -> int:
         return random.choice(children(self.process.pid))
 
@@ -90,8 +93,9 @@ def test_what_is_killed_is_an_error_and_never_a_failure_and_leaves_nothing(
     for number in range(40 if soak else 1):
         run = Run(tmp_path / f"run {number}", count)
         parts = run.parts(chance)
-        finds = (parts.server, parts.sidecar, parts.holder, parts.launcher, parts.engine, run.worker)
-        ends = [faults.kill(find.__name__, find) for find in finds]
+        ended = (parts.server, parts.sidecar, parts.holder, parts.launcher, parts.engine, run.worker)
+        ends = [faults.kill(find.__name__, find) for find in ended]
+        ends += [faults.stop(find.__name__, find) for find in (run.worker, run.controller)]
         ends.append(faults.hang("engine", parts.engine))
         with Storm(islice(dealt(ends, chance), count), 1.5, chance) as storm:
             lasted = watch(run, parts, chance.uniform(1, 8) if number % 2 else _LONGEST)
