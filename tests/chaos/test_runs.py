@@ -16,7 +16,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place.local_cluster import LocalEngine
 from tests.chaos import faults
-from tests.chaos.faults import Storm, dealt
+from tests.chaos.faults import NothingToStrike, Storm, dealt
 from tests.chaos.parts import Parts
 from tests.chaos.tally import Tally
 from tests.processes import children
@@ -68,10 +68,15 @@ class Run:
         return Parts(self._engine_directory, chance)
 
     def controller(self) -> int:
+        if self.process.poll() is not None:
+            raise NothingToStrike
         return self.process.pid
 
     def worker(self) -> int:
-        return random.choice(children(self.process.pid))
+        workers = children(self.process.pid)
+        if not workers:
+            raise NothingToStrike
+        return random.choice(workers)
 
     def output(self) -> str:
         return self._output.read_text(errors="replace")
