@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT, VERSION
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.local.call_journal import CallJournal
+from pytest_fargate_sandbox.local.ecs.account_limits import AccountLimits
 from pytest_fargate_sandbox.local.ecs.ecs_backend import FARGATE_PROVIDERS, FargateBackend
 from pytest_fargate_sandbox.local.ecs.task_life import EngineParts
 from pytest_fargate_sandbox.local.ecs.vpc import default_network
@@ -43,10 +44,10 @@ class Engine:
         self.credentials = EngineCredentials()
         self._journal = CallJournal(options.log)
         self.port, self._runner = foundation.port, foundation.runner
-        faults = Faults(options.faults)
         self._surroundings = EngineParts(
             runner=self._runner,
-            faults=faults,
+            faults=Faults(options.faults),
+            limits=AccountLimits(options.vcpus),
             journal=self._journal,
             gate_port=self.port,
             launch_delay=options.launch_delay,
@@ -59,9 +60,7 @@ class Engine:
         keys = IssuedKeys(self.credentials)
         services = MotoServices({"codebuild": self._install_codebuild, "sts": lambda: hand_out_from_sts(keys)})
         gate = Gate(keys, services, self._journal)
-        api = Api(
-            services, faults, self.credentials, self._journal, None if options.open else keys, self._ecs.all_tasks
-        )
+        api = Api(services, self._surroundings, self.credentials, None if options.open else keys, self._ecs.all_tasks)
         on_error = partial(self._journal.error, "http")
         self._servers = [
             # Sandboxed code speaks here: whatever it opens and forgets must not eat the engine.
@@ -122,5 +121,6 @@ class Engine:
         for server in self._servers:
             server.close()
         left = [task.task_arn for task in self._ecs.all_tasks() if not task.is_stopped]
-        self._journal.engine("ended", tasks_cut_off=left, threads=threading.active_count())
+        limits = self._surroundings.limits.told()
+        self._journal.engine("ended", tasks_cut_off=left, threads=threading.active_count(), limits=limits)
         self._journal.close()

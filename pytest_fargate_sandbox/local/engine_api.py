@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote
 
 from pytest_fargate_sandbox.leaves.names import ENGINE_PULSE_PATH
+from pytest_fargate_sandbox.local.ecs.account_limits import RATE_EXCEEDED
 from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION
 from pytest_fargate_sandbox.local.error_answers import FORM, answer_error, answer_json, answer_refusal, family_of
 from pytest_fargate_sandbox.local.http_server import PEER_IS_KNOWN
@@ -23,13 +24,12 @@ from pytest_fargate_sandbox.local.signatures_v4 import SignatureRefused, read_cl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pytest_fargate_sandbox.local.call_journal import CallJournal
+    from pytest_fargate_sandbox.local.ecs.task_life import EngineParts
     from pytest_fargate_sandbox.local.engine_credentials import EngineCredentials
-    from pytest_fargate_sandbox.local.faults import Faults
     from pytest_fargate_sandbox.local.issued_keys import IssuedKeys
     from pytest_fargate_sandbox.local.moto_services import MotoServices
 
-FAULTS_PATH = "/_engine/faults"
+FAULTS_PATH, LIMITS_PATH = "/_engine/faults", "/_engine/limits"
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 _OBJECT_OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
@@ -46,7 +46,7 @@ _NO_MORE_CPUS = "You've reached the limit on the number of vCPUs you can run con
 _EXCEPTIONS = {
     "expired-token": ("", "ExpiredTokenException", "The security token included in the request is expired"),
     "access-denied": ("RunTask", "AccessDeniedException", _NOT_AUTHORIZED),
-    "throttle": ("RunTask", "ThrottlingException", "Rate exceeded"),
+    "throttle": ("RunTask", "ThrottlingException", RATE_EXCEEDED),
     "quota": ("RunTask", "ThrottlingException", _NO_MORE_CPUS),
     "concurrent-registration": ("RegisterTaskDefinition", "ClientException", _OTHERS_AT_IT),
     "server-error": ("RunTask", "ServerException", "Service Unavailable. Please try again later."),
@@ -60,17 +60,15 @@ class Api:
     def __init__(
         self,
         services: MotoServices,
-        faults: Faults,
+        parts: EngineParts,
         credentials: EngineCredentials,
-        journal: CallJournal,
         keys: IssuedKeys | None,
         look: Callable[[], object],
     ) -> None:
         """``keys`` open it; None where it stands open. ``look`` returns as long as the engine can do its work."""
         self._services = services
-        self._faults = faults
+        self._faults, self._journal, self._limits = parts.faults, parts.journal, parts.limits
         self._credentials = credentials
-        self._journal = journal
         self._keys = keys
         self._look = look
 
@@ -78,8 +76,8 @@ class Api:
         if environ["PATH_INFO"] == ENGINE_PULSE_PATH:
             self._look()
             return answer_json(start_response, "200 OK", {})
-        if environ["PATH_INFO"] == FAULTS_PATH:
-            return self._answer_faults(environ, start_response)
+        if environ["PATH_INFO"] in (FAULTS_PATH, LIMITS_PATH):
+            return self._answer_owner(environ, start_response)
         if environ["PATH_INFO"].startswith("/moto-api"):
             # moto's own pages empty its services under the tasks that run.
             return answer_json(start_response, "404 Not Found", {"message": "this is a Fargate, not a moto server"})
@@ -120,6 +118,8 @@ class Api:
             if (not struck or (service, operation) == ("ecs", struck)) and self._faults.take(fault):
                 status = 500 if code == "ServerException" else 400
                 return answer_error(start_response, family_of(service, environ), status, code, message)
+        if service == "ecs" and not self._limits.admit(operation):
+            return answer_error(start_response, family_of(service, environ), 400, "ThrottlingException", RATE_EXCEEDED)
         try:
             _check_shape(service, operation, environ)
             return self._services(service, environ, start_response)
@@ -133,13 +133,17 @@ class Api:
                 told = Told(500, "ServerException", OWN_ERROR % operation)
             return answer_error(start_response, family_of(service, environ), *told)
 
-    def _answer_faults(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """GET tells the faults in force, POST a JSON object sets some; for the holder of the engine's secret key."""
+    def _answer_owner(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """For the holder of the engine's secret key: GET tells the faults in force, POST a JSON object sets some;
+        what was used of the account's limits can be read.
+        """
         token = environ.get("HTTP_AUTHORIZATION", "").removeprefix("Bearer ")
         if not hmac.compare_digest(token.encode(), self._credentials.secret_access_key.encode()):
             return answer_json(
                 start_response, "403 Forbidden", {"message": "send Authorization: Bearer <secret access key>"}
             )
+        if environ["PATH_INFO"] == LIMITS_PATH:
+            return answer_json(start_response, "200 OK", self._limits.told())
         if environ["REQUEST_METHOD"] == "POST":
             try:
                 for name, value in dict(json.loads(environ["wsgi.input"].read())).items():

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_fargate_sandbox.local.ecs.account_limits import NEW_ACCOUNT_VCPUS
 from pytest_fargate_sandbox.local.faults import COUNTED, TIMED, parse_fault
 
 RUNNERS = ("auto", "namespaces", "podman", "docker")
@@ -26,6 +27,8 @@ class EngineOptions:
     real_health: bool = False
     faults: tuple[str, ...] = ()
     open: bool = False
+    vcpus: float | None = None
+    """The account's quota, with all of AWS's other limits; None: no limits."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +69,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="any credentials will do: then every user of this machine can run tasks as the engine's user",
     )
+    add(
+        "--limits",
+        choices=("none", "aws"),
+        default="none",
+        help="aws: answer as an account does that calls ECS too often, or runs more vCPUs at once than it may",
+    )
+    quota = f"with --limits aws: how many may be in use at once (default: {NEW_ACCOUNT_VCPUS:.0f}, as in a new account)"
+    add("--vcpus", type=_vcpus, metavar="N", help=quota)
     add("--fault", action="append", default=[], metavar="NAME=NUMBER", help=f"make something fail. {faults}")
 
 
@@ -75,6 +86,8 @@ def options_from(parser: argparse.ArgumentParser, parsed: argparse.Namespace) ->
         for spec in parsed.fault:
             parse_fault(spec)
         images = dict(map(_image, parsed.image))
+        if parsed.vcpus and parsed.limits != "aws":
+            raise ValueError("--vcpus is the quota of --limits aws, which is not asked for")
     except ValueError as error:
         parser.error(str(error))
     return EngineOptions(
@@ -87,6 +100,7 @@ def options_from(parser: argparse.ArgumentParser, parsed: argparse.Namespace) ->
         real_health=parsed.real_health,
         faults=tuple(parsed.fault),
         open=parsed.open,
+        vcpus=(parsed.vcpus or NEW_ACCOUNT_VCPUS) if parsed.limits == "aws" else None,
     )
 
 
@@ -99,6 +113,12 @@ def _image(spec: str) -> tuple[str, tuple[str, ...]]:
         if not Path(directory).is_dir():
             raise ValueError(f"--image {spec!r}: {directory!r} is not a directory")
     return name, tuple(str(Path(directory).resolve()) for directory in directories)
+
+
+def _vcpus(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of vCPUs, such as 6 or 0.5")
+    return float(text)
 
 
 def _seconds_range(text: str) -> tuple[float, float]:

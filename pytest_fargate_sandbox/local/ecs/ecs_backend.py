@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ecs.exceptions import ClusterNotFoundException
 from moto.ecs.models import EC2ContainerServiceBackend
 
+from pytest_fargate_sandbox.local.ecs.account_limits import RATE_EXCEEDED
 from pytest_fargate_sandbox.local.ecs.container_spec import apply_override
 from pytest_fargate_sandbox.local.ecs.ecs_responses import FargateResponse
 from pytest_fargate_sandbox.local.ecs.engine_task import (
@@ -20,7 +21,7 @@ from pytest_fargate_sandbox.local.ecs.engine_task import (
     Placement,
     now,
 )
-from pytest_fargate_sandbox.local.ecs.refusals import ClientException, Conflict, InvalidParameter
+from pytest_fargate_sandbox.local.ecs.refusals import ClientException, Conflict, InvalidParameter, Throttled
 from pytest_fargate_sandbox.local.ecs.run_task_rules import (
     check_network,
     check_overridden,
@@ -83,15 +84,25 @@ class FargateBackend(EC2ContainerServiceBackend):
             if earlier is not None:
                 return [task.describe() for task in earlier], []
             containers, placement = self._place(cluster, request)
-            if self._surroundings.faults.take("capacity"):
-                return [], [{"arn": cluster.arn, "reason": _NO_CAPACITY}]
-            tasks = [self._create(cluster, containers, placement, request) for _ in range(request.get("count", 1))]
+            count = request.get("count", 1)
+            why_not = self._why_no_room(count, placement)
+            if why_not:
+                return [], [{"arn": cluster.arn, "reason": why_not}]
+            tasks = [self._create(cluster, containers, placement, request) for _ in range(count)]
             if token[1]:
                 self._by_token[token] = (time.monotonic(), _fingerprint(request), tasks)
         described = [task.describe() for task in tasks]
         for task in tasks:
             TaskLife(task, self._surroundings).start()
         return described, []
+
+    def _why_no_room(self, count: int, placement: Placement) -> str:
+        if self._surroundings.faults.take("capacity"):
+            return _NO_CAPACITY
+        limits = self._surroundings.limits
+        if not limits.admit_launches(count, placement):
+            raise Throttled(RATE_EXCEEDED)
+        return limits.why_no_room(count, placement, self._tasks.values())
 
     def _launched_under(self, token: tuple[str, str], request: Mapping[str, Any]) -> list[EngineTask] | None:
         launched_at, fingerprint, tasks = self._by_token.get(token, (0.0, "", []))

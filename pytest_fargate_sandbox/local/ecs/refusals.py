@@ -15,6 +15,11 @@ class InvalidParameter(ECSException):
         super().__init__("InvalidParameterException", message)
 
 
+class Throttled(ECSException):
+    def __init__(self, message: str) -> None:
+        super().__init__("ThrottlingException", message)
+
+
 class Conflict(ECSException):
     def __init__(self, message: str) -> None:
         super().__init__("ConflictException", message)

@@ -23,6 +23,7 @@ from pytest_fargate_sandbox.local.runners.runner_contract import CannotPull, Can
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.call_journal import CallJournal
+    from pytest_fargate_sandbox.local.ecs.account_limits import AccountLimits
     from pytest_fargate_sandbox.local.ecs.engine_task import EngineContainer, EngineTask
     from pytest_fargate_sandbox.local.faults import Faults
     from pytest_fargate_sandbox.local.runners.runner_contract import ContainerExit, Runner, RunningTask
@@ -43,6 +44,7 @@ class EngineParts:
     faults: Faults
     journal: CallJournal
     gate_port: int
+    limits: AccountLimits
     launch_delay: tuple[float, float] = (0.0, 0.0)
     real_health: bool = False
 
