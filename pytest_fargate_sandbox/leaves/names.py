@@ -86,6 +86,10 @@ STOP_TIMEOUT_SEC: Final = 2
 """Our containers have nothing to save: the shortest grace that Fargate allows."""
 
 
+SETUP_PHASES: Final = ("waited", "place", "image", "definition", "launch", "address", "tunnel", "server", "files")
+"""Of a test's sandbox, in order: what it waited for, its start, its files. They add up to what the clock says."""
+
+
 class Cause:
     """Why a task ended or could not start."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -11,11 +12,9 @@ from pytest_fargate_sandbox.plugin import marker
 from pytest_fargate_sandbox.plugin.fixture_keys import OWN, definitions, gets, keys_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.plugin.leases import Leases
-    from pytest_fargate_sandbox.plugin.wish import Wish
+    from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
 
 AHEAD: pytest.StashKey[Ahead] = pytest.StashKey()
@@ -45,24 +44,31 @@ class Ahead:
     def learn(self, item: pytest.Item, config: EcsFargateConfig) -> None:
         """A conftest's ``fargate_config`` is known now, so sandboxes of its tests can be launched ahead of need."""
         for plan in self._plans:
-            if not plan.announced and any(item is each for each in plan.items):
+            if not plan.announced and any(item is need.item for need in plan.needs):
                 self._announce(plan, config)
 
     def _announce(self, plan: _Plan, config: EcsFargateConfig) -> None:
-        """Begin with what these tests will need: all their images at once, and with ``prelaunch`` their sandboxes."""
+        """Begin with what these tests will need: all their images at once, and of their sandboxes the first ones."""
         plan.announced = True
-        ahead = bool(self._leases.settings.run["prelaunch"])
-        counts: dict[str, list[Wish]] = {}
-        for item, fixture in plan.needs():
+        specs: dict[str, SandboxSpec] = {}
+        places: dict[str, list[int]] = {}
+        times = self._leases.run.times_each_test
+        for need in plan.needs:
             with contextlib.suppress(Exception):  # the test itself has the error to tell, in its setup
-                keys = keys_for(item, fixture)
-                if ahead or "environment" in keys or config.environment_dir:
-                    wish = self._leases.wish(item, config, keys)
-                    counts.setdefault(wish.spec.kind, []).append(wish)
-        for alike in counts.values():
-            self._leases.builds_ahead.begin(alike[0].spec)
-            if ahead:
-                self._leases.pool.plan(alike[0].spec, len(alike) * self._leases.run.times_each_test)
+                spec = self._leases.wish(need.item, config, keys_for(need.item, need.fixture)).spec
+                specs.setdefault(spec.kind, spec)
+                places.setdefault(spec.kind, []).extend(range(need.place * times, (need.place + 1) * times))
+        for kind, spec in specs.items():
+            self._leases.builds_ahead.begin(spec)
+            self._leases.pool.plan(spec, places[kind])
+
+
+class _Need(NamedTuple):
+    """A sandbox that will be made: which fixture of which test makes it, and its place in the order of them all."""
+
+    item: pytest.Item
+    fixture: str
+    place: int
 
 
 class _Plan:
@@ -71,20 +77,19 @@ class _Plan:
     def __init__(self, is_ours: bool) -> None:
         self.is_ours = is_ours
         self.announced = False
-        self.items: list[pytest.Item] = []
-
-    def needs(self) -> Iterator[tuple[pytest.Item, str]]:
-        """A test and a fixture of it for each sandbox that will be made."""
-        return ((item, fixture) for item in self.items for fixture in OWN if gets(item, fixture))
+        self.needs: list[_Need] = []
 
 
 def _plans(items: list[pytest.Item]) -> list[_Plan]:
     plans: dict[int, _Plan] = {}
+    numbers = count()
     for item in items:
-        if any(gets(item, name) for name in OWN) and marker.mistake_in(item) is None and not _is_skipped(item):
+        fixtures = [name for name in OWN if gets(item, name)]
+        if fixtures and marker.mistake_in(item) is None and not _is_skipped(item):
             definition = definitions(item, "fargate_config")[-1]
             ours = definition.func.__module__ == "pytest_fargate_sandbox.plugin.fixtures"
-            plans.setdefault(id(definition), _Plan(ours)).items.append(item)
+            plan = plans.setdefault(id(definition), _Plan(ours))
+            plan.needs += [_Need(item, name, next(numbers)) for name in fixtures]
     return list(plans.values())
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.plugin import last_run
+
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
@@ -74,6 +76,7 @@ class Controller:
             from pytest_fargate_sandbox.records.run_report import run_report
             from pytest_fargate_sandbox.records.sweeping import clear_shelf, sweep_run
 
+            last_run.remember(self._config, self._run.directory)
             clear_shelf(self._run.run_id)
             sweep_run(self._run.run_id)
             self.report = run_report(ledger.entries(), cluster=str(self._settings.config["cluster"]))

@@ -51,8 +51,10 @@ class _Held:
 class Leases:
     """One for each process that runs tests."""
 
-    def __init__(self, settings: Settings, run: PytestRun) -> None:
+    def __init__(self, settings: Settings, run: PytestRun, last_run: Any) -> None:
+        """``last_run``: what was learnt in it."""
         self.settings = settings
+        self._last_run = last_run
         self.run = run
         self.setups = FixtureSetups(on_failure=self._let_go_of_all)
         self._held: list[_Held] = []
@@ -134,7 +136,9 @@ class Leases:
                 worker=self.run.worker,
                 owner=self.run.owner,
                 max_tasks=self.settings.run["max_tasks"],
-                ahead=self.settings.run["prelaunch"] * self.run.workers,
+                workers=self.run.workers,
+                prelaunch=self.settings.run["prelaunch"],
+                last_run=self._last_run,
             )
         return self._pool
 

@@ -38,6 +38,8 @@ class Option(NamedTuple):
     default: Any = None
     choices: Collection[str] = ()
     least: int = 0
+    word: str = ""
+    """What may stand for a number."""
 
     @property
     def flag(self) -> str:
@@ -119,10 +121,12 @@ TABLE = (
     ),
     Option(
         "prelaunch",
-        "sandboxes of a kind to have ready or starting ahead of need, times the workers; 0: none",
+        "sandboxes of a kind to have ready or starting ahead of need, times the workers; 0: none; `auto`: as many as "
+        "keep workers from waiting, by what launches and tests take",
         "int",
-        metavar="N",
-        default=1,
+        metavar="auto|N",
+        default="auto",
+        word="auto",
     ),
     Option(
         "infra_retries", "how often a test that met an infrastructure error is run again", "int", metavar="N", default=1
@@ -260,11 +264,13 @@ def _as_list(value: Any, source: str) -> list[str]:
         raise _wrong(source, value, f"a list ({error})") from None
 
 
-def _as_int(option: Option, value: Any, source: str) -> int:
+def _as_int(option: Option, value: Any, source: str) -> int | str:
+    if option.word and value == option.word:
+        return option.word
     try:
         number = int(str(value))  # of a string, since int(2.5) and int(True) are numbers as well
     except ValueError:
-        raise _wrong(source, value, "a whole number") from None
+        raise _wrong(source, value, f"a whole number{f' or {option.word}' if option.word else ''}") from None
     if number < option.least:
         raise _wrong(source, value, f"{option.least} or more")
     return number

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
-    from pytest_fargate_sandbox.records.ledger import Entry
 
 _EVERY_SEC = 0.5
 _ERASE_BELOW = "\x1b[J"
@@ -57,32 +56,17 @@ class Progress:
             self._line.close()
 
     def _draw(self, line: _LiveLine) -> None:
+        while not self._run.begun:
+            if self._over.wait(_EVERY_SEC):
+                return
+        from pytest_fargate_sandbox.plugin.live_words import OnTheShelf, describe
         from pytest_fargate_sandbox.records.ledger import Ledger
 
-        ledger: Ledger | None = None
+        ledger = Ledger(self._run.run_id)
+        shelf = OnTheShelf(ledger)
         while not self._over.wait(_EVERY_SEC):
-            if self._run.begun:
-                ledger = ledger or Ledger(self._run.run_id)
-                line.show(describe(ledger.entries(), time.time()))
-
-
-def describe(entries: list[Entry], now: float) -> str:
-    """``sandboxes: 3 starting (12 s), 5 running``; nothing when none is starting."""
-    alive = [entry for entry in entries if entry.task_arn and not entry.is_over]
-    starting = [entry for entry in alive if "ready" not in entry.events]
-    building = sum(1 for entry in entries if entry.events and entry.events[-1] == "building")
-    refused = [entry for entry in entries if entry.is_unnamed and "refused" in entry.events[-2:]]
-    if not (starting or building or refused):
-        return ""
-    parts = [f"images being built: {building}"] if building else []
-    if refused:
-        longest = now - min(entry.times["refused"] for entry in refused)
-        parts.append(f"{len(refused)} refused for {longest:.0f} s ({refused[-1].facts.get('refusal')})")
-    if starting:
-        longest = now - min(entry.times.get("launched", now) for entry in starting)
-        parts.append(f"{len(starting)} starting ({longest:.0f} s)")
-    parts.append(f"{len(alive) - len(starting)} running")
-    return f"sandboxes: {', '.join(parts)}"
+            entries = ledger.entries()
+            line.show(describe(entries, time.time(), shelf.ready(entries)))
 
 
 class _LiveLine:

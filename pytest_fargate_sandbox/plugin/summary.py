@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.options import Settings
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
 
-_PHASES = ("image", "definition", "launch", "address", "tunnel", "server", "start")
 _SHOWN_RETRIES = 5
 
 
@@ -41,17 +40,20 @@ class Summary:
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:
+    from pytest_fargate_sandbox.leaves.names import SETUP_PHASES
     from pytest_fargate_sandbox.records.run_report import slowest_phases
 
     counts = report["counts"]
     told = [f"{counts['launched']} launched"]
     told += [f"{counts[name]} {word}" for name, word in _COUNTS.items() if counts[name]]
     cost = f"about ${report['cost_usd']:.4f}"
+    if counts["prelaunched_unused"]:
+        cost += f" (${report['unused_usd']:.4f} of it unused)"
     yield f"{', '.join(told)}; {f'{cost} on AWS, nothing here' if report['engine'] else cost}"
-    phases = slowest_phases(report)
-    if phases:
-        shown = [f"{name} {phases[name][0]:.2f}/{phases[name][1]:.2f}" for name in _PHASES if name in phases]
-        yield f"start, median/slowest in seconds: {', '.join(shown)}"
+    times = {name: f"{median:.2f}/{slowest:.2f}" for name, (median, slowest) in slowest_phases(report).items()}
+    if times:
+        shown = [f"{name} {times[name]}" for name in (*SETUP_PHASES, "start") if name in times]
+        yield f"start, median/slowest in seconds: {', '.join(shown)}; of the task itself {times['task']}"
     for retry in report["retries"][:_SHOWN_RETRIES]:
         yield f"ran again: {retry['test']} ({retry['error']['type']}: {retry['error']['message']})"
     if len(report["retries"]) > _SHOWN_RETRIES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.plugin import last_run
 from pytest_fargate_sandbox.plugin.ahead import AHEAD, Ahead
 from pytest_fargate_sandbox.plugin.artifacts import Artifacts
 from pytest_fargate_sandbox.plugin.controller import Controller, Interrupts
@@ -29,7 +30,7 @@ def wire(config: pytest.Config, late: pytest.FixtureRequest | None = None) -> Le
     """
     if LEASES not in config.stash:
         run = wire_controller(config) if not hasattr(config, "workerinput") else _run_of(config)
-        leases = Leases(config.stash[SETTINGS], run)
+        leases = Leases(config.stash[SETTINGS], run, last_run.recall(config))
         config.stash[LEASES], config.stash[AHEAD] = leases, Ahead(config, leases)
         _register(
             config,

@@ -46,6 +46,8 @@ class Entry:
     events: list[str] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)
     """When each event first happened."""
+    tasks: int = 0
+    """How many its start has had: what fails for a passing reason is launched again."""
 
     @property
     def task_arn(self) -> str | None:
@@ -175,8 +177,10 @@ class Ledger:
         entry.events.append(step)
         entry.times.setdefault(step, when)
         entry.facts.update(event)
-        if event.get("task_arn"):
-            self._by_task[str(event["task_arn"])] = entry
+        arn = str(event.get("task_arn") or "")
+        if arn:
+            entry.tasks += self._by_task.get(arn) is not entry
+            self._by_task[arn] = entry
 
     def _tell_of(self, line: bytes) -> None:
         if self.path not in _told:

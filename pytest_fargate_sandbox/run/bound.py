@@ -7,12 +7,14 @@ of all waiting forever.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
-from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, pauses, wait_until
+from pytest_fargate_sandbox.run import kind_notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -25,6 +27,8 @@ SHELF = "shelf"
 """Prelaunched, and nobody's yet; without an ARN it is being launched."""
 STOPPING = "stopping"
 """StopTask was called; the task counts until it is STOPPED."""
+
+_WAY_SEC = 60.0
 
 Row = dict[str, Any]
 Description = dict[str, Any]
@@ -98,14 +102,34 @@ class TaskBound:
     def stopping(self, task_id: str) -> None:
         """StopTask was called, or the launch failed: the row stays as long as there is a task to count."""
         with self._state.change() as document:
-            rows = document.setdefault("tasks", {})
-            row = rows.get(task_id)
-            if row is None:
-                return
-            if self._limit is None or row["arn"] is None:
-                del rows[task_id]
-            else:
-                row["role"] = STOPPING
+            self._leaves(document.setdefault("tasks", {}), task_id)
+
+    def _leaves(self, rows: dict[str, Row], task_id: str) -> None:
+        row = rows.get(task_id)
+        if row is None:
+            return
+        if self._limit is None or row["arn"] is None:
+            del rows[task_id]
+        else:
+            row["role"] = STOPPING
+
+    def make_way(self) -> bool:
+        """The account has no room for a task that is needed: whether one made way that was only launched ahead."""
+        with self._state.change() as document:
+            rows: dict[str, Row] = document["tasks"]
+            name = next((name for name, row in rows.items() if _is_spare(document, row)), None)
+            if name is None:
+                return False
+            arn = str(rows[name]["arn"])
+            self._leaves(rows, name)
+        self._tasks.stop(arn)
+
+        def is_gone() -> bool | None:
+            return self._tasks.described([arn]).get(arn, {}).get("lastStatus") == "STOPPED" or None
+
+        with contextlib.suppress(WaitTimeout):  # then the launch is refused again, and tells
+            wait_until(is_gone, deadline=_WAY_SEC, what="the end of a task that makes way", sleep=self._sleep)
+        return True
 
     def _problem(self, rows: dict[str, Row], waiting: Collection[str], limit: int) -> Exception | None:
         held_here = sum(1 for row in rows.values() if row["worker"] == self._worker and row["role"] == HELD)
@@ -141,10 +165,15 @@ def _evict(document: dict[str, Any]) -> str | None:
     if sum(1 for row in rows.values() if row["role"] == STOPPING) >= len(document["waiting"]):
         return None
     for row in rows.values():
-        if row["role"] == SHELF and row["arn"] and spare(document, row["kind"]) > 0:
+        if _is_spare(document, row):
             row["role"] = STOPPING
             return str(row["arn"])
     return None
+
+
+def _is_spare(document: dict[str, Any], row: Row) -> bool:
+    """Whether nobody needs it, or waits for it."""
+    return row["role"] == SHELF and bool(row["arn"]) and spare(document, row["kind"]) > 0
 
 
 def shelf(document: dict[str, Any], kind: str) -> dict[str, Row]:
@@ -170,8 +199,7 @@ def forget_worker(state: SharedState, worker: str) -> None:
     """
     with state.change() as document:
         document.get("waiting", {}).pop(worker, None)
-        for counts in document.get("kinds", {}).values():
-            counts["waiting"].pop(worker, None)
+        kind_notes.forget_worker(document, worker)
         rows: dict[str, Row] = document.get("tasks", {})
         for name, row in list(rows.items()):
             if row["worker"] != worker or (row["role"] == SHELF and row["arn"]):

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.names import SETUP_PHASES
 from pytest_fargate_sandbox.leaves.printable import printable
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.records.kept_tasks import KeptTask
     from pytest_fargate_sandbox.run.seat import Seat
     from pytest_fargate_sandbox.sandbox.past_command import PastCommand
 
+_LAUNCH = ("launch", "address", "tunnel")
 _COMMANDS = 5
 _TAIL_LINES = 8
 
@@ -26,12 +30,26 @@ class Lease:
         self.test = test
         """The test for whose sake it was made."""
         self.kept: KeptTask | None = None
+        self.launch_sec = 0.0
+        """How long the task's own launch took, whoever waited for it."""
         self._seat = seat
         self._keep = keep
         self._prelaunched = prelaunched
         self._tests: list[str] = []
         self._failed = False
         self._last_known: PastCommand | None = None
+
+    def set_up(self, waits: Mapping[str, float]) -> None:
+        """It is ready for its test. ``waits``: seconds that this took besides its start, which ``place`` holds too."""
+        phases = {**waits, "place": max(0.0, waits["place"] - sum(self.sandbox.phases.values()))}
+        for name, seconds in self.sandbox.phases.items():
+            phases[name] = phases.get(name, 0.0) + seconds
+        self.sandbox.phases = {name: round(phases[name], 4) for name in SETUP_PHASES if name in phases}
+        took = self.sandbox.launch_sec
+        self.launch_sec = round(sum(phases.get(name, 0.0) for name in _LAUNCH) if took is None else took, 4)
+        self.sandbox.note(
+            "set_up", phases=self.sandbox.phases, launch_sec=self.launch_sec, prelaunched=self._prelaunched
+        )
 
     @property
     def task_id(self) -> str:
@@ -77,7 +95,7 @@ class Lease:
         """What one wants to know who sees a test fail: the task, its start, the last commands, its log, its end."""
         sandbox = self.sandbox
         lines = [f"task: {sandbox.task_arn or 'none'}", f"image: {sandbox.image or 'none'}"]
-        start = ["launched ahead of need"] if self._prelaunched else []
+        start = [f"launched ahead of need in {self.launch_sec:.2f} s"] if self._prelaunched else []
         start += [f"{name} {seconds:.2f} s" for name, seconds in sandbox.phases.items() if seconds >= 0.005]
         if start:
             lines.append(f"start: {', '.join(start)}")

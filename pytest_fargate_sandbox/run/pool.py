@@ -7,28 +7,34 @@ rate of launches, the shelf of prelaunched ones, and the ledger.
 from __future__ import annotations
 
 import secrets
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
-from pytest_fargate_sandbox.leaves.errors import StartError
-from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
+from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER, Cause
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
 from pytest_fargate_sandbox.run.bound import TaskBound
+from pytest_fargate_sandbox.run.kind_notes import KindNotes
 from pytest_fargate_sandbox.run.launch_rate import LaunchRate
 from pytest_fargate_sandbox.run.lease import Lease
 from pytest_fargate_sandbox.run.run_tasks import RunTasks
 from pytest_fargate_sandbox.run.seat import Seat
 from pytest_fargate_sandbox.run.shared_state import SharedState
 from pytest_fargate_sandbox.run.shelf import Shelf
+from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller, rest
+from pytest_fargate_sandbox.run.stock import AUTO, FixedStock, StockBySight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from pytest_fargate_sandbox.run.bound import Description
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
 
@@ -44,53 +50,110 @@ class Pool:
         worker: str,
         owner: Mapping[str, Any],
         max_tasks: int | None,
-        ahead: int,
+        workers: int,
+        prelaunch: int | str,
+        last_run: Any = None,
     ) -> None:
         """``owner``: the ``pid`` and ``pid_began`` of the process that outlives all others of the run.
 
         ``secret`` is what the keys to each task are derived from, so that every worker can take every task over.
+        ``prelaunch``: ``auto``, or how many of each kind to have ahead of need, times the workers; ``last_run``: what
+        ``kind_notes.learnt`` said of it.
         """
         self._run_id, self._directory, self._secret = run_id, directory, secret
         self._worker, self._owner = worker, owner
         self._images: dict[tuple[str, str, Path], str] = {}
-        state = SharedState(directory)
+        state = self._state = SharedState(directory)
         self._ledger, self._rate = Ledger(run_id), LaunchRate(state)
         tasks = RunTasks(self._ledger)
         self._bound = TaskBound(state, max_tasks, worker, tasks)
-        self._shelf = Shelf(
+        kinds = KindNotes(last_run)
+        filler = ShelfFiller(
             state,
+            kinds,
             self._bound,
-            ahead=ahead,
+            stock=StockBySight(workers) if prelaunch == AUTO else FixedStock(int(prelaunch) * workers),
             worker=worker,
             launch=self._launch_ahead,
             tasks=tasks,
             new_id=lambda: self._new_id("ahead"),
         )
+        self._shelf = Shelf(state, kinds, worker=worker, tasks=tasks, filler=filler if prelaunch else None)
 
-    def plan(self, spec: SandboxSpec, count: int) -> None:
-        """The run will need ``count`` sandboxes like this one."""
-        self._shelf.plan(spec, count)
+    def plan(self, spec: SandboxSpec, places: Sequence[int]) -> None:
+        """The run will need sandboxes like this one, at these places in the order of all that it needs."""
+        self._shelf.plan(spec, places)
 
     def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> Lease:
         """A started sandbox with the spec's files in it. Raises what ``EcsFargateSandbox.start`` raises."""
-        self._check_place(spec.config)
-        built = self._built(spec)
-        claimed = self._shelf.claim(spec.kind, patience=spec.config.startup_timeout_sec)
-        task_id = self._new_id(test)
-        seat = self._seat(built, claimed[0] if claimed else task_id, taken=bool(claimed))
-        sandbox = self._sandbox(built, task_id, seat, test=test)
-        if claimed:
-            sandbox.take_over(claimed[1], launched_as=claimed[0])
-        seat.take()
-        lease = Lease(sandbox, seat, keep=keep, test=test, prelaunched=bool(claimed))
+        entry = f"setup-{secrets.token_hex(8)}"
+        self._ledger.own(entry, "waiting", test=test)
         try:
-            sandbox.start(outside_endpoints=spec.outside)
-            for remote, local in spec.files.items():
-                sandbox.upload(local, remote)
+            return self._lease(spec, keep=keep, test=test)
+        finally:
+            self._ledger.write(entry, "waited")
+
+    def _lease(self, spec: SandboxSpec, *, keep: str, test: str) -> Lease:
+        phases: dict[str, float] = {}
+        with _timed(phases, "place"):
+            self._check_place(spec.config)
+        with _timed(phases, "image"):
+            built = self._built(spec)
+        with _timed(phases, "waited"):
+            ahead = self._shelf.claim(spec, test=test, patience=spec.config.startup_timeout_sec)
+        try:
+            lease = self._started(built, ahead, phases, keep=keep, test=test)
+        except SandboxError as error:
+            told = self._shelf.failed(spec, error, test=test, was_ahead=ahead is not None)
+            if told is error:
+                raise
+            raise told from None
+        except BaseException:
+            self._shelf.gave_up(spec)
+            raise
+        self._shelf.came_up(spec, launch_sec=None if ahead else lease.launch_sec)
+        return lease
+
+    def _started(
+        self,
+        spec: SandboxSpec,
+        ahead: tuple[str, Description] | None,
+        phases: dict[str, float],
+        *,
+        keep: str,
+        test: str,
+    ) -> Lease:
+        task_id = self._new_id(test)
+        seat = self._seat(spec, ahead[0] if ahead else task_id, taken=ahead is not None)
+        sandbox = self._sandbox(spec, task_id, seat, test=test)
+        if ahead:
+            sandbox.take_over(ahead[1], launched_as=ahead[0])
+        with _timed(phases, "waited"):
+            seat.take()
+        lease = Lease(sandbox, seat, keep=keep, test=test, prelaunched=ahead is not None)
+        try:
+            with _timed(phases, "place"):
+                self._start(sandbox, spec)
+            with _timed(phases, "files"):
+                for remote, local in spec.files.items():
+                    sandbox.upload(local, remote)
         except BaseException:
             lease.end(may_keep=False)
             raise
+        lease.set_up(phases)
         return lease
+
+    def _start(self, sandbox: EcsFargateSandbox, spec: SandboxSpec) -> None:
+        """Where the account is full, what was only launched ahead makes way."""
+        try:
+            sandbox.start(outside_endpoints=spec.outside)
+        except StartError as error:
+            if error.cause != Cause.QUOTA or not self._bound.make_way():
+                raise
+        else:
+            return
+        rest(self._state)
+        self._start(sandbox, spec)
 
     def image_of(self, config: EcsFargateConfig, directory: str | Path, *, force_build: bool) -> str:
         """The url of the image of a directory with a Dockerfile, built once if nobody has built it before."""
@@ -164,3 +227,12 @@ class Pool:
     def _new_id(self, test: str) -> str:
         name = "".join(sign if sign.isalnum() else "-" for sign in test.rpartition("::")[2] or test)
         return f"{name[:40].strip('-').lower()}-{secrets.token_hex(4)}"
+
+
+@contextmanager
+def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        phases[name] = phases.get(name, 0.0) + time.monotonic() - began

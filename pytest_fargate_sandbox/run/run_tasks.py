@@ -11,7 +11,7 @@ from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
 from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, by_place
-from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
+from pytest_fargate_sandbox.sandbox.task.launched_task import launch_sec, stop_task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.records.ledger import Entry, Ledger
     from pytest_fargate_sandbox.run.bound import Description
 
-_MATTERS = ("taskArn", "lastStatus", "desiredStatus", "attachments")
+_MATTERS = ("taskArn", "lastStatus", "desiredStatus", "attachments", "stopCode", "stoppedReason")
+_OF_CONTAINERS = ("name", "lastStatus", "exitCode", "reason")
 _GONE: Description = {"lastStatus": "STOPPED"}
 
 
@@ -59,6 +60,12 @@ def _is_young(entry: Entry) -> bool:
 
 
 def _what_matters(task: Mapping[str, Any]) -> Description:
-    """Enough to take the task over: a tenth of the whole, and without what JSON cannot hold."""
-    containers = [{key: each.get(key) for key in ("name", "lastStatus")} for each in task.get("containers") or []]
-    return {**{key: task.get(key) for key in _MATTERS}, "containers": containers}
+    """Enough to take the task over, or to tell what it died of: a tenth of the whole, without what JSON cannot hold."""
+    containers = [_picked(each, _OF_CONTAINERS) for each in task.get("containers") or []]
+    took = launch_sec(task)
+    known = {} if took is None else {"launchSec": took}
+    return {**_picked(task, _MATTERS), **known, "containers": containers}
+
+
+def _picked(whole: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: whole[key] for key in keys if whole.get(key) is not None}

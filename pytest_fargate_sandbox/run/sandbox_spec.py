@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.config import replaced
+from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, LOCAL_CLUSTER
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import recognised
 
 if TYPE_CHECKING:
@@ -45,4 +46,16 @@ class SandboxSpec:
         """Whether one test's task would do for another: not where its name, or a port chosen for it, is in the task."""
         mode = recognised(self.config)  # where there is none, the launch has the error to tell
         suits = mode is None or mode.suits_anybody(self.config, self.outside)
-        return suits and "{task_id" not in (self.config.image_template or "")
+        return suits and self.fares_as_its_kind
+
+    @property
+    def fares_as_its_kind(self) -> bool:
+        """Whether what keeps one from coming up keeps all of its kind: they have the same image."""
+        return "{task_id" not in (self.config.image_template or "")
+
+    @property
+    def needs_no_trial(self) -> bool:
+        """Whether one that comes up says nothing of others, or nothing new: the engine's own image is always there."""
+        config = self.config
+        own = config.image_template in (None, HOST_IMAGE) and not (config.environment_dir or config.task_definition)
+        return not self.fares_as_its_kind or (config.cluster == LOCAL_CLUSTER and own)

@@ -8,78 +8,96 @@ prelaunched to the others.
 
 from __future__ import annotations
 
-import threading
+import math
 import time
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.run import kind_trial
 from pytest_fargate_sandbox.run.bound import HELD, SHELF, shelf, spare, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from pytest_fargate_sandbox.run.bound import Description, Row, TaskBound, Tasks
+    from pytest_fargate_sandbox.leaves.errors import SandboxError
+    from pytest_fargate_sandbox.run.bound import Description, Row, Tasks
+    from pytest_fargate_sandbox.run.kind_notes import Document, KindNotes, Notes
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
     from pytest_fargate_sandbox.run.shared_state import SharedState
+    from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller
 
-_LAUNCH_CALL_SEC = 60.0
 _LOOK_SEC = 0.25
 """How often the control plane is asked, by all processes together, what runs by now."""
 _FRESH_SEC = 4 * _LOOK_SEC
 """How long what was said of a task holds: what has died on the shelf since is not to be handed out."""
-_ROOM_SEC = 1.0
-"""How often to look for room when the bound on tasks is reached."""
+_TRIAL_SEC = 120.0
+"""How long at most to wait for the first of a kind; no registry takes longer to say that it has no such image."""
 
 
 class Shelf:
-    """``plan`` says what the run will need, ``claim`` takes a sandbox, and a thread keeps the shelf full meanwhile."""
+    """``plan`` says what the run will need, ``claim`` takes a sandbox; ``filler`` keeps the shelf full meanwhile."""
 
     def __init__(
-        self,
-        state: SharedState,
-        bound: TaskBound,
-        *,
-        ahead: int,
-        worker: str,
-        launch: Callable[[SandboxSpec, str], str],
-        tasks: Tasks,
-        new_id: Callable[[], str],
+        self, state: SharedState, kinds: KindNotes, *, worker: str, tasks: Tasks, filler: ShelfFiller | None = None
     ) -> None:
-        self._state, self._bound, self._ahead, self._worker = state, bound, ahead, worker
-        self._launch, self._tasks, self._new_id = launch, tasks, new_id
-        self._specs: dict[str, SandboxSpec] = {}
-        self._wake = threading.Event()
-        self._closed = False
-        self._thread: threading.Thread | None = None
+        self._state, self._kinds, self._worker, self._tasks, self._filler = state, kinds, worker, tasks, filler
+        self._planned: set[str] = set()
 
-    def plan(self, spec: SandboxSpec, count: int) -> None:
-        """The whole run needs ``count`` sandboxes of this kind; every worker says the same."""
-        if not self._ahead or not spec.shareable:
-            return
-        with self._state.change() as document:
-            self._counts(document, spec.kind)["wanted"] = count
-        self._specs[spec.kind] = spec
-        self._fill()
+    def plan(self, spec: SandboxSpec, places: Sequence[int]) -> None:
+        """Where in the order of all that the run needs its sandboxes of this kind stand; every worker says the same."""
+        self._planned.add(spec.kind)
+        if spec.shareable and self._filler is not None:
+            self._filler.fill(spec, places)
 
-    def claim(self, kind: str, *, patience: float) -> tuple[str, Description] | None:
+    def claim(self, spec: SandboxSpec, *, test: str, patience: float) -> tuple[str, Description] | None:
         """The id of a sandbox that runs, or is about to, and what ECS says of it; None: launch one yourself.
 
         Which of those that are starting runs first nobody knows, so all who wait for one of a kind wait for any.
+        Raises what has kept its kind from coming up. Else ``came_up``, ``failed`` or ``gave_up`` has to be called.
         """
-        with self._state.change() as document:
-            counts = self._counts(document, kind)
-            counts["claimed"] += 1
-            if spare(document, kind) <= 0:
+        if spec.kind in self._planned:
+            with self._state.change() as document:
+                self._kinds.note_claim(document, spec.kind, self._worker)
+        self._wake_filler()
+        deadline = time.monotonic() + _TRIAL_SEC
+        rests = pauses(0.02, _LOOK_SEC)
+        while True:
+            with self._state.change() as document:
+                step = self._next_step(document, spec, test, patient=time.monotonic() < deadline)
+            if isinstance(step, Exception):
+                raise step
+            if step == "launch":
                 return None
-            counts["waiting"][self._worker] = counts["waiting"].get(self._worker, 0) + 1
-        self._fill()
+            if step == "wait":
+                time.sleep(next(rests))
+            elif step == "take":
+                found = self._from_shelf(spec.kind, patience)
+                if found is not None or self._kinds.seen(self._state.read(), spec.kind)["open"]:
+                    return found
+
+    def _next_step(self, document: Document, spec: SandboxSpec, test: str, *, patient: bool) -> str | SandboxError:
+        notes = self._kinds.of(document, spec.kind)
+        notes["open"] = notes["open"] or spec.needs_no_trial
+        problem = kind_trial.problem(notes, test)
+        if problem is not None:
+            return problem
+        if spare(document, spec.kind) > 0:
+            notes["waiting"] = {**notes["waiting"], self._worker: notes["waiting"].get(self._worker, 0) + 1}
+            return "take"
+        if notes["open"]:
+            return "launch"
+        if patient and (notes["on_trial"] or shelf(document, spec.kind)):
+            return "wait"
+        notes["on_trial"] = self._worker
+        return "launch"
+
+    def _from_shelf(self, kind: str, patience: float) -> tuple[str, Description] | None:
         try:
             return self._first_running(kind, patience)
         except BaseException:
             with self._state.change() as document:
-                self._wait_no_more(document, kind)
+                self._wait_no_more(self._kinds.of(document, kind))
             raise
 
     def _first_running(self, kind: str, patience: float) -> tuple[str, Description] | None:
@@ -90,111 +108,100 @@ class Shelf:
                 rows = shelf(document, kind)
                 late = time.monotonic() > deadline  # let its start tell what is wrong with it
                 name = next((name for name, row in rows.items() if row["arn"] and (late or _runs(row))), None)
-                if name is not None:
-                    rows[name].update(role=HELD, worker=self._worker)
                 if name is not None or spare(document, kind) < 0:
-                    self._wait_no_more(document, kind)
-                    return (name, _description(rows[name])) if name is not None else None
+                    return self._taken(document, kind, name)
             self._look(kind)
             time.sleep(next(rests))
 
-    def _wait_no_more(self, document: dict[str, Any], kind: str) -> None:
-        waiting = self._counts(document, kind)["waiting"]
-        if waiting.get(self._worker, 0) > 1:
-            waiting[self._worker] -= 1
-        else:
-            waiting.pop(self._worker, None)
+    def _taken(self, document: Document, kind: str, name: str | None) -> tuple[str, Description] | None:
+        notes = self._kinds.of(document, kind)
+        self._wait_no_more(notes)
+        if name is None:
+            return None
+        row = document["tasks"][name]
+        row.update(role=HELD, worker=self._worker)
+        self._kinds.note_got(document, kind, self._worker)
+        if not notes["open"]:
+            notes["on_trial"] = self._worker
+        return name, _description(row)
+
+    def _wait_no_more(self, notes: Notes) -> None:
+        left = {**notes["waiting"], self._worker: notes["waiting"].get(self._worker, 0) - 1}
+        notes["waiting"] = {worker: count for worker, count in left.items() if count > 0}
+
+    # --- what became of what was claimed ----------------------------------------------------------------------------
+
+    def came_up(self, spec: SandboxSpec, *, launch_sec: float | None) -> None:
+        """It takes commands. ``launch_sec``: how long its launch took, where it was not taken from the shelf."""
+        with self._state.change() as document:
+            kind_trial.came_up(self._kinds.of(document, spec.kind))
+            if launch_sec is not None:
+                self._kinds.note_launch(document, spec.kind, launch_sec)
+                self._kinds.note_got(document, spec.kind, self._worker)
+        self._wake_filler()
+
+    def failed(self, spec: SandboxSpec, error: SandboxError, *, test: str, was_ahead: bool) -> SandboxError:
+        """It did not come up; the error that the test is to tell. ``was_ahead``: nor did the one from the shelf."""
+        if not spec.fares_as_its_kind:
+            return error
+        with self._state.change() as document:
+            return kind_trial.failed(self._kinds.of(document, spec.kind), error, test, is_second=was_ahead)
+
+    def gave_up(self, spec: SandboxSpec) -> None:
+        """Nobody waits for it any more."""
+        with self._state.change() as document:
+            kind_trial.gave_up(self._kinds.of(document, spec.kind), self._worker)
+
+    def _wake_filler(self) -> None:
+        if self._filler is not None:
+            self._filler.wake()
+
+    def close(self) -> None:
+        """Launch no more; what stands on the shelf stays there for the other workers."""
+        if self._filler is not None:
+            self._filler.close()
+
+    # --- the control plane ------------------------------------------------------------------------------------------
 
     def _look(self, kind: str) -> None:
         """Ask what runs by now, and note it for all who wait; one process asks at a time."""
         with self._state.change() as document:
-            counts = self._counts(document, kind)
+            notes = self._kinds.of(document, kind)
             now = time.monotonic()
-            if now - counts["looked"] < _LOOK_SEC:
+            if now - notes["looked"] < _LOOK_SEC:
                 return
-            counts["looked"] = now
+            notes["looked"] = now
             arns = self._next_to_run(document, kind)
         described = self._tasks.described(arns) if arns else {}
         with self._state.change() as document:
             for arn, task in described.items():
                 row = document["tasks"].get(arns[arn])
-                if row is not None and row["role"] == SHELF and task["lastStatus"] == "RUNNING":
-                    row.update(running=task, seen=time.monotonic())
-                elif row is not None and row["role"] == SHELF and task["lastStatus"] == "STOPPED":
-                    del document["tasks"][arns[arn]]  # it died before anybody had it
+                if row is not None and row["role"] == SHELF:
+                    self._seen(document, kind, arns[arn], task)
+        self._wake_filler()
+
+    def _seen(self, document: Document, kind: str, name: str, task: Description) -> None:
+        notes, row = self._kinds.of(document, kind), document["tasks"][name]
+        if task["lastStatus"] == "RUNNING":
+            now = time.monotonic()
+            if "running" not in row:  # it may have run for long, and ECS knows since when
+                self._kinds.note_launch(document, kind, min(task.get("launchSec", math.inf), now - row["at"]))
+            row.update(running=task, seen=now)
+            notes.update(open=True, died=0)
+        elif task["lastStatus"] == "STOPPED" and notes["open"]:
+            del document["tasks"][name]  # it died before anybody had it
+            notes["died"] += 1
+        elif task["lastStatus"] == "STOPPED":
+            row.update(running=task, seen=time.monotonic())  # let its start tell what it died of
 
     @staticmethod
-    def _next_to_run(document: dict[str, Any], kind: str) -> dict[str, str]:
+    def _next_to_run(document: Document, kind: str) -> dict[str, str]:
         """The names, by ARN, of those that were launched first: enough for all who wait even if half of them lag.
 
         To describe them all would cost ECS's time and ours for tasks that nobody wants yet.
         """
-        starting = {row["arn"]: name for name, row in shelf(document, kind).items() if row["arn"] and not _runs(row)}
-        return dict(islice(starting.items(), 2 * waiting(document, kind)))
-
-    def close(self) -> None:
-        """Launch no more; what stands on the shelf stays there for the other workers."""
-        self._closed = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=_LAUNCH_CALL_SEC)
-
-    def _counts(self, document: dict[str, Any], kind: str) -> dict[str, Any]:
-        nothing = {"wanted": 0, "claimed": 0, "waiting": {}, "looked": 0.0}
-        counts: dict[str, Any] = document.setdefault("kinds", {}).setdefault(kind, nothing)
-        return counts
-
-    def _fill(self) -> None:
-        self._wake.set()
-        if self._thread is None and not self._closed and self._specs:
-            self._thread = threading.Thread(target=self._run, name="fargate-prelaunch", daemon=True)
-            self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._keep_full()
-        except Exception:  # after the end, what a launch under way meets is nobody's: its directory may be gone
-            if not self._closed:
-                raise
-
-    def _keep_full(self) -> None:
-        while not self._closed:
-            self._wake.clear()
-            for kind in list(self._specs):
-                while not self._closed and self._launch_one(kind):
-                    pass
-            if self._bound.has_room_ahead(self._state.read()):
-                self._wake.wait()
-            elif not self._wake.wait(_ROOM_SEC):
-                self._bound.forget_stopped()
-
-    def _launch_one(self, kind: str) -> bool:
-        task_id = self._reserve(kind)
-        if task_id is None:
-            return False
-        try:
-            arn = self._launch(self._specs[kind], task_id)
-        except SandboxError:
-            # The test that needs one launches it itself and has the error to tell; trying on here helps nobody.
-            self._bound.stopping(task_id)
-            del self._specs[kind]
-            return False
-        if not self._bound.launched(task_id, arn):
-            self._tasks.stop(arn)
-        return True
-
-    def _reserve(self, kind: str) -> str | None:
-        """A row for one more, if the shelf is short, the run still needs it and there is room."""
-        with self._state.change() as document:
-            counts = self._counts(document, kind)
-            ready = spare(document, kind)
-            needed = counts["wanted"] - counts["claimed"] - ready
-            if ready >= self._ahead or needed <= 0 or not self._bound.has_room_ahead(document):
-                return None
-            task_id = self._new_id()
-            row = {"kind": kind, "worker": self._worker, "role": SHELF, "arn": None}
-            document.setdefault("tasks", {})[task_id] = row
-            return task_id
+        asked = {row["arn"]: name for name, row in shelf(document, kind).items() if row["arn"] and not _runs(row)}
+        return dict(islice(asked.items(), 2 * waiting(document, kind)))
 
 
 def _runs(row: Row) -> bool:

@@ -180,6 +180,11 @@ class Machine:
         return self._lifeline.cause if self._lifeline else self._start_cause
 
     @property
+    def launch_sec(self) -> float | None:
+        """How long its task took to run, whoever waited for it meanwhile; None where ECS has not told yet."""
+        return self._started.task.launch_sec if self._started else None
+
+    @property
     def is_running(self) -> bool:
         started = self._started
         return started is not None and not started.task.ending

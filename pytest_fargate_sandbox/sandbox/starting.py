@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
     from pytest_fargate_sandbox.sandbox.modes.mode import Mode
 
-_RETRIES_WITHOUT_NETWORK = 2
+_RETRIES_WITHOUT_NETWORK = 1
 _LONGEST_PAUSE_SEC = 20.0
 
 

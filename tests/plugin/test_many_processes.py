@@ -98,6 +98,21 @@ def test_an_engine_that_does_not_start_fails_once_for_all(
     assert engine_log.lines == []
 
 
+def test_an_image_that_cannot_be_pulled_is_launched_twice_and_told_in_full_once(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
+    pytester.makepyfile(TESTS.format(count=12, command="true"))
+    result = pytester.runpytest_subprocess("-n2", "--fargate-image=localhost:1/nowhere", timeout=90)
+    result.assert_outcomes(errors=12)
+    told = result.stdout.str()
+    assert told.count(": CannotPullContainerError: ") >= 12
+    assert told.count("tells the rest") == 11
+    assert told.count("\ntask: arn:") == 1
+    launches = shared_engine_log.calls("RunTask")
+    assert launches <= 2
+    result.stdout.fnmatch_lines([f"{launches} launched*"])
+
+
 @pytest.mark.parametrize(
     ("workers", "number"),
     [(workers, number) for workers in ("-n0", "-n2") for number in (signal.SIGINT, signal.SIGTERM)]

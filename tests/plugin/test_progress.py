@@ -11,47 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.plugin.progress import _LiveLine, describe
-from pytest_fargate_sandbox.records.ledger import Entry
+from pytest_fargate_sandbox.plugin.progress import _LiveLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.engine_of_tests import EngineOfTests
     from tests.plugin.conftest import EngineLog
-
-
-def an_entry(*events: str, t: float = 100.0, **facts: object) -> Entry:
-    return Entry("id", facts=dict(facts), events=list(events), times=dict.fromkeys(events, t))
-
-
-LAUNCHING = ("opened", "launching", "launched")
-
-
-def test_it_tells_what_is_starting_and_for_how_long() -> None:
-    entries = [
-        an_entry(*LAUNCHING, task_arn="a"),
-        an_entry(*LAUNCHING, task_arn="b", t=108.0),
-        an_entry(*LAUNCHING, "ready", task_arn="c"),
-        an_entry(*LAUNCHING, "ready", "stopped", task_arn="d"),
-    ]
-    assert describe(entries, 112.0) == "sandboxes: 2 starting (12 s), 1 running"
-
-
-def test_it_tells_of_images_being_built() -> None:
-    entries = [an_entry("building"), an_entry("building", "built")]
-    assert describe(entries, 112.0) == "sandboxes: images being built: 1, 0 running"
-
-
-def test_it_tells_of_launches_that_are_refused_until_they_are_given_up() -> None:
-    refused = ("opened", "launching", "refused", "launching")
-    entries = [an_entry(*refused, refusal="ServerException"), an_entry(*refused, "given_up", refusal="ServerException")]
-    assert describe(entries, 131.0) == "sandboxes: 1 refused for 31 s (ServerException), 0 running"
-
-
-def test_it_says_nothing_when_nothing_is_starting() -> None:
-    assert describe([an_entry(*LAUNCHING, "ready", task_arn="c")], 112.0) == ""
-    assert describe([], 112.0) == ""
 
 
 class Writer:

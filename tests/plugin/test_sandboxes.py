@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 if TYPE_CHECKING:
+    from tests.engine_of_tests import EngineOfTests
     from tests.plugin.conftest import EngineLog
 
 
@@ -315,7 +316,23 @@ def test_it(fargate_sandbox):
 
 
 @pytest.mark.usefixtures("shared_engine_log")
-def test_the_report_is_the_run_as_data(pytester: pytest.Pytester) -> None:
+def test_the_report_is_the_run_as_data_and_its_times_are_the_clocks(
+    pytester: pytest.Pytester, engine: EngineOfTests
+) -> None:
+    pytester.makeconftest(
+        """
+import pathlib, time, pytest
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef):
+    began = time.monotonic()
+    try:
+        return (yield)
+    finally:
+        if fixturedef.argname == "fargate_sandbox" and fixturedef.cached_result[2] is None:
+            pathlib.Path("waited").write_text(str(time.monotonic() - began))
+"""
+    )
     source = """
 import pytest
 
@@ -330,7 +347,11 @@ def test_wrong(): assert False
 def test_bad(fargate_sandbox): pass
 """
     before = time.time()
-    run(pytester, source, "--fargate-report-json=out/report.json")
+    engine.fault(slow_pull=1)
+    try:
+        result = run(pytester, source, "--fargate-report-json=out/report.json")
+    finally:
+        engine.fault(slow_pull=0)
     report = json.loads((pytester.path / "out" / "report.json").read_text())
     assert report["version"] == 1
     assert before < report["began"] < report["ended"] < time.time()
@@ -338,12 +359,21 @@ def test_bad(fargate_sandbox): pass
     assert report["region"] == "us-east-1"
     assert report["engine"].startswith("http://127.0.0.1:")
     assert 0 < report["cost_usd"] < 0.1
+    assert report["unused_usd"] == 0
     (sandbox,) = report["sandboxes"]
     assert sandbox["image"] == "host"
     assert sandbox["worker"] == "main"
-    name = "test_the_report_is_the_run_as_data.py::"
+    name = "test_the_report_is_the_run_as_data_and_its_times_are_the_clocks.py::"
     assert sandbox["tests"] == [sandbox["made_for"]] == [f"{name}test_it"]
-    assert {"address", "tunnel", "server"} <= set(sandbox["phases"])
+    assert sandbox["prelaunched"] is True
+    assert {"waited", "address", "tunnel", "server"} <= set(sandbox["phases"])
+    waited = float((pytester.path / "waited").read_text())
+    assert sum(sandbox["phases"].values()) == pytest.approx(waited, rel=0.1)
+    assert sandbox["phases"]["waited"] > 0.5
+    assert sandbox["launch_sec"] >= 1
+    (told,) = [line for line in result.outlines if line.startswith("start, median/slowest in seconds: waited ")]
+    assert f"start {sum(sandbox['phases'].values()):.2f}/" in told
+    assert f"of the task itself {sandbox['launch_sec']:.2f}/" in told
     assert sandbox["kept"] is False
     times = [report["began"], *sandbox["times"].values(), report["ended"]]
     assert times == sorted(times)
@@ -360,6 +390,30 @@ def test_bad(fargate_sandbox): pass
     ]
     assert [each["tasks"] for each in report["tests"]] == [[sandbox["task_arn"]], [], []]
     assert report["began"] < report["tests"][0]["began"] < report["tests"][0]["ended"] < report["ended"]
+
+
+def test_a_run_begins_with_what_launches_and_tests_took_in_the_last_one(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
+    remembered = pytester.path / ".pytest_cache" / "v" / "fargate_sandbox" / "times"
+    remembered.parent.mkdir(parents=True)
+    remembered.write_text('{"": {"launch": 60, "busy": 1}, "another kind": {"launch": 5}}')
+    pytester.makepyfile(
+        """
+import pytest
+
+@pytest.mark.parametrize("n", range(5))
+def test_it(fargate_sandbox, n):
+    fargate_sandbox.exec("sleep 0.5")
+"""
+    )
+    result = pytester.runpytest_subprocess("-p", "no:xdist", timeout=60)
+    result.assert_outcomes(passed=5)
+    assert shared_engine_log.most_alive() == 5, "there seemed to be need of all of them at once"
+    assert shared_engine_log.calls("RunTask") == 5
+    learnt = json.loads(remembered.read_text())
+    assert 0 < learnt[""]["launch"] < 60
+    assert learnt["another kind"] == {"launch": 5}
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--fixtures", "--fixtures-per-test", "--markers"])

@@ -47,7 +47,9 @@ def test_each_launch_is_a_sandbox_with_its_story(ledger: Ledger) -> None:
         "worker": "gw1",
         "made_for": "test_it.py::test",
         "tests": ["test_it.py::test"],
+        "prelaunched": False,
         "phases": {"launch": 1.0, "tunnel": 0.5},
+        "launch_sec": None,
         "commands": [{"command": "true", "return_code": 0}],
         "cause": "spot_reclaimed",
         "kept": False,
@@ -63,7 +65,9 @@ def test_what_became_of_them_is_counted(ledger: Ledger) -> None:
     launch(ledger, "arn:leaked", "ready")
     ledger.open_entry(cluster="bench")  # its launch failed
     ledger.write("retry-1", "retried", test="test_it.py::test", error={"type": "SandboxLost"})
-    assert run_report(ledger.entries(), cluster="bench")["counts"] == {
+    report = run_report(ledger.entries(), cluster="bench")
+    assert 0 < report["unused_usd"] < report["cost_usd"]
+    assert report["counts"] == {
         "launched": 4,
         "prelaunched_unused": 1,
         "retried": 1,
@@ -81,9 +85,11 @@ def test_a_second_attempt_of_a_start_is_alive_though_the_first_was_stopped(ledge
 
 def test_the_median_and_the_slowest_of_each_phase(ledger: Ledger) -> None:
     for seconds in (1.0, 2.0, 9.0):
-        launch(ledger, f"arn:{seconds}", "ready", phases={"launch": seconds, "tunnel": 1.0})
+        launch(ledger, f"arn:{seconds}", "set_up", phases={"waited": seconds, "tunnel": 1.0}, launch_sec=seconds / 2)
     report = run_report(ledger.entries(), cluster="bench")
-    assert slowest_phases(report) == {"launch": (2.0, 9.0), "tunnel": (1.0, 1.0), "start": (3.0, 10.0)}
+    assert slowest_phases(report) == {
+        "waited": (2.0, 9.0), "tunnel": (1.0, 1.0), "start": (3.0, 10.0), "task": (1.0, 4.5)
+    }  # fmt: skip
 
 
 def test_a_run_without_sandboxes_is_a_report_too() -> None:

@@ -71,6 +71,17 @@ def test_who_needs_one_takes_the_place_of_a_prelaunched_one(tmp_path: Path) -> N
     assert house.tasks == {"q": "shelf", "a": "held"}
 
 
+def test_where_the_account_is_full_what_was_only_prelaunched_makes_way(tmp_path: Path) -> None:
+    house = House(tmp_path, None)
+    house.prelaunched("p", "arn:p")
+    house.prelaunched("still being launched", None)
+    bound = house.worker("gw0")
+    assert bound.make_way()
+    assert house.plane.stopping == ["arn:p"]
+    assert house.tasks == {"still being launched": "shelf"}
+    assert not bound.make_way()
+
+
 def test_nothing_is_prelaunched_where_somebody_waits(tmp_path: Path) -> None:
     house = House(tmp_path, 2)
     bound = house.worker("gw0")

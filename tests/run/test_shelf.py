@@ -11,17 +11,20 @@ import pytest
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.run.bound import TaskBound
+from pytest_fargate_sandbox.run.bound import TaskBound, forget_worker
+from pytest_fargate_sandbox.run.kind_notes import KindNotes
 from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 from pytest_fargate_sandbox.run.shared_state import SharedState
 from pytest_fargate_sandbox.run.shelf import Shelf
+from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller
+from pytest_fargate_sandbox.run.stock import FixedStock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-SPEC = SandboxSpec(EcsFargateConfig(cluster="local", image_template="a"))
-OTHER = SandboxSpec(EcsFargateConfig(cluster="local", image_template="b"))
+SPEC = SandboxSpec(EcsFargateConfig(cluster="local"))
+OTHER = SandboxSpec(EcsFargateConfig(cluster="local", cpu="1024", memory="2048"))
 
 
 def _task(arn: str, status: str = "RUNNING") -> dict[str, str]:
@@ -35,14 +38,15 @@ class Launcher:
         self.asked_for: list[int] = []
         self.status: dict[str, str] = {}
         self.numbers = itertools.count()
-        self.fails = False
+        self.fails, self.refused = False, 0
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
     def launch(self, _spec: SandboxSpec, task_id: str) -> str:
         self.may_go_on.wait(10)
         if self.fails:
-            raise StartError("no capacity")
+            self.refused += 1
+            raise StartError("no capacity", transient=True)
         self.launched.append(f"arn:{task_id}")
         return f"arn:{task_id}"
 
@@ -62,16 +66,20 @@ def launcher() -> Launcher:
 @pytest.fixture
 def shelf_of(tmp_path: Path, launcher: Launcher, request: pytest.FixtureRequest) -> Callable[..., Shelf]:
     def make(worker: str = "gw0", ahead: int = 2, limit: int | None = None) -> Shelf:
-        state = SharedState(tmp_path)
-        bound = TaskBound(state, limit, worker, launcher)
-        shelf = Shelf(
-            state, bound, ahead=ahead, worker=worker, launch=launcher.launch, tasks=launcher,
-            new_id=lambda: f"{worker}-{next(launcher.numbers)}",
+        state, kinds = SharedState(tmp_path), KindNotes()
+        filler = ShelfFiller(
+            state, kinds, TaskBound(state, limit, worker, launcher), stock=FixedStock(ahead), worker=worker,
+            launch=launcher.launch, tasks=launcher, new_id=lambda: f"{worker}-{next(launcher.numbers)}",
         )  # fmt: skip
+        shelf = Shelf(state, kinds, worker=worker, tasks=launcher, filler=filler)
         request.addfinalizer(shelf.close)
         return shelf
 
     return make
+
+
+def claim(shelf: Shelf, spec: SandboxSpec = SPEC, patience: float = 20) -> tuple[str, Any] | None:
+    return shelf.claim(spec, test="test_it", patience=patience)
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -79,31 +87,31 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def test_as_many_are_ready_as_were_asked_for(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
-    shelf_of(ahead=2).plan(SPEC, 10)
+    shelf_of(ahead=2).plan(SPEC, range(10))
     eventually(lambda: len(launcher.launched) == 2)
 
 
 def test_only_those_that_run_next_are_asked_for(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     shelf = shelf_of(ahead=20)
-    shelf.plan(SPEC, 20)
+    shelf.plan(SPEC, range(20))
     eventually(lambda: len(launcher.launched) == 20)
-    assert shelf.claim(SPEC.kind, patience=20) == ("gw0-0", _task("arn:gw0-0"))
+    assert claim(shelf) == ("gw0-0", _task("arn:gw0-0"))
     assert launcher.asked_for == [2], "one test waits for one task, and the first may lag"
 
 
 def test_one_that_is_taken_is_replaced(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     shelf = shelf_of(ahead=2)
-    shelf.plan(SPEC, 10)
+    shelf.plan(SPEC, range(10))
     eventually(lambda: len(launcher.launched) == 2)
-    assert shelf.claim(SPEC.kind, patience=20) == ("gw0-0", _task("arn:gw0-0"))
+    assert claim(shelf) == ("gw0-0", _task("arn:gw0-0"))
     eventually(lambda: len(launcher.launched) == 3)
 
 
 def test_never_more_than_the_run_still_needs(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     shelf = shelf_of(ahead=5)
-    shelf.plan(SPEC, 3)
+    shelf.plan(SPEC, range(3))
     eventually(lambda: len(launcher.launched) == 3)
-    claimed = [shelf.claim(SPEC.kind, patience=20) for _ in range(3)]
+    claimed = [claim(shelf) for _ in range(3)]
     assert None not in claimed
     shelf.close()
     assert len(launcher.launched) == 3
@@ -111,25 +119,25 @@ def test_never_more_than_the_run_still_needs(shelf_of: Callable[..., Shelf], lau
 
 def test_another_worker_takes_what_the_first_launched(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     first, second = shelf_of("gw0", ahead=1), shelf_of("gw1", ahead=1)
-    first.plan(SPEC, 2)
+    first.plan(SPEC, range(2))
     eventually(lambda: len(launcher.launched) == 1)
-    assert second.claim(SPEC.kind, patience=20) == ("gw0-0", _task("arn:gw0-0"))
+    assert claim(second) == ("gw0-0", _task("arn:gw0-0"))
 
 
 def test_one_that_is_still_being_launched_is_waited_for(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     shelf = shelf_of(ahead=1)
     launcher.may_go_on.clear()
-    shelf.plan(SPEC, 1)
+    shelf.plan(SPEC, range(1))
     eventually(lambda: bool(shelf._state.read().get("tasks")))
     threading.Timer(0.1, launcher.may_go_on.set).start()
-    assert shelf.claim(SPEC.kind, patience=20) == ("gw0-0", _task("arn:gw0-0"))
+    assert claim(shelf) == ("gw0-0", _task("arn:gw0-0"))
 
 
 def test_another_kind_is_of_no_use(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     shelf = shelf_of(ahead=1)
-    shelf.plan(SPEC, 1)
+    shelf.plan(SPEC, range(1))
     eventually(lambda: len(launcher.launched) == 1)
-    assert shelf.claim(OTHER.kind, patience=20) is None
+    assert claim(shelf, OTHER) is None
 
 
 def test_a_launch_that_fails_leaves_the_need_to_whoever_has_it(
@@ -137,9 +145,9 @@ def test_a_launch_that_fails_leaves_the_need_to_whoever_has_it(
 ) -> None:
     launcher.fails = True
     shelf = shelf_of(ahead=2)
-    shelf.plan(SPEC, 5)
-    eventually(lambda: not shelf._specs)
-    assert shelf.claim(SPEC.kind, patience=20) is None
+    shelf.plan(SPEC, range(5))
+    eventually(lambda: launcher.refused == 1)
+    assert claim(shelf) is None
 
 
 def test_the_first_that_runs_is_taken_not_the_first_that_was_launched(
@@ -147,17 +155,17 @@ def test_the_first_that_runs_is_taken_not_the_first_that_was_launched(
 ) -> None:
     launcher.status["arn:gw0-0"] = "PENDING"
     shelf = shelf_of(ahead=2)
-    shelf.plan(SPEC, 2)
+    shelf.plan(SPEC, range(2))
     eventually(lambda: len(launcher.launched) == 2)
-    assert shelf.claim(SPEC.kind, patience=20) == ("gw0-1", _task("arn:gw0-1"))
+    assert claim(shelf) == ("gw0-1", _task("arn:gw0-1"))
 
 
 def test_one_that_died_on_the_shelf_is_given_to_nobody(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     launcher.status["arn:gw0-0"] = "STOPPED"
     shelf = shelf_of(ahead=1)
-    shelf.plan(SPEC, 1)
+    shelf.plan(SPEC, range(1))
     eventually(lambda: len(launcher.launched) == 1)
-    claimed = shelf.claim(SPEC.kind, patience=20)
+    claimed = claim(shelf)
     assert claimed is None or claimed[0] != "gw0-0"
 
 
@@ -165,36 +173,94 @@ def test_one_that_was_seen_running_and_died_since_is_given_to_nobody(
     shelf_of: Callable[..., Shelf], launcher: Launcher
 ) -> None:
     shelf = shelf_of(ahead=3)
-    shelf.plan(SPEC, 3)
+    shelf.plan(SPEC, range(3))
     eventually(lambda: len(launcher.launched) == 3)
-    first = shelf.claim(SPEC.kind, patience=20)
-    assert first is not None
+    assert claim(shelf) is not None
     noted = [row for row in shelf._state.read()["tasks"].values() if row.get("running")]
     assert noted, "a look sees more than one that waits"
     with shelf._state.change() as document:  # as if it had been long ago
         for row in document["tasks"].values():
             row["seen"] = 0.0
     launcher.status.update(dict.fromkeys(launcher.launched, "STOPPED"))
-    assert shelf.claim(SPEC.kind, patience=20) is None
+    assert claim(shelf) in (None, ("gw0-3", _task("arn:gw0-3"))), "none, or one that was launched in their place"
 
 
 def test_one_that_never_runs_is_given_out_in_the_end(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     launcher.status["arn:gw0-0"] = "PENDING"
     shelf = shelf_of(ahead=1)
-    shelf.plan(SPEC, 1)
+    shelf.plan(SPEC, range(1))
     eventually(lambda: len(launcher.launched) == 1)
-    assert shelf.claim(SPEC.kind, patience=0.2) == ("gw0-0", {"taskArn": "arn:gw0-0"})
+    assert claim(shelf, patience=0.2) == ("gw0-0", {"taskArn": "arn:gw0-0"})
 
 
 def test_the_bound_on_tasks_holds(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     shelf = shelf_of(ahead=5, limit=3)
-    shelf.plan(SPEC, 10)
+    shelf.plan(SPEC, range(10))
     eventually(lambda: len(launcher.launched) == 3)
     shelf.close()
     assert len(launcher.launched) == 3
 
 
-def test_an_image_of_each_tests_own_is_never_prelaunched(shelf_of: Callable[..., Shelf]) -> None:
+def test_an_image_of_each_tests_own_is_never_prelaunched(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
     shelf = shelf_of(ahead=2)
-    shelf.plan(SandboxSpec(EcsFargateConfig(cluster="local", image_template="x:{task_id}")), 10)
-    assert shelf._thread is None
+    shelf.plan(SandboxSpec(EcsFargateConfig(cluster="local", image_template="x:{task_id}")), range(10))
+    assert launcher.launched == []
+
+
+UNSURE = SandboxSpec(EcsFargateConfig(cluster="local", image_template="nowhere:1"))
+
+
+def in_a_thread(shelf: Shelf) -> tuple[threading.Thread, list[Any]]:
+    """Claim one of a kind that may not come up; what came of it."""
+    found: list[Any] = []
+
+    def ask() -> None:
+        try:
+            found.append(claim(shelf, UNSURE))
+        except StartError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread, found
+
+
+@pytest.mark.parametrize("comes_up", [True, False])
+def test_of_a_kind_that_may_not_come_up_one_is_launched_and_the_others_wait_for_it(
+    shelf_of: Callable[..., Shelf], launcher: Launcher, comes_up: bool
+) -> None:
+    launcher.status.update({"arn:gw0-0": "PENDING", "arn:gw1-0": "PENDING"})
+    first, second = shelf_of("gw0", ahead=5), shelf_of("gw1", ahead=5)
+    for shelf in (first, second):
+        shelf.plan(UNSURE, range(9))
+    eventually(lambda: len(launcher.launched) == 1)
+    asked = [in_a_thread(first), in_a_thread(second)]
+    eventually(lambda: len(launcher.asked_for) >= 2)
+    (arn,) = launcher.launched
+    launcher.status[arn] = "RUNNING" if comes_up else "STOPPED"
+    eventually(lambda: any(found for _, found in asked))
+    if not comes_up:
+        error = StartError("no image", reason="CannotPull: not found", cause="pull_failed", task_arn=arn)
+        first.failed(UNSURE, error, test="test_it", was_ahead=True)
+    for thread, _ in asked:
+        thread.join(10)
+    answers = [found[0] for _, found in asked]
+    if comes_up:
+        assert (arn.removeprefix("arn:"), _task(arn)) in answers
+        eventually(lambda: len(launcher.launched) > 5)
+    else:
+        assert (arn.removeprefix("arn:"), _task(arn, "STOPPED")) in answers, "its start tells what it died of"
+        assert any(isinstance(answer, StartError) for answer in answers)
+        assert launcher.launched == [arn]
+
+
+def test_a_worker_that_is_killed_with_the_first_of_a_kind_keeps_nobody_waiting(
+    shelf_of: Callable[..., Shelf], tmp_path: Path
+) -> None:
+    assert claim(shelf_of("gw0", ahead=0), UNSURE) is None
+    thread, found = in_a_thread(shelf_of("gw1", ahead=0))
+    thread.join(0.2)
+    assert not found
+    forget_worker(SharedState(tmp_path), "gw0")
+    thread.join(10)
+    assert found == [None]

@@ -73,6 +73,11 @@ class LaunchedTask:
         return float(created.timestamp()) if created else time.time()
 
     @property
+    def launch_sec(self) -> float | None:
+        """How long it took from RunTask until it ran, as far as ECS has told us."""
+        return launch_sec(self.watch.description)
+
+    @property
     def ending(self) -> bool:
         return self.watch.ending
 
@@ -180,6 +185,13 @@ class LaunchedTask:
         if self.watch.over:
             return True
         return stop_task(self._aws, self._cfg.cluster, self.arn, reason)
+
+
+def launch_sec(task: Mapping[str, Any]) -> float | None:
+    """By ECS's own clock, from its description; ``launchSec`` is what is left of that where it had to be JSON."""
+    created, started = task.get("createdAt"), task.get("startedAt")
+    took = task.get("launchSec") if created is None or started is None else (started - created).total_seconds()
+    return None if took is None else max(0.0, float(took))
 
 
 def stop_task(aws: Aws, cluster: str, arn: str, reason: str) -> bool:

@@ -1,0 +1,87 @@
+"""Whether a kind of sandbox can come up at all is found out once for a run, by one or two of them.
+
+The first of a kind is on trial: until it runs, or fails, the others wait. What is refused when it is asked for is
+refused to all alike. A task that died for a reason that seems to hold for all, since there is no such image, has a
+second one tried, for what a registry says in a bad moment reads no differently. Then no other is launched, and all
+tests that want one have the same sentence. The first of them has told the rest of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
+from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.run.kind_notes import Notes
+
+_ENOUGH = 2
+_MAY_PASS = frozenset({Cause.QUOTA, Cause.CAPACITY, Cause.THROTTLED, Cause.SPOT_RECLAIMED})
+_OF_ALL = frozenset({Cause.PULL_FAILED, Cause.START_FAILED, Cause.REFUSED})
+_TOLD_ELSEWHERE = {"log_tail": "", "transient": False}
+"""And to run a test again is of no use."""
+
+
+def came_up(notes: Notes) -> None:
+    notes.update(came_up=True, open=True, on_trial=None, died=0)
+
+
+def gave_up(notes: Notes, worker: str) -> None:
+    """The worker stopped trying, for a reason that says nothing about the kind."""
+    if notes["on_trial"] == worker:
+        notes["on_trial"] = None
+
+
+def failed(notes: Notes, error: SandboxError, test: str | None, *, is_second: bool = False) -> SandboxError:
+    """Take a failed start into account; the error that ``test`` is to tell. ``is_second``: one had failed before it."""
+    notes["on_trial"] = None
+    weight = _weight(error)
+    if not weight or notes["came_up"]:
+        notes["open"] = True
+        return error
+    notes["strikes"] += weight + is_second
+    if notes["problem"] is None:
+        notes["problem"] = error.to_dict()
+    if notes["told_by"] is None or _sentence(error.message) != _sentence(notes["problem"]["message"]):
+        notes["told_by"] = test
+    return _as_told_to(error, notes, test)
+
+
+def is_hopeless(notes: Notes) -> bool:
+    return bool(notes["strikes"] >= _ENOUGH)
+
+
+def problem(notes: Notes, test: str) -> SandboxError | None:
+    """Why none of the kind is launched any more, as ``test`` is to tell it."""
+    if not is_hopeless(notes):
+        return None
+    notes["told_by"] = notes["told_by"] or test
+    return _as_told_to(SandboxError.from_dict(notes["problem"]), notes, test)
+
+
+def _as_told_to(error: SandboxError, notes: Notes, test: str | None) -> SandboxError:
+    if notes["told_by"] == test:
+        return error
+    note = f"nothing else of its kind is launched in this run; {notes['told_by']} tells the rest"
+    told = {"message": f"{_sentence(error.message)}\n{note}", "context": {**error.context, **_TOLD_ELSEWHERE}}
+    return SandboxError.from_dict({**error.to_dict(), **told})
+
+
+def _sentence(message: str) -> str:
+    return message.partition("\n")[0]
+
+
+def _weight(error: SandboxError) -> int:
+    """How much it says against the whole kind."""
+    if not isinstance(error, StartError) or error.cause in _MAY_PASS:
+        return 0
+    if error.task_arn and error.cause == Cause.NETWORK:
+        return _ENOUGH  # the start has tried it again, with another task
+    if error.transient:
+        return 0
+    if not error.task_arn:
+        return _ENOUGH
+    # By its reason, not by its stop code: TaskFailedToStart is what Fargate's own trouble has as well.
+    return int(judge_reason(error.reason).cause in _OF_ALL)
