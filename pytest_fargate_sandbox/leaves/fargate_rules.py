@@ -54,6 +54,25 @@ def memory_for(cpu: int) -> str:
     return f"{sizes[0]} to {sizes[-1]} in steps of {sizes[1] - sizes[0]}"
 
 
+def size_with(cpu: str | None, memory: str | None, default: tuple[str, str]) -> tuple[str, str]:
+    """CPU units and MiB where one of them is said, or none: the other is the ``default``, or else the next that fits.
+
+    What is no size at all is left as it is, for others to refuse.
+    """
+    if cpu is not None and memory is None and _number(cpu) in FARGATE_SIZES:
+        sizes = FARGATE_SIZES[_number(cpu)]
+        return cpu, str(next((size for size in sizes if size >= int(default[1])), sizes[-1]))
+    if memory is not None and cpu is None:
+        fitting = [units for units, sizes in FARGATE_SIZES.items() if _number(memory) in sizes]
+        large_enough = [units for units in fitting if units >= int(default[0])]
+        return str(next(iter(large_enough or fitting[-1:] or default))), memory
+    return default[0] if cpu is None else cpu, default[1] if memory is None else memory
+
+
+def _number(text: str) -> int:
+    return int(text) if str(text).isdecimal() else 0
+
+
 def size_problem(cpu: int, memory: int) -> str | None:
     """What is wrong with this pair of CPU units and MiB, or None."""
     if cpu not in FARGATE_SIZES:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.fargate_rules import size_with
 from pytest_fargate_sandbox.plugin import vocabulary
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, mode_named
 
@@ -90,8 +91,14 @@ TABLE = (
         choices=KEEP,
     ),
     Option("image", "the image of tests that don't name one", metavar="REFERENCE", sets="image_template"),
-    Option("cpu", "CPU units of tests that don't say", metavar="UNITS", sets="cpu"),
-    Option("memory", "memory in MiB of tests that don't say", metavar="MIB", sets="memory"),
+    Option("cpu", "CPU units of tests that don't say", metavar="UNITS", sets="cpu", default="1024"),
+    Option(
+        "memory",
+        "memory in MiB of tests that don't say; where only one of both is said, the other fits it",
+        metavar="MIB",
+        sets="memory",
+        default="2048",
+    ),
     Option(
         "ttl",
         "seconds after which a task ends by itself",
@@ -135,6 +142,7 @@ TABLE = (
     Option("report_json", "write the run, as data, to this file", metavar="FILE"),
 )
 OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}
+_SIZE = ("cpu", "memory")
 
 
 class Settings(NamedTuple):
@@ -185,8 +193,9 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> S
     for key, value, source in _files(config, values.get("run.config")):
         if key not in values:
             values[key], sources[key] = value, source
+    values.update(_size(values))
     for option in TABLE:
-        if option.default is not None:
+        if option.default is not None and option.sets not in _SIZE:
             values.setdefault(option.key, option.default)
     settings = Settings(
         config={key: value for key, value in values.items() if not key.startswith("run.")},
@@ -200,6 +209,14 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> S
 
     engine = running_engine(config.invocation_params.dir / Path(settings.run["engine"]).expanduser())
     return settings._replace(run={**settings.run, "engine": engine})
+
+
+def _size(said: Mapping[str, Any]) -> dict[str, Any]:
+    """One that is not said is left to what all share, where that is in an SSM parameter."""
+    if said.get("ssm_config"):
+        return {}
+    cpu, memory = size_with(said.get("cpu"), said.get("memory"), (OPTIONS["cpu"].default, OPTIONS["memory"].default))
+    return {"cpu": cpu, "memory": memory}
 
 
 def table() -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.fargate_rules import size_with
 from pytest_fargate_sandbox.plugin import marker
 from pytest_fargate_sandbox.plugin.vocabulary import field_for
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
@@ -42,7 +43,7 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
     here = item.path.parent if item is not None else Path.cwd()
-    task = _task(config, keys, here)
+    task = _task(config, _with_size(keys, settings), here)
     if item is not None:
         _ask_hooks(item, task)
     outside = keys.get("outside", ())
@@ -55,6 +56,18 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
     )
     _check_files(spec.files)
     return Wish(spec, keys.get("keep", settings.run["keep"]))
+
+
+def _with_size(keys: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
+    """``keys`` that say CPU or memory only get what fits it, unless somebody has said the other elsewhere."""
+    said = {key for key in ("cpu", "memory") if key in keys}
+    if len(said) != 1 or not settings.sources.keys().isdisjoint({"cpu", "memory"} - said):
+        return keys
+    cpu, memory = settings.config.get("cpu"), settings.config.get("memory")
+    if cpu is None or memory is None:  # what all share in an SSM parameter says it
+        return keys
+    cpu, memory = size_with(keys.get("cpu"), keys.get("memory"), (cpu, memory))
+    return {**keys, "cpu": cpu, "memory": memory}
 
 
 def _task(config: EcsFargateConfig, keys: Mapping[str, Any], here: Path) -> dict[str, Any]:

@@ -222,3 +222,31 @@ def test_help_markers_and_fixtures_read_well(passing: pytest.Pytester) -> None:
         for line, above in zip(fixtures.splitlines()[1:], fixtures.splitlines(), strict=False)
         if "fargate" in above
     )
+
+
+def test_a_task_is_small_unless_somebody_says_more_and_half_a_size_is_made_whole(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        """
+        import pytest
+
+        def pytest_fargate_modify_task(item, task):
+            pytest.skip(f"{item.name}: {task['cpu']} {task['memory']}")
+        """
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_default(fargate_sandbox): pass
+
+        @pytest.mark.fargate(cpu=4096)
+        def test_cpu(fargate_sandbox): pass
+
+        @pytest.mark.fargate(memory=512)
+        def test_memory(fargate_sandbox): pass
+        """
+    )
+    result = pytester.runpytest_inprocess("-rs", "--fargate-prelaunch=0")
+    result.stdout.fnmatch_lines_random(["*test_default: 1024 2048", "*test_cpu: 4096 8192", "*test_memory: 256 512"])
+    result = pytester.runpytest_inprocess("-rs", "--fargate-prelaunch=0", "--fargate-memory=4096")
+    result.stdout.fnmatch_lines_random(["*test_default: 1024 4096", "*test_cpu: 4096 4096", "*test_memory: 256 512"])
