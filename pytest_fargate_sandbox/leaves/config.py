@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.leaves.fargate_rules import STORAGE_GIB, size_problem
+from pytest_fargate_sandbox.leaves.fargate_rules import SECRET_ARN, SECURITY_GROUPS, STORAGE_GIB, SUBNETS, size_problem
 
 _Config = TypeVar("_Config")
 
-_ENVIRONMENT_NAME = re.compile(r"[^=\0]+")
+_ENVIRONMENT_NAME = re.compile(r"(?=.*\S)[^=\0]+", re.DOTALL)
 _ENDPOINT_URL = re.compile(r"https?://[^/\s]+(/\S*)?")
 _VOLUME_KEYS = ("file_system_id", "path", "root_directory", "access_point_id", "read_only")
 """Of an EFS volume; the first two must be there."""
@@ -55,6 +55,8 @@ class SshSidecarConfig:
         if bool(self.public_key_secret_arn) != bool(self.private_key_secret_arn):
             missing = "private_key_secret_arn" if self.public_key_secret_arn else "public_key_secret_arn"
             raise _wrong(f"ssh_sidecar.{missing}", "", "both secrets, or neither for a fresh key pair each session")
+        if self.public_key_secret_arn and not SECRET_ARN.fullmatch(self.public_key_secret_arn):
+            raise _wrong("ssh_sidecar.public_key_secret_arn", self.public_key_secret_arn, "the ARN of a secret")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SshSidecarConfig:
@@ -137,8 +139,7 @@ class EcsFargateConfig:
         self._check_size()
         self._check_numbers()
         self._check_words()
-        for volume in self.volumes:
-            _check_volume(volume)
+        self._check_lists()
         if bool(self.environment_dir) and not self.ecr_repository and self.cluster and self.cluster != "local":
             raise _wrong("ecr_repository", None, "the ECR repository that images built from environment_dir go to")
 
@@ -175,6 +176,19 @@ class EcsFargateConfig:
             raise _wrong("build_parallelism", self.build_parallelism, "1 or more")
         _check_port("container_port", self.container_port)
 
+    def _check_lists(self) -> None:
+        for key, most in (("subnets", SUBNETS), ("security_groups", SECURITY_GROUPS)):
+            if len(getattr(self, key)) > most:
+                raise _wrong(key, getattr(self, key), f"at most {most}")
+        for pair in (self.tags or {}).items():
+            if any(text.lower().startswith("aws:") for text in pair):
+                raise _wrong("tags", "=".join(pair), "names and values that do not start with aws:, which is AWS's own")
+        for volume in self.volumes:
+            _check_volume(volume)
+        paths = [os.path.normpath(str(volume["path"])) for volume in self.volumes]
+        if len(set(paths)) != len(paths):
+            raise _wrong("volumes", paths, "another path for each EFS volume")
+
     def _check_words(self) -> None:
         for key in ("capacity_provider", "connect_via", "runtime", "cpu_architecture"):
             _check_choice(key, getattr(self, key), _HINTS[EcsFargateConfig][key])
@@ -188,7 +202,7 @@ class EcsFargateConfig:
             )
         for name, value in (self.extra_env or {}).items():
             if not _ENVIRONMENT_NAME.fullmatch(name):
-                raise _wrong("extra_env", name, "names without '=' and NUL")
+                raise _wrong("extra_env", name, "names that are not blank, without '=' and NUL")
             if "\0" in value:
                 raise _wrong(f"extra_env.{name}", "…", "a value without NUL")
 

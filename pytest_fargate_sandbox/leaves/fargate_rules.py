@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 
@@ -29,10 +30,19 @@ OVERRIDES_CHARACTERS: Final = 8192  # https://docs.aws.amazon.com/AmazonECS/late
 TASK_DEFINITION_BYTES: Final = 64 * 1024
 CLIENT_TOKEN_CHARACTERS: Final = 64  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 STARTED_BY_CHARACTERS: Final = 128  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+SUBNETS: Final = 16  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AwsVpcConfiguration.html
+SECURITY_GROUPS: Final = 5  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AwsVpcConfiguration.html
+CONTAINERS: Final = 10  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
 TASKS_PER_RUN: Final = 10  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 TASKS_PER_DESCRIBE: Final = 100  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html
 MISSING_GRACE_SEC: Final = 60.0  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
 """For so long ECS may not know a task that it has just made. AWS says "eventual consistency", and no number."""
+
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
+SECRET_ARN: Final = re.compile(
+    r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+(:[^:]*:[^:]*:[^:]*)?"
+)
+"""After the name come a JSON key, a version's stage and its id: all three, if only to be empty, or none."""
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
 TIMEOUT_SEC: Final = range(2, 121)

@@ -43,12 +43,14 @@ _NOT_AUTHORIZED = (
 )
 _OTHERS_AT_IT = "Too many concurrent attempts to create a new revision of the specified family."
 _NO_MORE_CPUS = "You've reached the limit on the number of vCPUs you can run concurrently"
+_NO_SUCH_TASK = "The referenced task was not found."
 _EXCEPTIONS = {
     "expired-token": ("", "ExpiredTokenException", "The security token included in the request is expired"),
     "access-denied": ("RunTask", "AccessDeniedException", _NOT_AUTHORIZED),
     "throttle": ("RunTask", "ThrottlingException", RATE_EXCEEDED),
     "quota": ("RunTask", "ThrottlingException", _NO_MORE_CPUS),
     "concurrent-registration": ("RegisterTaskDefinition", "ClientException", _OTHERS_AT_IT),
+    "stop-not-found": ("StopTask", "InvalidParameterException", _NO_SUCH_TASK),
     "server-error": ("RunTask", "ServerException", "Service Unavailable. Please try again later."),
 }
 """The faults that come as an exception of a call of ECS's, or of any: the call, its code and its message."""

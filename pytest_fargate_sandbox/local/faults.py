@@ -16,6 +16,8 @@ COUNTED: Final = {
     "quota": "the first N RunTask calls are told that the vCPU limit is reached",
     "concurrent-registration": "the first N RegisterTaskDefinition calls are told that others are at it",
     "server-error": "the first N RunTask calls get a 500 and a ServerException",
+    "lost-launch": "the first N RunTask calls make their tasks, and get a 500 and a ServerException",
+    "stop-not-found": "the first N StopTask calls are told that there is no such task",
     "capacity": "the first N RunTask calls answer with failures[] for want of capacity",
     "missing": "DescribeTasks says MISSING N times for each new task",
     "fail-start": "the first N tasks stop with TaskFailedToStart",
@@ -23,6 +25,7 @@ COUNTED: Final = {
 TIMED: Final = {
     "die-after": "an essential container of each task is killed S seconds after the task runs",
     "spot-after": "each task is reclaimed as by Spot S seconds after it runs",
+    "late-address": "EC2 tells the public address of each task S seconds after its interface",
     "slow-pull": "each task's images take S seconds to pull",
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 from xml.parsers.expat import ExpatError
 
+from pytest_fargate_sandbox.local.ecs.refusals import ServerException
 from pytest_fargate_sandbox.local.engine_credentials import REGION
 from pytest_fargate_sandbox.server.requests.http1 import Disconnected, Malformed
 
@@ -29,6 +30,8 @@ def told_by_aws(error: Exception, service: str, region: str, environ: Mapping[st
     """Raises ``error`` again where nobody is there to be told."""
     if isinstance(error, (Disconnected, Malformed)):
         raise error
+    if isinstance(error, ServerException):
+        return Told(500, "ServerException", "Service Unavailable. Please try again later.")
     if isinstance(error, NotImplementedError):
         return Told(501, "NotImplemented", f"The engine does not have this: {error}")
     if isinstance(error, KeyError) and error.args == (region,):

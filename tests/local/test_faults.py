@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.faults import Faults, parse_fault
 from tests.local.engine_process import EngineProcess, container, container_states
 
@@ -64,6 +65,7 @@ def test_others_can_be_at_the_registration(faulty: EngineProcess) -> None:
         ("expired_token", "ExpiredTokenException"),
         ("access_denied", "AccessDeniedException"),
         ("server_error", "ServerException"),
+        ("lost_launch", "ServerException"),
     ],
 )
 def test_a_call_can_be_refused_for_who_makes_it(faulty: EngineProcess, fault: str, code: str) -> None:
@@ -72,6 +74,45 @@ def test_a_call_can_be_refused_for_who_makes_it(faulty: EngineProcess, fault: st
     with pytest.raises(ClientError) as refusal:
         faulty.run_task(definition)
     assert refusal.value.response["Error"]["Code"] == code
+
+
+def test_a_launch_that_got_a_500_made_its_task_and_its_token_finds_it(faulty: EngineProcess) -> None:
+    definition, token = faulty.register(container()), "lost-launch"
+    faulty.set_faults(lost_launch=1)
+    with pytest.raises(ClientError) as refusal:
+        faulty.run_task(definition, clientToken=token, startedBy=token)
+    assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+    (made,) = faulty.ecs.list_tasks(cluster="local", startedBy=token)["taskArns"]
+    assert faulty.launch(definition, clientToken=token, startedBy=token) == made
+    faulty.stop(made)
+
+
+def test_a_task_that_lives_can_be_told_not_to_be_there_when_it_is_to_be_stopped(faulty: EngineProcess) -> None:
+    arn = faulty.launch(faulty.register(container()))
+    faulty.set_faults(stop_not_found=1)
+    with pytest.raises(ClientError, match="The referenced task was not found"):
+        faulty.ecs.stop_task(cluster="local", task=arn)
+    faulty.stop(arn)
+
+
+def test_the_public_address_can_be_late(faulty: EngineProcess) -> None:
+    faulty.set_faults(late_address=0.5)
+    try:
+        arn = faulty.launch(faulty.register(container()))
+        faulty.wait(arn, "RUNNING")
+    finally:
+        faulty.set_faults(late_address=0)
+    with pytest.raises(KeyError, match="Association"):
+        faulty.address(arn)
+    wait_until(lambda: _has_address(faulty, arn), deadline=5, what="a public address")
+    faulty.stop(arn)
+
+
+def _has_address(faulty: EngineProcess, arn: str) -> str | None:
+    try:
+        return faulty.address(arn)
+    except KeyError:
+        return None
 
 
 def test_a_new_task_can_be_missing_at_first(faulty: EngineProcess) -> None:

@@ -16,7 +16,7 @@ from tests.local.engine_process import ROLE, container
 if TYPE_CHECKING:
     from tests.local.engine_process import EngineProcess
 
-CLIENT, INVALID = "ClientException", "InvalidParameterException"
+CLIENT, INVALID, UNKNOWN = "ClientException", "InvalidParameterException", "PlatformUnknownException"
 
 
 def _definition(**fields: Any) -> dict[str, Any]:
@@ -55,6 +55,14 @@ def _without(*keys: str) -> dict[str, Any]:
 def _log(options: dict[str, str], driver: str = "awslogs") -> dict[str, Any]:
     log = {"logDriver": driver, "options": options}
     return _definition(executionRoleArn=ROLE, containerDefinitions=[container(logConfiguration=log)])
+
+
+def _efs(**fields: Any) -> dict[str, Any]:
+    return _definition(volumes=[{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1", **fields}}])
+
+
+def _secret(source: str) -> list[dict[str, str]]:
+    return [{"name": "A", "valueFrom": source}]
 
 
 _LOG_OPTIONS = {"awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
@@ -105,6 +113,72 @@ REFUSED_DEFINITIONS = {
         _definition(volumes=[{"name": "v", "host": {"sourcePath": "/"}}]),
         "Fargate does not support host.sourcePath",
     ),
+    "a volume with a space": (_definition(volumes=[{"name": "my volume"}]), "Volume.name contains invalid characters"),
+    "a volume without a name": (_definition(volumes=[{"host": {}}]), "Volume.name contains invalid characters"),
+    "EFS by IAM without TLS": (_efs(authorizationConfig={"iam": "ENABLED"}), "transitEncryption ENABLED"),
+    "an access point without TLS": (_efs(authorizationConfig={"accessPointId": "fsap-1"}), "transitEncryption ENABLED"),
+    "an access point and another root": (
+        _efs(
+            authorizationConfig={"accessPointId": "fsap-1"},
+            transitEncryption="ENABLED",
+            rootDirectory="/deep",
+        ),
+        "rootDirectory must be /",
+    ),
+    "two volumes at one place": (
+        _definition(
+            volumes=[{"name": "v"}, {"name": "w"}],
+            containerDefinitions=[
+                container(
+                    mountPoints=[
+                        {"sourceVolume": name, "containerPath": f"/data{end}"} for name, end in (("v", ""), ("w", "/"))
+                    ]
+                )
+            ],
+        ),
+        "Found twice: /data",
+    ),
+    "port 70000": (
+        _one(portMappings=[{"containerPort": 70000}]),
+        "Invalid 'containerPort' setting for container 'main'",
+    ),
+    "a mapping without a port": (_one(portMappings=[{"protocol": "tcp"}]), "Invalid 'containerPort' setting"),
+    "a port of another protocol": (
+        _one(portMappings=[{"containerPort": 80, "protocol": "icmp"}]),
+        "must be tcp or udp",
+    ),
+    "a port in two containers": (
+        _definition(
+            containerDefinitions=[container(name, portMappings=[{"containerPort": 80}]) for name in ("main", "other")]
+        ),
+        "TCP host port '80' is mapped multiple times in task",
+    ),
+    "11 containers": (
+        _definition(containerDefinitions=[container(f"c{n}") for n in range(11)]),
+        "at most 10 container",
+    ),
+    "a variable without a name": (
+        _one(environment=[{"name": "", "value": "x"}]),
+        "Environment variable name cannot be null or blank.",
+    ),
+    "a system that Fargate lacks": (
+        _definition(runtimePlatform={"operatingSystemFamily": "PLAN9"}),
+        "operatingSystemFamily should be one of [LINUX,",
+    ),
+    "a processor that Fargate lacks": (
+        _definition(runtimePlatform={"cpuArchitecture": "RISCV"}),
+        "cpuArchitecture should be one of [X86_64,ARM64]",
+    ),
+    "a secret's ARN that is none": (_with_role(secrets=_secret("arn:aws:secretsmanager:::x")), "Invalid arn syntax"),
+    "a secret's ARN with half a version": (
+        _with_role(secrets=_secret("arn:aws:secretsmanager:us-east-1:123456789012:secret:s:key")),
+        "Invalid arn syntax",
+    ),
+    "a parameter's ARN that is none": (
+        _with_role(secrets=_secret("arn:aws:ssm:us-east-1:123456789012:nope")),
+        "Invalid arn syntax",
+    ),
+    "a tag's value of AWS's own": (_definition(tags=[{"key": "x", "value": "AWS:y"}]), "must not start with aws:"),
     "ports that differ": (_one(portMappings=[{"containerPort": 80, "hostPort": 81}]), "must match"),
     "secrets without an execution role": (_one(secrets=_SECRETS), "you must also specify a value for 'executionRole"),
     "a log without an execution role": (
@@ -197,8 +271,27 @@ REFUSED_RUNS: dict[str, tuple[dict[str, Any], str, str]] = {
         INVALID,
         "Tags take letters, digits, spaces",
     ),
+    "a client token with a space": ({"clientToken": "a b"}, INVALID, "clientToken takes the characters 33 to 126"),
+    "a startedBy with a colon": ({"startedBy": "me:you"}, INVALID, "startedBy takes letters, digits"),
+    "a tag's value of AWS's own": ({"tags": [{"key": "x", "value": "aws:y"}]}, INVALID, "must not start with aws:"),
+    "a variable without a name": (
+        {"overrides": {"containerOverrides": [{"name": "main", "environment": [{"name": " ", "value": "x"}]}]}},
+        CLIENT,
+        "Environment variable name cannot be null or blank.",
+    ),
+    "17 subnets": (
+        {"networkConfiguration": {"awsvpcConfiguration": {"subnets": [f"subnet-{n}" for n in range(17)]}}},
+        INVALID,
+        "subnets can have at most 16 items. Found: 17.",
+    ),
+    "6 security groups": (
+        {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"], "securityGroups": [*"abcdef"]}}},
+        INVALID,
+        "securityGroups can have at most 5 items. Found: 6.",
+    ),
     "a long startedBy": ({"startedBy": "x" * 129}, INVALID, "startedBy must be at most 128 characters"),
-    "a platform that does not exist": ({"platformVersion": "9.9.9"}, INVALID, "platform version does not exist"),
+    "a platform that does not exist": ({"platformVersion": "9.9.9"}, UNKNOWN, "platform version doesn't exist"),
+    "a platform that is retired": ({"platformVersion": "1.3.0"}, UNKNOWN, "platform version doesn't exist"),
     "no network": ({"networkConfiguration": {}}, INVALID, "Network Configuration must be provided"),
     "no subnet": (
         {"networkConfiguration": {"awsvpcConfiguration": {"subnets": []}}},

@@ -41,9 +41,14 @@ def account(engine: EngineOfTests, monkeypatch: pytest.MonkeyPatch) -> EcsFargat
     )
 
 
-def test_an_account_is_used_like_the_local_cluster(account: EcsFargateConfig) -> None:
-    with EcsFargateSandbox(account, task_id="t", run_id="r") as sandbox:
-        sandbox.start()
+def test_an_account_is_used_like_the_local_cluster(account: EcsFargateConfig, engine: EngineOfTests) -> None:
+    engine.fault(late_address=0.5)
+    cfg = dataclasses.replace(account, connect_via="public")
+    with EcsFargateSandbox(cfg, task_id="t", run_id="r") as sandbox:
+        try:
+            sandbox.start()
+        finally:
+            engine.fault(late_address=0)
         assert sandbox.exec("echo hello").stdout == "hello\n"
         assert "123456789012" in sandbox.owner
 
@@ -77,6 +82,7 @@ NOT_THERE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:nope"
         ({"endpoint_url": "http://127.0.0.1:9"}, "http://127.0.0.1:9"),
         ({"connect_via": "public", "assign_public_ip": False}, "`assign_public_ip`"),
         ({"capacity_provider": "FARGATE_SPOT", "platform_version": "9.9.9"}, "`platform_version`"),
+        ({"platform_version": "1.3.0"}, "`platform_version`"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )

@@ -306,12 +306,13 @@ def test_no_thread_is_left_when_the_last_sandbox_is_stopped(sandbox: Callable[..
 
 @pytest.mark.parametrize(
     "faults",
-    [{"throttle": 2}, {"capacity": 2}, {"missing": 3}, {"fail_start": 1}],
+    [{"throttle": 2}, {"capacity": 2}, {"missing": 3}, {"fail_start": 1}, {"lost_launch": 1}],
     ids=lambda faults: next(iter(faults)),
 )
 def test_what_passes_does_not_stop_a_start(
     sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, faults: dict[str, float]
 ) -> None:
+    before = set(engine.alive())
     engine.fault(**faults)
     mine = sandbox()
     try:
@@ -319,6 +320,18 @@ def test_what_passes_does_not_stop_a_start(
     finally:
         engine.fault(**dict.fromkeys(faults, 0))
     assert mine.exec("true").ok
+    assert len(set(engine.alive()) - before) == 1
+
+
+def test_a_task_that_ecs_does_not_know_yet_is_stopped_all_the_same(
+    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
+) -> None:
+    mine = sandbox()
+    mine.start()
+    arn = str(mine.describe_task()["taskArn"])
+    engine.fault(stop_not_found=1)
+    mine.stop()
+    engine.wait_until_gone(arn)
 
 
 def test_a_quota_is_told_at_once_with_the_remedy(

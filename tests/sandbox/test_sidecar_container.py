@@ -16,7 +16,8 @@ from tests.fresh_keys import fresh_key_pair
 
 _EXEC_MODE = SshSidecarConfig(exec_server_port=19542)
 _AGENT_MODE = SshSidecarConfig()
-_SECRETS = SshSidecarConfig(public_key_secret_arn="arn:public", private_key_secret_arn="arn:private")
+_PUBLIC_KEY = "arn:aws:secretsmanager:us-east-1:123456789012:secret:public"
+_SECRETS = SshSidecarConfig(public_key_secret_arn=_PUBLIC_KEY, private_key_secret_arn="private")
 
 
 def definition(sidecar: SshSidecarConfig = _EXEC_MODE, runtime: str = "auto", **more: bool) -> dict[str, object]:
@@ -44,7 +45,7 @@ def test_a_runtime_is_ordered_where_the_image_has_no_shell() -> None:
 
 
 def test_the_authorized_key_comes_from_the_secret_where_there_is_one() -> None:
-    assert definition(_SECRETS)["secrets"] == [{"name": names.ENV_AUTHORIZED_KEY, "valueFrom": "arn:public"}]
+    assert definition(_SECRETS)["secrets"] == [{"name": names.ENV_AUTHORIZED_KEY, "valueFrom": _PUBLIC_KEY}]
     environment = sidecar_environment(_SECRETS, authorized_key="not this", host_key="host", ttl=60)
     assert names.ENV_AUTHORIZED_KEY not in environment
     assert "secrets" not in definition()

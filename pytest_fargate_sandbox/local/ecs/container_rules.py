@@ -6,19 +6,19 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.fargate_rules import (
-    ENVIRONMENT_FILES,
     HEALTH_INTERVAL_SEC,
     HEALTH_RETRIES,
     HEALTH_TIMEOUT_SEC,
     TIMEOUT_SEC,
 )
-from pytest_fargate_sandbox.local.ecs.refusals import ClientException
+from pytest_fargate_sandbox.local.ecs.refusals import ClientException, invalid_setting
+from pytest_fargate_sandbox.local.ecs.variable_rules import check_environment_files, check_secrets, check_variables
+from pytest_fargate_sandbox.local.ecs.volume_rules import check_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
-_ENVIRONMENT_FILE = re.compile(r"arn:aws[a-z-]*:s3:::[^/]+/.+\.env")
 _UNSUPPORTED = (
     "links",
     "extraHosts",
@@ -31,6 +31,7 @@ _UNSUPPORTED = (
 _UNSUPPORTED_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 _FARGATE_LOG_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 _START_PERIOD_SEC = range(301)
+_PORTS = range(1, 65536)
 
 
 def check_container(container: Mapping[str, Any], request: Mapping[str, Any]) -> None:
@@ -51,46 +52,48 @@ def check_container(container: Mapping[str, Any], request: Mapping[str, Any]) ->
     check_memory(container)
     check_environment_files(container)
     _check_restarts(container)
-    _check_mounts(container, request)
-    _check_variables(container)
+    check_mounts(container, request)
+    check_variables(container)
+    check_secrets(container)
     _check_log(container)
 
 
-def _invalid(container: Mapping[str, Any], what: str) -> ClientException:
-    return ClientException(f"Invalid setting for container '{container['name']}'. {what}")
-
-
 def _check_awsvpc(container: Mapping[str, Any]) -> None:
+    """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PortMapping.html"""
     if container.get("hostname"):
         raise ClientException("hostname is not supported on container when networkMode=awsvpc.")
     for port in container.get("portMappings") or ():
-        if port.get("hostPort") not in (None, 0, port.get("containerPort")):
+        if port.get("containerPort") not in _PORTS:
+            raise ClientException(f"Invalid 'containerPort' setting for container '{container['name']}'.")
+        if port.get("hostPort") not in (None, 0, port["containerPort"]):
             raise ClientException(
                 "When networkMode=awsvpc, the host ports and container ports in port mappings must match."
             )
+        if (port.get("protocol") or "tcp") not in ("tcp", "udp"):
+            raise invalid_setting(container, f"'protocol' must be tcp or udp. Found: {port['protocol']}.")
 
 
 def _check_fargate(container: Mapping[str, Any]) -> None:
     if container.get("privileged"):
-        raise _invalid(container, "'privileged' is not supported on Fargate.")
+        raise invalid_setting(container, "'privileged' is not supported on Fargate.")
     linux = container.get("linuxParameters") or {}
     added = set((linux.get("capabilities") or {}).get("add") or ()) - {"SYS_PTRACE"}
     if added:
-        raise _invalid(
+        raise invalid_setting(
             container, f"Fargate adds no capability but SYS_PTRACE; found {', '.join(sorted(added))} in 'capabilities'."
         )
     for key in _UNSUPPORTED:
         if container.get(key):
-            raise _invalid(container, f"'{key}' is not supported on Fargate.")
+            raise invalid_setting(container, f"'{key}' is not supported on Fargate.")
     for key in _UNSUPPORTED_LINUX:
         if linux.get(key):
-            raise _invalid(container, f"'linuxParameters.{key}' is not supported on Fargate.")
+            raise invalid_setting(container, f"'linuxParameters.{key}' is not supported on Fargate.")
 
 
 def check_memory(container: Mapping[str, Any]) -> None:
     memory, reserved = container.get("memory"), container.get("memoryReservation")
     if memory and reserved and reserved > memory:
-        raise _invalid(container, f"'memoryReservation' ({reserved}) must not be more than 'memory' ({memory}).")
+        raise invalid_setting(container, f"'memoryReservation' ({reserved}) must not be more than 'memory' ({memory}).")
 
 
 def check_share(container: Mapping[str, Any], memory: int) -> None:
@@ -103,25 +106,12 @@ def check_share(container: Mapping[str, Any], memory: int) -> None:
         )
 
 
-def check_environment_files(container: Mapping[str, Any]) -> None:
-    files = container.get("environmentFiles") or ()
-    if len(files) > ENVIRONMENT_FILES:
-        raise _invalid(container, f"'environmentFiles' has at most {ENVIRONMENT_FILES} files. Found: {len(files)}.")
-    for file in files:
-        if file.get("type") != "s3":
-            raise ClientException(f"type should be one of [s3], not {file.get('type')!r}.")
-        if not _ENVIRONMENT_FILE.fullmatch(file.get("value") or ""):
-            raise _invalid(
-                container,
-                "'environmentFiles.value' must be the ARN of an object in S3 whose name ends in .env. Found: "
-                f"{file.get('value')}.",
-            )
-
-
 def _check_restarts(container: Mapping[str, Any]) -> None:
     """Fargate does it, the engine does not: to say so is better than a container that stays down."""
     if (container.get("restartPolicy") or {}).get("enabled"):
-        raise _invalid(container, "'restartPolicy' is not supported by the embedded Fargate: it restarts no container.")
+        raise invalid_setting(
+            container, "'restartPolicy' is not supported by the embedded Fargate: it restarts no container."
+        )
 
 
 def _check_timeouts(container: Mapping[str, Any]) -> None:
@@ -135,7 +125,7 @@ def _check_health(container: Mapping[str, Any]) -> None:
         return
     command = check.get("command") or []
     if not command or (command[0] in ("CMD", "CMD-SHELL") and len(command) < 2):
-        raise _invalid(container, "'healthCheck.command' must start with CMD or CMD-SHELL and name a command.")
+        raise invalid_setting(container, "'healthCheck.command' must start with CMD or CMD-SHELL and name a command.")
     for key, allowed in (
         ("interval", HEALTH_INTERVAL_SEC),
         ("timeout", HEALTH_TIMEOUT_SEC),
@@ -147,28 +137,7 @@ def _check_health(container: Mapping[str, Any]) -> None:
 
 def _check_range(container: Mapping[str, Any], key: str, value: int | None, allowed: range) -> None:
     if value is not None and value not in allowed:
-        raise _invalid(container, f"'{key}' must be between {allowed[0]} and {allowed[-1]}. Found: {value}.")
-
-
-def _check_mounts(container: Mapping[str, Any], request: Mapping[str, Any]) -> None:
-    volumes = {volume.get("name") for volume in request.get("volumes") or ()}
-    for mount in container.get("mountPoints") or ():
-        if mount.get("sourceVolume") not in volumes:
-            raise ClientException(f"Unknown volume '{mount.get('sourceVolume')}'.")
-        if not mount.get("containerPath"):
-            raise _invalid(container, "'mountPoints.containerPath' should not be null or empty.")
-
-
-def _check_variables(container: Mapping[str, Any]) -> None:
-    seen = {item.get("name") for item in container.get("environment") or ()}
-    for secret in container.get("secrets") or ():
-        name = secret.get("name")
-        if name in seen:
-            raise ClientException(
-                "The secret name must be unique and not shared with any new or existing environment variables set on "
-                f"the container, such as '{name}'."
-            )
-        seen.add(name)
+        raise invalid_setting(container, f"'{key}' must be between {allowed[0]} and {allowed[-1]}. Found: {value}.")
 
 
 def _check_log(container: Mapping[str, Any]) -> None:
@@ -177,7 +146,7 @@ def _check_log(container: Mapping[str, Any]) -> None:
         return
     driver = configuration.get("logDriver")
     if driver not in _FARGATE_LOG_DRIVERS:
-        raise _invalid(container, f"Log driver '{driver}' is not supported on Fargate.")
+        raise invalid_setting(container, f"Log driver '{driver}' is not supported on Fargate.")
     options = configuration.get("options") or {}
     if driver == "awslogs":
         for key in ("awslogs-group", "awslogs-region", "awslogs-stream-prefix"):

@@ -21,7 +21,13 @@ from pytest_fargate_sandbox.local.ecs.engine_task import (
     Placement,
     now,
 )
-from pytest_fargate_sandbox.local.ecs.refusals import ClientException, Conflict, InvalidParameter, Throttled
+from pytest_fargate_sandbox.local.ecs.refusals import (
+    ClientException,
+    Conflict,
+    InvalidParameter,
+    ServerException,
+    Throttled,
+)
 from pytest_fargate_sandbox.local.ecs.run_task_rules import (
     check_network,
     check_overridden,
@@ -94,6 +100,8 @@ class FargateBackend(EC2ContainerServiceBackend):
         described = [task.describe() for task in tasks]
         for task in tasks:
             TaskLife(task, self._surroundings).start()
+        if self._surroundings.faults.take("lost-launch"):
+            raise ServerException
         return described, []
 
     def _why_no_room(self, count: int, placement: Placement) -> str:

@@ -14,7 +14,8 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 
 from pytest_fargate_sandbox.local.ecs.engine_task import now
 from pytest_fargate_sandbox.local.ecs.refusals import ClientException, InvalidParameter
-from pytest_fargate_sandbox.local.ecs.run_task_rules import check_describe_tasks, check_list_tasks, check_tags
+from pytest_fargate_sandbox.local.ecs.run_task_rules import check_describe_tasks, check_list_tasks
+from pytest_fargate_sandbox.local.ecs.tag_rules import check_tags
 from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     check_task_definition,
     fargate_cpu,

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from moto.ecs.exceptions import ECSException
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ClientException(ECSException):
@@ -23,3 +28,17 @@ class Throttled(ECSException):
 class Conflict(ECSException):
     def __init__(self, message: str) -> None:
         super().__init__("ConflictException", message)
+
+
+class ServerException(Exception):
+    """Trouble of the service's own: a 500, which moto's exceptions can't be."""
+
+
+class PlatformUnknown(ECSException):
+    def __init__(self, message: str) -> None:
+        super().__init__("PlatformUnknownException", message)
+
+
+def invalid_setting(container: Mapping[str, Any], what: str) -> ClientException:
+    """The refusal of one container of a task definition."""
+    return ClientException(f"Invalid setting for container '{container['name']}'. {what}")

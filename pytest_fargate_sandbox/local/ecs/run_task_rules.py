@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.fargate_rules import (
     CLIENT_TOKEN_CHARACTERS,
     OVERRIDES_CHARACTERS,
+    SECURITY_GROUPS,
     STARTED_BY_CHARACTERS,
+    SUBNETS,
     TASKS_PER_DESCRIBE,
     TASKS_PER_RUN,
 )
-from pytest_fargate_sandbox.local.ecs.container_rules import check_environment_files, check_memory, check_share
-from pytest_fargate_sandbox.local.ecs.refusals import ClientException, InvalidParameter
+from pytest_fargate_sandbox.local.ecs.container_rules import check_memory, check_share
+from pytest_fargate_sandbox.local.ecs.refusals import ClientException, InvalidParameter, PlatformUnknown
+from pytest_fargate_sandbox.local.ecs.tag_rules import check_tags
 from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     check_fargate_size,
     check_storage,
     fargate_cpu,
     fargate_memory,
 )
+from pytest_fargate_sandbox.local.ecs.variable_rules import check_environment_files, check_variables
 from pytest_fargate_sandbox.local.ecs.vpc import unknown_security_groups, unknown_subnets
 from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID
 
@@ -47,9 +51,13 @@ _CONTAINER_OVERRIDES = {
     "memoryReservation",
     "resourceRequirements",
 }
-_PLATFORMS = ("LATEST", "1.4.0", "1.3.0")
-_TAG_TEXT = re.compile(r"[\w\s.:/=+@-]+")
-_LONGEST_TAG_KEY, _LONGEST_TAG_VALUE, _MOST_TAGS = 128, 256, 50
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/platform-versions-retired.html
+_PLATFORMS = ("LATEST", "1.4.0")
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+_TEXTS = {
+    "clientToken": (re.compile(r"[!-~]*"), CLIENT_TOKEN_CHARACTERS, "the characters 33 to 126 of ASCII"),
+    "startedBy": (re.compile(r"[A-Za-z0-9/_-]*"), STARTED_BY_CHARACTERS, "letters, digits, - / and _"),
+}
 
 
 def check_run_task(request: Mapping[str, Any]) -> None:
@@ -61,29 +69,11 @@ def check_run_task(request: Mapping[str, Any]) -> None:
         raise InvalidParameter(
             "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again."
         )
-    _check_length(request, "clientToken", CLIENT_TOKEN_CHARACTERS)
-    _check_length(request, "startedBy", STARTED_BY_CHARACTERS)
+    for key in _TEXTS:
+        _check_text(request, key)
     if request.get("platformVersion", "LATEST") not in _PLATFORMS:
-        raise InvalidParameter(f"The specified platform version does not exist: {request['platformVersion']}.")
+        raise PlatformUnknown(f"The specified platform version doesn't exist: {request['platformVersion']}.")
     check_tags(request.get("tags") or [])
-
-
-def check_tags(tags: list[dict[str, str]]) -> None:
-    keys = [tag.get("key", "") for tag in tags]
-    if len(keys) > _MOST_TAGS:
-        raise InvalidParameter(f"The maximum number of tags is {_MOST_TAGS}.")
-    if len(set(keys)) != len(keys):
-        raise InvalidParameter("Duplicate tag keys are not allowed.")
-    for tag in tags:
-        key = tag.get("key", "")
-        if not key or len(key) > _LONGEST_TAG_KEY or len(tag.get("value", "")) > _LONGEST_TAG_VALUE:
-            raise InvalidParameter(
-                f"Tag keys have 1 to {_LONGEST_TAG_KEY} characters and values at most {_LONGEST_TAG_VALUE}: {key!r}."
-            )
-        if not _TAG_TEXT.fullmatch(key + tag.get("value", "")):
-            raise InvalidParameter(f"Tags take letters, digits, spaces and _ . : / = + - @ only: {key!r}.")
-        if key.lower().startswith("aws:"):
-            raise InvalidParameter(f"Tag keys must not start with aws: {key!r}.")
 
 
 def check_network(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +84,9 @@ def check_network(request: Mapping[str, Any]) -> dict[str, Any]:
     subnets = network.get("subnets") or []
     if not subnets:
         raise InvalidParameter("subnets can not be empty.")
+    for key, most in (("subnets", SUBNETS), ("securityGroups", SECURITY_GROUPS)):
+        if len(network.get(key) or ()) > most:
+            raise InvalidParameter(f"{key} can have at most {most} items. Found: {len(network[key])}.")
     for subnet in unknown_subnets(subnets):
         raise InvalidParameter(
             f"Error retrieving subnet information for [{subnet}]: The subnet ID '{subnet}' does not exist "
@@ -129,6 +122,7 @@ def check_overridden(containers: list[dict[str, Any]], memory: int) -> None:
     for container in containers:
         check_memory(container)
         check_environment_files(container)
+        check_variables(container)
         check_share(container, memory)
 
 
@@ -171,7 +165,7 @@ def check_describe_tasks(tasks: list[str]) -> None:
 
 
 def check_list_tasks(request: Mapping[str, Any]) -> None:
-    _check_length(request, "startedBy", STARTED_BY_CHARACTERS)
+    _check_text(request, "startedBy")
     others = ("family", "serviceName", "containerInstance", "launchType", "desiredStatus")
     if request.get("startedBy") and any(request.get(other) for other in others):
         raise InvalidParameter("cannot specify startedBy with other arguments")
@@ -179,9 +173,12 @@ def check_list_tasks(request: Mapping[str, Any]) -> None:
         raise InvalidParameter("desiredStatus should be one of [RUNNING,PENDING,STOPPED].")
 
 
-def _check_length(request: Mapping[str, Any], key: str, most: int) -> None:
-    if len(request.get(key) or "") > most:
-        raise InvalidParameter(f"{key} must be at most {most} characters long. Found: {len(request[key])}.")
+def _check_text(request: Mapping[str, Any], key: str) -> None:
+    text, (allowed, most, words) = request.get(key) or "", _TEXTS[key]
+    if len(text) > most:
+        raise InvalidParameter(f"{key} must be at most {most} characters long. Found: {len(text)}.")
+    if not allowed.fullmatch(text):
+        raise InvalidParameter(f"{key} takes {words} only: {text!r}.")
 
 
 def _check_fields(override: Mapping[str, Any], allowed: set[str], where: str) -> None:

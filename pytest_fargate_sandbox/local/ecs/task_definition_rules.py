@@ -8,15 +8,26 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.fargate_rules import FARGATE_SIZES, STORAGE_GIB, TASK_DEFINITION_BYTES
+from pytest_fargate_sandbox.leaves.fargate_rules import CONTAINERS, FARGATE_SIZES, STORAGE_GIB, TASK_DEFINITION_BYTES
 from pytest_fargate_sandbox.local.ecs.container_rules import check_container, check_share
 from pytest_fargate_sandbox.local.ecs.refusals import ClientException
+from pytest_fargate_sandbox.local.ecs.volume_rules import check_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FAMILY = re.compile(r"[A-Za-z0-9_-]{1,255}")
-_VOLUME_KINDS = ("dockerVolumeConfiguration", "fsxWindowsFileServerVolumeConfiguration")
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RuntimePlatform.html
+_PLATFORM = {
+    "operatingSystemFamily": (
+        "LINUX",
+        "WINDOWS_SERVER_2019_CORE",
+        "WINDOWS_SERVER_2019_FULL",
+        "WINDOWS_SERVER_2022_CORE",
+        "WINDOWS_SERVER_2022_FULL",
+    ),
+    "cpuArchitecture": ("X86_64", "ARM64"),
+}
 _NO_CONFIGURATION = "No Fargate configuration exists for given values"
 
 
@@ -31,12 +42,17 @@ def check_task_definition(request: Mapping[str, Any], body_bytes: int) -> None:
     containers = request.get("containerDefinitions") or []
     if not containers:
         raise ClientException("Container list cannot be empty.")
+    if len(containers) > CONTAINERS:
+        raise ClientException(
+            f"A task definition has at most {CONTAINERS} container definitions. Found: {len(containers)}."
+        )
     if "FARGATE" in (request.get("requiresCompatibilities") or ()):
         _check_fargate(request)
-    _check_volumes(request)
+    check_volumes(request)
     for container in containers:
         check_container(container, request)
     _check_names(containers)
+    _check_ports(containers)
     _check_dependencies(containers)
     if not any(container.get("essential", True) for container in containers):
         raise ClientException(
@@ -91,7 +107,14 @@ def _check_fargate(request: Mapping[str, Any]) -> None:
             f"Tasks using the Fargate launch type do not support pidMode '{request['pidMode']}'. The supported value "
             "for pidMode is 'task'."
         )
+    _check_platform(request.get("runtimePlatform") or {})
     _check_execution_role(request)
+
+
+def _check_platform(platform: Mapping[str, str]) -> None:
+    for key, allowed in _PLATFORM.items():
+        if platform.get(key, allowed[0]) not in allowed:
+            raise ClientException(f"{key} should be one of [{','.join(allowed)}], not {platform[key]!r}.")
 
 
 def _check_shares(containers: list[dict[str, Any]], cpu: int, memory: int) -> None:
@@ -122,22 +145,23 @@ def _check_execution_role(request: Mapping[str, Any]) -> None:
             )
 
 
-def _check_volumes(request: Mapping[str, Any]) -> None:
-    names = [volume.get("name") or "" for volume in request.get("volumes") or ()]
-    if len(set(names)) != len(names):
-        raise ClientException("Volume names must be unique.")
-    for volume in request.get("volumes") or ():
-        refused = [kind for kind in _VOLUME_KINDS if volume.get(kind)]
-        if (volume.get("host") or {}).get("sourcePath"):
-            refused.append("host.sourcePath")
-        if refused and "FARGATE" in (request.get("requiresCompatibilities") or ()):
-            raise ClientException(f"Fargate does not support {refused[0]} in volume '{volume['name']}'.")
-
-
 def _check_names(containers: list[dict[str, Any]]) -> None:
     names = [container["name"] for container in containers]
     if len(set(names)) != len(names):
         raise ClientException("Container.name must be unique within a task definition.")
+
+
+def _check_ports(containers: list[dict[str, Any]]) -> None:
+    """All containers of a task share its network interface.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html
+    """
+    seen = set()
+    for mapping in (mapping for container in containers for mapping in container.get("portMappings") or ()):
+        port = (mapping.get("protocol") or "tcp", mapping.get("containerPort"))
+        if port in seen:
+            raise ClientException(f"{port[0].upper()} host port '{port[1]}' is mapped multiple times in task.")
+        seen.add(port)
 
 
 def _check_dependencies(containers: list[dict[str, Any]]) -> None:

@@ -94,7 +94,7 @@ class TaskLife:
         self._running = around.runner.open_task(
             TaskSpec(task.id, place.volumes, int(place.memory), int(place.cpu), around.gate_port, images)
         )
-        attach_interface(task, self._running.address)
+        attach_interface(task, self._running.address, around.faults.value("late-address"))
         task.becomes("PENDING", "connectivityAt", address=self._running.address)
         return True
 

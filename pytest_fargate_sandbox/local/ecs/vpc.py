@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.local.moto_services import backend
@@ -18,7 +19,7 @@ def default_network() -> tuple[list[str], list[str]]:
     return subnets, [ec2.get_default_security_group(vpc.id).id]
 
 
-def attach_interface(task: EngineTask, address: str) -> None:
+def attach_interface(task: EngineTask, address: str, public_after_sec: float = 0.0) -> None:
     """Give the task an interface whose private and public address are the one at which its ports really answer."""
     place = task.placement
     interface = backend("ec2").create_network_interface(
@@ -30,7 +31,7 @@ def attach_interface(task: EngineTask, address: str) -> None:
     interface.status = "in-use"
     interface.requester_managed = True
     if place.public_address:
-        interface.public_ip = address
+        _publish(interface, address, public_after_sec)
     details = {
         "subnetId": place.subnet,
         "networkInterfaceId": interface.id,
@@ -41,6 +42,16 @@ def attach_interface(task: EngineTask, address: str) -> None:
     with task.changed:
         task.attachment["status"] = "ATTACHED"
         task.attachment["details"] = [{"name": name, "value": value} for name, value in details.items()]
+
+
+def _publish(interface: Any, address: str, after_sec: float) -> None:
+    """EC2 may tell of a public address later than ECS of the interface."""
+    if after_sec:
+        timer = threading.Timer(after_sec, _publish, (interface, address, 0.0))
+        timer.daemon = True
+        timer.start()
+    else:
+        interface.public_ip = address
 
 
 def detach_interface(task: EngineTask) -> None:

@@ -244,4 +244,6 @@ def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
 
 def _tag_text(text: str, longest: int) -> str:
     """AWS refuses anything but letters, digits, spaces and a few signs; a test's name has brackets."""
-    return re.sub(r"[^\w .:/=+@-]", "_", text)[:longest]
+    text = re.sub(r"[^\w .:/=+@-]", "_", text)
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Tag.html
+    return (f"_{text}" if text.lower().startswith("aws:") else text)[:longest]
