@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.known_tasks import KnownTask, find_task, known_tasks
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
+from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,8 @@ def _stop_named(wanted: str) -> bool:
 
 
 def _stop(task: KnownTask) -> bool:
-    if not stop_task(task.aws, str(task.entry.facts["cluster"]), task.arn, "stopped by fargate-sandbox stop"):
+    cluster, launched = str(task.entry.facts["cluster"]), task.entry.times.get("launched", 0.0)
+    if not stop_task(task.aws, cluster, task.arn, "stopped by fargate-sandbox stop", launched=launched):
         print(f"{task.id} could not be stopped", file=sys.stderr)
         return False
     task.ledger.write(task.entry.id, "stopped", task_arn=task.arn)

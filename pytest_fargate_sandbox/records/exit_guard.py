@@ -10,10 +10,11 @@ import atexit
 import os
 import signal
 import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
+from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ class LiveTask:
     cluster: str
     arn: str
     on_stopped: Callable[[], None]
+    launched: float = field(default_factory=time.time)
 
 
 _live: dict[str, LiveTask] = {}
@@ -73,7 +75,7 @@ def _stop_all(tasks: list[LiveTask]) -> None:
     connections = {aws: aws.twin() for aws in {task.aws for task in tasks}}
 
     def stop(task: LiveTask) -> None:
-        if stop_task(connections[task.aws], task.cluster, task.arn, "its process ended"):
+        if stop_task(connections[task.aws], task.cluster, task.arn, "its process ended", launched=task.launched):
             task.on_stopped()
 
     threads = [threading.Thread(target=stop, args=(task,), daemon=True) for task in tasks]

@@ -20,7 +20,7 @@ from pytest_fargate_sandbox.records.ended_ledgers import Note, examine, is_deser
 from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, at_each_place
 from pytest_fargate_sandbox.records.ledger import Entry, Ledger, ledger_directory, ledger_paths
 from pytest_fargate_sandbox.sandbox.task.launch import started_by
-from pytest_fargate_sandbox.sandbox.task.launched_task import stop_task
+from pytest_fargate_sandbox.sandbox.task.stopping import ask_to_stop, stop_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -214,18 +214,8 @@ def _stop_entry(aws: Aws, entry: Entry) -> list[str]:
     """The task that it stopped, if there was one to stop. Raises ``AwsError`` when it may still run."""
     cluster = str(entry.facts["cluster"])
     arns = [entry.task_arn] if entry.task_arn and not entry.is_unnamed else _unnamed(aws, cluster, entry)
-    return [arn for arn in arns if _was_running(aws, cluster, arn)]
-
-
-def _was_running(aws: Aws, cluster: str, arn: str) -> bool:
-    """Stop it; False where it was over already, or so long ago that ECS knows it no more. Raises ``AwsError``."""
-    try:
-        answer = aws.call("ecs", "StopTask", cluster=cluster, task=arn, reason=_REASON)
-    except AwsError as error:
-        if error.is_unknown_task:
-            return False
-        raise
-    return bool(answer["task"]["lastStatus"] != "STOPPED")
+    launched = entry.times.get("launched", 0.0)
+    return [arn for arn in arns if ask_to_stop(aws, cluster, arn, _REASON, launched=launched)]
 
 
 def _unnamed(aws: Aws, cluster: str, entry: Entry) -> list[str]:

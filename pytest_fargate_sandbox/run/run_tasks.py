@@ -11,11 +11,13 @@ from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
 from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, by_place
-from pytest_fargate_sandbox.sandbox.task.launched_task import launch_sec, stop_task
+from pytest_fargate_sandbox.sandbox.task.launched_task import launch_sec
+from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
     from pytest_fargate_sandbox.records.ledger import Entry, Ledger
     from pytest_fargate_sandbox.run.bound import Description
 
@@ -33,7 +35,7 @@ class RunTasks:
     def stop(self, arn: str) -> None:
         entry = self._ledger.entry_of(arn)
         aws = find_again(entry.facts) if entry else None
-        if entry and (aws is None or stop_task(aws, entry.facts["cluster"], arn, "prelaunched, and not needed")):
+        if entry and (aws is None or _stop(aws, entry, arn)):
             self._ledger.write(entry.id, "stopped", unused=True)
 
     def described(self, arns: Collection[str]) -> dict[str, Description]:
@@ -53,6 +55,11 @@ def _described_at(place: EntriesAtPlace) -> dict[str, Description]:
     tasks, missing = describe_tasks(aws, place.cluster, list(entries))
     found = {arn: _what_matters(task) for arn, task in tasks.items()}
     return {**found, **{arn: _GONE for arn in missing if not _is_young(entries[arn])}}
+
+
+def _stop(aws: Aws, entry: Entry, arn: str) -> bool:
+    why, launched = "prelaunched, and not needed", entry.times.get("launched", 0.0)
+    return stop_task(aws, entry.facts["cluster"], arn, why, launched=launched)
 
 
 def _is_young(entry: Entry) -> bool:

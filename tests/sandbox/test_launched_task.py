@@ -11,7 +11,8 @@ import pytest
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER, Cause
-from pytest_fargate_sandbox.sandbox.task.launched_task import LaunchedTask, stop_task
+from pytest_fargate_sandbox.sandbox.task.launched_task import LaunchedTask
+from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
 from tests.sandbox.scripted_ecs import ScriptedEcs, refusal
 
 if TYPE_CHECKING:
@@ -136,11 +137,19 @@ def test_while_ecs_cannot_be_asked_no_task_is_called_alive_and_the_outage_is_tol
     assert caplog.text.count("cannot ask ECS") == 1
 
 
-def test_stopping_what_is_gone_is_stopping(watched: Callable[..., Any]) -> None:
-    gone = refusal("InvalidParameterException", "The referenced task was not found.")
-    task, ecs = watched(_told(PENDING), StopTask=[gone])
+GONE = refusal("InvalidParameterException", "The referenced task was not found.")
+
+
+def test_stopping_what_is_gone_is_stopping(watched: Callable[..., Any], tmp_path: Path) -> None:
+    _, ecs = watched(_told(PENDING), StopTask=[GONE])
+    assert stop_task(ecs.aws(tmp_path), "c", ARN, "why", launched=time.time() - 61)
+    assert len(ecs.asked("StopTask")) == 1
+
+
+def test_a_young_task_that_ecs_does_not_know_yet_is_not_called_stopped(watched: Callable[..., Any]) -> None:
+    task, ecs = watched(_told(PENDING), StopTask=[GONE, GONE, {"task": PENDING}])
     assert task.stop()
-    assert ecs.asked("StopTask")
+    assert len(ecs.asked("StopTask")) == 3
 
 
 def test_what_cannot_be_stopped_is_logged_with_the_command_that_does_it(

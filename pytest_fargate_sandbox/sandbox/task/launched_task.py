@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from pytest_fargate_sandbox.sandbox.task.addresses import interface, private_add
 from pytest_fargate_sandbox.sandbox.task.causes import STOPPED_BY_OWNER
 from pytest_fargate_sandbox.sandbox.task.diagnosis import Diagnosis, container_logs
 from pytest_fargate_sandbox.sandbox.task.poller import Poller, Watch, poller_for
+from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _LAST_WORDS_SEC = 5.0
 """How long to wait for exit codes once ECS says that a task is ending. On AWS the end itself takes half a minute."""
-
-_log = logging.getLogger("pytest_fargate_sandbox.task")
 
 
 class LaunchedTask:
@@ -46,7 +44,7 @@ class LaunchedTask:
         self._patience_sec = patience_sec or cfg.startup_timeout_sec
         self._aws = aws
         self._registration = registration
-        self._began = time.monotonic()
+        self._began, self._launched = time.monotonic(), time.time()
         self.watch = Watch(description, cfg.poll_interval_sec)
         self._poller: Poller = poller_for(aws, cfg.cluster)
         self._poller.watch(self.watch)
@@ -184,7 +182,7 @@ class LaunchedTask:
         self.unwatch()
         if self.watch.over:
             return True
-        return stop_task(self._aws, self._cfg.cluster, self.arn, reason)
+        return stop_task(self._aws, self._cfg.cluster, self.arn, reason, launched=self._launched)
 
 
 def launch_sec(task: Mapping[str, Any]) -> float | None:
@@ -192,25 +190,3 @@ def launch_sec(task: Mapping[str, Any]) -> float | None:
     created, started = task.get("createdAt"), task.get("startedAt")
     took = task.get("launchSec") if created is None or started is None else (started - created).total_seconds()
     return None if took is None else max(0.0, float(took))
-
-
-def stop_task(aws: Aws, cluster: str, arn: str, reason: str) -> bool:
-    """StopTask; whether the task is stopped or gone. What can't be stopped is logged with the command that does it."""
-    try:
-        aws.call("ecs", "StopTask", cluster=cluster, task=arn, reason=reason)
-    except AwsError as error:
-        if error.is_unknown_task:
-            return True
-        region = f" --region {aws.region}" if aws.region else ""
-        endpoint = f" --endpoint-url {aws.endpoint_url}" if aws.endpoint_url else ""
-        _log.error(
-            "%s may still run; stop it with: aws ecs stop-task --cluster %s --task %s%s%s (%s)",
-            arn,
-            cluster,
-            arn,
-            region,
-            endpoint,
-            error,
-        )
-        return False
-    return True
