@@ -158,6 +158,28 @@ def test_what_does_not_pass_is_told_at_once_with_the_remedy(
     assert len(ecs.asked("RunTask")) == 1
 
 
+def test_a_role_of_ecs_that_is_being_made_is_waited_for_a_moment_and_one_that_is_not_there_is_told(
+    script: Callable[..., ScriptedEcs], tmp_path: Path
+) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def launched(*answers: Any) -> dict[str, Any]:
+        aws = script(RunTask=list(answers)).aws(tmp_path)
+        return run_task(aws, _request(), Attempts(30), patience_sec=300, sleep=sleep, clock=lambda: now)
+
+    no_role = refusal("InvalidParameterException", "Unable to assume the service linked role. Please verify that …")
+    assert launched(no_role, no_role, PLACED) == TASK
+    now = 0.0
+    with pytest.raises(StartError, match="create-service-linked-role --aws-service-name") as caught:
+        launched(no_role)
+    assert 15 < now < 30
+    assert not caught.value.transient
+
+
 def test_an_endpoint_that_nobody_listens_at_is_told_in_seconds(tmp_path: Path) -> None:
     ecs = ScriptedEcs()
     ecs.close()

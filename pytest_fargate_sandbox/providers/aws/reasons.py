@@ -7,6 +7,7 @@ the words by which the text is known, a text as AWS says it, the cause, whether 
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final, NamedTuple
 
@@ -68,6 +69,8 @@ class Reason(NamedTuple):
     remedy: str = ""
     on_local: str | None = None
     """What to do on the embedded engine, which says most of it itself, and has no roles to check; None: the same."""
+    passes_in: float = math.inf
+    """Seconds in which it has passed, if it passes at all."""
 
     def fits(self, code: str, text: str) -> bool:
         said = f"{code}: {text}" if code else text
@@ -132,6 +135,7 @@ REASONS: Final = (
            "shows what is there; `local` needs no account)"),
     Reason("", r"service linked role", "InvalidParameterException: Unable to assume the service linked role. Please "
            "verify that the ECS service linked role exists.", Cause.REFUSED, LINKED_ROLE, transient=True,
+           passes_in=20.0,  # with an account's first cluster ECS makes it itself, and IAM takes seconds to know of it
            remedy="ECS needs its own role in the account, once: `aws iam create-service-linked-role --aws-service-name "
            "ecs.amazonaws.com`"),
     Reason("", r"subnet.*enough free addresses|InsufficientFreeAddresses", "Unexpected EC2 error while attempting to "

@@ -13,6 +13,7 @@ that is MISSING when asked for. What is said there is prose, and much of it is a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +38,8 @@ class Verdict:
     remedy: str = ""
     remedy_on_local: str | None = None
     """What to do on the embedded engine, which says most of it itself, and has no roles to check; None: the same."""
+    passes_in: float = math.inf
+    """Seconds in which it has passed, if it passes at all."""
 
     def advice(self, cluster: str) -> str:
         """What to do, by the name or the ARN of the cluster."""
@@ -77,7 +80,7 @@ def judge_reason(reason: str) -> Verdict:
     if known is None:
         return Verdict(Cause.UNKNOWN)
     remedy = "" if "{" in known.remedy else known.remedy  # it speaks of a call, whose error has it
-    return Verdict(known.cause, known.transient, remedy, known.on_local)
+    return Verdict(known.cause, known.transient, remedy, known.on_local, known.passes_in)
 
 
 def judge_stop(task: Task, *, clock: str = SIDECAR_CONTAINER) -> Verdict:

@@ -90,13 +90,14 @@ def run_task(
     before_each: Callable[[str], None] = lambda _token: None,
     after_refusal: Callable[[StartError], None] = lambda _failure: None,
     sleep: Callable[[float], object] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
     """Launch one task and return it as ECS describes it. ``before_each`` is told the token of each attempt.
 
     Raises ``StartError``, which tells whether more attempts could have helped; after ``patience_sec`` it makes none.
     """
     token, unreachable = secrets.token_hex(16), 0
-    patience = _LaunchPatience(patience_sec)
+    patience = _LaunchPatience(patience_sec, clock)
     while True:
         before_each(token)
         refusal: AwsError | None = None
@@ -113,6 +114,8 @@ def run_task(
         vain = unreachable >= _UNREACHABLE_ATTEMPTS or failure.cause == Cause.ENGINE_LOST
         if not failure.transient or vain or not attempts.take():
             raise failure from refusal
+        if not patience.may_pass(failure):
+            raise _for_good(failure) from refusal
         pause = patience.next_pause(failure)
         if pause is None:
             attempts.left = 0
@@ -126,16 +129,21 @@ def run_task(
 class _LaunchPatience:
     """How long one launch may be refused."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._began = time.monotonic()
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._began = clock()
         self._refusals = 0
         self._rests = pauses(0.2, _LONGEST_PAUSE_SEC)
+
+    def may_pass(self, failure: StartError) -> bool:
+        """Whether what keeps it from being launched would not have passed by now."""
+        return self._clock() - self._began < judge_reason(failure.reason).passes_in
 
     def next_pause(self, failure: StartError) -> float | None:
         """Before the next attempt; None when there is no time for one."""
         self._refusals += 1
-        pause, left = next(self._rests), self._began + self._seconds - time.monotonic()
+        pause = min(next(self._rests), judge_reason(failure.reason).passes_in / 4)
+        left = self._began + self._seconds - self._clock()
         if pause >= left:
             return None
         if pause >= _WORTH_TELLING_SEC:  # what has passed before anybody could read of it is no news
@@ -185,6 +193,10 @@ def _refused(error: AwsError) -> StartError:
     return StartError(
         message, phase="launch", cause=verdict.cause, reason=error.reason or error.code, transient=transient
     )
+
+
+def _for_good(failure: StartError) -> StartError:
+    return StartError(failure.message, phase=failure.phase, cause=failure.cause, reason=failure.reason, transient=False)
 
 
 def lost_engine(error: AwsError, phase: str) -> StartError:
