@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pytest_fargate_sandbox.providers.aws.reasons import REASONS
 
 _HEAD = "| AWS says | cause | again | what to do |\n| --- | --- | --- | --- |\n"
@@ -17,7 +19,7 @@ def table() -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("{", "").replace("!r}", "").replace("}", "")
+    return re.sub(r"\{(\w+)(!r)?\}", r"*\1*", text.replace("|", "\\|"))
 
 
 if __name__ == "__main__":
