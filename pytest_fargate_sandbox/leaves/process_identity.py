@@ -32,7 +32,7 @@ def still_runs(facts: Mapping[str, Any]) -> bool:
     if process_began(pid) == began:
         return True
     space = facts.get("pid_space", _pid_space())
-    return bool(space != _pid_space() and began.partition("/")[0] == _boot())
+    return bool(space != _pid_space() and began.partition("/")[0] == boot())
 
 
 def kill(facts: Mapping[str, Any]) -> bool:
@@ -90,7 +90,7 @@ def _beginning(pid: int) -> str:
     fields = stat.rpartition(")")[2].split()
     if fields[0] == "Z":  # dead, and nobody has asked how: a container's first process seldom does
         return ""
-    return f"{_boot()}/{fields[19]}"
+    return f"{boot()}/{fields[19]}"
 
 
 def _beginning_without_proc(pid: int) -> str:
@@ -106,7 +106,7 @@ def _beginning_without_proc(pid: int) -> str:
 
 
 @cache
-def _boot() -> str:
+def boot() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 

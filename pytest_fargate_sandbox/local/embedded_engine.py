@@ -97,6 +97,7 @@ class Engine:
             "security_groups": self._security_groups,
             "execution_role_arn": EXECUTION_ROLE_ARN,
             "runner": self._runner.name,
+            "limited": self._surroundings.limits.are_in_force,
             "version": VERSION,
         }
 

@@ -71,6 +71,8 @@ class LocalEngine:
     security_groups: list[str]
     execution_role_arn: str
     runner: str
+    limited: bool = False
+    """Whether it answers as an account with limits."""
 
     @classmethod
     def read(cls, directory: Path) -> LocalEngine | None:
@@ -97,6 +99,7 @@ class LocalEngine:
             credentials=self.credentials,
             notes=self.directory / "notes",
             obituary=self.obituary,
+            is_counted=self.limited,
         )
 
     def pulse(self, longest: float = BUSY_SEC) -> Pulse:
@@ -138,7 +141,7 @@ class LocalEngine:
             connect_via="private",
             image_template=cfg.image_template if has_image else HOST_IMAGE,
             log_group=cfg.log_group or _LOG_GROUP,
-            poll_interval_sec=min(cfg.poll_interval_sec, _LONGEST_POLL_SEC),
+            poll_interval_sec=cfg.poll_interval_sec if self.limited else min(cfg.poll_interval_sec, _LONGEST_POLL_SEC),
         )
 
 

@@ -38,9 +38,9 @@ class Controller:
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """A worker that crashed leaves no task but those on the shelf, which are the run's."""
         if error and self._ledger is not None:
+            from pytest_fargate_sandbox.leaves.shared_state import SharedState
             from pytest_fargate_sandbox.records.sweeping import sweep_worker
             from pytest_fargate_sandbox.run.bound import forget_worker
-            from pytest_fargate_sandbox.run.shared_state import SharedState
 
             sweep_worker(self._run.run_id, node.gateway.id)
             forget_worker(SharedState(self._run.directory), node.gateway.id)

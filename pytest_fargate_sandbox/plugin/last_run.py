@@ -22,8 +22,8 @@ def recall(config: pytest.Config) -> Any:
 
 def remember(config: pytest.Config, directory: Path) -> None:
     """``directory`` is the run's own, which its processes share."""
+    from pytest_fargate_sandbox.leaves.shared_state import SharedState
     from pytest_fargate_sandbox.run.kind_notes import learnt
-    from pytest_fargate_sandbox.run.shared_state import SharedState
 
     cache = getattr(config, "cache", None)
     learned = learnt(SharedState(directory).read()) if cache is not None else {}

@@ -19,7 +19,7 @@ from pytest_fargate_sandbox.run import kind_notes
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from pytest_fargate_sandbox.run.shared_state import SharedState
+    from pytest_fargate_sandbox.leaves.shared_state import SharedState
 
 HELD = "held"
 """A test has it, or is launching it for itself."""

@@ -1,4 +1,7 @@
-"""Fargate launches 20 tasks a second sustained and 100 at once: one token bucket for all processes of a run."""
+"""How often all processes of a run together call RunTask: one token bucket, which is less than half of an account's.
+
+So two machines that run tests at once are not refused. An account has 20 calls a second, and no more at once.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.run.shared_state import SharedState
+    from pytest_fargate_sandbox.leaves.shared_state import SharedState
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/throttling.html
-PER_SECOND = 20.0
-BURST = 100.0
+PER_SECOND = 9.0
+BURST = 9.0
 
 
 class LaunchRate:

@@ -17,6 +17,7 @@ from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER, Cause
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
+from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
@@ -26,7 +27,6 @@ from pytest_fargate_sandbox.run.launch_rate import LaunchRate
 from pytest_fargate_sandbox.run.lease import Lease
 from pytest_fargate_sandbox.run.run_tasks import RunTasks
 from pytest_fargate_sandbox.run.seat import Seat
-from pytest_fargate_sandbox.run.shared_state import SharedState
 from pytest_fargate_sandbox.run.shelf import Shelf
 from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller, rest
 from pytest_fargate_sandbox.run.stock import AUTO, FixedStock, StockBySight
@@ -202,7 +202,11 @@ class Pool:
         )
 
     def _seat(self, spec: SandboxSpec, task_id: str, *, taken: bool) -> Seat:
-        return Seat(self._bound, self._rate, kind=spec.kind, task_id=task_id, taken=taken)
+        def pace() -> None:
+            if resolve_place(spec.config).aws.is_counted:
+                self._rate.take()
+
+        return Seat(self._bound, pace, kind=spec.kind, task_id=task_id, taken=taken)
 
     def _built(self, spec: SandboxSpec) -> SandboxSpec:
         directory = spec.config.environment_dir

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.fargate_rules import MISSING_GRACE_SEC
 from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
-from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
+from pytest_fargate_sandbox.providers.aws.task_board import TaskBoard
 from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, by_place
 from pytest_fargate_sandbox.sandbox.task.launched_task import launch_sec
 from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.records.ledger import Entry, Ledger
     from pytest_fargate_sandbox.run.bound import Description
 
+_LOOK_SEC = 1.8
+"""How old news may be where calls are counted: those that who starts a task has asked for every two seconds will do."""
 _MATTERS = ("taskArn", "lastStatus", "desiredStatus", "attachments", "stopCode", "stoppedReason")
 _OF_CONTAINERS = ("name", "lastStatus", "exitCode", "reason")
 _GONE: Description = {"lastStatus": "STOPPED"}
@@ -52,7 +54,7 @@ def _described_at(place: EntriesAtPlace) -> dict[str, Description]:
     entries, aws = place.by_arn, place.connect()
     if aws is None:
         return dict.fromkeys(entries, _GONE)
-    tasks, missing = describe_tasks(aws, place.cluster, list(entries))
+    tasks, missing, _ = TaskBoard(aws, place.cluster).described(list(entries), within=_LOOK_SEC)
     found = {arn: _what_matters(task) for arn, task in tasks.items()}
     return {**found, **{arn: _GONE for arn in missing if not _is_young(entries[arn])}}
 

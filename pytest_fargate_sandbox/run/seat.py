@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.sandbox.machine import Admission
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_fargate_sandbox.run.bound import TaskBound
-    from pytest_fargate_sandbox.run.launch_rate import LaunchRate
 
 
 class Seat(Admission):
     """Taken before a task is launched, given back when the task is on its way out; the next task takes it anew."""
 
-    def __init__(self, bound: TaskBound, rate: LaunchRate, *, kind: str, task_id: str, taken: bool) -> None:
-        """``taken``: the shelf took the seat already; its row in the bound has this id."""
+    def __init__(self, bound: TaskBound, pace: Callable[[], None], *, kind: str, task_id: str, taken: bool) -> None:
+        """``pace`` returns when the next launch may go out.
+
+        ``taken``: the shelf took the seat already; its row in the bound has this id.
+        """
         self._bound = bound
-        self._rate = rate
+        self._pace = pace
         self._kind = kind
         self._task_id = task_id
         self._row = task_id
@@ -32,7 +36,7 @@ class Seat(Admission):
 
     def admit(self) -> None:
         self.take()
-        self._rate.take()
+        self._pace()
 
     def launched(self, task_arn: str) -> None:
         self._bound.launched(self._row, task_arn)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_fargate_sandbox.leaves.errors import SandboxError
+    from pytest_fargate_sandbox.leaves.shared_state import SharedState
     from pytest_fargate_sandbox.run.bound import Description, Row, Tasks
     from pytest_fargate_sandbox.run.kind_notes import Document, KindNotes, Notes
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
-    from pytest_fargate_sandbox.run.shared_state import SharedState
     from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller
 
 _LOOK_SEC = 0.25

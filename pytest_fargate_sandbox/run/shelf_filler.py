@@ -16,10 +16,10 @@ from pytest_fargate_sandbox.run.stock import is_growing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pytest_fargate_sandbox.leaves.shared_state import SharedState
     from pytest_fargate_sandbox.run.bound import TaskBound, Tasks
     from pytest_fargate_sandbox.run.kind_notes import Document, KindNotes
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
-    from pytest_fargate_sandbox.run.shared_state import SharedState
     from pytest_fargate_sandbox.run.stock import Stock
 
 _LAUNCH_CALL_SEC = 60.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
+from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.run.bound import SHELF, TaskBound, forget_worker
-from pytest_fargate_sandbox.run.shared_state import SharedState
 
 if TYPE_CHECKING:
     from collections.abc import Collection

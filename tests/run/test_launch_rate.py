@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.run.launch_rate import LaunchRate
-from pytest_fargate_sandbox.run.shared_state import SharedState
 
 if TYPE_CHECKING:
     from pathlib import Path

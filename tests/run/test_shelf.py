@@ -10,11 +10,11 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.run.bound import TaskBound, forget_worker
 from pytest_fargate_sandbox.run.kind_notes import KindNotes
 from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
-from pytest_fargate_sandbox.run.shared_state import SharedState
 from pytest_fargate_sandbox.run.shelf import Shelf
 from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller
 from pytest_fargate_sandbox.run.stock import FixedStock

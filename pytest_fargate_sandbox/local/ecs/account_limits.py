@@ -93,6 +93,10 @@ class AccountLimits:
         self._levels = {} if vcpus is None else {bucket.name: _Level(bucket, clock()) for bucket in BUCKETS}
         self._vcpus = {False: _Vcpus(vcpus), True: _Vcpus(vcpus)}
 
+    @property
+    def are_in_force(self) -> bool:
+        return self._quota is not None
+
     def admit(self, operation: str) -> bool:
         """Whether ECS may be called now; if so, the call is counted."""
         return self._take([level for level in self._levels.values() if operation in level.bucket.operations], 1)
@@ -124,7 +128,7 @@ class AccountLimits:
 
     def told(self) -> dict[str, Any]:
         """What was asked of the account so far, and the most of it that was used at a time."""
-        if self._quota is None:
+        if not self.are_in_force:
             return {}
         with self._lock:
             buckets = {

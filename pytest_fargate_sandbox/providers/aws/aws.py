@@ -52,9 +52,14 @@ class Aws:
         credentials: Credentials | None,
         notes: Path | None = None,
         obituary: Callable[[], str] | None = None,
+        is_counted: bool = True,
     ) -> None:
-        """``obituary``, of an engine on this machine, tells where no answer came why none ever will, or nothing."""
+        """``obituary``, of an engine on this machine, tells where no answer came why none ever will, or nothing.
+
+        ``is_counted``: whether there is an account that may call only so often.
+        """
         self.endpoint_url = endpoint_url
+        self.is_counted = is_counted
         self._obituary = obituary
         self._asked_region = region
         self._credentials = credentials
@@ -146,6 +151,7 @@ class Aws:
             credentials=self._credentials,
             notes=self._notes,
             obituary=self._obituary,
+            is_counted=self.is_counted,
         )
 
     def disconnect(self) -> None:
@@ -261,13 +267,14 @@ def connect(
     credentials: Credentials | None = None,
     notes: Path | None = None,
     obituary: Callable[[], str] | None = None,
+    is_counted: bool = True,
 ) -> Aws:
     """The process's connection to that place; made once (and once more in a forked child).
 
     What is not said comes from the environment, so another environment is another place.
     """
     said = tuple(os.environ.get(name) for name in _ENVIRONMENT)
-    key = (os.getpid(), region, endpoint_url, credentials, notes, said)
+    key = (os.getpid(), region, endpoint_url, credentials, notes, is_counted, said)
     with _connections_lock:
         if key not in _connections:
             _connections[key] = Aws(
@@ -276,6 +283,7 @@ def connect(
                 credentials=credentials,
                 notes=notes,
                 obituary=obituary,
+                is_counted=is_counted,
             )
         return _connections[key]
 

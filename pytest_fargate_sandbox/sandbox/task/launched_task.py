@@ -45,7 +45,8 @@ class LaunchedTask:
         self._aws = aws
         self._registration = registration
         self._began, self._launched = time.monotonic(), time.time()
-        self.watch = Watch(description, cfg.poll_interval_sec)
+        first_pause = {"first_pause": cfg.poll_interval_sec} if aws.is_counted else {}
+        self.watch = Watch(description, cfg.poll_interval_sec, **first_pause)
         self._poller: Poller = poller_for(aws, cfg.cluster)
         self._poller.watch(self.watch)
 

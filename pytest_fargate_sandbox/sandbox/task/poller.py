@@ -1,9 +1,10 @@
 """One thread for each process and cluster asks ECS about all its tasks at once.
 
-A task under launch is asked for often at first and then less and less, up to ``poll_interval_sec``, and seldom once it
-runs; since one call describes a hundred tasks, whoever is due takes all others along. The last description of each task
-is kept, so that the cause of a death is there even when ECS has forgotten the task. The thread ends when nobody watches
-any more.
+A task under launch is asked for every ``poll_interval_sec``, and seldom once it runs; since one call describes a
+hundred tasks, whoever is due takes all others along, also those of other processes (``providers/aws/task_board.py``).
+Where nobody counts calls, on an engine that has no limits, a task is asked for often at first. The last description of
+each task is kept, so that the cause of a death is there even when ECS has forgotten the task. The thread ends when
+nobody watches any more.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_fargate_sandbox.leaves.fargate_rules import MISSING_GRACE_SEC, TASKS_PER_DESCRIBE
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
-from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
+from pytest_fargate_sandbox.providers.aws.task_board import TaskBoard
 from pytest_fargate_sandbox.sandbox.task.causes import ENGINE_ENDED, is_ending, is_over
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FIRST_PAUSE = 0.02
+_FRESH = 0.9
+"""The part of a pause that news may be old: who is due a little later than another need not ask again."""
 _RUNNING_PAUSE_SEC = 5.0
 """A task that runs is seldom asked for: whoever finds that it does not answer asks at once."""
 
@@ -37,7 +40,7 @@ _log = logging.getLogger("pytest_fargate_sandbox.poller")
 class Watch:
     """The last that ECS said about one task, and a way to wait for more."""
 
-    def __init__(self, task: dict[str, Any], longest_pause: float) -> None:
+    def __init__(self, task: dict[str, Any], longest_pause: float, first_pause: float = _FIRST_PAUSE) -> None:
         self.task_arn = str(task["taskArn"])
         self.description: dict[str, Any] = {}
         self.error: AwsError | None = None
@@ -47,7 +50,7 @@ class Watch:
         self._seen_at: dict[str, float] = {}
         self._on_ending: Callable[[], None] | None = None
         self._longest_pause = max(longest_pause, _FIRST_PAUSE)
-        self._pauses = pauses(_FIRST_PAUSE, self._longest_pause)
+        self._pauses = pauses(min(first_pause, self._longest_pause), self._longest_pause)
         self.postpone()
         self.take(task)
 
@@ -65,7 +68,12 @@ class Watch:
         self.postpone()
 
     def postpone(self) -> None:
-        self.due = time.monotonic() + next(self._pauses)
+        self.pause = next(self._pauses)
+        self.due = time.monotonic() + self.pause
+
+    def told_at(self, moment: float) -> None:
+        """News have their age when they come: who shares them with others asks again when all of them do."""
+        self.due = max(moment + self.pause, time.monotonic() + _FIRST_PAUSE)
 
     @property
     def ending(self) -> bool:
@@ -130,6 +138,7 @@ class Poller:
     def __init__(self, aws: Aws, cluster: str) -> None:
         self._aws = aws
         self._cluster = cluster
+        self._board = TaskBoard(aws, cluster)
         self._watches: dict[str, Watch] = {}
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -151,7 +160,7 @@ class Poller:
 
     def ask_now(self, watch: Watch) -> None:
         """Describe one task at once, in the caller's thread. Raises ``AwsError``."""
-        self._describe([watch])
+        self._describe([watch], within=0.0)
 
     @property
     def answered(self) -> bool:
@@ -160,10 +169,11 @@ class Poller:
 
     def _run(self) -> None:
         while watches := self._next_round():
+            within = _FRESH * min(watch.pause for watch in watches)
             for watch in watches:
                 watch.postpone()
             for first in range(0, len(watches), TASKS_PER_DESCRIBE):
-                self._describe_calmly(watches[first : first + TASKS_PER_DESCRIBE])
+                self._describe_calmly(watches[first : first + TASKS_PER_DESCRIBE], within)
 
     def _next_round(self) -> list[Watch]:
         """Wait until somebody is due; all that are watched then, or nobody when the thread is to end."""
@@ -178,9 +188,11 @@ class Poller:
                     return watches
                 self._news.wait(left)
 
-    def _describe_calmly(self, watches: list[Watch]) -> None:
+    def _describe_calmly(self, watches: list[Watch], within: float) -> None:
         try:
-            self._describe(watches)
+            at = self._describe(watches, within)
+            for watch in watches:
+                watch.told_at(at)
         except AwsError as error:
             if not error.transient:
                 for watch in watches:
@@ -188,11 +200,10 @@ class Poller:
         except Exception:  # whatever it is, those who wait for the next round must get it
             _log.exception("cannot ask ECS about %d tasks", len(watches))
 
-    def _describe(self, watches: Iterable[Watch]) -> None:
+    def _describe(self, watches: Iterable[Watch], within: float) -> float:
         by_arn = {watch.task_arn: watch for watch in watches}
-        began = time.monotonic()
         try:
-            tasks, missing = describe_tasks(self._aws, self._cluster, list(by_arn))
+            tasks, missing, at = self._board.described(list(by_arn), within=within)
         except AwsError as error:
             if error.gone:
                 for watch in by_arn.values():
@@ -201,11 +212,12 @@ class Poller:
                 self._note_silence(error)
             raise
         with self._news:  # an answer that was long on its way says nothing of an outage that began meanwhile
-            self._answered = self._answered or began > self._silent_at
+            self._answered = self._answered or at > self._silent_at
         for arn, task in tasks.items():
             by_arn[arn].take(task)
         for arn in missing:
             by_arn[arn].take_missing()
+        return at
 
     def _note_silence(self, error: AwsError) -> None:
         """An outage lasts for many rounds, and is told once."""
