@@ -227,10 +227,8 @@ def test_help_markers_and_fixtures_read_well(passing: pytest.Pytester) -> None:
 def test_a_task_is_small_unless_somebody_says_more_and_half_a_size_is_made_whole(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
-        import pytest
-
         def pytest_fargate_modify_task(item, task):
-            pytest.skip(f"{item.name}: {task['cpu']} {task['memory']}")
+            raise ValueError(f"{item.name}: {task['cpu']} {task['memory']}")
         """
     )
     pytester.makepyfile(
@@ -246,7 +244,7 @@ def test_a_task_is_small_unless_somebody_says_more_and_half_a_size_is_made_whole
         def test_memory(fargate_sandbox): pass
         """
     )
-    result = pytester.runpytest_inprocess("-rs", "--fargate-prelaunch=0")
+    result = pytester.runpytest_inprocess("--fargate-prelaunch=0")
     result.stdout.fnmatch_lines_random(["*test_default: 1024 2048", "*test_cpu: 4096 8192", "*test_memory: 256 512"])
-    result = pytester.runpytest_inprocess("-rs", "--fargate-prelaunch=0", "--fargate-memory=4096")
+    result = pytester.runpytest_inprocess("--fargate-prelaunch=0", "--fargate-memory=4096")
     result.stdout.fnmatch_lines_random(["*test_default: 1024 4096", "*test_cpu: 4096 4096", "*test_memory: 256 512"])
