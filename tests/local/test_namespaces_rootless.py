@@ -27,7 +27,6 @@ def somebody() -> Iterator[Somebody]:
 @pytest.mark.parametrize(
     "tests",
     [
-        "local/test_host_inodes.py",
         "local/test_namespaces.py",
         "local/test_namespaces_hostile.py",
         "local/test_namespaces_leaks.py",

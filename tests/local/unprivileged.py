@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ROOT = Path(__file__).parents[2]
-_SOMEBODY = 20042
+SOMEBODY = 20042
 """No account need have this number."""
 
 _ENTER = f"""
@@ -24,7 +24,7 @@ mount --bind "$1" "$HOME/project"
 mount --bind "$2" "$HOME/packages"
 shift 2
 cd "$HOME/project"
-exec setpriv --reuid={_SOMEBODY} --regid={_SOMEBODY} --clear-groups env "$@"
+exec setpriv --reuid={SOMEBODY} --regid={SOMEBODY} --clear-groups env "$@"
 """
 """In mounts of its own: what lies in root's home, which nobody else may enter, lies in somebody's as well. ``env``, for
 setpriv still has root's capabilities when it looks for what it is to run."""
@@ -37,7 +37,7 @@ class Somebody:
         self.home = home
         for directory in (home, home / "project", home / "packages"):
             directory.mkdir()
-            os.chown(directory, _SOMEBODY, _SOMEBODY)
+            os.chown(directory, SOMEBODY, SOMEBODY)
         self.environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "HOME": str(home),

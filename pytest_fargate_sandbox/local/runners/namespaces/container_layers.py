@@ -53,6 +53,8 @@ def _copy_bind(plan: ContainerPlan, bind: Bind) -> int | None:
         return None
     if bind.beneath:
         source = _merge(plan, "merged" + bind.target.replace("/", "-"), [*bind.beneath, source])
+    elif bind.overlaid:
+        source = _overlaid(plan, bind)
     attributes = linux.ATTR_NODEV | (linux.ATTR_RDONLY if bind.read_only else linux.ATTR_NOSUID)
     return linux.copy_mount(source, attributes)
 
@@ -67,6 +69,14 @@ def _seen_by_nobody(plan: ContainerPlan, bind: Bind) -> str | None:
     except OSError:
         return None
     return bind.source
+
+
+def _overlaid(plan: ContainerPlan, bind: Bind) -> str:
+    beside = os.path.dirname(plan.host_layers[0])  # noqa: PTH120
+    try:
+        return _merge(plan, "over" + bind.target.replace("/", "-"), [bind.source, f"{beside}/{NOTHING}"])
+    except OSError:  # the kernel takes it for no layer: mounts are below it, or two overlays already
+        return bind.source
 
 
 def _as_nobody(plan: ContainerPlan, name: str, directory: str) -> str:

@@ -27,6 +27,8 @@ class Bind:
     """As the host's user ``nobody`` sees it, and not at all where he does not."""
     needed: bool = False
     """As it is, then."""
+    overlaid: bool = False
+    """Through an overlay, where the kernel lets us: a socket, a pipe or a lock in it is not the host's then."""
 
 
 @dataclass(frozen=True)
