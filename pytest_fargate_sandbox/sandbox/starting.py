@@ -6,6 +6,7 @@ it, the task is gone afterwards.
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class Started:
     keyring: Keyring
     routes: Routes
     mode: Mode
+    bucket_is_away: threading.Event = field(default_factory=threading.Event)
+    """Set once it could not fetch from S3: it is not to wait for that again with every file."""
 
 
 @dataclass

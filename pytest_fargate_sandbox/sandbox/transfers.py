@@ -1,7 +1,8 @@
-"""Files into the sandbox and out of it: over the tunnel, or by way of S3 where a bucket is configured."""
+"""Files into the sandbox: over the tunnel, or by way of S3 where a bucket is configured."""
 
 from __future__ import annotations
 
+import re
 import stat
 import threading
 import warnings
@@ -18,23 +19,32 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.aws.s3_staging import S3Staging
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 
+_UNREACHABLE = "unreachable"
+_REMEDIES = (
+    ("CERTIFICATE_VERIFY_FAILED", "the certificate there is of no known CA: name its file in AWS_CA_BUNDLE"),
+    ("HTTP Error 403", "these credentials, which signed the URL, lack s3:GetObject there, or kms:Decrypt on the key"),
+    ("unknown url type|No module named", 'the image\'s Python has no TLS: `runtime="sidecar"` brings one that has'),
+    ("not what was staged", "somebody else writes below its prefix: name another `s3_prefix`"),
+    ("", "a private subnet needs a NAT gateway or an S3 endpoint"),
+)  # fmt: skip
+"""By what the sandbox says of it; the first that fits."""
+
 _warned = threading.Event()
 
 
 class Transfers:
     """Decides on the way, and leaves the rest to the exec server's client."""
 
-    def __init__(self, cfg: EcsFargateConfig, aws: Aws) -> None:
+    def __init__(self, cfg: EcsFargateConfig, aws: Aws, bucket_is_away: threading.Event) -> None:
         self._cfg = cfg
         self._aws = aws
+        self._bucket_is_away = bucket_is_away
 
     def upload(self, client: ExecClient, local_path: str | PathLike[str], remote_path: str) -> None:
         local = Path(local_path)
-        if not (self._cfg.s3_bucket and self._upload_staged(client, local, remote_path)):
+        by_s3 = self._cfg.s3_bucket and not self._bucket_is_away.is_set()
+        if not (by_s3 and self._upload_staged(client, local, remote_path)):
             _upload_directly(client, local, remote_path)
-
-    def download(self, client: ExecClient, remote_path: str, local_path: str | PathLike[str]) -> None:
-        client.download_to(remote_path, Path(local_path))
 
     def _upload_staged(self, client: ExecClient, local: Path, remote_path: str) -> bool:
         """Whether it went by way of S3."""
@@ -46,16 +56,20 @@ class Transfers:
         try:
             (_fetch_tree if local.is_dir() else _fetch_file)(client, staging, local, remote_path)
         except RemoteFileError as error:
-            self._warn(error)
+            if error.kind != _UNREACHABLE:
+                raise
+            self._bucket_is_away.set()
+            self._warn(str(error))
             return False
         return True
 
-    def _warn(self, error: RemoteFileError) -> None:
+    def _warn(self, why: str) -> None:
         if not _warned.is_set():
             _warned.set()
+            remedy = next(remedy for words, remedy in _REMEDIES if re.search(words, why))
             warnings.warn(
-                f"the sandbox cannot fetch from the bucket {self._cfg.s3_bucket} ({error}): files go over the tunnel; "
-                "a private subnet needs a NAT gateway or an S3 endpoint",
+                f"the sandbox cannot fetch from the bucket {self._cfg.s3_bucket} ({why}): files go over the tunnel; "
+                f"{remedy}",
                 RuntimeWarning,
                 stacklevel=4,
             )
@@ -66,7 +80,9 @@ def _fetch_file(client: ExecClient, staging: S3Staging, local: Path, remote_path
     with local.open("rb") as content:
         staged = staging.stage(content, status.st_size)
     mode = stat.S_IMODE(status.st_mode)
-    client.fetch(staged.url, remote_path, sha256=staged.sha256, mode=mode, mtime_ns=status.st_mtime_ns)
+    client.fetch(
+        staged.url, remote_path, sha256=staged.sha256, roots=staged.roots, mode=mode, mtime_ns=status.st_mtime_ns
+    )
 
 
 def _fetch_tree(client: ExecClient, staging: S3Staging, local: Path, remote_path: str) -> None:
@@ -74,7 +90,7 @@ def _fetch_tree(client: ExecClient, staging: S3Staging, local: Path, remote_path
 
     with archive_of(local) as (content, size):
         staged = staging.stage(content, size)
-    client.fetch(staged.url, remote_path, sha256=staged.sha256, unpack=True)
+    client.fetch(staged.url, remote_path, sha256=staged.sha256, roots=staged.roots, unpack=True)
 
 
 def _upload_directly(client: ExecClient, local: Path, remote_path: str) -> None:

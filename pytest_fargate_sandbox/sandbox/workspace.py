@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
@@ -201,13 +202,13 @@ class Workspace:
 
     def upload(self, local_path: str | PathLike[str], remote_path: str) -> None:
         """Copy a file or a whole directory into the sandbox; missing parents are made, modes and times are kept."""
-        transfers = Transfers(self._machine.cfg, self._machine.aws)
+        machine = self._machine
+        transfers = Transfers(machine.cfg, machine.aws, machine.running().bucket_is_away)
         self._through(lambda client: transfers.upload(client, local_path, remote_path))
 
     def download(self, remote_path: str, local_path: str | PathLike[str]) -> None:
         """Copy a file or a whole directory out of the sandbox."""
-        transfers = Transfers(self._machine.cfg, self._machine.aws)
-        self._through(lambda client: transfers.download(client, remote_path, local_path))
+        self._through(lambda client: client.download_to(remote_path, Path(local_path)))
 
     def read_file(self, remote_path: str) -> bytes:
         """The content of a file that fits in memory."""

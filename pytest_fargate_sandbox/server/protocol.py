@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 from pytest_fargate_sandbox.server.terminal_protocol import check_size
 
-VERSION = 5
+VERSION = 6
 """Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
 
 PREFIX = "/v%d/" % VERSION
@@ -307,11 +307,15 @@ class Arrived(Message):
 
 
 class Fetch(Message):
-    """Get a file or a tar from a URL, check its digest, put it there."""
+    """Get a file or a tar from a URL, check its digest, put it there.
+
+    ``roots`` are certificates in PEM that count beside the image's own, of which there may be none.
+    """
 
     VERB = "fetch"
     id: str
     url: str
+    roots: str
     path: str
     sha256: str
     unpack: bool
@@ -320,6 +324,7 @@ class Fetch(Message):
     FIELDS = {
         "id": (str, ""),
         "url": (str, REQUIRED),
+        "roots": (str, ""),
         "path": (str, REQUIRED),
         "sha256": (str, REQUIRED),
         "unpack": (bool, False),

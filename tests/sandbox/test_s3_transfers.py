@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+
+from pytest_fargate_sandbox import EcsFargateConfig
+from pytest_fargate_sandbox.sandbox import transfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,11 +88,31 @@ def test_a_sandbox_that_cannot_reach_s3_gets_it_over_the_tunnel_with_one_warning
     file.write_bytes(BIG + b"other")
     mine = sandbox(s3_bucket=bucket)
     mine.start()
-    mine.place = dataclasses.replace(cast(Any, mine.place), aws=_SendsElsewhere(mine.aws))
-    with pytest.warns(RuntimeWarning, match="over the tunnel"):
+    elsewhere = _SendsElsewhere(mine.aws)
+    mine.place = dataclasses.replace(cast(Any, mine.place), aws=elsewhere)
+    with pytest.warns(RuntimeWarning, match="over the tunnel; a private subnet needs"):
         mine.upload(file, "/tmp/first")
     mine.upload(file, "/tmp/second")  # a second warning would fail here
     assert mine.read_file("/tmp/second") == BIG + b"other"
+    assert elsewhere.signed == 1, "it is not sent to S3 again, to wait there for every file"
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("<urlopen error [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed>", "AWS_CA_BUNDLE"),
+        ("HTTP Error 403: Forbidden", "s3:GetObject"),
+        ("<urlopen error unknown url type: https>", 'runtime="sidecar"'),
+        ("what came for /tmp/x is not what was staged", "s3_prefix"),
+        ("timed out", "NAT gateway"),
+    ],
+)
+def test_what_keeps_a_sandbox_from_the_bucket_is_named(monkeypatch: pytest.MonkeyPatch, said: str, remedy: str) -> None:
+    monkeypatch.setattr(transfers, "_warned", threading.Event())
+    away = threading.Event()
+    cfg = EcsFargateConfig(s3_bucket="files")
+    with pytest.warns(RuntimeWarning, match=re.escape(remedy)):
+        transfers.Transfers(cfg, cast(Any, None), away)._warn(said)
 
 
 class _SendsElsewhere:
@@ -95,9 +120,11 @@ class _SendsElsewhere:
 
     def __init__(self, aws: object) -> None:
         self._aws = aws
+        self.signed = 0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._aws, name)
 
     def presigned(self, *_args: object, **_kwargs: object) -> str:
+        self.signed += 1
         return "http://127.0.0.1:9/bucket/key"

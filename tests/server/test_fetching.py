@@ -14,8 +14,10 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError, UnsafeArchiveError
 from tests.exec_server_process import free_port
+from tests.own_ca import OwnCa
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -27,14 +29,21 @@ SECRET = "X-Amz-Signature=5ecret"
 class Store:
     """A directory served over HTTP."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tls: ssl.SSLContext | None = None) -> None:
         class Handler(SimpleHTTPRequestHandler):
             def log_message(self, *_: object) -> None:
                 pass
 
         self._directory = directory
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(directory)))
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
 
     def put(self, name: str, content: bytes) -> tuple[str, str]:
         """Its URL and its digest."""
@@ -42,7 +51,7 @@ class Store:
         return self.url(name), hashlib.sha256(content).hexdigest()
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}/{name}?{SECRET}"
+        return f"{self._scheme}://127.0.0.1:{self.server.server_address[1]}/{name}?{SECRET}"
 
 
 @pytest.fixture
@@ -50,8 +59,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     (tmp_path / "store").mkdir()
     store = Store(tmp_path / "store")
     yield store
-    store.server.shutdown()
-    store.server.server_close()
+    store.close()
 
 
 @pytest.fixture
@@ -119,3 +127,20 @@ def test_a_target_that_cannot_be_written_is_told_as_such(client: ExecClient, sto
     url, digest = store.put("file", b"content")
     with pytest.raises(IsADirectoryError):
         client.fetch(url, str(target), sha256=digest)
+
+
+def test_a_certificate_that_the_image_does_not_know_is_known_by_what_comes_with_the_request(
+    client: ExecClient, tmp_path: Path, target: Path
+) -> None:
+    ca = OwnCa()
+    (tmp_path / "secure").mkdir()
+    store = Store(tmp_path / "secure", ca.context(tmp_path))
+    try:
+        url, digest = store.put("file", b"content")
+        for others in ("", OwnCa().root):
+            with pytest.raises(RemoteFileError, match="CERTIFICATE_VERIFY_FAILED"):
+                client.fetch(url, f"{target}/file", sha256=digest, roots=others)
+        client.fetch(url, f"{target}/file", sha256=digest, roots=ca.root)
+    finally:
+        store.close()
+    assert (target / "file").read_bytes() == b"content"

@@ -172,6 +172,11 @@ class Aws:
     def region(self) -> str:
         return self._region_name or ""
 
+    @property
+    def ca_bundle(self) -> str:
+        """The file of certificates that AWS_CA_BUNDLE or the profile names, to believe whoever answers by."""
+        return str(self._session.get_config_variable("ca_bundle") or "")
+
     def notes(self, topic: str) -> Path:
         """A directory for what was learnt about this place and need not be asked again, by any process of this user."""
         return self._notes_of(self.identity_hash, topic)

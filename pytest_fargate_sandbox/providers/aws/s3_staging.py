@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.trusted_roots import trusted_roots
 from pytest_fargate_sandbox.server.files import archives
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ _DEFAULT_PREFIX = "fargate-sandbox"
 
 @dataclass(frozen=True)
 class Staged:
-    """Content that lies in S3: where to fetch it, and how to know that it came through."""
+    """Content that lies in S3: where to fetch it, by what to believe who answers, how to know that it came through."""
 
     url: str
     sha256: str
+    roots: str
 
 
 class S3Staging:
@@ -52,7 +54,7 @@ class S3Staging:
         key = f"{self._prefix}/{digest}"
         self._put_once(key, content, size)
         url = self._aws.presigned("get_object", expires=_URL_SECONDS, Bucket=self._bucket, Key=key)
-        return Staged(url, digest)
+        return Staged(url, digest, trusted_roots(self._aws, url))
 
     def _put_once(self, key: str, content: IO[bytes], size: int) -> None:
         place = (self._aws.identity_hash, self._bucket, key)

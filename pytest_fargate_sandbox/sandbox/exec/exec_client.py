@@ -237,14 +237,17 @@ class ExecClient:
         remote_path: str,
         *,
         sha256: str,
+        roots: str = "",
         unpack: bool = False,
         mode: int | None = None,
         mtime_ns: int | None = None,
     ) -> None:
-        """Let the sandbox get a file, or with ``unpack`` a tar, from a URL. What has another digest changes nothing."""
-        request = self._upload_request(
-            protocol.Fetch, url=url, path=remote_path, sha256=sha256, unpack=unpack, mode=mode, mtime_ns=mtime_ns
-        )
+        """Let the sandbox get a file, or with ``unpack`` a tar, from a URL. What has another digest changes nothing.
+
+        ``roots`` are certificates in PEM by which it may know who answers there, beside its image's own.
+        """
+        wanted: dict[str, object] = {"url": url, "roots": roots, "path": remote_path, "sha256": sha256}
+        request = self._upload_request(protocol.Fetch, **wanted, unpack=unpack, mode=mode, mtime_ns=mtime_ns)
 
         def once() -> None:
             with self._calls.open(request, patience=self._calls.patience(self._calls.limits.fetch_sec)) as answer:

@@ -12,6 +12,7 @@ from pytest_fargate_sandbox.server.requests.http1 import BLOCK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ssl import SSLContext
     from typing import Any, Iterable
     from urllib.parse import SplitResult
 
@@ -25,9 +26,10 @@ def fetch(request: Fetch, land: "Land") -> None:
 
     address = _parsed(request.url)
     try:
-        with urllib.request.urlopen(request.url, timeout=_SILENCE_SEC) as source:
+        trust = _trusting(request.roots) if request.roots else None
+        with urllib.request.urlopen(request.url, timeout=_SILENCE_SEC, context=trust) as source:
             _put(request, _Checked(source, request), land)
-    except (OSError, ValueError, _http_exceptions()) as error:
+    except (OSError, ValueError, ImportError, _http_exceptions()) as error:
         raise Failure("unreachable", "%s could not be fetched: %s" % (address.hostname, error)) from None
 
 
@@ -41,6 +43,14 @@ def _parsed(url: str) -> "SplitResult":
     if address.scheme not in ("http", "https"):
         raise Failure("bad_request", "fetch: http and https only, not %.20r" % address.scheme)
     return address
+
+
+def _trusting(roots: str) -> "SSLContext":
+    import ssl
+
+    context = ssl.create_default_context()
+    context.load_verify_locations(cadata=roots)
+    return context
 
 
 def _http_exceptions() -> "type[Exception]":
