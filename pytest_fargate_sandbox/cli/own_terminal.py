@@ -32,9 +32,11 @@ def is_at_terminal() -> bool:
 
 
 def own_size() -> tuple[int, int]:
-    """Columns and rows of the terminal that we have."""
-    columns, rows = os.get_terminal_size(1)
-    return max(columns, 1), max(rows, 1)
+    """Columns and rows of the terminal that we have; one that tells none, or has gone, is as the first ones were."""
+    columns = rows = 0
+    with contextlib.suppress(OSError):
+        columns, rows = os.get_terminal_size(1)
+    return columns or 80, rows or 24
 
 
 class OwnTerminal:
@@ -51,7 +53,10 @@ class OwnTerminal:
         self._last_keys = b"\r"
 
     def join(self) -> int:
-        """The exit code of the program there; whatever happens, the terminal here is left as it was."""
+        """The exit code of the program there; whatever happens, the terminal here is left as it was.
+
+        A program that has not ended by then is hung up on: this terminal was closed, or its person left.
+        """
         link = TerminalLink(self._process, "own", self)
         try:
             with _raw(), self._woken_by_size():
@@ -60,12 +65,18 @@ class OwnTerminal:
                     pass
         finally:
             link.close()
+            if not self._is_over:
+                self._hang_up()
             if self._record and self._recording:
                 with self._record:
                     self._record.write(self._recording.text())
         if self._error:
             raise self._error
-        return self._result.return_code or 0 if self._result else self._hang_up()
+        return self._result.return_code or 0 if self._result else 128 + signal.SIGHUP
+
+    @property
+    def _is_over(self) -> bool:
+        return self._result is not None or self._error is not None
 
     def _pass_keys(self) -> bool:
         """Whether there is more to come."""
@@ -73,7 +84,7 @@ class OwnTerminal:
         self._follow_size()
         if self._end in ready:
             return os.read(self._end, 1) != _OVER
-        keys = os.read(0, _KEYS)
+        keys = _typed()
         self._last_keys = (self._last_keys + keys)[-3:]
         if not keys or self._last_keys in _LEAVE:
             return False
@@ -84,11 +95,10 @@ class OwnTerminal:
                 raise
         return True
 
-    def _hang_up(self) -> int:
+    def _hang_up(self) -> None:
         with contextlib.suppress(SandboxError):
             self._process.signal_tree(signal.SIGHUP)
             self._process.kill()
-        return 128 + signal.SIGHUP
 
     def _follow_size(self) -> None:
         """Before the keys that were typed behind it."""
@@ -122,6 +132,14 @@ class OwnTerminal:
         os.write(self._ended, _OVER)
 
 
+def _typed() -> bytes:
+    """Nothing at the end, and where the terminal has gone."""
+    try:
+        return os.read(0, _KEYS)
+    except OSError:
+        return b""
+
+
 def recording_to(path: Path) -> IO[str]:
     """Opened before anything is done, rather than after it was for nothing."""
     try:
@@ -141,4 +159,5 @@ def _raw() -> Iterator[None]:
         tty.setraw(0)
         yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # it has gone
+            termios.tcsetattr(0, termios.TCSADRAIN, before)

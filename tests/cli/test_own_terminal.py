@@ -13,27 +13,30 @@ import struct
 import sys
 import termios
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox.cli.own_terminal import recording_to
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from tests.exec_server_process import ExecServerProcess
 from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _PROGRAM = """
 import sys
 from pathlib import Path
 from pytest_fargate_sandbox.cli.own_terminal import OwnTerminal, own_size, recording_to
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+from pytest_fargate_sandbox.cli.main import _signals_end_it
 port, token, command, record = sys.argv[1:]
 process = ExecClient(port=int(port), token=token).spawn_on_terminal(command, own_size(), env={"TERM": "xterm"})
-sys.exit(OwnTerminal(process, recording_to(Path(record))).join())
+with _signals_end_it():
+    sys.exit(OwnTerminal(process, recording_to(Path(record))).join())
 """
 
 
@@ -67,6 +70,10 @@ class Person:
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.pid = 0
         return status
+
+    def hangs_up(self) -> None:
+        """Closes the terminal. What is left instead is none."""
+        os.dup2(os.open(os.devnull, os.O_RDWR), self.terminal)
 
     def close(self) -> None:
         if self.pid:
@@ -129,6 +136,15 @@ def test_who_is_stuck_leaves_by_enter_tilde_dot(person: Person) -> None:
     person.types("\r~.")
     assert person.leaves_with() == 129
     assert termios.tcgetattr(person.terminal) == person.settings
+
+
+def test_a_terminal_that_is_closed_takes_with_it_what_ran_in_it(person: Person) -> None:
+    person.sees("> ")
+    person.types("sh -c 'echo is $$; exec sleep 300'\r")
+    pid = person.sees(r"is \d+\r\n").split()[1]
+    person.hangs_up()
+    assert person.leaves_with() == 129
+    wait_until(lambda: not Path("/proc", pid).exists() or None, deadline=10, what="the end of sleep")
 
 
 def test_a_recording_that_cannot_be_written_is_told_before_it_is_made(tmp_path: Path) -> None:

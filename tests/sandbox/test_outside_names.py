@@ -91,6 +91,19 @@ with sandbox(**agents) as agent:
 """
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """Signs for names."""
 
@@ -123,7 +136,13 @@ class Authority:
             not_valid_after=now + datetime.timedelta(hours=1),
         )
         builder = builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        if not is_authority:
+        # Python 3.13 has OpenSSL be strict, which wants these: https://docs.python.org/3/library/ssl.html#ssl.VERIFY_X509_STRICT
+        whose = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(whose, critical=False)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        if is_authority:
+            builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
+        else:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         return builder.sign(self._key, hashes.SHA256())
 

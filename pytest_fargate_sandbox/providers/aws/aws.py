@@ -19,6 +19,7 @@ from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, gone, mapped
 from pytest_fargate_sandbox.providers.aws.aws_patience import ASKING, FILES, Patience, patience_for
 from pytest_fargate_sandbox.providers.aws.caller import share_credentials, without_session
+from pytest_fargate_sandbox.providers.aws.no_keys_in_logs import keep_keys_out_of_logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,6 +224,7 @@ class Aws:
         with collection_paused():
             import botocore.session
 
+        keep_keys_out_of_logs()
         session = botocore.session.Session()
         if self._credentials is None:
             share_credentials(session)

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
     from tests.exec_server_process import ExecServerProcess
 
-SHELLS = {"bash": ["bash", "--norc"], "dash": ["dash"], "ash": ["busybox", "ash"]}
+SHELLS = [
+    pytest.param(["bash", "--norc"], id="bash"),
+    pytest.param(["dash"], id="dash"),
+    pytest.param(["busybox", "ash"], id="ash", marks=pytest.mark.needs("busybox")),
+]
 
 
 @pytest.fixture(scope="module", params=SHELLS)
@@ -26,7 +30,7 @@ def terminal(request: pytest.FixtureRequest, server: ExecServerProcess) -> Itera
     """One shell for all commands, one after the other, which is what it is for."""
     terminals = OpenTerminals()
     terminal = terminals.open(
-        server.client, Unguarded(), "shell", 100, 30, SHELLS[request.param], env=None, user=None, cwd="/tmp"
+        server.client, Unguarded(), "shell", 100, 30, request.param, env=None, user=None, cwd="/tmp"
     )
     yield terminal
     terminal.close()
@@ -107,9 +111,9 @@ def test_ctrl_c_ends_a_run_with_its_code(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_screen_shows_the_command_and_not_how_it_was_run(
-    open_terminal: Callable[..., Terminal], shell: str
+    open_terminal: Callable[..., Terminal], shell: list[str]
 ) -> None:
-    terminal = open_terminal(SHELLS[shell])
+    terminal = open_terminal(shell)
     terminal.run("echo shown")
     terminal.run("true")
     lines = terminal.capture().split("\n")
@@ -123,9 +127,9 @@ def test_the_screen_shows_the_command_and_not_how_it_was_run(
     ("command", "code"), [("exit 5", 5), ("sleep 60 & exit 6", 6), ("set -e; false", 1), ("kill -9 $$", 137)]
 )
 def test_a_shell_that_ends_tells_its_code_and_takes_no_more(
-    open_terminal: Callable[..., Terminal], shell: str, command: str, code: int
+    open_terminal: Callable[..., Terminal], shell: list[str], command: str, code: int
 ) -> None:
-    terminal = open_terminal(SHELLS[shell])
+    terminal = open_terminal(shell)
     assert terminal.run(f"echo last words; {command}").return_code == code
     assert (terminal.is_alive, terminal.exit_code) == (False, code)
     with pytest.raises(SandboxError, match=f"is closed: its program has ended with {code}"):
