@@ -11,8 +11,12 @@ import importlib.resources
 import re
 import zlib
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PACKAGE = "pytest_fargate_sandbox"
 SHIPPED_MODULES = (
@@ -63,12 +67,14 @@ _PARAMETER = re.compile(rf"(\w+): {_TYPE}")
 _ASSIGNED = re.compile(rf"^( *[\w.]+): {_TYPE} = ", re.MULTILINE)
 _DECLARED = re.compile(rf"^ +\w+: {_TYPE}$", re.MULTILINE)
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
-_SHIPPED_NAMES = ("ENV_LOG", "ENV_SERVER_PORT", "ENV_TOKEN_SHA256", "WORK_DIR")
+_SHIPPED_NAMES = ("ENV_LOG", "ENV_PRELOAD", "ENV_SERVER_PORT", "ENV_TOKEN_SHA256", "NO_PRELOAD", "WORK_DIR")
 
 _ENV_SOURCE = "FARGATE_SANDBOX_SERVER"
 """Carries the source past the argument list, so that ``ps`` in the container stays readable."""
 _ENV_OTHERWISE = "FARGATE_SANDBOX_OTHERWISE"
 """What to do where the image's Python turns out to be of no use: it cannot go back to the shell that it came from."""
+
+_ENV_PRELOADED = "LD_PRELOAD"
 
 _FLAGS = ["-I", "-S", "-B", "-c"]
 _START = f"""
@@ -88,7 +94,8 @@ _LOADER = [f"{names.RUNTIME_DIR}/lib/ld.so", "--library-path", f"{names.RUNTIME_
 _DROPPED_PYTHON = [*_LOADER, f"{names.RUNTIME_DIR}/bin/python3"]
 
 _BOOT = f"""
-export {_ENV_SOURCE}="$1" {_ENV_OTHERWISE}="$2"
+export {_ENV_SOURCE}="$1" {_ENV_OTHERWISE}="$2" {names.ENV_PRELOAD}="${{LD_PRELOAD-}}"
+unset LD_PRELOAD
 for python in python3 /usr/local/bin/python3 /usr/bin/python3 python; do
   case "$("$python" -V 2>/dev/null)" in
     "Python 3."[6-9]* | "Python 3."[1-9][0-9]*) exec "$python" {" ".join(_FLAGS)} "{_START}" ;;
@@ -129,6 +136,18 @@ def server_command(runtime: str) -> tuple[list[str], list[str]]:
         return [*_DROPPED_PYTHON, *_FLAGS, _START], [source]
     otherwise = _NO_PYTHON if runtime == "image" else _ASK_THE_SIDECAR
     return ["/bin/sh", "-c", _BOOT, "fargate-sandbox"], [source, otherwise]
+
+
+def server_environment(runtime: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What of the main container's environment is to be otherwise for its server; a shell sees to it by itself.
+
+    Without one, what a definition ``given`` says of LD_PRELOAD is kept for commands; what the image says is lost.
+    """
+    if runtime != "sidecar":
+        return {}
+    wanted = given.get(_ENV_PRELOADED, names.NO_PRELOAD)
+    kept = {} if wanted == names.NO_PRELOAD else {names.ENV_PRELOAD: wanted}
+    return {_ENV_PRELOADED: names.NO_PRELOAD, **kept}
 
 
 @lru_cache(maxsize=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -9,7 +10,13 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.leaves.names import SHARED_DIR, SIDECAR_CONTAINER, SIDECAR_REFERENCE
+from pytest_fargate_sandbox.leaves.names import (
+    ENV_PRELOAD,
+    NO_PRELOAD,
+    SHARED_DIR,
+    SIDECAR_CONTAINER,
+    SIDECAR_REFERENCE,
+)
 from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
 from pytest_fargate_sandbox.sandbox.endpoints import Routes
 from pytest_fargate_sandbox.sandbox.keyring import Keyring
@@ -114,6 +121,15 @@ def test_a_runtime_from_the_sidecar_is_waited_for() -> None:
     main = _container(_registered(runtime="sidecar"))
     assert main["dependsOn"][0]["condition"] == "HEALTHY"
     assert main["entryPoint"][0] != "/bin/sh"
+
+
+def test_what_is_preloaded_into_commands_is_kept_from_the_sidecars_python_and_from_a_clone_of_that() -> None:
+    base = copy.deepcopy(BASE)
+    _container(base)["environment"].append({"name": "LD_PRELOAD", "value": "/lib/mine.so"})
+    first = _registered(runtime="sidecar", base=base)
+    for registered in (first, _registered(runtime="sidecar", base=first)):
+        environment = {each["name"]: each["value"] for each in _container(registered)["environment"]}
+        assert (environment["LD_PRELOAD"], environment[ENV_PRELOAD]) == (NO_PRELOAD, "/lib/mine.so")
 
 
 def test_agent_mode_leaves_the_image_its_own_command() -> None:

@@ -26,7 +26,7 @@ from pytest_fargate_sandbox.leaves.names import RUNTIME_DIR, WORK_DIR
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.task.task_definition import registration
 from pytest_fargate_sandbox.server import bundle
-from pytest_fargate_sandbox.server.bundle import server_command, shipped_source
+from pytest_fargate_sandbox.server.bundle import server_command, server_environment, shipped_source
 from tests.components import need, program
 from tests.exec_server_process import ExecServerProcess, hold_a_terminal
 
@@ -133,7 +133,24 @@ def test_a_python_of_no_use_is_passed_over(unfit: str, tmp_path: Path) -> None:
 
 
 # --- a root file system that holds nothing but busybox --------------------------------------------------------------
-APPLETS = ("sh", "cat", "dd", "echo", "env", "ls", "mkdir", "mktemp", "rm", "seq", "sleep", "tr", "true", "wc", "id")
+APPLETS = [
+    "sh",
+    "cat",
+    "dd",
+    "echo",
+    "env",
+    "grep",
+    "ls",
+    "mkdir",
+    "mktemp",
+    "rm",
+    "seq",
+    "sleep",
+    "tr",
+    "true",
+    "wc",
+    "id",
+]
 
 ENTER = 'mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec /usr/sbin/chroot "$0" "$@"'
 """With namespaces of its own for mounts and processes: the server is PID 1, as in a container."""
@@ -168,18 +185,34 @@ def bring_python(root: Path) -> None:
     subprocess.run([python, "-I", "-S", "-B", relocatable, target], check=True, timeout=60)
 
 
+PRELOADED = "/lib/preloaded.so"
+
+
+def deadly_library(root: Path) -> dict[str, str]:
+    """As of an image with a libc of its own: no Python that comes with another starts while it is preloaded."""
+    maps = Path("/proc/self/maps").read_text()
+    real = next(path for path in re.findall(r"/\S+\.so\S*", maps) if b"libc.so.6" in Path(path).read_bytes())
+    (root / "lib").mkdir()
+    (root / PRELOADED.lstrip("/")).write_bytes(Path(real).read_bytes().replace(b"libc.so.6", b"libX.so.6"))
+    return {"LD_PRELOAD": PRELOADED}
+
+
 @pytest.mark.parametrize("runtime", ["auto", "sidecar"])
 def test_it_runs_in_a_root_with_nothing_but_busybox(bare_root: Path, runtime: str) -> None:
+    environment = deadly_library(bare_root)
+    environment.update(server_environment(runtime, environment))
     bringer = threading.Thread(target=bring_python if runtime == "sidecar" else sidecar, args=(bare_root,))
     bringer.start()
     if runtime == "sidecar":
         bringer.join()
     as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     unshare = ["unshare", *as_root, "--mount", "--pid", "--fork", "--kill-child"]
-    server = ExecServerProcess(bare_root, runtime=runtime, inside=[*unshare, "sh", "-c", ENTER, str(bare_root)])
+    inside = [*unshare, "sh", "-c", ENTER, str(bare_root)]
+    server = ExecServerProcess(bare_root, environment=environment, runtime=runtime, inside=inside)
     try:
         client = server.client
-        assert client.exec("ls /").stdout == "bin\ndev\nproc\nrun\ntmp\n"
+        assert client.exec("ls /").stdout == "bin\ndev\nlib\nproc\nrun\ntmp\n"
+        assert client.exec("echo $LD_PRELOAD; env | grep -c FARGATE_SANDBOX_PRELOAD").stdout == f"{PRELOADED}\n0\n"
         assert client.exec("(sleep 0.01 &); sleep 300", timeout=0.3).timed_out
         content = os.urandom(300_000)
         client.write_file("/tmp/sub/file", content)

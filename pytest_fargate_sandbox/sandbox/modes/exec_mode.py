@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.sandbox.modes.beside_sidecar import BesideSidecar, p
 from pytest_fargate_sandbox.sandbox.modes.mode import Environments
 from pytest_fargate_sandbox.sandbox.task.container_parts import merge_environment
 from pytest_fargate_sandbox.sandbox.task.task_environment import filled_in, host_name
-from pytest_fargate_sandbox.server.bundle import server_command
+from pytest_fargate_sandbox.server.bundle import server_command, server_environment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, MutableMapping
@@ -64,7 +64,8 @@ class ExecMode(BesideSidecar):
         """An image's own entryPoint would swallow our command; a cloned health check would test what does not run."""
         main["entryPoint"], main["command"] = server_command(cfg.runtime)
         main.pop("healthCheck", None)
-        merge_environment(main, {ENV_SERVER_PORT: str(_port(cfg))})
+        given = {each["name"]: each["value"] for each in main.get("environment", [])}
+        merge_environment(main, {ENV_SERVER_PORT: str(_port(cfg)), **server_environment(cfg.runtime, given)})
         main["mountPoints"] = [
             *main.get("mountPoints", []),
             {"sourceVolume": SHARED_VOLUME, "containerPath": SHARED_DIR, "readOnly": False},

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
+from pytest_fargate_sandbox.leaves.names import ENV_PRELOAD, ENV_SERVER_PORT, ENV_TOKEN_SHA256, NO_PRELOAD
 from pytest_fargate_sandbox.server.commands.command import Command, code_of
 from pytest_fargate_sandbox.server.commands.command_user import CommandUser
 from pytest_fargate_sandbox.server.commands.ended_commands import FETCHED, GONE, EndedCommands
@@ -236,6 +236,11 @@ def _inherited(work_dir: "bytes | None") -> "dict[bytes, bytes]":
     environment = dict(os.environb)
     for name in (ENV_SERVER_PORT, ENV_TOKEN_SHA256):
         environment.pop(encoded(name), None)
+    preloaded = environment.pop(encoded(ENV_PRELOAD), b"")
+    if environment.get(b"LD_PRELOAD") == encoded(NO_PRELOAD):
+        del environment[b"LD_PRELOAD"]
+    if preloaded:
+        environment[b"LD_PRELOAD"] = preloaded
     path = os.environ.get("PATH") or _DEFAULT_PATH
     environment[b"PATH"] = encoded(offer_python(work_dir, path))
     environment.setdefault(b"HOME", _home())
