@@ -1,0 +1,93 @@
+"""What is launched ahead of need, and what is not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugin.one_process import run
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import EngineLog
+
+
+def test_a_run_begins_with_what_launches_and_tests_took_in_the_last_one(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
+    remembered = pytester.path / ".pytest_cache" / "v" / "fargate_sandbox" / "times"
+    remembered.parent.mkdir(parents=True)
+    remembered.write_text('{"": {"launch": 60, "busy": 1}, "another kind": {"launch": 5}}')
+    pytester.makepyfile(
+        """
+import pytest
+
+@pytest.mark.parametrize("n", range(5))
+def test_it(fargate_sandbox, n):
+    fargate_sandbox.exec("sleep 0.5")
+"""
+    )
+    result = pytester.runpytest_subprocess("-p", "no:xdist", timeout=60)
+    result.assert_outcomes(passed=5)
+    assert shared_engine_log.most_alive() == 5, "there seemed to be need of all of them at once"
+    assert shared_engine_log.calls("RunTask") == 5
+    learnt = json.loads(remembered.read_text())
+    assert 0 < learnt[""]["launch"] < 60
+    assert learnt["another kind"] == {"launch": 5}
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--fixtures", "--fixtures-per-test", "--markers"])
+def test_nothing_is_launched_where_no_test_runs(pytester: pytest.Pytester, engine_log: EngineLog, option: str) -> None:
+    pytester.makepyfile("def test_it(fargate_sandbox): pass")
+    assert pytester.runpytest_inprocess("-p", "no:cacheprovider", option).ret == 0
+    assert engine_log.lines == []
+
+
+def test_nothing_is_launched_where_a_module_cannot_be_collected(
+    pytester: pytest.Pytester, engine_log: EngineLog
+) -> None:
+    pytester.makepyfile(test_good="def test_it(fargate_sandbox): pass", test_broken="import nothing_like_it")
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(errors=1)
+    assert engine_log.lines == []
+
+
+def test_skipped_and_deselected_tests_are_not_prelaunched(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
+    result = run(
+        pytester,
+        """
+import pytest
+
+@pytest.mark.skip
+def test_skipped(fargate_sandbox): pass
+
+def test_left_out(fargate_sandbox): pass
+
+def test_it(fargate_sandbox): pass
+""",
+        "-k", "not left_out", "--fargate-prelaunch=5",
+    )  # fmt: skip
+    result.assert_outcomes(passed=1, skipped=1, deselected=1)
+    assert shared_engine_log.calls("RunTask") == 1
+
+
+def test_what_was_prelaunched_and_not_needed_is_stopped_and_counted(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
+    result = run(
+        pytester,
+        """
+import pytest
+
+@pytest.mark.parametrize("n", range(9))
+def test_it(fargate_sandbox, n):
+    fargate_sandbox.exec("sleep 1")
+    assert False
+""",
+        "-x", "--fargate-prelaunch=3",
+    )  # fmt: skip
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["4 launched, 3 prelaunched and unused; *"])
+    assert shared_engine_log.cut_off() == []
