@@ -14,6 +14,9 @@ _SCROLLBACK_BYTES = 128 * 1024 * 1024
 """What so many lines may take at the widest; by default it would keep 10 MB, a few thousand."""
 
 _COLOURS_OF_ALL = re.compile(r"\x1b\](?:4|10|11|12);[^\x1b\x07]*(?:\x1b\\|\x07)")
+_DELETE = b"\x7f"
+"""No terminal shows it. Ghostty does."""
+
 _BRACKETED_PASTE = 2004
 _APPLICATION_KEYS = 1
 
@@ -30,7 +33,7 @@ class GhosttyScreen:
         self._terminal.on_reply(self._answers.append)
 
     def feed(self, data: bytes) -> bytes:
-        self._terminal.feed(data)
+        self._terminal.feed(data.replace(_DELETE, b""))
         answer = b"".join(self._answers)
         self._answers.clear()
         return answer

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import codecs
+from typing import TYPE_CHECKING, Any
 
 import pyte
 
 from pytest_fargate_sandbox.sandbox.terminals.screen import SCROLLBACK_LINES
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 _BACKLOG = 1024 * 1024
 """Of a flood only the end is drawn: to draw all of it would take minutes. What scrolled away before is not kept."""
+
+_AT_ONCE = 4096
 
 _BRACKETED_PASTE = 2004 << 5
 _APPLICATION_KEYS = 1 << 5
@@ -26,33 +32,44 @@ class _AnsweringScreen(pyte.HistoryScreen):
         self.answers += data
 
 
+class _ForgivingStream(pyte.Stream):
+    """What pyte trips over (a private sign where it expects none, half of a wide character) ends there, and no more."""
+
+    def _send_to_parser(self, data: str) -> bool | None:
+        try:
+            return super()._send_to_parser(data)
+        except Exception:
+            return True  # It has a new parser, which is at plain text.
+
+
 class PyteScreen:
     """See ``Screen``."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self._screen = _AnsweringScreen(columns, rows)
-        self._stream = pyte.Stream(self._screen)
+        self._stream = _ForgivingStream(self._screen)
+        self._stream.use_utf8 = False  # or it would not draw the lines of DEC's character set
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._backlog = bytearray()
 
     def feed(self, data: bytes) -> bytes:
         self._backlog += data
-        if len(self._backlog) <= 4096:
+        if len(self._backlog) <= _AT_ONCE or (len(data) <= _AT_ONCE and b"\x1b" in data):  # it may be a question
             self._draw()
         elif len(self._backlog) > 2 * _BACKLOG:
-            del self._backlog[: self._backlog.index(b"\n", len(self._backlog) - _BACKLOG) + 1]
+            begin = len(self._backlog) - _BACKLOG
+            del self._backlog[: max(begin, self._backlog.find(b"\n", begin) + 1)]
         answer, self._screen.answers = self._screen.answers, ""
         return answer.encode()
 
     def text(self) -> str:
         self._draw()
-        return _joined(self._screen.display)
+        return "\n".join(self._lines(self._screen.buffer[row] for row in range(self._screen.lines))).rstrip("\n")
 
     def contents(self) -> str:
         self._draw()
-        columns = range(self._screen.columns)
-        gone = ["".join(line[column].data for column in columns) for line in self._screen.history.top]
-        return _joined([*gone, *self._screen.display])
+        gone = self._lines(self._screen.history.top)
+        return "\n".join([*gone, self.text()])
 
     def styled(self) -> str:
         return self.text()
@@ -67,7 +84,7 @@ class PyteScreen:
     @property
     def cursor(self) -> tuple[int, int]:
         self._draw()
-        return self._screen.cursor.x, self._screen.cursor.y
+        return min(self._screen.cursor.x, self._screen.columns - 1), self._screen.cursor.y
 
     @property
     def takes_pasted_text(self) -> bool:
@@ -83,6 +100,7 @@ class PyteScreen:
         data, self._backlog = bytes(self._backlog), bytearray()
         self._stream.feed(self._decoder.decode(data))
 
-
-def _joined(lines: list[str]) -> str:
-    return "\n".join(line.rstrip() for line in lines).rstrip("\n")
+    def _lines(self, lines: Iterable[Mapping[int, Any]]) -> list[str]:
+        """Not pyte's ``display``, which trips over half of a wide character."""
+        columns = range(self._screen.columns)
+        return ["".join(line[column].data for column in columns).rstrip() for line in lines]
