@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -53,10 +54,10 @@ def _told(task: dict[str, Any]) -> dict[str, Any]:
 def watched(tmp_path: Path) -> Iterator[Callable[..., tuple[LaunchedTask, ScriptedEcs]]]:
     made: list[tuple[LaunchedTask, ScriptedEcs]] = []
 
-    def make(*answers: Any, **others: list[Any]) -> tuple[LaunchedTask, ScriptedEcs]:
+    def make(*answers: Any, cfg: EcsFargateConfig = CFG, **others: list[Any]) -> tuple[LaunchedTask, ScriptedEcs]:
         ecs = ScriptedEcs(DescribeTasks=list(answers), **others)
         made.append(
-            (LaunchedTask(PROVISIONING, cfg=CFG, aws=ecs.aws(tmp_path), registration={}, patience_sec=0.2), ecs)
+            (LaunchedTask(PROVISIONING, cfg=cfg, aws=ecs.aws(tmp_path), registration={}, patience_sec=0.2), ecs)
         )
         return made[-1]
 
@@ -70,6 +71,23 @@ def test_the_address_is_there_as_soon_as_ecs_knows_it(watched: Callable[..., Any
     task, ecs = watched(MISSING, _told(PROVISIONING), _told(PENDING))
     assert task.wait_for_address() == "10.0.0.7"
     assert len(ecs.asked("DescribeTasks")) == 3
+
+
+@pytest.mark.parametrize("connect_via", ["auto", "public", "private"])
+def test_in_a_subnet_for_ipv6_only_its_address_is_the_one(
+    watched: Callable[..., Any], connect_via: Literal["auto", "public", "private"]
+) -> None:
+    named = {"networkInterfaceId": "eni-1", "subnetId": "subnet-1"}
+    details = [{"name": name, "value": value} for name, value in named.items()]
+    main = {"name": "main", "lastStatus": "PENDING", "networkInterfaces": [{"ipv6Address": "2001:db8::7"}]}
+    attachment = {"type": "ElasticNetworkInterface", "details": details}
+    task, ecs = watched(
+        _told({**PENDING, "attachments": [attachment], "containers": [main]}),
+        cfg=dataclasses.replace(CFG, connect_via=connect_via, assign_public_ip=connect_via != "private"),
+    )
+    assert task.wait_for_address() == "2001:db8::7"
+    assert task.private_address == "2001:db8::7"
+    assert ecs.asked("DescribeNetworkInterfaces") == []
 
 
 def test_a_task_that_stops_instead_is_told_with_cause_and_remedy(watched: Callable[..., Any]) -> None:

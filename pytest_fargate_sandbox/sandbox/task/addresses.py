@@ -18,17 +18,31 @@ _PUBLIC_SEC = 10.0
 
 
 def interface(task: Mapping[str, Any]) -> dict[str, str] | None:
-    """The details of the task's network interface, once it has one with an address."""
+    """The details of the task's network interface, its ``address`` among them, once it has one."""
     for attachment in task.get("attachments") or []:
         details = {each["name"]: each["value"] for each in attachment.get("details") or [] if "value" in each}
-        if attachment.get("type") == "ElasticNetworkInterface" and details.get("privateIPv4Address"):
-            return details
+        if attachment.get("type") == "ElasticNetworkInterface":
+            address = details.get("privateIPv4Address") or details.get("ipv6Address") or _ipv6_address(task)
+            if address:
+                return {**details, "address": address}
     return None
+
+
+def _ipv6_address(task: Mapping[str, Any]) -> str:
+    """All that there is in a subnet for IPv6 only, and told with the containers.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkInterface.html
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html
+    """
+    interfaces = [
+        each for container in task.get("containers") or [] for each in container.get("networkInterfaces") or []
+    ]
+    return next((str(each["ipv6Address"]) for each in interfaces if each.get("ipv6Address")), "")
 
 
 def private_address(task: Mapping[str, Any]) -> str | None:
     details = interface(task)
-    return details["privateIPv4Address"] if details else None
+    return details["address"] if details else None
 
 
 def wants_public(cfg: EcsFargateConfig) -> bool:
@@ -39,13 +53,13 @@ def wants_public(cfg: EcsFargateConfig) -> bool:
 def reachable_address(cfg: EcsFargateConfig, aws: Aws, task: Mapping[str, Any]) -> str:
     """The address to connect to, as ``connect_via`` says. ``task`` has its interface already."""
     details = interface(task) or {}
-    if not wants_public(cfg):
-        return details["privateIPv4Address"]
+    if not wants_public(cfg) or ":" in details["address"]:  # an IPv6 address has no public one behind it
+        return details["address"]
     public = _public_address(aws, details["networkInterfaceId"], seconds=_PUBLIC_SEC if cfg.assign_public_ip else 0.0)
     if public:
         return public
     if cfg.connect_via == "auto":
-        return details["privateIPv4Address"]
+        return details["address"]
     raise StartError(
         "the task has no public address: set `assign_public_ip` and use a subnet with an internet gateway, "
         'or connect_via="private" from inside the VPC',
