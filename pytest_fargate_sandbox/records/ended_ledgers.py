@@ -3,16 +3,19 @@
 An entry that is over stays over, and a dead owner stays dead. So where a ledger has grown, what was noted of its
 beginning still holds, and only the rest is read. A note that is lost, or replaced by an older one, costs another look,
 and never a task.
+
+A script that always gives its run the same id has one ledger for ever. What of it is over and old is taken out.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.leaves.user_cache import write_private
-from pytest_fargate_sandbox.records.ledger import Ledger, ledger_directory
+from pytest_fargate_sandbox.records.ledger import Ledger, alone_with, ledger_directory
 
 if TYPE_CHECKING:
     import os
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.records.ledger import Entry
 
 _FILE = "ended.json"
+_COMPACTED_BYTES = 256 * 1024
+"""A ledger is compacted each time that it has grown by so much: some hundred launches."""
 
 
 class Note(NamedTuple):
@@ -75,3 +80,26 @@ def examine(path: Path, stat: os.stat_result, note: Note | None) -> tuple[Ledger
 def is_deserted(entries: list[Entry]) -> bool:
     """Whether no owner of theirs lives; each owner is looked for once."""
     return not any(entry.owner_lives for entry in {entry.owner: entry for entry in entries}.values())
+
+
+def has_outgrown(note: Note | None, stat: os.stat_result) -> bool:
+    return stat.st_size // _COMPACTED_BYTES > (note.size if note else 0) // _COMPACTED_BYTES
+
+
+def compact(path: Path, *, older_than: float) -> None:
+    """Take out what is over for so many seconds, of owners that are dead, if that is the most of it."""
+    entries, before = Ledger.at(path).entries(), time.time() - older_than
+    done = [entry for entry in entries if entry.is_over and max(entry.times.values()) < before]
+    alive = {owner for owner, entry in {entry.owner: entry for entry in done}.items() if entry.owner_lives}
+    old = {entry.id for entry in done if entry.owner not in alive}
+    if 2 * len(old) > len(entries):
+        Ledger.at(path).compact(lambda entry: entry.id not in old or not entry.is_over)
+
+
+def remove_unless_grown(path: Path, stat: os.stat_result) -> bool:
+    """Whether it is gone: nobody has just begun to use it again."""
+    with alone_with(path) as file:
+        if file and path.stat().st_size == stat.st_size:
+            path.unlink()
+            return True
+    return False

@@ -8,23 +8,25 @@ may write to it too: keys that are not known are facts, and a line that is no ev
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import logging
 import os
 import secrets
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, unquote
 
 from pytest_fargate_sandbox.leaves.process_identity import still_runs, this_process
-from pytest_fargate_sandbox.leaves.user_cache import cache_directory
+from pytest_fargate_sandbox.leaves.user_cache import cache_directory, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _SUFFIX = ".jsonl"
@@ -94,6 +96,7 @@ class Ledger:
         self.run_id = run_id
         self.path = ledger_directory() / (quote(run_id, safe="")[:200] + _SUFFIX)
         self._lock = threading.Lock()
+        self._inode: int | None = None
         self._forget()
 
     @classmethod
@@ -117,12 +120,21 @@ class Ledger:
         told = json.dumps({"entry": entry, "event": event, "t": round(time.time(), 3), **facts}, default=str)
         line = f"\n{told}\n".encode()  # whoever wrote last may have been killed within a line
         with self._lock:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            try:
-                if os.write(descriptor, line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            finally:
-                os.close(descriptor)
+            while not self._append(line):
+                pass  # the file has just been dropped or compacted
+
+    def _append(self, line: bytes) -> bool:
+        """Whether the file still stands under its name, and so does the line."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            _lock(descriptor, fcntl.LOCK_SH)
+            if not os.fstat(descriptor).st_nlink:
+                return False
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            return True
+        finally:
+            os.close(descriptor)
 
     def entries(self) -> list[Entry]:
         with self._lock:
@@ -144,6 +156,7 @@ class Ledger:
         """What was appended since the last look, by whomever, up to the last line that is whole."""
         try:
             with self.path.open("rb") as file:
+                self._begin_anew_if_replaced(file)
                 file.seek(self.read_up_to)
                 whole, end, _ = file.read().rpartition(b"\n")
         except FileNotFoundError:
@@ -151,6 +164,12 @@ class Ledger:
         self.read_up_to += len(whole + end)
         self._read_bytes.update(whole + end)
         return [line for line in whole.split(b"\n") if line]
+
+    def _begin_anew_if_replaced(self, file: BinaryIO) -> None:
+        stat = os.fstat(file.fileno())
+        if self._inode not in (None, stat.st_ino) or stat.st_size < self.read_up_to:
+            self._forget()
+        self._inode = stat.st_ino
 
     @property
     def digest(self) -> str:
@@ -160,6 +179,7 @@ class Ledger:
     def skip(self, size: int, digest: str) -> bool:
         """Leave the first ``size`` bytes unread, if they are what had this digest. For a ledger that was not read."""
         with self.path.open("rb") as file:
+            self._begin_anew_if_replaced(file)
             skipped = _hash(file.read(size))
         if skipped.hexdigest() != digest:
             return False
@@ -189,15 +209,49 @@ class Ledger:
 
     def drop(self) -> None:
         """Remove the file: nothing in it matters any more."""
-        with self._lock:
+        with self._lock, alone_with(self.path):
             self.path.unlink(missing_ok=True)
             self._forget()
+
+    def compact(self, is_wanted: Callable[[Entry], bool]) -> None:
+        """Leave only the lines of entries that are wanted."""
+        with alone_with(self.path) as file:
+            ids = {entry.id for entry in self.entries() if is_wanted(entry)}
+            lines = [line for line in file.read().split(b"\n") if _entry_in(line) in ids] if file else []
+            if file:
+                write_private(self.path, b"".join(line + b"\n" for line in lines).decode())
 
     def _forget(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._by_task: dict[str, Entry] = {}
         self.read_up_to = 0
         self._read_bytes = _hash()
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[BinaryIO | None]:
+    """A ledger's file, to which nobody appends meanwhile; None where there is none."""
+    while path.exists():
+        with path.open("rb") as file:
+            _lock(file.fileno(), fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                yield file
+                return
+    yield None
+
+
+def _lock(descriptor: int, kind: int) -> None:
+    try:
+        fcntl.flock(descriptor, kind)
+    except OSError:  # a file system without locks: then two at once may lose a line, as they always could
+        pass
+
+
+def _entry_in(line: bytes) -> str | None:
+    try:
+        return str(json.loads(line)["entry"])
+    except _NO_EVENT:
+        return None
 
 
 def ledger_directory() -> Path:

@@ -16,7 +16,16 @@ from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_LEDGER, TAG_OWNER, TAG_WORKER
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
-from pytest_fargate_sandbox.records.ended_ledgers import Note, examine, is_deserted, read_notes, save_notes
+from pytest_fargate_sandbox.records.ended_ledgers import (
+    Note,
+    compact,
+    examine,
+    has_outgrown,
+    is_deserted,
+    read_notes,
+    remove_unless_grown,
+    save_notes,
+)
 from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, at_each_place
 from pytest_fargate_sandbox.records.ledger import Entry, Ledger, ledger_directory, ledger_paths
 from pytest_fargate_sandbox.sandbox.task.launch import started_by
@@ -149,13 +158,15 @@ def _look_at(path: Path, note: Note | None, place: Mapping[str, Any] | None) -> 
         if note and note.holds_for(stat):
             is_done = note.deserted
         else:
+            if has_outgrown(note, stat):
+                compact(path, older_than=_DONE_LEDGER_SEC)
+                stat = path.stat()
             ledger, entries, note = examine(path, stat, note)
             if _left_by_dead(entries, place):
                 return ledger
             is_done = is_deserted(entries) and all(entry.is_over or _has_expired(entry) for entry in entries)
         is_old = age > (_DONE_LEDGER_SEC if is_done else _OLD_LEDGER_SEC)  # it is wanted for a while when all is over
-        if is_old and path.stat().st_size == stat.st_size:  # and nobody has just begun to use it again
-            path.unlink()
+        if is_old and remove_unless_grown(path, stat):
             return None
     except FileNotFoundError:
         return None
