@@ -18,6 +18,7 @@ from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
 from pytest_fargate_sandbox.sandbox.keyring import Keyring
 from pytest_fargate_sandbox.sandbox.machine import Machine
 from pytest_fargate_sandbox.sandbox.side_door import DOOR
+from pytest_fargate_sandbox.sandbox.slots.machine_slots import MachineSlots
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pytest_fargate_sandbox")
 
 
-class EcsFargateSandbox(Machine, Workspace):
+class EcsFargateSandbox(MachineSlots, Machine, Workspace):
     """A sandbox on the ECS cluster that ``cfg`` names; the cluster ``local`` is the embedded engine.
 
     In exec-server mode commands and files work. In agent-server mode the image's own command runs, ``local_port``

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.process import Process
     from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
     from pytest_fargate_sandbox.sandbox.machine import Machine
+    from pytest_fargate_sandbox.sandbox.starting import Started
     from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
 T = TypeVar("T")
@@ -224,5 +225,8 @@ class Workspace:
 
     def _through(self, act: Callable[[ExecClient], T]) -> T:
         started = self._machine.running()
-        client = started.mode.client(started.connection)
+        client = self._client(started)
         return started.lifeline.through(lambda: act(client))
+
+    def _client(self, started: Started) -> ExecClient:
+        return started.mode.client(started.connection)

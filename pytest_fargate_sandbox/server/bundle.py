@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.leaves import names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _PACKAGE = "pytest_fargate_sandbox"
 SHIPPED_MODULES = (
@@ -57,6 +57,24 @@ SHIPPED_MODULES = (
     "files.single_files",
     "files.tar_reader",
 )
+LESSONS = {
+    "slots.slot_verbs": (
+        "slots.emptying",
+        "slots.ground",
+        "slots.grounds",
+        "slots.owned_processes",
+        "slots.shared_memory",
+        "slots.shared_places",
+        "slots.slot_protocol",
+        "slots.slot_table",
+        "slots.slot_verbs",
+        "slots.tenant",
+        "slots.thread_rights",
+        "slots.user_ground",
+    ),
+}
+"""What a running server can learn, by the module that says how it is asked for: it travels when it is wanted."""
+
 _DOCSTRING = re.compile(r'^( *)""".*?"""$', re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"(^ *|  )#.*$", re.MULTILINE)
 _FOR_TYPES_ONLY = re.compile(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", re.MULTILINE)
@@ -157,13 +175,29 @@ def shipped_source() -> str:
     packages = (f"server.{module}".rpartition(".")[0] for module in SHIPPED_MODULES)
     sources = {_PACKAGE: "", f"{_PACKAGE}.leaves": "", f"{_PACKAGE}.leaves.names": _names()}
     sources.update({f"{_PACKAGE}.{package}": "" for package in packages})
-    for module in SHIPPED_MODULES:
-        source = server.joinpath(*f"{module.replace('.', '/')}.py".split("/")).read_text("utf-8")
-        sources[f"{_PACKAGE}.server.{module}"] = _without_prose(source)
+    sources.update(_sources_of(SHIPPED_MODULES))
     loader = _without_prose(server.joinpath("loader.py").read_text("utf-8"))
     run = f"exec(compile(SOURCES['{_PACKAGE}.server.exec_server'], '<main>', 'exec', dont_inherit=True))"
     text = chr(0).join([f"{loader}\n{run}\n", *(part for source in sources.items() for part in source)])
     return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
+
+
+@lru_cache(maxsize=4)
+def lesson(name: str) -> tuple[str, bytes]:
+    """The module that a server is to load, and the compressed source of it and of all that it takes."""
+    sources = {f"{_PACKAGE}.server.{name.rpartition('.')[0]}": ""}
+    sources.update(_sources_of(LESSONS[name]))
+    text = chr(0).join(part for source in sources.items() for part in source)
+    return f"{_PACKAGE}.server.{name}", zlib.compress(text.encode("utf-8"), 9)
+
+
+def _sources_of(modules: Iterable[str]) -> dict[str, str]:
+    server = importlib.resources.files(f"{_PACKAGE}.server")
+    paths = {module: f"{module.replace('.', '/')}.py".split("/") for module in modules}
+    return {
+        f"{_PACKAGE}.server.{module}": _without_prose(server.joinpath(*path).read_text("utf-8"))
+        for module, path in paths.items()
+    }
 
 
 def _without_prose(source: str) -> str:

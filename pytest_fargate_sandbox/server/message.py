@@ -20,6 +20,8 @@ class Message:
     """A JSON object with exactly these fields: ``FIELDS`` gives each its types and its default."""
 
     VERB = ""
+    IS_OF_FILES = False
+    """Whether files are read or written for who asks: with his own rights, in a slot."""
     LONGEST = 64 * 1024
     """As one line of JSON; what a client may say stands with its verbs."""
 

@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 from pytest_fargate_sandbox.server.terminal_protocol import check_size
 
-VERSION = 6
+VERSION = 7
 """Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
 
 PREFIX = "/v%d/" % VERSION
@@ -69,6 +69,17 @@ class Health(Message):
 
     VERB = "health"
     FIELDS = {"version": (int, VERSION), "python": (str, ""), "pid": (int, 0), "memory_hidden": (bool, False)}
+
+
+class Learn(Message):
+    """The payload is source of ours that this server was not started with, and that is worth its way only if wanted.
+
+    ``module`` is one of those that it holds; its ``requests`` are what can be said from then on.
+    """
+
+    VERB = "learn"
+    module: str
+    FIELDS = {"module": (str, REQUIRED)}
 
 
 class Configure(Message):
@@ -207,6 +218,7 @@ class Signal(Message):
 
 
 class _Read(Message):
+    IS_OF_FILES = True
     path: str
     skip: int
     FIELDS = {"path": (str, REQUIRED), "skip": (int, 0)}
@@ -237,6 +249,7 @@ class WriteFile(Message):
     It appears under its name when all of it is there, or not at all.
     """
 
+    IS_OF_FILES = True
     VERB = "write-file"
     id: str
     skip: int
@@ -258,6 +271,7 @@ class WriteFile(Message):
 
 
 class ListFiles(Message):
+    IS_OF_FILES = True
     VERB = "list-files"
     path: str
     FIELDS = {"path": (str, REQUIRED)}
@@ -280,6 +294,7 @@ class ReadTree(_Read):
 class WriteTree(Message):
     """The same for a tar that goes into this directory, all of it or nothing."""
 
+    IS_OF_FILES = True
     VERB = "write-tree"
     id: str
     skip: int
@@ -312,6 +327,7 @@ class Fetch(Message):
     ``roots`` are certificates in PEM that count beside the image's own, of which there may be none.
     """
 
+    IS_OF_FILES = True
     VERB = "fetch"
     id: str
     url: str

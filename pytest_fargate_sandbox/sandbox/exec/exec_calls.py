@@ -73,7 +73,7 @@ def error_of(failure: Failure) -> SandboxError:
         return SandboxError(_OTHER_VERSION, kind=kind)
     if kind in ("checksum", "stopping", "unknown_command"):
         return TransportError(failure.message, kind=kind)
-    if kind in ("closed", "forgotten", "too_many", "unknown_user"):
+    if kind in ("closed", "forgotten", "too_many", "unknown_user", "slot_gone", "slot_retired", "no_isolation"):
         return SandboxError(failure.message, kind=kind)
     return SandboxError(f"the exec server says {kind}: {failure.message}", kind=kind)
 
@@ -134,10 +134,16 @@ class Answer:
 class ExecCalls:
     """Speaks ``server/protocol.py`` over a pool of connections."""
 
-    def __init__(self, pool: ConnectionPool, token: str | None, limits: Limits) -> None:
+    def __init__(self, pool: ConnectionPool, token: str | None, limits: Limits, slot: str | None = None) -> None:
+        """``slot`` is the lease in whose name it is all asked, if not in the machine's."""
         self._pool = pool
         self._token = token
+        self._slot = slot
         self.limits = limits
+
+    def in_slot(self, lease: str | None) -> ExecCalls:
+        """The same over the same connections, in the slot of this lease; or in the machine's own name."""
+        return ExecCalls(self._pool, self._token, self.limits, lease)
 
     def patience(self, seconds: float, silence: float | None = None) -> Patience:
         return Patience(seconds, self.limits.slowest_bytes_per_sec, silence)
@@ -247,11 +253,12 @@ class ExecCalls:
     ) -> None:
         path, line = protocol.PREFIX + request.VERB, request.to_json()
         if isinstance(payload, bytes):
-            send(request_head(path, self._token, len(line) + len(payload)) + line + payload)
+            send(request_head(path, self._token, len(line) + len(payload), slot=self._slot) + line + payload)
             return
         digest = hashlib.sha256()
         blocks = digested(payload, digest, skip)
-        pending = send_chunked(send, request_head(path, self._token, None) + chunk(line), blocks)
+        head = request_head(path, self._token, None, slot=self._slot)
+        pending = send_chunked(send, head + chunk(line), blocks)
         send(pending + last_chunk({protocol.DIGEST_TRAILER: digest.hexdigest()}))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import posixpath
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES,
 from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process, Unguarded
 from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
 from pytest_fargate_sandbox.sandbox.exec.uploads import Upload
-from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server import bundle, protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Disconnected, Malformed
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.message import Message
 
 M = TypeVar("M", bound="Message")
+A = TypeVar("A", bound="Message")
 
 
 class ExecClient:
@@ -60,6 +63,14 @@ class ExecClient:
         if token is None and port is not None:
             token = own_tokens.token_of(port)
         self._calls = ExecCalls(self._pool, token, limits)
+        self._home: str | None = None
+        """What relative paths start from, where the server's own directory is not meant."""
+
+    def in_slot(self, lease: str, home: str) -> ExecClient:
+        """The same server, asked in the name of a lease on a slot, whose workspace is ``home``."""
+        client = copy.copy(self)
+        client._calls, client._home = self._calls.in_slot(lease), home
+        return client
 
     def close(self) -> None:
         self._pool.close()
@@ -95,6 +106,17 @@ class ExecClient:
         """Change the environment that every later command begins with; None takes a variable away."""
         self._calls.ask(protocol.Configure(environment=dict(environment)), protocol.Nothing)
 
+    def ask(self, request: Message, answer_type: type[A]) -> A:
+        """A request that may be repeated, and has a short answer."""
+        answer = self._calls.ask(request, answer_type)
+        assert isinstance(answer, answer_type)
+        return answer
+
+    def teach(self, lesson: str) -> None:
+        """Give the server a part of itself that it was not started with."""
+        module, source = bundle.lesson(lesson)
+        self._calls.ask(protocol.Learn(module=module), protocol.Nothing, source)
+
     # --- commands -----------------------------------------------------------------------------------------------
     def exec(
         self,
@@ -122,10 +144,10 @@ class ExecClient:
         most = DEFAULT_MAX_OUTPUT_BYTES if max_output_bytes is None else max_output_bytes
         request = protocol.Run(
             id=protocol.new_command_id(),
-            **command_fields(cmd, cwd, env, user),
+            **command_fields(cmd, self._cwd(cwd), env, user),
             **run_fields(timeout, most, stdin, on_output),
         )
-        with naming_cwd(cwd):
+        with naming_cwd(request.cwd):
             result = CommandRun(self._calls, request, Stdin(stdin), on_output, on_cut).to_end()
         if timeout == 0:  # a quick one may have come to its end all the same
             return replace(result, return_code=protocol.CODE_TIMED_OUT, timed_out=True)
@@ -145,7 +167,9 @@ class ExecClient:
 
         ``guard`` explains what goes wrong with it.
         """
-        request = protocol.Spawn(id=protocol.new_command_id(), timeout=timeout, **command_fields(cmd, cwd, env, user))
+        request = protocol.Spawn(
+            id=protocol.new_command_id(), timeout=timeout, **command_fields(cmd, self._cwd(cwd), env, user)
+        )
         spawned = self._spawned(request)
         return Process(self._calls, request.id, spawned.pid, request.command, guard or Unguarded())
 
@@ -162,7 +186,7 @@ class ExecClient:
     ) -> TerminalProcess:
         """The same on a terminal of so many columns and rows."""
         columns, rows = size
-        fields = command_fields(cmd, cwd, env, user)
+        fields = command_fields(cmd, self._cwd(cwd), env, user)
         request = protocol.Spawn(id=protocol.new_command_id(), timeout=timeout, columns=columns, rows=rows, **fields)
         spawned = self._spawned(request)
         return TerminalProcess(self._calls, request.id, spawned, request.command, guard or Unguarded())
@@ -201,7 +225,7 @@ class ExecClient:
         """The content of a file there."""
 
         self._request(protocol.ReadFile, path=remote_path)
-        return Download(self._calls, remote_path, 1 + max_retries).read_file()
+        return Download(self._calls, self._at(remote_path), 1 + max_retries).read_file()
 
     def download_to(self, remote_path: str, local_path: Path | str, *, max_retries: int = 3) -> None:
         """Copy a file or a whole directory to here, with modes and times.
@@ -210,7 +234,7 @@ class ExecClient:
         is made if need be; an archive that wants to leave it changes nothing.
         """
         local = Path(local_path)
-        download = Download(self._calls, remote_path, 1 + max_retries)
+        download = Download(self._calls, self._at(remote_path), 1 + max_retries)
         try:
             target = local / Path(remote_path).name if local.is_dir() else local
             download.save_file(target)
@@ -258,10 +282,20 @@ class ExecClient:
     # --- how files travel ---------------------------------------------------------------------------------------
     def _request(self, kind: type[M], **values: object) -> M:
         """A request of the caller's making; what cannot be one was wrong here, and is said here."""
+        if isinstance(values.get("path"), str):
+            values["path"] = self._at(str(values["path"]))
         try:
             return kind(**values)
         except Failure as failure:
             raise ValueError(failure.message) from None
+
+    def _cwd(self, cwd: str | os.PathLike[str] | None) -> str | os.PathLike[str] | None:
+        if self._home and (cwd is None or isinstance(cwd, (str, os.PathLike))):
+            return posixpath.join(self._home, os.fspath(cwd or ""))
+        return cwd
+
+    def _at(self, path: str) -> str:
+        return posixpath.join(self._home, path) if self._home else path
 
     def _upload_request(self, kind: type[M], **values: object) -> M:
         """With an id, so that it lands once, however often it has to be sent."""

@@ -31,11 +31,13 @@ class TerminalProcess(Process):
         request = protocol.WriteFile(id=protocol.new_upload_id(), path=self.script, mode=0o644)
         data = script.encode("utf-8", "surrogateescape")
 
+        calls = self._calls.in_slot(None)  # it lies beside those of the server's own
+
         def send() -> None:
-            with self._calls.open(request, [data]) as answer:
+            with calls.open(request, [data]) as answer:
                 answer.read_message(protocol.Nothing)
 
-        self._guard.through(lambda: self._calls.persistently(send))
+        self._guard.through(lambda: calls.persistently(send))
 
     def state(self, columns: int = 0, rows: int = 0) -> TerminalState:
         """How the terminal stands, with another size if one is given."""

@@ -55,15 +55,19 @@ class Commands:
         self._environment = _merged(self._environment, environment)
 
     # --- by id --------------------------------------------------------------------------------------------------
-    def claim(self, request: "Any") -> "tuple[Command, bool]":
-        """The command of this id, and whether it is new and the caller's to begin."""
+    def claim(self, request: "Any", tenant: "CommandUser | None" = None) -> "tuple[Command, bool]":
+        """The command of this id, and whether it is new and the caller's to begin, in whose slot it is."""
         with self._lock:
             if request.id in self._known:
                 return self._known[request.id], False
             self._refuse_what_is_gone(request.id)
             if self._is_closing:
                 raise Failure("stopping", "the sandbox is being stopped")
-            user = CommandUser(request.user) if request.user is not None else None
+            user = CommandUser(request.user) if request.user is not None else tenant
+            if tenant and user is not tenant:
+                raise Failure(
+                    "permission", "in a slot all commands run as the slot's own user, not as %s" % request.user
+                )
             command = Command(request.id, self._work_dir, user)
             self._known[request.id] = command
             return command, True
@@ -81,6 +85,12 @@ class Commands:
             command = self._known.get(command_id)
             if command and command.ended:
                 self._drop(command, FETCHED)
+
+    def drop_all_of(self, user: CommandUser) -> None:
+        """Those that were begun in the name of this very tenant."""
+        with self._lock:
+            for command in [command for command in self._known.values() if command.user is user]:
+                self._drop(command, "was ended when its slot was given back")
 
     def _end(self, command: Command, return_code: int) -> None:
         command.end(return_code)
@@ -168,7 +178,10 @@ class Commands:
             program = self._program(command, request)
             program.before = ends.before
             pump = Pump(command, ends.outputs, waker, request.timeout)
-            command.bear(spawn(program, ends.for_child, self._marks, self.reaper, pump.on_exit))
+            tree = spawn(program, ends.for_child, self._marks, self.reaper, pump.on_exit)
+            if command.user:
+                command.user.has_begun(tree)
+            command.bear(tree)
         except CannotRun as reason:
             ends.close_ours()
             command.say(STDOUT if command.terminal else STDERR, b"%s\n" % encoded(reason.sentence))

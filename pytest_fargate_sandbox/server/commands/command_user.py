@@ -7,11 +7,16 @@ from pytest_fargate_sandbox.server.protocol import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
+
+    from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
 
 
 class CommandUser:
     """A user with all its groups, by name or by number, as in ``docker run --user``: ``user`` or ``user:group``."""
+
+    confine: "Callable[[], None] | None" = None
+    """Called in the child once it is this user."""
 
     def __init__(self, text: str) -> None:
         user, colon, group = text.partition(":")
@@ -32,7 +37,7 @@ class CommandUser:
         if os.geteuid() != 0 and (self.uid, self.gid) != (os.geteuid(), os.getegid()):
             sentence = "to run a command as %s takes root, and this container runs as uid %d" % (text, os.geteuid())
             raise Failure("permission", sentence)
-        if not (_exists_here(self.uid, "uid_map") and _exists_here(self.gid, "gid_map")):
+        if not (exists_here(self.uid, "uid_map") and exists_here(self.gid, "gid_map")):
             sentence = "to run a command as %s takes an engine that runs as root: this one has no user but root" % text
             raise Failure("permission", sentence)
 
@@ -44,6 +49,9 @@ class CommandUser:
         names = {"HOME": self.home, "USER": self.name, "LOGNAME": self.name, "SHELL": self.shell}
         return {encoded(name): encoded(value) for name, value in names.items()}
 
+    def has_begun(self, tree: "ProcessTree") -> None:
+        """A command of his runs, with these processes."""
+
     def become(self) -> None:
         """In the child: for good."""
         os.setgroups(self.groups)
@@ -51,7 +59,7 @@ class CommandUser:
         os.setresuid(self.uid, self.uid, self.uid)
 
 
-def _exists_here(number: int, table: str) -> bool:
+def exists_here(number: int, table: str) -> bool:
     """Whether our user namespace has it: that of an engine without root holds a single user."""
     try:
         with open("/proc/self/" + table) as file:

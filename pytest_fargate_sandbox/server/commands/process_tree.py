@@ -153,6 +153,16 @@ class ProcessTree(AllProcesses):
         return members
 
 
+class Forest(AllProcesses):
+    """All living processes of some commands."""
+
+    def __init__(self, trees: "list[ProcessTree]") -> None:
+        self._trees = trees
+
+    def _roots(self, processes: "list[_Process]") -> "set[int]":
+        return {pid for tree in self._trees for pid in tree._roots(processes)}
+
+
 def _running() -> "Iterable[_Process]":
     try:
         names = os.listdir("/proc")

@@ -73,9 +73,11 @@ def spawn(
     on_exit: "Callable[[int], None]",
 ) -> ProcessTree:
     """Start it in a session of its own; ``on_exit`` is told how it ended."""
-    options: "dict[str, Any]" = {"preexec_fn": program.before} if program.before else {}
+    options: "dict[str, Any]" = {}
     if program.user and not program.user.is_ours:
         options = _as_somebody_else(program.user, program.before)
+    elif program.before:
+        options = {"preexec_fn": program.before}
     stdin, stdout, stderr = streams
     with _births:
         reaper.prepare()
@@ -105,15 +107,17 @@ def spawn(
 
 
 def _as_somebody_else(user: CommandUser, before: "Callable[[], None] | None") -> "dict[str, Any]":
-    if _CAN_CHANGE_USER_IN_C:
-        return {"user": user.uid, "group": user.gid, "extra_groups": user.groups, "preexec_fn": before}
-
-    def become() -> None:
+    def before_it_is() -> None:
         if before:
             before()
         user.become()
 
-    return {"preexec_fn": become}
+    first = before if _CAN_CHANGE_USER_IN_C else before_it_is
+    steps = [step for step in (first, user.confine) if step]
+    options: "dict[str, Any]" = {"preexec_fn": (lambda: [step() for step in steps]) if steps else None}
+    if _CAN_CHANGE_USER_IN_C:
+        options.update(user=user.uid, group=user.gid, extra_groups=user.groups)
+    return options
 
 
 def _explained(error: OSError, program: Program) -> Exception:

@@ -23,6 +23,7 @@ class LongPayload(Payload):
     def __init__(self, exchange: "Exchange") -> None:
         Payload.__init__(self, exchange.payload.body)
         self._exchange = exchange
+        exchange.on_give_up = self.end
         self._changed = threading.Condition()
         self._taken = 0
         self._is_broken = False
@@ -70,6 +71,7 @@ class LongPayload(Payload):
             if self._is_over or not self._is_broken or offset != self._taken:
                 raise Failure("checksum", "what came before byte %d of it is not here any more" % offset)
             self._exchange, self._is_broken = exchange, False
+            exchange.on_give_up = self.end
             self.body = exchange.payload.body
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._is_over or self._is_broken or self._exchange is not exchange)

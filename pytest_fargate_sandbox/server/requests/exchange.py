@@ -10,7 +10,9 @@ from pytest_fargate_sandbox.server.requests.http1 import Payload, answer_head, d
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable
+    from typing import Callable, Iterable
+
+    from pytest_fargate_sandbox.server.commands.command_user import CommandUser
 
 _DRAIN_LIMIT = 8 * 1024 * 1024
 """How much of an unwanted body is read to keep its connection; beyond that the answer ends the connection."""
@@ -20,10 +22,14 @@ class Exchange:
     waker: Waker
     """Of whoever has shown the token, and of nobody else."""
 
+    tenant: "CommandUser | None" = None
+    """In whose name it is asked, if not in the machine's."""
+
     def __init__(self, connection: socket.socket, payload: Payload, keep_alive: bool) -> None:
         self._connection = connection
         self.payload = payload
         self.keep_alive = keep_alive
+        self.on_give_up: "Callable[[], None]" = lambda: None
         self.acknowledges: "str | None" = None
         """A command whose whole answer this was: the next request on this connection says that it has arrived."""
 
@@ -68,6 +74,11 @@ class Exchange:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # It is gone.
+
+    def give_up(self) -> None:
+        """The same, for good: what it brings is not waited for on another connection either."""
+        self.cut()
+        self.on_give_up()
 
     def drain(self) -> None:
         """Read what the client still sends."""

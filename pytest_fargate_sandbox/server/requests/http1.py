@@ -19,6 +19,8 @@ MAX_FOREIGN_HEAD = 64 * 1024
 MAX_INLINE = 32 * 1024 * 1024
 """The largest body with a Content-Length, which is kept in memory. What is larger travels chunked."""
 BLOCK = 256 * 1024
+SLOT_FIELD = "slot"
+"""Whose workspace a request is about, if it is not about the whole machine: a lease of ``slots``."""
 
 _TARGET = re.compile(rb"/[^\x00-\x20\x7f]*\Z")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
@@ -40,6 +42,7 @@ REASONS = {
     413: "Content Too Large",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
+    501: "Not Implemented",
     502: "Bad Gateway",
     503: "Service Unavailable",
     507: "Insufficient Storage",
@@ -302,10 +305,14 @@ def open_body(reader: Reader, fields: "dict[str, str]", foreign: bool = False) -
     return SizedBody(reader, int(length))
 
 
-def request_head(verb_path: str, token: "str | None", size: "int | None", method: str = "POST") -> bytes:
-    """The head of a request; without a size its body is chunked."""
+def request_head(
+    verb_path: str, token: "str | None", size: "int | None", method: str = "POST", slot: "str | None" = None
+) -> bytes:
+    """The head of a request; without a size its body is chunked. ``slot`` is the lease in whose name it is asked."""
     length = "Transfer-Encoding: chunked" if size is None else "Content-Length: %d" % size
     key = "Authorization: Bearer %s\r\n" % token if token else ""
+    if slot:
+        key += "%s: %s\r\n" % (SLOT_FIELD, slot)
     return ("%s %s HTTP/1.1\r\nHost: sandbox\r\n%s%s\r\n\r\n" % (method, verb_path, key, length)).encode("latin-1")
 
 

@@ -169,7 +169,7 @@ class Conversation:
 
     def _answer(self, exchange: Exchange, head: RequestHead) -> None:
         try:
-            self._verbs.answer(exchange, head.method, head.target)
+            self._verbs.answer(exchange, head)
         except Failure as failure:
             exchange.refuse(failure)
         except (Malformed, Disconnected):

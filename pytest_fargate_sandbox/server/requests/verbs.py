@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 
 from pytest_fargate_sandbox.server import protocol
@@ -12,7 +13,7 @@ from pytest_fargate_sandbox.server.commands.pipes import Pipes
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
 from pytest_fargate_sandbox.server.requests.exchange import Exchange
-from pytest_fargate_sandbox.server.requests.http1 import MAX_INLINE, Disconnected
+from pytest_fargate_sandbox.server.requests.http1 import MAX_INLINE, SLOT_FIELD, Disconnected, RequestHead
 from pytest_fargate_sandbox.server.terminal_protocol import Terminal
 
 TYPE_CHECKING = False
@@ -29,8 +30,13 @@ _LONGEST_LINE = 16 * 1024 * 1024
 class Verbs:
     def __init__(self, commands: Commands, memory_hidden: bool) -> None:
         self.commands = commands
+        self.tenant_of: "Callable[[str], Any]" = _nobody
+        """Whose slot it is; who learns what slots are puts it there."""
         self._memory_hidden = memory_hidden
-        requests: "tuple[tuple[type[Message], Callable[[Exchange, Any], None]], ...]" = (
+        self._lessons = threading.Lock()
+        self._learnt: "set[str]" = set()
+        self._by_path: "dict[str, tuple[type[Message], Callable[[Exchange, Any], None]]]" = {}
+        self._add(
             (protocol.Run, self._run),
             (protocol.Attach, self._attach),
             (protocol.Spawn, self._spawn),
@@ -38,6 +44,7 @@ class Verbs:
             (protocol.Signal, self._signal),
             (Terminal, self._terminal),
             (protocol.Configure, self._configure),
+            (protocol.Learn, self._learn),
             (protocol.ReadFile, _read_file),
             (protocol.WriteFile, _write_file),
             (protocol.ListFiles, _list_files),
@@ -46,22 +53,45 @@ class Verbs:
             (protocol.Upload, _upload),
             (protocol.Fetch, _fetch),
         )
-        self._by_path = {protocol.PREFIX + request.VERB: (request, act) for request, act in requests}
+
+    def _add(self, *requests: "tuple[type[Message], Callable[[Exchange, Any], None]]") -> None:
+        self._by_path.update({protocol.PREFIX + request.VERB: (request, act) for request, act in requests})
 
     def health(self, exchange: Exchange) -> None:
         python = sys.version.split()[0]
         exchange.answer(protocol.Health(python=python, pid=os.getpid(), memory_hidden=self._memory_hidden))
 
-    def answer(self, exchange: Exchange, method: str, target: str) -> None:
-        if target not in self._by_path or method != "POST":
-            raise Failure("unknown_verb", "there is no %.20s %.80s in %s" % (method, target, protocol.PREFIX))
-        request, act = self._by_path[target]
-        act(exchange, request.from_json(exchange.payload.read_line(_LONGEST_LINE)))
+    def answer(self, exchange: Exchange, head: RequestHead) -> None:
+        if head.target not in self._by_path or head.method != "POST":
+            raise Failure("unknown_verb", "there is no %.20s %.80s in %s" % (head.method, head.target, protocol.PREFIX))
+        request, act = self._by_path[head.target]
+        message = request.from_json(exchange.payload.read_line(_LONGEST_LINE))
+        lease = head.fields.get(SLOT_FIELD)
+        if lease is None:
+            act(exchange, message)
+            return
+        exchange.tenant = tenant = self.tenant_of(lease)
+        with tenant.serving(exchange, message.IS_OF_FILES):
+            act(exchange, message)
+
+    def _learn(self, exchange: Exchange, request: protocol.Learn) -> None:
+        """What is known already is not learnt again: whoever asked for it first has objects of it."""
+        import zlib
+
+        source = exchange.payload.read_all(MAX_INLINE)
+        with self._lessons:
+            if request.module not in self._learnt:
+                parts = zlib.decompress(source).decode("utf-8").split("\0")
+                sys.modules["__main__"].__dict__["SOURCES"].update(zip(parts[::2], parts[1::2]))
+                lesson = __import__(request.module, fromlist=["requests"])
+                self._add(*lesson.requests(self))
+                self._learnt.add(request.module)
+        exchange.answer(protocol.Nothing())
 
     # --- commands -----------------------------------------------------------------------------------------------
     def _run(self, exchange: Exchange, request: protocol.Run) -> None:
         stdin = exchange.payload.read_all(MAX_INLINE)  # Before the command begins: half an input is no input.
-        command, is_new = self.commands.claim(request)
+        command, is_new = self.commands.claim(request, exchange.tenant)
         if not is_new:
             self._follow(exchange, command, protocol.Attach(id=request.id, limit=request.limit))
             return
@@ -118,7 +148,7 @@ class Verbs:
         return False
 
     def _spawn(self, exchange: Exchange, request: protocol.Spawn) -> None:
-        command, is_new = self.commands.claim(request)
+        command, is_new = self.commands.claim(request, exchange.tenant)
         if is_new:
             ends: "Pipes | PseudoTerminal" = Pipes(has_stdin=True)
             if request.columns:
@@ -163,6 +193,10 @@ class Verbs:
     def _configure(self, exchange: Exchange, request: protocol.Configure) -> None:
         self.commands.configure(request.environment)
         exchange.answer(protocol.Nothing())
+
+
+def _nobody(_lease: str) -> "Any":
+    raise Failure("slot_gone", "this machine has no slots")
 
 
 def _terminal_of(command: "Command") -> "PseudoTerminal":

@@ -1,0 +1,119 @@
+"""A slot: one of many clean workspaces in one task."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox.workspace import Workspace
+from pytest_fargate_sandbox.server.protocol import Nothing
+from pytest_fargate_sandbox.server.slots.slot_protocol import ResetSlot
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from pytest_fargate_sandbox.leaves.results import Endpoint, ExecResult
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.machine import Machine
+    from pytest_fargate_sandbox.sandbox.starting import Started
+    from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot
+
+
+class Slot(Workspace):
+    """Commands, files and terminals as a sandbox has them, in a workspace of its own.
+
+    ``home`` is that workspace: relative paths, HOME and TMPDIR are the slot's. Commands run one at a time, one after
+    the other, unless the slot was leased otherwise; what is spawned, and terminals, run beside them. ``isolation``
+    says what stands between slots: see docs/slots.md.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        lease: str,
+        leased: LeasedSlot,
+        isolation: str,
+        *,
+        one_at_a_time: bool = True,
+        exec_timeout_sec: float | None = None,
+    ) -> None:
+        super().__init__(machine, exec_timeout_sec=exec_timeout_sec)
+        self.number = leased.number
+        self.home = leased.home
+        self.user = leased.user
+        self.isolation = isolation
+        self._lease = lease
+        self._turn = threading.RLock() if one_at_a_time else None
+        self._is_given_back = False
+
+    @property
+    def machine(self) -> Machine:
+        """The one that it is in."""
+        return self._machine
+
+    def exec(self, *arguments: Any, **options: Any) -> ExecResult:
+        """As ``Workspace.exec``, when its turn has come."""
+        if self._turn is None:
+            return super().exec(*arguments, **options)
+        with self._turn:
+            return super().exec(*arguments, **options)
+
+    def reset(self) -> None:
+        """End all that runs in it, take away all that was left, and make sure of both: it is as new, and still ours."""
+        self.abandon_terminals()
+        self._client(self._machine.running())  # raises if it was given back
+        self._reset(keep=True)
+
+    def give_back(self) -> None:
+        """The same, and it is anybody's. Twice is as once, and so it is where the machine is gone."""
+        if self._is_given_back:
+            return
+        self._is_given_back = True
+        self.abandon_terminals()
+        if self._machine.is_running:
+            self._reset(keep=False)
+
+    def _reset(self, *, keep: bool) -> None:
+        """Asked in the machine's name: what is asked in the slot's is broken off by it."""
+        started = self._machine.running()
+        client = super()._client(started)
+        request = ResetSlot(lease=self._lease, keep=keep)
+        started.lifeline.through(lambda: client.ask(request, Nothing))
+
+    # --- what it shares with its machine ----------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        return not self._is_given_back and self._machine.is_running
+
+    def start(self) -> None:
+        """It runs: it was leased from a machine that does."""
+        self._machine.running()
+
+    stop = give_back
+
+    def resolve_outside_endpoint(self, url: str) -> str:
+        return self._machine.resolve_outside_endpoint(url)
+
+    def expose(self, port: int) -> Endpoint:
+        """All slots share the machine's ports."""
+        return self._machine.expose(port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.give_back()
+
+    def __repr__(self) -> str:
+        return f"<slot {self.number} of {self._machine!r}>"
+
+    def _client(self, started: Started) -> ExecClient:
+        if self._is_given_back:
+            raise SandboxError(f"slot {self.number} was given back", kind="slot_gone")
+        return super()._client(started).in_slot(self._lease, self.home)

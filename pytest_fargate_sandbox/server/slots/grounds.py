@@ -1,0 +1,114 @@
+"""Which isolation slots have here: the best that can be had, or the one that is required."""
+
+import os
+
+from pytest_fargate_sandbox.server.commands.command_user import exists_here
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.slots.ground import Ground
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+_ROOT = b"/slots"
+_FIRST_UID = 61000
+_UIDS = 512
+_KEPT_FOR_US = 64
+"""Processes and threads that the server can have, whatever the tenants do."""
+_MOST_PROCESSES = 512
+
+
+class Grounds:
+    """Makes the ground of each slot."""
+
+    def __init__(self, isolation: str, count: int) -> None:
+        self.why = why_not_user()
+        self.isolation = "none" if self.why or isolation == "none" else "user"
+        if isolation and self.isolation != isolation:
+            raise Failure("no_isolation", "slots of isolation %r are not to be had here: %s" % (isolation, self.why))
+        self._root = _new_root()
+        self.make: "Callable[[int], Ground]" = self._of_users(count) if self.isolation == "user" else self._bare
+
+    def _bare(self, number: int) -> Ground:
+        return Ground(number, self._root)
+
+    def _of_users(self, count: int) -> "Callable[[int], Ground]":
+        from pytest_fargate_sandbox.server.slots.shared_places import SharedPlaces
+        from pytest_fargate_sandbox.server.slots.user_ground import UserGround
+
+        places = SharedPlaces(without=self._root)
+        uids = _unused_uids()
+        most = processes_for_each(count)
+
+        def ground(number: int) -> Ground:
+            made = UserGround(number, self._root, uids, most, places)
+            if self._root == _ROOT:
+                _make_known(made)
+            return made
+
+        return ground
+
+
+def why_not_user() -> str:
+    """What is in the way of a user for each slot."""
+    try:
+        from pytest_fargate_sandbox.server.slots.thread_rights import why_not
+    except ImportError:
+        return 'the Python of this image has no ctypes (runtime="sidecar" brings one that has)'
+    if not (exists_here(_FIRST_UID, "uid_map") and exists_here(_FIRST_UID, "gid_map")):
+        return "this container has no user but root"
+    return why_not()
+
+
+def processes_for_each(count: int) -> int:
+    """The container's bound on processes in fair shares, with some for the server: else it could not fork any more."""
+    most = _bound_on_processes()
+    return max(8, min(_MOST_PROCESSES, (most - _KEPT_FOR_US) // count)) if most else _MOST_PROCESSES
+
+
+def _bound_on_processes() -> int:
+    for path in ("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"):
+        if os.path.exists(path):
+            with open(path) as file:
+                text = file.read().strip()
+            return int(text) if text.isdigit() else 0
+    return 0
+
+
+def _unused_uids() -> range:
+    import pwd
+
+    known = {entry.pw_uid for entry in pwd.getpwall()}
+    first = _FIRST_UID
+    while known & set(range(first, first + _UIDS)):
+        first += _UIDS
+    return range(first, first + _UIDS)
+
+
+def _make_known(ground: Ground) -> None:
+    """Many programs will not run for a user without a name. Where these files cannot be written, he has none."""
+    user = "%s:x:%d:%d::%s:/bin/sh\n" % (ground.user, ground.uid, ground.gid, ground.home)
+    for path, line in (("/etc/passwd", user), ("/etc/group", "%s:x:%d:\n" % (ground.user, ground.gid))):
+        if os.access(path, os.W_OK):
+            with open(path, "a") as file:
+                file.write(line)
+
+
+def _new_root() -> bytes:
+    """Where the slots lie: in a directory of ours that nobody else can list."""
+    from pytest_fargate_sandbox.server.work_dir import find_work_dir
+
+    if os.getpid() == 1:  # else it is no container, and would not go with us
+        try:
+            os.mkdir(_ROOT, 0o711)
+            os.chmod(_ROOT, 0o711)
+            return _ROOT
+        except OSError:
+            pass
+    work_dir = find_work_dir()
+    if work_dir is None:
+        raise Failure("no_space", "no directory of this container can be written, so it has no place for slots")
+    path = os.path.join(work_dir, b"slots")
+    os.makedirs(path, 0o711, exist_ok=True)
+    os.chmod(path, 0o711)
+    return path

@@ -1,0 +1,55 @@
+"""The processes of a user: ending all of them, and making sure that there is none."""
+
+import itertools
+import os
+import signal
+import time
+
+from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterator
+
+_PAUSES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+
+
+def end_all(uid: int, spare: int, patience: float) -> "list[int]":
+    """Kill them until there is none; those that are left when patience is over.
+
+    One ``kill(-1)`` is enough for a crowd that forks as fast as it dies: the kernel holds the table of processes
+    meanwhile, and who has been signalled cannot fork any more.
+    """
+    end = time.monotonic() + patience
+    for rounds in itertools.count():
+        _kill_all(uid, spare)  # before they are counted: while a crowd runs, that takes long
+        left = list(processes_of(uid))
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(_PAUSES[min(rounds, len(_PAUSES) - 1)])
+    raise AssertionError
+
+
+def _kill_all(uid: int, spare: int) -> None:
+    with as_owner_of_processes(uid, spare):
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except OSError:
+            pass  # there is nobody else at all
+
+
+def processes_of(uid: int) -> "Iterator[int]":
+    """All that live and have this uid in any role; as ``status`` says, which is true of all."""
+    wanted = b"%d" % uid
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open("/proc/%s/status" % name, "rb", buffering=0) as file:
+                text = file.read(1024)
+        except OSError:
+            continue
+        state = text[text.find(b"\nState:\t") + 8 :][:1]
+        line = text[text.find(b"\nUid:\t") + 6 :].split(b"\n", 1)[0]
+        if wanted in line.split() and state not in b"ZX":
+            yield int(name)

@@ -1,0 +1,66 @@
+"""A slot whose tenant is a user of its own: what holds on Fargate, where no namespaces can be made."""
+
+import os
+import resource
+
+from pytest_fargate_sandbox.server.protocol import encoded
+from pytest_fargate_sandbox.server.slots import owned_processes, shared_memory
+from pytest_fargate_sandbox.server.slots.ground import PATIENCE_SEC, Ground
+from pytest_fargate_sandbox.server.slots.shared_places import Share, SharedPlaces
+from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_files, forbid_new_rights
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ContextManager
+
+    from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
+
+_NICE = 10
+"""Below the server, which shares the container's CPU with a crowd that it is to end."""
+
+
+class UserGround(Ground):
+    isolation = "user"
+    is_ours = False
+
+    def __init__(self, number: int, root: bytes, uids: range, most_processes: int, places: SharedPlaces) -> None:
+        """The first of ``uids`` is nobody's: who ends processes is that user, whom no tenant may signal."""
+        Ground.__init__(self, number, root)
+        self._spare = uids[0]
+        self.uid = self.gid = uids[number + 1]
+        self.user = "slot%d" % number
+        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        self._limits = [(resource.RLIMIT_NPROC, most_processes if hard < 0 else min(hard, most_processes))]
+        if not os.path.ismount("/dev/mqueue"):  # where one cannot see the queues, none are made
+            self._limits.append((resource.RLIMIT_MSGQUEUE, 0))
+        self._share = Share(places, self.uid, uids)
+
+    def as_owner(self) -> "ContextManager[None]":
+        return as_owner_of_files(self.uid, self.gid)
+
+    def furnish(self) -> None:
+        Ground.furnish(self)
+        os.chown(self.gate, 0, self.gid)
+        os.chmod(self.gate, 0o710)
+        for directory in (encoded(self.home), encoded(self.tmp)):
+            os.chown(directory, self.uid, self.gid)
+
+    def confine(self) -> None:
+        forbid_new_rights()
+        os.nice(_NICE)
+        for what, most in self._limits:
+            resource.setrlimit(what, (most, most))
+
+    def end_processes(self, trees: "list[ProcessTree]") -> int:  # noqa: ARG002
+        return len(owned_processes.end_all(self.uid, self._spare, PATIENCE_SEC))
+
+    def empty(self) -> None:
+        shared_memory.remove_all(self.uid, self._spare)
+        self._share.remove()
+        self.furnish()
+
+    def what_is_left(self) -> str:
+        processes = list(owned_processes.processes_of(self.uid))
+        objects = shared_memory.objects_of(self.uid)
+        found = [(len(processes), "processes"), (len(objects), "System V objects")]
+        return ", ".join("%d %s" % (count, what) for count, what in found if count)
