@@ -203,14 +203,25 @@ def _run_python_in_a_root_of_busybox(tmp_path: Path, runtime: Path) -> None:
     assert done.stdout == "/runtime\n", done.stderr
 
 
-def test_what_is_missing_is_installed_with_apk(tmp_path: Path) -> None:
+STUMBLING_APK = """#!/bin/sh
+[ "$1 $2 $3" = "add --no-cache --quiet" ] || exit 2
+mkdir "/tmp/stumbled-$4" 2>/dev/null && { echo "temporary error for $4"; exit 1; }
+case $4 in
+openssh-server) mv /packages/$4 /usr/sbin/sshd ;;
+python3) printf '#!/bin/sh\nmkdir /run/fargate-sandbox/runtime && : >/run/fargate-sandbox/runtime/ready' >/bin/$4
+         chmod 755 /bin/$4 ;;
+esac
+"""
+
+
+def test_what_is_missing_is_installed_with_apk_though_its_mirror_stumbles(tmp_path: Path) -> None:
     root = busybox_root(tmp_path, sshd_at="packages/openssh-server")
-    apk = root / "sbin/apk"
-    apk.write_text('#!/bin/sh\n[ "$*" = "add --no-cache --quiet openssh-server" ] && mv /packages/$4 /usr/sbin/sshd\n')
-    apk.chmod(0o755)
-    sidecar = Sidecar(tmp_path, root)
+    (root / "sbin/apk").write_text(STUMBLING_APK)
+    (root / "sbin/apk").chmod(0o755)
+    sidecar = Sidecar(tmp_path, root, **{names.ENV_RUNTIME: names.RUNTIME_DROP})
     sidecar.listens()
-    sidecar.end()
+    told = sidecar.end()
+    assert [f"temporary error for {package}" in told for package in ("openssh-server", "python3")] == [True, True]
 
 
 def test_an_image_without_sshd_and_without_apk_says_so(tmp_path: Path) -> None:

@@ -8,20 +8,21 @@ export PATH
 shared=/run/fargate-sandbox
 private=/run/fargate-sandbox-private
 
-say() { echo "ssh-sidecar: $*" >&2; }
+rm -rf "$private"
+mkdir -p "$private"
 
 # Three tries, since a package mirror may stumble; the pause between them grows.
-install() {
-    command -v apk >/dev/null || { say "$1 is not in this image, and there is no apk to add it"; return 1; }
-    for pause in 1 3 0; do
-        apk add --no-cache --quiet "$1" >&2 && return 0
-        sleep "$pause"
-    done
-    say "cannot install $1: does the task reach the internet? An image that has it needs no network"
-    return 1
-}
+cat >"$private/install" <<'INSTALL'
+say() { echo "ssh-sidecar: $*" >&2; exit 1; }
+command -v apk >/dev/null || say "$1 is not in this image, and there is no apk to add it"
+for pause in 1 3 0; do
+    apk add --no-cache --quiet "$1" >&2 && exit 0
+    sleep "$pause"
+done
+say "cannot install $1: does the task reach the internet? An image that has it needs no network"
+INSTALL
 
-command -v sshd >/dev/null || install openssh-server
+command -v sshd >/dev/null || sh "$private/install" openssh-server
 grep -q '^sshd:' /etc/passwd || echo 'sshd:x:22:22:sshd:/var/empty:/sbin/nologin' >>/etc/passwd
 # Alpine locks root's account, and sshd lets nobody into a locked one; a star only means that no password fits.
 if grep -qs '^root:!' /etc/shadow; then sed -i 's/^root:![^:]*:/root:*:/' /etc/shadow; fi
@@ -38,8 +39,7 @@ mkdir -p "$shared/work"
 chmod 755 "$shared"
 chmod 1777 "$shared/work"
 
-rm -rf "$private"
-mkdir -p "$private" /run/sshd /var/empty
+mkdir -p /run/sshd /var/empty
 chmod 755 /run/sshd /var/empty
 printf '%s\n' "$FARGATE_SANDBOX_HOST_KEY" >"$private/host_key"
 printf '%s\n' "$FARGATE_SANDBOX_AUTHORIZED_KEY" >"$private/authorized_keys"
@@ -80,8 +80,8 @@ PYTHON
 # Watches for the main container's wish, unless it is known beforehand.
 cat >"$private/serve-runtime" <<'RUNTIME'
 until [ "${FARGATE_SANDBOX_RUNTIME:-}" = drop ] || [ -e /run/fargate-sandbox/work/want-runtime ]; do sleep 0.2; done
-command -v python3 >/dev/null || apk add --no-cache --quiet python3 >&2 ||
-    { echo "ssh-sidecar: no python3 here and none to be had: the main container has to bring its own" >&2; exit 1; }
+command -v python3 >/dev/null || sh /run/fargate-sandbox-private/install python3 ||
+    { echo "ssh-sidecar: so the main container has to bring its own python3" >&2; exit 1; }
 exec python3 -I -S -B /run/fargate-sandbox-private/relocatable.py /run/fargate-sandbox/runtime
 RUNTIME
 
