@@ -75,7 +75,8 @@ class EcsFargateConfig:
     security_groups: Sequence[str] = field(default_factory=list)
     assign_public_ip: bool = False
     task_definition: str | None = None
-    """A task definition to clone: its container ``container_name`` gets our image, command and environment."""
+    """A task definition to clone: its container ``container_name`` gets our image, command and environment. Where there
+    is none of that name, a warning says so, if an image and ``execution_role_arn`` are enough to do without."""
     task_definition_family_prefix: str = "ecs-sandbox"
     image_template: str | None = None
     """The image; ``{task_id}`` and ``{task_id_sanitized}`` are filled in."""

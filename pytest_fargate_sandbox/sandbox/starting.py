@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import StartError, TransportError
-from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_OWNER, TAG_RUN, TAG_TASK, Cause
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_EXPIRES, TAG_OWNER, TAG_RUN, TAG_TASK, Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.log_groups import ensure_log_group
 from pytest_fargate_sandbox.sandbox.endpoints import Routes
 from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
 from pytest_fargate_sandbox.sandbox.main_image import resolve_image
@@ -124,6 +125,8 @@ class Start:
             base = self._base()
             self.image = resolve_image(self.cfg, self.aws, task_id, base, force_build=self.force_build)
         with self._phase("definition"):
+            if self.cfg.log_group and self.cfg.cluster != LOCAL_CLUSTER:  # the engine makes its own
+                ensure_log_group(self.aws, self.cfg.log_group)
             keyring = mode.make_keyring(self.cfg, self.aws, task_id=self.launched_as or task_id, secret=self.secret)
             plan = make_plan(
                 mode.with_own_images(self.cfg, self.aws),
@@ -137,8 +140,11 @@ class Start:
         return plan, keyring, routes
 
     def _base(self) -> dict[str, Any] | None:
-        name = self.cfg.task_definition
-        return registrations.base_definition(self.aws, name) if name else None
+        cfg = self.cfg
+        if not cfg.task_definition:
+            return None
+        is_enough = bool(cfg.execution_role_arn and (cfg.image_template or cfg.environment_dir))
+        return registrations.base_definition(self.aws, cfg.task_definition, or_none=is_enough)
 
     def _attempt(self, plan: Plan, keyring: Keyring, routes: Routes, attempts: Attempts) -> Started:
         with self._phase("launch"):

@@ -15,6 +15,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
 from pytest_fargate_sandbox.providers.aws.aws_patience import patience_for
+from pytest_fargate_sandbox.providers.aws.log_groups import ensure_log_group
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ def test_a_call_is_made_again_where_that_can_help(
     ecs = script(DescribeClusters=[trouble, CLUSTERS])
     assert ecs.aws(tmp_path).call("ecs", "DescribeClusters")["clusters"]
     assert len(ecs.asked("DescribeClusters")) == 2
+
+
+def test_who_may_not_make_a_log_group_leaves_that_to_ecs_and_asks_once(
+    script: Callable[..., ScriptedEcs], tmp_path: Path
+) -> None:
+    logs = script(CreateLogGroup=[refusal("AccessDeniedException", "not authorized to perform: logs:CreateLogGroup")])
+    for _ in range(2):
+        ensure_log_group(logs.aws(tmp_path), "/my/group")
+    assert logs.asked("CreateLogGroup") == [{"logGroupName": "/my/group"}]
 
 
 def test_who_calls_after_a_disconnect_is_connected_again(script: Callable[..., ScriptedEcs], tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_the_build_role_is_given_what_the_build_does() -> None:
 def test_the_roles_of_a_task_are_given_what_a_definition_asks_of_ecs() -> None:
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
     pull = {"GetAuthorizationToken", "BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"}
-    log = {"CreateLogGroup", "CreateLogStream", "PutLogEvents"}
+    log = {"CreateLogStream", "PutLogEvents"}
     secret = {"secretsmanager:GetSecretValue", "kms:Decrypt"}
     assert allowed("execution") == {f"ecr:{each}" for each in pull} | {f"logs:{each}" for each in log} | secret
     # https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html

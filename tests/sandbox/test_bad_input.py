@@ -53,6 +53,20 @@ def test_an_account_is_used_like_the_local_cluster(account: EcsFargateConfig, en
         assert "123456789012" in sandbox.owner
 
 
+def test_the_log_group_is_made_by_who_launches_and_asked_for_once(
+    account: EcsFargateConfig, engine: EngineOfTests
+) -> None:
+    cfg = dataclasses.replace(account, log_group="/made/by/us")
+    calls = []
+    for number in range(2):
+        before = len(engine.lines("call"))
+        with EcsFargateSandbox(cfg, task_id=f"t{number}", run_id="r") as sandbox:
+            sandbox.start()
+        calls.append([line["operation"] for line in engine.lines("call")[before:]])
+    assert calls[0].index("CreateLogGroup") < calls[0].index("RunTask")
+    assert "CreateLogGroup" not in calls[1]
+
+
 NOT_THERE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:nope"
 
 
@@ -68,7 +82,8 @@ NOT_THERE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:nope"
         ({"image_template": "nope:1"}, "nope:1"),
         ({"image_template": "{nope}"}, "only {task_id}"),
         ({"image_template": None}, "image_template"),
-        ({"task_definition": "nope"}, "`task_definition`"),
+        ({"task_definition": "nope", "execution_role_arn": None}, "`task_definition`"),
+        ({"image_template": None, "task_definition": "nope"}, "`task_definition`"),
         ({"ssh_sidecar": None}, "ssh_sidecar is not configured"),
         (
             {
@@ -99,6 +114,14 @@ def test_a_wrong_setting_is_named(
     assert not getattr(caught.value, "transient", False) or "127.0.0.1:9" in remedy
     assert set(engine.alive()) <= before
     assert not sandbox.is_running
+
+
+def test_a_definition_that_is_not_there_is_done_without_where_that_can_be(account: EcsFargateConfig) -> None:
+    cfg = dataclasses.replace(account, task_definition="not-there")
+    with EcsFargateSandbox(cfg, task_id="t", run_id="r") as sandbox:
+        with pytest.warns(RuntimeWarning, match="no task definition 'not-there' to clone"):
+            sandbox.start()
+        assert sandbox.exec("true").ok
 
 
 def test_a_wrong_command_is_named_with_the_container(account: EcsFargateConfig, engine: EngineOfTests) -> None:

@@ -7,6 +7,7 @@ on this machine has met: one DescribeTaskDefinition, and a RegisterTaskDefinitio
 from __future__ import annotations
 
 import time
+import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +51,19 @@ def is_unknown(error: AwsError) -> bool:
 
 
 @cache
-def base_definition(aws: Aws, name: str) -> dict[str, Any]:
-    """The task definition to clone; asked for once in a process."""
-    base: dict[str, Any] = aws.call("ecs", "DescribeTaskDefinition", taskDefinition=name)["taskDefinition"]
+def base_definition(aws: Aws, name: str, *, or_none: bool) -> dict[str, Any] | None:
+    """The task definition to clone; asked for once in a process. ``or_none``: a warning will do where there is none."""
+    try:
+        base: dict[str, Any] = aws.call("ecs", "DescribeTaskDefinition", taskDefinition=name)["taskDefinition"]
+    except AwsError as error:
+        if not (or_none and is_unknown(error)):
+            raise
+        warnings.warn(
+            f"there is no task definition {name!r} to clone (`task_definition`): sandboxes are made without one",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return None
     return base
 
 
