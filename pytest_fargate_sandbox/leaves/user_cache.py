@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from pathlib import Path
 
+from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.names import CACHE_DIR_NAME
 
 
 def cache_directory(*parts: str) -> Path:
-    """``$XDG_CACHE_HOME/pytest-fargate-sandbox/<parts>``, made with mode 0700 where it is missing."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    directory = Path(home) if home else Path.home() / ".cache"
-    directory.mkdir(parents=True, exist_ok=True)
-    for part in (CACHE_DIR_NAME, *parts):
+    """``$XDG_CACHE_HOME/pytest-fargate-sandbox/<parts>``, made with mode 0700 where it is missing.
+
+    Where nothing can be written there, as in a container whose user has no home, it is in ``$TMPDIR``.
+    """
+    directory = _at_home() or _in_temporary()
+    for part in parts:
         directory = directory / part
         directory.mkdir(mode=0o700, exist_ok=True)
     return directory
+
+
+def _at_home() -> Path | None:
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        home.mkdir(parents=True, exist_ok=True)
+        ours = home / CACHE_DIR_NAME
+        ours.mkdir(mode=0o700, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: this user has no home at all
+        return None
+    return ours if os.access(ours, os.W_OK | os.X_OK) else None
+
+
+def _in_temporary() -> Path:
+    """Others may write there too, and could have been first."""
+    ours = Path(tempfile.gettempdir()) / f"{CACHE_DIR_NAME}-{os.geteuid()}"
+    ours.mkdir(mode=0o700, exist_ok=True)
+    found = ours.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise ConfigError(
+            f"no directory to keep notes in: the home cannot be written to, and {ours} is not this user's alone; "
+            "set XDG_CACHE_HOME"
+        )
+    return ours
 
 
 def write_private(path: Path, text: str) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import tempfile
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.user_cache import write_private
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.user_cache import cache_directory, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,3 +24,26 @@ def test_writing_replaces_a_file_that_everybody_could_read(tmp_path: Path) -> No
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text() == "new"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.fixture
+def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory for temporary files, of somebody who can write nothing at home."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_who_can_write_nothing_at_home_has_it_in_the_directory_for_temporary_files(homeless: Path) -> None:
+    directory = cache_directory("ledger")
+    assert directory == homeless / f"pytest-fargate-sandbox-{os.geteuid()}" / "ledger"
+    assert stat.S_IMODE(directory.parent.stat().st_mode) == 0o700
+    assert cache_directory("ledger") == directory
+
+
+def test_what_somebody_else_has_put_there_is_not_used(homeless: Path) -> None:
+    (homeless / "elsewhere").mkdir()
+    (homeless / f"pytest-fargate-sandbox-{os.geteuid()}").symlink_to("elsewhere")
+    with pytest.raises(ConfigError, match=r"set XDG_CACHE_HOME$"):
+        cache_directory("ledger")
