@@ -6,7 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
+from pytest_fargate_sandbox.records.definition_sweep import sweep_definitions
 from pytest_fargate_sandbox.records.sweeping import Swept, sweep_expired, sweep_ledgers
 
 if TYPE_CHECKING:
@@ -15,25 +17,50 @@ if TYPE_CHECKING:
 SUMMARY = "stop what processes that died have left, and what is past its time to live; kept tasks are left alone"
 
 _OTHER_SWEEP_SEC = 30.0
+_DID = ("stopped", "deregistered")
+_WOULD = ("would stop", "would deregister")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster", help="look there for tasks past their time, from whatever machine they came")
     parser.add_argument("--region", help="the cluster's region")
     parser.add_argument("--owner", help="whose tasks; by default those of this AWS identity")
+    parser.add_argument(
+        "--definitions",
+        type=float,
+        metavar="DAYS",
+        help="with --cluster: deregister the owner's task definitions too that are older than this, were not used from "
+        "this machine for as long, and of which no task lives there",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="end nothing, and say what would be ended")
 
 
 def run(arguments: Any) -> int:
-    swept = sweep_ledgers(wait_sec=_OTHER_SWEEP_SEC)
+    if arguments.definitions is not None and not (arguments.cluster and arguments.definitions >= 0):
+        raise ConfigError("--definitions DAYS takes 0 days or more, and wants --cluster: tasks there may need them")
+    swept = sweep_ledgers(wait_sec=_OTHER_SWEEP_SEC, dry_run=arguments.dry_run)
+    definitions: list[str] = []
     if arguments.cluster:
-        asked = EcsFargateConfig(cluster=arguments.cluster, region=arguments.region, owner=arguments.owner)
-        target = resolve_place(asked)
-        expired = sweep_expired(target.aws, target.cfg.cluster, target.owner)
-        swept = Swept(swept.stopped + expired.stopped, swept.left + expired.left)
+        expired, definitions = _sweep_cluster(arguments)
+        swept = Swept(list(dict.fromkeys(swept.stopped + expired.stopped)), swept.left + expired.left)
+    stopped, deregistered = _WOULD if arguments.dry_run else _DID
     for arn in swept.stopped:
-        print(f"stopped {arn}")
-    if swept.stopped or not swept.left:
-        print(f"{len(swept.stopped)} swept" if swept.stopped else "nothing to sweep")
+        print(f"{stopped} {arn}")
+    for arn in definitions:
+        print(f"{deregistered} {arn}")
+    count = len(swept.stopped) + len(definitions)
+    if count or not swept.left:
+        print(f"{count} {'to sweep' if arguments.dry_run else 'swept'}" if count else "nothing to sweep")
     for sentence in swept.left:
         print(f"fargate-sandbox: {sentence}", file=sys.stderr)
     return 1 if swept.left else 0
+
+
+def _sweep_cluster(arguments: Any) -> tuple[Swept, list[str]]:
+    asked = EcsFargateConfig(cluster=arguments.cluster, region=arguments.region, owner=arguments.owner)
+    target = resolve_place(asked)
+    whose = (target.aws, target.cfg.cluster, target.owner)
+    expired = sweep_expired(*whose, dry_run=arguments.dry_run)
+    if arguments.definitions is None:
+        return expired, []
+    return expired, sweep_definitions(*whose, arguments.definitions, dry_run=arguments.dry_run)

@@ -16,6 +16,7 @@ from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_LEDGER, TAG_OWNER, TAG_WORKER
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
 from pytest_fargate_sandbox.records.ended_ledgers import (
     Note,
     compact,
@@ -52,11 +53,14 @@ class Swept:
     left: list[str] = field(default_factory=list)
 
 
-def sweep_ledgers(place: Mapping[str, Any] | None = None, *, wait_sec: float = 0.0, seconds: float = math.inf) -> Swept:
+def sweep_ledgers(
+    place: Mapping[str, Any] | None = None, *, wait_sec: float = 0.0, seconds: float = math.inf, dry_run: bool = False
+) -> Swept:
     """Stop what dead processes of this machine left. Without any such it makes no call. Never raises.
 
     ``place`` (a place's facts) leaves other accounts and clusters alone. One sweep runs at a time: ``wait_sec`` is for
-    another's end, after which there is nothing to do. After ``seconds`` no stop is begun.
+    another's end, after which there is nothing to do. After ``seconds`` no stop is begun. With ``dry_run`` none is
+    made, and ``stopped`` has what would be.
     """
     left = _look(place)
     if not left:
@@ -64,7 +68,7 @@ def sweep_ledgers(place: Mapping[str, Any] | None = None, *, wait_sec: float = 0
     try:
         with FileLock(ledger_directory() / "sweep.lock", timeout=wait_sec):
             lost = [(ledger, entry) for ledger in left for entry in _left_by_dead(ledger.entries(), place)]
-            return _stop_entries(lost, seconds)
+            return _stop_entries(lost, seconds, dry_run=dry_run)
     except Timeout:
         return Swept(left=["another process is sweeping, and takes long over it: try again later"])
 
@@ -89,7 +93,7 @@ def clear_shelf(run_id: str) -> Swept:
     return _stop_of_run(run_id, lambda entry: entry.is_shelved)
 
 
-def sweep_expired(aws: Aws, cluster: str, owner: str) -> Swept:
+def sweep_expired(aws: Aws, cluster: str, owner: str, *, dry_run: bool = False) -> Swept:
     """Stop the owner's tasks, from whatever machine, that are past the expiry on their tag. Raises ``AwsError``."""
     now = time.time()
     expired = [
@@ -99,7 +103,7 @@ def sweep_expired(aws: Aws, cluster: str, owner: str) -> Swept:
     ]
     swept = Swept()
     for arn in expired:
-        if stop_task(aws, cluster, arn, "swept: its time to live is over"):
+        if dry_run or stop_task(aws, cluster, arn, "swept: its time to live is over"):
             swept.stopped.append(arn)
         else:
             swept.left.append(f"{arn} is past its time, and could not be stopped")
@@ -186,7 +190,9 @@ def _stop_of_run(run_id: str, chosen: Callable[[Entry], bool]) -> Swept:
     return _stop_entries([(ledger, entry) for entry in ledger.entries() if not entry.is_over and chosen(entry)])
 
 
-def _stop_entries(entries: Iterable[tuple[Ledger, Entry]], seconds: float = math.inf) -> Swept:
+def _stop_entries(
+    entries: Iterable[tuple[Ledger, Entry]], seconds: float = math.inf, *, dry_run: bool = False
+) -> Swept:
     ledgers = {id(entry): ledger for ledger, entry in entries}
     deadline = time.monotonic() + seconds
     swept = Swept()
@@ -198,15 +204,12 @@ def _stop_entries(entries: Iterable[tuple[Ledger, Entry]], seconds: float = math
                 swept.left.append(f"{len(place.entries) - number} tasks of {place.name} may still run: no time is left")
                 return
             try:
-                stopped = _stop_entry(aws, entry) if aws else []
+                swept.stopped += _end_entry(aws, ledgers[id(entry)], entry, dry_run=dry_run)
             except AwsError as error:
                 if error.is_silence:  # nor would it answer for the others
                     swept.left.append(_may_still_run(place.entries[number:], place, error))
                     return
                 swept.left.append(_may_still_run([entry], place, error))
-            else:
-                ledgers[id(entry)].write(entry.id, "stopped", swept=True)
-                swept.stopped += stopped
 
     for place, outcome in at_each_place([entry for _, entry in entries], stop_all):
         if isinstance(outcome, AwsError):
@@ -221,12 +224,27 @@ def _may_still_run(entries: list[Entry], place: EntriesAtPlace, error: AwsError)
     return f"{what} of {place.name} may still run: {error.told_briefly}"
 
 
-def _stop_entry(aws: Aws, entry: Entry) -> list[str]:
-    """The task that it stopped, if there was one to stop. Raises ``AwsError`` when it may still run."""
-    cluster = str(entry.facts["cluster"])
-    arns = [entry.task_arn] if entry.task_arn and not entry.is_unnamed else _unnamed(aws, cluster, entry)
-    launched = entry.times.get("launched", 0.0)
-    return [arn for arn in arns if ask_to_stop(aws, cluster, arn, _REASON, launched=launched)]
+def _end_entry(aws: Aws | None, ledger: Ledger, entry: Entry, *, dry_run: bool) -> list[str]:
+    """The task that was to stop, if there was one. Raises ``AwsError`` when it may still run."""
+    cluster, launched = str(entry.facts["cluster"]), entry.times.get("launched", 0.0)
+    arns = _tasks_of(aws, entry) if aws else []
+    if aws and dry_run:
+        return _alive(aws, cluster, arns)
+    stopped = [arn for arn in arns if aws and ask_to_stop(aws, cluster, arn, _REASON, launched=launched)]
+    if not dry_run:
+        ledger.write(entry.id, "stopped", swept=True)
+    return stopped
+
+
+def _alive(aws: Aws, cluster: str, arns: list[str]) -> list[str]:
+    tasks, _ = describe_tasks(aws, cluster, arns)
+    return [arn for arn, task in tasks.items() if task["desiredStatus"] != "STOPPED"]
+
+
+def _tasks_of(aws: Aws, entry: Entry) -> list[str]:
+    if entry.task_arn and not entry.is_unnamed:
+        return [entry.task_arn]
+    return _unnamed(aws, str(entry.facts["cluster"]), entry)
 
 
 def _unnamed(aws: Aws, cluster: str, entry: Entry) -> list[str]:

@@ -179,7 +179,7 @@ class Start:
     def _run_task(self, plan: Plan, attempts: Attempts) -> dict[str, Any]:
         request = run_request(
             self.cfg,
-            task_definition=registrations.registered(self.aws, plan.registration),
+            task_definition=registrations.registered(self.aws, plan.registration, self.owner),
             overrides=plan.overrides,
             tags=self._tags(),
             owner=self.owner,

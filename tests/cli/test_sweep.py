@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.cli.main import main
+from pytest_fargate_sandbox.leaves.names import TAG_OWNER
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place.local_cluster import local_engine
 from pytest_fargate_sandbox.providers.aws.aws_patience import patience_for
@@ -91,6 +93,9 @@ def test_what_a_killed_process_left_is_stopped_and_named_and_what_it_kept_is_not
     killed: Callable[..., list[str]], aws: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lost, kept = killed("lost", "kept")
+    for _ in range(2):
+        assert main(["sweep", "--dry-run"]) == 0
+        assert capsys.readouterr().out == f"would stop {lost}\n1 to sweep\n"
     assert {lost, kept} <= alive(aws)
     assert main(["sweep"]) == 0
     assert capsys.readouterr().out == f"stopped {lost}\n1 swept\n"
@@ -99,6 +104,44 @@ def test_what_a_killed_process_left_is_stopped_and_named_and_what_it_kept_is_not
     assert capsys.readouterr().out == "nothing to sweep\n"
     assert main(["stop", "--kept"]) == 0
     assert alive(aws) == set()
+
+
+def active(aws: Aws) -> set[str]:
+    return {
+        arn.rpartition("/")[2] for arn in aws.call("ecs", "ListTaskDefinitions", status="ACTIVE")["taskDefinitionArns"]
+    }
+
+
+def test_definitions_that_nobody_uses_are_deregistered_and_no_others(
+    killed: Callable[..., list[str]], aws: Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lost,) = killed("lost")
+    (task,) = aws.call("ecs", "DescribeTasks", cluster="local", tasks=[lost])["tasks"]
+    ours = task["taskDefinitionArn"]
+    main_container = {"name": "main", "image": "host", "memory": 64}
+    for family, owner in ((f"x-{'0' * 40}", "somebody else"), ("mine", f"local/{os.getuid()}")):
+        tags = [{"key": TAG_OWNER, "value": owner}]
+        aws.call("ecs", "RegisterTaskDefinition", family=family, containerDefinitions=[main_container], tags=tags)
+    others = active(aws) - {ours.rpartition("/")[2]}
+    sweep = ["sweep", "--cluster", "local", "--definitions"]
+    assert main([*sweep, "0", "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"would stop {lost}\n1 to sweep\n", "a live task needs it"
+    assert main(["sweep"]) == 0
+    capsys.readouterr()
+    assert main([*sweep, "1"]) == 0
+    assert capsys.readouterr().out == "nothing to sweep\n", "it was used today"
+    assert main([*sweep, "0", "--dry-run"]) == 0
+    assert capsys.readouterr().out == f"would deregister {ours}\n1 to sweep\n"
+    assert main([*sweep, "0"]) == 0
+    assert capsys.readouterr().out == f"deregistered {ours}\n1 swept\n"
+    assert active(aws) == others
+    assert killed("again"), "it is registered again when it is needed"
+    assert main(["sweep"]) == 0
+
+
+def test_definitions_are_swept_with_a_cluster_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--definitions", "30"]) == 1
+    assert "wants --cluster" in capsys.readouterr().err
 
 
 def test_what_was_over_already_is_not_said_to_have_been_stopped(

@@ -43,7 +43,7 @@ BESIDES = {
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/supported-iam-actions-tagging.html
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
     ("ecs", "RunTask"): {"ecs:TagResource", "iam:PassRole"},
-    ("ecs", "RegisterTaskDefinition"): {"iam:PassRole"},
+    ("ecs", "RegisterTaskDefinition"): {"ecs:TagResource", "iam:PassRole"},
     # https://docs.aws.amazon.com/codebuild/latest/userguide/auth-and-access-control-permissions-reference.html
     ("codebuild", "CreateProject"): {"iam:PassRole"},
     # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
@@ -59,6 +59,8 @@ MULTIPART = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultip
 
 NO_RESOURCE = {
     "ecs:RegisterTaskDefinition",
+    "ecs:DeregisterTaskDefinition",
+    "ecs:ListTaskDefinitionFamilies",
     "ecs:DescribeTaskDefinition",
     "ecs:ListTasks",
     "ec2:DescribeNetworkInterfaces",

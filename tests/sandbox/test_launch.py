@@ -8,7 +8,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
-from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.leaves.names import TAG_OWNER, Cause
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.task.launch import Attempts, run_request, run_task, started_by
 from pytest_fargate_sandbox.sandbox.task.registration import registered
@@ -247,7 +247,7 @@ def test_of_many_that_register_a_family_at_once_all_come_to_know_it(
     )
     theirs = {"taskDefinition": {"taskDefinitionArn": "arn:theirs", "status": "ACTIVE"}}
     ecs = script(DescribeTaskDefinition=[unknown, unknown, theirs], RegisterTaskDefinition=[others])
-    assert registered(ecs.aws(tmp_path), {"family": "f", "containerDefinitions": []}) == "arn:theirs"
+    assert registered(ecs.aws(tmp_path), {"family": "f", "containerDefinitions": []}, "me") == "arn:theirs"
     assert len(ecs.asked("RegisterTaskDefinition")) == 2
 
 
@@ -258,5 +258,18 @@ def test_a_registration_that_is_refused_for_good_is_not_tried_again(
     refused = refusal("ClientException", "No Fargate configuration exists for given values.")
     ecs = script(DescribeTaskDefinition=[unknown], RegisterTaskDefinition=[refused])
     with pytest.raises(AwsError, match="in pairs only"):
-        registered(ecs.aws(tmp_path), {"family": "f", "containerDefinitions": []})
+        registered(ecs.aws(tmp_path), {"family": "f", "containerDefinitions": []}, "me")
     assert len(ecs.asked("RegisterTaskDefinition")) == 1
+
+
+def test_who_may_not_tag_a_definition_registers_it_without_its_owner(
+    script: Callable[..., ScriptedEcs], tmp_path: Path
+) -> None:
+    unknown = refusal("ClientException", "Unable to describe task definition.")
+    refused = refusal("AccessDeniedException", "User: me is not authorized to perform: ecs:TagResource on resource: *")
+    ours = {"taskDefinition": {"taskDefinitionArn": "arn:ours", "status": "ACTIVE"}}
+    ecs = script(DescribeTaskDefinition=[unknown], RegisterTaskDefinition=[refused, ours])
+    assert registered(ecs.aws(tmp_path), {"family": "f", "containerDefinitions": []}, "me: [x]") == "arn:ours"
+    first, second = ecs.asked("RegisterTaskDefinition")
+    assert first["tags"] == [{"key": TAG_OWNER, "value": "me: _x_"}]
+    assert "tags" not in second

@@ -251,10 +251,10 @@ def _overrides(environments: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
 def _tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
     if len(tags) > _TAGS:
         raise ConfigError(f"tags: {len(tags)} tags with ours, and AWS takes {_TAGS}", key="tags")
-    return [{"key": _tag_text(key, 128), "value": _tag_text(value, 256)} for key, value in tags.items()]
+    return [{"key": tag_text(key, 128), "value": tag_text(value)} for key, value in tags.items()]
 
 
-def _tag_text(text: str, longest: int) -> str:
+def tag_text(text: str, longest: int = 256) -> str:
     """AWS refuses anything but letters, digits, spaces and a few signs; a test's name has brackets."""
     text = re.sub(r"[^\w .:/=+@-]", "_", text)
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Tag.html

@@ -12,9 +12,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.file_lock import FileLock
+from pytest_fargate_sandbox.leaves.names import TAG_OWNER
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.sandbox.task.launch import tag_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,16 +29,29 @@ _CONCURRENT_SEC = 60.0
 _UNKNOWN_CODES = ("ClientException", "InvalidParameterException", "ResourceNotFoundException")
 
 
-def registered(aws: Aws, payload: dict[str, Any]) -> str:
-    """The ARN under which ``payload`` is registered, by us now or by anybody before."""
+def registered(aws: Aws, payload: dict[str, Any], owner: str) -> str:
+    """The ARN under which ``payload`` is registered, by ``owner`` now or by anybody before."""
     family = payload["family"]
     note = _note(aws, family)
     if note.exists():
-        return note.read_text()
+        return _used(note)
     with FileLock(note.with_suffix(".lock")):
         if not note.exists():
-            write_private(note, _found(aws, family) or _register(aws, payload))
-        return note.read_text()
+            write_private(note, _found(aws, family) or _register(aws, payload, owner))
+        return _used(note)
+
+
+def _used(note: Path) -> str:
+    note.touch()
+    return note.read_text()
+
+
+def used_at(aws: Aws, family: str) -> float:
+    """When somebody on this machine last launched a task of it, in seconds since the epoch; 0 if nobody has."""
+    try:
+        return _note(aws, family).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def forget(aws: Aws, family: str) -> None:
@@ -77,14 +92,18 @@ def _found(aws: Aws, family: str) -> str | None:
     return str(found["taskDefinitionArn"]) if found.get("status", "ACTIVE") == "ACTIVE" else None
 
 
-def _register(aws: Aws, payload: dict[str, Any]) -> str:
+def _register(aws: Aws, payload: dict[str, Any], owner: str) -> str:
     """Ours, or that of whoever else was at it: of many that register a family at once, ECS refuses all but one."""
+    tags = {"tags": [{"key": TAG_OWNER, "value": tag_text(owner)}]}
     deadline, rests = time.monotonic() + _CONCURRENT_SEC, pauses(0.2, 5.0)
     while True:
         try:
-            answer = aws.call_once("ecs", "RegisterTaskDefinition", **payload)
+            answer = aws.call_once("ecs", "RegisterTaskDefinition", **payload, **tags)
             return str(answer["taskDefinition"]["taskDefinitionArn"])
         except AwsError as error:
+            if tags and "ecs:TagResource" in error.reason:
+                tags = {}  # it only keeps it from being swept
+                continue
             if not error.transient or error.gone or time.monotonic() > deadline:
                 raise
         time.sleep(next(rests))
