@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
-    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+    from pytest_fargate_sandbox.leaves.errors import SandboxError
     from pytest_fargate_sandbox.sandbox.machine import Machine
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
+    from pytest_fargate_sandbox.sandbox.slots.slot_service import SlotService
+    from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolResult
+    from pytest_fargate_sandbox.server.message import Message
     from pytest_fargate_sandbox.server.slots.slot_protocol import SlotStates
 
-T = TypeVar("T")
+A = TypeVar("A", bound="Message")
 
 DEFAULT_SLOTS = 10
 MIB_FOR_EACH = 32
@@ -28,7 +31,10 @@ MIB_FOR_ALL = 128
 class MachineSlots:
     """What a machine is beside one sandbox: many slots."""
 
-    _leased: list[Slot] | None = None
+    _leased: tuple[Slot, ...] = ()
+    _taught = ""
+    """The task whose server knows what slots are."""
+    _isolation = ""
 
     def slots(self, count: int = DEFAULT_SLOTS, *, require_isolation: str | None = None) -> list[Slot]:
         """So many slots, clean, all of them leased to this process; asked again, they are the same.
@@ -36,24 +42,20 @@ class MachineSlots:
         ``require_isolation`` raises ``SandboxError`` where that isolation is not to be had; else the best is used, and
         each slot says which that is.
         """
-        if self._leased is None or len(self._leased) < count:
-            had = self._leased or []
+        had = {slot.number: slot for slot in self._leased if slot.is_running}
+        if not had.keys() >= set(range(count)):
             self.open_slots(count, require_isolation=require_isolation)
-            self._leased = had + [self.lease_slot(number) for number in range(len(had), count)]
-        return self._leased[:count]
+            self._leased = tuple(had.get(number) or self.lease_slot(number) for number in range(count))
+        return list(self._leased[:count])
 
     def open_slots(self, count: int, *, require_isolation: str | None = None) -> SlotStates:
         """See to it that there are so many, leased to nobody yet; how they are isolated, and how they stand."""
         from pytest_fargate_sandbox.server.slots.slot_protocol import OpenSlots, SlotStates
 
         refuse_unfit(int(self._as_machine.cfg.memory), count, require_isolation)
-        request = OpenSlots(count=count, isolation=require_isolation or "")
-
-        def teach_and_open(client: ExecClient) -> SlotStates:
-            client.teach("slots.slot_verbs")
-            return client.ask(request, SlotStates)
-
-        return self._ask(teach_and_open)
+        states = self._ask(OpenSlots(count=count, isolation=require_isolation or ""), SlotStates)
+        self._isolation = states.isolation
+        return states
 
     def lease_slot(self, number: int | None = None, *, one_at_a_time: bool = True) -> Slot:
         """A clean slot: any that is free, or that of this number, whoever has it."""
@@ -62,18 +64,53 @@ class MachineSlots:
 
         lease = secrets.token_hex(12)
         request = LeaseSlot(lease=lease, number=-1 if number is None else number)
+        leased = self._ask(request, LeasedSlot)
+        isolation = self._isolation or self.open_slots(0).isolation
+        return Slot(self._as_machine, lease, leased, isolation, one_at_a_time=one_at_a_time)
+
+    # --- as a server of tools ---------------------------------------------------------------------------------------
+
+    def batch(self, requests: Iterable[Any]) -> list[ToolResult | SandboxError]:
+        """Carry out many tool calls at once: ``(slot, command)``, ``(slot, command, timeout)``, or ``ToolRequest``.
+
+        Each has its own result or error, in the order of the requests. Slots run side by side.
+        """
+        from pytest_fargate_sandbox.sandbox.slots.slot_batch import batch
+
+        return batch(requests)
+
+    def serve(self, port: int = 0, slots: int = DEFAULT_SLOTS) -> SlotService:
+        """Offer so many slots over HTTP on our loopback, to who has the service's bearer token. See docs/slots.md."""
+        from pytest_fargate_sandbox.sandbox.slots.slot_service import SlotService
+
+        return SlotService(self.slots(slots), self.health, port)
+
+    def health(self) -> dict[str, Any]:
+        """Whether it answers, and how its slots stand."""
         states = self.open_slots(0)
-        leased = self._ask(lambda client: client.ask(request, LeasedSlot))
-        return Slot(self._as_machine, lease, leased, states.isolation, one_at_a_time=one_at_a_time)
+        executing = sum(slot.tools.is_executing for slot in self._leased)
+        return {
+            "status": "ok",
+            "slots": len(states.states),
+            "available": len(states.states) - executing - states.states.count("retired"),
+            "executing": executing,
+            "retired": states.states.count("retired"),
+            "isolation": states.isolation,
+            "bwrap_available": states.isolation == "namespace",
+        }
 
     @property
     def _as_machine(self) -> Machine:
         return cast("Machine", self)
 
-    def _ask(self, act: Callable[[ExecClient], T]) -> T:
+    def _ask(self, request: Message, answer: type[A]) -> A:
+        """Of a server that has been told what slots are."""
         started = self._as_machine.running()
         client = started.mode.client(started.connection)
-        return started.lifeline.through(lambda: act(client))
+        if self._taught != started.task.arn:
+            started.lifeline.through(lambda: client.teach("slots.slot_verbs"))
+            self._taught = started.task.arn
+        return started.lifeline.through(lambda: client.ask(request, answer))
 
 
 def refuse_unfit(memory_mib: int, count: int, isolation: str | None) -> None:

@@ -6,11 +6,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox.slots.tool_result import DEFAULT_TIMEOUT_SEC, ToolResult
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
 from pytest_fargate_sandbox.server.protocol import Nothing
 from pytest_fargate_sandbox.server.slots.slot_protocol import ResetSlot
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import Endpoint, ExecResult
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.machine import Machine
+    from pytest_fargate_sandbox.sandbox.slots.slot_tools import SlotTools
     from pytest_fargate_sandbox.sandbox.starting import Started
     from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot
 
@@ -45,7 +48,11 @@ class Slot(Workspace):
         self.home = leased.home
         self.user = leased.user
         self.isolation = isolation
+        self.network = "machine"
+        """Whose it has: the machine's, or ``"none"``."""
+        self._task_arn = machine.task_arn
         self._lease = lease
+        self._tools: SlotTools | None = None
         self._turn = threading.RLock() if one_at_a_time else None
         self._is_given_back = False
 
@@ -61,11 +68,32 @@ class Slot(Workspace):
         with self._turn:
             return super().exec(*arguments, **options)
 
+    def tool(
+        self, name: str, args: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT_SEC, execution_id: str | None = None
+    ) -> ToolResult:
+        """Carry out a tool call of a model: bash, bash_stateful, read_file, write_file, tmux. See docs/slots.md.
+
+        What the tool met is in the result; trouble of the sandbox is raised. The same ``execution_id`` with the same
+        arguments is carried out once.
+        """
+        self._client(self._machine.running())  # raises if it was given back
+        return self.tools.call(name, args, timeout, execution_id)
+
+    @property
+    def tools(self) -> SlotTools:
+        if self._tools is None:
+            from pytest_fargate_sandbox.sandbox.slots.slot_tools import SlotTools
+
+            self._tools = SlotTools(self)
+        return self._tools
+
     def reset(self) -> None:
         """End all that runs in it, take away all that was left, and make sure of both: it is as new, and still ours."""
         self.abandon_terminals()
         self._client(self._machine.running())  # raises if it was given back
         self._reset(keep=True)
+        if self._tools:
+            self._tools.forget()
 
     def give_back(self) -> None:
         """The same, and it is anybody's. Twice is as once, and so it is where the machine is gone."""
@@ -73,7 +101,7 @@ class Slot(Workspace):
             return
         self._is_given_back = True
         self.abandon_terminals()
-        if self._machine.is_running:
+        if self._machine.is_running and self._machine.task_arn == self._task_arn:
             self._reset(keep=False)
 
     def _reset(self, *, keep: bool) -> None:
@@ -87,7 +115,7 @@ class Slot(Workspace):
 
     @property
     def is_running(self) -> bool:
-        return not self._is_given_back and self._machine.is_running
+        return not self._is_given_back and self._machine.is_running and self._machine.task_arn == self._task_arn
 
     def start(self) -> None:
         """It runs: it was leased from a machine that does."""

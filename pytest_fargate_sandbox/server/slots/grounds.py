@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from typing import Callable
 
 _ROOT = b"/slots"
-_FIRST_UID = 61000
+_FIRST_UID = 10000
+_LAST_OF_FEW = 60000
+"""Up to which there are users wherever there are any but root."""
+
+_LAST_UID = 2000000
+"""The largest that an old tar can write down."""
+
 _UIDS = 512
 _KEPT_FOR_US = 64
 """Processes and threads that the server can have, whatever the tenants do."""
@@ -55,7 +61,7 @@ def why_not_user() -> str:
         from pytest_fargate_sandbox.server.slots.thread_rights import why_not
     except ImportError:
         return 'the Python of this image has no ctypes (runtime="sidecar" brings one that has)'
-    if not (exists_here(_FIRST_UID, "uid_map") and exists_here(_FIRST_UID, "gid_map")):
+    if not (exists_here(_LAST_OF_FEW, "uid_map") and exists_here(_LAST_OF_FEW, "gid_map")):
         return "this container has no user but root"
     return why_not()
 
@@ -76,13 +82,20 @@ def _bound_on_processes() -> int:
 
 
 def _unused_uids() -> range:
+    """Numbers of nobody here, and by chance of nobody on the machine below: the kernel counts a number's processes over
+    all containers that share it (RLIMIT_NPROC in getrlimit(2)), where they have no user namespace of their own.
+    """
     import pwd
 
     known = {entry.pw_uid for entry in pwd.getpwall()}
-    first = _FIRST_UID
-    while known & set(range(first, first + _UIDS)):
-        first += _UIDS
-    return range(first, first + _UIDS)
+    last = _LAST_UID if exists_here(_LAST_UID, "uid_map") and exists_here(_LAST_UID, "gid_map") else _LAST_OF_FEW
+    places = (last - _FIRST_UID) // _UIDS
+    chosen = int.from_bytes(os.urandom(4), "big")
+    for offset in range(places):
+        first = _FIRST_UID + (chosen + offset) % places * _UIDS
+        if not known & set(range(first, first + _UIDS)):
+            return range(first, first + _UIDS)
+    raise Failure("no_space", "no %d numbers of users in a row are free in this container" % _UIDS)
 
 
 def _make_known(ground: Ground) -> None:
