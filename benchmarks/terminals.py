@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox import ExecClient
     from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
-FLOOD = "head -c 100000000 /dev/zero | tr '\\0' x | fold -w 99"
+FLOOD = f"yes {'x' * 99} | head -c 100000000"
 
 
 def figures() -> Iterator[Figure]:
@@ -68,13 +68,15 @@ def _type_and_see(terminal: Terminal, text: str) -> None:
 
 def floods(terminal: Terminal) -> Iterator[Figure]:
     floor = seconds(_bare_flood)
+    terminal.run("seq 1 60000")  # its scrollback is full, and what is called first was called
+    terminal.capture()
     before = _resident()
     took = seconds(lambda: terminal.send_keys([FLOOD, "Enter"], block=True, max_timeout_sec=300))
     captured = 1000 * seconds(terminal.capture)
     yield at_least("100 MB through a terminal", 100 / took, 30, " MB/s", f"a bare PTY loop: {100 / floor:.0f} MB/s")
     yield told("100 MB through a terminal against a bare PTY loop", took / floor, " x")
     yield at_most("capture behind it", captured, 100, " ms")
-    yield told("resident memory grown by it", (_resident() - before) / MIB, " MiB")
+    yield at_most("resident memory grown by it", (_resident() - before) / MIB, 16, " MiB")
     terminal.send_keys(["yes", "Enter"])
     terminal.wait_for("y\ny\ny")
     yield at_most("yes interrupted by C-c", seconds(lambda: terminal.send_keys("C-c", block=True)), 0.5, " s")

@@ -10,10 +10,12 @@ from pyghostty.core import init_sized, read_buf
 
 from pytest_fargate_sandbox.sandbox.terminals.screen import SCROLLBACK_LINES
 
-_SCROLLBACK_BYTES = 128 * 1024 * 1024
-"""What so many lines may take at the widest; by default it would keep 10 MB, a few thousand."""
+_CELL_BYTES = 9
+_ROW_BYTES = 128
+"""What Ghostty takes for its rows, and a little more: it drops the oldest quickly by bytes, and slowly by lines."""
 
 _COLOURS_OF_ALL = re.compile(r"\x1b\](?:4|10|11|12);[^\x1b\x07]*(?:\x1b\\|\x07)")
+_ANY_NUMBER = 1 << 40
 _DELETE = b"\x7f"
 """No terminal shows it. Ghostty does."""
 
@@ -25,10 +27,8 @@ class GhosttyScreen:
     """See ``Screen``."""
 
     def __init__(self, columns: int, rows: int) -> None:
-        self._terminal = pyghostty.Terminal(columns, rows, scrollback=SCROLLBACK_LINES)
-        room = ffi.new("size_t*", _SCROLLBACK_BYTES)
-        native = self._terminal._t[0]
-        check(lib.ghostty_terminal_set(native, lib.GHOSTTY_TERMINAL_OPT_SCROLLBACK_MAX_BYTES, room), "scrollback")
+        self._terminal = pyghostty.Terminal(columns, rows, scrollback=_ANY_NUMBER)
+        self._make_room(columns)
         self._answers: list[bytes] = []
         self._terminal.on_reply(self._answers.append)
 
@@ -48,7 +48,9 @@ class GhosttyScreen:
         return _COLOURS_OF_ALL.sub("", self._formatted(lib.GHOSTTY_FORMATTER_FORMAT_VT, "active"))
 
     def resize(self, columns: int, rows: int) -> None:
+        self._make_room(max(columns, self._terminal.size[0]))
         self._terminal.resize(columns, rows)
+        self._make_room(columns)
 
     def close(self) -> None:
         self._terminal.close()
@@ -66,11 +68,16 @@ class GhosttyScreen:
     def has_application_keys(self) -> bool:
         return bool(self._terminal.mode(_APPLICATION_KEYS))
 
+    def _make_room(self, columns: int) -> None:
+        room = ffi.new("size_t*", SCROLLBACK_LINES * (_CELL_BYTES * columns + _ROW_BYTES))
+        native = self._terminal._t[0]
+        check(lib.ghostty_terminal_set(native, lib.GHOSTTY_TERMINAL_OPT_SCROLLBACK_MAX_BYTES, room), "scrollback")
+
     def _formatted(self, form: int, area: str) -> str:
         columns, rows = self._terminal.size
         last_row = rows - 1 if area == "active" else self._terminal.get("total_rows", "size_t") - 1
         selection = init_sized("GhosttySelection")
-        selection.start = self._terminal.ref(0, 0, area)[0]
+        selection.start = self._terminal.ref(0, max(0, last_row - rows + 1 - SCROLLBACK_LINES), area)[0]
         selection.end = self._terminal.ref(columns - 1, last_row, area)[0]
         options = init_sized("GhosttyTerminalSelectionFormatOptions")
         options.emit, options.unwrap, options.trim, options.selection = form, False, True, selection

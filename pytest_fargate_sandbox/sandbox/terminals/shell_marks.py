@@ -19,13 +19,17 @@ OUTPUT_BEGINS = "C"
 OUTPUT_ENDS = "D"
 
 _HEAD = b"\x1b]133;"
+CURSOR_ASKED = "Q"
 _CURSOR_QUERY = b"\x1b[6n"
-"""busybox asks this right behind its prompt, and waits 20 ms for an answer. It gets none: a late one would be typed
-into the next command."""
+"""busybox asks this right behind its prompt. Where it has no answer by Enter it waits for one, 20 ms; one that comes later
+still would be typed into the next command. So the answer goes with what is typed next, and is never late.
+
+https://git.busybox.net/busybox/tree/libbb/lineedit.c?h=1_35_stable (sent_ESC_br6n)
+"""
 
 
 class Mark(str):
-    """One of the four."""
+    """One of the four, or that question."""
 
 
 def mark(kind: str, word: str) -> str:
@@ -51,7 +55,9 @@ class MarkedStream:
                 self._held = data
                 return
             self._is_behind_prompt = False
-            position = len(_CURSOR_QUERY) if data.startswith(_CURSOR_QUERY) else 0
+            if data.startswith(_CURSOR_QUERY):
+                position = len(_CURSOR_QUERY)
+                yield Mark(CURSOR_ASKED)
         for found in self._mark.finditer(data, position):
             if found.start() > position:
                 yield data[position : found.start()]

@@ -143,6 +143,8 @@ class Terminal:
         with self._typing:
             with self._changed:
                 answers, self._answers = b"".join(self._answers), []
+                if self._shell and data:
+                    answers += self._shell.answer(self._screen.cursor)
             if answers or data:
                 self._process.write(answers + data)
 

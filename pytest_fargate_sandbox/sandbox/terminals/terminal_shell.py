@@ -22,6 +22,7 @@ from pytest_fargate_sandbox.sandbox.terminals.shell_hook import (
     notes_in,
 )
 from pytest_fargate_sandbox.sandbox.terminals.shell_marks import (
+    CURSOR_ASKED,
     OUTPUT_BEGINS,
     OUTPUT_ENDS,
     PROMPT_BEGINS,
@@ -96,6 +97,7 @@ class Shell:
         self._left = 0
         """How many there had been when something was typed: it takes another one to be back."""
         self._shows_prompt = False
+        self._asks_for_cursor = False
         self._prompt_is_lost = False
         """The last command has set a prompt of its own."""
         self._last_code = 0
@@ -132,6 +134,12 @@ class Shell:
     def is_at_prompt(self) -> bool:
         return self._shows_prompt and self.prompts > self._left and not self.has_ended
 
+    def answer(self, cursor: tuple[int, int]) -> bytes:
+        """What its prompt has asked, to be typed before anything else; once."""
+        asked, self._asks_for_cursor = self._asks_for_cursor, False
+        column, row = cursor
+        return b"\x1b[%d;%dR" % (row + 1, column + 1) if asked else b""
+
     def _take(self, data: bytes) -> None:
         if self._hidden is not None:
             self._hidden += data
@@ -151,6 +159,8 @@ class Shell:
         elif mark == PROMPT_ENDS:
             self._stop_hiding(show=False)
             self._shows_prompt = True
+        elif mark == CURSOR_ASKED:
+            self._asks_for_cursor = True
 
     def _stop_hiding(self, *, show: bool) -> None:
         if self._hidden is not None:

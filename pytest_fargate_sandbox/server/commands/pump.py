@@ -38,6 +38,11 @@ _LOOK_SEC = 0.02
 _FAREWELL_SEC = 0.3
 _BLOCK = 64 * 1024
 _LARGE_PIPE = 1024 * 1024
+_TTY_BLOCK = 4095 - 512
+"""A terminal that gives so much at once has more to say. The kernel never gives more than 4,095 bytes.
+
+https://github.com/torvalds/linux/blob/v6.1/drivers/tty/n_tty.c (N_TTY_BUF_SIZE)
+"""
 # https://man7.org/linux/man-pages/man2/F_GETPIPE_SZ.2const.html
 _F_SETPIPE_SZ = 1031
 _NEVER = float("inf")
@@ -127,6 +132,8 @@ class Pump:
             data = _read(pipe, self._step) if event & select.POLLIN else b""
         except BlockingIOError:
             return
+        if len(data) >= _TTY_BLOCK and self._command.terminal:
+            data += _read_more(pipe)
         if not data:
             self._close(pipe)
             return
@@ -265,6 +272,24 @@ def _read(pipe: int, most: int) -> bytes:
         if error.errno == errno.EIO:
             return b""
         raise
+
+
+def _read_more(terminal: int) -> bytes:
+    """What comes while it is being read: to tell of each block by itself costs more than to read it."""
+    poller = select.poll()
+    poller.register(terminal, select.POLLIN)
+    parts = []
+    size = 0
+    while size < _BLOCK and poller.poll(1):
+        try:
+            data = _read(terminal, _BLOCK)
+        except BlockingIOError:
+            continue
+        if not data:
+            break
+        parts.append(data)
+        size += len(data)
+    return b"".join(parts)
 
 
 def _enlarge(pipe: int) -> None:

@@ -157,3 +157,18 @@ def test_a_shell_within_the_shell_does_not_answer_for_it(open_terminal: Callable
         terminal.run("true")
     terminal.send_keys("C-d", block=True)
     assert terminal.run("echo $OUTER").stdout == "yes\n"
+
+
+@pytest.mark.needs("busybox")
+def test_what_busybox_asks_its_terminal_is_answered_in_time_and_never_typed_into_a_command(
+    open_terminal: Callable[..., Terminal],
+) -> None:
+    terminal = open_terminal(["busybox", "ash"])
+    assert min(terminal.run("true").duration_sec for _ in range(10)) < 0.02, "it waits so long where it has no answer"
+    assert [terminal.run('read -t 0.05 -r line; echo "[$line]"').stdout for _ in range(5)] == ["[]\n"] * 5
+    terminal.send_keys(['read -r word; echo "=$word="', "Enter"])
+    terminal.send_keys(["typed", "Enter"], block=True)
+    terminal.send_keys(["Up", "Enter"])
+    terminal.send_keys(["again", "Enter"], block=True)
+    shown = terminal.capture()
+    assert ("=typed=\n" in shown, "=again=\n" in shown, "R" in shown) == (True, True, False), "history is as it was"
