@@ -21,8 +21,8 @@ OUTPUT_ENDS = "D"
 _HEAD = b"\x1b]133;"
 CURSOR_ASKED = "Q"
 _CURSOR_QUERY = b"\x1b[6n"
-"""busybox asks this right behind its prompt. Where it has no answer by Enter it waits for one, 20 ms; one that comes later
-still would be typed into the next command. So the answer goes with what is typed next, and is never late.
+"""busybox asks this right behind its prompt. Without an answer by Enter it waits for one, 20 ms; one that is later
+would be typed into the next command. So it goes with what is typed next, and is never late.
 
 https://git.busybox.net/busybox/tree/libbb/lineedit.c?h=1_35_stable (sent_ESC_br6n)
 """

@@ -106,8 +106,7 @@ class Terminal:
             return
         shell = self._shell
         assert shell
-        back = self._wait(lambda: shell.is_at_prompt, end - time.monotonic())
-        if not back:
+        if not shell.wait_for_prompt(max(0.0, end - time.monotonic())):
             raise TimeoutError(f"the shell of the terminal {self.name} was not at its prompt after {max_timeout_sec} s")
 
     def _send(self, part: str, literal: bool) -> None:
@@ -118,7 +117,7 @@ class Terminal:
             data = self._pasted(part.encode("utf-8", "surrogateescape"), brackets)
         if self._shell:
             with self._changed:
-                self._shell.typed()
+                self._shell.typed(data)
         try:
             self._type(data)
         except SandboxError:

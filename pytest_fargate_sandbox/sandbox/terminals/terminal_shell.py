@@ -7,6 +7,7 @@ import secrets
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
@@ -45,6 +46,10 @@ _PROMPT_SEC = 1.0
 """How long a shell may take from the end of a command to its prompt."""
 
 _INTERRUPT_SEC = 0.5
+
+_INTERRUPT = b"\x03"
+_NUDGE_SEC = 0.2
+"""How long a shell that was interrupted may take to its prompt before it is reminded."""
 
 
 class Run:
@@ -98,6 +103,7 @@ class Shell:
         """How many there had been when something was typed: it takes another one to be back."""
         self._shows_prompt = False
         self._asks_for_cursor = False
+        self._was_interrupted = False
         self._prompt_is_lost = False
         """The last command has set a prompt of its own."""
         self._last_code = 0
@@ -125,8 +131,9 @@ class Shell:
             if self._run.code is None:
                 self._run.code = code
 
-    def typed(self) -> None:
-        """Somebody has typed something: whether it left the prompt is not for us to know."""
+    def typed(self, data: bytes = b"") -> None:
+        """Somebody types this: whether it leaves the prompt is not for us to know."""
+        self._was_interrupted = _INTERRUPT in data
         # The prompt behind a run may still be on its way: it was there before what is typed now, and not after it.
         self._left, self._shows_prompt = self.prompts + self._has_run, False
 
@@ -215,6 +222,21 @@ class Shell:
                 self._run = None
                 return _result_of(run, not in_time)
 
+    def wait_for_prompt(self, timeout_sec: float) -> bool:
+        """Whether it has come; also where the shell has ended, and none will."""
+        begun = time.monotonic()
+        is_back = self._wait(lambda: self.is_at_prompt or self.has_ended, min(timeout_sec, _NUDGE_SEC))
+        if is_back or timeout_sec <= _NUDGE_SEC:
+            return is_back
+        if self._was_interrupted:
+            # bash that is interrupted while it draws what was typed takes note of it, and sleeps on until something
+            # else comes: here a word of its window, which changes nothing.
+            # https://git.savannah.gnu.org/cgit/readline.git/tree/input.c?h=readline-8.2 (rl_getc, rl_signal_event_hook)
+            with suppress(SandboxError):  # it has ended meanwhile
+                if self._process.state().foreground == self._process.pid:
+                    self._process.signal_foreground(signal.SIGWINCH)
+        return self._wait(lambda: self.is_at_prompt or self.has_ended, timeout_sec - (time.monotonic() - begun))
+
     def _wait_for(self, run: Run, timeout_sec: float) -> bool:
         return self._wait(lambda: run.is_over or self.has_ended, timeout_sec)
 
@@ -231,7 +253,7 @@ class Shell:
     def _await_prompt(self) -> None:
         if self._prompt_is_lost:
             self.start()
-        self._wait(lambda: self.is_at_prompt or self.has_ended, _PROMPT_SEC)
+        self.wait_for_prompt(_PROMPT_SEC)
         if self.has_ended:
             raise SandboxError("the terminal is closed: its shell has ended")
         # busybox writes its prompt to stdout, which may lead elsewhere by now: then it has told us, and shows nothing.

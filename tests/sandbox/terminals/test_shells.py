@@ -172,3 +172,20 @@ def test_what_busybox_asks_its_terminal_is_answered_in_time_and_never_typed_into
     terminal.send_keys(["again", "Enter"], block=True)
     shown = terminal.capture()
     assert ("=typed=\n" in shown, "=again=\n" in shown, "R" in shown) == (True, True, False), "history is as it was"
+
+
+def test_bash_that_is_interrupted_while_it_draws_what_was_typed_is_brought_to_its_prompt(
+    open_terminal: Callable[..., Terminal],
+) -> None:
+    terminal = open_terminal(["bash", "--norc"])
+    for _ in range(5):  # half of them would never come
+        terminal.send_keys("half" * 200)
+        terminal.send_keys("C-c", block=True, max_timeout_sec=10)
+    terminal.send_keys(["half" * 200, "C-c"])
+    assert terminal.run("echo whole").stdout == "whole\n"
+
+
+def test_who_waits_for_the_prompt_of_a_shell_that_ends_is_told_at_once(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(["dash"])
+    terminal.send_keys(["exit 3", "Enter"], block=True, max_timeout_sec=60)
+    assert (terminal.is_alive, terminal.exit_code) == (False, 3)
