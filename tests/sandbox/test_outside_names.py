@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import subprocess
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.own_ca import OwnCa
 from tests.sandbox.agent_image import agent_image
 
 if TYPE_CHECKING:
@@ -91,73 +89,17 @@ with sandbox(**agents) as agent:
 """
 
 
-_SIGNS_CERTIFICATES = x509.KeyUsage(
-    key_cert_sign=True,
-    crl_sign=True,
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    encipher_only=False,
-    decipher_only=False,
-)
-
-
-class Authority:
-    """Signs for names."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._certificate = self._signed("an authority", self._key, is_authority=True)
-        self.pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-    def chain_for(self, name: str) -> str:
-        """A file with a key and a certificate."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        file = self._directory / name
-        file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + self._signed(name, key).public_bytes(serialization.Encoding.PEM)
-        )
-        return str(file)
-
-    def _signed(self, name: str, key: ec.EllipticCurvePrivateKey, *, is_authority: bool = False) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.timezone.utc)
-        builder = x509.CertificateBuilder(
-            issuer_name=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "an authority")]),
-            subject_name=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]),
-            public_key=key.public_key(),
-            serial_number=x509.random_serial_number(),
-            not_valid_before=now - datetime.timedelta(hours=1),
-            not_valid_after=now + datetime.timedelta(hours=1),
-        )
-        builder = builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        # Python 3.13 has OpenSSL be strict, which wants these: https://docs.python.org/3/library/ssl.html#ssl.VERIFY_X509_STRICT
-        whose = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        builder = builder.add_extension(whose, critical=False)
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        if is_authority:
-            builder = builder.add_extension(_SIGNS_CERTIFICATES, critical=True)
-        else:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        return builder.sign(self._key, hashes.SHA256())
-
-
 @pytest.mark.root  # names are resolved here from a file that is mounted for this test alone
 def test_in_both_modes_the_name_and_its_port_are_kept_and_verified(engine: EngineOfTests, tmp_path: Path) -> None:
-    authority = Authority(tmp_path)
+    authority = OwnCa()
     here = int.from_bytes(os.urandom(2), "big")
     addresses = {name: f"127.77.{here >> 8}.{here & 255 ^ number}" for number, name in enumerate(NAMES)}
     hosts = tmp_path / "hosts"
     hosts.write_text("".join(f"{address} {name}\n" for name, address in addresses.items()))
     told: dict[str, Any] = {
         "addresses": addresses,
-        "certificates": {name: authority.chain_for(name) for name in NAMES},
-        "ca": authority.pem,
+        "certificates": {name: str(authority.shown_by(tmp_path / name, x509.DNSName(name))) for name in NAMES},
+        "ca": authority.root,
         "ask": ASK,
         "agent": agent_image(engine, AGENT, "agent-of-names"),
     }

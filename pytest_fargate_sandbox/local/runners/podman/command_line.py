@@ -155,7 +155,7 @@ def environment_options(environment: Mapping[str, str], directory: Path) -> tupl
     (``--env NAME``). A name that would steer the command itself goes by a file in ``directory``; that has lines only.
     """
     options: list[str] = []
-    inherited = dict(os.environ)
+    inherited = {**os.environ, **_WITHOUT_NEWS}
     lines = []
     for name, value in environment.items():
         if not _STEERING.fullmatch(name):
@@ -172,6 +172,9 @@ def environment_options(environment: Mapping[str, str], directory: Path) -> tupl
         options += ["--env-file", str(file)]
     return options, inherited
 
+
+_WITHOUT_NEWS = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "yes"}
+"""Podman 5 says on stderr that cgroups are old here, and stderr is the container's own."""
 
 _STEERING = re.compile(
     r"PATH|HOME|USER|TMPDIR|SHELL|LANG|(LD|XDG|LC|CONTAINERS?|_CONTAINERS|DOCKER|BUILDAH|BUILDKIT|STORAGE|REGISTRY|DBUS)_.*"
