@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 _ASK_EVERY_SEC = 1.0
 
 
-def describe(entries: list[Entry], now: float, ready: Collection[str] = ()) -> str:
+def describe(entries: list[Entry], now: float, ready: Collection[str] = (), full: str = "") -> str:
     """``sandboxes: 3 starting (12 s), 2 ready, 5 running; 1 test waits (8 s)``; nothing when nothing is waited for.
 
-    ``ready``: the ARNs of tasks that are known to run though nobody has taken them.
+    ``ready``: the ARNs of tasks that are known to run though nobody has taken them; ``full``: what the account says
+    where it has no room for more.
     """
     building = [entry for entry in entries if _is_at(entry, "building")]
     refused = [entry for entry in entries if entry.is_unnamed and "refused" in entry.events[-2:]]
@@ -34,7 +35,10 @@ def describe(entries: list[Entry], now: float, ready: Collection[str] = ()) -> s
     parts += [f"{len(idle)} ready"] if idle else []
     parts.append(f"{len(running)} running")
     told = f"sandboxes: {', '.join(parts)}"
-    return f"{told}; {_tests(waiting)} ({_longest(waiting, 'waiting', now)})" if waiting else told
+    if not waiting:
+        return told
+    told += f"; {_tests(waiting)} ({_longest(waiting, 'waiting', now)})"
+    return f"{told}: {full}" if full else told
 
 
 class OnTheShelf:

@@ -59,14 +59,17 @@ class Progress:
         while not self._run.begun:
             if self._over.wait(_EVERY_SEC):
                 return
+        from pytest_fargate_sandbox.leaves.shared_state import SharedState
         from pytest_fargate_sandbox.plugin.live_words import OnTheShelf, describe
         from pytest_fargate_sandbox.records.ledger import Ledger
+        from pytest_fargate_sandbox.run.account_room import why_tests_wait
 
-        ledger = Ledger(self._run.run_id)
+        ledger, state = Ledger(self._run.run_id), SharedState(self._run.directory)
         shelf = OnTheShelf(ledger)
         while not self._over.wait(_EVERY_SEC):
             entries = ledger.entries()
-            line.show(describe(entries, time.time(), shelf.ready(entries)))
+            full = why_tests_wait(state.read())
+            line.show(describe(entries, time.time(), shelf.ready(entries), full))
 
 
 class _LiveLine:

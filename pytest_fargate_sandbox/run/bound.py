@@ -2,24 +2,26 @@
 
 The run's shared document holds a row for each task. Where there is no room, what is needed beats what is only
 prelaunched; and where every task is held by a test that itself waits for one more, one of them is told so, instead
-of all waiting forever.
+of all waiting forever. The same goes for the room that the account has, as far as it is known (``account_room``).
 """
 
 from __future__ import annotations
 
-import contextlib
+import math
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
-from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, pauses, wait_until
-from pytest_fargate_sandbox.run import kind_notes
+from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.run import account_room, kind_notes
+from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from pytest_fargate_sandbox.leaves.shared_state import SharedState
+    from pytest_fargate_sandbox.run.sandbox_spec import Wants
 
 HELD = "held"
 """A test has it, or is launching it for itself."""
@@ -28,7 +30,8 @@ SHELF = "shelf"
 STOPPING = "stopping"
 """StopTask was called; the task counts until it is STOPPED."""
 
-_WAY_SEC = 60.0
+_LONGEST_STOP_SEC = 150.0
+"""Fargate kills what has not ended by itself after two minutes at most, and takes its network apart."""
 
 Row = dict[str, Any]
 Description = dict[str, Any]
@@ -45,7 +48,7 @@ class Tasks(Protocol):
 
 
 class TaskBound:
-    """Counts tasks; ``limit`` None counts nothing and lets everything pass."""
+    """Counts tasks; with ``limit`` None only the account's own room bounds them."""
 
     def __init__(
         self,
@@ -57,13 +60,19 @@ class TaskBound:
     ) -> None:
         self._state, self._limit, self._worker, self._tasks, self._sleep = state, limit, worker, tasks, sleep
 
-    def admit(self, task_id: str, kind: str) -> None:
-        """Wait for room for a task that is needed now, and take it. First come, first served."""
+    def admit(self, task_id: str, wants: Wants, *, patience: float = math.inf) -> None:
+        """Wait for room for a task that is needed now, and take it. First come, first served.
+
+        Raises ``ConfigError`` or ``StartError`` where there will be none, or was none for ``patience`` seconds.
+        """
+        deadline = time.monotonic() + patience
         try:
             for pause in pauses(0.02, 0.5):
                 with self._state.change() as document:
-                    if self._take_room(document, task_id, kind):
+                    if self._take_room(document, task_id, wants):
                         return
+                    if time.monotonic() > deadline:
+                        raise _no_room(document, f", and none came within {patience:.0f} s", transient=True)
                     evicted = _evict(document)
                 if evicted:
                     self._tasks.stop(evicted)
@@ -74,21 +83,34 @@ class TaskBound:
                 document.get("waiting", {}).pop(self._worker, None)
             raise
 
-    def _take_room(self, document: dict[str, Any], task_id: str, kind: str) -> bool:
+    def _take_room(self, document: dict[str, Any], task_id: str, wants: Wants) -> bool:
         rows: dict[str, Row] = document.setdefault("tasks", {})
         waiting: dict[str, int] = document.setdefault("waiting", {})
         waiting.setdefault(self._worker, 1)
-        if self._limit is not None and self._limit - len(rows) <= list(waiting).index(self._worker):
+        before = list(waiting).index(self._worker)
+        row = {**wants._asdict(), "worker": self._worker, "role": HELD, "arn": None}
+        if self._limit is not None and self._limit - len(rows) <= before:
             problem = self._problem(rows, waiting, self._limit)
-            if problem:
-                raise problem
-            return False
-        del waiting[self._worker]
-        rows[task_id] = {"kind": kind, "worker": self._worker, "role": HELD, "arn": None}
-        return True
+        elif account_room.is_known(document) and (before or not account_room.take(document, row)):
+            problem = self._no_room_ever(document, rows, waiting)
+        else:
+            del waiting[self._worker]
+            rows[task_id] = row
+            return True
+        if problem:
+            raise problem
+        return False
+
+    def refused(self, task_id: str, reason: str) -> bool:
+        """The account has no room for this task. Whether it may have when one of the run's has ended."""
+        with self._state.change() as document:
+            document.setdefault("tasks", {}).pop(task_id, None)
+            return account_room.learn(document, reason)
 
     def has_room_ahead(self, document: dict[str, Any]) -> bool:
         """Whether a task may be prelaunched without anybody going short who needs one."""
+        if not account_room.may_be_ahead(document):
+            return False
         return self._limit is None or len(document.get("tasks", {})) + len(document.get("waiting", {})) < self._limit
 
     def launched(self, task_id: str, arn: str) -> bool:
@@ -97,6 +119,7 @@ class TaskBound:
             row = document["tasks"].get(task_id)
             if row is not None:
                 row["arn"] = arn
+                account_room.launched(document, row)
             return row is not None
 
     def stopping(self, task_id: str) -> None:
@@ -105,31 +128,16 @@ class TaskBound:
             self._leaves(document.setdefault("tasks", {}), task_id)
 
     def _leaves(self, rows: dict[str, Row], task_id: str) -> None:
-        row = rows.get(task_id)
+        row, now = rows.get(task_id), time.monotonic()
         if row is None:
             return
-        if self._limit is None or row["arn"] is None:
+        if row["arn"] is None:
             del rows[task_id]
         else:
-            row["role"] = STOPPING
-
-    def make_way(self) -> bool:
-        """The account has no room for a task that is needed: whether one made way that was only launched ahead."""
-        with self._state.change() as document:
-            rows: dict[str, Row] = document["tasks"]
-            name = next((name for name, row in rows.items() if _is_spare(document, row)), None)
-            if name is None:
-                return False
-            arn = str(rows[name]["arn"])
-            self._leaves(rows, name)
-        self._tasks.stop(arn)
-
-        def is_gone() -> bool | None:
-            return self._tasks.described([arn]).get(arn, {}).get("lastStatus") == "STOPPED" or None
-
-        with contextlib.suppress(WaitTimeout):  # then the launch is refused again, and tells
-            wait_until(is_gone, deadline=_WAY_SEC, what="the end of a task that makes way", sleep=self._sleep)
-        return True
+            row.update(role=STOPPING, since=now)
+        if self._limit is None:  # nobody may ever ask which of them have stopped
+            for name in [name for name, row in rows.items() if now - row.get("since", now) > _LONGEST_STOP_SEC]:
+                del rows[name]
 
     def _problem(self, rows: dict[str, Row], waiting: Collection[str], limit: int) -> Exception | None:
         held_here = sum(1 for row in rows.values() if row["worker"] == self._worker and row["role"] == HELD)
@@ -147,6 +155,17 @@ class TaskBound:
             )  # fmt: skip
         return None
 
+    def _no_room_ever(
+        self, document: dict[str, Any], rows: dict[str, Row], waiting: Collection[str]
+    ) -> StartError | None:
+        """Of what is on its way out, or with a test that goes on, the end makes room."""
+        if not rows or not all(row["role"] == HELD and row["worker"] in waiting for row in rows.values()):
+            return None
+        if all(row["worker"] == self._worker for row in rows.values()):
+            return _no_room(document, f" beside the {len(rows)} that this test has", transient=False)
+        why = f" beside the {len(rows)} of this run, all held by tests that wait for one more: this one gives way"
+        return _no_room(document, why, transient=True)
+
     def forget_stopped(self) -> None:
         """Ask which of the tasks on their way out have come to their end, and count them no more."""
         rows = self._state.read().get("tasks", {})
@@ -159,6 +178,12 @@ class TaskBound:
                     document["tasks"].pop(stopping[arn], None)
 
 
+def _no_room(document: dict[str, Any], why: str, *, transient: bool) -> StartError:
+    reason = account_room.reason(document)
+    message = f"the account has no room for one more task{why} ({reason})\n{judge_reason(reason).remedy}"
+    return StartError(message, phase="bound", cause=Cause.QUOTA, reason=reason, transient=transient)
+
+
 def _evict(document: dict[str, Any]) -> str | None:
     """The ARN of a prelaunched task that has to go, if fewer are on their way out than are waited for."""
     rows: dict[str, Row] = document["tasks"]
@@ -166,7 +191,7 @@ def _evict(document: dict[str, Any]) -> str | None:
         return None
     for row in rows.values():
         if _is_spare(document, row):
-            row["role"] = STOPPING
+            row.update(role=STOPPING, since=time.monotonic())
             return str(row["arn"])
     return None
 
@@ -205,6 +230,6 @@ def forget_worker(state: SharedState, worker: str) -> None:
             if row["worker"] != worker or (row["role"] == SHELF and row["arn"]):
                 continue
             if row["arn"]:
-                row["role"] = STOPPING
+                row.update(role=STOPPING, since=time.monotonic())
             else:
                 del rows[name]

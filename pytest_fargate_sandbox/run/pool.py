@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
-from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER, Cause
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
@@ -28,7 +28,7 @@ from pytest_fargate_sandbox.run.lease import Lease
 from pytest_fargate_sandbox.run.run_tasks import RunTasks
 from pytest_fargate_sandbox.run.seat import Seat
 from pytest_fargate_sandbox.run.shelf import Shelf
-from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller, rest
+from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller
 from pytest_fargate_sandbox.run.stock import AUTO, FixedStock, StockBySight
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Pool:
         lease = Lease(sandbox, seat, keep=keep, test=test, prelaunched=ahead is not None)
         try:
             with _timed(phases, "place"):
-                self._start(sandbox, spec)
+                sandbox.start(outside_endpoints=spec.outside)
             with _timed(phases, "files"):
                 for remote, local in spec.files.items():
                     sandbox.upload(local, remote)
@@ -142,18 +142,6 @@ class Pool:
             raise
         lease.set_up(phases)
         return lease
-
-    def _start(self, sandbox: EcsFargateSandbox, spec: SandboxSpec) -> None:
-        """Where the account is full, what was only launched ahead makes way."""
-        try:
-            sandbox.start(outside_endpoints=spec.outside)
-        except StartError as error:
-            if error.cause != Cause.QUOTA or not self._bound.make_way():
-                raise
-        else:
-            return
-        rest(self._state)
-        self._start(sandbox, spec)
 
     def image_of(self, config: EcsFargateConfig, directory: str | Path, *, force_build: bool) -> str:
         """The url of the image of a directory with a Dockerfile, built once if nobody has built it before."""
@@ -184,7 +172,8 @@ class Pool:
     def _launch_ahead(self, spec: SandboxSpec, task_id: str) -> str:
         self._check_place(spec.config)
         built = self._built(spec)
-        sandbox = self._sandbox(built, task_id, self._seat(built, task_id, taken=True), test="")
+        seat = self._seat(built, task_id, taken=True, is_needed=False)
+        sandbox = self._sandbox(built, task_id, seat, test="")
         arn = sandbox.launch_ahead(spec.outside)
         sandbox.note("shelved", **self._owner)  # the task is the run's now, and no longer this process's
         return arn
@@ -201,12 +190,15 @@ class Pool:
             exec_timeout_sec=spec.exec_timeout,
         )
 
-    def _seat(self, spec: SandboxSpec, task_id: str, *, taken: bool) -> Seat:
+    def _seat(self, spec: SandboxSpec, task_id: str, *, taken: bool, is_needed: bool = True) -> Seat:
         def pace() -> None:
             if resolve_place(spec.config).aws.is_counted:
                 self._rate.take()
 
-        return Seat(self._bound, pace, kind=spec.kind, task_id=task_id, taken=taken)
+        patience = spec.config.max_task_lifetime_sec  # no task of the run that takes the room lives longer
+        return Seat(
+            self._bound, pace, spec.wants, task_id=task_id, taken=taken, patience=patience if is_needed else None
+        )
 
     def _built(self, spec: SandboxSpec) -> SandboxSpec:
         directory = spec.config.environment_dir

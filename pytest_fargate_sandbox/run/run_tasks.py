@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.records.ledger import Entry, Ledger
     from pytest_fargate_sandbox.run.bound import Description
 
-_LOOK_SEC = 1.8
-"""How old news may be where calls are counted: those that who starts a task has asked for every two seconds will do."""
+_LOOK_SEC = 1.0
+"""How old news may be where calls are counted, and are asked for by all processes together."""
 _MATTERS = ("taskArn", "lastStatus", "desiredStatus", "attachments", "stopCode", "stoppedReason")
 _OF_CONTAINERS = ("name", "lastStatus", "exitCode", "reason")
 _GONE: Description = {"lastStatus": "STOPPED"}

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_fargate_sandbox.leaves.config import replaced
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, LOCAL_CLUSTER
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
+
+
+class Wants(NamedTuple):
+    """What a task takes up, as far as its run counts that."""
+
+    kind: str
+    cpu: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,10 @@ class SandboxSpec:
         made_of = [dataclasses.asdict(self.config), [dataclasses.asdict(each) for each in self.outside]]
         text = json.dumps(made_of, sort_keys=True, default=repr)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def wants(self) -> Wants:
+        return Wants(self.kind, int(self.config.cpu))
 
     def with_image(self, image: str) -> SandboxSpec:
         """The same with the image that was built from its directory."""

@@ -111,16 +111,20 @@ class ShelfFiller:
         try:
             arn = self._launch(self._needs[kind].spec, task_id)
         except SandboxError as error:
-            self._bound.stopping(task_id)
-            self._refused(kind, error)
+            self._refused(kind, task_id, error)
             return False
         if not self._bound.launched(task_id, arn):
             self._tasks.stop(arn)
         return True
 
-    def _refused(self, kind: str, error: SandboxError) -> None:
+    def _refused(self, kind: str, task_id: str, error: SandboxError) -> None:
         """What there was no room for may have some later; anything else a test has to tell, in its own launch."""
-        if isinstance(error, StartError) and (error.transient or error.cause == Cause.QUOTA):
+        is_full = isinstance(error, StartError) and error.cause == Cause.QUOTA
+        if is_full:
+            self._bound.refused(task_id, error.reason)
+        else:
+            self._bound.stopping(task_id)
+        if is_full or (isinstance(error, StartError) and error.transient):
             rest(self._state)
         elif self._needs.pop(kind).spec.fares_as_its_kind:
             with self._state.change() as document:
@@ -133,7 +137,8 @@ class ShelfFiller:
             if not may or not self._is_short(document, kind):
                 return None
             task_id = self._new_id()
-            row = {"kind": kind, "worker": self._worker, "role": SHELF, "arn": None, "at": time.monotonic()}
+            row = {"worker": self._worker, "role": SHELF, "arn": None, "at": time.monotonic()}
+            row.update(self._needs[kind].spec.wants._asdict())
             document.setdefault("tasks", {})[task_id] = row
             self._kinds.note_launching(document, kind)
             return task_id

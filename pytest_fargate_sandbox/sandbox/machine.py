@@ -79,6 +79,10 @@ class Admission:
     def admit(self) -> None:
         """Return when a task may be launched; called before each RunTask."""
 
+    def refused(self, failure: StartError) -> bool:  # noqa: ARG002
+        """ECS refused a launch for good. Whether ``admit`` knows to wait until it will not."""
+        return False
+
     def launched(self, task_arn: str) -> None:
         """There is a task now."""
 
@@ -314,6 +318,7 @@ class Machine:
             force_build=force_build,
             record=self._record,
             pace=self._admission.admit,
+            may_wait=self._admission.refused,
             secret=self._secret,
             launched_ahead=ahead,
             launched_as=launched_as,

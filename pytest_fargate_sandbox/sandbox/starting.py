@@ -74,6 +74,8 @@ class Start:
     """Told of each step before it is taken: ``record("launching", token=…)``."""
     pace: Callable[[], None] = lambda: None
     """Called before each RunTask: it may wait, so that many processes together stay within the account's rate."""
+    may_wait: Callable[[StartError], bool] = lambda _failure: False
+    """Asked where a launch is refused for good: whether ``pace`` will wait until it is not."""
     secret: bytes | None = field(default=None, repr=False)
     """What the keyring is derived from, where another process may take the task over."""
     launched_ahead: Mapping[str, Any] | None = None
@@ -186,7 +188,7 @@ class Start:
         )
 
         def before_each(token: str) -> None:
-            self.pace()
+            self._wait_for_turn()
             self.record("launching", token=token)
 
         def after_refusal(failure: StartError) -> None:
@@ -200,10 +202,19 @@ class Start:
                 patience_sec=self.cfg.startup_timeout_sec,
                 before_each=before_each,
                 after_refusal=after_refusal,
+                may_wait=self.may_wait,
             )
         except StartError as failure:
             self.record("given_up", refusal=failure.reason)
             raise
+
+    def _wait_for_turn(self) -> None:
+        """What is waited for others is no part of the launch."""
+        began = time.monotonic()
+        self.pace()
+        waited = time.monotonic() - began
+        for name, seconds in (("waited", waited), ("launch", -waited)):
+            self.phases[name] = round(self.phases.get(name, 0.0) + seconds, 4)
 
     def _tags(self) -> dict[str, str]:
         return {

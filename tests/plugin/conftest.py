@@ -32,6 +32,10 @@ class EngineLog:
         self._path = path
         self._begin = 0
 
+    def forget(self) -> None:
+        """What was written so far."""
+        self._begin = self._path.stat().st_size
+
     @property
     def lines(self) -> list[dict[str, Any]]:
         if not self._path.exists():

@@ -37,6 +37,7 @@ def test_it_tells_what_is_ready_for_nobody_yet_and_how_long_tests_wait() -> None
     ]
     told = "sandboxes: 1 starting (12 s), 1 ready, 1 running"
     assert describe(entries, 112.0, {"b", "c"}) == f"{told}; 1 test waits (7 s)"
+    assert describe(entries, 112.0, {"b", "c"}, "It is full") == f"{told}; 1 test waits (7 s): It is full"
     assert describe(entries[1:3], 112.0, {"b"}) == ""
 
 

@@ -10,10 +10,14 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.run.bound import SHELF, TaskBound, forget_worker
+from pytest_fargate_sandbox.run.sandbox_spec import Wants
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
+
+
+_WANTS, _OTHERS = Wants("k", 1024), Wants("other", 1024)
 
 
 class ControlPlane:
@@ -43,7 +47,7 @@ class House:
     def prelaunched(self, task_id: str, arn: str | None) -> None:
         with self.state.change() as document:
             rows = document.setdefault("tasks", {})
-            rows[task_id] = {"kind": "k", "worker": "gw9", "role": SHELF, "arn": arn}
+            rows[task_id] = {**_WANTS._asdict(), "worker": "gw9", "role": SHELF, "arn": arn}
 
     @property
     def tasks(self) -> dict[str, str]:
@@ -53,12 +57,12 @@ class House:
 def test_a_task_counts_until_it_is_stopped(tmp_path: Path) -> None:
     house = House(tmp_path, 1)
     first, second = house.worker("gw0"), house.worker("gw1")
-    first.admit("a", "k")
+    first.admit("a", _WANTS)
     first.launched("a", "arn:a")
     house.plane.stop("arn:a")
     first.stopping("a")
     assert house.tasks == {"a": "stopping"}
-    second.admit("b", "k")
+    second.admit("b", _WANTS)
     assert house.tasks == {"b": "held"}
 
 
@@ -66,36 +70,115 @@ def test_who_needs_one_takes_the_place_of_a_prelaunched_one(tmp_path: Path) -> N
     house = House(tmp_path, 2)
     house.prelaunched("p", "arn:p")
     house.prelaunched("q", "arn:q")
-    house.worker("gw0").admit("a", "other")
+    house.worker("gw0").admit("a", _OTHERS)
     assert house.plane.stopping == ["arn:p"]
     assert house.tasks == {"q": "shelf", "a": "held"}
 
 
-def test_where_the_account_is_full_what_was_only_prelaunched_makes_way(tmp_path: Path) -> None:
+_FULL = "You've reached the limit on the number of vCPUs you can run concurrently"
+
+
+def test_who_the_account_has_no_room_for_waits_until_a_task_of_the_run_has_ended(tmp_path: Path) -> None:
+    house = House(tmp_path, None)
+    first, second = house.worker("gw0"), house.worker("gw1")
+    for task_id in ("a", "b"):
+        first.admit(task_id, _WANTS)
+        first.launched(task_id, f"arn:{task_id}")
+    second.admit("c", _WANTS)
+    assert second.refused("c", _FULL)
+    waits: list[str] = []
+
+    def one_ends(_seconds: float) -> None:
+        if not waits:
+            house.plane.stop("arn:a")
+            first.stopping("a")
+        waits.append(" ".join(sorted(house.tasks)))
+
+    TaskBound(house.state, None, "gw1", house.plane, sleep=one_ends).admit("c", _WANTS)
+    assert waits[0] == "a b", "one that is on its way out takes up room"
+    assert house.tasks == {"b": "held", "c": "held"}
+
+
+def test_where_the_account_is_full_nothing_is_launched_ahead_and_what_was_makes_way(tmp_path: Path) -> None:
     house = House(tmp_path, None)
     house.prelaunched("p", "arn:p")
-    house.prelaunched("still being launched", None)
     bound = house.worker("gw0")
-    assert bound.make_way()
+    assert bound.has_room_ahead(house.state.read())
+    bound.admit("a", _OTHERS)
+    assert bound.refused("a", _FULL)
+    assert not bound.has_room_ahead(house.state.read())
+    bound.admit("a", _OTHERS)
     assert house.plane.stopping == ["arn:p"]
-    assert house.tasks == {"still being launched": "shelf"}
-    assert not bound.make_way()
+    assert house.tasks == {"a": "held"}
+
+
+def test_every_half_minute_one_launch_finds_out_whether_there_is_room_again(tmp_path: Path) -> None:
+    house = House(tmp_path, None)
+    bounds = [house.worker(f"gw{number}") for number in range(3)]
+    bounds[0].admit("a", _WANTS)
+    bounds[0].launched("a", "arn:a")
+    bounds[1].admit("b", _WANTS)
+    assert bounds[1].refused("b", _FULL)
+    with house.state.change() as document:
+        document["room"]["at"] -= 31
+    bounds[1].admit("b", _WANTS)
+    with pytest.raises(StartError, match="none came within"):
+        bounds[2].admit("c", _WANTS, patience=0.05)
+    bounds[1].launched("b", "arn:b")
+    bounds[2].admit("c", _WANTS)
+    assert house.tasks == {"a": "held", "b": "held", "c": "held"}
+
+
+def test_a_run_that_has_nothing_waits_for_nothing(tmp_path: Path) -> None:
+    house = House(tmp_path, None)
+    bound = house.worker("gw0")
+    bound.admit("a", _WANTS)
+    assert not bound.refused("a", _FULL)
+    assert house.tasks == {}
+
+
+def test_tests_that_hold_all_that_the_account_has_room_for_and_want_more_are_told_so(tmp_path: Path) -> None:
+    house = House(tmp_path, None)
+    first, second = house.worker("gw0"), house.worker("gw1")
+    first.admit("a", _WANTS)
+    first.admit("b", _WANTS)
+    assert first.refused("b", _FULL)
+    with pytest.raises(StartError, match=r"beside the 1 that this test has.*\n.*Service Quotas console") as caught:
+        first.admit("b", _WANTS)
+    assert (caught.value.cause, caught.value.transient) == ("quota", False)
+    with house.state.change() as document:
+        document["tasks"]["c"] = {**_WANTS._asdict(), "worker": "gw1", "role": "held", "arn": "arn:c"}
+        document["waiting"]["gw0"] = 1
+    with pytest.raises(StartError, match="beside the 2 of this run, all held by tests that wait") as caught:
+        second.admit("d", _WANTS)
+    assert (caught.value.cause, caught.value.transient) == ("quota", True)
+
+
+def test_room_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+    house = House(tmp_path, None)
+    house.worker("gw0").admit("a", _WANTS)
+    bound = house.worker("gw1")
+    bound.admit("b", _WANTS)
+    assert bound.refused("b", _FULL)
+    with pytest.raises(StartError, match=r"none came within 0 s \(You've reached the limit"):
+        bound.admit("b", _WANTS, patience=0.05)
+    assert house.state.read()["waiting"] == {}
 
 
 def test_nothing_is_prelaunched_where_somebody_waits(tmp_path: Path) -> None:
     house = House(tmp_path, 2)
     bound = house.worker("gw0")
-    bound.admit("a", "k")
+    bound.admit("a", _WANTS)
     assert bound.has_room_ahead(house.state.read())
     assert not bound.has_room_ahead({**house.state.read(), "waiting": {"gw1": 1}})
 
 
 def test_a_test_that_needs_more_than_the_bound_is_told_so(tmp_path: Path) -> None:
     bound = House(tmp_path, 2).worker("gw0")
-    bound.admit("a", "k")
-    bound.admit("b", "k")
+    bound.admit("a", _WANTS)
+    bound.admit("b", _WANTS)
     with pytest.raises(ConfigError, match="needs 3 sandboxes at once, and the bound on tasks is 2"):
-        bound.admit("c", "k")
+        bound.admit("c", _WANTS)
 
 
 def test_two_tests_that_each_hold_what_the_other_needs_do_not_wait_forever(tmp_path: Path) -> None:
@@ -105,10 +188,10 @@ def test_two_tests_that_each_hold_what_the_other_needs_do_not_wait_forever(tmp_p
     problems: list[Exception] = []
 
     def needs_two(name: str, bound: TaskBound) -> None:
-        bound.admit(f"{name}1", "k")
+        bound.admit(f"{name}1", _WANTS)
         both_hold_one.wait(10)
         try:
-            bound.admit(f"{name}2", "k")
+            bound.admit(f"{name}2", _WANTS)
         except StartError as error:
             problems.append(error)
             bound.stopping(f"{name}1")  # the test ends, and with it what it held
@@ -125,7 +208,7 @@ def test_two_tests_that_each_hold_what_the_other_needs_do_not_wait_forever(tmp_p
 
 def test_who_gives_way_does_not_get_ahead_of_who_waited(tmp_path: Path) -> None:
     house = House(tmp_path, 2)
-    house.worker("gw0").admit("a", "k")
+    house.worker("gw0").admit("a", _WANTS)
     with house.state.change() as document:
         document["waiting"]["gw1"] = 1
     turns: list[str] = []
@@ -135,16 +218,16 @@ def test_who_gives_way_does_not_get_ahead_of_who_waited(tmp_path: Path) -> None:
         with house.state.change() as document:
             document["waiting"].pop("gw1", None)
 
-    TaskBound(house.state, 2, "gw0", house.plane, sleep=other_goes_first).admit("b", "k")
+    TaskBound(house.state, 2, "gw0", house.plane, sleep=other_goes_first).admit("b", _WANTS)
     assert turns == ["gw0 waits"]
 
 
 def test_what_a_worker_that_crashed_had_is_on_its_way_out_and_what_it_prelaunched_stays(tmp_path: Path) -> None:
     house = House(tmp_path, 3)
     bound = house.worker("gw0")
-    bound.admit("a", "k")
+    bound.admit("a", _WANTS)
     bound.launched("a", "arn:a")
-    bound.admit("launching", "k")
+    bound.admit("launching", _WANTS)
     house.prelaunched("p", "arn:p")
     forget_worker(house.state, "gw0")
     assert house.tasks == {"a": "stopping", "p": "shelf"}
@@ -154,7 +237,7 @@ def test_without_a_bound_nobody_waits(tmp_path: Path) -> None:
     house = House(tmp_path, None)
     bound = house.worker("gw0")
     for number in range(50):
-        bound.admit(str(number), "k")
+        bound.admit(str(number), _WANTS)
     bound.launched("0", "arn:0")
     bound.stopping("0")
-    assert len(house.tasks) == 49
+    assert len(house.tasks) == 50

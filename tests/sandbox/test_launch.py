@@ -180,6 +180,24 @@ def test_a_role_of_ecs_that_is_being_made_is_waited_for_a_moment_and_one_that_is
     assert not caught.value.transient
 
 
+def test_what_the_account_has_no_room_for_is_asked_for_again_when_somebody_has_waited_for_room(
+    script: Callable[..., ScriptedEcs], tmp_path: Path
+) -> None:
+    full = {"tasks": [], "failures": [{"reason": "You\u2019ve reached the limit on the number of tasks you can run"}]}
+    too_big = refusal("ThrottlingException", "The requested CPU configuration is above your limit")
+    ecs = script(RunTask=[full, too_big, PLACED])
+    asked: list[str] = []
+
+    def may_wait(failure: StartError) -> bool:
+        asked.append(failure.cause)
+        return True
+
+    task = run_task(ecs.aws(tmp_path), _request(), Attempts(0), patience_sec=60, may_wait=may_wait)
+    assert task == TASK
+    assert asked == [Cause.QUOTA, Cause.QUOTA]
+    assert len(set(_tokens(ecs))) == 3
+
+
 def test_an_endpoint_that_nobody_listens_at_is_told_in_seconds(tmp_path: Path) -> None:
     ecs = ScriptedEcs()
     ecs.close()

@@ -84,7 +84,7 @@ REASONS: Final = (
            "you can run concurrently", Cause.QUOTA, QUOTAS, remedy=_QUOTA),
     Reason("", r"limit on the number of tasks", "ThrottlingException: You've reached the limit on the number of tasks "
            "you can run concurrently", Cause.QUOTA, QUOTAS, remedy=_QUOTA),
-    Reason("", r"CPU configuration is above your limit", "ThrottlingException: The requested CPU configuration is above "
+    Reason("", r"(CPU|MEMORY) configuration is above your limit", "ThrottlingException: The requested CPU configuration is above "
            "your limit", Cause.QUOTA, QUOTAS, remedy=_QUOTA),
     Reason("", r"vcpu.*(quota|limit)|service quota", "LimitExceededException: vCPU quota exceeded", Cause.QUOTA, QUOTAS,
            remedy=_QUOTA),

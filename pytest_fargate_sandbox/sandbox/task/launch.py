@@ -89,10 +89,12 @@ def run_task(
     patience_sec: float,
     before_each: Callable[[str], None] = lambda _token: None,
     after_refusal: Callable[[StartError], None] = lambda _failure: None,
+    may_wait: Callable[[StartError], bool] = lambda _failure: False,
     sleep: Callable[[float], object] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """Launch one task and return it as ECS describes it. ``before_each`` is told the token of each attempt.
+    """Launch one task and return it as ECS describes it. ``before_each`` is told the token of each attempt;
+    where ``may_wait`` says so, it will wait until what was refused for good is not.
 
     Raises ``StartError``, which tells whether more attempts could have helped; after ``patience_sec`` it makes none.
     """
@@ -111,6 +113,10 @@ def run_task(
                 task: dict[str, Any] = answer["tasks"][0]
                 return task
             failure, same_again = _not_placed(answer), False
+        if not failure.transient and may_wait(failure):
+            after_refusal(failure)
+            token, patience = secrets.token_hex(16), _LaunchPatience(patience_sec, clock)
+            continue
         vain = unreachable >= _UNREACHABLE_ATTEMPTS or failure.cause == Cause.ENGINE_LOST
         if not failure.transient or vain or not attempts.take():
             raise failure from refusal
