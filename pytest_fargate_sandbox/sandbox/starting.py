@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _RETRIES_WITHOUT_NETWORK = 1
 _LONGEST_PAUSE_SEC = 20.0
+_WORTH_TELLING_SEC = 0.05
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,8 @@ class Start:
         began = time.monotonic()
         self.pace()
         waited = time.monotonic() - began
+        if waited < _WORTH_TELLING_SEC:
+            return
         for name, seconds in (("waited", waited), ("launch", -waited)):
             self.phases[name] = round(self.phases.get(name, 0.0) + seconds, 4)
 
