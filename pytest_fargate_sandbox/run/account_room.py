@@ -36,14 +36,13 @@ def reason(document: Document) -> str:
     return str(document["room"]["reason"])
 
 
-def fits(document: Document, cpu: int) -> bool:
-    """Whether there is room for a task of so many CPU units, as far as is known."""
-    return not is_known(document) or _in_use(document) + cpu <= document["room"]["cpu"]
-
-
 def take(document: Document, row: dict[str, Any]) -> bool:
-    """Whether the task of this row may be launched. What does not fit may be, now and then, to find out."""
-    if fits(document, row["cpu"]):
+    """Whether the task of this row may be launched. What does not fit may be, now and then, to find out.
+
+    So may what does not even where the run has nothing else: there is nothing to wait for.
+    """
+    in_use = _in_use(document)
+    if not in_use or in_use + row["cpu"] <= document["room"]["cpu"]:
         return True
     if not _is_old(document):
         return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.process_identity import boot
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.task_board import TaskBoard
 from tests.sandbox.scripted_ecs import ScriptedEcs, refusal
@@ -110,3 +111,14 @@ def test_where_no_board_can_be_ecs_is_asked(ecs: Callable[..., ScriptedEcs], tmp
     aws.notes("boards").rmdir()
     (tmp_path / aws.identity_hash / "boards").write_text("somebody's file")
     assert list(TaskBoard(aws, "c").described(_arns(1), within=60).tasks) == _arns(1)
+
+
+@pytest.mark.parametrize("spoilt", ['{"boo', "[]", "null", '{"wanted": 1, "told": 2}'])
+def test_a_board_that_somebody_spoilt_is_no_obstacle(
+    ecs: Callable[..., ScriptedEcs], tmp_path: Path, spoilt: str
+) -> None:
+    server = ecs(_told(1))
+    TaskBoard(server.aws(tmp_path), "c").described(_arns(1), within=60)
+    (path,) = tmp_path.rglob("state.json")
+    path.write_text(spoilt.replace("{", '{"boot": "' + boot() + '", ', 1) if "wanted" in spoilt else spoilt)
+    assert list(TaskBoard(server.aws(tmp_path), "c").described(_arns(1), within=60).tasks) == _arns(1)

@@ -112,6 +112,19 @@ def test_where_the_account_is_full_nothing_is_launched_ahead_and_what_was_makes_
     assert house.tasks == {"a": "held"}
 
 
+def test_who_needs_more_than_the_account_ever_had_room_for_is_told_when_nothing_else_is_there(tmp_path: Path) -> None:
+    house = House(tmp_path, None)
+    small, large = house.worker("gw0"), house.worker("gw1")
+    small.admit("a", _WANTS)
+    small.launched("a", "arn:a")
+    large.admit("b", Wants("large", 4096))
+    assert large.refused("b", _FULL)
+    house.plane.stop("arn:a")
+    small.stopping("a")
+    large.admit("b", Wants("large", 4096), patience=5)
+    assert not large.refused("b", _FULL)
+
+
 def test_every_half_minute_one_launch_finds_out_whether_there_is_room_again(tmp_path: Path) -> None:
     house = House(tmp_path, None)
     bounds = [house.worker(f"gw{number}") for number in range(3)]

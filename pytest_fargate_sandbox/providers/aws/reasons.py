@@ -85,7 +85,8 @@ REASONS: Final = (
     Reason("", r"limit on the number of tasks", "ThrottlingException: You've reached the limit on the number of tasks "
            "you can run concurrently", Cause.QUOTA, QUOTAS, remedy=_QUOTA),
     Reason("", r"(CPU|MEMORY) configuration is above your limit", "ThrottlingException: The requested CPU configuration is above "
-           "your limit", Cause.QUOTA, QUOTAS, remedy=_QUOTA),
+           "your limit", Cause.QUOTA, QUOTAS, remedy="the task is larger than what the account's Fargate quota leaves: give it less `cpu`, or ask "
+           "for more in the Service Quotas console (Fargate On-Demand vCPU resource count)"),
     Reason("", r"vcpu.*(quota|limit)|service quota", "LimitExceededException: vCPU quota exceeded", Cause.QUOTA, QUOTAS,
            remedy=_QUOTA),
     Reason("", r"too many concurrent attempts to create a new revision", "ClientException: Too many concurrent attempts "

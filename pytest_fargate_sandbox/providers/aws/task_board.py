@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 _WANTED_SEC = 20.0
 """How long what somebody asked for is asked for by others too: longer than anybody who watches a task rests."""
-_ASKING_SEC = 10.0
+_NO_BOARD = (OSError, ValueError, TypeError, KeyError, AttributeError)
+"""A full disk, or a board that somebody has spoilt or that has another version's form, is no reason to know nothing."""
+_ASKING_SEC = 5.0
 """How long one who asks is waited for: a call takes a fraction of a second, and he may have died."""
 
 Board = dict[str, Any]
@@ -59,7 +61,7 @@ class TaskBoard:
             try:
                 with self._state.change() as board:
                     told, asks = _next_step(board, arns, within)
-            except OSError:  # a full disk is no reason to know nothing
+            except _NO_BOARD:
                 return self._asked(arns)
             if told is not None:
                 return told
@@ -77,7 +79,7 @@ class TaskBoard:
         try:
             told = self._asked(asks)
         finally:
-            with contextlib.suppress(OSError), self._state.change() as board:
+            with contextlib.suppress(*_NO_BOARD), self._state.change() as board:
                 board["asks_since"] = None
                 if told is not None:
                     _note(board, told)
