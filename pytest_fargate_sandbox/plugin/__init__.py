@@ -56,6 +56,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER.format(modes=_either(MODES), keep=_either(options.KEEP)))
     config.stash[options.SETTINGS] = settings = options.resolve(config)
+    if hasattr(config, "workerinput"):
+        from pytest_fargate_sandbox.plugin import mfa_code
+
+        mfa_code.leave_it_to_the_controller()
     if settings.run["report_json"] and not hasattr(config, "workerinput"):
         from pytest_fargate_sandbox.plugin import wiring
 
@@ -69,9 +73,11 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    from pytest_fargate_sandbox.plugin import wiring
+    from pytest_fargate_sandbox.plugin import mfa_code, wiring
 
-    node.workerinput["fargate_sandbox"] = wiring.wire_controller(node.config).for_worker()
+    run = wiring.wire_controller(node.config)
+    mfa_code.ask_before_workers(run.settings)
+    node.workerinput["fargate_sandbox"] = run.for_worker()
 
 
 @pytest.hookimpl(trylast=True)

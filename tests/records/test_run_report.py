@@ -32,7 +32,7 @@ def launch(ledger: Ledger, arn: str, *events: str, **facts: Any) -> str:
 
 
 def test_each_launch_is_a_sandbox_with_its_story(ledger: Ledger) -> None:
-    entry = launch(ledger, "arn:a", "ready", phases={"launch": 1.0, "tunnel": 0.5})
+    entry = launch(ledger, "arn:a", "ready", phases={"launch": 1.0, "tunnel": 0.5}, public_address=True)
     ledger.write(entry, "tested", tests=["test_it.py::test"])
     ledger.write(entry, "used", commands=[{"command": "true", "return_code": 0}])
     ledger.write(entry, "stopped", cause="spot_reclaimed")
@@ -55,7 +55,7 @@ def test_each_launch_is_a_sandbox_with_its_story(ledger: Ledger) -> None:
         "kept": False,
     }
     assert (report["engine"], report["cluster"], report["region"]) == (None, "bench", "eu-west-1")
-    assert report["cost_usd"] == pytest.approx((0.04048 + 2 * 0.004445) / 60, abs=1e-6)
+    assert report["cost_usd"] == pytest.approx((0.04048 + 2 * 0.004445 + 0.005) / 60, abs=1e-6)
 
 
 def test_what_became_of_them_is_counted(ledger: Ledger) -> None:

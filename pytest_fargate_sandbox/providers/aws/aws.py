@@ -208,15 +208,16 @@ class Aws:
 
     def _found_identity(self) -> str:
         """A key that lasts; of a session's, which is another in each process and each hour, the role."""
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            found = self._session.get_credentials()
-        except BotoCoreError as error:
-            raise mapped(error, Call("sts", "GetCallerIdentity", self.region, self.endpoint_url, {})) from error
-        if found is None:
+            with self._lock:  # two that come first together would both be asked for an MFA code
+                found = self._session.get_credentials()
+                frozen = found.get_frozen_credentials() if found else None
+        except (BotoCoreError, ClientError) as error:
+            raise mapped(error, Call("sts", "AssumeRole", self.region, self.endpoint_url, {})) from error
+        if frozen is None:
             return ""
-        frozen = found.get_frozen_credentials()
         return self._noted_arn(self._hashed(str(frozen.access_key))) if frozen.token else str(frozen.access_key)
 
     @cached_property
@@ -226,14 +227,20 @@ class Aws:
 
         keep_keys_out_of_logs()
         session = botocore.session.Session()
+        if self._said_region:  # what botocore asks for credentials is asked there too
+            session.set_config_variable("region", self._said_region)
         if self._credentials is None:
             share_credentials(session)
         return session
 
+    @property
+    def _said_region(self) -> str | None:
+        # botocore reads AWS_DEFAULT_REGION and the profile; the other SDKs, and people, write AWS_REGION.
+        return self._asked_region or os.environ.get("AWS_REGION")
+
     @cached_property
     def _region_name(self) -> str | None:
-        # botocore reads AWS_DEFAULT_REGION and the profile; the other SDKs, and people, write AWS_REGION.
-        return self._asked_region or os.environ.get("AWS_REGION") or self._session.get_config_variable("region")
+        return self._said_region or self._session.get_config_variable("region")
 
     def _client_config(self, service: str, patience: Patience) -> Any:
         import botocore

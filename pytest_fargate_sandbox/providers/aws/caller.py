@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from botocore.session import Session
+
+_SIGN_IN = "`aws sts get-caller-identity` asks for it, and keeps the answer where it is looked for here"
+_NOT_HERE = (
+    "the role's MFA code was not asked for before this process began, or its session is over (the profile's "
+    f"`duration_seconds` makes it longer): {_SIGN_IN}"
+)
+_NO_TERMINAL = f"the role wants an MFA code, and there is no terminal to ask at: {_SIGN_IN}"
 
 _SESSION = re.compile(r"(:assumed-role/[^/]+)/.*")
 
@@ -18,6 +26,30 @@ def without_session(arn: str) -> str:
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns
     """
     return _SESSION.sub(r"\1", arn)
+
+
+_questions = {"allowed": True}
+
+
+def ask_nobody() -> None:
+    """This process is one of several at one terminal: what needs a code is to have been asked for elsewhere."""
+    _questions["allowed"] = False
+
+
+def _ask(question: str) -> str:
+    """For an MFA code."""
+    import getpass
+
+    from botocore.exceptions import CredentialRetrievalError
+
+    if not _questions["allowed"]:
+        raise CredentialRetrievalError(provider="assume-role", error_msg=_NOT_HERE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)  # it would read pytest's stdin, and echo
+            return getpass.getpass(question)
+    except (EOFError, OSError, getpass.GetPassWarning):
+        raise CredentialRetrievalError(provider="assume-role", error_msg=_NO_TERMINAL) from None
 
 
 def share_credentials(session: Session) -> None:
@@ -31,3 +63,4 @@ def share_credentials(session: Session) -> None:
     cache = JSONFileCache(str(Path.home() / ".aws" / "cli" / "cache"))
     for name in ("assume-role", "assume-role-with-web-identity"):
         providers.get_provider(name).cache = cache
+    providers.get_provider("assume-role")._prompter = _ask

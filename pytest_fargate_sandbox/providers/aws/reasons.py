@@ -30,6 +30,7 @@ S3: Final = "https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 ECR: Final = "https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonErrors.html"
 CODEBUILD: Final = "https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html"
 SECRETS: Final = "https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html"
+ASSUME_ROLE: Final = "https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"
 SSM: Final = "https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html"
 EC2: Final = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"
 
@@ -122,6 +123,9 @@ REASONS: Final = (
            f"({CREDENTIALS})"),
     Reason("BlockedException", "", "BlockedException: Your AWS account was blocked.", Cause.REFUSED, RUN_TASK,
            remedy="AWS has blocked the account: AWS Support knows why"),
+    Reason("AccessDenied(Exception)?", r"MultiFactorAuthentication failed", "AccessDenied: MultiFactorAuthentication "
+           "failed with invalid MFA one time pass code.", Cause.REFUSED, ASSUME_ROLE,
+           remedy="the MFA code was wrong, or was used before: run it again with the next one"),
     Reason("AccessDenied(Exception)?", r"iam:PassRole", "AccessDeniedException: User: arn:aws:iam::1:user/u is not "
            "authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/r", Cause.REFUSED, RUN_TASK,
            remedy="these credentials lack the IAM action iam:PassRole on that role: allow it in their policy "
