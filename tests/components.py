@@ -109,4 +109,5 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "another user": unprivileged.problem,
     "rerunfailures": partial(_no_module, "pytest_rerunfailures"),
     "timeout": partial(_no_module, "pytest_timeout"),
+    "asciinema": partial(_no_module, "asciinema"),
 }

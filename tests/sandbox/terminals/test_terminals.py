@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from tests.components import need
 
 if TYPE_CHECKING:
@@ -239,3 +241,21 @@ def test_a_shell_that_runs_a_script_is_a_program_like_others(
     terminal.wait_for("from a script")
     terminal.send_keys(["word", "Enter"])
     assert "got word" in terminal.wait_for("got word")
+
+
+def test_asciinema_plays_its_recording(open_terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    need("asciinema")
+    terminal = open_terminal()
+    terminal.mark("colours")
+    terminal.run(
+        "printf '\\033[1;32mgreen\\033[m  \u4f60\u597d e\u0301 \\342\\224\\200\\n'; seq 1 100; printf '\\a\\tend\\r\\n'"
+    )
+    terminal.resize(90, 25)
+    terminal.run("clear; printf '\\033[7mlast screen\\033[m\\033[9;9Hhere\\n'")
+    file = tmp_path / "recording.cast"
+    file.write_text(terminal.recording())
+    command = [sys.executable, "-m", "asciinema", "play", "--speed", "1000", str(file)]
+    player = open_terminal(command, width=90, height=25)
+    wait_until(lambda: player.exit_code is not None or None, deadline=20, what="the end of the recording")
+    assert player.capture() == terminal.capture()
+    assert player.exit_code == 0
