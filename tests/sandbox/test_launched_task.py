@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -186,3 +187,25 @@ def test_all_tasks_of_a_process_are_asked_about_in_one_call(watched: Callable[..
         assert time.monotonic() < deadline
         time.sleep(0.02)
     other.unwatch()
+
+
+def test_of_many_that_end_at_once_ecs_is_asked_together(tmp_path: Path) -> None:
+    arns = [f"{ARN}{number}" for number in range(8)]
+    ending, over = (
+        {"tasks": [{**STOPPED, "taskArn": arn, "lastStatus": status} for arn in arns], "failures": []}
+        for status in ("DEPROVISIONING", "STOPPED")
+    )
+    ecs = ScriptedEcs(DescribeTasks=[ending, over])
+    cfg = replace(CFG, poll_interval_sec=60)
+    aws = ecs.aws(tmp_path)
+    tasks = [LaunchedTask({**PROVISIONING, "taskArn": arn}, cfg=cfg, aws=aws, registration={}) for arn in arns]
+    threads = [threading.Thread(target=task.loss) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {task.loss().cause for task in tasks} == {Cause.PULL_FAILED}
+    assert len(ecs.asked("DescribeTasks")) <= 5
+    for task in tasks:
+        task.unwatch()
+    ecs.close()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
+_THIS_MOMENT_SEC, _MEANWHILE_SEC = 0.2, 1.0
+"""How old news of an end may be where calls are counted: of many tasks that end at once each is asked about."""
 _LAST_WORDS_SEC = 5.0
 """How long to wait for exit codes once ECS says that a task is ending. On AWS the end itself takes half a minute."""
 
@@ -132,16 +134,16 @@ class LaunchedTask:
 
     # --- while it runs --------------------------------------------------------------------------------------------
 
-    def ask(self) -> None:
-        """Have ECS describe it now. Raises ``AwsError``."""
-        self._poller.ask_now(self.watch)
+    def ask(self, within: float = 0.0) -> None:
+        """Have ECS describe it now, or not earlier than ``within`` seconds ago. Raises ``AwsError``."""
+        self._poller.ask_now(self.watch, within)
 
     def loss(self, seconds: float = 0.0) -> SandboxLost | None:
         """How the task died, if ECS says so within ``seconds``; asks at least once."""
         deadline = time.monotonic() + seconds
         rests = pauses(0.05, 0.5)
         while True:
-            self._ask_calmly()
+            self._ask_calmly(within=_THIS_MOMENT_SEC)
             if self.ending:
                 return self._end().lost()
             if time.monotonic() >= deadline:
@@ -158,12 +160,12 @@ class LaunchedTask:
             if self.watch.over or time.monotonic() >= deadline:
                 break
             time.sleep(pause)
-            self._ask_calmly()
+            self._ask_calmly(within=_MEANWHILE_SEC)
         return Diagnosis.of(self.watch.description, aws=self._aws, registration=self._registration, clock=self._clock)
 
-    def _ask_calmly(self) -> None:
+    def _ask_calmly(self, within: float = 0.0) -> None:
         try:
-            self.ask()
+            self.ask(within)
         except AwsError:
             pass  # the poller has told
 

@@ -158,9 +158,9 @@ class Poller:
             self._watches.pop(watch.task_arn, None)
             self._news.notify()
 
-    def ask_now(self, watch: Watch) -> None:
+    def ask_now(self, watch: Watch, within: float = 0.0) -> None:
         """Describe one task at once, in the caller's thread. Raises ``AwsError``."""
-        self._describe([watch], within=0.0)
+        self._describe([watch], within)
 
     @property
     def answered(self) -> bool:
