@@ -10,6 +10,8 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
 from tests.components import need
 from tests.engine_of_tests import EngineOfTests
+from tests.exec_server_process import ExecServerProcess
+from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         need(*mark.args)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
+    """An exec server on this machine, for whoever leaves it as it was."""
+    server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
+    """A way to that server that breaks on demand."""
+    with FaultProxy(("127.0.0.1", server.port)) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="session")

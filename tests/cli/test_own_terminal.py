@@ -21,11 +21,12 @@ import pytest
 from pytest_fargate_sandbox.cli.own_terminal import recording_to
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from tests.exec_server_process import ExecServerProcess
-from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.exec_server_process import ExecServerProcess
+    from tests.fault_proxy import FaultProxy
 
 _PROGRAM = """
 import sys
@@ -80,19 +81,6 @@ class Person:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
         os.close(self.terminal)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
-    server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
-    with FaultProxy(("127.0.0.1", server.port)) as proxy:
-        yield proxy
 
 
 @pytest.fixture

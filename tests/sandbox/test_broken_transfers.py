@@ -17,7 +17,6 @@ from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.requests.http1 import chunk, request_head
 from tests.exec_server_process import ExecServerProcess, altered_source
-from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,21 +24,9 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.sandbox.exec.exec_connection import Stream
     from pytest_fargate_sandbox.sandbox.exec.limits import Limits
+    from tests.fault_proxy import FaultProxy
 
 OLD, NEW = (random.Random(seed).randbytes(3_000_000) for seed in (1, 2))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
-    server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
-    with FaultProxy(("127.0.0.1", server.port)) as proxy:
-        yield proxy
 
 
 @contextmanager

@@ -23,28 +23,16 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from tests.exec_server_process import ExecServerProcess, free_port
-from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
-    server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
-    yield server
-    server.close()
+    from tests.fault_proxy import FaultProxy
 
 
 @pytest.fixture
 def client(server: ExecServerProcess) -> ExecClient:
     return server.client
-
-
-@pytest.fixture
-def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
-    with FaultProxy(("127.0.0.1", server.port)) as proxy:
-        yield proxy
 
 
 @pytest.fixture

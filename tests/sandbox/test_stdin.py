@@ -16,28 +16,16 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from pytest_fargate_sandbox.sandbox.exec.stdin_writer import LARGE_PIECE
-from tests.exec_server_process import ExecServerProcess
-from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.exec_server_process import ExecServerProcess
+    from tests.fault_proxy import FaultProxy
+
 CONTENT = random.Random(10).randbytes(3_000_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
-    server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
-    with FaultProxy(("127.0.0.1", server.port)) as proxy:
-        yield proxy
 
 
 @pytest.fixture

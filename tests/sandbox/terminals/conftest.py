@@ -6,19 +6,12 @@ import pytest
 
 from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
-from tests.exec_server_process import ExecServerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
-
-
-@pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
-    server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
-    yield server
-    server.close()
+    from tests.exec_server_process import ExecServerProcess
 
 
 @pytest.fixture

@@ -20,22 +20,16 @@ from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
 from pytest_fargate_sandbox.sandbox.terminals.recording import Recording
 from tests.exec_server_process import ExecServerProcess
-from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
+    from tests.fault_proxy import FaultProxy
 
 _NOBODY = 24_613
 """Whose processes are counted, and are no other test's."""
-
-
-@pytest.fixture
-def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
-    with FaultProxy(("127.0.0.1", server.port)) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -251,7 +251,7 @@ def test_asciinema_plays_its_recording(open_terminal: Callable[..., Terminal], t
         "printf '\\033[1;32mgreen\\033[m  \u4f60\u597d e\u0301 \\342\\224\\200\\n'; seq 1 100; printf '\\a\\tend\\r\\n'"
     )
     terminal.resize(90, 25)
-    terminal.run("clear; printf '\\033[7mlast screen\\033[m\\033[9;9Hhere\\n'")
+    terminal.send_keys(["clear; printf '\\033[7mlast screen\\033[m\\033[9;9Hhere\\n'", "Enter"], block=True)
     file = tmp_path / "recording.cast"
     file.write_text(terminal.recording())
     command = [sys.executable, "-m", "asciinema", "play", "--speed", "1000", str(file)]
