@@ -59,6 +59,16 @@ def test_an_exception_says_what_to_do_and_names_what_it_is_about(reason: Reason)
             True,
         ),
         ("Timeout waiting for EphemeralStorage provisioning to complete.", Cause.START_FAILED, True),
+        (
+            "ResourceInitializationError: unable to retrieve secret from asm: RequestCanceled: context canceled",
+            Cause.NETWORK,
+            True,
+        ),
+        (
+            "ContainerRuntimeError: failed to create container IO tasks: context deadline exceeded",
+            Cause.INFRASTRUCTURE,
+            True,
+        ),
         ("something that nobody has met", None, False),
     ],
 )

@@ -21,6 +21,7 @@ PLACEMENT: Final = f"{_ECS}/developerguide/api_failures_messages.html"
 RUN_TASK: Final = f"{_ECS}/APIReference/API_RunTask.html"
 REGISTER: Final = f"{_ECS}/APIReference/API_RegisterTaskDefinition.html"
 COMMON: Final = f"{_ECS}/APIReference/CommonErrors.html"
+TAG: Final = f"{_ECS}/APIReference/API_Tag.html"
 QUOTAS: Final = f"{_ECS}/developerguide/service-quotas.html"
 LINKED_ROLE: Final = f"{_ECS}/developerguide/using-service-linked-roles.html"
 SPOT: Final = f"{_ECS}/developerguide/fargate-capacity-providers.html"
@@ -31,10 +32,15 @@ ECR: Final = "https://docs.aws.amazon.com/AmazonECR/latest/APIReference/CommonEr
 CODEBUILD: Final = "https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html"
 SECRETS: Final = "https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html"
 ASSUME_ROLE: Final = "https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"
+DENY: Final = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html"
 SSM: Final = "https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameter.html"
 EC2: Final = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"
 
 CREDENTIALS: Final = "the usual places are AWS_PROFILE, AWS_ACCESS_KEY_ID, `aws configure` and `aws sso login`"
+_NO_ANSWER: Final = (
+    "i/o timeout|connection issue|deadline exceeded|RequestCanceled|context canceled|no such host|TLS handshake timeout"
+    "|: EOF|connection reset|signal: killed"
+)
 _NETWORK: Final = (
     "the subnet has no way to {what}: a public subnet needs `assign_public_ip`, a private one a NAT gateway or VPC "
     "endpoints (ecr.api, ecr.dkr, s3, logs, secretsmanager)"
@@ -42,6 +48,9 @@ _NETWORK: Final = (
 _SUBNETS: Final = "check `subnets` ({subnets}): they must exist in {place}"
 _GROUPS: Final = "check `security_groups` ({groups}): they must exist in {place}, in the VPC of the subnets"
 _ROLES: Final = "check `execution_role_arn` and `task_role_arn`: the role must exist and trust ecs-tasks.amazonaws.com"
+_LOG_GROUP: Final = (
+    "make the log group (`aws logs create-log-group`), or let us: these credentials need logs:CreateLogGroup"
+)
 _MAY_PULL: Final = (
     "check the image's name and tag, that the execution role may pull it (ecr:GetAuthorizationToken, "
     "ecr:BatchGetImage, ecr:GetDownloadUrlForLayer), and that the subnet reaches the registry"
@@ -88,6 +97,9 @@ REASONS: Final = (
     Reason("", r"(CPU|MEMORY) configuration is above your limit", "ThrottlingException: The requested CPU configuration is above "
            "your limit", Cause.QUOTA, QUOTAS, remedy="the task is larger than what the account's Fargate quota leaves: give it less `cpu`, or ask "
            "for more in the Service Quotas console (Fargate On-Demand vCPU resource count)"),
+    Reason("", r"NetworkInterfaceLimitExceeded|limit on (the number of )?network interfaces", "Unexpected EC2 error while "
+           "attempting to Create Network Interface: NetworkInterfaceLimitExceeded", Cause.QUOTA, EC2,
+           remedy="ask for more network interfaces in the Service Quotas console (VPC), or run fewer tasks at once"),
     Reason("", r"vcpu.*(quota|limit)|service quota", "LimitExceededException: vCPU quota exceeded", Cause.QUOTA, QUOTAS,
            remedy=_QUOTA),
     Reason("", r"too many concurrent attempts to create a new revision", "ClientException: Too many concurrent attempts "
@@ -116,7 +128,7 @@ REASONS: Final = (
     Reason("ExpiredToken(Exception)?|RequestExpired", "", "ExpiredTokenException: The security token included in the "
            "request is expired", Cause.REFUSED, COMMON,
            remedy="the AWS credentials have expired: renew them (`aws sso login`, or a new session token)"),
-    Reason("InvalidClientTokenId|UnrecognizedClientException|AuthFailure|InvalidAccessKeyId|InvalidToken"
+    Reason("InvalidClientTokenId|UnrecognizedClientException|AuthFailure|InvalidAccessKeyId|InvalidToken|InvalidIdentityToken(Exception)?"
            "|SignatureDoesNotMatch|InvalidSignatureException|IncompleteSignature|MissingAuthenticationToken(Exception)?",
            "", "UnrecognizedClientException: The security token included in the request is invalid.", Cause.REFUSED,
            COMMON, remedy="AWS does not accept these credentials: check them, the region and this machine's clock "
@@ -126,6 +138,9 @@ REASONS: Final = (
     Reason("AccessDenied(Exception)?", r"MultiFactorAuthentication failed", "AccessDenied: MultiFactorAuthentication "
            "failed with invalid MFA one time pass code.", Cause.REFUSED, ASSUME_ROLE,
            remedy="the MFA code was wrong, or was used before: run it again with the next one"),
+    Reason("AccessDenied(Exception)?", r"explicit deny", "AccessDeniedException: User: arn:aws:iam::1:user/u is not "
+           "authorized to perform: ecs:RunTask with an explicit deny in a service control policy", Cause.REFUSED, DENY,
+           remedy="that policy denies {action}, so no other can allow it: whoever administers the account has to"),
     Reason("AccessDenied(Exception)?", r"iam:PassRole", "AccessDeniedException: User: arn:aws:iam::1:user/u is not "
            "authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/r", Cause.REFUSED, RUN_TASK,
            remedy="these credentials lack the IAM action iam:PassRole on that role: allow it in their policy "
@@ -170,6 +185,13 @@ REASONS: Final = (
            "Region.", Cause.REFUSED, RUN_TASK, remedy="what the configuration asks for is not to be had in {place}"),
     Reason("", r"No Fargate configuration exists", "ClientException: No Fargate configuration exists for given values.",
            Cause.REFUSED, REGISTER, remedy="check `cpu` and `memory`: Fargate has them in pairs only"),
+    Reason("ClientException", r"to have execution role", "ClientException: Fargate requires task definition to have "
+           "execution role ARN to support ECR images.", Cause.REFUSED, REGISTER,
+           remedy="set `execution_role_arn`: the role with which ECS pulls images and writes logs"),
+    Reason("ClientException|InvalidParameterException", r"invalid arn syntax", "ClientException: Invalid arn syntax.",
+           Cause.REFUSED, REGISTER, remedy="check the ARNs of roles and secrets: one of them is none"),
+    Reason("ClientException|InvalidParameterException", r"\btags\b", "InvalidParameterException: Some tags contain invalid "
+           "characters.", Cause.REFUSED, TAG, remedy="check `tags`: letters, digits, spaces and _ . : / = + - @ only"),
     Reason("ClientException|InvalidParameterException", r"task ?definition", "ClientException: TaskDefinition not found.",
            Cause.REFUSED, RUN_TASK, remedy="check `task_definition`: an active revision must exist in {place} "
            "(`aws ecs list-task-definitions`)"),
@@ -182,7 +204,7 @@ REASONS: Final = (
     Reason("PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraintException", "", "PermanentRedirect: "
            "The bucket you are attempting to access must be addressed using the specified endpoint.", Cause.REFUSED, S3,
            remedy="the bucket {bucket!r} is in another region than {place}: use one in the tasks' region"),
-    Reason(r"KMS\..*|KMSAccessDeniedException", "", "KMS.NotFoundException: Key does not exist", Cause.REFUSED, S3,
+    Reason(r"KMS\..*|KMS\w*Exception", "", "KMS.NotFoundException: Key does not exist", Cause.REFUSED, S3,
            remedy="the bucket {bucket!r} is encrypted with a KMS key: these credentials need kms:Decrypt and "
            "kms:GenerateDataKey on it"),
     Reason("RepositoryNotFoundException", "", "RepositoryNotFoundException: The repository with name 'x' does not exist "
@@ -202,8 +224,8 @@ REASONS: Final = (
            "image manifest has been retried 1 time(s): image Manifest does not contain descriptor matching platform "
            "'linux/amd64'", Cause.PULL_FAILED, PULL, remedy="the image is not for this processor: build it for linux/amd64, "
            "or set `cpu_architecture` (X86_64, ARM64)"),
-    Reason("", r"(Pull|pull|registry).*(TLS handshake timeout|unexpected EOF|: EOF|connection reset|context canceled"
-           r"|50[0234] |Bad Gateway|Service Unavailable|Gateway Time)", "CannotPullContainerError: ref pull has been "
+    Reason("", r"^(?!.*ResourceInitialization).*(pull|registry).*(TLS handshake timeout|unexpected EOF|: EOF"
+           r"|connection reset|context canceled|50[0234] |Bad Gateway|Service Unavailable|Gateway Time)", "CannotPullContainerError: ref pull has been "
            "retried 5 time(s): failed to copy: httpReadSeeker: net/http: TLS handshake timeout", Cause.PULL_FAILED, PULL,
            transient=True),
     Reason("", r"CannotPull.*(i/o timeout|no such host|deadline exceeded|Client\.Timeout|connection refused)",
@@ -223,11 +245,20 @@ REASONS: Final = (
            "daemon", Cause.PULL_FAILED, PULL, remedy=_MAY_PULL, on_local=""),
 
     # --- what comes before the container ---------------------------------------------------------------------------------
-    Reason("", r"(pull registry auth|\becr\b).*(i/o timeout|connection issue|deadline exceeded|RequestCanceled|no such host)",
+    Reason("", r"pull command failed.*signal: killed", "ResourceInitializationError: unable to pull secrets or registry "
+           "auth: pull command failed: : signal: killed", Cause.NETWORK, INITIALIZATION, transient=True,
+           remedy=_NETWORK.format(what="ECR or Secrets Manager"), on_local=""),
+    Reason("", r"failed to (configure|set ?up).*\bENI\b|netplugin", "ResourceInitializationError: failed to configure ENI: "
+           "failed to setup regular eni: netplugin failed with no error message", Cause.NETWORK, INITIALIZATION,
+           transient=True),
+    Reason("", r"no users found|unable to find user", "ResourceInitializationError: unable to create new container: mount "
+           "callback failed on /tmp/x: no users found", Cause.START_FAILED, INITIALIZATION,
+           remedy="check `user`: the image knows nobody of that name"),
+    Reason("", rf"(pull registry auth|\becr\b).*({_NO_ANSWER})",
            "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve ecr registry auth: "
            "service call has been retried 3 time(s): RequestError: send request failed: dial tcp 10.0.0.1:443: i/o "
            "timeout", Cause.NETWORK, INITIALIZATION, transient=True, remedy=_NETWORK.format(what="ECR"), on_local=""),
-    Reason("", r"(asm|secret|ssm).*(i/o timeout|connection issue|deadline exceeded|RequestCanceled|no such host)",
+    Reason("", rf"(asm|secret|ssm).*({_NO_ANSWER})",
            "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: "
            "RequestError: send request failed: dial tcp 10.0.0.1:443: i/o timeout", Cause.NETWORK, INITIALIZATION,
            transient=True, remedy=_NETWORK.format(what="Secrets Manager"), on_local=""),
@@ -248,8 +279,10 @@ REASONS: Final = (
     Reason("", r"log (stream|group).*(ResourceNotFound|does not exist)|log group does not exist",
            "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to "
            "create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist.",
-           Cause.START_FAILED, INITIALIZATION, remedy="make the log group (`aws logs create-log-group`), or let us: these "
-           "credentials need logs:CreateLogGroup"),
+           Cause.START_FAILED, INITIALIZATION, remedy=_LOG_GROUP),
+    Reason("", r"create Cloudwatch log group.*(AccessDenied|not authorized)", "ResourceInitializationError: failed to "
+           "initialize logging driver: failed to create Cloudwatch log group: AccessDeniedException: not authorized to "
+           "perform: logs:CreateLogGroup", Cause.START_FAILED, INITIALIZATION, remedy=_LOG_GROUP),
     Reason("", r"logger args.*(AccessDenied|not authorized)", "ResourceInitializationError: failed to validate logger args: "
            "AccessDeniedException: not authorized to perform: logs:CreateLogStream", Cause.START_FAILED, INITIALIZATION,
            remedy="the execution role may not write to the log group: it needs logs:CreateLogStream and "
@@ -274,6 +307,9 @@ REASONS: Final = (
     Reason("", r"Unexpected EC2 error.*(Unauthorized|not authorized)", "Unexpected EC2 error while attempting to Create "
            "Network Interface: UnauthorizedOperation", Cause.REFUSED, STOPPED,
            remedy="a policy of the organization keeps ECS from making network interfaces there"),
+    Reason("", r"Unexpected EC2 error.*Invalid(Subnet|Group|SecurityGroup)", "Unexpected EC2 error while attempting to "
+           "Create Network Interface in subnet 'subnet-1': InvalidSubnetID.NotFound", Cause.REFUSED, STOPPED,
+           remedy="check `subnets` and `security_groups`: one of them is gone"),
     Reason("", r"Unexpected EC2 error", "Unexpected EC2 error while attempting to describe Network Interface", Cause.NETWORK,
            STOPPED, transient=True),
     Reason("", r"i/o timeout|connection reset", "RequestError: send request failed: dial tcp 10.0.0.1:443: i/o timeout",
@@ -285,7 +321,7 @@ REASONS: Final = (
     Reason("", r"executable file not found|no such file or directory", "CannotStartContainerError: failed to create shim "
            "task: exec: \"/nope\": stat /nope: no such file or directory", Cause.START_FAILED, STOPPED,
            remedy='check the container\'s command; an image without a shell needs `runtime="sidecar"`'),
-    Reason("", r"DockerTimeoutError|ContainerRuntimeTimeout|Could not transition to", "DockerTimeoutError: Could not "
+    Reason("", r"DockerTimeoutError|ContainerRuntimeTimeout|Could not transition to|RuntimeError.*deadline exceeded", "DockerTimeoutError: Could not "
            "transition to started; timed out after waiting 3m0s", Cause.INFRASTRUCTURE, STOPPED, transient=True),
     Reason("", r"CannotCreateVolume", "CannotCreateVolumeError: could not create the volume", Cause.START_FAILED, STOPPED,
            remedy="check `volumes`"),
