@@ -17,14 +17,15 @@ from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.requests.http1 import chunk, request_head
 from tests.exec_server_process import ExecServerProcess, altered_source
+from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_fargate_sandbox.sandbox.exec.exec_connection import Stream
     from pytest_fargate_sandbox.sandbox.exec.limits import Limits
-    from tests.fault_proxy import FaultProxy
 
 OLD, NEW = (random.Random(seed).randbytes(3_000_000) for seed in (1, 2))
 
@@ -123,6 +124,36 @@ def test_each_connection_brings_more_of_it_there(proxy: FaultProxy, server: Exec
             assert arrived() == OLD
             assert proxy.connections - before > 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bytes", "here", "there", "tree", "trees"]
+
+
+class LetsNothingLongThrough(FaultProxy):
+    """It breaks at the first bytes of a file, for so many seconds; questions and their answers come through."""
+
+    def __init__(self, target: tuple[str, int], seconds: float) -> None:
+        super().__init__(target)
+        self._until = time.monotonic() + seconds
+
+    def _pour(self, data: bytes, sink: socket.socket) -> None:
+        if b"/write-file " in data and time.monotonic() < self._until:
+            self.cut()
+            raise ConnectionError
+        super()._pour(data, sink)
+
+
+def test_connections_that_bear_an_answer_and_no_more_are_outlasted(server: ExecServerProcess, tmp_path: Path) -> None:
+    limits = LIMITS._replace(breaks_sec=0.2)
+    with LetsNothingLongThrough(("127.0.0.1", server.port), 2.5) as proxy, client_of(proxy, server, limits=limits) as c:
+        c.upload(f"{tmp_path}/there", OLD)
+    assert (tmp_path / "there").read_bytes() == OLD
+
+
+def test_they_are_not_outlasted_for_ever(server: ExecServerProcess, tmp_path: Path) -> None:
+    limits = LIMITS._replace(breaks_sec=0.2, standstill_sec=0.5)
+    with LetsNothingLongThrough(("127.0.0.1", server.port), 60) as proxy, client_of(proxy, server, limits=limits) as c:
+        began = time.monotonic()
+        with pytest.raises(TransportError, match="lost the exec server"):
+            c.upload(f"{tmp_path}/there", OLD)
+        assert time.monotonic() - began < 30
 
 
 def test_what_changes_here_meanwhile_is_sent_anew(proxy: FaultProxy, server: ExecServerProcess, tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ class Limits(NamedTuple):
     breaks_sec: float = 10.0
     """How long connections may break one after the other, with nothing heard in between, before that is the end."""
 
+    standstill_sec: float = 60.0
+    """How long an upload may come no further, where the server is heard and then the connection breaks, each time."""
+
     work_sec: float = 600.0
     """How long the server may be busy with a file, before its first word and in all."""
 
