@@ -143,6 +143,14 @@ REFUSED_DEFINITIONS = {
         "Invalid 'containerPort' setting for container 'main'",
     ),
     "a mapping without a port": (_one(portMappings=[{"protocol": "tcp"}]), "Invalid 'containerPort' setting"),
+    "a range of ports that ends before it begins": (
+        _one(portMappings=[{"containerPortRange": "90-80"}]),
+        "Invalid 'containerPort' setting",
+    ),
+    "a range of ports beyond the last": (
+        _one(portMappings=[{"containerPortRange": "80-70000"}]),
+        "Invalid 'containerPort' setting",
+    ),
     "a port of another protocol": (
         _one(portMappings=[{"containerPort": 80, "protocol": "icmp"}]),
         "must be tcp or udp",
@@ -244,7 +252,11 @@ def test_what_fargate_allows_is_allowed(engine: EngineProcess) -> None:
             containerDefinitions=[
                 container(
                     linuxParameters={"capabilities": {"add": ["SYS_PTRACE"]}, "initProcessEnabled": True},
-                    portMappings=[{"containerPort": 80}],
+                    portMappings=[
+                        {"containerPort": 80},
+                        {"containerPort": 80, "protocol": "udp"},
+                        {"containerPortRange": "8000-8010"},
+                    ],
                     stopTimeout=120,
                     ulimits=[{"name": "nofile", "softLimit": 1024, "hardLimit": 4096}],
                 )

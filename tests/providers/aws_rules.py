@@ -108,7 +108,7 @@ def _is_for_fargate(call: dict[str, Any]) -> Iterator[str]:
     platform = call.get("runtimePlatform") or {}
     if platform.get("cpuArchitecture", "X86_64") not in ("X86_64", "ARM64"):
         yield f"cpuArchitecture {platform['cpuArchitecture']}"
-    windows = r"WINDOWS_SERVER_20(19|22)_(FULL|CORE)"
+    windows = r"WINDOWS_SERVER_20(19|22|25)_(FULL|CORE)"
     if not re.fullmatch(rf"LINUX|{windows}", platform.get("operatingSystemFamily", "LINUX")):
         yield f"operatingSystemFamily {platform['operatingSystemFamily']}"
 
@@ -180,8 +180,11 @@ def _ports(call: dict[str, Any]) -> Iterator[str]:
     mapped = []
     for each in _containers(call):
         for port in each.get("portMappings") or ():
-            number = port.get("containerPort", -1)
-            if not 1 <= number <= 65535 or port.get("hostPort", number) not in (0, number):
+            number = port.get("containerPort") or port.get("containerPortRange", "")
+            ends = [int(end) if end.isdecimal() else 0 for end in str(number).split("-")]
+            if not all(1 <= end <= 65535 for end in ends) or ends != sorted(ends) or len(ends) > 2:
+                yield f"{each['name']}: port {port}"
+            if port.get("hostPort", number) not in (0, number):
                 yield f"{each['name']}: port {port}"
             if port.get("protocol", "tcp") not in ("tcp", "udp"):
                 yield f"{each['name']}: port {port}"

@@ -81,6 +81,8 @@ def _calls(tree: ast.AST) -> Iterator[tuple[str, str]]:
             yield from (("s3", operation) for operation in MULTIPART)
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             continue
+        if not re.search(r"\b_?aws$|^self$", ast.unparse(node.func.value)):
+            continue
         words = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
         if node.func.attr in ("call", "call_once") and len(node.args) >= 2:
             assert len(words) >= 2, f"a call that cannot be read: {ast.unparse(node)}"

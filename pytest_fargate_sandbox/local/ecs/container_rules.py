@@ -63,14 +63,24 @@ def _check_awsvpc(container: Mapping[str, Any]) -> None:
     if container.get("hostname"):
         raise ClientException("hostname is not supported on container when networkMode=awsvpc.")
     for port in container.get("portMappings") or ():
-        if port.get("containerPort") not in _PORTS:
+        if not _has_ports(port):
             raise ClientException(f"Invalid 'containerPort' setting for container '{container['name']}'.")
-        if port.get("hostPort") not in (None, 0, port["containerPort"]):
+        if port.get("hostPort") not in (None, 0, port.get("containerPort")):
             raise ClientException(
                 "When networkMode=awsvpc, the host ports and container ports in port mappings must match."
             )
         if (port.get("protocol") or "tcp") not in ("tcp", "udp"):
             raise invalid_setting(container, f"'protocol' must be tcp or udp. Found: {port['protocol']}.")
+
+
+def _has_ports(mapping: Mapping[str, Any]) -> bool:
+    """One, or a range of them."""
+    if "containerPortRange" not in mapping:
+        return mapping.get("containerPort") in _PORTS
+    first, _, last = mapping["containerPortRange"].partition("-")
+    if not (first.isdecimal() and last.isdecimal()):
+        return False
+    return int(first) in _PORTS and int(last) in _PORTS and int(first) <= int(last) and "containerPort" not in mapping
 
 
 def _check_fargate(container: Mapping[str, Any]) -> None:

@@ -25,6 +25,8 @@ _PLATFORM = {
         "WINDOWS_SERVER_2019_FULL",
         "WINDOWS_SERVER_2022_CORE",
         "WINDOWS_SERVER_2022_FULL",
+        "WINDOWS_SERVER_2025_CORE",
+        "WINDOWS_SERVER_2025_FULL",
     ),
     "cpuArchitecture": ("X86_64", "ARM64"),
 }
@@ -158,7 +160,8 @@ def _check_ports(containers: list[dict[str, Any]]) -> None:
     """
     seen = set()
     for mapping in (mapping for container in containers for mapping in container.get("portMappings") or ()):
-        port = (mapping.get("protocol") or "tcp", mapping.get("containerPort"))
+        ports = mapping.get("containerPort") or mapping.get("containerPortRange")
+        port = (mapping.get("protocol") or "tcp", ports)
         if port in seen:
             raise ClientException(f"{port[0].upper()} host port '{port[1]}' is mapped multiple times in task.")
         seen.add(port)

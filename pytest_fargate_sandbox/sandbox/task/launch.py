@@ -21,6 +21,7 @@ from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
+from pytest_fargate_sandbox.sandbox.task.stopping import ask_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -183,7 +184,7 @@ def _abandon(aws: Aws, request: dict[str, Any], token: str) -> None:
     """With the same token ECS names the task that it has made, if it has."""
     try:
         for task in aws.call_once("ecs", "RunTask", clientToken=token, **request).get("tasks") or []:
-            aws.call("ecs", "StopTask", cluster=request["cluster"], task=task["taskArn"], reason="interrupted")
+            ask_to_stop(aws, request["cluster"], task["taskArn"], "interrupted", launched=time.time())
     except AwsError:
         pass  # its time to live ends it, or the next sweep: the ledger has the launch
 
