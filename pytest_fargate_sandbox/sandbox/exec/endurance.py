@@ -6,7 +6,7 @@ import time
 
 from pytest_fargate_sandbox.leaves.waiting import pauses
 
-_FIRST_REST_SEC, _LONGEST_REST_SEC = 0.05, 1.0
+_FIRST_REST_SEC, _LONGEST_REST_SEC = 0.01, 1.0
 
 
 class Endurance:

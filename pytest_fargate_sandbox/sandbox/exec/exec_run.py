@@ -96,7 +96,9 @@ class CommandRun:
                 if failure.kind != "unknown_command" or self._was_answered or endurance.ends(broke=True):
                     raise
                 # Our request never arrived, and should it still, its id keeps it from running twice.
-                open_answer = self._start
+                has_a_way, open_answer = open_answer == self._resume, self._start
+                if has_a_way:
+                    continue
             rest = endurance.rest()
             self._patience.spend(rest)
             time.sleep(rest)
