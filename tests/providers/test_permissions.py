@@ -7,7 +7,7 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from botocore.loaders import Loader
@@ -15,15 +15,12 @@ from botocore.loaders import Loader
 import pytest_fargate_sandbox
 from pytest_fargate_sandbox.leaves.names import TAG_OWNER
 from pytest_fargate_sandbox.providers.images.buildspec import BUILDSPEC
+from tests.providers.iam_policies import PAGE, POLICIES, actions, conditions, statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(pytest_fargate_sandbox.__file__).parent
-PAGE = (PACKAGE.parent / "docs" / "aws.md").read_text()
-POLICIES = [
-    (whose, json.loads(text)) for whose, text in re.findall(r"<!-- iam: (\w+) -->\n```json\n(.*?)```", PAGE, re.DOTALL)
-]
 POLICY_CHARACTERS = 6144  # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
 ON_THE_ENGINE_ONLY = {("s3", "CreateBucket"), ("ecr", "CreateRepository")}
@@ -104,21 +101,8 @@ def operations_of(service: str) -> frozenset[str]:
     return frozenset(Loader().load_service_model(service, "service-2")["operations"])
 
 
-def statements(whose: str) -> list[dict[str, Any]]:
-    return [statement for policy_of, policy in POLICIES if policy_of == whose for statement in policy["Statement"]]
-
-
-def actions(statement: dict[str, Any]) -> list[str]:
-    named = statement["Action"]
-    return [named] if isinstance(named, str) else list(named)
-
-
 def allowed(whose: str) -> set[str]:
     return {action for statement in statements(whose) for action in actions(statement)}
-
-
-def conditions(statement: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for each in statement.get("Condition", {}).values() for key, value in each.items()}
 
 
 def test_every_call_that_we_make_is_one_of_awss() -> None:
@@ -190,5 +174,5 @@ def test_what_could_harm_others_is_limited_to_the_cluster_the_owner_and_the_serv
     tagging = [each for each in statements("caller") if "ecs:TagResource" in actions(each)]
     assert [set(conditions(each)) for each in tagging] == [{"ecs:CreateAction"}, {owner}]
     passing = [each for each in statements("caller") if "iam:PassRole" in actions(each)]
-    services = {conditions(each)["iam:PassedToService"] for each in passing}
+    services = {service for each in passing for service in conditions(each)["iam:PassedToService"]}
     assert services == {"ecs-tasks.amazonaws.com", "codebuild.amazonaws.com"}

@@ -13,6 +13,7 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
 from pytest_fargate_sandbox.records.sweeping import sweep_expired
 from tests.providers.aws_rules import problems
+from tests.providers.iam_policies import Ask, asks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +46,14 @@ class Calls:
     @property
     def operations(self) -> set[str]:
         return {model.name for model, _ in self.made}
+
+    def asks(self, owner: str, region: str) -> list[Ask]:
+        """What IAM decides about them."""
+        return [
+            ask
+            for model, params in self.made
+            for ask in asks(model.service_model.endpoint_prefix, model.name, params, region=region, owner=owner)
+        ]
 
     @property
     def problems(self) -> list[str]:
@@ -112,7 +121,7 @@ def test_a_life_in_agent_mode(calls: Calls, sandbox: Callable[..., EcsFargateSan
     assert calls.problems == []
 
 
-def test_a_life_on_an_account(
+def test_a_life_on_an_account_needs_what_the_documented_policies_allow_and_no_more(
     calls: Calls,
     engine: EngineOfTests,
     local_config: Callable[..., EcsFargateConfig],
@@ -132,10 +141,30 @@ def test_a_life_on_an_account(
     )
     mine = EcsFargateSandbox(cfg, task_id="t", run_id="r")
     calls.watch(mine.aws)
-    _start_and_stop(mine)
+    mine.start()
+    mine.logs()
+    kept = mine.keep()
+    sweep_expired(mine.aws, "default", mine.owner)
+    mine.aws.call("ecs", "StopTask", cluster="default", task=kept.task_arn, reason="test")
+    kept.forget()
     calls.ignore(mine.aws)
     assert calls.problems == []
-    assert {"GetCallerIdentity", "DescribeNetworkInterfaces"} <= calls.operations
+    assert calls.operations == {
+        *("GetCallerIdentity", "DescribeNetworkInterfaces", "CreateLogGroup", "GetLogEvents"),
+        *("DescribeTaskDefinition", "RegisterTaskDefinition", "RunTask", "DescribeTasks", "StopTask", "ListTasks"),
+        "TagResource",
+    }
+    there = {
+        "eu-west-1": mine.aws.region,
+        "bench": "default",
+        "OWNER": mine.owner,
+        "arn:aws:iam::123456789012:role/ecs-execution": str(cfg.execution_role_arn),
+        "/my/group": str(cfg.log_group),
+    }
+    assert [ask for ask in calls.asks(mine.owner, mine.aws.region) if not ask.is_let_through(there)] == []
+    others = {**there, "OWNER": "somebody else", "bench": "another"}
+    refused = {ask.action for ask in calls.asks(mine.owner, mine.aws.region) if not ask.is_let_through(others)}
+    assert refused == {"ecs:RunTask", "ecs:DescribeTasks", "ecs:ListTasks", "ecs:StopTask", "ecs:TagResource"}
 
 
 def _start_and_stop(mine: EcsFargateSandbox) -> None:
