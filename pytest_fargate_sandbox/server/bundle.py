@@ -59,6 +59,8 @@ SHIPPED_MODULES = (
 )
 LESSONS = {
     "slots.slot_verbs": (
+        "slots.birther",
+        "slots.births",
         "slots.emptying",
         "slots.ground",
         "slots.grounds",

@@ -7,7 +7,7 @@ from pytest_fargate_sandbox.server.protocol import encoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any
 
     from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class CommandUser:
     """A user with all its groups, by name or by number, as in ``docker run --user``: ``user`` or ``user:group``."""
 
-    confine: "Callable[[], None] | None" = None
-    """Called in the child once it is this user."""
+    births: "Any" = None
+    """Where his commands come from, if not from us: ``slots.births.Births``."""
 
     def __init__(self, text: str) -> None:
         user, colon, group = text.partition(":")

@@ -20,7 +20,7 @@ SHELL = b"/bin/sh"
 _LONGEST_ARGUMENT = 128 * 1024 - 1
 """The kernel's MAX_ARG_STRLEN, with the zero at its end: https://man7.org/linux/man-pages/man2/execve.2.html"""
 
-_births = threading.Lock()
+BIRTHS = threading.Lock()
 """One at a time: what a child inherits of the server is set for the moment of its birth."""
 
 _CAN_CHANGE_USER_IN_C = sys.version_info >= (3, 9)
@@ -73,13 +73,16 @@ def spawn(
     on_exit: "Callable[[int], None]",
 ) -> ProcessTree:
     """Start it in a session of its own; ``on_exit`` is told how it ended."""
+    if program.user and program.user.births:
+        tree: ProcessTree = program.user.births.spawn(program, marks.choose(), streams, reaper, on_exit)
+        return tree
     options: "dict[str, Any]" = {}
     if program.user and not program.user.is_ours:
         options = _as_somebody_else(program.user, program.before)
     elif program.before:
         options = {"preexec_fn": program.before}
     stdin, stdout, stderr = streams
-    with _births:
+    with BIRTHS:
         reaper.prepare()
         mark = marks.choose()
         marks.put_on_next_child(mark)
@@ -95,7 +98,7 @@ def spawn(
                 **options,
             )
         except OSError as error:
-            raise _explained(error, program) from None
+            raise explained(error, program) from None
         except subprocess.SubprocessError as error:
             raise Failure("permission", "cannot run a command as another user here: %s" % error) from None
         finally:
@@ -107,20 +110,19 @@ def spawn(
 
 
 def _as_somebody_else(user: CommandUser, before: "Callable[[], None] | None") -> "dict[str, Any]":
-    def before_it_is() -> None:
+    if _CAN_CHANGE_USER_IN_C:
+        return {"user": user.uid, "group": user.gid, "extra_groups": user.groups, "preexec_fn": before}
+
+    def become() -> None:
         if before:
             before()
         user.become()
 
-    first = before if _CAN_CHANGE_USER_IN_C else before_it_is
-    steps = [step for step in (first, user.confine) if step]
-    options: "dict[str, Any]" = {"preexec_fn": (lambda: [step() for step in steps]) if steps else None}
-    if _CAN_CHANGE_USER_IN_C:
-        options.update(user=user.uid, group=user.gid, extra_groups=user.groups)
-    return options
+    return {"preexec_fn": become}
 
 
-def _explained(error: OSError, program: Program) -> Exception:
+def explained(error: OSError, program: Program) -> Exception:
+    """Why a command did not become its program."""
     import errno
 
     named = program.arguments[0].decode("utf-8", "replace")

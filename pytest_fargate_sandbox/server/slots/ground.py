@@ -9,9 +9,10 @@ from pytest_fargate_sandbox.server.slots import emptying
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, ContextManager, Iterator
+    from typing import ContextManager, Iterator
 
     from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
+    from pytest_fargate_sandbox.server.slots.births import Births
 
 PATIENCE_SEC = 30.0
 """So long the processes of a slot may take to die."""
@@ -24,8 +25,8 @@ class Ground:
     is_ours = True
     """Whether its tenant has the server's own rights."""
 
-    confine: "Callable[[], None] | None" = None
-    """Called in each process of the tenant's before it becomes his program."""
+    births: "Births | None" = None
+    """Where the tenant's commands come from, if not from the server itself."""
 
     def __init__(self, number: int, root: bytes) -> None:
         gate = os.path.join(root, b"%d" % number)

@@ -39,15 +39,16 @@ class Grounds:
         return Ground(number, self._root)
 
     def _of_users(self, count: int) -> "Callable[[int], Ground]":
+        from pytest_fargate_sandbox.server.slots.births import Births
         from pytest_fargate_sandbox.server.slots.shared_places import SharedPlaces
         from pytest_fargate_sandbox.server.slots.user_ground import UserGround
 
         places = SharedPlaces(without=self._root)
         uids = _unused_uids()
-        most = processes_for_each(count)
+        births = Births(processes_for_each(count))
 
         def ground(number: int) -> Ground:
-            made = UserGround(number, self._root, uids, most, places)
+            made = UserGround(number, self._root, uids, births, places)
             if self._root == _ROOT:
                 _make_known(made)
             return made

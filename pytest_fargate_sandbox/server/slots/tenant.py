@@ -28,7 +28,7 @@ class Tenant(CommandUser):
         self.name = ground.user
         self.home = ground.home
         self.shell = "/bin/sh"
-        self.confine = ground.confine
+        self.births = ground.births
         self._ground = ground
         self.trees: "list[ProcessTree]" = []
         self._is_over = False

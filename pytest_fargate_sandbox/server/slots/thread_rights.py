@@ -72,12 +72,6 @@ def as_owner_of_processes(uid: int, spare: int) -> "Iterator[None]":
         hide_memory()
 
 
-def forbid_new_rights() -> None:
-    """No setuid program gives this process, or what it becomes, any. https://man7.org/linux/man-pages/man2/PR_SET_NO_NEW_PRIVS.2const.html"""
-    if _libc.prctl(38, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
 def remove_ipc(kind: str, number: int) -> bool:
     """A System V object of the user as whom this thread acts. Whether that worked."""
     remove = 0  # IPC_RMID

@@ -1,38 +1,32 @@
 """A slot whose tenant is a user of its own: what holds on Fargate, where no namespaces can be made."""
 
 import os
-import resource
 
 from pytest_fargate_sandbox.server.protocol import encoded
 from pytest_fargate_sandbox.server.slots import owned_processes, shared_memory
 from pytest_fargate_sandbox.server.slots.ground import PATIENCE_SEC, Ground
 from pytest_fargate_sandbox.server.slots.shared_places import Share, SharedPlaces
-from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_files, forbid_new_rights
+from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ContextManager
 
     from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
-
-_NICE = 10
-"""Below the server, which shares the container's CPU with a crowd that it is to end."""
+    from pytest_fargate_sandbox.server.slots.births import Births
 
 
 class UserGround(Ground):
     isolation = "user"
     is_ours = False
 
-    def __init__(self, number: int, root: bytes, uids: range, most_processes: int, places: SharedPlaces) -> None:
+    def __init__(self, number: int, root: bytes, uids: range, births: "Births", places: SharedPlaces) -> None:
         """The first of ``uids`` is nobody's: who ends processes is that user, whom no tenant may signal."""
         Ground.__init__(self, number, root)
         self._spare = uids[0]
         self.uid = self.gid = uids[number + 1]
         self.user = "slot%d" % number
-        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-        self._limits = [(resource.RLIMIT_NPROC, most_processes if hard < 0 else min(hard, most_processes))]
-        if not os.path.ismount("/dev/mqueue"):  # where one cannot see the queues, none are made
-            self._limits.append((resource.RLIMIT_MSGQUEUE, 0))
+        self.births = births
         self._share = Share(places, self.uid, uids)
 
     def as_owner(self) -> "ContextManager[None]":
@@ -44,12 +38,6 @@ class UserGround(Ground):
         os.chmod(self.gate, 0o710)
         for directory in (encoded(self.home), encoded(self.tmp)):
             os.chown(directory, self.uid, self.gid)
-
-    def confine(self) -> None:
-        forbid_new_rights()
-        os.nice(_NICE)
-        for what, most in self._limits:
-            resource.setrlimit(what, (most, most))
 
     def end_processes(self, trees: "list[ProcessTree]") -> int:  # noqa: ARG002
         return len(owned_processes.end_all(self.uid, self._spare, PATIENCE_SEC))

@@ -1,0 +1,78 @@
+"""Slots of one task: leasing, resetting, many side by side, against commands of the machine itself in the same run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks.figures import Figure, at_least, at_most, medians_in_turn, seconds, told
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_fargate_sandbox.sandbox.slots.slot import Slot
+
+BOMB = ["python3", "-c", "import os\nwhile 1:\n try: os.fork()\n except OSError: pass"]
+
+
+def figures() -> Iterator[Figure]:
+    sidecar = SshSidecarConfig(exec_server_port=19542)
+    config = EcsFargateConfig(cluster="local", cpu="2048", memory="4096", ssh_sidecar=sidecar)
+    with EcsFargateSandbox(config, task_id="slots", run_id="benchmark") as machine:
+        machine.start()
+        machine.open_slots(8)
+        yield from leases(machine)
+        slots = machine.slots(8)
+        yield from resets(slots[0])
+        yield from side_by_side(slots)
+
+
+def leases(machine: EcsFargateSandbox) -> Iterator[Figure]:
+    for _ in range(8):
+        _lease(machine)  # the first reset of a slot looks everywhere
+    lease, bare = medians_in_turn(60, partial(_lease, machine), lambda: machine.exec("true"))
+    yield at_most("lease, one command, reset", 1000 * lease, 25, " ms", f"a command alone: {1000 * bare:.1f} ms")
+
+
+def _lease(machine: EcsFargateSandbox) -> None:
+    with machine.lease_slot() as slot:
+        slot.exec("true")
+
+
+def resets(slot: Slot) -> Iterator[Figure]:
+    yield at_most("reset of 50 files", _reset(slot, "seq 50 | xargs touch", 30), 10, " ms")
+    yield at_most("reset of 1,000 files", _reset(slot, "seq 1000 | xargs touch", 10), 60, " ms")
+    yield at_most("reset of a crowd that forks", _reset(slot, BOMB, 3) / 1000, 1, " s")
+
+
+def _reset(slot: Slot, mess: str | list[str], times: int) -> float:
+    """The median in milliseconds."""
+    taken = []
+    for _ in range(times):
+        if isinstance(mess, str):
+            slot.exec(mess, check=True)
+        else:
+            slot.spawn(mess)
+            time.sleep(0.5)
+        taken.append(seconds(slot.reset))
+    return 1000 * statistics.median(taken)
+
+
+def side_by_side(slots: list[Slot], each: int = 100) -> Iterator[Figure]:
+    def work(slot: Slot) -> None:
+        for _ in range(each):
+            slot.exec("true")
+
+    with ThreadPoolExecutor(len(slots)) as pool:
+        took = seconds(lambda: list(pool.map(work, slots)))
+        machine = slots[0].machine
+        bare = seconds(lambda: list(pool.map(lambda _: [machine.exec("true") for _ in range(each)], slots)))  # type: ignore[attr-defined]
+    rate = len(slots) * each / took
+    yield at_least("commands a second in 8 slots", rate, 700, "", f"in the machine: {len(slots) * each / bare:.0f}")
+    calls = [(slot, "true") for slot in slots for _ in range(10)]
+    took = seconds(lambda: slots[0].machine.batch(calls))  # type: ignore[attr-defined]
+    yield told("commands a second in a batch", len(calls) / took, "")

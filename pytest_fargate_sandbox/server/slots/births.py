@@ -1,0 +1,101 @@
+"""Where commands of tenants come from: ``birther`` bears them, in a process that is begun when the first is wanted."""
+
+import array
+import os
+import select
+import socket
+import subprocess
+import sys
+
+from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
+from pytest_fargate_sandbox.server.commands.spawning import BIRTHS, explained
+from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.slots.birther import ANSWER, FOR_CHILD, HEAD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from pytest_fargate_sandbox.server.commands.reaper import Reaper
+    from pytest_fargate_sandbox.server.commands.spawning import Program
+
+_SOURCE = "pytest_fargate_sandbox.server.slots.birther"
+_BIRTH_SEC = 30
+"""So long a child may take to become its program; its tenant may have stopped it on the way."""
+
+
+class Births:
+    def __init__(self, most_processes: int) -> None:
+        """``most_processes`` each tenant may have at once."""
+        self._most = most_processes
+        self._birther: "socket.socket | None" = None
+
+    def spawn(self, program: "Program", mark: int, streams: "tuple[int, int, int]", reaper: "Reaper",
+              on_exit: "Callable[[int], None]") -> ProcessTree:  # fmt: skip
+        """As ``spawning.spawn`` does it for others."""
+        told, tell = os.pipe()
+        try:
+            with BIRTHS:
+                reaper.prepare()
+                pid = self._bear(program, mark, [*streams, tell])
+                reaper.expect(pid, on_exit)
+            os.close(tell)
+            tell = -1
+            self._check(told, program, pid)
+        finally:
+            os.close(told)
+            if tell >= 0:
+                os.close(tell)
+        return ProcessTree(pid, mark)
+
+    def _bear(self, program: "Program", mark: int, files: "list[int]") -> int:
+        user = program.user
+        assert user
+        variables = [b"%s=%s" % item for item in program.environment.items()]
+        strings = b"\0".join([program.directory or b"/", *program.arguments, *variables])
+        head = HEAD.pack(
+            len(strings), len(program.arguments), len(variables), user.uid, mark, self._most, bool(program.before)
+        )
+        try:
+            pid = self._ask(head + strings, files)
+        except OSError:  # it has ended, for want of memory perhaps
+            self._birther = None
+            pid = self._ask(head + strings, files)
+        if pid < 0:
+            raise Failure.of_os_error(OSError(-pid, os.strerror(-pid)))
+        return pid
+
+    def _ask(self, request: bytes, files: "list[int]") -> int:
+        birther = self._birther = self._birther or _begin()
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files[:FOR_CHILD]))]
+        sent = birther.sendmsg([request], rights)
+        birther.sendall(request[sent:])
+        answer = birther.recv(ANSWER.size, socket.MSG_WAITALL)
+        if len(answer) < ANSWER.size:
+            raise ConnectionError("the birther is gone")
+        return int(ANSWER.unpack(answer)[0])
+
+    def _check(self, told: int, program: "Program", pid: int) -> None:
+        """Whether it became its program: then nothing is said, and the end comes when the kernel closes its files."""
+        if not select.select([told], [], [], _BIRTH_SEC)[0]:
+            raise Failure("os_error", "process %d did not become its program within %d s" % (pid, _BIRTH_SEC))
+        said = os.read(told, 100)
+        if said:
+            step, number = said.split()
+            error = OSError(int(number), os.strerror(int(number)))
+            error.filename = program.directory if step == b"cwd" else None
+            raise explained(error, program)
+
+
+def _begin() -> socket.socket:
+    """Run by the interpreter that runs us, however that is run."""
+    ours, theirs = socket.socketpair()
+    with open("/proc/self/cmdline", "rb") as file:
+        words = file.read().split(b"\0")
+    source = sys.modules["__main__"].__dict__["SOURCES"][_SOURCE]
+    interpreter = words[: words.index(b"-c")]
+    with theirs:
+        command = [*interpreter, b"-c", source.encode("utf-8"), b"%d" % theirs.fileno()]
+        process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env={}, cwd=b"/", stdin=subprocess.DEVNULL)
+    process.returncode = 0  # whose end the reaper waits for
+    return ours
