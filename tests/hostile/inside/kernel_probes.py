@@ -79,9 +79,10 @@ def strange_sockets(_: dict[str, Any]) -> list[str]:
 
 @probe
 def clock(_: dict[str, Any]) -> list[str]:
-    room = ctypes.create_string_buffer(256)
+    """Moments that there are not: should the kernel look at them, no clock is set."""
+    room = ctypes.create_string_buffer(struct.pack("qq", 0, -1))
     return reached({
-        "settimeofday": lambda: heard(libc.settimeofday(room, None)),
+        "settimeofday": lambda: heard(system_call(164, 170, room, 0)),
         "clock_settime": lambda: heard(system_call(227, 112, 0, room)),
         "adjtimex": lambda: heard(libc.adjtimex(ctypes.create_string_buffer(struct.pack("I", 1) + bytes(252)))),
     })  # fmt: skip
@@ -95,7 +96,6 @@ def kernel_log(_: dict[str, Any]) -> list[str]:
 
     return reached({
         "syslog": lambda: heard(libc.klogctl(3, ctypes.create_string_buffer(4096), 4096)),
-        "clear": lambda: heard(libc.klogctl(5, None, 0)),
         "/dev/kmsg": lambda: os.open("/dev/kmsg", os.O_WRONLY) > 0,
         "/proc/kmsg": lambda: contents("/proc/kmsg"),
         "the audit log": audit,
