@@ -36,8 +36,8 @@ REACHED = (
     Row("processes", "the host's processes, and other tasks'"),
     Row("sockets_without_a_path", "abstract sockets of the host"),
     Row("doors_in_the_hosts_programs", "sockets and named pipes that stand among the host's programs, and locks there",
-        left="without root: locks on files beside which something is mounted, and all of it where "
-             "overlays lie two deep already"),
+        left="without root: locks on files beside which something is mounted; and all of it where overlays lie two "
+             "deep already, and in a directory of more than 500 entries below which something is mounted"),
     Row("host_services", "services on the host's loopback"),
     Row("outside_network", "any network, or a name server", left="on AWS: what your security group lets out"),
     Row("neighbour", "other tasks' ports and files",
