@@ -26,7 +26,7 @@ BUSYBOX = "localhost/fargate-sandbox-test-busybox:3"
 _LABEL = "fargate-sandbox-test=layer"
 """Of busybox, and so of whatever is built on it."""
 
-DEBIAN = "localhost/fargate-sandbox-test-debian:1"
+DEBIAN = "localhost/fargate-sandbox-test-debian:2"
 
 
 @cache
@@ -55,8 +55,8 @@ def _forget_failed_builds(command: ContainerCommand) -> None:
 
 @cache
 def debian_image() -> str:
-    """Debian's essential packages and its Python, from what is installed here."""
-    need("debian")
+    """Debian's essential packages, its Python and bubblewrap, from what is installed here."""
+    need("debian", "bwrap")
     command = podman()
     with FileLock(_lock("debian")):
         if not command.succeeds("image", "inspect", DEBIAN):
@@ -67,7 +67,7 @@ def debian_image() -> str:
 
 _DEBIAN_TREE = r"""
 relations="--no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances"
-{ dpkg-query -W -f '${Package} ${Essential}\n' | awk '$2 == "yes" { print $1 }'; echo python3 procps; } |
+{ dpkg-query -W -f '${Package} ${Essential}\n' | awk '$2 == "yes" { print $1 }'; echo python3 procps bubblewrap; } |
   xargs apt-cache depends --recurse --installed $relations 2>/dev/null | grep '^[a-z0-9]' | sort -u |
   xargs dpkg -L 2>/dev/null | sed -E 's#^/(bin|sbin|lib|lib64)/#/usr/\1/#' |
   grep -vE '^/usr/share/(doc|man|locale|info|lintian)/' |

@@ -64,6 +64,7 @@ LESSONS = {
         "slots.emptying",
         "slots.ground",
         "slots.grounds",
+        "slots.key_rings",
         "slots.owned_processes",
         "slots.shared_memory",
         "slots.shared_places",

@@ -72,7 +72,8 @@ class Command:
     # --- while it runs ------------------------------------------------------------------------------------------
     def say(self, kind: bytes, data: bytes) -> None:
         with self.changed:
-            self.outputs[kind].append(data)
+            if not self.is_dropped:  # else a file of it would stay
+                self.outputs[kind].append(data)
             self.used_at = time.monotonic()
             self.changed.notify_all()
 

@@ -25,9 +25,10 @@ _BIRTH_SEC = 30
 
 
 class Births:
-    def __init__(self, most_processes: int) -> None:
-        """``most_processes`` each tenant may have at once."""
-        self._most = most_processes
+    most = 8
+    """Processes that each tenant may have at once."""
+
+    def __init__(self) -> None:
         self._birther: "socket.socket | None" = None
 
     def spawn(self, program: "Program", mark: int, streams: "tuple[int, int, int]", reaper: "Reaper",
@@ -54,7 +55,7 @@ class Births:
         variables = [b"%s=%s" % item for item in program.environment.items()]
         strings = b"\0".join([program.directory or b"/", *program.arguments, *variables])
         head = HEAD.pack(
-            len(strings), len(program.arguments), len(variables), user.uid, mark, self._most, bool(program.before)
+            len(strings), len(program.arguments), len(variables), user.uid, mark, self.most, bool(program.before)
         )
         try:
             pid = self._ask(head + strings, files)

@@ -1,4 +1,7 @@
-"""Emptying a directory whatever was put in it: no link is followed, nothing is too deep, no path is too long."""
+"""Emptying a directory whatever was put in it: no link is followed, nothing is too deep, no path is too long.
+
+Whoever could write in a directory of it can do so no more once it is opened: else it would never be empty.
+"""
 
 import errno
 import os
@@ -18,12 +21,15 @@ def empty(directory: bytes) -> None:
         os.close(top)
 
 
-def remove(name: bytes, parent: int) -> None:
-    """One entry of an open directory, with all that is in it."""
+def remove(name: bytes, parent: int, owner: int) -> None:
+    """One entry of an open directory, with all that is in it; raises if by now that is somebody else's directory."""
     if _removed(name, parent):
         return
-    file = _opened(name, parent)
+    file = os.open(name, _DIRECTORY, dir_fd=parent)
     try:
+        if os.fstat(file).st_uid != owner:
+            raise OSError(errno.EBUSY, "somebody else's directory was put there", os.fsdecode(name))
+        _close_to_others(file)
         _empty(file)
     finally:
         os.close(file)
@@ -81,7 +87,17 @@ def _lift(name: bytes, parent: int, top: int, serial: int) -> int:
 
 def _opened(name: bytes, parent: int) -> int:
     try:
-        return os.open(name, _DIRECTORY, dir_fd=parent)
+        file = os.open(name, _DIRECTORY, dir_fd=parent)
     except PermissionError:  # ours, and closed to ourselves; root never comes here
         os.chmod(name, 0o700, dir_fd=parent)
-        return os.open(name, _DIRECTORY, dir_fd=parent)
+        file = os.open(name, _DIRECTORY, dir_fd=parent)
+    _close_to_others(file)
+    return file
+
+
+def _close_to_others(directory: int) -> None:
+    status = os.fstat(directory)
+    if status.st_uid != os.geteuid():
+        os.fchown(directory, os.geteuid(), os.getegid())
+    if status.st_mode & 0o022:
+        os.fchmod(directory, 0o700)

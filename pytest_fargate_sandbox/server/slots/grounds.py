@@ -5,10 +5,13 @@ import os
 from pytest_fargate_sandbox.server.commands.command_user import exists_here
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.slots.ground import Ground
+from pytest_fargate_sandbox.server.work_dir import find_work_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
+
+    from pytest_fargate_sandbox.server.slots.births import Births
 
 _ROOT = b"/slots"
 _FIRST_UID = 10000
@@ -27,25 +30,31 @@ _MOST_PROCESSES = 512
 class Grounds:
     """Makes the ground of each slot."""
 
-    def __init__(self, isolation: str, count: int) -> None:
+    def __init__(self, isolation: str) -> None:
         self.why = why_not_user()
         self.isolation = "none" if self.why or isolation == "none" else "user"
         if isolation and self.isolation != isolation:
             raise Failure("no_isolation", "slots of isolation %r are not to be had here: %s" % (isolation, self.why))
         self._root = _new_root()
-        self.make: "Callable[[int], Ground]" = self._of_users(count) if self.isolation == "user" else self._bare
+        self._births: "Births | None" = None
+        self.make: "Callable[[int], Ground]" = self._of_users() if self.isolation == "user" else self._bare
+
+    def expect(self, count: int) -> None:
+        """There are to be so many, who share what processes there can be."""
+        if self._births:
+            self._births.most = processes_for_each(max(1, count))
 
     def _bare(self, number: int) -> Ground:
         return Ground(number, self._root)
 
-    def _of_users(self, count: int) -> "Callable[[int], Ground]":
+    def _of_users(self) -> "Callable[[int], Ground]":
         from pytest_fargate_sandbox.server.slots.births import Births
         from pytest_fargate_sandbox.server.slots.shared_places import SharedPlaces
         from pytest_fargate_sandbox.server.slots.user_ground import UserGround
 
-        places = SharedPlaces(without=self._root)
         uids = _unused_uids()
-        births = Births(processes_for_each(count))
+        places = SharedPlaces(without=self._root, tenants=uids, spools=find_work_dir() or self._root)
+        self._births = births = Births()
 
         def ground(number: int) -> Ground:
             made = UserGround(number, self._root, uids, births, places)
@@ -110,8 +119,6 @@ def _make_known(ground: Ground) -> None:
 
 def _new_root() -> bytes:
     """Where the slots lie: in a directory of ours that nobody else can list."""
-    from pytest_fargate_sandbox.server.work_dir import find_work_dir
-
     if os.getpid() == 1:  # else it is no container, and would not go with us
         try:
             os.mkdir(_ROOT, 0o711)

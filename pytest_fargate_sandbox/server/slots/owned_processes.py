@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import threading
 import time
 
 from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_processes
@@ -11,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator
 
+_ONE_KILL_SEC = 2.0
 _PAUSES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 
@@ -31,6 +33,20 @@ def end_all(uid: int, spare: int, patience: float) -> "list[int]":
 
 
 def _kill_all(uid: int, spare: int) -> None:
+    """In a thread that nobody needs afterwards: for the moment in which it acts as him, he may set its priority.
+
+    https://man7.org/linux/man-pages/man2/sched_setscheduler.2.html (Privileges and resource limits)
+    """
+    killer = threading.Thread(target=_kill, args=(uid, spare), name="killer", daemon=True)
+    try:
+        killer.start()
+    except RuntimeError:  # no process is left for it
+        _kill(uid, spare)
+    else:
+        killer.join(_ONE_KILL_SEC)
+
+
+def _kill(uid: int, spare: int) -> None:
     with as_owner_of_processes(uid, spare):
         try:
             os.kill(-1, signal.SIGKILL)

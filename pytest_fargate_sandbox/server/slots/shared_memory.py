@@ -6,7 +6,7 @@ _COLUMN = {"shm": b"shmid", "sem": b"semid", "msg": b"msqid"}
 
 
 def objects_of(uid: int) -> "list[tuple[str, int]]":
-    """Each with its kind."""
+    """Each that he made, with its kind. Whose it is now says nothing: its maker can give it to anybody at any time."""
     found = []
     for kind in _COLUMN:
         try:
@@ -17,7 +17,7 @@ def objects_of(uid: int) -> "list[tuple[str, int]]":
         columns = table[0].split() if table else []
         for line in table[1:]:
             values = dict(zip(columns, line.split()))
-            if b"%d" % uid in (values.get(b"uid"), values.get(b"cuid")):
+            if values.get(b"cuid") == b"%d" % uid:
                 found.append((kind, int(values[_COLUMN[kind]])))
     return found
 

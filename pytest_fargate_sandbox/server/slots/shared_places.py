@@ -1,5 +1,6 @@
 """Directories in which everybody may leave files, and what a tenant left in them."""
 
+import errno
 import os
 import stat
 import threading
@@ -18,12 +19,17 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TICK_NS = 50 * 1000 * 1000
 """Times of files advance in ticks of the kernel's, of 10 ms at most; with some to spare."""
 
+_ROUNDS = 16
+"""Who renames what is to be removed is faster than we are, but not always."""
+
 
 class SharedPlaces:
     """All world-writable directories of the machine, looked for once, beside what else is going on."""
 
-    def __init__(self, without: bytes) -> None:
-        self._found: "list[bytes]" = []
+    def __init__(self, without: bytes, tenants: range, spools: bytes) -> None:
+        """Not in what belongs to ``tenants``, who could make more of it than we look through; ``spools`` is our own."""
+        self.tenants = tenants
+        self._found = [spools]
         self._looker = threading.Thread(target=self._look, args=(without,), name="shared places", daemon=True)
         self._looker.start()
 
@@ -35,7 +41,10 @@ class SharedPlaces:
             if directory in closed:
                 continue
             try:
-                if os.lstat(directory).st_mode & stat.S_IWOTH:
+                status = os.lstat(directory)
+                if status.st_uid in self.tenants:
+                    continue
+                if status.st_mode & stat.S_IWOTH:
                     self._found.append(directory)
                 with os.scandir(directory) as entries:
                     pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -50,11 +59,9 @@ class SharedPlaces:
 class Share:
     """What one user may have left there."""
 
-    def __init__(self, places: SharedPlaces, uid: int, neighbours: "range") -> None:
-        """In directories of ``neighbours`` he may have left something too."""
+    def __init__(self, places: SharedPlaces, uid: int) -> None:
         self._places = places
         self._uid = uid
-        self._neighbours = neighbours
         self._clean_since: "dict[bytes, int]" = {}
 
     def remove(self) -> None:
@@ -66,18 +73,13 @@ class Share:
                 continue
             if self._clean_since.get(place) == changed:
                 continue
-            self._remove_from(place)
-            self._remember(place)
-
-    def _remember(self, place: bytes) -> None:
-        """It is clean now; in the tick in which it was changed it could be changed again, and look the same."""
-        changed = os.lstat(place).st_ctime_ns
-        if abs(time.time_ns() - changed if hasattr(time, "time_ns") else 0) > _TICK_NS:
-            self._clean_since[place] = changed
-        else:
             self._clean_since.pop(place, None)
+            if self._remove_from(place) and not _is_of_now(changed):
+                self._clean_since[place] = changed
 
-    def _remove_from(self, place: bytes) -> None:
+    def _remove_from(self, place: bytes) -> bool:
+        """Whether that changed nothing, and there is no directory within in which he could leave something unseen."""
+        is_quiet = True
         pending = [place]
         while pending:
             directory = pending.pop()
@@ -86,12 +88,30 @@ class Share:
             except OSError:
                 continue
             try:
-                pending += [os.path.join(directory, name) for name in self._sorted_out(file)]
+                was_clean, open_ones = self._clear(file)
             finally:
                 os.close(file)
+            is_quiet = is_quiet and was_clean and not open_ones
+            pending += [os.path.join(directory, name) for name in open_ones]
+        return is_quiet
 
-    def _sorted_out(self, directory: int) -> "Iterator[bytes]":
-        """Remove what is his; which others may have something of his in them."""
+    def _clear(self, directory: int) -> "tuple[bool, list[bytes]]":
+        """Remove what is his; whether there was none, and the directories in which he may have something too."""
+        last = OSError(errno.EBUSY, "somebody keeps moving what is to be removed")
+        for rounds in range(_ROUNDS):
+            his, open_ones = self._entries(directory)
+            if not his:
+                return rounds == 0, open_ones
+            try:
+                for name in his:
+                    emptying.remove(name, directory, self._uid)
+            except OSError as error:
+                last = error
+        raise last
+
+    def _entries(self, directory: int) -> "tuple[list[bytes], list[bytes]]":
+        """What is his, and the directories of neighbours, who may open them at any time, and those open to all."""
+        his, open_ones = [], []
         for text in os.listdir(directory):
             name = os.fsencode(text)
             try:
@@ -99,9 +119,18 @@ class Share:
             except OSError:
                 continue
             if status.st_uid == self._uid:
-                emptying.remove(name, directory)
-            elif stat.S_ISDIR(status.st_mode) and status.st_uid in self._neighbours:
-                yield name
+                his.append(name)
+            elif stat.S_ISDIR(status.st_mode) and self._may_open(status):
+                open_ones.append(name)
+        return his, open_ones
+
+    def _may_open(self, directory: os.stat_result) -> bool:
+        return directory.st_uid in self._places.tenants or bool(directory.st_mode & stat.S_IWOTH)
+
+
+def _is_of_now(changed: int) -> bool:
+    """In the tick in which it was changed it could be changed again, and look the same."""
+    return not hasattr(time, "time_ns") or abs(time.time_ns() - changed) <= _TICK_NS
 
 
 def _mounts_of(kinds: "tuple[bytes, ...]") -> "Iterator[bytes]":

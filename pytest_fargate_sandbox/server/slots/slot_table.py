@@ -77,13 +77,14 @@ class SlotTable:
             if self._grounds is None:
                 if not count:
                     return SlotStates(isolation="none", states=[], retired_for=[])
-                self._grounds = Grounds(isolation, count)
+                self._grounds = Grounds(isolation)
             grounds = self._grounds
             if isolation and isolation != grounds.isolation:
                 sentence = "the slots of this machine have isolation %r, not %r" % (grounds.isolation, isolation)
                 raise Failure("no_isolation", "%s: %s" % (sentence, grounds.why) if grounds.why else sentence)
             while len(self._slots) < count:
                 self._slots.append(_Slot(len(self._slots), grounds.make(len(self._slots))))
+            grounds.expect(len(self._slots))
             states = [slot.state for slot in self._slots]
             return SlotStates(
                 isolation=grounds.isolation,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # https://github.com/torvalds/linux/blob/v6.1/arch/x86/entry/syscalls/syscall_64.tbl
 # https://github.com/torvalds/linux/blob/v6.1/include/uapi/asm-generic/unistd.h
 _NUMBERS = {
-    "x86_64": {"setgroups": 116, "setresuid": 117, "setfsuid": 122, "setfsgid": 123},
-    "aarch64": {"setgroups": 159, "setresuid": 147, "setfsuid": 151, "setfsgid": 152},
+    "x86_64": {"setgroups": 116, "setresuid": 117, "setfsuid": 122, "setfsgid": 123, "keyctl": 250},
+    "aarch64": {"setgroups": 159, "setresuid": 147, "setfsuid": 151, "setfsgid": 152, "keyctl": 219},
 }
 _calls = _NUMBERS.get(os.uname().machine, {}) if sys.maxsize > 1 << 32 else {}
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -78,6 +78,13 @@ def remove_ipc(kind: str, number: int) -> bool:
     if kind == "sem":
         return bool(_libc.semctl(number, 0, remove) == 0)
     return bool(getattr(_libc, kind + "ctl")(number, remove, None) == 0)
+
+
+def keyctl(*arguments: int) -> int:
+    """What the kernel answers; an error is its number, negative."""
+    values = [ctypes.c_long(value) for value in (*arguments, *[0] * (5 - len(arguments)))]
+    answer = int(_libc.syscall(ctypes.c_long(_calls["keyctl"]), *values))
+    return -ctypes.get_errno() if answer < 0 else answer
 
 
 def _fsuid() -> int:

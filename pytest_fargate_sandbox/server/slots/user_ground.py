@@ -3,7 +3,7 @@
 import os
 
 from pytest_fargate_sandbox.server.protocol import encoded
-from pytest_fargate_sandbox.server.slots import owned_processes, shared_memory
+from pytest_fargate_sandbox.server.slots import key_rings, owned_processes, shared_memory
 from pytest_fargate_sandbox.server.slots.ground import PATIENCE_SEC, Ground
 from pytest_fargate_sandbox.server.slots.shared_places import Share, SharedPlaces
 from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_files
@@ -27,7 +27,8 @@ class UserGround(Ground):
         self.uid = self.gid = uids[number + 1]
         self.user = "slot%d" % number
         self.births = births
-        self._share = Share(places, self.uid, uids)
+        self._share = Share(places, self.uid)
+        self._rings: "list[int]" = []
 
     def as_owner(self) -> "ContextManager[None]":
         return as_owner_of_files(self.uid, self.gid)
@@ -44,11 +45,12 @@ class UserGround(Ground):
 
     def empty(self) -> None:
         shared_memory.remove_all(self.uid, self._spare)
+        self._rings = key_rings.clear(self.uid)
         self._share.remove()
         self.furnish()
 
     def what_is_left(self) -> str:
-        processes = list(owned_processes.processes_of(self.uid))
-        objects = shared_memory.objects_of(self.uid)
-        found = [(len(processes), "processes"), (len(objects), "System V objects")]
+        processes = sum(1 for _ in owned_processes.processes_of(self.uid))
+        objects = len(shared_memory.objects_of(self.uid))
+        found = [(processes, "processes"), (objects, "System V objects"), (len(self._rings), "key rings")]
         return ", ".join("%d %s" % (count, what) for count, what in found if count)
