@@ -23,7 +23,6 @@ def call(number, *arguments):
 add_key, keyctl = (248, 250) if os.uname().machine == "x86_64" else (217, 219)
 if sys.argv[1] == "keep":
     print([call(add_key, b"user", b"theirs", b"secret", 6, ring) > 0 for ring in (-3, -4, -5)])
-    call(keyctl, 5, -4, 0x21000000)  # its owner may look, and change that
 else:
     print([call(keyctl, 11, ring, None, 0) for ring in (-3, -4, -5)])
 """
@@ -38,7 +37,7 @@ def test_key_rings_are_emptied(tmp_path: Path) -> None:
             for lease in ("lease-of-one", "lease-of-another")
         )
         kept = one.exec(["python3", "-c", _KEYS, "keep"]).check().stdout
-        assert "True" in kept
+        assert kept == "[True, True, True]\n"
         as_new = other.exec(["python3", "-c", _KEYS, "look"]).stdout
         client.ask(ResetSlot(lease="lease-of-one", keep=True), Nothing)
         assert one.exec(["python3", "-c", _KEYS, "look"]).stdout == as_new == "[0, 0, 4]\n"
