@@ -32,7 +32,7 @@ _CLONE_PARENT = 0x8000
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
 _SET_NO_NEW_PRIVS = 38
-_NICE = 10
+_NICE = 5
 """Below the server, which shares the container's CPU with a crowd that it is to end."""
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # which holds on to the interpreter's lock, so the child has it too
