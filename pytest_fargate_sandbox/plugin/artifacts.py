@@ -23,9 +23,11 @@ class Artifacts:
         """Where they are now. What cannot be written is a warning: a full disk here is no verdict on the test."""
         if self._directory is None:
             return []
-        saved = []
+        saved: list[Path] = []
         for name, text in _recordings(leases):
             path = self._directory / _file_name(test) / f"{_file_name(name)}.cast"
+            if path in saved:  # the names of two terminals differ in what no file's name has
+                path = path.with_suffix(f".{len(saved)}.cast")
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")

@@ -29,10 +29,18 @@ class Terminal(Message):
 
 
 class TerminalState(Message):
-    """Who reads what is typed (a process group, and its first command line), and whether by lines and with an echo."""
+    """Who reads what is typed (a process group, and its first command line), whether by lines and with an echo, and
+    how many bytes it has yet to read."""
 
-    FIELDS = {"foreground": (int, 0), "program": (str, ""), "by_lines": (bool, False), "echoes": (bool, False)}
+    FIELDS = {
+        "foreground": (int, 0),
+        "program": (str, ""),
+        "by_lines": (bool, False),
+        "echoes": (bool, False),
+        "unread": (int, 0),
+    }
     foreground: int
     program: str
     by_lines: bool
     echoes: bool
+    unread: int

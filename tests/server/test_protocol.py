@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 
-SHAPES = {7: 3397528211}
+SHAPES = {8: 1278706903}
 """Of the newest version, all that can be said. A kept task is entered by whatever version comes later."""
 
 ACTS: dict[str, Callable[[ExecClient], object]] = {

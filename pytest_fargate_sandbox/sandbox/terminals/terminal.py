@@ -13,6 +13,7 @@ from pytest_fargate_sandbox.sandbox.terminals.key_names import bytes_of_key
 from pytest_fargate_sandbox.sandbox.terminals.new_output import NewOutput
 from pytest_fargate_sandbox.sandbox.terminals.recording import Recording
 from pytest_fargate_sandbox.sandbox.terminals.screen import new_screen
+from pytest_fargate_sandbox.sandbox.terminals.terminal_answers import Answers
 from pytest_fargate_sandbox.sandbox.terminals.terminal_link import TerminalLink
 from pytest_fargate_sandbox.sandbox.terminals.terminal_shell import Shell
 
@@ -46,7 +47,7 @@ class Terminal:
         self._is_closed = False
         self._result: Result | None = None
         self._error: SandboxError | None = None
-        self._answers: list[bytes] = []
+        self._answers = Answers(process, self._type)
         self._typing = threading.Lock()
         self._new_output = NewOutput()
         self._shell = Shell(process, self._changed, self._show, self._type) if has_shell and process.notes else None
@@ -140,8 +141,8 @@ class Terminal:
     def _type(self, data: bytes) -> None:
         """What programs asked of their terminal is answered before what is typed next."""
         with self._typing:
+            answers = self._answers.take()
             with self._changed:
-                answers, self._answers = b"".join(self._answers), []
                 if self._shell and data:
                     answers += self._shell.answer(self._screen.cursor)
             if answers or data:
@@ -264,12 +265,7 @@ class Terminal:
             else:
                 self._show(screen)
             self._changed.notify_all()
-            must_answer = bool(self._answers)
-        if must_answer:
-            try:
-                self._type(b"")
-            except SandboxError:
-                pass  # It has closed its keyboard meanwhile, or the link will find out what else is wrong.
+        self._answers.send()
 
     def ended(self, result: Result | None, error: SandboxError | None) -> None:
         with self._changed:
@@ -282,7 +278,6 @@ class Terminal:
         if not data:
             return
         answer = self._screen.feed(data)
-        if answer:
-            self._answers.append(answer)
+        self._answers.add(answer)
         self._text = None
         self._recording.output(data)

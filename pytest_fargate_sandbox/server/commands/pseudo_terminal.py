@@ -6,6 +6,7 @@ That pipe has a name, so that no child inherits it: whoever writes to it opens i
 import fcntl
 import os
 import struct
+import sys
 import termios
 
 from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
@@ -28,10 +29,12 @@ class PseudoTerminal:
         self._owner = user.uid if user and not user.is_ours else os.geteuid()
         self._ours: "list[int]" = []
         self._slave = -1
+        self._name = ""
         self.stdin = -1
 
     def open(self) -> None:
         master, self._slave = os.openpty()
+        self._name = os.ttyname(self._slave)
         self._ours.append(master)
         os.set_blocking(master, False)
         os.fchown(self._slave, self._owner, -1)
@@ -69,7 +72,19 @@ class PseudoTerminal:
         flags = termios.tcgetattr(self.stdin)[3]
         group = self.foreground()
         by_lines, echoes = bool(flags & termios.ICANON), bool(flags & termios.ECHO)
-        return TerminalState(foreground=group, program=_name_of(group), by_lines=by_lines, echoes=echoes)
+        name, unread = _name_of(group), self._unread()
+        return TerminalState(foreground=group, program=name, by_lines=by_lines, echoes=echoes, unread=unread)
+
+    def _unread(self) -> int:
+        """Only the program's end of it tells."""
+        try:
+            slave = os.open(self._name, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return 0
+        try:
+            return int.from_bytes(fcntl.ioctl(slave, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
+        finally:
+            os.close(slave)
 
     def close_theirs(self) -> None:
         if self._slave >= 0:
