@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,7 @@ from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, mapped
 from pytest_fargate_sandbox.providers.aws.aws_patience import patience_for
 from pytest_fargate_sandbox.providers.aws.log_groups import ensure_log_group
+from tests.own_ca import OwnCa
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 
 if TYPE_CHECKING:
@@ -48,6 +51,19 @@ def test_a_call_is_made_again_where_that_can_help(
     ecs = script(DescribeClusters=[trouble, CLUSTERS])
     assert ecs.aws(tmp_path).call("ecs", "DescribeClusters")["clusters"]
     assert len(ecs.asked("DescribeClusters")) == 2
+
+
+def test_a_certificate_that_is_not_trusted_is_told_with_where_to_name_its_ca(tmp_path: Path) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server.socket = OwnCa().context(tmp_path).wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url, keys = f"https://127.0.0.1:{server.server_address[1]}", Credentials("AKIAEXAMPLE", "secret")
+    try:
+        with pytest.raises(AwsError, match=r"CERTIFICATE_VERIFY_FAILED(.|\n)*AWS_CA_BUNDLE"):
+            Aws(region="us-east-1", endpoint_url=url, credentials=keys).call("ecs", "DescribeClusters")
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_who_may_not_make_a_log_group_leaves_that_to_ecs_and_asks_once(

@@ -170,6 +170,11 @@ def _unanswered_advice(kinds: set[str], call: Call) -> str:
         return "the AWS sign-in has expired: `aws sso login`"
     if kinds & {"ParamValidationError"}:
         return "a value of the configuration has the wrong type"
+    if "SSLError" in kinds:
+        return (
+            f"who answers at {call.place} shows a certificate that is not trusted here: AWS_CA_BUNDLE names a file of "
+            "the CAs that are, that of a proxy among them"
+        )
     if kinds & {*_UNSENT, *_UNANSWERED}:
         return f"is {call.place} right, and can it be reached from here (network, proxy, VPC endpoint)?"
     return ""
