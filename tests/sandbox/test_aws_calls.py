@@ -88,9 +88,10 @@ def test_a_life_in_exec_server_mode(
     mine.upload(big, "/tmp/big")
     mine.describe_task()
     mine.logs()
-    mine.keep().forget()
+    kept = mine.keep()
     sweep_expired(engine.aws, "local", mine.owner)
-    mine.aws.call("ecs", "StopTask", cluster="local", task=engine.alive()[0], reason="test")
+    mine.aws.call("ecs", "StopTask", cluster="local", task=kept.task_arn, reason="test")
+    kept.forget()
     assert calls.problems == []
     assert {
         "RegisterTaskDefinition",
@@ -138,6 +139,7 @@ def test_a_life_on_an_account_needs_what_the_documented_policies_allow_and_no_mo
         assign_public_ip=True,
         connect_via="auto",
         capacity_provider="FARGATE_SPOT",
+        task_definition_family_prefix="ecs-sandbox-of-this-test",
     )
     mine = EcsFargateSandbox(cfg, task_id="t", run_id="r")
     calls.watch(mine.aws)
