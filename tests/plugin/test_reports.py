@@ -199,17 +199,17 @@ def test_a_failed_test_shows_its_terminals_and_leaves_their_recordings(pytester:
         pytester,
         """
 def test_it(fargate_sandbox):
-    terminal = fargate_sandbox.open_terminal("work")
+    terminal = fargate_sandbox.open_terminal("../wo/rk")
     terminal.run("echo on the screen")
-    assert fargate_sandbox.create_session("agent").is_session_alive()
+    assert fargate_sandbox.create_session(".._wo_rk").is_session_alive()
     assert fargate_sandbox.pty_start("echo by handle").output == "by handle\\n"
     assert False
 """,
         "--fargate-artifacts=left",
     )
-    result.stdout.fnmatch_lines(["terminal work:", "*echo on the screen", "  on the screen", "*left/*work.cast"])
-    [recording] = pytester.path.glob("left/*test_it/*-work.cast")
-    assert "on the screen" in recording.read_text()
+    result.stdout.fnmatch_lines(["terminal ../wo/rk:", "*echo on the screen", "  on the screen", "*left/*wo_rk.cast"])
+    recordings = list(pytester.path.glob("left/*test_it/*-.._wo_rk*.cast"))
+    assert sorted("on the screen" in recording.read_text() for recording in recordings) == [False, True]
 
 
 @pytest.mark.usefixtures("shared_engine_log")

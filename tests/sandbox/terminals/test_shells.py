@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -166,9 +167,11 @@ def test_what_busybox_asks_its_terminal_is_answered_in_time_and_never_typed_into
     terminal = open_terminal(["busybox", "ash"])
     assert min(terminal.run("true").duration_sec for _ in range(10)) < 0.02, "it waits so long where it has no answer"
     assert [terminal.run('read -t 0.05 -r line; echo "[$line]"').stdout for _ in range(5)] == ["[]\n"] * 5
-    terminal.send_keys(['read -r word; echo "=$word="', "Enter"])
+    terminal.send_keys(['echo go; read -r word; echo "=$word="', "Enter"])
+    terminal.wait_for(re.compile("^go$", re.MULTILINE))
     terminal.send_keys(["typed", "Enter"], block=True)
     terminal.send_keys(["Up", "Enter"])
+    terminal.wait_for(re.compile("^go$.*^go$", re.MULTILINE | re.DOTALL))
     terminal.send_keys(["again", "Enter"], block=True)
     shown = terminal.capture()
     assert ("=typed=\n" in shown, "=again=\n" in shown, "R" in shown) == (True, True, False), "history is as it was"

@@ -45,6 +45,8 @@ def test_a_full_screen_program_is_used_by_keys(open_terminal: Callable[..., Term
     terminal.run("seq 1 500 > numbers; seq 600 999 >> numbers")
     terminal.send_keys(["vim.tiny -u NONE numbers", "Enter"])
     terminal.wait_for("numbers")
+    with pytest.raises(SandboxError, match=r"not at its prompt: `vim\.tiny -u NONE numbers` is running in it"):
+        terminal.run("true")
     terminal.send_keys(["G", "o", "the last line", "Escape", ":wq", "Enter"], block=True)
     assert terminal.run("tail -n 2 numbers").stdout == "999\nthe last line\n"
 
@@ -92,10 +94,9 @@ def test_a_line_that_the_kernel_would_cut_is_refused_before_it_is_typed(open_ter
 
 
 def test_a_password_is_read_without_an_echo_and_is_not_recorded(open_terminal: Callable[..., Terminal]) -> None:
-    terminal = open_terminal()
-    terminal.send_keys(["stty -echo; read -r word; stty echo", "Enter"])
-    terminal.wait_for("stty echo")
-    time.sleep(0.2)
+    terminal = open_terminal(["bash", "--norc"])
+    terminal.send_keys(["read -rsp 'pass''word: ' word", "Enter"])
+    terminal.wait_for("password:")
     terminal.send_keys(["s3cret", "Enter"], block=True)
     assert terminal.run("echo ${#word}").stdout == "6\n"
     assert "s3cret" not in terminal.capture(entire=True) + terminal.recording()
@@ -207,6 +208,17 @@ def test_programs_that_draw_are_drawn(open_terminal: Callable[..., Terminal], pr
     terminal.wait_for("numbers" if program == "less" else "load average")
     terminal.send_keys("q", block=True)
     assert terminal.run("echo back").stdout == "back\n"
+
+
+def test_boxes_of_wide_and_of_combined_characters_are_drawn_in_their_columns(
+    open_terminal: Callable[..., Terminal],
+) -> None:
+    terminal = open_terminal()
+    boxes = "┌────┐┏━━━┓\n│你好│┃e\u0301o\u0308u┃\n└────┘┗━━━┛"
+    at_places = "".join(f"\\033[{row};9H{line}" for row, line in enumerate(boxes.split("\n"), 3))
+    terminal.run(f"clear; printf '{at_places}\\033[4;20H<here\\n'")
+    shown = terminal.capture().split("\n")[2:5]
+    assert shown == [" " * 8 + line for line in boxes.replace("u┃", "u┃<here").split("\n")]
 
 
 def test_fifty_terminals_are_open_at_once(open_terminal: Callable[..., Terminal]) -> None:

@@ -54,6 +54,8 @@ def test_what_goes_on_is_written_to_and_asked_again(start: Callable[..., PtyUpda
     assert (last.process_id, last.exit_code) == (None, 4)
     with pytest.raises(SandboxError, match=rf"no process has the id {update.process_id}: it has ended"):
         tools.write(update.process_id, "x", 0.3, None)
+    with pytest.raises(SandboxError, match="no process has the id 7: it has ended, or was never started here"):
+        tools.write(7, "", 0.3, None)
 
 
 def test_an_empty_write_waits_longer_and_returns_at_the_end(
