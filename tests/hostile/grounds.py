@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -189,7 +190,8 @@ def _start_neighbour(engine: EngineProcess, image: str) -> dict[str, Any]:
     engine.wait(arn, "RUNNING")
     address = engine.address(arn)
     wait_until(lambda: _answers(address), deadline=20, what="the neighbour's port", longest_pause=0.1)
-    files = [str(path) for place in _WHERE_FILES_ARE for path in Path("/").glob(f"{place[1:]}/tmp/{name}")]
+    # Not Path.glob, which stumbles over directories of others that have just gone.
+    files = [path for place in _WHERE_FILES_ARE for path in glob.glob(f"{place}/tmp/{name}")]  # noqa: PTH207
     assert files or os.geteuid(), "the host has the neighbour's file somewhere"
     return {"address": address, "ports": [_NEIGHBOUR_PORT], "files": [*files, f"/tmp/{name}", f"/dev/shm/{name}"]}
 
