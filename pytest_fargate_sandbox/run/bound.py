@@ -201,6 +201,12 @@ def _is_spare(document: dict[str, Any], row: Row) -> bool:
     return row["role"] == SHELF and bool(row["arn"]) and spare(document, row["kind"]) > 0
 
 
+def is_in_the_way(document: dict[str, Any], worker: str, *, of: str | None) -> bool:
+    """Whether one worker waits for room, and the other has tasks: should that one wait for it, both might for ever."""
+    held = (row for row in document.get("tasks", {}).values() if row["role"] == HELD)
+    return of in document.get("waiting", {}) and any(row["worker"] == worker for row in held)
+
+
 def shelf(document: dict[str, Any], kind: str) -> dict[str, Row]:
     """The rows of prelaunched tasks of a kind."""
     rows: dict[str, Row] = document.get("tasks", {})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.run import kind_trial
-from pytest_fargate_sandbox.run.bound import HELD, SHELF, shelf, spare, waiting
+from pytest_fargate_sandbox.run.bound import HELD, SHELF, is_in_the_way, shelf, spare, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +87,8 @@ class Shelf:
             return "take"
         if notes["open"]:
             return "launch"
-        if patient and (notes["on_trial"] or shelf(document, spec.kind)):
+        under_way = notes["on_trial"] or shelf(document, spec.kind)
+        if patient and under_way and not is_in_the_way(document, self._worker, of=notes["on_trial"]):
             return "wait"
         notes["on_trial"] = self._worker
         return "launch"

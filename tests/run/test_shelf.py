@@ -14,7 +14,7 @@ from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.run.bound import TaskBound, forget_worker
 from pytest_fargate_sandbox.run.kind_notes import KindNotes
-from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
+from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec, Wants
 from pytest_fargate_sandbox.run.shelf import Shelf
 from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller
 from pytest_fargate_sandbox.run.stock import FixedStock
@@ -264,3 +264,23 @@ def test_a_worker_that_is_killed_with_the_first_of_a_kind_keeps_nobody_waiting(
     forget_worker(SharedState(tmp_path), "gw0")
     thread.join(10)
     assert found == [None]
+
+
+def test_who_has_what_the_first_of_a_kind_needs_room_for_does_not_wait_for_it(
+    shelf_of: Callable[..., Shelf], launcher: Launcher, tmp_path: Path
+) -> None:
+    workers = ("gw0", "gw1")
+    bounds = [TaskBound(SharedState(tmp_path), 2, worker, launcher) for worker in workers]
+    for bound in bounds:
+        bound.admit(bound._worker, Wants("other", 1024))
+    assert claim(shelf_of("gw0", ahead=0), UNSURE) is None
+    waits = threading.Thread(target=lambda: bounds[0].admit("one more", Wants("k", 1024)))
+    waits.start()
+    thread, found = in_a_thread(shelf_of("gw1", ahead=0))
+    thread.join(10)
+    assert found == [None]
+    with pytest.raises(StartError, match="this one gives way"):
+        bounds[1].admit("and one", Wants("k", 1024))
+    bounds[1].stopping("gw1")
+    waits.join(10)
+    assert not waits.is_alive()
