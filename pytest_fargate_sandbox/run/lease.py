@@ -2,58 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.leaves.names import SETUP_PHASES
 from pytest_fargate_sandbox.leaves.printable import printable
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
-    from pytest_fargate_sandbox.records.kept_tasks import KeptTask
-    from pytest_fargate_sandbox.run.seat import Seat
     from pytest_fargate_sandbox.sandbox.past_command import PastCommand
 
-_LAUNCH = ("launch", "address", "tunnel")
 _COMMANDS = 5
 _TAIL_LINES = 8
 
 
 class Lease:
-    """``end`` stops the sandbox, or keeps it if that was wished for and the tests went the way it was wished for."""
+    """``end`` gives the sandbox up, or keeps it if that was wished for and the tests went the way it was wished for."""
 
-    def __init__(self, sandbox: EcsFargateSandbox, seat: Seat, *, keep: str, test: str, prelaunched: bool) -> None:
+    def __init__(self, sandbox: EcsFargateSandbox, *, keep: str, test: str) -> None:
         self.sandbox = sandbox
         self.test = test
         """The test for whose sake it was made."""
-        self.kept: KeptTask | None = None
-        self.launch_sec = 0.0
-        """How long the task's own launch took, whoever waited for it."""
-        self._seat = seat
+        self.kept = False
         self._keep = keep
-        self._prelaunched = prelaunched
         self._tests: list[str] = []
         self._failed = False
         self._last_known: PastCommand | None = None
 
-    def set_up(self, waits: Mapping[str, float]) -> None:
-        """It is ready for its test. ``waits``: seconds that this took besides its start, which ``place`` holds too."""
-        phases = {**waits, "place": max(0.0, waits["place"] - sum(self.sandbox.phases.values()))}
-        for name, seconds in self.sandbox.phases.items():
-            phases[name] = phases.get(name, 0.0) + seconds
-        self.sandbox.phases = {name: round(phases[name], 4) for name in SETUP_PHASES if name in phases}
-        took = self.sandbox.launch_sec
-        self.launch_sec = round(sum(phases.get(name, 0.0) for name in _LAUNCH) if took is None else took, 4)
-        self.sandbox.note(
-            "set_up", phases=self.sandbox.phases, launch_sec=self.launch_sec, prelaunched=self._prelaunched
-        )
+    # --- what kinds of leases differ in ------------------------------------------------------------------------------
 
     @property
     def task_id(self) -> str:
-        return self.sandbox.task_id
+        """What its test's report calls it."""
+        raise NotImplementedError
+
+    @property
+    def phases(self) -> Mapping[str, float]:
+        """What its test waited for, in seconds."""
+        raise NotImplementedError
+
+    def _note(self, event: str, **facts: Any) -> None:
+        """Write down something about it."""
+        raise NotImplementedError
+
+    def _note_tests(self, tests: list[str]) -> None:
+        """Write down which have had it by now."""
+        self._note("tested", tests=tests)
+
+    def _keep_it(self) -> None:
+        """Have it outlive the run."""
+        raise NotImplementedError
+
+    def _give_up(self) -> None:
+        """No test of ours will have it."""
+        raise NotImplementedError
+
+    def _beginning(self) -> Iterator[str]:
+        """How its start went, in parts of a line."""
+        yield from (f"{name} {seconds:.2f} s" for name, seconds in self.phases.items() if seconds >= 0.005)
+
+    # --- its life ----------------------------------------------------------------------------------------------------
 
     @property
     def is_lost(self) -> bool:
@@ -79,24 +89,23 @@ class Lease:
         if test not in self._tests:
             self._tests.append(test)
         self._failed = self._failed or failed
-        self.sandbox.note("tested", tests=list(self._tests), prelaunched=self._prelaunched)
+        self._note_tests(list(self._tests))
 
     def end(self, *, may_keep: bool = True) -> None:
         if self.sandbox.history:
-            self.sandbox.note("used", commands=[past.to_dict() for past in self.sandbox.history])
+            self._note("used", commands=[past.to_dict() for past in self.sandbox.history])
         wished = self._keep == "always" or (self._keep == "failed" and self._failed)
         if may_keep and wished and self.sandbox.is_running:
-            self.kept = self.sandbox.keep()
+            self._keep_it()
+            self.kept = True
         else:
-            self.sandbox.stop()
-            self._seat.over()  # also where there never was a task
+            self._give_up()
 
     def story(self) -> str:
         """What one wants to know who sees a test fail: the task, its start, the last commands, its log, its end."""
         sandbox = self.sandbox
         lines = [f"task: {sandbox.task_arn or 'none'}", f"image: {sandbox.image or 'none'}"]
-        start = [f"launched ahead of need in {self.launch_sec:.2f} s"] if self._prelaunched else []
-        start += [f"{name} {seconds:.2f} s" for name, seconds in sandbox.phases.items() if seconds >= 0.005]
+        start = list(self._beginning())
         if start:
             lines.append(f"start: {', '.join(start)}")
         for past in list(sandbox.history)[-_COMMANDS:]:

@@ -24,12 +24,12 @@ from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
 from pytest_fargate_sandbox.run.bound import TaskBound
 from pytest_fargate_sandbox.run.kind_notes import KindNotes
 from pytest_fargate_sandbox.run.launch_rate import LaunchRate
-from pytest_fargate_sandbox.run.lease import Lease
 from pytest_fargate_sandbox.run.run_tasks import RunTasks
 from pytest_fargate_sandbox.run.seat import Seat
 from pytest_fargate_sandbox.run.shelf import Shelf
 from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller
 from pytest_fargate_sandbox.run.stock import AUTO, FixedStock, StockBySight
+from pytest_fargate_sandbox.run.task_lease import TaskLease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -84,7 +84,7 @@ class Pool:
         """The run will need sandboxes like this one, at these places in the order of all that it needs."""
         self._shelf.plan(spec, places)
 
-    def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> Lease:
+    def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> TaskLease:
         """A started sandbox with the spec's files in it. Raises what ``EcsFargateSandbox.start`` raises."""
         entry = f"setup-{secrets.token_hex(8)}"
         self._ledger.own(entry, "waiting", test=test)
@@ -93,7 +93,7 @@ class Pool:
         finally:
             self._ledger.write(entry, "waited")
 
-    def _lease(self, spec: SandboxSpec, *, keep: str, test: str) -> Lease:
+    def _lease(self, spec: SandboxSpec, *, keep: str, test: str) -> TaskLease:
         phases: dict[str, float] = {}
         with _timed(phases, "place"):
             self._check_place(spec.config)
@@ -122,7 +122,7 @@ class Pool:
         *,
         keep: str,
         test: str,
-    ) -> Lease:
+    ) -> TaskLease:
         task_id = self._new_id(test)
         seat = self._seat(spec, ahead[0] if ahead else task_id, taken=ahead is not None)
         sandbox = self._sandbox(spec, task_id, seat, test=test)
@@ -130,7 +130,7 @@ class Pool:
             sandbox.take_over(ahead[1], launched_as=ahead[0])
         with _timed(phases, "waited"):
             seat.take()
-        lease = Lease(sandbox, seat, keep=keep, test=test, prelaunched=ahead is not None)
+        lease = TaskLease(sandbox, seat, keep=keep, test=test, prelaunched=ahead is not None)
         try:
             with _timed(phases, "place"):
                 sandbox.start(outside_endpoints=spec.outside)
