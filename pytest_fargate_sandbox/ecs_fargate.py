@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
@@ -17,6 +18,7 @@ from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
 from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
 from pytest_fargate_sandbox.sandbox.keyring import Keyring
 from pytest_fargate_sandbox.sandbox.machine import Machine
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_of
 from pytest_fargate_sandbox.sandbox.side_door import DOOR
 from pytest_fargate_sandbox.sandbox.slots.machine_slots import MachineSlots
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
@@ -85,6 +87,12 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
 
     def keep(self) -> KeptTask:
         """Let the task live until its time is over, and let go of it here. The keys to it go into the user's cache."""
+        kept = self.let_live()
+        self.detach()
+        return kept
+
+    def let_live(self) -> KeptTask:
+        """As ``keep``, without letting go."""
         started = self.running()
         kept = KeptTask(
             task_arn=started.task.arn,
@@ -105,8 +113,40 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
             self.aws.call("ecs", "TagResource", resourceArn=kept.task_arn, tags=tags)
         except AwsError as error:
             _log.warning("%s is kept, and not tagged so: %s", kept.task_arn, error)
-        self.detach()
         return kept
+
+    def hand_over(self, owner: Mapping[str, Any]) -> None:
+        """The task is from now on shared by processes of a run, and ends with ``owner``, one of them."""
+        self.note("shared", **owner)
+        if owner["pid"] != os.getpid():
+            self._lines.let_go(str(self.task_arn))
+
+    def way_in(self) -> dict[str, str]:
+        """What another process of the run needs, who knows its secret, to ``join``; nothing of it is secret."""
+        started = self.running()
+        return {
+            "task_arn": started.task.arn,
+            "host": started.connection.host,
+            "image": self.image,
+            "task_id": self.task_id,
+            "keyed_as": self.keyed_as,
+            "ledger_entry": self._lines.entry,
+        }
+
+    @classmethod
+    def join(cls, cfg: EcsFargateConfig, way_in: Mapping[str, str], *, run_id: str, secret: bytes) -> EcsFargateSandbox:
+        """Enter a task that another process of the run has handed over. ``detach`` leaves it to the others."""
+        place = resolve_place(cfg)
+        recorder = LedgerRecorder(Ledger(run_id), entry=way_in["ledger_entry"])
+        sandbox = cls(cfg, task_id=way_in["task_id"], run_id=run_id, recorder=recorder, secret=secret)
+        sandbox.enter(
+            place,
+            task_arn=way_in["task_arn"],
+            host=way_in["host"],
+            keyring=mode_of(place.cfg).make_keyring(place.cfg, place.aws, task_id=way_in["keyed_as"], secret=secret),
+            image=way_in["image"],
+        )
+        return sandbox
 
     @classmethod
     def attach(cls, kept: KeptTask) -> EcsFargateSandbox:

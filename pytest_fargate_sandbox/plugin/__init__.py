@@ -19,6 +19,7 @@ from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_sandbox_factory,
     fargate_session_factory,
     fargate_session_sandbox,
+    fargate_slot,
 )
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
@@ -33,14 +34,16 @@ __all__ = [
     "fargate_sandbox_factory",
     "fargate_session_factory",
     "fargate_session_sandbox",
+    "fargate_slot",
 ]
 
 _MARKER = (
     "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, container_port=, keep=, env=, files=, outside=, "
-    "exec_timeout=, retries=): what the test's sandbox is made of. image: a reference or template; environment: a "
-    "directory with a Dockerfile, relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: "
+    "exec_timeout=, slot=, retries=): what the test's sandbox is made of. image: a reference or template; environment: "
+    "a directory with a Dockerfile, relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: "
     "{modes}; container_port: where an agent listens; keep: {keep}; env: a mapping; files: a mapping of "
-    "remote to local paths; outside: a list of OutsideEndpoint or (url, env_var); exec_timeout: seconds; retries: how "
+    "remote to local paths; outside: a list of OutsideEndpoint or (url, env_var); exec_timeout: seconds; slot: "
+    "True for a clean slot of a machine that tests share, instead of a machine of its own; retries: how "
     "often to run again after an infrastructure error."
 )
 

@@ -50,14 +50,16 @@ class Ahead:
     def _announce(self, plan: _Plan, config: EcsFargateConfig) -> None:
         """Begin with what these tests will need: all their images at once, and of their sandboxes the first ones."""
         plan.announced = True
-        specs: dict[str, SandboxSpec] = {}
-        places: dict[str, list[int]] = {}
+        specs: dict[tuple[str, int], SandboxSpec] = {}
+        places: dict[tuple[str, int], list[int]] = {}
         times = self._leases.run.times_each_test
         for need in plan.needs:
             with contextlib.suppress(Exception):  # the test itself has the error to tell, in its setup
                 spec = self._leases.wish(need.item, config, keys_for(need.item, need.fixture)).spec
-                specs.setdefault(spec.kind, spec)
-                places.setdefault(spec.kind, []).extend(range(need.place * times, (need.place + 1) * times))
+                specs.setdefault((spec.kind, spec.slots), spec)
+                places.setdefault((spec.kind, spec.slots), []).extend(
+                    range(need.place * times, (need.place + 1) * times)
+                )
         for kind, spec in specs.items():
             self._leases.builds_ahead.begin(spec)
             self._leases.pool.plan(spec, places[kind])

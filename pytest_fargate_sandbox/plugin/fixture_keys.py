@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
     import pytest
 
-OWN: Mapping[str, Mapping[str, Any]] = {"fargate_sandbox": {}, "fargate_agent": {"mode": "agent"}}
+OWN: Mapping[str, Mapping[str, Any]] = {
+    "fargate_sandbox": {},
+    "fargate_slot": {"slot": True},
+    "fargate_agent": {"mode": "agent"},
+}
 """Fixtures that give a test one sandbox of its own, and what each says of it that no mark can change."""
 FIXTURES = {*OWN, "fargate_sandbox_factory", "fargate_session_sandbox", "fargate_session_factory"}
 

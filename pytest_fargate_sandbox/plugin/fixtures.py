@@ -28,6 +28,12 @@ def fargate_sandbox(request: pytest.FixtureRequest, fargate_config: EcsFargateCo
 
 
 @pytest.fixture
+def fargate_slot(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Sandbox:
+    """A clean slot: a workspace of the test's own, on a machine that many tests share."""
+    return _factory(request, fargate_config, _keys(request))()
+
+
+@pytest.fixture
 def fargate_sandbox_factory(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Callable[..., Sandbox]:
     """make(**keys of the marker) -> started sandbox: several in one test."""
     return _factory(request, fargate_config, _keys(request))

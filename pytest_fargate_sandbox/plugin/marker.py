@@ -167,6 +167,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
         "a list of OutsideEndpoint or (url, env_var)",
     ),
     "exec_timeout": (lambda value: _is_number(value, (int, float)) and value > 0, "a number above 0"),
+    "slot": (lambda value: isinstance(value, bool), "True or False"),
     "retries": (lambda value: _is_number(value) and value >= 0, "0 or more"),
 }
 """For each key what fits, and what was expected of what does not: in words, or one of some."""

@@ -136,6 +136,14 @@ TABLE = (
         word="auto",
     ),
     Option(
+        "slots",
+        "how many slots a machine has that tests share: those of `fargate_slot`, and of the marker's `slot=True`",
+        "int",
+        metavar="N",
+        default=10,
+        least=1,
+    ),
+    Option(
         "infra_retries", "how often a test that met an infrastructure error is run again", "int", metavar="N", default=1
     ),
     Option("artifacts", "save what failed tests leave there: recordings of their terminals", metavar="DIR"),

@@ -35,7 +35,7 @@ class Summary:
         for line in _lines(report):
             terminalreporter.write_line(line)
         if report["counts"]["kept"]:
-            for line in _kept(self._run.run_id):
+            for line in _kept(self._run.run_id, report):
                 terminalreporter.write_line(line)
 
 
@@ -54,6 +54,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     if times:
         shown = [f"{name} {times[name]}" for name in (*SETUP_PHASES, "start") if name in times]
         yield f"start, median/slowest in seconds: {', '.join(shown)}; of the task itself {times['task']}"
+    for slot in report["retired"][:_SHOWN_RETRIES]:
+        yield f"retired: of {slot['task_arn'].rpartition('/')[2]}, {slot['why']}"
     for retry in report["retries"][:_SHOWN_RETRIES]:
         yield f"ran again: {retry['test']} ({retry['error']['type']}: {retry['error']['message']})"
     if len(report["retries"]) > _SHOWN_RETRIES:
@@ -62,13 +64,15 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
 
 _COUNTS = {
     "prelaunched_unused": "prelaunched and unused",
+    "slots_leased": "leases of slots",
+    "slots_retired": "slots retired",
     "retried": "run again after infrastructure errors",
     "kept": "kept",
     "leaked": "may still run (fargate-sandbox sweep)",
 }
 
 
-def _kept(run_id: str) -> Iterator[str]:
+def _kept(run_id: str, report: dict[str, Any]) -> Iterator[str]:
     from pytest_fargate_sandbox.records.kept_tasks import kept_tasks
     from pytest_fargate_sandbox.records.ledger import Ledger
 
@@ -78,4 +82,7 @@ def _kept(run_id: str) -> Iterator[str]:
             ends = time.strftime("%H:%M:%S", time.localtime(kept.expires))
             yield f"kept: {', '.join(tests.get(kept.task_arn) or [kept.task_id])} until {ends}"
             yield f"  enter: fargate-sandbox shell {kept.id}"
+            for slot in report["slots"]:
+                if slot["kept"] and slot["task_arn"] == kept.task_arn:
+                    yield f"         cd {slot['home']}  # {', '.join(slot['tests'])}"
             yield f"  end:   fargate-sandbox stop {kept.id}"

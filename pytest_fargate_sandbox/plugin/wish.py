@@ -55,6 +55,10 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
         force_build=bool(settings.run["force_build"]),
     )
     _check_files(spec.files)
+    if keys.get("slot"):
+        from pytest_fargate_sandbox.plugin.slot_wish import in_a_slot
+
+        spec = in_a_slot(spec, settings.run["slots"])
     return Wish(spec, keys.get("keep", settings.run["keep"]))
 
 

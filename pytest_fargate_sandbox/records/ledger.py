@@ -79,6 +79,11 @@ class Entry:
         return "shelved" in self.events and "claimed" not in self.events
 
     @property
+    def is_shared(self) -> bool:
+        """Whether several processes of its run use it, so that it ends with none but the run."""
+        return "shared" in self.events
+
+    @property
     def owner(self) -> tuple[Any, ...]:
         """The process that answers for it, by the facts that tell it from any other."""
         return tuple(self.facts.get(key) for key in ("pid", "pid_began", "pid_space"))

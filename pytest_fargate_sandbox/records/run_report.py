@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.records.costs import task_cost_usd
+from pytest_fargate_sandbox.records.slot_records import retired_slots, slot_leases
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +26,7 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
     entries = list(entries)
     launches = [entry for entry in entries if entry.task_arn]
     retries = [entry.facts for entry in entries if "retried" in entry.events]
+    slots = slot_leases(entries)
     facts = launches[0].facts if launches else {}
     return {
         "engine": facts.get("endpoint_url") if facts.get("engine_directory") else None,
@@ -35,11 +37,15 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
             "prelaunched_unused": sum(1 for entry in launches if entry.is_shelved),
             "retried": len(retries),
             "kept": sum(1 for entry in launches if entry.is_kept),
+            "slots_leased": len(slots),
+            "slots_retired": len(retired_slots(entries)),
             "leaked": sum(1 for entry in launches if not entry.is_over and not entry.is_kept),
         },
         "cost_usd": round(sum(_cost(entry) for entry in launches), 6),
         "unused_usd": round(sum(_cost(entry) for entry in launches if entry.is_shelved), 6),
-        "sandboxes": [_sandbox(entry) for entry in launches],
+        "sandboxes": [_sandbox(entry, slots) for entry in launches],
+        "slots": slots,
+        "retired": retired_slots(entries),
         "retries": [{"test": each["test"], "error": each["error"]} for each in retries],
     }
 
@@ -58,14 +64,15 @@ def slowest_phases(report: dict[str, Any]) -> dict[str, tuple[float, float]]:
     return {name: (statistics.median(each), max(each)) for name, each in seconds.items()}
 
 
-def _sandbox(entry: Entry) -> dict[str, Any]:
+def _sandbox(entry: Entry, slots: list[dict[str, Any]]) -> dict[str, Any]:
+    tests = [test for slot in slots if slot["task_arn"] == entry.task_arn for test in slot["tests"]]
     labels = entry.facts.get("labels") or {}
     return {
         "task_arn": entry.task_arn,
         "image": entry.facts.get("image") or "",
         "worker": labels.get(TAG_WORKER, ""),
         "made_for": labels.get(TAG_TEST, ""),
-        "tests": entry.facts.get("tests") or [],
+        "tests": list(dict.fromkeys(tests)) or entry.facts.get("tests") or [],
         "prelaunched": bool(entry.facts.get("prelaunched")),
         "phases": entry.facts.get("phases") or {},
         "launch_sec": entry.facts.get("launch_sec"),

@@ -79,11 +79,12 @@ def sweep_run(run_id: str) -> Swept:
 
 
 def sweep_worker(run_id: str, worker: str) -> Swept:
-    """Stop what a worker that crashed had: all but what it had put on the run's shelf."""
+    """Stop what a worker that crashed had: all but what it had put on the run's shelf, or shared with others."""
     return _stop_of_run(
         run_id,
         lambda entry: (
-            (entry.facts.get("labels") or {}).get(TAG_WORKER) == worker and not (entry.is_kept or entry.is_shelved)
+            (entry.facts.get("labels") or {}).get(TAG_WORKER) == worker
+            and not (entry.is_kept or entry.is_shelved or entry.is_shared)
         ),
     )
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses
-from pytest_fargate_sandbox.run import account_room, kind_notes
+from pytest_fargate_sandbox.run import account_room, kind_notes, slot_book
 from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from pytest_fargate_sandbox.leaves.shared_state import SharedState
     from pytest_fargate_sandbox.run.sandbox_spec import Wants
@@ -36,6 +37,17 @@ _LONGEST_STOP_SEC = 150.0
 Row = dict[str, Any]
 Description = dict[str, Any]
 """What ECS says of a task, in its own words, as far as whoever takes the task over needs it."""
+
+
+Unless = Callable[[dict[str, Any]], bool]
+
+
+def never(_document: dict[str, Any]) -> bool:
+    return False
+
+
+class NoLongerNeeded(Exception):
+    """Who waited for room can do without."""
 
 
 class Tasks(Protocol):
@@ -60,15 +72,18 @@ class TaskBound:
     ) -> None:
         self._state, self._limit, self._worker, self._tasks, self._sleep = state, limit, worker, tasks, sleep
 
-    def admit(self, task_id: str, wants: Wants, *, patience: float = math.inf) -> None:
+    def admit(self, task_id: str, wants: Wants, *, patience: float = math.inf, unless: Unless = never) -> None:
         """Wait for room for a task that is needed now, and take it. First come, first served.
 
-        Raises ``ConfigError`` or ``StartError`` where there will be none, or was none for ``patience`` seconds.
+        Raises ``ConfigError`` or ``StartError`` where there will be none, or was none for ``patience`` seconds, and
+        ``NoLongerNeeded`` once ``unless`` says so of the run's document.
         """
         deadline = time.monotonic() + patience
         try:
             for pause in pauses(0.02, 0.5):
                 with self._state.change() as document:
+                    if unless(document):
+                        raise NoLongerNeeded
                     if self._take_room(document, task_id, wants):
                         return
                     if time.monotonic() > deadline:
@@ -140,14 +155,14 @@ class TaskBound:
                 del rows[name]
 
     def _problem(self, rows: dict[str, Row], waiting: Collection[str], limit: int) -> Exception | None:
-        held_here = sum(1 for row in rows.values() if row["worker"] == self._worker and row["role"] == HELD)
+        held_here = sum(self._worker in _holders(row) for row in rows.values())
         if held_here >= limit:
             return ConfigError(
                 f"this test needs {held_here + 1} sandboxes at once, and the bound on tasks is {limit} "
                 "(--fargate-max-tasks): raise the bound, or stop one sandbox before making the next",
                 key="max_tasks", value=limit,
             )  # fmt: skip
-        if len(rows) >= limit and all(row["role"] == HELD and row["worker"] in waiting for row in rows.values()):
+        if len(rows) >= limit and all(_is_stuck(row, waiting) for row in rows.values()):
             return StartError(
                 f"all {limit} tasks that --fargate-max-tasks allows are held by tests that wait for one more; this one "
                 "gives way: raise the bound, or hold fewer sandboxes in one test and session",
@@ -159,9 +174,9 @@ class TaskBound:
         self, document: dict[str, Any], rows: dict[str, Row], waiting: Collection[str]
     ) -> StartError | None:
         """Of what is on its way out, or with a test that goes on, the end makes room."""
-        if not rows or not all(row["role"] == HELD and row["worker"] in waiting for row in rows.values()):
+        if not rows or not all(_is_stuck(row, waiting) for row in rows.values()):
             return None
-        if all(row["worker"] == self._worker for row in rows.values()):
+        if all(self._worker in _holders(row) for row in rows.values()):
             return _no_room(document, f" beside the {len(rows)} that this test has", transient=False)
         why = f" beside the {len(rows)} of this run, all held by tests that wait for one more: this one gives way"
         return _no_room(document, why, transient=True)
@@ -198,13 +213,27 @@ def _evict(document: dict[str, Any]) -> str | None:
 
 def _is_spare(document: dict[str, Any], row: Row) -> bool:
     """Whether nobody needs it, or waits for it."""
+    if row["role"] == slot_book.SHARED:
+        return not row["tenants"]
     return row["role"] == SHELF and bool(row["arn"]) and spare(document, row["kind"]) > 0
 
 
 def is_in_the_way(document: dict[str, Any], worker: str, *, of: str | None) -> bool:
     """Whether one worker waits for room, and the other has tasks: should that one wait for it, both might for ever."""
-    held = (row for row in document.get("tasks", {}).values() if row["role"] == HELD)
-    return of in document.get("waiting", {}) and any(row["worker"] == worker for row in held)
+    holders = map(_holders, document.get("tasks", {}).values())
+    return of in document.get("waiting", {}) and any(worker in each for each in holders)
+
+
+def _holders(row: Row) -> list[str]:
+    """The workers that have it, or a slot of it."""
+    if row["role"] == slot_book.SHARED:
+        return list(row["tenants"])
+    return [row["worker"]] if row["role"] == HELD else []
+
+
+def _is_stuck(row: Row, waiting: Collection[str]) -> bool:
+    """Whether it is not let go of: who has it waits itself, or it is kept."""
+    return any(holder in waiting or holder == slot_book.KEPT for holder in _holders(row))
 
 
 def shelf(document: dict[str, Any], kind: str) -> dict[str, Row]:
@@ -226,14 +255,15 @@ def waiting(document: dict[str, Any], kind: str) -> int:
 def forget_worker(state: SharedState, worker: str) -> None:
     """A worker crashed: it waits for nothing any more, and what it had is on its way out or was never launched.
 
-    What it prelaunched is of use to any other worker, and stays.
+    What it prelaunched is of use to any other worker, and stays, and so do machines whose slots all may have.
     """
     with state.change() as document:
         document.get("waiting", {}).pop(worker, None)
         kind_notes.forget_worker(document, worker)
+        slot_book.forget_worker(document, worker)
         rows: dict[str, Row] = document.get("tasks", {})
         for name, row in list(rows.items()):
-            if row["worker"] != worker or (row["role"] == SHELF and row["arn"]):
+            if row["worker"] != worker or row["role"] == slot_book.SHARED or (row["role"] == SHELF and row["arn"]):
                 continue
             if row["arn"]:
                 row.update(role=STOPPING, since=time.monotonic())

@@ -84,6 +84,11 @@ class KindNotes:
         for notes in self._its_own_and_all(document, kind):
             notes["got"] = {**notes["got"], worker: time.monotonic()}
 
+    def note_lasting(self, document: Document, kind: str, worker: str) -> None:
+        """What it got is for many tests: when it wants the next one says nothing about a test."""
+        for notes in self._its_own_and_all(document, kind):
+            notes["got"] = {**notes["got"], worker: None}
+
     def note_launching(self, document: Document, kind: str) -> None:
         for notes in self._its_own_and_all(document, kind):
             notes["first_at"] = notes["first_at"] or time.monotonic()

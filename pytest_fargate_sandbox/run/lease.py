@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.printable import printable
-from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.sandbox.past_command import PastCommand
+    from pytest_fargate_sandbox.sandbox.slots.slot import Slot
 
 _COMMANDS = 5
 _TAIL_LINES = 8
@@ -21,7 +20,7 @@ _TAIL_LINES = 8
 class Lease:
     """``end`` gives the sandbox up, or keeps it if that was wished for and the tests went the way it was wished for."""
 
-    def __init__(self, sandbox: EcsFargateSandbox, *, keep: str, test: str) -> None:
+    def __init__(self, sandbox: EcsFargateSandbox | Slot, *, keep: str, test: str) -> None:
         self.sandbox = sandbox
         self.test = test
         """The test for whose sake it was made."""
@@ -59,9 +58,18 @@ class Lease:
         """No test of ours will have it."""
         raise NotImplementedError
 
+    def _where(self) -> Iterator[str]:
+        """What and where it is, in lines."""
+        yield f"task: {self.sandbox.task_arn or 'none'}"
+        yield f"image: {self.sandbox.image or 'none'}"
+
     def _beginning(self) -> Iterator[str]:
         """How its start went, in parts of a line."""
         yield from (f"{name} {seconds:.2f} s" for name, seconds in self.phases.items() if seconds >= 0.005)
+
+    def _logs(self) -> str:
+        """What its containers have said that belongs to its story."""
+        return ""
 
     # --- its life ----------------------------------------------------------------------------------------------------
 
@@ -104,7 +112,7 @@ class Lease:
     def story(self) -> str:
         """What one wants to know who sees a test fail: the task, its start, the last commands, its log, its end."""
         sandbox = self.sandbox
-        lines = [f"task: {sandbox.task_arn or 'none'}", f"image: {sandbox.image or 'none'}"]
+        lines = list(self._where())
         start = list(self._beginning())
         if start:
             lines.append(f"start: {', '.join(start)}")
@@ -116,12 +124,6 @@ class Lease:
             lines.append(f"the task ended: {sandbox.cause}")
         logs = self._logs()
         return printable("\n".join([*lines, *(["container log (end):", logs] if logs else [])]))
-
-    def _logs(self) -> str:
-        try:
-            return self.sandbox.logs()
-        except (SandboxError, AwsError):
-            return ""
 
 
 def _told(past: PastCommand) -> list[str]:

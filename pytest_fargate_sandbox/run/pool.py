@@ -6,9 +6,11 @@ rate of launches, the shelf of prelaunched ones, and the ledger.
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
-from pytest_fargate_sandbox.run.bound import TaskBound
+from pytest_fargate_sandbox.run.bound import TaskBound, never
 from pytest_fargate_sandbox.run.kind_notes import KindNotes
 from pytest_fargate_sandbox.run.launch_rate import LaunchRate
 from pytest_fargate_sandbox.run.run_tasks import RunTasks
@@ -34,8 +36,10 @@ from pytest_fargate_sandbox.run.task_lease import TaskLease
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pytest_fargate_sandbox.run.bound import Description
+    from pytest_fargate_sandbox.run.bound import Description, Unless
+    from pytest_fargate_sandbox.run.lease import Lease
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
+    from pytest_fargate_sandbox.run.slot_pool import SlotPool
 
 
 class Pool:
@@ -61,11 +65,12 @@ class Pool:
         ``kind_notes.learnt`` said of it.
         """
         self._run_id, self._directory, self._secret = run_id, directory, secret
-        self._worker, self._owner = worker, owner
+        self._worker, self._owner, self._workers = worker, owner, workers
+        self._planned: dict[str, list[int]] = {}
         self._images: dict[tuple[str, str, Path], str] = {}
         state = self._state = SharedState(directory)
         self._ledger, self._rate = Ledger(run_id), LaunchRate(state)
-        tasks = RunTasks(self._ledger)
+        tasks = self._tasks = RunTasks(self._ledger)
         self._bound = TaskBound(state, max_tasks, worker, tasks)
         kinds = KindNotes(last_run)
         filler = ShelfFiller(
@@ -82,18 +87,40 @@ class Pool:
 
     def plan(self, spec: SandboxSpec, places: Sequence[int]) -> None:
         """The run will need sandboxes like this one, at these places in the order of all that it needs."""
-        self._shelf.plan(spec, places)
+        if spec.slots:  # as many machines as there is somebody to have their slots at once
+            at_once = min(self._workers, len(places))
+            places = places[: at_once if spec.outside else math.ceil(at_once / spec.slots)]
+        planned = self._planned.setdefault(spec.kind, [])
+        planned += places
+        self._shelf.plan(spec, sorted(planned))
 
-    def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> TaskLease:
-        """A started sandbox with the spec's files in it. Raises what ``EcsFargateSandbox.start`` raises."""
+    def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> Lease:
+        """A started sandbox, or slot, with the spec's files in it. Raises what ``EcsFargateSandbox.start`` raises."""
         entry = f"setup-{secrets.token_hex(8)}"
         self._ledger.own(entry, "waiting", test=test)
         try:
+            if spec.slots:
+                return self._slots.lease(spec, keep=keep, test=test)
             return self._lease(spec, keep=keep, test=test)
         finally:
             self._ledger.write(entry, "waited")
 
-    def _lease(self, spec: SandboxSpec, *, keep: str, test: str) -> TaskLease:
+    @cached_property
+    def _slots(self) -> SlotPool:
+        from pytest_fargate_sandbox.run.slot_pool import SlotPool
+
+        return SlotPool(
+            self._state,
+            self._ledger,
+            self._bound,
+            self._tasks,
+            worker=self._worker,
+            owner=self._owner,
+            secret=self._secret,
+            start=lambda spec, test, unless: self._lease(spec, keep="never", test=test, unless=unless),
+        )
+
+    def _lease(self, spec: SandboxSpec, *, keep: str, test: str, unless: Unless = never) -> TaskLease:
         phases: dict[str, float] = {}
         with _timed(phases, "place"):
             self._check_place(spec.config)
@@ -102,7 +129,7 @@ class Pool:
         with _timed(phases, "waited"):
             ahead = self._shelf.claim(spec, test=test, patience=spec.config.startup_timeout_sec)
         try:
-            lease = self._started(built, ahead, phases, keep=keep, test=test)
+            lease = self._started(built, ahead, phases, keep=keep, test=test, unless=unless)
         except SandboxError as error:
             told = self._shelf.failed(spec, error, test=test, was_ahead=ahead is not None)
             if told is error:
@@ -122,14 +149,15 @@ class Pool:
         *,
         keep: str,
         test: str,
+        unless: Unless,
     ) -> TaskLease:
-        task_id = self._new_id(test)
+        task_id = self._new_id("slots" if spec.slots else test)
         seat = self._seat(spec, ahead[0] if ahead else task_id, taken=ahead is not None)
         sandbox = self._sandbox(spec, task_id, seat, test=test)
         if ahead:
             sandbox.take_over(ahead[1], launched_as=ahead[0])
         with _timed(phases, "waited"):
-            seat.take()
+            seat.take(unless)
         lease = TaskLease(sandbox, seat, keep=keep, test=test, prelaunched=ahead is not None)
         try:
             with _timed(phases, "place"):
@@ -168,6 +196,8 @@ class Pool:
 
     def close(self) -> None:
         self._shelf.close()
+        if "_slots" in self.__dict__:
+            self._slots.close()
 
     def _launch_ahead(self, spec: SandboxSpec, task_id: str) -> str:
         self._check_place(spec.config)

@@ -29,13 +29,15 @@ class Wants(NamedTuple):
 
 @dataclass(frozen=True)
 class SandboxSpec:
-    """``config`` and ``outside`` make the task; ``files`` and ``exec_timeout`` concern it once it runs."""
+    """``config`` and ``outside`` make the task; the rest concerns it once it runs."""
 
     config: EcsFargateConfig
     outside: tuple[OutsideEndpoint, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
     exec_timeout: float | None = None
     force_build: bool = False
+    slots: int = 0
+    """So many tests its machine is for, each of which has a slot there; 0: it is for this one alone."""
 
     @property
     def kind(self) -> str:

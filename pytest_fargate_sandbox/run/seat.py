@@ -7,13 +7,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.run.bound import never
 from pytest_fargate_sandbox.sandbox.machine import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_fargate_sandbox.leaves.errors import StartError
-    from pytest_fargate_sandbox.run.bound import TaskBound
+    from pytest_fargate_sandbox.run.bound import TaskBound, Unless
     from pytest_fargate_sandbox.run.sandbox_spec import Wants
 
 
@@ -40,10 +41,16 @@ class Seat(Admission):
         self._taken = taken
         self._patience = patience
 
-    def take(self) -> None:
+    @property
+    def row(self) -> str:
+        """Its id in the bound."""
+        return self._row
+
+    def take(self, unless: Unless = never) -> None:
         """Raises what ``TaskBound.admit`` raises; before a start, which would take it for a failed launch."""
         if not self._taken:
-            self._bound.admit(self._row, self._wants, patience=math.inf if self._patience is None else self._patience)
+            patience = math.inf if self._patience is None else self._patience
+            self._bound.admit(self._row, self._wants, patience=patience, unless=unless)
             self._taken = True
 
     def admit(self) -> None:

@@ -139,6 +139,8 @@ class Shelf:
             if launch_sec is not None:
                 self._kinds.note_launch(document, spec.kind, launch_sec)
                 self._kinds.note_got(document, spec.kind, self._worker)
+            if spec.slots:
+                self._kinds.note_lasting(document, spec.kind, self._worker)
         self._wake_filler()
 
     def failed(self, spec: SandboxSpec, error: SandboxError, *, test: str, was_ahead: bool) -> SandboxError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.names import SETUP_PHASES
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.run.lease import Lease
 
 if TYPE_CHECKING:
@@ -58,6 +60,12 @@ class TaskLease(Lease):
     def _give_up(self) -> None:
         self.sandbox.stop()
         self.seat.over()  # also where there never was a task
+
+    def _logs(self) -> str:
+        try:
+            return self.sandbox.logs()
+        except (SandboxError, AwsError):
+            return ""
 
     def _beginning(self) -> Iterator[str]:
         if self._prelaunched:

@@ -115,6 +115,8 @@ class Machine:
         self.labels = dict(labels or {})
         self.phases: dict[str, float] = {}
         self.image = ""
+        self.keyed_as = task_id
+        """The id that its keys are derived from: that of the machine that launched its task."""
         self.place: Place | None = None
         """Known from the first start on."""
         self._asked_cfg = cfg
@@ -157,8 +159,7 @@ class Machine:
     def enter(self, place: Place, *, task_arn: str, host: str, keyring: Keyring, image: str) -> None:
         """Become the machine of a task that somebody launched before. Raises ``StartError`` if it is gone."""
         self.place, self.image = place, image
-        self._started = enter(place.cfg, place.aws, task_arn=task_arn, host=host, keyring=keyring)
-        self._lifeline = self._started.lifeline
+        self._started = self._held(enter(place.cfg, place.aws, task_arn=task_arn, host=host, keyring=keyring))
 
     def stop(self) -> None:
         """End the task. It is asked to stop, and not waited for. What cannot be stopped is logged, never raised."""
@@ -333,6 +334,10 @@ class Machine:
             raise
         finally:
             self.image = start.image
+        self.keyed_as = start.launched_as or start.task_id
+        return self._held(started)
+
+    def _held(self, started: Started) -> Started:
         started.task.watch.settle()
         started.task.watch.on_ending(started.connection.tunnel.close)
         self._lifeline = started.lifeline

@@ -291,7 +291,7 @@ def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring:
                 f"there is no task {task_arn} any more (it was at {host})", phase="address", task_arn=task_arn
             )
         connection = mode.connection(cfg, host, keyring, Routes())
-        connection.open(lambda: task.check_start("tunnel"))
+        connection.open(lambda: _check(task, "tunnel", connection.door.container, connection.door.why_closed))
     except BaseException:
         task.unwatch()
         raise

@@ -9,6 +9,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.run_report import run_report, slowest_phases
+from pytest_fargate_sandbox.records.slot_records import SlotRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,14 +65,22 @@ def test_what_became_of_them_is_counted(ledger: Ledger) -> None:
     launch(ledger, "arn:kept", "ready", "kept")
     launch(ledger, "arn:leaked", "ready")
     ledger.open_entry(cluster="bench")  # its launch failed
+    record = SlotRecord(ledger, "1")
+    told = {"home": "/0", "isolation": "user", "worker": "gw0", "waited_sec": 0.1}
+    record.leased(machine="arn:used", slot=0, tests=["test_a"], **told)
+    record.retired("arn:used", 0, "it could not be cleaned")
     ledger.write("retry-1", "retried", test="test_it.py::test", error={"type": "SandboxLost"})
     report = run_report(ledger.entries(), cluster="bench")
     assert 0 < report["unused_usd"] < report["cost_usd"]
+    assert report["retired"] == [{"task_arn": "arn:used", "slot": 0, "why": "it could not be cleaned"}]
+    assert report["sandboxes"][0]["tests"] == ["test_a"]
     assert report["counts"] == {
         "launched": 4,
         "prelaunched_unused": 1,
         "retried": 1,
         "kept": 1,
+        "slots_leased": 1,
+        "slots_retired": 1,
         "leaked": 1,
     }
 

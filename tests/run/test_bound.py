@@ -9,8 +9,9 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
-from pytest_fargate_sandbox.run.bound import SHELF, TaskBound, forget_worker
+from pytest_fargate_sandbox.run.bound import SHELF, NoLongerNeeded, TaskBound, forget_worker
 from pytest_fargate_sandbox.run.sandbox_spec import Wants
+from pytest_fargate_sandbox.run.slot_book import KEPT, SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -48,6 +49,11 @@ class House:
         with self.state.change() as document:
             rows = document.setdefault("tasks", {})
             rows[task_id] = {**_WANTS._asdict(), "worker": "gw9", "role": SHELF, "arn": arn}
+
+    def shared(self, task_id: str, tenants: list[str]) -> None:
+        with self.state.change() as document:
+            row = {**_WANTS._asdict(), "worker": "gw9", "role": SHARED, "arn": f"arn:{task_id}", "tenants": tenants}
+            document.setdefault("tasks", {})[task_id] = row
 
     @property
     def tasks(self) -> dict[str, str]:
@@ -254,3 +260,42 @@ def test_without_a_bound_nobody_waits(tmp_path: Path) -> None:
     bound.launched("0", "arn:0")
     bound.stopping("0")
     assert len(house.tasks) == 50
+
+
+def test_a_machine_whose_slots_nobody_has_makes_way(tmp_path: Path) -> None:
+    house = House(tmp_path, 2)
+    for name, tenants in (("a", ["gw1"]), ("b", [])):
+        house.shared(name, tenants)
+    house.worker("gw0").admit("c", _WANTS)
+    assert house.plane.stopping == ["arn:b"]
+
+
+@pytest.mark.parametrize("tenants", [["gw0"], ["gw0", "gw1"]])
+def test_who_has_a_slot_of_the_only_machine_and_wants_another_is_told(tmp_path: Path, tenants: list[str]) -> None:
+    house = House(tmp_path, 1)
+    house.shared("a", tenants)
+    with pytest.raises(ConfigError, match="needs 2 sandboxes at once"):
+        house.worker("gw0").admit("b", _WANTS)
+
+
+def test_who_waits_beside_machines_that_are_kept_is_told(tmp_path: Path) -> None:
+    house = House(tmp_path, 1)
+    house.shared("a", [KEPT])
+    with pytest.raises(StartError, match="all 1 tasks"):
+        house.worker("gw0").admit("b", _WANTS)
+
+
+def test_who_can_do_without_waits_no_longer(tmp_path: Path) -> None:
+    house = House(tmp_path, 1)
+    house.shared("a", ["gw1"])
+    asked: list[int] = []
+    with pytest.raises(NoLongerNeeded):
+        house.worker("gw0").admit("b", _WANTS, unless=lambda _: len(asked) == 2 or bool(asked.append(1)))
+    assert house.state.read()["waiting"] == {}
+
+
+def test_a_worker_that_crashed_leaves_machines_to_the_others(tmp_path: Path) -> None:
+    house = House(tmp_path, 2)
+    house.shared("a", [])
+    forget_worker(house.state, "gw9")
+    assert house.tasks == {"a": SHARED}

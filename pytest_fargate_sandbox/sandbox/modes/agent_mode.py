@@ -30,6 +30,7 @@ _ROOM_FOR_ENVIRONMENT = OVERRIDES_CHARACTERS - 3000
 
 class AgentMode(BesideSidecar):
     how = "SshSidecarConfig() and container_port="
+    takes_commands = False
 
     def is_meant(self, cfg: EcsFargateConfig) -> bool:
         return cfg.ssh_sidecar is not None and cfg.ssh_sidecar.exec_server_port is None

@@ -36,6 +36,9 @@ class Mode(Protocol):
     how: str
     """What to write into a configuration to get it; the error of one that means no mode says so."""
 
+    takes_commands: bool = True
+    """Whether ``client`` gives one."""
+
     # --- which one is meant ---------------------------------------------------------------------------------------
 
     def is_meant(self, cfg: EcsFargateConfig) -> bool:

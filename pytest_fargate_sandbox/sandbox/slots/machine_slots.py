@@ -57,8 +57,13 @@ class MachineSlots:
         self._isolation = states.isolation
         return states
 
-    def lease_slot(self, number: int | None = None, *, one_at_a_time: bool = True) -> Slot:
-        """A clean slot: any that is free, or that of this number, whoever has it."""
+    def lease_slot(
+        self, number: int | None = None, *, one_at_a_time: bool = True, exec_timeout_sec: float | None = None
+    ) -> Slot:
+        """A clean slot: any that is free, or that of this number, whoever has it.
+
+        ``exec_timeout_sec`` is for commands that are given no ``timeout_sec``.
+        """
         from pytest_fargate_sandbox.sandbox.slots.slot import Slot
         from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot
 
@@ -66,7 +71,9 @@ class MachineSlots:
         request = LeaseSlot(lease=lease, number=-1 if number is None else number)
         leased = self._ask(request, LeasedSlot)
         isolation = self._isolation or self.open_slots(0).isolation
-        return Slot(self._as_machine, lease, leased, isolation, one_at_a_time=one_at_a_time)
+        return Slot(
+            self._as_machine, lease, leased, isolation, one_at_a_time=one_at_a_time, exec_timeout_sec=exec_timeout_sec
+        )
 
     # --- as a server of tools ---------------------------------------------------------------------------------------
 
@@ -115,7 +122,7 @@ class MachineSlots:
 
 def refuse_unfit(memory_mib: int, count: int, isolation: str | None) -> None:
     """What no task of that memory can have; it can be told before anything is launched."""
-    from pytest_fargate_sandbox.server.slots.slot_protocol import ISOLATIONS
+    from pytest_fargate_sandbox.server.slots.slot_protocol import ISOLATIONS, MOST_SLOTS
 
     most = (memory_mib - MIB_FOR_ALL) // MIB_FOR_EACH
     if count > most:
@@ -125,6 +132,8 @@ def refuse_unfit(memory_mib: int, count: int, isolation: str | None) -> None:
             key="slots",
             value=count,
         )
+    if count > MOST_SLOTS:
+        raise ConfigError(f"{count} slots are too many: a machine has {MOST_SLOTS} at most", key="slots", value=count)
     if isolation is not None and isolation not in ISOLATIONS:
         known = ", ".join(ISOLATIONS)
         raise ConfigError(f"there is no isolation {isolation!r}: there are {known}", key="isolation", value=isolation)

@@ -12,12 +12,12 @@ from pytest_fargate_sandbox.server.protocol import Nothing
 from pytest_fargate_sandbox.server.slots.slot_protocol import ResetSlot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from pytest_fargate_sandbox.leaves.results import Endpoint, ExecResult
+    from pytest_fargate_sandbox.leaves.results import Endpoint, ExecResult, OutsideEndpoint
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.machine import Machine
     from pytest_fargate_sandbox.sandbox.slots.slot_tools import SlotTools
@@ -117,7 +117,7 @@ class Slot(Workspace):
     def is_running(self) -> bool:
         return not self._is_given_back and self._machine.is_running and self._machine.task_arn == self._task_arn
 
-    def start(self) -> None:
+    def start(self, *, force_build: bool = False, outside_endpoints: Iterable[OutsideEndpoint] | None = None) -> None:  # noqa: ARG002
         """It runs: it was leased from a machine that does."""
         self._machine.running()
 
@@ -125,6 +125,24 @@ class Slot(Workspace):
 
     def resolve_outside_endpoint(self, url: str) -> str:
         return self._machine.resolve_outside_endpoint(url)
+
+    @property
+    def task_arn(self) -> str | None:
+        return self._task_arn
+
+    @property
+    def task_id(self) -> str:
+        """The machine's name, and which slot of it this is."""
+        return f"{self._machine.task_id}-slot{self.number}"
+
+    @property
+    def image(self) -> str:
+        return self._machine.image
+
+    @property
+    def cause(self) -> str:
+        """Why the machine's task ended, as ``EcsFargateSandbox.cause``."""
+        return self._machine.cause
 
     def expose(self, port: int) -> Endpoint:
         """All slots share the machine's ports."""
