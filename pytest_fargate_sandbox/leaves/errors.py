@@ -170,10 +170,15 @@ class ExecTimeout(SandboxError, TimeoutError):
 
 
 class RemoteFileError(SandboxError):
-    """A file operation in the sandbox failed at ``path``; ``kind`` is the server's word for it."""
+    """A file operation in the sandbox failed at ``path``; ``kind`` is the server's word for it.
 
-    def __init__(self, message: str, *, path: str = "", kind: str = "", errno: int | None = None) -> None:
-        super().__init__(message, path=path, kind=kind, errno=errno)
+    What is ``too_large`` has its ``size``, where that is known.
+    """
+
+    def __init__(
+        self, message: str, *, path: str = "", kind: str = "", errno: int | None = None, size: int | None = None
+    ) -> None:
+        super().__init__(message, path=path, kind=kind, errno=errno, **({} if size is None else {"size": size}))
 
 
 class RemoteFileNotFound(RemoteFileError, FileNotFoundError):

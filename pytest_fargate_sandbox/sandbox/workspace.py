@@ -11,6 +11,7 @@ from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminal
 from pytest_fargate_sandbox.sandbox.terminals.terminal_session import TerminalSession
 from pytest_fargate_sandbox.sandbox.terminals.tool_terminals import PtyUpdate, ToolTerminals
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
+from pytest_fargate_sandbox.sandbox.workspace_artifacts import WorkspaceArtifacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -222,6 +223,11 @@ class Workspace:
     def list_files(self, remote_path: str) -> list[str]:
         """The names in a directory, in order."""
         return self._through(lambda client: client.list_files(remote_path))
+
+    @property
+    def artifacts(self) -> WorkspaceArtifacts:
+        """Results: files, listings and archives, with bounds, and never from beside the workspace."""
+        return WorkspaceArtifacts(self._through)
 
     def _through(self, act: Callable[[ExecClient], T]) -> T:
         started = self._machine.running()

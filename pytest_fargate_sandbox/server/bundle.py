@@ -58,6 +58,17 @@ SHIPPED_MODULES = (
     "files.tar_reader",
 )
 LESSONS = {
+    "artifacts.artifact_verbs": (
+        "artifacts.artifact_frames",
+        "artifacts.artifact_protocol",
+        "artifacts.artifact_verbs",
+        "artifacts.collecting",
+        "artifacts.confines",
+        "artifacts.globs",
+        "artifacts.met_files",
+        "artifacts.packing",
+        "artifacts.walk",
+    ),
     "slots.slot_verbs": (
         "slots.birther",
         "slots.births",

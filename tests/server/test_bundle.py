@@ -15,7 +15,7 @@ import sys
 import threading
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -29,6 +29,9 @@ from pytest_fargate_sandbox.server import bundle
 from pytest_fargate_sandbox.server.bundle import server_command, server_environment, shipped_source
 from tests.components import need, program
 from tests.exec_server_process import ExecServerProcess, hold_a_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOR_OTHERS = 12 * 1024
 """Of the 64 KiB that ECS takes, for who clones a definition of his own: some ten more containers."""
@@ -96,12 +99,19 @@ def _code(source: str) -> str:
 
 def test_every_module_that_a_shipped_one_imports_is_shipped() -> None:
     directory = Path(bundle.__file__).parent
-    for module in bundle.SHIPPED_MODULES:
+    for module, there in _modules_and_what_is_there():
         for line in (directory / (module.replace(".", "/") + ".py")).read_text().splitlines():
             if line.strip().startswith("from pytest_fargate_sandbox.server."):
                 home, _, names = line.strip().partition(".server.")[2].partition(" import ")
-                wanted = {home} if home in bundle.SHIPPED_MODULES else {f"{home}.{name}" for name in names.split(", ")}
-                assert wanted <= set(bundle.SHIPPED_MODULES), (module, line)
+                names = names.partition(" as ")[0]
+                wanted = {home} if home in there else {f"{home}.{name}" for name in names.split(", ")}
+                assert wanted <= there, (module, line)
+
+
+def _modules_and_what_is_there() -> Iterator[tuple[str, set[str]]]:
+    for lesson in [(), *bundle.LESSONS.values()]:
+        for module in lesson or bundle.SHIPPED_MODULES:
+            yield module, {*bundle.SHIPPED_MODULES, *lesson}
 
 
 UNFIT_PYTHONS = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ import pytest
 
 from pytest_fargate_sandbox import conformance
 from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
+from pytest_fargate_sandbox.sandbox.workspace_artifacts import WorkspaceArtifacts
 from pytest_fargate_sandbox.server import bundle, protocol
 from pytest_fargate_sandbox.server.requests.http1 import request_head
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, hold_a_terminal
@@ -56,6 +59,16 @@ def test_terminals_work_on(sandbox: LoopbackSandbox) -> None:
     hold_a_terminal(sandbox.client)
 
 
+def test_it_learns_of_artifacts_on(sandbox: LoopbackSandbox) -> None:
+    sandbox.exec("mkdir -p found/deep; echo x >found/deep/file; ln -s deep/file found/link", check=True)
+    artifacts = WorkspaceArtifacts(lambda act: act(sandbox.client))
+    assert [each.path for each in artifacts.list("found", recursive=True)] == [
+        "found/deep", "found/link", "found/deep/file",
+    ]  # fmt: skip
+    assert artifacts.read("found/link").content == "x\n"
+    assert artifacts.archive("found", io.BytesIO()).entry_count == 3
+
+
 @pytest.mark.parametrize("version", oldest_and_newest())
 def test_the_whole_list_holds_on(version: str, tmp_path: Path) -> None:
     server = ExecServerProcess(tmp_path, interpreters()[version])
@@ -81,7 +94,8 @@ def test_json_nested_without_end_is_refused(version: str, tmp_path: Path) -> Non
 
 def test_the_shipped_modules_use_nothing_newer_than_python_3_6() -> None:
     server = Path(bundle.__file__).parent
-    modules = [str(server / (module.replace(".", "/") + ".py")) for module in (*bundle.SHIPPED_MODULES, "loader")]
+    shipped = (*bundle.SHIPPED_MODULES, *chain(*bundle.LESSONS.values()), "loader")
+    modules = [str(server / (module.replace(".", "/") + ".py")) for module in shipped]
     vermin = "import vermin; vermin.main()"
     command = [sys.executable, "-c", vermin, "-t=3.6-", "--violations", "--no-tips", *modules]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

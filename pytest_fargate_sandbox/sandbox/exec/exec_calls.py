@@ -19,7 +19,7 @@ from pytest_fargate_sandbox.leaves.errors import (
 )
 from pytest_fargate_sandbox.sandbox.exec.endurance import Endurance
 from pytest_fargate_sandbox.sandbox.exec.patience import Patience
-from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server import bundle, protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.requests.http1 import (
     AnswerHead,
@@ -159,6 +159,11 @@ class ExecCalls:
                 return answer.read_message(answer_type)
 
         return self.persistently(once)
+
+    def teach(self, lesson: str) -> None:
+        """Give the server a part of itself that it was not started with."""
+        module, source = bundle.lesson(lesson)
+        self.ask(protocol.Learn(module=module), protocol.Nothing, source)
 
     def begin_for(self, head: bytes) -> Stream:
         """A connection on which this request was begun, with our token, and which is closed behind it."""

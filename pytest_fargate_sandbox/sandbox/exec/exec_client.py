@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from pytest_fargate_sandbox.leaves.errors import RemoteIsADirectory, TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.sandbox.exec import own_tokens
+from pytest_fargate_sandbox.sandbox.exec.artifact_calls import ArtifactCalls
 from pytest_fargate_sandbox.sandbox.exec.command_arguments import command_fields, naming_cwd, run_fields
 from pytest_fargate_sandbox.sandbox.exec.downloads import Download
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
@@ -24,7 +25,7 @@ from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES,
 from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process, Unguarded
 from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
 from pytest_fargate_sandbox.sandbox.exec.uploads import Upload
-from pytest_fargate_sandbox.server import bundle, protocol
+from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Disconnected, Malformed
@@ -114,8 +115,7 @@ class ExecClient:
 
     def teach(self, lesson: str) -> None:
         """Give the server a part of itself that it was not started with."""
-        module, source = bundle.lesson(lesson)
-        self._calls.ask(protocol.Learn(module=module), protocol.Nothing, source)
+        self._calls.teach(lesson)
 
     # --- commands -----------------------------------------------------------------------------------------------
     def exec(
@@ -254,6 +254,11 @@ class ExecClient:
         listing = self._calls.ask(self._request(protocol.ListFiles, path=path), protocol.FileList)
         assert isinstance(listing, protocol.FileList)
         return listing.names
+
+    @property
+    def artifacts(self) -> ArtifactCalls:
+        """What is asked for with bounds, and lies in the workspace."""
+        return ArtifactCalls(self._calls, self._home or "")
 
     def fetch(
         self,

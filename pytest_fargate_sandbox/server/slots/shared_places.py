@@ -130,7 +130,7 @@ class Share:
 
 def _is_of_now(changed: int) -> bool:
     """In the tick in which it was changed it could be changed again, and look the same."""
-    return not hasattr(time, "time_ns") or abs(time.time_ns() - changed) <= _TICK_NS
+    return abs(int(time.time() * 1e9) - changed) <= _TICK_NS
 
 
 def _mounts_of(kinds: "tuple[bytes, ...]") -> "Iterator[bytes]":

@@ -1,0 +1,18 @@
+"""How much is taken out of a sandbox as artifacts, unless somebody asks for more."""
+
+from __future__ import annotations
+
+MOST_BYTES = 5_000_000
+"""Of one file that is read, or saved, and of one archive."""
+
+MOST_ENTRIES = 5_000
+"""Of one listing, of one archive, and of what is saved of one sandbox after one test."""
+
+MOST_BYTES_OF_A_TEST = 50_000_000
+"""Of the files of one sandbox, and of the recordings of its terminals, that are saved after one test."""
+
+SAVING_SEC = 60.0
+"""So long the sandbox may be silent while they are read."""
+
+MOST_TOLD = 20
+"""So many files and complaints stand in a report; how many more there are is said."""
