@@ -79,6 +79,7 @@ LESSONS = {
         "slots.owned_processes",
         "slots.shared_memory",
         "slots.shared_places",
+        "slots.shortage",
         "slots.slot_protocol",
         "slots.slot_table",
         "slots.slot_verbs",

@@ -9,9 +9,11 @@ from pytest_fargate_sandbox.server.work_dir import find_work_dir
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable
 
     from pytest_fargate_sandbox.server.slots.births import Births
+    from pytest_fargate_sandbox.server.slots.shared_places import SharedPlaces
+    from pytest_fargate_sandbox.server.slots.shortage import Watch
 
 _ROOT = b"/slots"
 _FIRST_UID = 10000
@@ -37,12 +39,21 @@ class Grounds:
             raise Failure("no_isolation", "slots of isolation %r are not to be had here: %s" % (isolation, self.why))
         self._root = _new_root()
         self._births: "Births | None" = None
+        self._places: "SharedPlaces | None" = None
         self.make: "Callable[[int], Ground]" = self._of_users() if self.isolation == "user" else self._bare
 
     def expect(self, count: int) -> None:
         """There are to be so many, who share what processes there can be."""
         if self._births:
             self._births.most = processes_for_each(max(1, count))
+
+    def watch(self, tenants: "Callable[[], dict[str, Any]]", evict: "Callable[[str, str], None]") -> "Watch | None":
+        """Who sees to it that no tenant takes all of what is shared, where it can be told who has what."""
+        if self._places is None:
+            return None
+        from pytest_fargate_sandbox.server.slots.shortage import Watch
+
+        return Watch(self._places, self._root, tenants, evict)
 
     def _bare(self, number: int) -> Ground:
         return Ground(number, self._root)
@@ -53,7 +64,7 @@ class Grounds:
         from pytest_fargate_sandbox.server.slots.user_ground import UserGround
 
         uids = _unused_uids()
-        places = SharedPlaces(without=self._root, tenants=uids, spools=find_work_dir() or self._root)
+        self._places = places = SharedPlaces(without=self._root, tenants=uids, spools=find_work_dir() or self._root)
         self._births = births = Births()
 
         def ground(number: int) -> Ground:

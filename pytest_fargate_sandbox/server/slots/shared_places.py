@@ -34,7 +34,7 @@ class SharedPlaces:
         self._looker.start()
 
     def _look(self, without: bytes) -> None:
-        closed = set(_mounts_of(_FORBIDDING)) | {without}
+        closed = set(mounts_of(_FORBIDDING)) | {without}
         pending = [b"/"]
         while pending:
             directory = pending.pop()
@@ -133,7 +133,7 @@ def _is_of_now(changed: int) -> bool:
     return abs(int(time.time() * 1e9) - changed) <= _TICK_NS
 
 
-def _mounts_of(kinds: "tuple[bytes, ...]") -> "Iterator[bytes]":
+def mounts_of(kinds: "tuple[bytes, ...]") -> "Iterator[bytes]":
     try:
         with open("/proc/self/mounts", "rb") as file:
             for line in file:

@@ -12,6 +12,7 @@ from pytest_fargate_sandbox.server.slots.tenant import Tenant, gone
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.slots.ground import Ground
+    from pytest_fargate_sandbox.server.slots.shortage import Watch
 
 _REMEMBERED = 1000
 
@@ -69,7 +70,9 @@ class SlotTable:
         self._grounds: "Grounds | None" = None
         self._slots: "list[_Slot]" = []
         self._by_lease: "dict[str, _Slot]" = {}
-        self._given_back: "list[str]" = []
+        self._given_back: "dict[str, str]" = {}
+        """Leases that are over, each with why, if it did not end of itself."""
+        self._watch: "Watch | None" = None
 
     def open(self, count: int, isolation: str) -> SlotStates:
         """Slots are added to those that are there; how they are isolated is decided once."""
@@ -78,6 +81,7 @@ class SlotTable:
                 if not count:
                     return SlotStates(isolation="none", states=[], retired_for=[])
                 self._grounds = Grounds(isolation)
+                self._watch = self._grounds.watch(self._leased, self._evict)
             grounds = self._grounds
             if isolation and isolation != grounds.isolation:
                 sentence = "the slots of this machine have isolation %r, not %r" % (grounds.isolation, isolation)
@@ -110,11 +114,12 @@ class SlotTable:
             if lease in self._by_lease:
                 return self._by_lease[lease]
             if lease in self._given_back:
-                raise gone()
+                raise gone(self._given_back[lease])
             slot = self._numbered(number) if number >= 0 else self._free()
             self._lose_lease(slot)
             slot.lease = lease
             self._by_lease[lease] = slot
+            self._mind()
             return slot
 
     def _numbered(self, number: int) -> _Slot:
@@ -132,19 +137,42 @@ class SlotTable:
         taken = sum(slot.state == LEASED for slot in self._slots)
         raise Failure("too_many", "no slot of this machine is free: %d of %d are leased" % (taken, len(self._slots)))
 
-    def _lose_lease(self, slot: _Slot) -> None:
+    def _lose_lease(self, slot: _Slot, why: str = "") -> None:
         """Under our lock: nothing is asked in its name any more, nor ever again."""
         if slot.lease:
             self._by_lease.pop(slot.lease, None)
-            self._given_back = [*self._given_back[-_REMEMBERED:], slot.lease]
+            if len(self._given_back) > _REMEMBERED:
+                del self._given_back[next(iter(self._given_back))]
+            self._given_back[slot.lease] = why
             slot.lease = ""
+            self._mind()
+
+    def _mind(self) -> None:
+        if self._watch:
+            self._watch.want(bool(self._by_lease))
+
+    def _leased(self) -> "dict[str, Ground]":
+        with self._lock:
+            return {lease: slot.ground for lease, slot in self._by_lease.items()}
+
+    def _evict(self, lease: str, why: str) -> None:
+        """The tenant loses his slot, which is clean then."""
+        with self._lock:
+            slot = self._by_lease.get(lease)
+            if slot is None:
+                return
+            self._lose_lease(slot, why)
+        sys.stderr.write("fargate-sandbox: slot %d is taken from its lease: %s\n" % (slot.number, why))
+        with slot.lock:
+            self._make_clean(slot)
 
     def tenant_of(self, lease: str) -> Tenant:
         with self._lock:
             slot = self._by_lease.get(lease)
+            why = self._given_back.get(lease, "")
         tenant = slot.tenant if slot else None
         if tenant is None or tenant.lease != lease:
-            raise gone()
+            raise gone(why)
         return tenant
 
     def reset(self, lease: str, keep: bool) -> None:
@@ -154,7 +182,7 @@ class SlotTable:
             if slot is None:
                 if lease in self._given_back and not keep:
                     return
-                raise gone()
+                raise gone(self._given_back.get(lease, ""))
             if not keep:
                 self._lose_lease(slot)
         with slot.lock:

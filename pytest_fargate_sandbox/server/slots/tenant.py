@@ -78,5 +78,7 @@ class Tenant(CommandUser):
             return self._changed.wait_for(lambda: not self._served, _LEAVING_SEC)
 
 
-def gone() -> Failure:
+def gone(why: str = "") -> Failure:
+    if why:
+        return Failure("slot_gone", "the slot was taken from its lease: %s" % why)
     return Failure("slot_gone", "the slot was given back, or taken from its lease")

@@ -68,6 +68,16 @@ HELD_UP = (
         "a slot that is being reset: what is removed is made again, moved, or given to it",
         f"{_HERE}::test_a_neighbour_does_not_hinder_a_reset",
     ),
+    Row(
+        "disk and memory, all of it",
+        "tests/sandbox/slots/test_shortage.py::test_who_takes_too_much_of_what_is_shared_loses_his_slot",
+        left="until it is seen, a twentieth of a second, a neighbour may get the kernel's own error",
+    ),
+    Row(
+        "inodes; disk, by files without a name that it hides",
+        "tests/server/slots/test_small_disks.py::test_who_fills_a_disk_by_whatever_means_loses_his_slot",
+    ),
+    Row("memory of the kernel's, for sockets and pipes", "", (YES, YES), "it is nobody's in particular"),
     Row("CPU; kernel tables that all users share: terminals, System V identifiers, ports", "", (YES, YES)),
 )
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
+from pytest_fargate_sandbox.server.protocol import Nothing
+from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot, OpenSlots, ResetSlot, SlotStates
 from tests.components import need
 from tests.exec_server_process import ExecServerProcess
 from tests.real_podman import debian_image, podman
@@ -16,6 +21,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+
+
+@pytest.fixture(scope="package")
+def in_podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecClient]:
+    """With two slots of isolation "user", a small disk, and no filter."""
+    small = tmp_path_factory.mktemp("small")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=1000,mode=1777", "none", small], check=True)
+    options = ["--volume", f"{small}:/small", "--security-opt", "seccomp=unconfined"]
+    try:
+        with server_in_podman(tmp_path_factory.mktemp("server"), *options) as client:
+            client.ask(OpenSlots(count=2, isolation="user"), SlotStates)
+            yield client
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
+
+
+@pytest.fixture
+def tenants(in_podman: ExecClient) -> Iterator[tuple[ExecClient, ExecClient]]:
+    leases = [secrets.token_hex(8) for _ in range(2)]
+    one, other = (in_podman.in_slot(lease, in_podman.ask(LeaseSlot(lease=lease), LeasedSlot).home) for lease in leases)
+    yield one, other
+    for lease in leases:
+        in_podman.ask(ResetSlot(lease=lease), Nothing)
 
 
 @contextmanager

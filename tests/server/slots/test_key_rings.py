@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.server.protocol import Nothing
-from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot, OpenSlots, ResetSlot, SlotStates
-from tests.server.slots.conftest import server_in_podman
+from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot, ResetSlot
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 
 _KEYS = """
 import ctypes, os, sys
@@ -29,15 +28,11 @@ else:
 
 
 @pytest.mark.root
-def test_key_rings_are_emptied(tmp_path: Path) -> None:
-    with server_in_podman(tmp_path, "--security-opt", "seccomp=unconfined") as client:
-        client.ask(OpenSlots(count=2, isolation="user"), SlotStates)
-        one, other = (
-            client.in_slot(lease, client.ask(LeaseSlot(lease=lease), LeasedSlot).home)
-            for lease in ("lease-of-one", "lease-of-another")
-        )
-        kept = one.exec(["python3", "-c", _KEYS, "keep"]).check().stdout
-        assert kept == "[True, True, True]\n"
-        as_new = other.exec(["python3", "-c", _KEYS, "look"]).stdout
-        client.ask(ResetSlot(lease="lease-of-one", keep=True), Nothing)
-        assert one.exec(["python3", "-c", _KEYS, "look"]).stdout == as_new == "[0, 0, 4]\n"
+def test_key_rings_are_emptied(in_podman: ExecClient) -> None:
+    lease = "lease-of-a-hoarder"
+    slot = in_podman.in_slot(lease, in_podman.ask(LeaseSlot(lease=lease), LeasedSlot).home)
+    as_new = slot.exec(["python3", "-c", _KEYS, "look"]).stdout
+    assert slot.exec(["python3", "-c", _KEYS, "keep"]).check().stdout == "[True, True, True]\n"
+    in_podman.ask(ResetSlot(lease=lease, keep=True), Nothing)
+    assert slot.exec(["python3", "-c", _KEYS, "look"]).stdout == as_new
+    in_podman.ask(ResetSlot(lease=lease), Nothing)

@@ -302,6 +302,44 @@ def gives_objects_away():
         libc.shmctl(number, 1, buffer)  # IPC_SET
 
 
+def growing(grow, seconds):
+    """Not faster than one looks: what fills in a moment is full."""
+    print("ready", flush=True)
+    while True:
+        try:
+            grow()
+        except OSError:
+            pass
+        time.sleep(seconds)
+
+
+@deed
+def fills_a_disk():
+    file = open(sys.argv[2] + "/filled", "wb", buffering=0)
+    growing(lambda: file.write(bytes(1 << 20)), 0.01)
+
+
+@deed
+def fills_a_disk_unseen():
+    """With files that have no name, in a process into which nobody looks."""
+    libc.prctl(4, 0, 0, 0, 0)
+    file = open(sys.argv[2] + "/filled", "wb", buffering=0)
+    os.unlink(file.name)
+    growing(lambda: file.write(bytes(1 << 18)), 0.02)
+
+
+@deed
+def fills_inodes():
+    serial = itertools.count()
+    growing(lambda: open(f"{sys.argv[2]}/{next(serial)}", "w").close(), 0.002)
+
+
+@deed
+def fills_memory():
+    held = []
+    growing(lambda: held.append(bytearray(b"x" * (32 << 20))), 0.01)
+
+
 @deed
 def plants_by_later_doors():
     """Where nothing was open when it was looked, and in what the neighbour opened to all."""
