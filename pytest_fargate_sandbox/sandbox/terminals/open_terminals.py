@@ -7,7 +7,8 @@ import shlex
 import threading
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.server.terminal_protocol import LARGEST_SCREEN, MAX_TERMINALS
+from pytest_fargate_sandbox.sandbox.terminals.screen import check_size
+from pytest_fargate_sandbox.server.terminal_protocol import MAX_TERMINALS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,8 +47,7 @@ class OpenTerminals:
     ) -> Terminal:
         from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
-        if not all(1 <= side <= LARGEST_SCREEN for side in (width, height)):
-            raise ValueError(f"a terminal has 1 to {LARGEST_SCREEN} columns and rows, not {width} x {height}")
+        check_size(width, height)
         self._reserve(name)
         try:
             process = client.spawn_on_terminal(
@@ -96,7 +96,10 @@ def _is_shell(command: str | Sequence[str] | None) -> bool:
     """Whether it has a prompt that can be made to tell where it stands."""
     if command is None:
         return True
-    words = shlex.split(command) if isinstance(command, str) else list(command)
+    try:
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+    except ValueError:  # quotes that are not closed, as its shell will say
+        return False
     if words and words[0].rpartition("/")[2] == "busybox":
         words = words[1:]
     is_shell = bool(words) and words[0].rpartition("/")[2] in _SHELLS

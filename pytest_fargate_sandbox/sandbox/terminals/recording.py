@@ -54,13 +54,17 @@ class Recording:
 
     def stream(self, offset: int = 0) -> tuple[list[str], int]:
         """The whole lines from this offset on, and the offset behind them."""
+        if offset < 0:
+            raise ValueError(f"a recording has no offset {offset}")
         with self._lock:
             self._file.seek(offset)
-            text = self._file.read(self._size - offset).decode()
+            text = self._file.read(max(0, self._size - offset)).decode()
             return text.split("\n")[:-1], self._size  # not splitlines(), for which a terminal's text has many more ends
 
     def text(self, *, version: int = 2) -> str:
         """All of it, in this version of the format."""
+        if version not in (2, 3):
+            raise ValueError(f"an asciicast is of version 2 or 3, not {version!r:.80}")
         lines, _ = self.stream()
         return "".join(f"{line}\n" for line in (lines if version == 2 else _as_version_3(lines)))
 

@@ -6,6 +6,7 @@ import logging
 from typing import Protocol
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.server.terminal_protocol import LARGEST_SCREEN
 
 SCROLLBACK_LINES = 50_000
 
@@ -44,6 +45,11 @@ class Screen(Protocol):
     @property
     def has_application_keys(self) -> bool:
         """The program wants the arrow keys' other codes (DECCKM)."""
+
+
+def check_size(width: int, height: int) -> None:
+    if not all(type(side) is int and 1 <= side <= LARGEST_SCREEN for side in (width, height)):
+        raise ValueError(f"a terminal has 1 to {LARGEST_SCREEN} columns and rows, not {width!r} x {height!r}")
 
 
 def new_screen(columns: int, rows: int) -> Screen:

@@ -12,7 +12,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.terminals.key_names import bytes_of_key
 from pytest_fargate_sandbox.sandbox.terminals.new_output import NewOutput
 from pytest_fargate_sandbox.sandbox.terminals.recording import Recording
-from pytest_fargate_sandbox.sandbox.terminals.screen import new_screen
+from pytest_fargate_sandbox.sandbox.terminals.screen import check_size, new_screen
 from pytest_fargate_sandbox.sandbox.terminals.terminal_answers import Answers
 from pytest_fargate_sandbox.sandbox.terminals.terminal_link import TerminalLink
 from pytest_fargate_sandbox.sandbox.terminals.terminal_shell import Shell
@@ -71,6 +71,9 @@ class Terminal:
         self._check_open()
         if self._shell is None:
             raise SandboxError(f"no shell runs in the terminal {self.name}: type to it with send_keys")
+        _check_text("a command", command)
+        if "\0" in command:
+            raise ValueError(f"a command has no NUL in it: {command!r:.80}")
         try:
             return self._shell.run(command, timeout_sec)
         except SandboxError:
@@ -94,8 +97,8 @@ class Terminal:
         shell is at its prompt again, or with a ``TimeoutError`` after ``max_timeout_sec``.
         """
         parts: list[Any] = list(keys) if isinstance(keys, (list, tuple)) else [keys]
-        if not all(isinstance(part, str) for part in parts):
-            raise TypeError(f"keys are strings, not {keys!r:.80}")
+        for part in parts:
+            _check_text("a key", part)
         self._check_open()
         if block and self._shell is None:
             raise SandboxError(f"no shell runs in the terminal {self.name} whose prompt could be waited for")
@@ -188,6 +191,7 @@ class Terminal:
         return self._new_output.since_last(self.capture(entire=True), self.capture())
 
     def resize(self, width: int, height: int) -> None:
+        check_size(width, height)
         self._check_open()
         self._process.state(width, height)
         with self._changed:
@@ -225,6 +229,8 @@ class Terminal:
 
     def signal(self, number: int) -> None:
         """Send a signal to whoever is in the foreground."""
+        if number not in signal.valid_signals():
+            raise ValueError(f"there is no signal {number!r:.80}")
         self._check_open()
         self._process.signal_foreground(number)
 
@@ -281,3 +287,13 @@ class Terminal:
         self._answers.add(answer)
         self._text = None
         self._recording.output(data)
+
+
+def _check_text(what: str, text: object) -> None:
+    """It can be typed: whole characters, and bytes that are none by way of surrogateescape."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is a string, not {text!r:.80}")
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} has half of a surrogate pair in it, which is no text: {text!a:.80}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
@@ -39,6 +40,16 @@ class TerminalLink(threading.Thread):
         self._is_closed = True
 
     def run(self) -> None:
+        try:
+            self._listen()
+        except Exception as error:
+            # Or whoever waits for what comes would wait for ever.
+            self._listener.ended(None, SandboxError(f"what a terminal said could not be taken in: {error!r}"))
+            with suppress(SandboxError):
+                self._process.kill()
+            raise
+
+    def _listen(self) -> None:
         screen = notes = 0
         while not self._is_closed:
             try:

@@ -160,7 +160,7 @@ class Shell:
         if mark == OUTPUT_BEGINS and run and not run.has_begun:
             run.has_begun = True
             self._stop_hiding(show=False)
-            self._show(run.command.replace("\n", "\r\n").encode() + b"\r\n")
+            self._show(run.command.replace("\n", "\r\n").encode("utf-8", "surrogateescape") + b"\r\n")
         elif mark in (OUTPUT_ENDS, PROMPT_BEGINS) and run and run.has_begun:
             run.is_out = True
         elif mark == PROMPT_ENDS:

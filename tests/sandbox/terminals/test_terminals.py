@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -175,10 +175,26 @@ def test_signals_reach_the_foreground(open_terminal: Callable[..., Terminal]) ->
 def test_mistakes_are_told_in_a_sentence(open_terminal: Callable[..., Terminal]) -> None:
     with pytest.raises(ValueError, match="1 to 1000 columns and rows, not 0 x 30"):
         open_terminal(width=0)
+    with pytest.raises(ValueError, match=r"1 to 1000 columns and rows, not 80\.5 x 30"):
+        open_terminal(width=80.5)
     for keys in ([1], 7, None):
-        with pytest.raises(TypeError, match="keys are strings, not"):
+        with pytest.raises(TypeError, match="a key is a string, not"):
             open_terminal().send_keys(keys)
-    open_terminal(name="twice")
+    shell = open_terminal(["dash"], name="twice")
+    with pytest.raises(ValueError, match=r"a key has half of a surrogate pair in it, which is no text: 'x\\ud800'"):
+        shell.send_keys(["C-c", "x\ud800"])
+    with pytest.raises(TypeError, match="a command is a string, not 5"):
+        shell.run(cast("str", 5))
+    with pytest.raises(ValueError, match=r"a command has no NUL in it: 'echo \\x00'"):
+        shell.run("echo \0")
+    with pytest.raises(ValueError, match="an asciicast is of version 2 or 3, not 4"):
+        shell.recording(version=4)
+    with pytest.raises(ValueError, match="1 to 1000 columns and rows, not 0 x 5"):
+        shell.resize(0, 5)
+    with pytest.raises(ValueError, match="there is no signal 999"):
+        shell.signal(999)
+    assert shell.run("printf '\udcff'").stdout_bytes == b"\xff"
+    assert shell.stream(10**9)[0] == []
     with pytest.raises(ValueError, match="a terminal of the name 'twice' is open already"):
         open_terminal(name="twice")
     program = open_terminal(["cat"])
