@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pytest_fargate_sandbox.leaves.process_identity import still_runs, this_process
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 Document = dict[str, Any]
 Machine = dict[str, Any]
@@ -46,20 +46,31 @@ class Tenant(NamedTuple):
         return {"claim": self.claim, "worker": self.worker, **this_process()}
 
 
-def place_for(document: Document, tenant: Tenant, kind: str, size: int, near: Collection[str] = ()) -> Place:
+def place_for(
+    document: Document,
+    tenant: Tenant,
+    kind: str,
+    size: int,
+    near: Collection[str] = (),
+    may_wait_for: Callable[[str], bool] = lambda _worker: True,
+) -> Place:
     """The slot that it has, or has from now on: the first that can be used at once, on a machine that is near.
 
-    Asked again until that is ``up``, or ours to start.
+    Asked again until that is ``up``, or ours to start. ``may_wait_for`` tells whether the worker that starts a machine
+    does not wait for us.
     """
     had = _place_of(document, tenant)
     if had and had.up:
         return had
-    better = _free_now(document, kind, near)
-    if better is not None:
-        if had:
-            let_go(document, tenant)
-        return _take(document, better, tenant)
-    place = had or _take(document, _free_soon(document, kind) or _on_a_new_one(document, kind, size), tenant)
+    found = _free_now(document, kind, near)
+    if had and (found or not _may_wait(document["machines"][had.machine], may_wait_for)):
+        let_go(document, tenant)
+        had = None
+    if found:
+        return _take(document, found, tenant)
+    place = had or _take(
+        document, _free_soon(document, kind, may_wait_for) or _on_a_new_one(document, kind, size), tenant
+    )
     machine = document["machines"][place.machine]
     if machine["starter"] is None or not still_runs(machine["starter"]):
         machine["starter"] = tenant.facts
@@ -154,9 +165,14 @@ def _free_now(document: Document, kind: str, near: Collection[str]) -> Place | N
     return next(_free_at(up, ordered, kind), None)
 
 
-def _free_soon(document: Document, kind: str) -> Place | None:
-    starting = {name: machine for name, machine in _machines(document).items() if not machine["up"]}
+def _free_soon(document: Document, kind: str, may_wait_for: Callable[[str], bool]) -> Place | None:
+    machines = _machines(document).items()
+    starting = {name: each for name, each in machines if not each["up"] and _may_wait(each, may_wait_for)}
     return next(_free_at(starting, starting, kind), None)
+
+
+def _may_wait(machine: Machine, may_wait_for: Callable[[str], bool]) -> bool:
+    return machine["starter"] is None or may_wait_for(machine["starter"]["worker"])
 
 
 def _free_at(machines: dict[str, Machine], names: Collection[str], kind: str) -> Iterator[Place]:

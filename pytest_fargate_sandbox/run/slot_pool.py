@@ -16,7 +16,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.records.slot_records import SlotRecord
 from pytest_fargate_sandbox.run import slot_book
-from pytest_fargate_sandbox.run.bound import NoLongerNeeded
+from pytest_fargate_sandbox.run.bound import NoLongerNeeded, is_in_the_way
 from pytest_fargate_sandbox.run.slot_book import Tenant
 from pytest_fargate_sandbox.run.slot_lease import SlotLease
 from pytest_fargate_sandbox.run.slot_machines import SlotMachines
@@ -121,7 +121,14 @@ class SlotPool:
         rests, kind = pauses(0.02, 0.25), self._kind(spec)
         while True:
             with self._state.change() as document:
-                place = slot_book.place_for(document, tenant, kind, spec.slots, self._machines.near)
+                place = slot_book.place_for(
+                    document,
+                    tenant,
+                    kind,
+                    spec.slots,
+                    near=self._machines.near,
+                    may_wait_for=lambda starter: not is_in_the_way(document, self._worker, of=starter),
+                )
             if place.up:
                 return place
             if place.is_ours_to_start:

@@ -134,3 +134,10 @@ def test_a_machine_that_made_way_or_is_lost_or_old_is_nobodys(run: Run) -> None:
     run.comes_up("machine3", ttl=0.0)
     assert run.wants("b") == Place("machine3", 0, FACTS), "who has it already goes on"
     assert run.wants("c").machine == "machine4"
+
+
+def test_who_has_what_the_starter_of_a_machine_waits_for_does_not_wait_for_the_machine(run: Run) -> None:
+    run.wants("a", "gw0")
+    assert run.wants("b", "gw1") == Place("machine1", 1), "nobody is in anybody's way yet"
+    place = place_for(run.document, Tenant("b", "gw1"), "k", 2, may_wait_for=lambda worker: worker != "gw0")
+    assert place == Place("machine2", 0, None, is_ours_to_start=True)
