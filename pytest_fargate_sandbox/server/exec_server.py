@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 
 from pytest_fargate_sandbox.leaves.names import ENV_LOG, ENV_SERVER_PORT, ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.server.commands.command_table import Commands
@@ -52,7 +53,7 @@ def main() -> int:
     signal.set_wakeup_fd(alarm_writer)
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _stop)
+            signal.signal(number, partial(_stop, os.getpid()))
         listener.serve(alarm)
     except _Stopped as stopped:
         commands.stop_all(_STOP_PATIENCE_SEC)
@@ -60,7 +61,10 @@ def main() -> int:
         return 128 + stopped.number
 
 
-def _stop(number: int, _frame: object) -> None:
+def _stop(server: int, number: int, _frame: object) -> None:
+    if os.getpid() != server:  # a child that is not its program yet, and ends as that would
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
     signal.signal(number, signal.SIG_IGN)
     raise _Stopped(number)
 

@@ -45,6 +45,21 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
+STOPPED_EARLY = """
+import os, signal, subprocess
+from functools import partial
+from pytest_fargate_sandbox.server.exec_server import _stop
+
+signal.signal(signal.SIGTERM, partial(_stop, os.getpid()))
+print(subprocess.Popen(["true"], preexec_fn=lambda: os.kill(os.getpid(), signal.SIGTERM)).wait())
+"""
+
+
+def test_a_command_that_sigterm_meets_before_it_is_its_program_ends_by_it() -> None:
+    ended = subprocess.run([sys.executable, "-c", STOPPED_EARLY], capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == (f"{-signal.SIGTERM}\n", "")
+
+
 def test_sigterm_reaches_the_commands_and_ends_the_server(server: ExecServerProcess, tmp_path: Path) -> None:
     wait = "echo ready; while :; do sleep 0.05; done"
     polite = server.client.spawn(f"trap 'echo bye > {tmp_path}/bye; exit' TERM; {wait}")
