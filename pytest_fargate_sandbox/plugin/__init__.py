@@ -39,12 +39,13 @@ __all__ = [
 
 _MARKER = (
     "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, container_port=, keep=, env=, files=, outside=, "
-    "exec_timeout=, slot=, retries=): what the test's sandbox is made of. image: a reference or template; environment: "
-    "a directory with a Dockerfile, relative to the test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: "
-    "{modes}; container_port: where an agent listens; keep: {keep}; env: a mapping; files: a mapping of "
-    "remote to local paths; outside: a list of OutsideEndpoint or (url, env_var); exec_timeout: seconds; slot: "
-    "True for a clean slot of a machine that tests share, instead of a machine of its own; retries: how "
-    "often to run again after an infrastructure error."
+    "exec_timeout=, artifacts=, artifacts_when=, slot=, retries=): what the test's sandbox is made of, and what "
+    "becomes of it. image: a reference or template; environment: a directory with a Dockerfile, relative to the "
+    "test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: {modes}; container_port: where an agent listens; "
+    "keep: {keep}; env: a mapping; files: a mapping of remote to local paths; outside: a list of OutsideEndpoint or "
+    "(url, env_var); exec_timeout: seconds; artifacts: a list of globs of files that --fargate-artifacts saves after "
+    "the test; artifacts_when: {when}; slot: True for a clean slot of a machine that tests share, instead of a "
+    "machine of its own; retries: how often to run again after an infrastructure error."
 )
 
 
@@ -57,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", _MARKER.format(modes=_either(MODES), keep=_either(options.KEEP)))
+    config.addinivalue_line("markers", _marker())
     config.stash[options.SETTINGS] = settings = options.resolve(config)
     if hasattr(config, "workerinput"):
         from pytest_fargate_sandbox.plugin import mfa_code
@@ -90,6 +91,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
         wiring.wire(config)
         marker.note_mistakes(items)
+
+
+def _marker() -> str:
+    return _MARKER.format(
+        modes=_either(MODES), keep=_either(options.KEEP), when=_either(reversed(options.ARTIFACTS_WHEN))
+    )
 
 
 def _either(words: Iterable[str]) -> str:

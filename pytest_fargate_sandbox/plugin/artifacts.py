@@ -1,48 +1,186 @@
-"""What a failed test leaves behind, under its name: the recordings of its terminals."""
+"""What is saved of a test, under its name: files of its sandboxes, recordings of their terminals, containers' logs."""
 
 from __future__ import annotations
 
-import re
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.plugin import marker, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
+    from pytest_fargate_sandbox.leaves.artifact_results import Collected
+    from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
     from pytest_fargate_sandbox.run.lease import Lease
+
+DIRECTORY, FILE, TROUBLE = "fargate_artifacts", "fargate_artifact", "fargate_artifact_trouble"
+"""The properties of a test that tell of them."""
+
+
+class ArtifactWarning(pytest.PytestWarning):
+    """Something that was to be saved of a test could not be; the test's result stands."""
+
+
+@dataclass
+class Saved:
+    """``trouble`` has a sentence for whatever is not there, or not whole."""
+
+    directory: Path
+    files: list[Path] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+
+    def told(self) -> str:
+        return "\n".join([*_some([str(path) for path in self.files], f"below {self.directory}"), *self.complaints()])
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        yield DIRECTORY, str(self.directory)
+        yield from ((FILE, path) for path in _some([str(path) for path in self.files]))
+        yield from ((TROUBLE, sentence) for sentence in self.complaints())
+
+    def complaints(self) -> list[str]:
+        from pytest_fargate_sandbox.leaves.printable import printable
+
+        return [printable(sentence).replace("\n", "\\n") for sentence in _some(self.trouble)]
 
 
 class Artifacts:
     """``directory`` is where they go; None: nowhere."""
 
-    def __init__(self, directory: str | None) -> None:
-        self._directory = Path(directory) if directory else None
+    def __init__(self, directory: Path | None, run: PytestRun) -> None:
+        self._directory = directory
+        self._run = run
 
-    def save(self, test: str, leases: Iterable[Lease]) -> list[Path]:
-        """Where they are now. What cannot be written is a warning: a full disk here is no verdict on the test."""
-        if self._directory is None:
-            return []
-        saved: list[Path] = []
-        for name, text in _recordings(leases):
-            path = self._directory / _file_name(test) / f"{_file_name(name)}.cast"
-            if path in saved:  # the names of two terminals differ in what no file's name has
-                path = path.with_suffix(f".{len(saved)}.cast")
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-            except OSError as error:
-                warnings.warn(f"a recording could not be saved: {error}", stacklevel=1)
-            else:
-                saved.append(path)
-        return saved
+    def save(
+        self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, leases: Sequence[Lease]
+    ) -> Saved | None:
+        """What is there now of this test, if this report is one at which it is saved.
+
+        What cannot be is told and warned of: a full disk here is no verdict on the test.
+        """
+        if self._directory is None or not leases or outcomes.is_running(item):
+            return None
+        keys = {} if marker.mistake_in(item) else marker.keys_of(item)
+        due = [(number, lease) for number, lease in enumerate(leases, 1) if _is_due(item, call, report, lease, keys)]
+        if not due:
+            return None
+        saved, has_failed = Saved(self._directory / self._name_of(item)), False
+        for number, lease in due:
+            has_failed = _try_to_save(lease, _globs(lease, keys), number, saved) or has_failed
+        if has_failed or (saved.trouble and not report.failed):  # nobody reads a report of what passed
+            _warn(f"{item.nodeid}: {'; '.join(saved.complaints())}")
+        return saved if saved.files or saved.trouble else None
+
+    def _name_of(self, item: pytest.Item) -> str:
+        from pytest_fargate_sandbox.plugin.saved_files import directory_name
+
+        several = self._run.times_each_test > 1
+        return directory_name(f"{item.nodeid}@{self._run.worker}" if several else item.nodeid)
 
 
-def _recordings(leases: Iterable[Lease]) -> Iterator[tuple[str, str]]:
-    for lease in leases:
-        for terminal in lease.sandbox.terminals.all():
-            yield f"{lease.task_id}-{terminal.name}", terminal.recording()
+def _is_due(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, lease: Lease, keys: dict[str, Any]
+) -> bool:
+    """Behind the test itself, or with what fails around it; without globs only of one that failed."""
+    if report.failed or (call.when == "call" and item.stash.get(outcomes.FAILED, False)):
+        return True
+    usual = "always" if _globs(lease, keys) else "failed"
+    return call.when == "call" and (lease.artifacts_when or keys.get("artifacts_when") or usual) == "always"
 
 
-def _file_name(text: str) -> str:
-    return re.sub(r"[^\w.\[\]=-]+", "_", text)[-120:].strip(".") or "_"
+def _globs(lease: Lease, keys: dict[str, Any]) -> list[str]:
+    """A sandbox that tests share has those of each."""
+    return list(dict.fromkeys([*lease.artifacts, *keys.get("artifacts", ())]))
+
+
+def _try_to_save(lease: Lease, globs: list[str], number: int, saved: Saved) -> bool:
+    """Whether it failed here."""
+    try:
+        _save(lease, globs, number, saved)
+    except (OSError, ValueError) as error:
+        saved.trouble.append(f"artifacts could not be saved: {error}")
+        return True
+    return False
+
+
+def _save(lease: Lease, globs: list[str], number: int, saved: Saved) -> None:
+    from pytest_fargate_sandbox.leaves.artifact_bounds import MOST_BYTES_OF_A_TEST
+
+    left = MOST_BYTES_OF_A_TEST
+    for terminal in lease.sandbox.terminals.all():
+        text = terminal.recording()
+        if len(text) > left:
+            saved.trouble.append(f"the recording of {terminal.name} is cut: more than {MOST_BYTES_OF_A_TEST} bytes")
+            text = text[: text.rfind("\n", 0, left) + 1]
+        left -= len(text)
+        saved.files.append(_written(saved, f"{lease.task_id}-{terminal.name}", ".cast", text))
+    log = lease.logs()
+    if log:
+        saved.files.append(_written(saved, lease.task_id, ".log", log))
+    if globs:
+        _save_files(lease, globs, saved.directory / ("files" if number == 1 else f"files-{number}"), saved)
+
+
+def _written(saved: Saved, name: str, suffix: str, text: str) -> Path:
+    from pytest_fargate_sandbox.plugin.saved_files import safe_names
+
+    stem = "_".join(safe_names(name))
+    path = saved.directory / f"{stem}{suffix}"
+    if path in saved.files:  # the names of two terminals differ in what no file's name has
+        path = saved.directory / f"{stem}.{len(saved.files)}{suffix}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def _save_files(lease: Lease, globs: list[str], directory: Path, saved: Saved) -> None:
+    from pytest_fargate_sandbox.leaves.errors import SandboxError
+    from pytest_fargate_sandbox.plugin.saved_files import SavedFiles
+
+    files = SavedFiles(directory)
+    try:
+        files.begin()
+        collected = lease.sandbox.artifacts.collect(globs, files)
+        files.close()
+        saved.trouble += _complaints(collected)
+    except SandboxError as error:
+        files.give_up()
+        saved.trouble.append(f"{', '.join(globs)}: not saved: {error.message.partition(chr(10))[0]}")
+    except OSError:
+        files.give_up()
+        raise
+    finally:
+        saved.files += files.paths
+
+
+def _complaints(collected: Collected) -> Iterator[str]:
+    from pytest_fargate_sandbox.leaves.artifact_bounds import MOST_BYTES_OF_A_TEST, MOST_ENTRIES
+
+    yield from (f"no file fits {glob}" for glob in collected.unmatched)
+    for file in collected.files:
+        if file.truncated:
+            yield f"{file.path}: the first {file.bytes} of {file.file_size} bytes"
+    yield from (f"not saved: {sentence}" for sentence in collected.refused)
+    if collected.truncated:
+        yield f"not all is saved: there are more than {MOST_ENTRIES} files, or {MOST_BYTES_OF_A_TEST} bytes"
+
+
+def _some(lines: list[str], where: str = "") -> list[str]:
+    from pytest_fargate_sandbox.leaves.artifact_bounds import MOST_TOLD
+
+    more = len(lines) - MOST_TOLD
+    return lines if more <= 0 else [*lines[:MOST_TOLD], f"… and {more} more {where}".rstrip()]
+
+
+def _warn(text: str) -> None:
+    """Also where warnings are errors: what we could not save fails no test, and no run."""
+    try:
+        warnings.warn(ArtifactWarning(text), stacklevel=2)
+    except ArtifactWarning:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn(ArtifactWarning(text), stacklevel=2)

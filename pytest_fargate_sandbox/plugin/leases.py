@@ -176,7 +176,9 @@ class Leases:
 
     def _lease(self, item: pytest.Item, config: EcsFargateConfig, keys: dict[str, Any]) -> Lease:
         wish = self.wish(item, config, keys)
-        return self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid)
+        lease = self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid)
+        lease.artifacts, lease.artifacts_when = keys.get("artifacts", ()), keys.get("artifacts_when")
+        return lease
 
     # --- after a test -----------------------------------------------------------------------------------------------
 

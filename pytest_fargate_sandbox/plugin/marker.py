@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.plugin import vocabulary
-from pytest_fargate_sandbox.plugin.options import KEEP
+from pytest_fargate_sandbox.plugin.options import ARTIFACTS_WHEN, KEEP
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 if TYPE_CHECKING:
@@ -143,6 +143,10 @@ def _is_endpoint(value: Any) -> bool:
     return isinstance(getattr(value, "url", None), str) and isinstance(getattr(value, "env_var", None), str)
 
 
+def _is_glob(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and "\0" not in value and ".." not in value.split("/")
+
+
 _IS_WHOLE = (lambda value: _is_number(value, (int, str)) and str(value).isdigit(), "a whole number")
 
 _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
@@ -167,6 +171,11 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
         "a list of OutsideEndpoint or (url, env_var)",
     ),
     "exec_timeout": (lambda value: _is_number(value, (int, float)) and value > 0, "a number above 0"),
+    "artifacts": (
+        lambda value: isinstance(value, (list, tuple)) and all(_is_glob(each) for each in value),
+        "a list of globs, without ..",
+    ),
+    "artifacts_when": (lambda value: isinstance(value, str) and value in ARTIFACTS_WHEN, ARTIFACTS_WHEN),
     "slot": (lambda value: isinstance(value, bool), "True or False"),
     "retries": (lambda value: _is_number(value) and value >= 0, "0 or more"),
 }

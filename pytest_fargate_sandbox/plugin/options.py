@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 KEEP = ("never", "failed", "always")
 """Which tasks may outlive their test."""
 
+ARTIFACTS_WHEN = ("failed", "always")
+"""Of which tests artifacts are saved."""
+
 
 class Option(NamedTuple):
     """One option. ``sets`` is the key of ``EcsFargateConfig`` that it fills; without it the option concerns the run."""
@@ -146,7 +149,12 @@ TABLE = (
     Option(
         "infra_retries", "how often a test that met an infrastructure error is run again", "int", metavar="N", default=1
     ),
-    Option("artifacts", "save what failed tests leave there: recordings of their terminals", metavar="DIR"),
+    Option(
+        "artifacts",
+        "save there, under each test's name, the files that the marker's `artifacts` names; of failed tests also the "
+        "recordings of terminals and the container's log",
+        metavar="DIR",
+    ),
     Option("report_json", "write the run, as data, to this file", metavar="FILE"),
 )
 OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.plugin.artifacts import FILE, TROUBLE
 from pytest_fargate_sandbox.plugin.outcomes import PROPERTY
 from pytest_fargate_sandbox.plugin.rerun import RETRIED
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 _GRAVITY = ("passed", "skipped", "xfailed", "xpassed", "failed", "error")
 """What a test is called of whose phases one came out like this, the last of them that fits."""
+
+_LISTS = {"tasks": "fargate_task", "artifacts": FILE, "artifacts_trouble": TROUBLE}
+"""What there may be several of, by the properties that they are."""
 
 
 class OutcomeBook:
@@ -35,7 +39,8 @@ class OutcomeBook:
         properties = dict(report.user_properties)
         test["attempts"] = int(str(properties.get(RETRIED, 0))) + 1
         test["infrastructure"] = properties.get(PROPERTY)
-        test["tasks"] = [value for name, value in report.user_properties if name == "fargate_task"]
+        for key, name in _LISTS.items():
+            test[key] = [value for each, value in report.user_properties if each == name]
 
     def tests(self) -> list[dict[str, Any]]:
         """Plain values, in the order in which they were begun."""

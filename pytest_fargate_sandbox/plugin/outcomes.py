@@ -76,6 +76,11 @@ def leaving_call(item: pytest.Item) -> None:
     item.stash[_RUNNING] = False
 
 
+def is_running(item: pytest.Item) -> bool:
+    """Whether a report that is made now is a subtest's."""
+    return item.stash.get(_RUNNING, False)
+
+
 def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Make an infrastructure error an error, though the test's own code was running and an xfail was hoping for one."""
     error = infrastructure_error(call.excinfo.value) if call.excinfo else None
@@ -83,7 +88,7 @@ def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
     if error is not None:
         met.append(_plain(error, report))
         _make_error(item, report, met[-1])
-    elif met and report.when == "call" and report.passed and not item.stash.get(_RUNNING, False):
+    elif met and report.when == "call" and report.passed and not is_running(item):
         # Its subtests met it: pytest is about to call this a failure.
         report.longrepr = f"infrastructure error in a subtest: {met[-1]['message']}"
         _make_error(item, report, met[-1])

@@ -42,9 +42,9 @@ class Reports:
             outcomes.judge(item, call, report)
         stories = [(lease, lease.story() if report.failed else "") for lease in self._leases.of(item)]
         report.sections += [(f"Sandbox {lease.task_id}", story) for lease, story in stories if story]
-        saved = self._artifacts.save(item.nodeid, [lease for lease, _ in stories]) if report.failed else []
-        report.sections += [("Saved of this test", "\n".join(map(str, saved)))] if saved else []
-        told_to_others.tell(item, report, call.excinfo.value if call.excinfo else None, stories)
+        saved = self._artifacts.save(item, call, report, [lease for lease, _ in stories])
+        report.sections += [("Saved of this test", saved.told())] if saved else []
+        told_to_others.tell(item, report, call.excinfo.value if call.excinfo else None, stories, saved)
         return report
 
 

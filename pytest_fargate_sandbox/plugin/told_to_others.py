@@ -6,23 +6,32 @@ attachment.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.plugin.artifacts import FILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pytest
 
+    from pytest_fargate_sandbox.plugin.artifacts import Saved
     from pytest_fargate_sandbox.run.lease import Lease
 
 STORY = "fargate_story"
 
 
 def tell(
-    item: pytest.Item, report: pytest.TestReport, error: BaseException | None, stories: list[tuple[Lease, str]]
+    item: pytest.Item,
+    report: pytest.TestReport,
+    error: BaseException | None,
+    stories: list[tuple[Lease, str]],
+    saved: Saved | None,
 ) -> None:
     """``stories`` are of all its sandboxes, empty where the test has not failed."""
-    told = [fact for fact in dict.fromkeys(_facts(error, stories)) if fact not in item.user_properties]
+    facts = [*_facts(error, stories), *(saved.facts() if saved else ())]
+    told = [fact for fact in dict.fromkeys(facts) if fact not in item.user_properties]
     item.user_properties += told
     report.user_properties = list(item.user_properties)
     if told and item.config.pluginmanager.has_plugin("allure_listener"):
@@ -50,5 +59,7 @@ def _tell_allure(told: list[tuple[str, str]]) -> None:
     for name, value in told:
         if name == STORY:
             allure.attach(value, name="sandbox", attachment_type=allure.attachment_type.TEXT)
+        elif name == FILE and Path(value).is_file():
+            allure.attach.file(value, name=Path(value).name)
         else:
             allure.dynamic.parameter(name, value, excluded=True)

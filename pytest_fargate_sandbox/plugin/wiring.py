@@ -38,11 +38,16 @@ def wire(config: pytest.Config, late: pytest.FixtureRequest | None = None) -> Le
             setups=leases.setups,
             ahead=config.stash[AHEAD],
             reruns=Reruns(leases),
-            reports=Reports(config, leases, Artifacts(leases.settings.run["artifacts"])),
+            reports=Reports(config, leases, _artifacts(config, run)),
         )
         if late is not None:
             leases.setups.come_late(late)
     return config.stash[LEASES]
+
+
+def _artifacts(config: pytest.Config, run: PytestRun) -> Artifacts:
+    name = config.stash[SETTINGS].run["artifacts"]
+    return Artifacts(config.invocation_params.dir / name if name else None, run)
 
 
 def wire_controller(config: pytest.Config) -> PytestRun:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.sandbox.past_command import PastCommand
@@ -25,6 +25,9 @@ class Lease:
         self.test = test
         """The test for whose sake it was made."""
         self.kept = False
+        self.artifacts: Sequence[str] = ()
+        """Globs of what is saved of it after each test, or as ``artifacts_when`` says."""
+        self.artifacts_when: str | None = None
         self._keep = keep
         self._tests: list[str] = []
         self._failed = False
@@ -67,7 +70,7 @@ class Lease:
         """How its start went, in parts of a line."""
         yield from (f"{name} {seconds:.2f} s" for name, seconds in self.phases.items() if seconds >= 0.005)
 
-    def _logs(self) -> str:
+    def logs(self) -> str:
         """What its containers have said that belongs to its story."""
         return ""
 
@@ -122,7 +125,7 @@ class Lease:
             lines += [f"terminal {terminal.name}:", *(f"  {line}" for line in terminal.capture().splitlines())]
         if sandbox.cause:
             lines.append(f"the task ended: {sandbox.cause}")
-        logs = self._logs()
+        logs = self.logs()
         return printable("\n".join([*lines, *(["container log (end):", logs] if logs else [])]))
 
 

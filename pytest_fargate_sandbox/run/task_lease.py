@@ -61,7 +61,7 @@ class TaskLease(Lease):
         self.sandbox.stop()
         self.seat.over()  # also where there never was a task
 
-    def _logs(self) -> str:
+    def logs(self) -> str:
         try:
             return self.sandbox.logs()
         except (SandboxError, AwsError):
