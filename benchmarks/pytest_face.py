@@ -217,6 +217,14 @@ class WarmEngine:
     def calls(self, operation: str) -> int:
         return sum(1 for line in self.lines() if line.get("operation") == operation)
 
+    def task_seconds(self) -> float:
+        """What its tasks lived together, from their launch until they were stopped."""
+        lived: dict[str, list[float]] = {}
+        for line in self.lines():
+            if line["kind"] == "task":
+                lived.setdefault(line["task"], []).append(line["t"])
+        return sum(times[-1] - times[0] for times in lived.values())
+
     def alive(self) -> set[str]:
         return _alive(self.lines())[0]
 
