@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.needs("namespaces")
 
+NAME = f"held-elsewhere-{os.getpid()}"
+"""By which the sandbox of this worker is found, and no other's."""
+
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[EcsFargateSandbox]:
     cfg = EcsFargateConfig(cluster="local", ssh_sidecar=SshSidecarConfig(exec_server_port=19542))
-    with EcsFargateSandbox(cfg, task_id="held-elsewhere", run_id="doors") as sandbox:
+    with EcsFargateSandbox(cfg, task_id=NAME, run_id="doors") as sandbox:
         sandbox.start()
         yield sandbox
 
@@ -40,24 +43,24 @@ def cli(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[st
 
 @pytest.mark.usefixtures("sandbox")
 def test_a_command_runs_in_it_with_its_stdin_output_and_code() -> None:
-    done = cli("exec", "held-elsewhere", "cat; echo err >&2; exit 3", stdin="typed\n")
+    done = cli("exec", NAME, "cat; echo err >&2; exit 3", stdin="typed\n")
     assert (done.returncode, done.stdout, done.stderr) == (3, "typed\n", "err\n")
-    assert cli("exec", "held-elsewhere", "ls", "-d", "/tmp").stdout == "/tmp\n"
-    assert cli("shell", "held-elsewhere", stdin="echo from a shell; exit 4\n").returncode == 4
+    assert cli("exec", NAME, "ls", "-d", "/tmp").stdout == "/tmp\n"
+    assert cli("shell", NAME, stdin="echo from a shell; exit 4\n").returncode == 4
 
 
 def test_a_terminal_is_watched_and_not_touched(sandbox: EcsFargateSandbox) -> None:
     terminal = sandbox.open_terminal("work", command=["sh"])
     terminal.run("echo before")
     watched: list[subprocess.CompletedProcess[str]] = []
-    watcher = threading.Thread(target=lambda: watched.append(cli("watch", "held-elsewhere", "work")))
+    watcher = threading.Thread(target=lambda: watched.append(cli("watch", NAME, "work")))
     watcher.start()
     terminal.run("echo meanwhile; sleep 2")
     terminal.close()
     watcher.join(60)
     assert "\nbefore\n" in watched[0].stdout
     assert "\nmeanwhile\n" in watched[0].stdout
-    assert "there is no terminal 'other'; open are: work" in cli("watch", "held-elsewhere", "other").stderr
+    assert "there is no terminal 'other'; open are: work" in cli("watch", NAME, "other").stderr
 
 
 def test_the_door_is_this_users_alone_and_gives_no_key_away(sandbox: EcsFargateSandbox) -> None:
