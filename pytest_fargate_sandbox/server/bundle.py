@@ -72,10 +72,12 @@ LESSONS = {
     "slots.slot_verbs": (
         "slots.birther",
         "slots.births",
+        "slots.bubblewrap",
         "slots.emptying",
         "slots.ground",
         "slots.grounds",
         "slots.key_rings",
+        "slots.namespace_ground",
         "slots.owned_processes",
         "slots.shared_memory",
         "slots.shared_places",

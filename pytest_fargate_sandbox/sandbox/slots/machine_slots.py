@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 
@@ -58,17 +58,23 @@ class MachineSlots:
         return states
 
     def lease_slot(
-        self, number: int | None = None, *, one_at_a_time: bool = True, exec_timeout_sec: float | None = None
+        self,
+        number: int | None = None,
+        *,
+        one_at_a_time: bool = True,
+        exec_timeout_sec: float | None = None,
+        network: Literal["none"] | None = None,
     ) -> Slot:
         """A clean slot: any that is free, or that of this number, whoever has it.
 
+        With ``network="none"`` it reaches nothing, which takes isolation ``namespace``: else ``SandboxError`` says so.
         ``exec_timeout_sec`` is for commands that are given no ``timeout_sec``.
         """
         from pytest_fargate_sandbox.sandbox.slots.slot import Slot
         from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot
 
         lease = secrets.token_hex(12)
-        request = LeaseSlot(lease=lease, number=-1 if number is None else number)
+        request = LeaseSlot(lease=lease, number=-1 if number is None else number, network=network or "")
         leased = self._ask(request, LeasedSlot)
         isolation = self._isolation or self.open_slots(0).isolation
         return Slot(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class CommandUser:
     """A user with all its groups, by name or by number, as in ``docker run --user``: ``user`` or ``user:group``."""
 
+    namespaces: "tuple[int, ...]" = ()
     births: "Any" = None
     """Where his commands come from, if not from us: ``slots.births.Births``."""
 

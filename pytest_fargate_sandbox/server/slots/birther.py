@@ -24,7 +24,8 @@ HEAD = struct.Struct("=7I")
 
 ANSWER = struct.Struct("=i")
 FOR_CHILD = 4
-"""Descriptors."""
+"""Descriptors; those that follow are of namespaces, in the order in which they are entered."""
+_MOST_NAMESPACES = 6
 
 # https://github.com/torvalds/linux/blob/v6.1/arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h
 _CLONE = {"x86_64": 56, "aarch64": 220}
@@ -44,25 +45,29 @@ def main(server: socket.socket) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    number = _CLONE[os.uname().machine]
     while True:
         request = _receive(server)
         if request is None:
             return
         head, strings, files = request
-        pid = _libc.syscall(
-            *map(ctypes.c_long, (number, _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)),
-        )
-        if pid == 0:
-            _become(head, strings, files)
-        answer = pid if pid > 0 else -ctypes.get_errno()
+        answer = _bear()
+        if answer == 0:
+            _become(head, strings, files, server)
         for file in files:
             os.close(file)
-        server.sendall(ANSWER.pack(answer))
+        if answer < 0 or len(files) == FOR_CHILD:  # else the child has one of its own to tell of
+            server.sendall(ANSWER.pack(answer))
+
+
+def _bear() -> int:
+    """The number of a new child of the server's, or of an error below zero; zero in the child."""
+    numbers = (_CLONE[os.uname().machine], _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
+    pid = int(_libc.syscall(*map(ctypes.c_long, numbers)))
+    return pid if pid >= 0 else -ctypes.get_errno()
 
 
 def _receive(server: socket.socket) -> "tuple[tuple[int, ...], list[bytes], list[int]] | None":
-    room = socket.CMSG_SPACE(FOR_CHILD * 4)
+    room = socket.CMSG_SPACE((FOR_CHILD + _MOST_NAMESPACES) * 4)
     first, ancillary, _, _ = server.recvmsg(HEAD.size, room, socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC)
     if len(first) < HEAD.size:
         return None
@@ -77,14 +82,32 @@ def _receive(server: socket.socket) -> "tuple[tuple[int, ...], list[bytes], list
     return head, bytes(text).split(b"\0"), list(files)
 
 
-def _become(head: "tuple[int, ...]", strings: "list[bytes]", files: "list[int]") -> None:
+def _enter(namespaces: "list[int]", uid: int, server: socket.socket) -> None:
+    """What returns from here is a child that was born in them.
+
+    Who owns namespaces may enter them, so this acts as him; and as the server waits for its answer, he must not be able
+    to signal it: its real uid is ours.
+    """
+    try:
+        os.setresuid(0, uid, 0)
+        for file in namespaces:
+            if _libc.setns(file, 0) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+        answer = _bear()
+    except OSError as error:
+        answer = -(error.errno or 1)
+    if answer != 0:
+        server.sendall(ANSWER.pack(answer))
+        os._exit(0)
+
+
+def _become(head: "tuple[int, ...]", strings: "list[bytes]", files: "list[int]", server: socket.socket) -> None:
     """In the child, which comes no further than this."""
     _, arguments, _, uid, mark, most, has_terminal = head
     step = b"user"
     try:
         with open("/proc/self/oom_score_adj", "wb", buffering=0) as score:
             score.write(b"%d" % mark)
-        os.setsid()
         os.nice(_NICE)
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
         if not os.path.ismount("/dev/mqueue"):  # where one cannot see the queues, none are made
@@ -95,6 +118,9 @@ def _become(head: "tuple[int, ...]", strings: "list[bytes]", files: "list[int]")
         os.setresgid(uid, uid, uid)
         if _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "no_new_privs")
+        if files[FOR_CHILD:]:
+            _enter(files[FOR_CHILD:], uid, server)
+        os.setsid()
         os.setresuid(uid, uid, uid)
         # A ring of keys that no neighbour has too; where a filter forbids it, there are none.
         _libc.syscall(*map(ctypes.c_long, (_KEYCTL[os.uname().machine], _JOIN_SESSION_KEYRING, 0, 0, 0, 0)))

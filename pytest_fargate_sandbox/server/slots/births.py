@@ -1,6 +1,7 @@
 """Where commands of tenants come from: ``birther`` bears them, in a process that is begun when the first is wanted."""
 
 import array
+import errno
 import os
 import select
 import socket
@@ -34,11 +35,12 @@ class Births:
     def spawn(self, program: "Program", mark: int, streams: "tuple[int, int, int]", reaper: "Reaper",
               on_exit: "Callable[[int], None]") -> ProcessTree:  # fmt: skip
         """As ``spawning.spawn`` does it for others."""
+        assert program.user
         told, tell = os.pipe()
         try:
             with BIRTHS:
                 reaper.prepare()
-                pid = self._bear(program, mark, [*streams, tell])
+                pid = self._bear(program, mark, [*streams, tell, *program.user.namespaces])
                 reaper.expect(pid, on_exit)
             os.close(tell)
             tell = -1
@@ -62,13 +64,15 @@ class Births:
         except OSError:  # it has ended, for want of memory perhaps
             self._birther = None
             pid = self._ask(head + strings, files)
+        if pid == -errno.ENOMEM and len(files) > FOR_CHILD:
+            raise Failure("slot_gone", "the namespaces of this slot have ended with what held them: reset it")
         if pid < 0:
             raise Failure.of_os_error(OSError(-pid, os.strerror(-pid)))
         return pid
 
     def _ask(self, request: bytes, files: "list[int]") -> int:
         birther = self._birther = self._birther or _begin()
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files[:FOR_CHILD]))]
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))]
         sent = birther.sendmsg([request], rights)
         birther.sendall(request[sent:])
         answer = birther.recv(ANSWER.size, socket.MSG_WAITALL)

@@ -25,6 +25,9 @@ class Ground:
     is_ours = True
     """Whether its tenant has the server's own rights."""
 
+    namespaces: "tuple[int, ...]" = ()
+    """Descriptors of those that his commands are born into."""
+
     births: "Births | None" = None
     """Where the tenant's commands come from, if not from the server itself."""
 
@@ -46,6 +49,9 @@ class Ground:
         emptying.empty(self.gate)
         for directory in (encoded(self.home), encoded(self.tmp)):
             os.mkdir(directory, 0o700)
+
+    def open(self, has_network: bool) -> None:
+        """A lease begins, in which the tenant may reach the network or not."""
 
     def end_processes(self, trees: "list[ProcessTree]") -> int:
         """End what the tenant has running: of his commands, what can be told to be theirs. How many would not."""

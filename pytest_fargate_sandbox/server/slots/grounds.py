@@ -11,7 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from pytest_fargate_sandbox.server.commands.reaper import Reaper
     from pytest_fargate_sandbox.server.slots.births import Births
+    from pytest_fargate_sandbox.server.slots.bubblewrap import Bubblewrap
     from pytest_fargate_sandbox.server.slots.shared_places import SharedPlaces
     from pytest_fargate_sandbox.server.slots.shortage import Watch
 
@@ -32,15 +34,34 @@ _MOST_PROCESSES = 512
 class Grounds:
     """Makes the ground of each slot."""
 
-    def __init__(self, isolation: str) -> None:
-        self.why = why_not_user()
-        self.isolation = "none" if self.why or isolation == "none" else "user"
+    def __init__(self, isolation: str, reaper: "Reaper") -> None:
+        self._births: "Births | None" = None
+        self._places: "SharedPlaces | None" = None
+        self._bubblewrap: "Bubblewrap | None" = None
+        self.isolation, self.why = self._best(isolation, reaper)
         if isolation and self.isolation != isolation:
             raise Failure("no_isolation", "slots of isolation %r are not to be had here: %s" % (isolation, self.why))
         self._root = _new_root()
-        self._births: "Births | None" = None
-        self._places: "SharedPlaces | None" = None
-        self.make: "Callable[[int], Ground]" = self._of_users() if self.isolation == "user" else self._bare
+        self.make: "Callable[[int], Ground]" = self._bare if self.isolation == "none" else self._of_users()
+
+    def _best(self, wanted: str, reaper: "Reaper") -> "tuple[str, str]":
+        """The best that can be had, or what is wanted; and why it is no better."""
+        why = why_not_user()
+        if why or wanted == "none":
+            return "none", why
+        from pytest_fargate_sandbox.server.slots.births import Births
+
+        self._births = Births()
+        if wanted == "user":
+            return "user", ""
+        from pytest_fargate_sandbox.server.slots.bubblewrap import Bubblewrap
+
+        bubblewrap = Bubblewrap(self._births, reaper)
+        why = bubblewrap.why_not(_unused_uids()[0])
+        if why:
+            return "user", why
+        self._bubblewrap = bubblewrap
+        return "namespace", ""
 
     def expect(self, count: int) -> None:
         """There are to be so many, who share what processes there can be."""
@@ -59,16 +80,19 @@ class Grounds:
         return Ground(number, self._root)
 
     def _of_users(self) -> "Callable[[int], Ground]":
-        from pytest_fargate_sandbox.server.slots.births import Births
+        from pytest_fargate_sandbox.server.slots.namespace_ground import NamespaceGround
         from pytest_fargate_sandbox.server.slots.shared_places import SharedPlaces
         from pytest_fargate_sandbox.server.slots.user_ground import UserGround
 
         uids = _unused_uids()
         self._places = places = SharedPlaces(without=self._root, tenants=uids, spools=find_work_dir() or self._root)
-        self._births = births = Births()
+        births, bubblewrap = self._births, self._bubblewrap
+        assert births
 
         def ground(number: int) -> Ground:
-            made = UserGround(number, self._root, uids, births, places)
+            made: Ground = UserGround(number, self._root, uids, births, places)
+            if bubblewrap:
+                made = NamespaceGround(number, self._root, uids, births, places, bubblewrap)
             if self._root == _ROOT:
                 _make_known(made)
             return made

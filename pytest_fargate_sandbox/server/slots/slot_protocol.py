@@ -6,7 +6,7 @@ from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 
 MOST_SLOTS = 256
-ISOLATIONS = ("user", "none")
+ISOLATIONS = ("namespace", "user", "none")
 """The best first."""
 
 FREE = "free"
@@ -53,9 +53,13 @@ class LeaseSlot(Message):
     VERB = "lease-slot"
     lease: str
     number: int
-    FIELDS = {"lease": (str, REQUIRED), "number": (int, -1)}
+    network: str
+    """Anything but "none" is that of all."""
+    FIELDS = {"lease": (str, REQUIRED), "number": (int, -1), "network": (str, "")}
 
     def check(self) -> None:
+        if self.network not in ("", "none"):
+            raise Failure("bad_request", 'lease-slot: network is "none" or nothing, not %.80r' % self.network)
         if not _LEASE.match(self.lease):
             raise Failure("bad_request", "lease-slot: a lease is 8 to 64 of A-Z a-z 0-9 _ -, not %.80r" % self.lease)
 

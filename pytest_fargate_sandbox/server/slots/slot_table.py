@@ -28,6 +28,7 @@ class _Slot:
         self.tenant: "Tenant | None" = None
         """The last one, until it is clean of him."""
         self.retired_for = ""
+        self.has_network = True
         self._is_furnished = False
 
     @property
@@ -80,7 +81,7 @@ class SlotTable:
             if self._grounds is None:
                 if not count:
                     return SlotStates(isolation="none", states=[], retired_for=[])
-                self._grounds = Grounds(isolation)
+                self._grounds = Grounds(isolation, self._commands.reaper)
                 self._watch = self._grounds.watch(self._leased, self._evict)
             grounds = self._grounds
             if isolation and isolation != grounds.isolation:
@@ -98,16 +99,30 @@ class SlotTable:
             )
 
     # --- leases -------------------------------------------------------------------------------------------------
-    def lease(self, lease: str, number: int) -> LeasedSlot:
+    def lease(self, lease: str, number: int, has_network: bool) -> LeasedSlot:
         """Asked again under the same lease, it is the same slot."""
+        if not has_network and self._grounds and self._grounds.isolation != "namespace":
+            sentence = "a slot without network takes isolation 'namespace', and here it is %r" % self._grounds.isolation
+            raise Failure("no_isolation", "%s: %s" % (sentence, self._grounds.why))
         slot = self._claim(lease, number)
         with slot.lock:
             if slot.lease != lease:
                 raise gone()
             if slot.tenant is None or slot.tenant.lease != lease:
                 self._make_clean(slot)
-                slot.tenant = Tenant(slot.ground, lease)
+                slot.has_network = has_network
+                self._let(slot, lease)
             return LeasedSlot(number=slot.number, home=slot.ground.home, user=slot.ground.user)
+
+    def _let(self, slot: _Slot, lease: str) -> None:
+        """With its lock: it is clean, and from now on somebody's."""
+        try:
+            slot.ground.open(slot.has_network)
+        except Failure:
+            with self._lock:
+                self._lose_lease(slot)
+            raise
+        slot.tenant = Tenant(slot.ground, lease)
 
     def _claim(self, lease: str, number: int) -> _Slot:
         with self._lock:
@@ -188,7 +203,7 @@ class SlotTable:
         with slot.lock:
             self._make_clean(slot)
             if keep:
-                slot.tenant = Tenant(slot.ground, lease)
+                self._let(slot, lease)
 
     # --- cleaning -----------------------------------------------------------------------------------------------
     def _make_clean(self, slot: _Slot) -> None:

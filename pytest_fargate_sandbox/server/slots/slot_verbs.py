@@ -22,7 +22,7 @@ def requests(verbs: "Verbs") -> "list[tuple[type[Message], Callable[[Exchange, A
         exchange.answer(slots.open(request.count, request.isolation))
 
     def lease_slot(exchange: "Exchange", request: LeaseSlot) -> None:
-        exchange.answer(slots.lease(request.lease, request.number))
+        exchange.answer(slots.lease(request.lease, request.number, has_network=request.network != "none"))
 
     def reset_slot(exchange: "Exchange", request: ResetSlot) -> None:
         slots.reset(request.lease, request.keep)

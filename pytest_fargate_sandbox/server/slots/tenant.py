@@ -29,6 +29,7 @@ class Tenant(CommandUser):
         self.home = ground.home
         self.shell = "/bin/sh"
         self.births = ground.births
+        self.namespaces = ground.namespaces
         self._ground = ground
         self.trees: "list[ProcessTree]" = []
         self._is_over = False

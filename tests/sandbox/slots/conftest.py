@@ -22,7 +22,7 @@ def machine(_engine_of_tests: EngineOfTests) -> Iterator[EcsFargateSandbox]:
     config = EcsFargateConfig(cluster="local", cpu="1024", memory="2048", ssh_sidecar=sidecar)
     with EcsFargateSandbox(config, task_id="slots", run_id="run") as machine:
         machine.start()
-        machine.open_slots(6, require_isolation="user")
+        machine.open_slots(6)
         yield machine
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ISOLATIONS = ("user", "none")
+ISOLATIONS = ("namespace", "user", "none")
 NO, YES = "no", "**yes**"
 _HERE = "tests/sandbox/slots/test_hostile_tenant.py"
 _SLOT = "tests/sandbox/slots/test_slot.py"
@@ -17,7 +17,7 @@ _SLOT = "tests/sandbox/slots/test_slot.py"
 class Row:
     what: str
     test: str
-    cells: tuple[str, str] = (NO, YES)
+    cells: tuple[str, str, str] = (NO, NO, YES)
     """By isolation."""
     left: str = ""
     probe: str = ""
@@ -26,7 +26,7 @@ class Row:
 _REACH = f"{_HERE}::test_what_a_tenant_reaches_of_his_neighbour"
 
 
-def _probed(probe: str, what: str, left: str = "", cells: tuple[str, str] = (NO, YES)) -> Row:
+def _probed(probe: str, what: str, left: str = "", cells: tuple[str, str, str] = (NO, NO, YES)) -> Row:
     return Row(what, _REACH, cells, left, probe)
 
 
@@ -35,20 +35,23 @@ REACHED = (
         "files", "its files, whatever their modes", "what it leaves in `/tmp`, as anybody's anywhere: TMPDIR is its own"
     ),
     _probed("environment", "the environment, memory and descriptors of its processes, or of the server"),
-    _probed("command_lines", "its command lines", "secrets go by `stdin` or `env`", (YES, YES)),
+    _probed("command_lines", "its command lines", "secrets go by `stdin` or `env`", (YES, YES, YES)),
     _probed("terminals", "its terminals"),
     _probed("signals", "its processes, or the server: signals, priorities, CPUs"),
     _probed("servers_files", "what the server keeps of it: scripts, long output, pipes"),
     _probed("shared_memory", "shared memory that it closed to others, System V's and POSIX'"),
     _probed(
-        "server_without_token", "the server, by guessing its token", "as root he hears it on the loopback", (NO, YES)
+        "server_without_token",
+        "the server, by guessing its token",
+        "as root he hears it on the loopback",
+        (NO, NO, YES),
     ),
-    _probed("servers_port", "the server's port, or a part of it", "", (NO, NO)),
+    _probed("servers_port", "the server's port, or a part of it", "", (NO, NO, NO)),
     _probed("new_rights", "another user's rights, by `setuid` programs too"),
     Row(
         "the network: ports that it listens on, and those that it wants to",
         "",
-        (YES, YES),
+        (YES, YES, YES),
         "all slots share the task's",
     ),
 )
@@ -77,23 +80,27 @@ HELD_UP = (
         "inodes; disk, by files without a name that it hides",
         "tests/server/slots/test_small_disks.py::test_who_fills_a_disk_by_whatever_means_loses_his_slot",
     ),
-    Row("memory of the kernel's, for sockets and pipes", "", (YES, YES), "it is nobody's in particular"),
-    Row("CPU; kernel tables that all users share: terminals, System V identifiers, ports", "", (YES, YES)),
+    Row("memory of the kernel's, for sockets and pipes", "", (YES, YES, YES), "it is nobody's in particular"),
+    Row("CPU; kernel tables that all users share: terminals, System V identifiers, ports", "", (YES, YES, YES)),
 )
 
 LEFT = (
     Row(
         "processes, however they were forked, whatever they ignore",
         f"{_HERE}::test_nothing_is_held_after_a_reset",
-        (NO, "what ran in no session of a command's"),
+        (NO, NO, "what ran in no session of a command's"),
     ),
     Row("sockets, locks, shared memory, files without a name", f"{_HERE}::test_nothing_is_held_after_a_reset"),
-    Row("files in its workspace, of any kind, mode or depth", f"{_SLOT}::test_nothing_of_its_tenant_is_left", (NO, NO)),
+    Row(
+        "files in its workspace, of any kind, mode or depth",
+        f"{_SLOT}::test_nothing_of_its_tenant_is_left",
+        (NO, NO, NO),
+    ),
     Row(
         "files where everybody may write, in directories that were opened later, and in those of neighbours",
         f"{_HERE}::test_what_is_planted_by_doors_that_opened_later_is_found",
     ),
-    Row("long output that the server kept", f"{_HERE}::test_long_output_goes_with_its_slot", (NO, YES)),
+    Row("long output that the server kept", f"{_HERE}::test_long_output_goes_with_its_slot", (NO, NO, YES)),
     Row("System V objects, whoever they were given to", f"{_HERE}::test_a_neighbour_does_not_hinder_a_reset"),
     Row(
         "the user's key rings, where the container has any",
@@ -103,7 +110,7 @@ LEFT = (
     Row(
         "what was written into files that the image lets anybody write",
         "",
-        (YES, YES),
+        (YES, YES, YES),
         "an image has no such files, if it is well made",
     ),
 )

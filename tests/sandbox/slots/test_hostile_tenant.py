@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ast
-import json
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox import SandboxError
-from pytest_fargate_sandbox.leaves.names import WORK_DIR
-from pytest_fargate_sandbox.server.protocol import PREFIX
 from tests.sandbox.slots.hostile_page import PAGE, with_tables
-from tests.sandbox.slots.hostile_rows import HELD_UP, LEFT, NO, REACHED, YES
+from tests.sandbox.slots.hostile_reach import hold_to_rows, told_of
+from tests.sandbox.slots.hostile_rows import HELD_UP, LEFT, REACHED
 from tests.sandbox.slots.what_is_left import what_is_left
 
 if TYPE_CHECKING:
@@ -28,14 +26,6 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[3]
 _SOURCE = Path(__file__).with_name("inside") / "hostile_tenant.py"
 _PORT = 19542
-_MARK = "a-secret-of-the-neighbour"
-_HOLD = f"""
-import ctypes, os, time
-libc = ctypes.CDLL(None)
-os.close(os.open("/dev/shm/{_MARK}", os.O_CREAT | os.O_WRONLY, 0o600))
-print(libc.shmget(0x5EC, 100, 0o1600), os.getpid(), os.getuid(), flush=True)
-time.sleep(100)
-"""
 
 
 @contextmanager
@@ -50,40 +40,11 @@ def doing(slot: Slot, deed: str, *arguments: object) -> Iterator[None]:
         slot.reset()
 
 
-def told_of(machine: EcsFargateSandbox, neighbour: Slot) -> dict[str, Any]:
-    """What a tenant could know of his neighbour at the best."""
-    neighbour.write_file("secret", _MARK, mode=0o666)
-    holder = neighbour.spawn(["python3", "-c", _HOLD, _MARK], env={"SECRET": _MARK})
-    shm, pid, uid = map(int, holder.read(timeout=20).split())
-    terminal = neighbour.open_terminal()
-    tty, shell = terminal.run("tty; echo $$").stdout.split()
-    long = neighbour.exec("head -c 300000 /dev/zero", max_output_bytes=1000)
-    assert long.stdout_spool
-    spools = machine.exec(f"find {WORK_DIR}/ -user {uid}").stdout.split()
-    assert long.stdout_spool in spools
-    assert len(spools) > 1
-    machine.exec("cp /usr/bin/id /usr/local/bin/id-of-root && chmod 4755 /usr/local/bin/id-of-root", check=True)
-    return {
-        "home": neighbour.home, "uid": uid, "pids": [pid, int(shell)], "tty": tty, "spools": spools, "mark": _MARK,
-        "shm": shm, "shm_key": 0x5EC, "server_pid": 1, "port": _PORT, "prefix": PREFIX,
-        "work_dir": str(Path(spools[0]).parent),
-    }  # fmt: skip
-
-
 def test_what_a_tenant_reaches_of_his_neighbour(
     machine: EcsFargateSandbox, slot: Slot, neighbour: Slot, subtests: pytest.Subtests
 ) -> None:
-    told = told_of(machine, neighbour)
-    slot.write_file("hostile.py", _SOURCE.read_text())
-    outcomes = json.loads(slot.exec("python3 hostile.py reach", stdin=json.dumps(told), check=True).stdout)
-    assert outcomes.keys() == {row.probe for row in REACHED if row.probe}
-    for row in REACHED:
-        with subtests.test(row.what):
-            if row.probe and row.cells[0] == NO:
-                assert outcomes[row.probe] == []
-            elif row.probe and row.cells[0] == YES:
-                assert outcomes[row.probe] != []
-    assert neighbour.exec("cat secret").stdout == _MARK
+    told = told_of(machine.exec, neighbour, neighbour.open_terminal(), _PORT)
+    hold_to_rows("user", slot, told, subtests)
 
 
 @pytest.mark.parametrize(("deed", "command"), [("stops_what_begins", "true"), ("holds_a_program", ["./program"])])

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_fargate_sandbox import ConfigError, RemotePermissionError, SandboxError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.components import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,8 +193,18 @@ def test_all_of_them_can_be_had_at_once(machine: EcsFargateSandbox) -> None:
 def test_an_isolation_that_cannot_be_had_is_said(machine: EcsFargateSandbox) -> None:
     with pytest.raises(SandboxError, match="the slots of this machine have isolation 'user', not 'none'"):
         machine.open_slots(1, require_isolation="none")
-    with pytest.raises(ConfigError, match="there is no isolation 'wizardry': there are user, none"):
+    with pytest.raises(ConfigError, match="there is no isolation 'wizardry': there are namespace, user, none"):
         machine.slots(1, require_isolation="wizardry")
+
+
+def test_where_the_kernel_lets_no_user_have_namespaces_it_is_said(machine: EcsFargateSandbox) -> None:
+    """As on Fargate."""
+    need("bwrap")
+    why = "bwrap: No permissions to create (a )?new namespace"
+    with pytest.raises(SandboxError, match=f"the slots of this machine have isolation 'user', not 'namespace': {why}"):
+        machine.open_slots(1, require_isolation="namespace")
+    with pytest.raises(SandboxError, match=f"takes isolation 'namespace', and here it is 'user': {why}"):
+        machine.lease_slot(network="none")
 
 
 def test_slots_that_are_not_there_are_said(machine: EcsFargateSandbox) -> None:

@@ -30,9 +30,9 @@ def in_podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecClient]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=1000,mode=1777", "none", small], check=True)
     options = ["--volume", f"{small}:/small", "--security-opt", "seccomp=unconfined"]
     try:
-        with server_in_podman(tmp_path_factory.mktemp("server"), *options) as client:
-            client.ask(OpenSlots(count=2, isolation="user"), SlotStates)
-            yield client
+        with server_in_podman(tmp_path_factory.mktemp("server"), *options) as server:
+            server.client.ask(OpenSlots(count=2, isolation="user"), SlotStates)
+            yield server.client
     finally:
         subprocess.run(["umount", "--lazy", small], check=True)
 
@@ -47,7 +47,7 @@ def tenants(in_podman: ExecClient) -> Iterator[tuple[ExecClient, ExecClient]]:
 
 
 @contextmanager
-def server_in_podman(directory: Path, *options: str) -> Iterator[ExecClient]:
+def server_in_podman(directory: Path, *options: str) -> Iterator[ExecServerProcess]:
     """It knows of slots already."""
     need("podman")
     name = f"fargate-sandbox-test-{secrets.token_hex(4)}"
@@ -58,7 +58,7 @@ def server_in_podman(directory: Path, *options: str) -> Iterator[ExecClient]:
     server = ExecServerProcess(directory, environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, inside=[*run, *entry])
     try:
         server.client.teach("slots.slot_verbs")
-        yield server.client
+        yield server
     finally:
         server.close()
         podman().succeeds("rm", "--force", "--time", "0", name)

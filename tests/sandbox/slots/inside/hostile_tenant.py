@@ -85,6 +85,7 @@ def environment(told):
             ways[f"{name} of {pid}"] = lambda pid=pid, name=name: [
                 os.stat(f"/proc/{pid}/{name}/{each}") for each in os.listdir(f"/proc/{pid}/{name}")
             ]
+    for pid in told["signalled"]:
         ways[f"ptrace {pid}"] = lambda pid=pid: done(libc.ptrace(16, pid, 0, 0))
         ways[f"seize {pid}"] = lambda pid=pid: done(libc.ptrace(0x4206, pid, 0, 0))
         ways[f"process_vm_readv {pid}"] = lambda pid=pid: done(libc.process_vm_readv(pid, vector, 1, vector, 1, 0))
@@ -115,7 +116,8 @@ def terminals(told):
 def signals(told):
     """Signals, priorities, places: everything that one process may do to another by its number."""
     ways = {}
-    for pid in [*told["pids"], told["server_pid"], *map(int, os.listdir(f"/proc/{told['server_pid']}/task"))]:
+    threads = [int(tid) for tid in os.listdir("/proc/1/task") if 1 in told["signalled"]]
+    for pid in told["signalled"] + threads:
         for number in (0, signal.SIGSTOP, signal.SIGURG):
             ways[f"signal {number} to {pid}"] = lambda pid=pid, number=number: os.kill(pid, number) is None
         ways[f"renice {pid}"] = lambda pid=pid: os.setpriority(os.PRIO_PROCESS, pid, 19) is None
@@ -191,7 +193,7 @@ def new_rights(told):
         "groups": lambda: os.setgroups([told["uid"]]) is None,
         "chroot": lambda: os.chroot("/") is None,
         "chown": lambda: [open("mine", "w").close(), os.chown("mine", told["uid"], -1)],
-        "a setuid program": lambda: os.popen("/usr/local/bin/id-of-root -u").read().strip() not in ("", str(own)),
+        "a setuid program": lambda: os.popen("/usr/bin/id-of-root -u").read().strip() not in ("", str(own)),
     }
     return reached(ways)
 
