@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+from functools import partial
 from hmac import compare_digest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.errors import RemoteFileError, SandboxError
+from pytest_fargate_sandbox.sandbox.slots import service_artifacts
+from pytest_fargate_sandbox.sandbox.slots.service_refusal import Refused
 from pytest_fargate_sandbox.sandbox.slots.slot_batch import batch
 from pytest_fargate_sandbox.sandbox.slots.tool_result import DEFAULT_TIMEOUT_SEC, ToolRequest, ToolResult
 
@@ -28,15 +31,6 @@ _LONGEST_BODY = 32 * 1024 * 1024
 _IDLE_SEC = 300.0
 
 
-class Refused(Exception):
-    """A request that cannot be carried out, with the status that says so."""
-
-    def __init__(self, status: int, message: str, **facts: Any) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"success": False, "error": message, **facts}
-
-
 class SlotService:
     """``url`` and ``token`` are what a client needs; ``close`` ends it, and so does leaving it as a context manager."""
 
@@ -48,6 +42,7 @@ class SlotService:
             "/execute": self._execute,
             "/batch": self._batch,
             "/reset": self._reset,
+            **{path: partial(self._artifacts, answer) for path, answer in service_artifacts.ANSWERS.items()},
         }
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.service = self
@@ -116,6 +111,16 @@ class SlotService:
             return ToolResult(False, error=f"Unknown slot: {name}").to_dict()
         self._slots[name].reset()
         return ToolResult(True, f"Reset workspace for {name}").to_dict()
+
+    def _artifacts(self, answer: Callable[[Slot, Mapping[str, Any]], Any], data: Any) -> Any:
+        asked = _mapping(data)
+        name = str(asked.get("slot_id", ""))
+        if name not in self._slots:
+            raise Refused(404, f"Unknown slot: {name}")
+        try:
+            return answer(self._slots[name], asked)
+        except RemoteFileError as error:
+            raise service_artifacts.refused(error, str(asked.get("path", "."))) from error
 
     def _request_of(self, item: Mapping[str, Any]) -> ToolRequest | ToolResult:
         name, execution_id = str(item.get("slot_id", "")), item.get("execution_id")

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.errors import RemoteFileError
+from pytest_fargate_sandbox.leaves.errors import RemoteFileError, RemoteFileNotFound
 from pytest_fargate_sandbox.sandbox.slots.terminal_tool import MOST_CHARACTERS, TerminalTool, refused_network, shortened
 from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolResult
 
@@ -97,43 +97,45 @@ class SlotTools:
     # --- files ------------------------------------------------------------------------------------------------------
     def _read_file(self, args: Mapping[str, Any], _timeout: float) -> ToolResult:
         path = str(args.get("path", ""))
-        if self._leaves(path):
-            return _OUTSIDE
         try:
-            size = int(self._slot.exec(["stat", "-Lc", "%s", "--", path]).stdout or 0)
-            if size > MOST_FILE_BYTES:
-                return ToolResult(False, error=f"File too large: {size} bytes (max {MOST_FILE_BYTES})")
-            data = self._slot.read_file(path)
+            found = self._slot.artifacts.read(path, bytes, MOST_FILE_BYTES)
         except RemoteFileError as error:
             return ToolResult(False, error=_file_error(error, path))
-        return ToolResult(True, data.decode("utf-8", "replace"), metadata={"path": self._at(path), "size": len(data)})
+        if found.truncated:
+            return ToolResult(False, error=f"File too large: {found.file_size} bytes (max {MOST_FILE_BYTES})")
+        assert isinstance(found.content, bytes)
+        text = found.content.decode("utf-8", "replace")
+        return ToolResult(True, text, metadata={"path": self._at(path), "size": found.bytes})
 
     def _write_file(self, args: Mapping[str, Any], _timeout: float) -> ToolResult:
         path, content = str(args.get("path", "")), str(args.get("content", ""))
         data = content.encode("utf-8", "surrogateescape")
         if len(data) > MOST_FILE_BYTES:
             return ToolResult(False, error=f"Content too large: {len(data)} bytes (max {MOST_FILE_BYTES})")
-        if self._leaves(path):
-            return _OUTSIDE
         try:
+            self._refuse_what_leaves(path)
             self._slot.write_file(path, data)
         except RemoteFileError as error:
             return ToolResult(False, error=_file_error(error, path))
         sentence = f"Successfully wrote {len(data)} bytes to {path}"
         return ToolResult(True, sentence, metadata={"path": self._at(path), "size": len(data)})
 
+    def _refuse_what_leaves(self, path: str) -> None:
+        """Also by a link. One that is changed meanwhile leads no further than the rights of the slot's user."""
+        try:
+            self._slot.artifacts.read(path, bytes, 1)
+        except RemoteFileNotFound:
+            pass
+
     def _at(self, path: str) -> str:
         return posixpath.normpath(posixpath.join(self._slot.home, path))
-
-    def _leaves(self, path: str) -> bool:
-        """By what it says; through a link the slot's user comes no further than his rights go."""
-        return not (self._at(path) + "/").startswith(self._slot.home + "/")
-
-
-_OUTSIDE = ToolResult(False, error="Access denied: path outside workspace")
 
 
 def _file_error(error: RemoteFileError, path: str) -> str:
     kind = error.context.get("kind")
-    said = {"not_found": f"File not found: {path}", "is_directory": f"Not a file: {path}"}
+    said = {
+        "not_found": f"File not found: {path}",
+        "is_directory": f"Not a file: {path}",
+        "permission": "Access denied: path outside workspace",
+    }
     return said.get(str(kind), error.message)

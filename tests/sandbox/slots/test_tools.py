@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -112,6 +115,26 @@ def test_over_http_slots_are_listed_reset_and_told_to_be_well(service: SlotServi
     health, slots = ask(service, "/health")[1], ask(service, "/slots")[1]["slots"]
     assert (health["status"], health["executing"], health["isolation"]) == ("ok", 0, "user")
     assert [(each["slot_id"], each["state"]) for each in slots] == [("slot_0", "available"), ("slot_1", "available")]
+
+
+def test_over_http_artifacts_are_read_listed_and_packed(service: SlotService) -> None:
+    slot = {"slot_id": "slot_0"}
+    ask(service, "/reset", slot)
+    ask(service, "/execute", {**slot, "tool": "write_file", "args": {"path": "d/x.txt", "content": "text"}})
+    ask(service, "/execute", {**slot, "tool": "bash", "args": {"command": "ln -s /etc/passwd out"}})
+    status, read = ask(service, "/artifacts/read", {**slot, "path": "d/x.txt", "max_bytes": 3, "include_sha256": True})
+    assert (status, read["content"], read["truncated"], read["bytes"], read["file_size"]) == (200, "tex", True, 3, 4)
+    assert (read["path"], read["mime"], len(read["sha256"])) == ("d/x.txt", "text/plain", 64)
+    listed = ask(service, "/artifacts/list", {**slot, "path": "d"})[1]
+    assert ([each["path"] for each in listed["entries"]], listed["truncated"]) == (["d/x.txt"], False)
+    packed = ask(service, "/artifacts/archive", {**slot, "path": "d"})[1]
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed["content"]))) as archive:
+        assert "x.txt" in archive.getnames()[-1]
+    assert packed["bytes"] > 0
+    for path, expected in (("out", 403), ("../../x", 403), ("none", 404), ("d", 400)):
+        assert ask(service, "/artifacts/read", {**slot, "path": path})[0] == expected, path
+    assert ask(service, "/artifacts/archive", {**slot, "path": "d", "max_bytes": 1})[0] == 413
+    assert ask(service, "/artifacts/read", {"slot_id": "slot_7", "path": "d"})[0] == 404
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,9 @@ ROWS = (
     Row("write_file", "`content`", "is what the file at `path` becomes; missing directories are made",
         lambda call: call("write_file", path="d/e", content="text").output == "Successfully wrote 4 bytes to d/e"
         and call("read_file", path="d/e").output == "text"),
+    Row("write_file", "`path`", "in the workspace, as for `read_file`: not through a link that leads out either",
+        lambda call: call("bash", command="ln -s /tmp out").success
+        and call("write_file", path="out/x", content="x").error == "Access denied: path outside workspace"),
     Row("write_file", "`size`", "more than 100,000 bytes are refused",
         lambda call: call("write_file", path="f", content="x" * 100_001).error
         == "Content too large: 100001 bytes (max 100000)"),
