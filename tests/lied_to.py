@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
+from pytest_fargate_sandbox.sandbox.workspace_artifacts import WorkspaceArtifacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,14 @@ ACTS: dict[str, Callable[[ExecClient, Path], object]] = {
     "wait": lambda client, _: client.spawn("true").wait(0.5),
     "read stdout": lambda client, _: client.spawn("true").read(timeout=0.5),
     "signal": lambda client, _: client.spawn("true").kill(),
+    "read artifact": lambda client, _: _artifacts(client).read("/there", max_bytes=1000),
+    "list artifacts": lambda client, _: _artifacts(client).list("/there"),
     "health": lambda client, _: client.health(),
 }
+
+
+def _artifacts(client: ExecClient) -> WorkspaceArtifacts:
+    return WorkspaceArtifacts(lambda act: act(client))
 
 
 def _act(request: dict[str, Any]) -> dict[str, Any]:

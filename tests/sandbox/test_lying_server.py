@@ -298,6 +298,14 @@ ROWS = {
         "save", just(file_of(b"x", head=line(mode=420, mtime_ns=10**40))), "'mtime_ns' cannot be 10000"
     ),
     "a mode that no file has": Row("save", just(file_of(b"x", head=line(mode=-20, mtime_ns=0))), "the mode -20"),
+    # Artifacts.
+    "artifacts without end": Row("list artifacts", flood(of=frame(b"f", b'{"path": "x"}') * 1000), "than was asked"),
+    "more of an artifact than asked for": Row("read artifact", flood(of=frame(b"d", b"x" * 600)), "than was asked for"),
+    "an artifact of 4 GB": Row("read artifact", flood(frame(b"d", size=2**32 - 1)), "more comes than was asked for"),
+    "an artifact that drips": Row("read artifact", drip(of=frame(b"d", b"x")), "no end of it within 1.0 s", DRIP),
+    "facts that are none": Row("read artifact", frames(frame(b"?", b"{}")), "facts that are none"),
+    "an artifact without an end": Row("read artifact", frames(frame(b"d", b"x")), "it ends in the middle"),
+    "an artifact without a digest": Row("read artifact", frames(frame(b"f", b'{"last": true}')), "its digest is not"),
     # Trees.
     **{
         f"a tree with {name}": Row("save tree", tree(content), "is no tree")

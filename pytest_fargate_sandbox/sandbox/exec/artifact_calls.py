@@ -42,11 +42,12 @@ class ArtifactCalls:
     ) -> T:
         """What ``take`` makes of the answer: facts, and the bytes behind them. Where it breaks, it is begun anew.
 
-        More than so much is no answer of ours.
+        More than so much is no answer of ours; all attempts together may be waited for so many ``seconds``.
         """
 
+        patience = self._calls.patience(seconds or self._calls.limits.work_sec)
+
         def once() -> T:
-            patience = self._calls.patience(seconds or self._calls.limits.work_sec)
             with self._calls.open(request, patience=patience) as answer:
                 return take(_pieces(answer, most_bytes, most_entries + _SPARE_FACTS))
 

@@ -167,6 +167,18 @@ def test_globs_collect_files_within_bounds(slot: Slot, machine: EcsFargateSandbo
     assert {each.rpartition("/")[2] for each in files.contents} == {"1.log", "2.log", "x.txt", "status"}
 
 
+def test_what_is_read_is_read_with_the_tenants_rights(slot: Slot, machine: EcsFargateSandbox) -> None:
+    machine.exec(
+        f"cd {slot.home} && mkdir -m 700 of-root && echo x >of-root/f && install -m 600 /dev/null not-his"
+    ).check()
+    with pytest.raises(RemotePermissionError, match="Permission denied: not-his"):
+        slot.artifacts.read("not-his")
+    files = Files()
+    assert slot.artifacts.collect(["**"], files).refused == ("not-his: Permission denied", "of-root: Permission denied")
+    assert files.contents == {}
+    machine.exec(f"cd {slot.home} && rm -r of-root not-his").check()
+
+
 def test_a_glob_that_is_hard_to_match_keeps_nobody(slot: Slot) -> None:
     slot.write_file("a" * 255, "x")
     began = time.monotonic()
