@@ -72,7 +72,7 @@ class Artifacts:
         for number, lease in due:
             has_failed = _try_to_save(lease, _globs(lease, keys), number, saved) or has_failed
         if has_failed or (saved.trouble and not report.failed):  # nobody reads a report of what passed
-            _warn(f"{item.nodeid}: {'; '.join(saved.complaints())}")
+            _warn(item, "; ".join(saved.complaints()))
         return saved if saved.files or saved.trouble else None
 
     def _name_of(self, item: pytest.Item) -> str:
@@ -176,11 +176,11 @@ def _some(lines: list[str], where: str = "") -> list[str]:
     return lines if more <= 0 else [*lines[:MOST_TOLD], f"… and {more} more {where}".rstrip()]
 
 
-def _warn(text: str) -> None:
+def _warn(item: pytest.Item, text: str) -> None:
     """Also where warnings are errors: what we could not save fails no test, and no run."""
     try:
-        warnings.warn(ArtifactWarning(text), stacklevel=2)
+        item.warn(ArtifactWarning(text))
     except ArtifactWarning:
         with warnings.catch_warnings():
             warnings.simplefilter("always")
-            warnings.warn(ArtifactWarning(text), stacklevel=2)
+            item.warn(ArtifactWarning(text))

@@ -42,7 +42,9 @@ def test_fails(fargate_session_sandbox, what):
 @pytest.mark.fargate(artifacts_when="always")
 def test_of_several(fargate_sandbox_factory):
     for number in (1, 2):
-        fargate_sandbox_factory(artifacts=["n"]).write_file("n", str(number))
+        sandbox = fargate_sandbox_factory(artifacts=["n"])
+        sandbox.write_file("n", str(number))
+    sandbox.open_terminal("shell")
 
 @pytest.mark.fargate(artifacts=["n"])
 def test_stopped(fargate_sandbox):
@@ -58,7 +60,8 @@ def test_wrong(fargate_sandbox): pass
     )
     result.assert_outcomes(passed=4, failed=1, errors=1, warnings=2)
     left = pytester.path / "left"
-    saved = {str(path.relative_to(left)): path for path in left.rglob("*") if not path.is_dir()}
+    assert [path.parent.name for path in left.rglob("*-shell.cast")] == [f"{MODULE}_test_of_several"]
+    saved = {str(path.relative_to(left)): path for path in left.rglob("*") if path.is_file() and path.suffix != ".cast"}
     of_passes = f"{MODULE}_test_passes/files"
     fails = directory_name(f"{MODULE}::test_fails[a/b]")
     assert sorted(saved) == sorted(
@@ -80,8 +83,8 @@ def test_wrong(fargate_sandbox): pass
     ]
     shown = result.stdout.str()
     assert f"left/{fails}/files/a.txt" in shown
-    assert f"ArtifactWarning: {MODULE}::test_passes: {'; '.join(troubles)}" in shown
-    assert f"ArtifactWarning: {MODULE}::test_stopped: n: not saved: the sandbox is not running" in shown
+    assert f"ArtifactWarning: {'; '.join(troubles)}" in shown
+    assert "ArtifactWarning: n: not saved: the sandbox is not running" in shown
     assert "fargate(artifacts='n'): expected a list of globs, without .." in shown
 
     report = json.loads((pytester.path / "report.json").read_text())
@@ -114,7 +117,7 @@ def test_it(fargate_slot):
         "-Werror",
     )
     result.assert_outcomes(passed=1, warnings=1)
-    assert "test_it: artifacts could not be saved: [Errno 27] File too large" in result.stdout.str()
+    assert "ArtifactWarning: artifacts could not be saved: [Errno 27] File too large" in result.stdout.str()
     assert [each.name for each in pytester.path.glob("left/*/files/*")] == ["small"]
 
 
