@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _MODES = re.compile(rb"\x1b\[\?[0-9;]+[hl]")
 """What an editor switches on and off around a line that is typed holds, though the line itself is not shown."""
 
-_START_SEC = 10.0
+_START_SEC = 30.0
 _PROMPT_SEC = 1.0
 """How long a shell may take from the end of a command to its prompt."""
 
