@@ -1,11 +1,12 @@
 """The slots of a machine over HTTP, on our loopback, for harnesses that talk to a server of tools.
 
-Whoever has the bearer token may use all of them. What a tool met is an answer with status 200; what is wrong with a
-request is 4xx; trouble of the sandbox is 502.
+Whoever has the token, as a bearer's or as a password, may use all of them. What a tool met is an answer of status 200;
+what is wrong with a request is 4xx; trouble of the sandbox is 502.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import threading
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _LONGEST_BODY = 32 * 1024 * 1024
 _IDLE_SEC = 300.0
+_USER = "slots"
 
 
 class SlotService:
@@ -36,6 +38,8 @@ class SlotService:
 
     def __init__(self, slots: Sequence[Slot], health: Callable[[], dict[str, Any]], port: int = 0) -> None:
         self.token = secrets.token_urlsafe(24)
+        basic = base64.b64encode(f"{_USER}:{self.token}".encode())
+        self._admitted = (f"Bearer {self.token}".encode(), b"Basic " + basic)
         self._slots = {f"slot_{slot.number}": slot for slot in slots}
         self._health = health
         self._posts: dict[str, Callable[[Any], Any]] = {
@@ -56,6 +60,11 @@ class SlotService:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def address(self) -> str:
+        """The same with the token in it, for clients that know nothing but an address; as secret as the token."""
+        return f"http://{_USER}:{self.token}@127.0.0.1:{self.port}"
+
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
@@ -68,7 +77,8 @@ class SlotService:
 
     # --- what is answered -------------------------------------------------------------------------------------------
     def admits(self, authorization: str) -> bool:
-        return compare_digest(authorization.encode("utf-8", "replace"), f"Bearer {self.token}".encode())
+        given = authorization.encode("utf-8", "replace")
+        return any(compare_digest(given, right) for right in self._admitted)
 
     def get(self, path: str) -> Any:
         if path == "/health":

@@ -154,6 +154,14 @@ def test_over_http_what_is_wrong_is_said(service: SlotService, path: str, body: 
     assert error in answer["error"]
 
 
+def test_over_http_an_address_is_enough_for_a_client_that_knows_no_more(service: SlotService) -> None:
+    credentials = service.address.partition("//")[2].partition("@")[0]
+    request = urllib.request.Request(service.url + "/health")
+    request.add_header("Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert json.load(answer)["status"] == "ok"
+
+
 @pytest.mark.parametrize("token", ["", "wrong", "ünlike"])
 def test_over_http_who_has_no_token_gets_nothing(service: SlotService, token: str) -> None:
     assert ask(service, "/health", token=token)[0] == 401
