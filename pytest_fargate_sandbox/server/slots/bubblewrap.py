@@ -29,6 +29,9 @@ _NEW_PROC, _OLD_PROC = ["--proc", "/proc"], ["--bind", "/proc", "/proc"]
 """Where parts of /proc are masked, as in podman's containers, the kernel lets no user mount another:
 https://github.com/torvalds/linux/blob/v6.1/fs/namespace.c (mount_too_revealing)"""
 
+_SHARED_MEMORY = ["--size", str(64 << 20)]
+"""As much as a container has: nobody can be told to have what lies in there."""
+
 _READY = b"ready\n"
 _BEGIN = 'program=$1; shift; exec "$program" --info-fd 3 "$@" 3>&1'
 _HOLD = "echo ready; exec cat"
@@ -47,12 +50,17 @@ class Bubblewrap:
         self._reaper = reaper
         self._program = shutil.which("bwrap", path=_PATH)
         self._proc = _NEW_PROC
+        self._size = _SHARED_MEMORY
 
     def why_not(self, uid: int) -> str:
         """What is in the way of namespaces for users, which is found by having some; nothing, if nothing is."""
         if not self._program:
             return "there is no bubblewrap (bwrap) in this image"
-        return self._why_not(uid, _NEW_PROC) and self._why_not(uid, _OLD_PROC)
+        why = self._why_not(uid, _NEW_PROC)
+        if why.endswith(" --size"):  # an option that came with bubblewrap 0.8
+            self._size = []
+            why = self._why_not(uid, _NEW_PROC)
+        return why and self._why_not(uid, _OLD_PROC)
 
     def _why_not(self, uid: int, proc: "list[str]") -> str:
         self._proc = proc
@@ -67,7 +75,18 @@ class Bubblewrap:
         assert self._program
         options = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
         options += [] if has_network else ["--unshare-net"]
-        options += ["--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--tmpfs", "/dev/shm", *self._proc]
+        options += [
+            "--ro-bind",
+            "/",
+            "/",
+            "--dev-bind",
+            "/dev",
+            "/dev",
+            *self._size,
+            "--tmpfs",
+            "/dev/shm",
+            *self._proc,
+        ]
         if os.path.ismount("/dev/mqueue"):
             options += ["--mqueue", "/dev/mqueue"]
         for path in writable:
@@ -83,7 +102,8 @@ class Holder:
 
     def __init__(self, bubblewrap: Bubblewrap, uid: int, writable: "list[str]", has_network: bool) -> None:
         self.namespaces: "tuple[int, ...]" = ()
-        stdin, self._hold = os.pipe()
+        stdin, hold = os.pipe()
+        self._files = [hold]
         told, stdout = os.pipe()
         try:
             bubblewrap.begin(uid, writable, has_network, (stdin, stdout, stdout))
@@ -91,6 +111,7 @@ class Holder:
             stdout = -1
             pid = _pid_told_by(told)
             self.namespaces = _open_namespaces(_child_of(pid), uid, _KINDS if has_network else (*_KINDS, "net"))
+            self._files += self.namespaces
         except OSError as error:
             self.close()
             raise Failure("no_isolation", "its namespaces cannot be entered: %s" % error) from None
@@ -104,9 +125,9 @@ class Holder:
 
     def close(self) -> None:
         """What still runs in them keeps them."""
-        for file in (*self.namespaces, self._hold):
+        files, self._files = self._files, []
+        for file in files:
             os.close(file)
-        self.namespaces, self._hold = (), os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _pid_told_by(file: int) -> int:

@@ -80,7 +80,12 @@ HELD_UP = (
         "inodes; disk, by files without a name that it hides",
         "tests/server/slots/test_small_disks.py::test_who_fills_a_disk_by_whatever_means_loses_his_slot",
     ),
-    Row("memory of the kernel's, for sockets and pipes", "", (YES, YES, YES), "it is nobody's in particular"),
+    Row(
+        "memory of the kernel's, for sockets and pipes, and for file systems in namespaces that he made himself",
+        "",
+        (YES, YES, YES),
+        "it is nobody's in particular; where users may make no namespaces, there are no such file systems",
+    ),
     Row("CPU; kernel tables that all users share: terminals, System V identifiers, ports", "", (YES, YES, YES)),
 )
 

@@ -82,6 +82,7 @@ def test_only_its_workspace_can_be_written(slots: list[ExecClient]) -> None:
     home = slots[0].exec("pwd").stdout.strip()
     assert written.stdout.split() == [home, home.replace("/home", "/tmp"), "/dev/shm", "null"]
     assert slots[1].exec("ls /dev/shm").stdout == ""
+    assert slots[0].exec("df -m --output=size /dev/shm").stdout.split()[1] == "64"
     assert slots[0].read_file(f"{home}/x") == b""
 
 
