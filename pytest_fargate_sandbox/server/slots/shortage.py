@@ -6,6 +6,7 @@ only when there is little left. What fills faster than that is filled: then who 
 
 import collections
 import os
+import re
 import stat
 import sys
 import threading
@@ -29,6 +30,7 @@ _MOST_RESERVE = {"bytes": 256 << 20, "inodes": 10000, "memory": 128 << 20}
 
 _CGROUP = "/sys/fs/cgroup/"
 _BLOCK = 512
+_MAPPED_WITHOUT_A_NAME = re.compile(rb" /(?!memfd:|dev/zero|SYSV)[^\n]* \(deleted\)$", re.MULTILINE)
 _MEMORY = -1
 """In place of a device's number."""
 
@@ -84,6 +86,8 @@ class _Holdings:
                     status = os.stat(path)
                     if status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
                         self._add(status, _device_of(os.readlink(path)))
+                with open("/proc/%d/maps" % pid, "rb") as file:
+                    self.hides = self.hides or bool(_MAPPED_WITHOUT_A_NAME.search(file.read()))
         except PermissionError:
             self.hides = True
         except OSError:
@@ -147,13 +151,12 @@ class Watch:
         holdings = {lease: _Holdings(ground, places, in_memory) for lease, ground in self._tenants().items()}
         if not holdings:
             return
-        hidden = used - self._at_first[key] - sum(each.amounts[key] for each in holdings.values())
         most = max(holdings, key=lambda lease: holdings[lease].amounts[key])
         amount = holdings[most].amounts[key]
+        hidden = used - self._at_first[key] - sum(each.amounts[key] for each in holdings.values())
         if hidden > max(amount, reserve):
             most = max(holdings, key=lambda lease: (holdings[lease].hides, holdings[lease].amounts[key]))
-            if holdings[most].hides:
-                amount = hidden
+            amount = hidden if holdings[most].hides else 0  # else it is no tenant's
         if amount >= reserve:
             told = "%d of %d inodes" if key[0] == "inodes" else "%d of %d MiB"
             unit = 1 if key[0] == "inodes" else 1 << 20
@@ -178,14 +181,15 @@ def _memory() -> "tuple[int, int]":
     """Free, and on the whole, as far as limits can be seen from within; what the kernel only caches is free."""
     of_machine = _table("/proc/meminfo")
     free, whole = of_machine["MemAvailable:"] * 1024, of_machine["MemTotal:"] * 1024
-    for limit, usage, stat_file, cache in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+    for limit, usage, stat_file, total in (
+        ("memory.max", "memory.current", "memory.stat", ""),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"),
     ):
         try:
             word = _read(_CGROUP + limit).strip()
             counts = _table(_CGROUP + stat_file)
-            used = int(_read(_CGROUP + usage)) - counts.get(cache, 0)
+            cached = sum(counts.get(total + kind, 0) for kind in ("inactive_file", "active_file"))
+            used = int(_read(_CGROUP + usage)) - cached
         except OSError:
             continue
         # Fargate's limit is the task's, which the first version of cgroups tells its containers.

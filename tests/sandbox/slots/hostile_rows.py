@@ -77,7 +77,7 @@ HELD_UP = (
         left="until it is seen, a twentieth of a second, a neighbour may get the kernel's own error",
     ),
     Row(
-        "inodes; disk, by files without a name that it hides",
+        "inodes; disk, by files without a name that he hides",
         "tests/server/slots/test_small_disks.py::test_who_fills_a_disk_by_whatever_means_loses_his_slot",
     ),
     Row(

@@ -21,6 +21,7 @@ _SOURCE = Path(__file__).parents[2] / "sandbox" / "slots" / "inside" / "hostile_
     ("deed", "what"),
     [
         ("fills_inodes", r"\d+ of 1000 inodes of the disk at /small"),
+        ("fills_a_disk_by_a_map", r"\d+ of 16 MiB of the disk at /small"),
         ("fills_a_disk_unseen", r"\d+ of 16 MiB of the disk at /small"),
     ],
 )

@@ -11,6 +11,7 @@ import fcntl
 import glob
 import itertools
 import json
+import mmap
 import os
 import signal
 import socket
@@ -328,6 +329,17 @@ def fills_a_disk_unseen():
     file = open(sys.argv[2] + "/filled", "wb", buffering=0)
     os.unlink(file.name)
     growing(lambda: file.write(bytes(1 << 18)), 0.02)
+
+
+@deed
+def fills_a_disk_by_a_map():
+    """Of a file that has no name, and that nobody holds open."""
+    with open(sys.argv[2] + "/filled", "wb+", buffering=0) as file:
+        file.truncate(64 << 20)
+        held = mmap.mmap(file.fileno(), 0)
+        os.unlink(file.name)
+    block = b"x" * (1 << 18)
+    growing(lambda: held.write(block), 0.02)
 
 
 @deed
