@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.artifact_bounds import MOST_BYTES_OF_A_TEST, MOST_ENTRIES, MOST_TOLD
 from pytest_fargate_sandbox.plugin import marker, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.artifact_results import Collected
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
     from pytest_fargate_sandbox.run.lease import Lease
+    from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
 DIRECTORY, FILE, TROUBLE = "fargate_artifacts", "fargate_artifact", "fargate_artifact_trouble"
 """The properties of a test that tell of them."""
@@ -33,6 +36,8 @@ class Saved:
     directory: Path
     files: list[Path] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
+    room: int = MOST_BYTES_OF_A_TEST
+    """For recordings."""
 
     def told(self) -> str:
         return "\n".join([*_some([str(path) for path in self.files], f"below {self.directory}"), *self.complaints()])
@@ -70,7 +75,7 @@ class Artifacts:
             return None
         saved, has_failed = Saved(self._directory / self._name_of(item)), False
         for number, lease in due:
-            has_failed = _try_to_save(lease, _globs(lease, keys), number, saved) or has_failed
+            has_failed |= not _save(lease, _globs(lease, keys), number, saved)
         if has_failed or (saved.trouble and not report.failed):  # nobody reads a report of what passed
             _warn(item, "; ".join(saved.complaints()))
         return saved if saved.files or saved.trouble else None
@@ -97,32 +102,34 @@ def _globs(lease: Lease, keys: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys([*lease.artifacts, *keys.get("artifacts", ())]))
 
 
-def _try_to_save(lease: Lease, globs: list[str], number: int, saved: Saved) -> bool:
-    """Whether it failed here."""
-    try:
-        _save(lease, globs, number, saved)
-    except (OSError, ValueError) as error:
-        saved.trouble.append(f"artifacts could not be saved: {error}")
-        return True
-    return False
+def _save(lease: Lease, globs: list[str], number: int, saved: Saved) -> bool:
+    """Whether all could be written here that there is. What is too large for a disk says nothing of the others."""
+    directory = saved.directory / ("files" if number == 1 else f"files-{number}")
+    has_failed = False
+    steps: list[Callable[[Lease, Saved], None]] = [partial(_save_files, globs, directory)]
+    steps += [partial(_save_recording, terminal) for terminal in lease.sandbox.terminals.all()]
+    for save in (*steps, _save_log):
+        try:
+            save(lease, saved)
+        except (OSError, ValueError) as error:  # noqa: PERF203
+            saved.trouble.append(f"artifacts could not be saved: {error}")
+            has_failed = True
+    return not has_failed
 
 
-def _save(lease: Lease, globs: list[str], number: int, saved: Saved) -> None:
-    from pytest_fargate_sandbox.leaves.artifact_bounds import MOST_BYTES_OF_A_TEST
+def _save_recording(terminal: Terminal, lease: Lease, saved: Saved) -> None:
+    text = terminal.recording()
+    if len(text) > saved.room:
+        saved.trouble.append(f"the recording of {terminal.name} is cut: more than {MOST_BYTES_OF_A_TEST} bytes")
+        text = text[: text.rfind("\n", 0, saved.room) + 1]
+    saved.room -= len(text)
+    saved.files.append(_written(saved, f"{lease.task_id}-{terminal.name}", ".cast", text))
 
-    left = MOST_BYTES_OF_A_TEST
-    for terminal in lease.sandbox.terminals.all():
-        text = terminal.recording()
-        if len(text) > left:
-            saved.trouble.append(f"the recording of {terminal.name} is cut: more than {MOST_BYTES_OF_A_TEST} bytes")
-            text = text[: text.rfind("\n", 0, left) + 1]
-        left -= len(text)
-        saved.files.append(_written(saved, f"{lease.task_id}-{terminal.name}", ".cast", text))
+
+def _save_log(lease: Lease, saved: Saved) -> None:
     log = lease.logs()
     if log:
         saved.files.append(_written(saved, lease.task_id, ".log", log))
-    if globs:
-        _save_files(lease, globs, saved.directory / ("files" if number == 1 else f"files-{number}"), saved)
 
 
 def _written(saved: Saved, name: str, suffix: str, text: str) -> Path:
@@ -133,11 +140,17 @@ def _written(saved: Saved, name: str, suffix: str, text: str) -> Path:
     if path in saved.files:  # the names of two terminals differ in what no file's name has
         path = saved.directory / f"{stem}.{len(saved.files)}{suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 
-def _save_files(lease: Lease, globs: list[str], directory: Path, saved: Saved) -> None:
+def _save_files(globs: list[str], directory: Path, lease: Lease, saved: Saved) -> None:
+    if not globs:
+        return
     from pytest_fargate_sandbox.leaves.errors import SandboxError
     from pytest_fargate_sandbox.plugin.saved_files import SavedFiles
 
@@ -158,8 +171,6 @@ def _save_files(lease: Lease, globs: list[str], directory: Path, saved: Saved) -
 
 
 def _complaints(collected: Collected) -> Iterator[str]:
-    from pytest_fargate_sandbox.leaves.artifact_bounds import MOST_BYTES_OF_A_TEST, MOST_ENTRIES
-
     yield from (f"no file fits {glob}" for glob in collected.unmatched)
     for file in collected.files:
         if file.truncated:
@@ -170,8 +181,6 @@ def _complaints(collected: Collected) -> Iterator[str]:
 
 
 def _some(lines: list[str], where: str = "") -> list[str]:
-    from pytest_fargate_sandbox.leaves.artifact_bounds import MOST_TOLD
-
     more = len(lines) - MOST_TOLD
     return lines if more <= 0 else [*lines[:MOST_TOLD], f"… and {more} more {where}".rstrip()]
 
