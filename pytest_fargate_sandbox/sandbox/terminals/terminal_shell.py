@@ -49,7 +49,7 @@ _INTERRUPT_SEC = 0.5
 
 _INTERRUPT = b"\x03"
 _NUDGE_SEC = 0.2
-"""How long a shell that was interrupted may take to its prompt before it is reminded."""
+"""How long a shell that was interrupted may take to its prompt before it is reminded; then twice as long, and so on."""
 
 
 class Run:
@@ -224,18 +224,27 @@ class Shell:
 
     def wait_for_prompt(self, timeout_sec: float) -> bool:
         """Whether it has come; also where the shell has ended, and none will."""
-        begun = time.monotonic()
-        is_back = self._wait(lambda: self.is_at_prompt or self.has_ended, min(timeout_sec, _NUDGE_SEC))
-        if is_back or timeout_sec <= _NUDGE_SEC:
-            return is_back
+        end, pause = time.monotonic() + timeout_sec, _NUDGE_SEC
+        while not self._wait(self._is_back, min(pause, max(0.0, end - time.monotonic()))):
+            if time.monotonic() >= end:
+                return False
+            self._nudge()
+            pause *= 2
+        return True
+
+    def _is_back(self) -> bool:
+        return self.is_at_prompt or self.has_ended
+
+    def _nudge(self) -> None:
+        """bash that is interrupted while it draws what was typed takes note of it, and sleeps on until something comes.
+
+        Here that is a word of its window, which changes nothing.
+        https://git.savannah.gnu.org/cgit/readline.git/tree/input.c?h=readline-8.2 (rl_getc, rl_signal_event_hook)
+        """
         if self._was_interrupted:
-            # bash that is interrupted while it draws what was typed takes note of it, and sleeps on until something
-            # else comes: here a word of its window, which changes nothing.
-            # https://git.savannah.gnu.org/cgit/readline.git/tree/input.c?h=readline-8.2 (rl_getc, rl_signal_event_hook)
             with suppress(SandboxError):  # it has ended meanwhile
                 if self._process.state().foreground == self._process.pid:
                     self._process.signal_foreground(signal.SIGWINCH)
-        return self._wait(lambda: self.is_at_prompt or self.has_ended, timeout_sec - (time.monotonic() - begun))
 
     def _wait_for(self, run: Run, timeout_sec: float) -> bool:
         return self._wait(lambda: run.is_over or self.has_ended, timeout_sec)

@@ -232,7 +232,7 @@ def test_boxes_of_wide_and_of_combined_characters_are_drawn_in_their_columns(
     terminal = open_terminal()
     boxes = "┌────┐┏━━━┓\n│你好│┃e\u0301o\u0308u┃\n└────┘┗━━━┛"
     at_places = "".join(f"\\033[{row};9H{line}" for row, line in enumerate(boxes.split("\n"), 3))
-    terminal.run(f"clear; printf '{at_places}\\033[4;20H<here\\n'")
+    terminal.run(f"clear; printf '{at_places}\\033[4;20H<here\\033[9;1H'")
     shown = terminal.capture().split("\n")[2:5]
     assert shown == [" " * 8 + line for line in boxes.replace("u┃", "u┃<here").split("\n")]
 
@@ -278,12 +278,11 @@ def test_asciinema_plays_its_recording(open_terminal: Callable[..., Terminal], t
     terminal.run(
         "printf '\\033[1;32mgreen\\033[m  \u4f60\u597d e\u0301 \\342\\224\\200\\n'; seq 1 100; printf '\\a\\tend\\r\\n'"
     )
-    terminal.resize(90, 25)
     terminal.send_keys(["clear; printf '\\033[7mlast screen\\033[m\\033[9;9Hhere\\n'", "Enter"], block=True)
     file = tmp_path / "recording.cast"
     file.write_text(terminal.recording())
     command = [sys.executable, "-m", "asciinema", "play", "--speed", "1000", str(file)]
-    player = open_terminal(command, width=90, height=25)
+    player = open_terminal(command)
     wait_until(lambda: player.exit_code is not None or None, deadline=20, what="the end of the recording")
     assert player.capture() == terminal.capture()
     assert player.exit_code == 0
