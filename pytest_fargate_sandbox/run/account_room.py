@@ -36,13 +36,13 @@ def reason(document: Document) -> str:
     return str(document["room"]["reason"])
 
 
-def take(document: Document, row: dict[str, Any]) -> bool:
-    """Whether the task of this row may be launched. What does not fit may be, now and then, to find out.
+def take(document: Document, row: dict[str, Any], more: int) -> bool:
+    """Whether the task of this row may be launched, and ``more`` like it would fit as well.
 
-    So may what does not even where the run has nothing else: there is nothing to wait for.
+    What does not fit may be launched now and then, to find out, and where the run has nothing that could be waited for.
     """
     in_use = _in_use(document)
-    if not in_use or in_use + row["cpu"] <= document["room"]["cpu"]:
+    if not in_use or in_use + row["cpu"] * (1 + more) <= document["room"]["cpu"]:
         return True
     if not _is_old(document):
         return False

@@ -34,6 +34,9 @@ STOPPING = "stopping"
 _LONGEST_STOP_SEC = 150.0
 """Fargate kills what has not ended by itself after two minutes at most, and takes its network apart."""
 
+_SOON_SEC = 1.0
+"""How old news of an end may be, where somebody waits for it."""
+
 Row = dict[str, Any]
 Description = dict[str, Any]
 """What ECS says of a task, in its own words, as far as whoever takes the task over needs it."""
@@ -55,8 +58,11 @@ class Tasks(Protocol):
 
     def stop(self, arn: str) -> None: ...
 
-    def described(self, arns: Collection[str]) -> dict[str, Description]:
-        """What ECS says of those that it knows; STOPPED for those that it does not."""
+    def described(self, arns: Collection[str], *, within: float = ...) -> dict[str, Description]:
+        """What ECS says of those that it knows; STOPPED for those that it does not.
+
+        ``within``: how many seconds ago it may have said so, where calls are counted.
+        """
 
 
 class TaskBound:
@@ -86,30 +92,36 @@ class TaskBound:
                         raise NoLongerNeeded
                     if self._take_room(document, task_id, wants):
                         return
-                    if time.monotonic() > deadline:
+                    if time.monotonic() > deadline and account_room.is_known(document):
                         raise _no_room(document, f", and none came within {patience:.0f} s", transient=True)
                     evicted = _evict(document)
                 if evicted:
                     self._tasks.stop(evicted)
                 self.forget_stopped()
                 self._sleep(pause)
-        except BaseException:
+        except BaseException as error:
             with self._state.change() as document:
                 document.get("waiting", {}).pop(self._worker, None)
+                if isinstance(error, StartError) and error.transient:
+                    document["gave_way"][self._worker] = len(self._held(document["tasks"]))
             raise
 
     def _take_room(self, document: dict[str, Any], task_id: str, wants: Wants) -> bool:
         rows: dict[str, Row] = document.setdefault("tasks", {})
         waiting: dict[str, int] = document.setdefault("waiting", {})
         waiting.setdefault(self._worker, 1)
-        before = list(waiting).index(self._worker)
+        gave_way: dict[str, int] = document.setdefault("gave_way", {})
+        more = gave_way.get(self._worker, 0)  # all that it needs is to be there, or it would have to give way again
+        earlier = list(waiting)[: list(waiting).index(self._worker)]
+        before = sum(1 for worker in earlier if worker not in gave_way)
         row = {**wants._asdict(), "worker": self._worker, "role": HELD, "arn": None}
-        if self._limit is not None and self._limit - len(rows) <= before:
+        if self._limit is not None and self._limit - len(rows) <= before + more:
             problem = self._problem(rows, waiting, self._limit)
-        elif account_room.is_known(document) and (before or not account_room.take(document, row)):
+        elif account_room.is_known(document) and (before or not account_room.take(document, row, more)):
             problem = self._no_room_ever(document, rows, waiting)
         else:
             del waiting[self._worker]
+            gave_way.pop(self._worker, None)
             rows[task_id] = row
             return True
         if problem:
@@ -155,14 +167,14 @@ class TaskBound:
                 del rows[name]
 
     def _problem(self, rows: dict[str, Row], waiting: Collection[str], limit: int) -> Exception | None:
-        held_here = sum(self._worker in _holders(row) for row in rows.values())
+        held_here = len(self._held(rows))
         if held_here >= limit:
             return ConfigError(
                 f"this test needs {held_here + 1} sandboxes at once, and the bound on tasks is {limit} "
                 "(--fargate-max-tasks): raise the bound, or stop one sandbox before making the next",
                 key="max_tasks", value=limit,
             )  # fmt: skip
-        if len(rows) >= limit and all(_is_stuck(row, waiting) for row in rows.values()):
+        if held_here and len(rows) >= limit and all(_is_stuck(row, waiting) for row in rows.values()):
             return StartError(
                 f"all {limit} tasks that --fargate-max-tasks allows are held by tests that wait for one more; this one "
                 "gives way: raise the bound, or hold fewer sandboxes in one test and session",
@@ -174,18 +186,23 @@ class TaskBound:
         self, document: dict[str, Any], rows: dict[str, Row], waiting: Collection[str]
     ) -> StartError | None:
         """Of what is on its way out, or with a test that goes on, the end makes room."""
-        if not rows or not all(_is_stuck(row, waiting) for row in rows.values()):
+        held_here = self._held(rows)
+        if not held_here or not all(_is_stuck(row, waiting) for row in rows.values()):
             return None
-        if all(self._worker in _holders(row) for row in rows.values()):
+        if len(held_here) == len(rows):
             return _no_room(document, f" beside the {len(rows)} that this test has", transient=False)
         why = f" beside the {len(rows)} of this run, all held by tests that wait for one more: this one gives way"
         return _no_room(document, why, transient=True)
+
+    def _held(self, rows: dict[str, Row]) -> list[Row]:
+        """Those of this worker's test."""
+        return [row for row in rows.values() if self._worker in _holders(row)]
 
     def forget_stopped(self) -> None:
         """Ask which of the tasks on their way out have come to their end, and count them no more."""
         rows = self._state.read().get("tasks", {})
         stopping = {row["arn"]: name for name, row in rows.items() if row["role"] == STOPPING}
-        described = self._tasks.described(stopping) if stopping else {}
+        described = self._tasks.described(stopping, within=_SOON_SEC) if stopping else {}
         gone = [arn for arn, task in described.items() if task["lastStatus"] == "STOPPED"]
         if gone:
             with self._state.change() as document:
@@ -258,7 +275,8 @@ def forget_worker(state: SharedState, worker: str) -> None:
     What it prelaunched is of use to any other worker, and stays, and so do machines whose slots all may have.
     """
     with state.change() as document:
-        document.get("waiting", {}).pop(worker, None)
+        for told in ("waiting", "gave_way"):
+            document.get(told, {}).pop(worker, None)
         kind_notes.forget_worker(document, worker)
         slot_book.forget_worker(document, worker)
         rows: dict[str, Row] = document.get("tasks", {})

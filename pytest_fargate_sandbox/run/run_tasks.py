@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.records.ledger import Entry, Ledger
     from pytest_fargate_sandbox.run.bound import Description
 
-_LOOK_SEC = 1.0
+_LOOK_SEC = 2.0
 """How old news may be where calls are counted, and are asked for by all processes together."""
 _MATTERS = ("taskArn", "lastStatus", "desiredStatus", "attachments", "stopCode", "stoppedReason")
 _OF_CONTAINERS = ("name", "lastStatus", "exitCode", "reason")
@@ -40,21 +40,21 @@ class RunTasks:
         if entry and (aws is None or _stop(aws, entry, arn)):
             self._ledger.write(entry.id, "stopped", unused=True)
 
-    def described(self, arns: Collection[str]) -> dict[str, Description]:
+    def described(self, arns: Collection[str], *, within: float = _LOOK_SEC) -> dict[str, Description]:
         """What ECS says of those that it knows; STOPPED for those that it does not."""
         entries = {entry.task_arn: entry for entry in self._ledger.entries()}
         found = {arn: _GONE for arn in arns if arn not in entries}
         for place in by_place(entries[arn] for arn in arns if arn in entries):
             with contextlib.suppress(AwsError):  # asked again soon
-                found.update(_described_at(place))
+                found.update(_described_at(place, within))
         return found
 
 
-def _described_at(place: EntriesAtPlace) -> dict[str, Description]:
+def _described_at(place: EntriesAtPlace, within: float) -> dict[str, Description]:
     entries, aws = place.by_arn, place.connect()
     if aws is None:
         return dict.fromkeys(entries, _GONE)
-    tasks, missing, _ = TaskBoard(aws, place.cluster).described(list(entries), within=_LOOK_SEC)
+    tasks, missing, _ = TaskBoard(aws, place.cluster).described(list(entries), within=within)
     found = {arn: _what_matters(task) for arn, task in tasks.items()}
     return {**found, **{arn: _GONE for arn in missing if not _is_young(entries[arn])}}
 

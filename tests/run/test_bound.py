@@ -31,7 +31,7 @@ class ControlPlane:
     def stop(self, arn: str) -> None:
         self.stopping.append(arn)
 
-    def described(self, arns: Collection[str]) -> dict[str, dict[str, Any]]:
+    def described(self, arns: Collection[str], **_within: float) -> dict[str, dict[str, Any]]:
         found = {arn: {"lastStatus": "STOPPED" if arn in self.over else "RUNNING"} for arn in arns}
         self.over |= set(self.stopping)
         return found
@@ -223,6 +223,38 @@ def test_two_tests_that_each_hold_what_the_other_needs_do_not_wait_forever(tmp_p
         assert not thread.is_alive()
     assert len(problems) == 1
     assert problems[0].transient
+
+
+def test_who_gave_way_comes_back_when_there_is_room_for_all_that_it_needs(tmp_path: Path) -> None:
+    house = House(tmp_path, 3)
+    bounds = {name: house.worker(name) for name in ("gw0", "gw1", "gw2")}
+    for name, bound in bounds.items():
+        bound.admit(name, _WANTS)
+        bound.launched(name, f"arn:{name}")
+    with house.state.change() as document:
+        document["waiting"] = {"gw1": 1, "gw2": 1}
+    with pytest.raises(StartError, match="gives way"):
+        bounds["gw0"].admit("gw0+", _WANTS)
+    with house.state.change() as document:
+        document["waiting"] = {}
+    house.plane.stop("arn:gw0")
+    bounds["gw0"].stopping("gw0")
+    sights: list[list[str]] = []
+
+    def others_go_on(_seconds: float) -> None:
+        sights.append(sorted(house.tasks))
+        if len(sights) == 2:  # it waits, in front of the others, and keeps none of them
+            bounds["gw1"].admit("gw1+", _WANTS)
+        if len(sights) == 3:
+            for task_id in ("gw1", "gw1+"):
+                bounds["gw1"].launched(task_id, f"arn:{task_id}")
+                house.plane.stop(f"arn:{task_id}")
+                bounds["gw1"].stopping(task_id)
+
+    TaskBound(house.state, 3, "gw0", house.plane, sleep=others_go_on).admit("gw0", _WANTS)
+    assert ["gw1", "gw2"] in sights
+    assert ["gw1", "gw1+", "gw2"] in sights
+    assert sorted(house.tasks) == ["gw0", "gw2"]
 
 
 def test_who_gives_way_does_not_get_ahead_of_who_waited(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Launcher:
     def stop(self, arn: str) -> None:
         self.stopped.append(arn)
 
-    def described(self, arns: Collection[str]) -> dict[str, dict[str, Any]]:
+    def described(self, arns: Collection[str], **_within: float) -> dict[str, dict[str, Any]]:
         self.asked_for.append(len(arns))
         return {arn: _task(arn, self.status.get(arn, "RUNNING")) for arn in arns}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarCon
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER, Cause
 from pytest_fargate_sandbox.sandbox.task.launched_task import LaunchedTask
+from pytest_fargate_sandbox.sandbox.task.poller import Watch
 from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
 from tests.sandbox.scripted_ecs import ScriptedEcs, refusal
 
@@ -89,6 +91,18 @@ def test_in_a_subnet_for_ipv6_only_its_address_is_the_one(
     assert task.wait_for_address() == "2001:db8::7"
     assert task.private_address == "2001:db8::7"
     assert ecs.asked("DescribeNetworkInterfaces") == []
+
+
+def test_where_calls_are_counted_a_task_is_not_asked_for_before_it_can_be_there(tmp_path: Path) -> None:
+    ecs = ScriptedEcs(DescribeTasks=[_told(PENDING)])
+    began = time.monotonic()
+    cfg = replace(CFG, poll_interval_sec=0.4)
+    task = LaunchedTask(PROVISIONING, cfg=cfg, aws=ecs.aws(tmp_path), registration={})
+    assert task.wait_for_address() == "10.0.0.7"
+    assert time.monotonic() - began >= 0.3
+    assert len(ecs.asked("DescribeTasks")) == 1
+    task.unwatch()
+    ecs.close()
 
 
 def test_a_task_that_stops_instead_is_told_with_cause_and_remedy(watched: Callable[..., Any]) -> None:
@@ -209,3 +223,27 @@ def test_of_many_that_end_at_once_ecs_is_asked_together(tmp_path: Path) -> None:
     for task in tasks:
         task.unwatch()
     ecs.close()
+
+
+def test_a_watch_is_put_off_by_the_poller_and_by_who_has_news_at_the_same_moment() -> None:
+    watch = Watch(PROVISIONING, 0.05)
+    problems: list[Exception] = []
+
+    def put_off() -> None:
+        try:
+            for _ in range(20_000):
+                watch.postpone()
+        except ValueError as error:
+            problems.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=put_off) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert problems == []

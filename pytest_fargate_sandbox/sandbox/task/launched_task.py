@@ -47,8 +47,7 @@ class LaunchedTask:
         self._aws = aws
         self._registration = registration
         self._began, self._launched = time.monotonic(), time.time()
-        first_pause = {"first_pause": cfg.poll_interval_sec} if aws.is_counted else {}
-        self.watch = Watch(description, cfg.poll_interval_sec, **first_pause)
+        self.watch = Watch(description, cfg.poll_interval_sec, steady=aws.is_counted)
         self._poller: Poller = poller_for(aws, cfg.cluster)
         self._poller.watch(self.watch)
 

@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_fargate_sandbox.leaves.fargate_rules import MISSING_GRACE_SEC, TASKS_PER_DESCRIBE
@@ -40,7 +41,8 @@ _log = logging.getLogger("pytest_fargate_sandbox.poller")
 class Watch:
     """The last that ECS said about one task, and a way to wait for more."""
 
-    def __init__(self, task: dict[str, Any], longest_pause: float, first_pause: float = _FIRST_PAUSE) -> None:
+    def __init__(self, task: dict[str, Any], longest_pause: float, *, steady: bool = False) -> None:
+        """``steady``: asked for at even steps, as all that are asked for together, and not often at first."""
         self.task_arn = str(task["taskArn"])
         self.description: dict[str, Any] = {}
         self.error: AwsError | None = None
@@ -50,7 +52,7 @@ class Watch:
         self._seen_at: dict[str, float] = {}
         self._on_ending: Callable[[], None] | None = None
         self._longest_pause = max(longest_pause, _FIRST_PAUSE)
-        self._pauses = pauses(min(first_pause, self._longest_pause), self._longest_pause)
+        self._pauses = repeat(self._longest_pause) if steady else pauses(_FIRST_PAUSE, self._longest_pause)
         self.postpone()
         self.take(task)
 
@@ -64,12 +66,14 @@ class Watch:
 
     def settle(self) -> None:
         """Whoever started it has what they waited for."""
-        self._pauses = pauses(_RUNNING_PAUSE_SEC, _RUNNING_PAUSE_SEC)
-        self.postpone()
+        with self._changed:
+            self._pauses = pauses(_RUNNING_PAUSE_SEC, _RUNNING_PAUSE_SEC)
+            self.postpone()
 
     def postpone(self) -> None:
-        self.pause = next(self._pauses)
-        self.due = time.monotonic() + self.pause
+        with self._changed:  # the poller and whoever has news may come at the same moment
+            self.pause = next(self._pauses)
+            self.due = time.monotonic() + self.pause
 
     def told_at(self, moment: float) -> None:
         """News have their age when they come: who shares them with others asks again when all of them do."""
