@@ -103,7 +103,7 @@ class TaskBound:
             with self._state.change() as document:
                 document.get("waiting", {}).pop(self._worker, None)
                 if isinstance(error, StartError) and error.transient:
-                    document["gave_way"][self._worker] = len(self._held(document["tasks"]))
+                    document.setdefault("gave_way", {})[self._worker] = len(self._held(document.get("tasks", {})))
             raise
 
     def _take_room(self, document: dict[str, Any], task_id: str, wants: Wants) -> bool:
@@ -174,7 +174,7 @@ class TaskBound:
                 "(--fargate-max-tasks): raise the bound, or stop one sandbox before making the next",
                 key="max_tasks", value=limit,
             )  # fmt: skip
-        if held_here and len(rows) >= limit and all(_is_stuck(row, waiting) for row in rows.values()):
+        if len(rows) >= limit and self._must_give_way(rows, waiting):
             return StartError(
                 f"all {limit} tasks that --fargate-max-tasks allows are held by tests that wait for one more; this one "
                 "gives way: raise the bound, or hold fewer sandboxes in one test and session",
@@ -186,13 +186,19 @@ class TaskBound:
         self, document: dict[str, Any], rows: dict[str, Row], waiting: Collection[str]
     ) -> StartError | None:
         """Of what is on its way out, or with a test that goes on, the end makes room."""
-        held_here = self._held(rows)
-        if not held_here or not all(_is_stuck(row, waiting) for row in rows.values()):
+        if not rows or not self._must_give_way(rows, waiting):
             return None
-        if len(held_here) == len(rows):
+        if len(self._held(rows)) == len(rows):
             return _no_room(document, f" beside the {len(rows)} that this test has", transient=False)
         why = f" beside the {len(rows)} of this run, all held by tests that wait for one more: this one gives way"
         return _no_room(document, why, transient=True)
+
+    def _must_give_way(self, rows: dict[str, Row], waiting: Collection[str]) -> bool:
+        """Whether no end will make room: then one that holds something is told so, or all, where none of them does."""
+        if not all(_is_stuck(row, waiting) for row in rows.values()):
+            return False
+        holders = {holder for row in rows.values() for holder in _holders(row)}
+        return self._worker in holders or holders.isdisjoint(waiting)
 
     def _held(self, rows: dict[str, Row]) -> list[Row]:
         """Those of this worker's test."""
