@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
-_SOURCE = Path(__file__).with_name("inside") / "hostile_tenant.py"
+SOURCE = Path(__file__).with_name("inside") / "hostile_tenant.py"
 _MARK = "a-secret-of-the-neighbour"
 _HOLD = f"""
 import ctypes, os, time
@@ -50,7 +50,7 @@ def told_of(outside: Callable[[str], ExecResult], neighbour: Any, terminal: Term
 
 
 def hold_to_rows(isolation: str, slot: Any, told: dict[str, Any], subtests: pytest.Subtests) -> None:
-    slot.write_file("hostile.py", _SOURCE.read_text())
+    slot.write_file("hostile.py", SOURCE.read_text())
     said = slot.exec("python3 hostile.py reach", stdin=json.dumps(told)).check().stdout
     outcomes = json.loads(said)
     assert outcomes.keys() == {row.probe for row in REACHED if row.probe}

@@ -108,8 +108,13 @@ LEFT = (
     Row("long output that the server kept", f"{_HERE}::test_long_output_goes_with_its_slot", (NO, NO, YES)),
     Row("System V objects, whoever they were given to", f"{_HERE}::test_a_neighbour_does_not_hinder_a_reset"),
     Row(
+        "POSIX message queues",
+        "tests/server/slots/test_kept_by_the_kernel.py::test_message_queues_are_removed",
+        left="where `/dev/mqueue` is not mounted, nobody may have any",
+    ),
+    Row(
         "the user's key rings, where the container has any",
-        "tests/server/slots/test_key_rings.py::test_key_rings_are_emptied",
+        "tests/server/slots/test_kept_by_the_kernel.py::test_key_rings_are_emptied",
     ),
     Row("the least of priorities for the server's threads", f"{_HERE}::test_who_demotes_the_server_dies_none_the_less"),
     Row(

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_fargate_sandbox import SandboxError
 from tests.sandbox.slots.hostile_page import PAGE, with_tables
-from tests.sandbox.slots.hostile_reach import hold_to_rows, told_of
+from tests.sandbox.slots.hostile_reach import SOURCE, hold_to_rows, told_of
 from tests.sandbox.slots.hostile_rows import HELD_UP, LEFT, REACHED
 from tests.sandbox.slots.what_is_left import what_is_left
 
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
 
 _ROOT = Path(__file__).parents[3]
-_SOURCE = Path(__file__).with_name("inside") / "hostile_tenant.py"
 _PORT = 19542
 
 
 @contextmanager
 def doing(slot: Slot, deed: str, *arguments: object) -> Iterator[None]:
     """Until it is left, which resets the slot."""
-    slot.write_file("hostile.py", _SOURCE.read_text())
+    slot.write_file("hostile.py", SOURCE.read_text())
     process = slot.spawn(["python3", "hostile.py", deed, *map(str, arguments)])
     assert process.read(timeout=20) == b"ready\n", process.read_stderr(timeout=1)
     try:
@@ -114,7 +113,7 @@ def test_what_is_planted_by_doors_that_opened_later_is_found(
     for _ in range(2):
         time.sleep(0.1)
         slot.reset()
-    slot.write_file("hostile.py", _SOURCE.read_text())
+    slot.write_file("hostile.py", SOURCE.read_text())
     slot.exec("python3 hostile.py plants_by_later_doors /tmp/opened-later /tmp/neighbours/deep", check=True)
     assert what_is_left(machine, slot).count("planted") >= 2
     slot.reset()
@@ -123,7 +122,7 @@ def test_what_is_planted_by_doors_that_opened_later_is_found(
 
 
 def test_nothing_is_held_after_a_reset(machine: EcsFargateSandbox, slot: Slot) -> None:
-    slot.write_file("hostile.py", _SOURCE.read_text())
+    slot.write_file("hostile.py", SOURCE.read_text())
     slot.exec("python3 hostile.py holds_everything; until [ -s held ]; do sleep 0.02; done", check=True)
     left = what_is_left(machine, slot)
     assert "held-by" in left

@@ -43,7 +43,7 @@ def tenants(in_podman: ExecClient) -> Iterator[tuple[ExecClient, ExecClient]]:
     one, other = (in_podman.in_slot(lease, in_podman.ask(LeaseSlot(lease=lease), LeasedSlot).home) for lease in leases)
     yield one, other
     for lease in leases:
-        in_podman.ask(ResetSlot(lease=lease), Nothing)
+        in_podman.ask(ResetSlot(lease=lease), Nothing)  # also where another has taken it
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminal
 from pytest_fargate_sandbox.server.protocol import Nothing
 from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot, OpenSlots, ResetSlot, SlotStates
 from tests.exec_server_process import hold_a_terminal
-from tests.sandbox.slots.hostile_reach import hold_to_rows, told_of
+from tests.sandbox.slots.hostile_reach import SOURCE, hold_to_rows, told_of
 from tests.server.slots.conftest import server_in_podman
 
 if TYPE_CHECKING:
@@ -135,3 +135,18 @@ def test_what_a_tenant_reaches_of_his_neighbour(
     assert told["pids"]
     hold_to_rows("namespace", slots[0], told, subtests)
     terminal.close()
+
+
+@pytest.mark.parametrize("deed", ["stops_what_begins", "holds_everything", "demotes_the_server"])
+def test_whatever_he_does_in_there_ends_with_his_lease(
+    server: ExecClient, slots: list[ExecClient], leases: list[str], deed: str
+) -> None:
+    slots[0].write_file("hostile.py", SOURCE.read_text())
+    uid = slots[0].exec("id -u").stdout.strip()
+    slots[0].spawn(["python3", "hostile.py", deed])
+    wait_until(lambda: server.exec(["pgrep", "-u", uid, "python3"]).ok or None, deadline=20, what="the deed")
+    for _ in range(3):
+        slots[1].exec("true").check()
+    server.ask(ResetSlot(lease=leases[0], keep=True), Nothing)
+    assert server.exec(["pgrep", "-u", uid, "python3"]).stdout == ""
+    assert slots[0].exec("ls -A; echo as new").stdout == "as new\n"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox import SandboxError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.sandbox.slots.hostile_reach import SOURCE
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
-
-_SOURCE = Path(__file__).parents[2] / "sandbox" / "slots" / "inside" / "hostile_tenant.py"
 
 
 @pytest.mark.root
@@ -33,6 +31,6 @@ def test_who_fills_a_disk_by_whatever_means_loses_his_slot(
     with pytest.raises(
         SandboxError, match=f"the slot was taken from its lease: it took {what}, which ran short for all"
     ):
-        offender.exec(["python3", "-c", _SOURCE.read_text(), deed, "/small"], timeout=60)
+        offender.exec(["python3", "-c", SOURCE.read_text(), deed, "/small"], timeout=60)
     wait_until(lambda: neighbour.exec("ls /small").stdout == "mine\n" or None, deadline=20, what="room")
     neighbour.exec("echo more >>/small/mine").check()

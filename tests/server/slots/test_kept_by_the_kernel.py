@@ -1,4 +1,4 @@
-"""Key rings, where no filter keeps a container from them."""
+"""What the kernel keeps for a user without any process: key rings, where no filter forbids them, and queues."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.server.protocol import Nothing
-from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot, ResetSlot
+from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot, OpenSlots, ResetSlot, SlotStates
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
@@ -36,3 +36,15 @@ def test_key_rings_are_emptied(in_podman: ExecClient) -> None:
     in_podman.ask(ResetSlot(lease=lease, keep=True), Nothing)
     assert slot.exec(["python3", "-c", _KEYS, "look"]).stdout == as_new
     in_podman.ask(ResetSlot(lease=lease), Nothing)
+
+
+@pytest.mark.root
+def test_message_queues_are_removed(in_podman: ExecClient, tenants: tuple[ExecClient, ExecClient]) -> None:
+    slot, _ = tenants
+    uid = slot.exec("touch /dev/mqueue/left && id -u").check().stdout.strip()
+    assert in_podman.exec(f"find /dev/mqueue -user {uid}").stdout == "/dev/mqueue/left\n"
+    other = "lease-that-takes-it"
+    number = in_podman.ask(OpenSlots(count=0), SlotStates).states.index("leased")
+    in_podman.ask(LeaseSlot(lease=other, number=number), LeasedSlot)
+    assert in_podman.exec(f"find /dev/mqueue -user {uid}").stdout == ""
+    in_podman.ask(ResetSlot(lease=other), Nothing)
