@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 DIRECTORY, FILE, TROUBLE = "fargate_artifacts", "fargate_artifact", "fargate_artifact_trouble"
 """The properties of a test that tell of them."""
 
+_SAVED: pytest.StashKey[list[Lease]] = pytest.StashKey()
+"""The sandboxes of an item's current attempt whose artifacts are saved."""
+
 
 class ArtifactWarning(pytest.PytestWarning):
     """Something that was to be saved of a test could not be; the test's result stands."""
@@ -69,12 +72,15 @@ class Artifacts:
         """
         if self._directory is None or not leases or outcomes.is_running(item):
             return None
+        if call.when == "setup":
+            item.stash[_SAVED] = []
         keys = {} if marker.mistake_in(item) else marker.keys_of(item)
         due = [(number, lease) for number, lease in enumerate(leases, 1) if _is_due(item, call, report, lease, keys)]
         if not due:
             return None
         saved, has_failed = Saved(self._directory / self._name_of(item)), False
         for number, lease in due:
+            item.stash.setdefault(_SAVED, []).append(lease)
             has_failed |= not _save(lease, _globs(lease, keys), number, saved)
         if has_failed or (saved.trouble and not report.failed):  # nobody reads a report of what passed
             _warn(item, "; ".join(saved.complaints()))
@@ -91,6 +97,8 @@ def _is_due(
     item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, lease: Lease, keys: dict[str, Any]
 ) -> bool:
     """Behind the test itself, or with what fails around it; without globs only of one that failed."""
+    if lease in item.stash.get(_SAVED, ()):  # what its teardown breaks is not what the test has left
+        return False
     if report.failed or (call.when == "call" and item.stash.get(outcomes.FAILED, False)):
         return True
     usual = "always" if _globs(lease, keys) else "failed"

@@ -50,6 +50,16 @@ def test_of_several(fargate_sandbox_factory):
 def test_stopped(fargate_sandbox):
     fargate_sandbox.stop()
 
+@pytest.fixture
+def fragile(fargate_sandbox):
+    yield fargate_sandbox
+    fargate_sandbox.stop()
+    raise OSError("too late")
+
+@pytest.mark.fargate(artifacts=["n"])
+def test_late(fragile):
+    fragile.write_file("n", "late")
+
 @pytest.mark.fargate(artifacts="n")
 def test_wrong(fargate_sandbox): pass
 """,
@@ -58,7 +68,7 @@ def test_wrong(fargate_sandbox): pass
         "--fargate-report-json=report.json",
         "-Werror",
     )
-    result.assert_outcomes(passed=4, failed=1, errors=1, warnings=2)
+    result.assert_outcomes(passed=5, failed=1, errors=2, warnings=2)
     left = pytester.path / "left"
     assert [path.parent.name for path in left.rglob("*-shell.cast")] == [f"{MODULE}_test_of_several"]
     saved = {str(path.relative_to(left)): path for path in left.rglob("*") if path.is_file() and path.suffix != ".cast"}
@@ -69,6 +79,7 @@ def test_wrong(fargate_sandbox): pass
             *(f"{of_passes}/logs/{name}" for name in ("1.log", "a/2.log", "new_nline", "new_tline", "sparse")),
             f"{of_passes}/tmp/report.xml",
             f"{fails}/files/a.txt",
+            f"{MODULE}_test_late/files/n",
             f"{MODULE}_test_of_several/files/n",
             f"{MODULE}_test_of_several/files-2/n",
         ]
