@@ -278,7 +278,8 @@ def test_asciinema_plays_its_recording(open_terminal: Callable[..., Terminal], t
     terminal.run(
         "printf '\\033[1;32mgreen\\033[m  \u4f60\u597d e\u0301 \\342\\224\\200\\n'; seq 1 100; printf '\\a\\tend\\r\\n'"
     )
-    terminal.send_keys(["clear; printf '\\033[7mlast screen\\033[m\\033[9;9Hhere\\n'", "Enter"], block=True)
+    terminal.send_keys(["clear; printf '\\033[7mlast screen\\033[m\\033[9;9Hhere\\n'", "Enter"])
+    terminal.wait_for(re.compile("^ *here\n.", re.MULTILINE))  # its prompt is in the recording
     file = tmp_path / "recording.cast"
     file.write_text(terminal.recording())
     command = [sys.executable, "-m", "asciinema", "play", "--speed", "1000", str(file)]
