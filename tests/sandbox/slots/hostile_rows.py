@@ -51,7 +51,7 @@ REACHED = (
     Row(
         "the network: ports that it listens on, and those that it wants to",
         "",
-        (YES, YES, YES),
+        ('**yes**, but with `network="none"`', YES, YES),
         "all slots share the task's",
     ),
 )
@@ -85,6 +85,18 @@ HELD_UP = (
         "",
         (YES, YES, YES),
         "it is nobody's in particular; where users may make no namespaces, there are no such file systems",
+    ),
+    Row(
+        "files and directories in `/tmp` by the hundred thousand",
+        "",
+        (NO, YES, YES),
+        "a reset of others looks through them: a second for some hundred thousand",
+    ),
+    Row(
+        "the container's log",
+        "",
+        (YES, YES, YES),
+        "what stands at `$CONTAINER_LOG` takes anybody's lines, false ones too",
     ),
     Row("CPU; kernel tables that all users share: terminals, System V identifiers, ports", "", (YES, YES, YES)),
 )
@@ -120,7 +132,7 @@ LEFT = (
     Row(
         "what was written into files that the image lets anybody write",
         "",
-        (YES, YES, YES),
+        (NO, YES, YES),
         "an image has no such files, if it is well made",
     ),
 )
