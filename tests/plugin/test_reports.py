@@ -109,7 +109,8 @@ def test_it(fargate_sandbox):
     )
     result.assert_outcomes(passed=1)
     report = json.loads((pytester.path / "report.json").read_text())
-    assert report["counts"] == {"launched": 2, "prelaunched_unused": 0, "retried": 1, "kept": 0, "leaked": 0}
+    counts = {"launched": 2, "prelaunched_unused": 0, "retried": 1, "kept": 0, "leaked": 0}
+    assert report["counts"] == {**counts, "slots_leased": 0, "slots_retired": 0}
     assert report["retries"][0]["error"]["type"] == "SandboxLost"
     assert [each["tests"] for each in report["sandboxes"]][-1] == [
         "test_a_task_that_dies_is_an_error_on_a_fresh_sandbox_a_pass.py::test_it"
