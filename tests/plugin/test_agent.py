@@ -19,7 +19,7 @@ FROM BASE
 RUN mkdir -p /www/cgi-bin
 COPY answer /www/cgi-bin/answer
 RUN chmod 755 /www/cgi-bin/answer
-CMD ["busybox", "httpd", "-f", "-p", "8000", "-h", "/www"]
+CMD ["busybox", "sh", "-c", "echo listening; exec busybox httpd -f -p 8000 -h /www"]
 """
 
 ANSWER = """#!/bin/sh
@@ -60,9 +60,15 @@ def test_two_made_by_hand(fargate_sandbox_factory):
     assert ask(solver, "2") == "solver was told: the answer to /v1?q=2\\n"
     assert ask(critic, "3") == "critic was told: the answer to /v1?q=3\\n"
 
-@pytest.mark.fargate(environment="NAME", container_port=8000)
+@pytest.mark.fargate(environment="NAME", container_port=8000, artifacts=["/www/*"])
 def test_has_no_commands(fargate_agent):
     fargate_agent.exec("true")
+"""
+
+LOGGED = """
+[tool.pytest_fargate_sandbox]
+log_group = "logs-of-agents"
+execution_role = "arn:aws:iam::123456789012:role/execution"
 """
 
 
@@ -78,8 +84,12 @@ def tests(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
 
 
 def test_an_agent_is_reached_and_reaches_the_outside(tests: pytest.Pytester, shared_engine_log: EngineLog) -> None:
-    result = tests.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
+    tests.makepyprojecttoml(LOGGED)
+    result = tests.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", "--fargate-artifacts=left")
     result.assert_outcomes(passed=2, failed=1)
+    [log] = tests.path.glob("left/*/*.log")
+    assert "listening" in log.read_text()
+    result.stdout.fnmatch_lines(["*Saved of this test*", str(log), "/www/[*]: not saved: commands and files need *"])
     result.stdout.fnmatch_lines(["*commands and files need exec-server mode*talk to the agent at local_port*"])
     assert shared_engine_log.cut_off() == []
 
