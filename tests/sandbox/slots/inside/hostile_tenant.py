@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 
+POPULATED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x8000
 PROBES = {}
 DEEDS = {}
 libc = ctypes.CDLL(None, use_errno=True)
@@ -345,13 +346,13 @@ def fills_a_disk_by_a_map():
 @deed
 def fills_inodes():
     serial = itertools.count()
-    growing(lambda: open(f"{sys.argv[2]}/{next(serial)}", "w").close(), 0.002)
+    growing(lambda: open(f"{sys.argv[2]}/{next(serial)}", "w").close(), 0.001)
 
 
 @deed
 def fills_memory():
     held = []
-    growing(lambda: held.append(bytearray(b"x" * (32 << 20))), 0.01)
+    growing(lambda: held.append(mmap.mmap(-1, 16 << 20, flags=POPULATED)), 0.02)
 
 
 @deed
