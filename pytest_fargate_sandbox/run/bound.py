@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
@@ -19,7 +18,7 @@ from pytest_fargate_sandbox.run import account_room, kind_notes, slot_book
 from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from pytest_fargate_sandbox.leaves.shared_state import SharedState
     from pytest_fargate_sandbox.run.sandbox_spec import Wants
@@ -42,11 +41,17 @@ Description = dict[str, Any]
 """What ECS says of a task, in its own words, as far as whoever takes the task over needs it."""
 
 
-Unless = Callable[[dict[str, Any]], bool]
+class Instead(NamedTuple):
+    """What would do instead of a task, by the run's document: whether it is there, and whether it may come to be.
+
+    For the latter it is told which workers wait: who does gives nothing away.
+    """
+
+    is_there: Callable[[dict[str, Any]], bool]
+    may_come: Callable[[dict[str, Any], Collection[str]], bool]
 
 
-def never(_document: dict[str, Any]) -> bool:
-    return False
+NOTHING = Instead(lambda _document: False, lambda _document, _waiting: False)
 
 
 class NoLongerNeeded(Exception):
@@ -78,19 +83,19 @@ class TaskBound:
     ) -> None:
         self._state, self._limit, self._worker, self._tasks, self._sleep = state, limit, worker, tasks, sleep
 
-    def admit(self, task_id: str, wants: Wants, *, patience: float = math.inf, unless: Unless = never) -> None:
+    def admit(self, task_id: str, wants: Wants, *, patience: float = math.inf, instead: Instead = NOTHING) -> None:
         """Wait for room for a task that is needed now, and take it. First come, first served.
 
         Raises ``ConfigError`` or ``StartError`` where there will be none, or was none for ``patience`` seconds, and
-        ``NoLongerNeeded`` once ``unless`` says so of the run's document.
+        ``NoLongerNeeded`` once something else is there that would do.
         """
         deadline = time.monotonic() + patience
         try:
             for pause in pauses(0.02, 0.5):
                 with self._state.change() as document:
-                    if unless(document):
+                    if instead.is_there(document):
                         raise NoLongerNeeded
-                    if self._take_room(document, task_id, wants):
+                    if self._take_room(document, task_id, wants, instead):
                         return
                     if time.monotonic() > deadline and account_room.is_known(document):
                         raise _no_room(document, f", and none came within {patience:.0f} s", transient=True)
@@ -106,7 +111,7 @@ class TaskBound:
                     document.setdefault("gave_way", {})[self._worker] = len(self._held(document.get("tasks", {})))
             raise
 
-    def _take_room(self, document: dict[str, Any], task_id: str, wants: Wants) -> bool:
+    def _take_room(self, document: dict[str, Any], task_id: str, wants: Wants, instead: Instead) -> bool:
         rows: dict[str, Row] = document.setdefault("tasks", {})
         waiting: dict[str, int] = document.setdefault("waiting", {})
         waiting.setdefault(self._worker, 1)
@@ -124,7 +129,7 @@ class TaskBound:
             gave_way.pop(self._worker, None)
             rows[task_id] = row
             return True
-        if problem:
+        if problem and not instead.may_come(document, waiting):
             raise problem
         return False
 

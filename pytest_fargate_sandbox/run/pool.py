@@ -23,7 +23,7 @@ from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
-from pytest_fargate_sandbox.run.bound import TaskBound, never
+from pytest_fargate_sandbox.run.bound import NOTHING, TaskBound
 from pytest_fargate_sandbox.run.kind_notes import KindNotes
 from pytest_fargate_sandbox.run.launch_rate import LaunchRate
 from pytest_fargate_sandbox.run.run_tasks import RunTasks
@@ -36,7 +36,7 @@ from pytest_fargate_sandbox.run.task_lease import TaskLease
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pytest_fargate_sandbox.run.bound import Description, Unless
+    from pytest_fargate_sandbox.run.bound import Description, Instead
     from pytest_fargate_sandbox.run.lease import Lease
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
     from pytest_fargate_sandbox.run.slot_pool import SlotPool
@@ -117,10 +117,10 @@ class Pool:
             worker=self._worker,
             owner=self._owner,
             secret=self._secret,
-            start=lambda spec, test, unless: self._lease(spec, keep="never", test=test, unless=unless),
+            start=lambda spec, test, instead: self._lease(spec, keep="never", test=test, instead=instead),
         )
 
-    def _lease(self, spec: SandboxSpec, *, keep: str, test: str, unless: Unless = never) -> TaskLease:
+    def _lease(self, spec: SandboxSpec, *, keep: str, test: str, instead: Instead = NOTHING) -> TaskLease:
         phases: dict[str, float] = {}
         with _timed(phases, "place"):
             self._check_place(spec.config)
@@ -129,7 +129,7 @@ class Pool:
         with _timed(phases, "waited"):
             ahead = self._shelf.claim(spec, test=test, patience=spec.config.startup_timeout_sec)
         try:
-            lease = self._started(built, ahead, phases, keep=keep, test=test, unless=unless)
+            lease = self._started(built, ahead, phases, keep=keep, test=test, instead=instead)
         except SandboxError as error:
             told = self._shelf.failed(spec, error, test=test, was_ahead=ahead is not None)
             if told is error:
@@ -149,7 +149,7 @@ class Pool:
         *,
         keep: str,
         test: str,
-        unless: Unless,
+        instead: Instead,
     ) -> TaskLease:
         task_id = self._new_id("slots" if spec.slots else test)
         seat = self._seat(spec, ahead[0] if ahead else task_id, taken=ahead is not None)
@@ -157,7 +157,7 @@ class Pool:
         if ahead:
             sandbox.take_over(ahead[1], launched_as=ahead[0])
         with _timed(phases, "waited"):
-            seat.take(unless)
+            seat.take(instead)
         lease = TaskLease(sandbox, seat, keep=keep, test=test, prelaunched=ahead is not None)
         try:
             with _timed(phases, "place"):

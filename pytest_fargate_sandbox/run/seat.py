@@ -7,14 +7,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import Cause
-from pytest_fargate_sandbox.run.bound import never
+from pytest_fargate_sandbox.run.bound import NOTHING
 from pytest_fargate_sandbox.sandbox.machine import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_fargate_sandbox.leaves.errors import StartError
-    from pytest_fargate_sandbox.run.bound import TaskBound, Unless
+    from pytest_fargate_sandbox.run.bound import Instead, TaskBound
     from pytest_fargate_sandbox.run.sandbox_spec import Wants
 
 
@@ -46,11 +46,11 @@ class Seat(Admission):
         """Its id in the bound."""
         return self._row
 
-    def take(self, unless: Unless = never) -> None:
+    def take(self, instead: Instead = NOTHING) -> None:
         """Raises what ``TaskBound.admit`` raises; before a start, which would take it for a failed launch."""
         if not self._taken:
             patience = math.inf if self._patience is None else self._patience
-            self._bound.admit(self._row, self._wants, patience=patience, unless=unless)
+            self._bound.admit(self._row, self._wants, patience=patience, instead=instead)
             self._taken = True
 
     def admit(self) -> None:

@@ -83,6 +83,13 @@ def is_free_now(document: Document, kind: str) -> bool:
     return _free_now(document, kind, ()) is not None
 
 
+def may_become_free(document: Document, kind: str, waiting: Collection[str]) -> bool:
+    """Whether somebody has one who goes on, and will let go of it."""
+    machines = [machine for machine in _machines(document).values() if machine["up"] and machine["kind"] == kind]
+    holders = {holder["worker"] for machine in machines for holder in machine["held"].values()}
+    return not holders <= {KEPT, *waiting}
+
+
 def came_up(document: Document, name: str, *, row: str, ttl: float, facts: dict[str, Any]) -> None:
     """``facts`` are how to get in; ``row`` is that of its task in the bound, which is no worker's any more."""
     machine = document["machines"][name]

@@ -16,7 +16,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.records.slot_records import SlotRecord
 from pytest_fargate_sandbox.run import slot_book
-from pytest_fargate_sandbox.run.bound import NoLongerNeeded, is_in_the_way
+from pytest_fargate_sandbox.run.bound import Instead, NoLongerNeeded, is_in_the_way
 from pytest_fargate_sandbox.run.slot_book import Tenant
 from pytest_fargate_sandbox.run.slot_lease import SlotLease
 from pytest_fargate_sandbox.run.slot_machines import SlotMachines
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.leaves.shared_state import SharedState
     from pytest_fargate_sandbox.records.ledger import Ledger
-    from pytest_fargate_sandbox.run.bound import TaskBound, Tasks, Unless
+    from pytest_fargate_sandbox.run.bound import TaskBound, Tasks
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
     from pytest_fargate_sandbox.run.slot_book import Place
     from pytest_fargate_sandbox.run.task_lease import TaskLease
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
 
-    Start = Callable[[SandboxSpec, str, Unless], TaskLease]
+    Start = Callable[[SandboxSpec, str, Instead], TaskLease]
 
 
 class _Had(NamedTuple):
@@ -63,7 +63,7 @@ class SlotPool:
         secret: bytes,
         start: Start,
     ) -> None:
-        """``start(spec, test, unless)`` launches a machine; it may give up with ``NoLongerNeeded``."""
+        """``start(spec, test, instead)`` launches a machine; it may give up with ``NoLongerNeeded``."""
         self._state, self._ledger, self._bound, self._tasks = state, ledger, bound, tasks
         self._worker, self._owner, self._start = worker, owner, start
         self._machines = SlotMachines(ledger.run_id, secret)
@@ -143,10 +143,12 @@ class SlotPool:
 
     def _launch(self, name: str, spec: SandboxSpec, test: str) -> None:
         kind = self._kind(spec)
+        a_slot = Instead(
+            lambda document: slot_book.is_free_now(document, kind),
+            lambda document, waiting: slot_book.may_become_free(document, kind, waiting),
+        )
         try:
-            machine = self._start(
-                dataclasses.replace(spec, files={}), test, lambda document: slot_book.is_free_now(document, kind)
-            )
+            machine = self._start(dataclasses.replace(spec, files={}), test, a_slot)
             try:
                 machine.sandbox.open_slots(spec.slots)
             except BaseException:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
-from pytest_fargate_sandbox.run.bound import SHELF, NoLongerNeeded, TaskBound, forget_worker
+from pytest_fargate_sandbox.run.bound import NOTHING, SHELF, Instead, NoLongerNeeded, TaskBound, forget_worker
 from pytest_fargate_sandbox.run.sandbox_spec import Wants
 from pytest_fargate_sandbox.run.slot_book import KEPT, SHARED
 
@@ -322,7 +322,9 @@ def test_who_can_do_without_waits_no_longer(tmp_path: Path) -> None:
     house.shared("a", ["gw1"])
     asked: list[int] = []
     with pytest.raises(NoLongerNeeded):
-        house.worker("gw0").admit("b", _WANTS, unless=lambda _: len(asked) == 2 or bool(asked.append(1)))
+        house.worker("gw0").admit(
+            "b", _WANTS, instead=Instead(lambda _: len(asked) == 2 or bool(asked.append(1)), NOTHING.may_come)
+        )
     assert house.state.read()["waiting"] == {}
 
 
@@ -331,3 +333,17 @@ def test_a_worker_that_crashed_leaves_machines_to_the_others(tmp_path: Path) -> 
     house.shared("a", [])
     forget_worker(house.state, "gw9")
     assert house.tasks == {"a": SHARED}
+
+
+def test_who_hopes_for_something_else_waits_though_all_tasks_are_his_as_long_as_he_may(tmp_path: Path) -> None:
+    house = House(tmp_path, 1)
+    house.shared("a", ["gw0", "gw1"])
+    asked: list[list[str]] = []
+
+    def may_come(_document: dict[str, Any], waiting: Collection[str]) -> bool:
+        asked.append(list(waiting))
+        return len(asked) < 3
+
+    with pytest.raises(ConfigError, match="needs 2 sandboxes at once"):
+        house.worker("gw0").admit("b", _WANTS, instead=Instead(NOTHING.is_there, may_come))
+    assert asked == [["gw0"]] * 3

@@ -141,3 +141,14 @@ def test_who_has_what_the_starter_of_a_machine_waits_for_does_not_wait_for_the_m
     assert run.wants("b", "gw1") == Place("machine1", 1), "nobody is in anybody's way yet"
     place = place_for(run.document, Tenant("b", "gw1"), "k", 2, may_wait_for=lambda worker: worker != "gw0")
     assert place == Place("machine2", 0, None, is_ours_to_start=True)
+
+
+def test_a_slot_may_become_free_as_long_as_who_has_one_does_not_wait_as_well(run: Run) -> None:
+    for claim, worker in (("a", "gw0"), ("b", "gw1")):
+        run.wants(claim, worker)
+    run.comes_up("machine1")
+    assert slot_book.may_become_free(run.document, "k", ["gw0"])
+    assert not slot_book.may_become_free(run.document, "k", ["gw0", "gw1"])
+    assert not slot_book.may_become_free(run.document, "of another kind", ["gw0"])
+    slot_book.keep(run.document, Tenant("b", "gw1"), "test_b")
+    assert not slot_book.may_become_free(run.document, "k", ["gw0"])
