@@ -202,19 +202,26 @@ def test_of_four_workers_one_is_killed_and_nothing_is_lost_shared_or_dirty(
     assert shared_engine_log.cut_off() == []
 
 
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        ("@pytest.mark.fargate(mode='agent', container_port=80)\ndef test_it(fargate_slot): pass",
-         "fargate(slot=True): expected mode \"exec\": a slot is for commands, and an agent has a task of its own"),
-        ("@pytest.mark.fargate(cpu=256, memory=512)\ndef test_it(fargate_slot): pass",
-         "--fargate-slots=40: 40 slots are too many for 512 MiB of memory, which has room for 12"),
-        ("@pytest.mark.fargate(slot='yes')\ndef test_it(fargate_sandbox): pass",
-         "fargate(slot='yes'): expected True or False"),
-    ],
-)  # fmt: skip
-def test_what_no_slot_can_be_is_told_at_once(pytester: pytest.Pytester, asked: str, told: str) -> None:
-    result = run(pytester, f"import pytest\n{asked}\n", "--fargate-slots=40")
-    result.assert_outcomes(errors=1)
-    assert told in result.stdout.str()
-    assert "launched" not in result.stdout.str(), "nothing was"
+def test_what_no_slot_can_be_is_told_at_once(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import pytest
+
+@pytest.mark.fargate(mode="agent", container_port=80)
+def test_agent(fargate_slot): pass
+
+@pytest.mark.fargate(cpu=256, memory=512)
+def test_memory(fargate_slot): pass
+
+@pytest.mark.fargate(slot="yes")
+def test_word(fargate_sandbox): pass
+""",
+        "--fargate-slots=40",
+    )
+    result.assert_outcomes(errors=3)
+    told = result.stdout.str()
+    assert 'slot=True): expected mode "exec": a slot is for commands, and an agent has a task of its own' in told
+    assert "--fargate-slots=40: 40 slots are too many for 512 MiB of memory, which has room for 12" in told
+    assert "fargate(slot='yes'): expected True or False" in told
+    assert "launched" not in told, "nothing was"
