@@ -87,10 +87,11 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if any(_concern_us(items)):
-        from pytest_fargate_sandbox.plugin import marker, wiring
+        from pytest_fargate_sandbox.plugin import lifetimes, marker, wiring
 
         wiring.wire(config)
         marker.note_mistakes(items)
+        lifetimes.tell_of_short_ones(items)
 
 
 def _marker() -> str:

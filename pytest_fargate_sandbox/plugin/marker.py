@@ -95,7 +95,12 @@ def note_mistakes(items: list[pytest.Item]) -> None:
         try:
             keys_of(item)
         except ConfigError as error:  # noqa: PERF203
-            item.stash[_MISTAKE] = error
+            note_mistake(item, error)
+
+
+def note_mistake(item: pytest.Item, error: Exception) -> None:
+    """Have the item's setup raise it."""
+    item.stash[_MISTAKE] = error
 
 
 def mistake_in(item: pytest.Item) -> Exception | None:

@@ -104,7 +104,7 @@ TABLE = (
     ),
     Option(
         "ttl",
-        "seconds after which a task ends by itself",
+        "seconds after which a task ends by itself; nothing: 14400, or more where the test may take more",
         "int",
         metavar="SECONDS",
         sets="max_task_lifetime_sec",

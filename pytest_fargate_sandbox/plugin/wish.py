@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.fargate_rules import size_with
-from pytest_fargate_sandbox.plugin import marker
+from pytest_fargate_sandbox.plugin import lifetimes, marker
 from pytest_fargate_sandbox.plugin.vocabulary import field_for
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
 
@@ -45,6 +45,8 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
     here = item.path.parent if item is not None else Path.cwd()
     task = _task(config, _with_size(keys, settings), here)
     if item is not None:
+        if "ttl" not in keys:
+            task["max_task_lifetime_sec"] = lifetimes.default_for(item, config, keys)
         _ask_hooks(item, task)
     outside = keys.get("outside", ())
     spec = SandboxSpec(
