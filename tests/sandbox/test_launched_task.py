@@ -167,7 +167,7 @@ def test_while_ecs_cannot_be_asked_no_task_is_called_alive_and_the_outage_is_tol
     task, _ = watched(refusal("AccessDeniedException", "no"))
     assert task.loss(0.3) is None
     assert task.verdict() == f"ECS cannot be asked whether the task {ARN} is alive."
-    assert caplog.text.count("cannot ask ECS") == 1
+    assert caplog.text.count("AccessDeniedException") == 1  # others of this process may have outages of their own
 
 
 GONE = refusal("InvalidParameterException", "The referenced task was not found.")
