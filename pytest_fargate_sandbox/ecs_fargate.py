@@ -15,6 +15,7 @@ from pytest_fargate_sandbox.records import exit_guard
 from pytest_fargate_sandbox.records.kept_tasks import KeptTask
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
+from pytest_fargate_sandbox.records.sandbox_state import kept_by, state_of
 from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
 from pytest_fargate_sandbox.sandbox.keyring import Keyring
 from pytest_fargate_sandbox.sandbox.machine import Machine
@@ -77,13 +78,48 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
 
     def detach(self) -> None:
         self._leave_it()
+        if self.task_arn:
+            self._lines.leave(self.task_arn)
         super().detach()
 
     def stop(self) -> None:
+        """End the task; where another process has taken it over (``from_state``), only let go of it."""
         self._leave_it()
+        kept, self._kept = self._kept, None
+        if not self._lines.is_ours:
+            super().detach()
+            return
         super().stop()
-        if self._kept:
-            self._kept.forget()
+        if kept:
+            kept.forget()
+
+    def to_state(self) -> dict[str, Any]:
+        """What another process of this user needs to carry on with the task: JSON, with the path of a file of its keys.
+
+        This process goes on using the task and ends it, by ``stop`` or at its own end, until another has called
+        ``from_state``. ``detach`` leaves it to whoever comes. Killed with SIGKILL, this process leaves it too; then it
+        ends with its time to live, or by ``fargate-sandbox stop``.
+        """
+        if self._kept is None:
+            self._kept = self.let_live()
+            self._lines.may_move(self._kept.forget)
+        self._lines.leave(str(self.running().task.arn))  # to the next one, should we be killed
+        return state_of(self._kept)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> EcsFargateSandbox:
+        """Carry on with a task of another process, and answer for it: it ends with this one, by ``stop`` or otherwise.
+
+        The other's ``stop`` and its end leave it alone from now on. Of several that take it the last one has it.
+        What leads out of the sandbox to the other process (outside endpoints) goes with that. Raises ``SandboxError``
+        if the task is over, with its ``cause`` where ECS tells, and ``ConfigError`` if the state is none.
+        """
+        kept = kept_by(state)
+        sandbox = cls.attach(kept)
+        if sandbox.place:
+            sandbox._lines.take_over(sandbox.place, kept.task_arn, kept.forget)
+        DOOR.lead_to(sandbox)
+        return sandbox
 
     def keep(self) -> KeptTask:
         """Let the task live until its time is over, and let go of it here. The keys to it go into the user's cache."""

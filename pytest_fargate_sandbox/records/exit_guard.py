@@ -35,6 +35,8 @@ class LiveTask:
     cluster: str
     arn: str
     on_stopped: Callable[[], None]
+    is_ours: Callable[[], bool] = lambda: True
+    """Asked in the end: another process may have taken it over."""
     launched: float = field(default_factory=time.time)
 
 
@@ -75,7 +77,9 @@ def _stop_all(tasks: list[LiveTask]) -> None:
     connections = {aws: aws.twin() for aws in {task.aws for task in tasks}}
 
     def stop(task: LiveTask) -> None:
-        if stop_task(connections[task.aws], task.cluster, task.arn, "its process ended", launched=task.launched):
+        if task.is_ours() and stop_task(
+            connections[task.aws], task.cluster, task.arn, "its process ended", launched=task.launched
+        ):
             task.on_stopped()
 
     threads = [threading.Thread(target=stop, args=(task,), daemon=True) for task in tasks]

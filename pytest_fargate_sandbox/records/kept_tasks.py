@@ -36,15 +36,19 @@ class KeptTask:
         return self.task_arn.rpartition("/")[2]
 
     @property
+    def path(self) -> Path:
+        return _path(self.id)
+
+    @property
     def config(self) -> EcsFargateConfig:
         return EcsFargateConfig.from_dict(self.cfg)
 
     def save(self) -> None:
-        write_private(_path(self.id), json.dumps(asdict(self)))
+        write_private(self.path, json.dumps(asdict(self)))
 
     def forget(self) -> None:
         """The keys go with the task."""
-        _path(self.id).unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 def kept_tasks() -> Iterator[KeptTask]:

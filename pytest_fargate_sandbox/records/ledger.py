@@ -67,11 +67,20 @@ class Entry:
 
     @property
     def _last_step(self) -> str:
-        return next((event for event in reversed(self.events) if event in _STEPS), "")
+        return self._last_of(*_STEPS)
+
+    def _last_of(self, *names: str) -> str:
+        return next((event for event in reversed(self.events) if event in names), "")
 
     @property
     def is_kept(self) -> bool:
-        return "kept" in self.events
+        """Whether it may outlive its owner: until its time is over, or somebody takes it over."""
+        return self._last_of("kept", "taken_over") == "kept"
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether a process that need not be of its run has it now, and answers for it as long as that lives."""
+        return self._last_of("kept", "taken_over") == "taken_over" and self.owner_lives
 
     @property
     def is_shelved(self) -> bool:

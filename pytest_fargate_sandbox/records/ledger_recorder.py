@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.names import TAG_LEDGER, Cause
+from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.records import exit_guard
+from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.sandbox.machine import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.records.ledger import Ledger
     from pytest_fargate_sandbox.sandbox.machine import Machine, Place
 
 
@@ -24,9 +25,11 @@ class LedgerRecorder(Recorder):
         self.entry = entry
         self._ledger = ledger
         self._place: Place | None = None
+        self._forget_keys: Callable[[], None] | None = None
+        """There are such keys where another process may take the task over."""
 
     def open(self, machine: Machine, place: Place, ahead: Mapping[str, Any] | None) -> Mapping[str, str]:
-        self._place = place
+        self._place, self._forget_keys = place, None
         launched = self._ledger.entry_of(str(ahead["taskArn"])) if ahead else None
         if launched is not None and launched.facts["endpoint_url"] != place.facts["endpoint_url"]:
             self._ledger.write(launched.id, "stopped", cause=Cause.ENGINE_LOST)
@@ -56,6 +59,29 @@ class LedgerRecorder(Recorder):
     def let_go(self, task_arn: str) -> None:
         exit_guard.release(task_arn)
 
+    def may_move(self, forget_keys: Callable[[], None]) -> None:
+        """From now on other processes may take the task over, by keys that are to be forgotten when it ends."""
+        self._forget_keys = forget_keys
+
+    def take_over(self, place: Place, task_arn: str, forget_keys: Callable[[], None]) -> None:
+        """The task ends with this process, and not with the one that answered for it before."""
+        self._place, self._forget_keys = place, forget_keys
+        self._ledger.own(self.entry, "taken_over", task_arn=task_arn)
+        self._guard(task_arn)
+
+    def leave(self, task_arn: str) -> None:
+        """Who answers for a task that may move leaves it to the next one, until its time is over."""
+        if self._forget_keys and self.is_ours:
+            self.note("kept", task_arn=task_arn)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether no other process has taken the task over. Read anew: a signal may interrupt whoever has the lock."""
+        if not self._forget_keys:
+            return True
+        entry = next((each for each in Ledger.at(self._ledger.path).entries() if each.id == self.entry), None)
+        return entry is None or entry.owner == tuple(this_process().values())
+
     def note(self, event: str, **facts: Any) -> None:
         """Write something about the machine that is no step of its life."""
         if self.entry:
@@ -65,9 +91,13 @@ class LedgerRecorder(Recorder):
         if self._place is not None:
             aws, cluster = self._place.aws, self._place.cfg.cluster
             ledger, entry = self._ledger, self.entry
-            exit_guard.guard(
-                exit_guard.LiveTask(aws, cluster, task_arn, lambda: ledger.write(entry, "stopped", crashed=True))
-            )
+
+            def on_stopped() -> None:
+                ledger.write(entry, "stopped", crashed=True)
+                if self._forget_keys:
+                    self._forget_keys()
+
+            exit_guard.guard(exit_guard.LiveTask(aws, cluster, task_arn, on_stopped, is_ours=lambda: self.is_ours))
 
 
 def _what_it_costs_by(cfg: EcsFargateConfig) -> dict[str, Any]:

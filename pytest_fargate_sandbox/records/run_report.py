@@ -36,10 +36,10 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
             "launched": sum(entry.tasks for entry in launches),
             "prelaunched_unused": sum(1 for entry in launches if entry.is_shelved),
             "retried": len(retries),
-            "kept": sum(1 for entry in launches if entry.is_kept),
+            "kept": sum(1 for entry in launches if entry.is_kept and not entry.is_over),
             "slots_leased": len(slots),
             "slots_retired": len(retired_slots(entries)),
-            "leaked": sum(1 for entry in launches if not entry.is_over and not entry.is_kept),
+            "leaked": sum(1 for entry in launches if not (entry.is_over or entry.is_kept or entry.is_taken_over)),
         },
         "cost_usd": round(sum(_cost(entry) for entry in launches), 6),
         "unused_usd": round(sum(_cost(entry) for entry in launches if entry.is_shelved), 6),
@@ -79,7 +79,7 @@ def _sandbox(entry: Entry, slots: list[dict[str, Any]]) -> dict[str, Any]:
         "times": {step: entry.times[step] for step in _STEPS if step in entry.times},
         "commands": entry.facts.get("commands") or [],
         "cause": entry.facts.get("cause") or "",
-        "kept": entry.is_kept,
+        "kept": entry.is_kept and not entry.is_over,
     }
 
 

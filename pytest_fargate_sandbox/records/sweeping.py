@@ -75,7 +75,7 @@ def sweep_ledgers(
 
 def sweep_run(run_id: str) -> Swept:
     """Stop all that a run has alive, whoever made it, but what is kept: for the one who ends the run."""
-    return _stop_of_run(run_id, lambda entry: not entry.is_kept)
+    return _stop_of_run(run_id, lambda entry: not (entry.is_kept or entry.is_taken_over))
 
 
 def sweep_worker(run_id: str, worker: str) -> Swept:
@@ -84,7 +84,7 @@ def sweep_worker(run_id: str, worker: str) -> Swept:
         run_id,
         lambda entry: (
             (entry.facts.get("labels") or {}).get(TAG_WORKER) == worker
-            and not (entry.is_kept or entry.is_shelved or entry.is_shared)
+            and not (entry.is_kept or entry.is_taken_over or entry.is_shelved or entry.is_shared)
         ),
     )
 
