@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
+    from pytest_fargate_sandbox.sandbox.snapshot import Snapshot
 
 _HOMES = {
     "ConfigError": "leaves.errors",
@@ -55,6 +56,7 @@ _HOMES = {
     "Sandbox": "sandbox.sandbox_protocol",
     "SandboxError": "leaves.errors",
     "SandboxLost": "leaves.errors",
+    "Snapshot": "sandbox.snapshot",
     "SshSidecarConfig": "leaves.config",
     "SshTunnel": "providers.ssh.ssh_tunnel",
     "StartError": "leaves.errors",
@@ -84,6 +86,7 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "SandboxLost",
+    "Snapshot",
     "SshSidecarConfig",
     "SshTunnel",
     "StartError",

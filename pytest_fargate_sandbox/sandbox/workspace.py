@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
+from pytest_fargate_sandbox.sandbox.snapshot import Snapshot, place_for, saved
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
 from pytest_fargate_sandbox.sandbox.terminals.terminal_session import TerminalSession
 from pytest_fargate_sandbox.sandbox.terminals.tool_terminals import PtyUpdate, ToolTerminals
@@ -223,6 +224,20 @@ class Workspace:
     def list_files(self, remote_path: str) -> list[str]:
         """The names in a directory, in order."""
         return self._through(lambda client: client.list_files(remote_path))
+
+    def save(self, path: str = ".", *, exclude: Sequence[str] = (), to: str | PathLike[str] | None = None) -> Snapshot:
+        """Save a directory (a slot's home) with all that is known of it, without what fits the globs of ``exclude``.
+
+        The file goes with the snapshot, or stays where ``to`` says. See docs/snapshots.md.
+        """
+        file, keeps = place_for(to)
+        self._through(lambda client: client.save(path, exclude, file))
+        return saved(file, keeps)
+
+    def load(self, snapshot: Snapshot | str | PathLike[str], path: str = ".") -> None:
+        """Put what was saved, here or elsewhere, into a directory, beside what is there; all of it or nothing."""
+        found = snapshot if isinstance(snapshot, Snapshot) else Snapshot.open(snapshot)
+        self._through(lambda client: client.load(found.path, path))
 
     @property
     def artifacts(self) -> WorkspaceArtifacts:

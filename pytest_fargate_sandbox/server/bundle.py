@@ -69,6 +69,15 @@ LESSONS = {
         "artifacts.packing",
         "artifacts.walk",
     ),
+    "snapshots.snapshot_verbs": (
+        "artifacts.globs",
+        "snapshots.loading",
+        "snapshots.saving",
+        "snapshots.snapshot_format",
+        "snapshots.snapshot_protocol",
+        "snapshots.snapshot_reader",
+        "snapshots.snapshot_verbs",
+    ),
     "slots.slot_verbs": (
         "slots.birther",
         "slots.births",
@@ -202,7 +211,7 @@ def shipped_source() -> str:
 @lru_cache(maxsize=4)
 def lesson(name: str) -> tuple[str, bytes]:
     """The module that a server is to load, and the compressed source of it and of all that it takes."""
-    sources = {f"{_PACKAGE}.server.{name.rpartition('.')[0]}": ""}
+    sources = {f"{_PACKAGE}.server.{module}".rpartition(".")[0]: "" for module in LESSONS[name]}
     sources.update(_sources_of(LESSONS[name]))
     text = chr(0).join(part for source in sources.items() for part in source)
     return f"{_PACKAGE}.server.{name}", zlib.compress(text.encode("utf-8"), 9)

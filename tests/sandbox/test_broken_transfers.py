@@ -126,6 +126,18 @@ def test_each_connection_brings_more_of_it_there(proxy: FaultProxy, server: Exec
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bytes", "here", "there", "tree", "trees"]
 
 
+def test_a_snapshot_goes_on_both_ways(proxy: FaultProxy, server: ExecServerProcess, tmp_path: Path) -> None:
+    fill(tmp_path / "tree", OLD)
+    with client_of(proxy, server) as client, cut_every(proxy, 350_000):
+        before = proxy.connections
+        client.save(f"{tmp_path}/tree", [], tmp_path / "snapshot")
+        half = proxy.connections
+        client.load(tmp_path / "snapshot", f"{tmp_path}/loaded")
+        assert min(half - before, proxy.connections - half) > 6
+    assert whole(tmp_path / "loaded") == OLD
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loaded", "snapshot", "tree"]
+
+
 class LetsNothingLongThrough(FaultProxy):
     """It breaks at the first bytes of a file, for so many seconds; questions and their answers come through."""
 

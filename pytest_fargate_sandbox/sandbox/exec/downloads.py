@@ -28,10 +28,12 @@ _LOOK_EVERY_BYTES = 16 * 1024 * 1024
 
 
 class Download:
-    def __init__(self, calls: ExecCalls, remote_path: str, tries: int) -> None:
+    def __init__(self, calls: ExecCalls, remote_path: str, tries: int, **fields: object) -> None:
+        """``fields`` are what else is to be said in the request."""
         self._calls = calls
         self._remote_path = remote_path
         self._tries = tries
+        self._fields = fields
         self._goes_on = True
 
     def read_file(self) -> bytes:
@@ -43,6 +45,10 @@ class Download:
 
     def save_tree(self, target: Path) -> None:
         self._to_end(lambda: self._save_tree(target))
+
+    def save_answer(self, request: type[protocol.ReadTree], target: Path) -> None:
+        """What comes, as it comes."""
+        self._to_end(lambda: self._save_answer(request, target))
 
     def _to_end(self, act: Callable[[], T]) -> T:
         """Where connections break, it goes on in the middle; once more from the beginning if that was another thing."""
@@ -56,7 +62,7 @@ class Download:
 
     def _open(self, request: type[protocol.ReadFile | protocol.ReadTree]) -> LongAnswer:
         tries = self._tries if self._goes_on else 1
-        return LongAnswer(self._calls, lambda skip: request(path=self._remote_path, skip=skip), tries)
+        return LongAnswer(self._calls, lambda skip: request(path=self._remote_path, skip=skip, **self._fields), tries)
 
     def _read_file(self) -> bytes:
         with self._open(protocol.ReadFile) as answer:
@@ -77,12 +83,12 @@ class Download:
             line, head = _head_of(answer)
             incoming = _Incoming(answer, target, self._calls.limits)
             incoming.digest.update(line)
+            single_files.put(os.fspath(target), incoming.blocks(), head.mode & 0o777, head.mtime_ns)
 
-            def blocks() -> Iterator[bytes]:
-                yield from iter(lambda: incoming.read_block(BLOCK), b"")
-                incoming.check()
-
-            single_files.put(os.fspath(target), blocks(), head.mode & 0o777, head.mtime_ns)
+    def _save_answer(self, request: type[protocol.ReadTree], target: Path) -> None:
+        with self._open(request) as answer:
+            incoming = _Incoming(answer, target, self._calls.limits)
+            single_files.put(os.fspath(target), incoming.blocks(), 0o600, None)
 
     def _save_tree(self, target: Path) -> None:
         limits = self._calls.limits
@@ -121,8 +127,10 @@ class _Incoming:
     def read(self, most: int) -> bytes:
         return self._counted(self._answer.payload.read(most))
 
-    def read_block(self, size: int) -> bytes:
-        return self._counted(self._answer.payload.read_block(size))
+    def blocks(self) -> Iterator[bytes]:
+        """All of it; at the end it is checked."""
+        yield from iter(lambda: self._counted(self._answer.payload.read_block(BLOCK)), b"")
+        self.check()
 
     def check(self) -> None:
         _check(self._answer, self.digest.hexdigest())

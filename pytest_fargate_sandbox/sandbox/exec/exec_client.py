@@ -23,12 +23,14 @@ from pytest_fargate_sandbox.sandbox.exec.exec_run import CommandRun, kill_quietl
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin
 from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES, LIMITS, Limits
 from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process, Unguarded
+from pytest_fargate_sandbox.sandbox.exec.snapshot_calls import SnapshotCalls
 from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
 from pytest_fargate_sandbox.sandbox.exec.uploads import Upload
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Disconnected, Malformed
+from pytest_fargate_sandbox.server.snapshots.snapshot_protocol import SaveSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -260,6 +262,17 @@ class ExecClient:
         """What is asked for with bounds, and lies in the workspace."""
         return ArtifactCalls(self._calls, self._home or "")
 
+    def save(self, remote_dir: str, exclude: Sequence[str], target: Path) -> None:
+        """Make a snapshot of a directory there, in a file here."""
+        wanted = exclude if isinstance(exclude, str) else list(exclude)
+        SnapshotCalls(self._calls).save(
+            self._request(SaveSnapshot, path=self._base(remote_dir), exclude=wanted), target
+        )
+
+    def load(self, source: Path, remote_dir: str) -> None:
+        """Put what a snapshot has into a directory there, all of it or nothing."""
+        SnapshotCalls(self._calls).load(source, self._at(self._base(remote_dir)))
+
     def fetch(
         self,
         url: str,
@@ -298,6 +311,9 @@ class ExecClient:
         if self._home and (cwd is None or isinstance(cwd, (str, os.PathLike))):
             return posixpath.join(self._home, os.fspath(cwd or ""))
         return cwd
+
+    def _base(self, path: str) -> str:
+        return self._home or path if path == "." else path
 
     def _at(self, path: str) -> str:
         return posixpath.join(self._home, path) if self._home else path

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.files.landings import Land
 
 _BLOCK = 256 * 1024
-_STAGING = b".fargate-sandbox-staging-"
+STAGING = b".fargate-sandbox-staging-"
 _PERMISSIONS = 0o777
 _NAME_MAX = 255
 _PATH_MAX = 4096
@@ -49,7 +49,7 @@ def _walk(root: bytes, prefix: bytes) -> "Iterable[tuple[bytes, bytes, os.stat_r
     directory = os.path.join(root, prefix) if prefix else root
     for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
         name = os.path.join(prefix, entry.name)
-        if not prefix and entry.name.startswith(_STAGING):
+        if not prefix and entry.name.startswith(STAGING):
             continue  # Another upload on its way.
         status = entry.stat(follow_symlinks=False)
         yield name, entry.path, status
@@ -99,6 +99,7 @@ def unpack(
     verify: "Callable[[], None]",
     most: int = MOST_MEMBERS,
     land: "Land" = at_once,
+    how: "type[Unpacking] | None" = None,
 ) -> None:
     """Put the tar that ``read`` gives into ``target``, which is made if need be, when ``verify`` has let it pass."""
     if os.path.lexists(target) and not os.path.isdir(target):
@@ -108,9 +109,9 @@ def unpack(
         os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
     # In the tree if there is one, since it may be a mount of its own; else beside it.
     around = target if exists else os.path.dirname(os.path.abspath(target))
-    staging = os.path.join(around, _STAGING + os.urandom(6).hex().encode())
+    staging = os.path.join(around, STAGING + os.urandom(6).hex().encode())
     try:
-        _unpack_by_way_of(_Unpacking(staging, most), read, target, verify, land)
+        _unpack_by_way_of((how or Unpacking)(staging, most), read, target, verify, land)
     except OSError as error:
         name = error.filename
         if not isinstance(name, bytes) or not name.startswith(staging):
@@ -119,7 +120,7 @@ def unpack(
 
 
 def _unpack_by_way_of(
-    unpacking: "_Unpacking",
+    unpacking: "Unpacking",
     read: "Callable[[int], bytes]",
     target: bytes,
     verify: "Callable[[], None]",
@@ -132,7 +133,7 @@ def _unpack_by_way_of(
     try:
         mode = unpacking.run(read, usual_mode)
         verify()
-        land(lambda: _settle(staging, target, mode))
+        land(lambda: unpacking.settle(target, mode))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -151,8 +152,10 @@ def _settle(staging: bytes, target: bytes, mode: int) -> None:
     _merge(staging, target)
 
 
-class _Unpacking:
+class Unpacking:
     """One archive on its way into its staging directory."""
+
+    reader = TarReader
 
     def __init__(self, staging: bytes, most: int) -> None:
         self.staging = staging
@@ -166,7 +169,7 @@ class _Unpacking:
     def run(self, read: "Callable[[int], bytes]", usual_mode: int) -> int:
         """The mode that the tree itself shall have."""
         self._mode = usual_mode
-        archive = TarReader(read)
+        archive = self.reader(read)
         for info in archive:
             self._take(archive, info)
         self._dress_directories()
@@ -219,7 +222,7 @@ class _Unpacking:
             self._write(archive, path, info)
             self._files.add(name)
         elif info.issym():
-            _check_link(name, info.linkname)
+            self._check_link(name, info.linkname)
             os.symlink(encoded(info.linkname), path)
             self._links.add(name)
         elif info.islnk():
@@ -228,6 +231,12 @@ class _Unpacking:
             os.link(os.path.join(self.staging, encoded(info.linkname)), path)
         else:
             raise unsafe(name, "is neither a file, a directory nor a link")
+
+    def settle(self, target: bytes, mode: int) -> None:
+        _settle(self.staging, target, mode)
+
+    def _check_link(self, name: str, target: str) -> None:
+        _check_link(name, target)
 
     def _write(self, archive: TarReader, path: bytes, info: tarfile.TarInfo) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -32,7 +32,7 @@ def _blocks(path: str) -> "Iterable[bytes]":
         raise Failure.of_os_error(error, _path_of(error, path)) from None
 
 
-def write(path: str, payload: Payload, land: "Land") -> None:
+def write(path: str, payload: Payload, land: "Land", how: "type[archives.Unpacking]" = archives.Unpacking) -> None:
     if not isinstance(payload.body, ChunkedBody):
         raise Failure("bad_request", "write-tree: a tree travels chunked, with its SHA-256 as the trailer")
     digest = hashlib.sha256()
@@ -46,7 +46,7 @@ def write(path: str, payload: Payload, land: "Land") -> None:
         check_digest(digest, payload.body.trailers.get(DIGEST_TRAILER, ""), path)
 
     try:
-        archives.unpack(read_some, encoded(path), verify, land=land)
+        archives.unpack(read_some, encoded(path), verify, land=land, how=how)
     except ConnectionError:
         raise
     except OSError as error:

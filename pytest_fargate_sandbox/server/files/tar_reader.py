@@ -60,9 +60,9 @@ class TarReader:
                 key = "path" if info.type == tarfile.GNUTYPE_LONGNAME else "linkpath"
                 changes[key] = decoded(self._description(info).partition(b"\0")[0])
             elif info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
-                changes.update(_records(self._description(info)))
+                changes.update(parsed_records(self._description(info)))
             elif info.type == tarfile.XGLTYPE:
-                _records(self._description(info))  # Of all members alike there is nothing that we would believe.
+                parsed_records(self._description(info))  # Of all members alike there is nothing that we would believe.
             else:
                 self._change(info, changes)
                 self._content = info.size if info.isreg() else 0
@@ -127,7 +127,7 @@ class TarReader:
         raise no_archive("it goes on behind its end")
 
 
-def _records(data: bytes) -> "dict[str, str]":
+def parsed_records(data: bytes) -> "dict[str, str]":
     """Each is its own length in decimal, a space, ``key=value`` and a newline (pax in POSIX.1-2001)."""
     found = {}
     start = 0
