@@ -104,7 +104,7 @@ def test_ctrl_c_waits_for_no_build_and_leaves_nothing(
     wait_until(lambda: shared_engine_log.calls("StartBuild") or None, deadline=40, what="the build")
     os.killpg(run.pid, signal.SIGINT)
     assert run.wait(30) == 2
-    assert shared_engine_log.calls("StopBuild") > 0
+    wait_until(lambda: shared_engine_log.calls("StopBuild") or None, deadline=10, what="its end, in the log")
     output = (pytester.path / "output.txt").read_text()
     assert "Traceback" not in output
     assert "Exception in thread" not in output

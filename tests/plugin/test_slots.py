@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,7 @@ def test_beside_the_kept_one(fargate_slot):
         ]
     )
     assert shared_engine_log.most_alive() == 1
+    assert pytester.run(sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "stop", "--kept").ret == 0
 
 
 TESTS = """

@@ -30,7 +30,7 @@ for directory in /tmp /var/tmp /dev/shm; do mount -t tmpfs -o mode=1777 cage $di
 mkdir -p "$HOME"
 chmod 777 "$HOME"
 cd "$HOME"
-exec setpriv --reuid 23456 --regid 23456 --clear-groups "$@"
+exec setpriv --reuid 23456 --regid 23456 --clear-groups --pdeathsig KILL "$@"
 """
 _RUN = {"command": ["sh", "-c", "cat; echo to stderr >&2"], "cwd": "/", "env": {"A": "b", "C": None}, "timeout": 0.3}
 _VALID: tuple[tuple[str, dict[str, Any]], ...] = (

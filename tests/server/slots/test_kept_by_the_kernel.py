@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.server.protocol import Nothing
-from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot, OpenSlots, ResetSlot, SlotStates
+from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot, ResetSlot
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
@@ -44,7 +44,7 @@ def test_message_queues_are_removed(in_podman: ExecClient, tenants: tuple[ExecCl
     uid = slot.exec("touch /dev/mqueue/left && id -u").check().stdout.strip()
     assert in_podman.exec(f"find /dev/mqueue -user {uid}").stdout == "/dev/mqueue/left\n"
     other = "lease-that-takes-it"
-    number = in_podman.ask(OpenSlots(count=0), SlotStates).states.index("leased")
+    number = int(slot.exec("pwd").stdout.split("/")[-2])
     in_podman.ask(LeaseSlot(lease=other, number=number), LeasedSlot)
     assert in_podman.exec(f"find /dev/mqueue -user {uid}").stdout == ""
     in_podman.ask(ResetSlot(lease=other), Nothing)
