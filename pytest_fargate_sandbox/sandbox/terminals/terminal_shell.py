@@ -238,13 +238,16 @@ class Shell:
     def _nudge(self) -> None:
         """bash that is interrupted while it draws what was typed takes note of it, and sleeps on until something comes.
 
-        Here that is a word of its window, which changes nothing.
+        It sleeps in ``pselect``, or in a ``read`` of what the kernel has thrown away with the interrupt, which goes on
+        behind any other signal. Only an editor of lines is told again: what else the shell does, it might do twice.
         https://git.savannah.gnu.org/cgit/readline.git/tree/input.c?h=readline-8.2 (rl_getc, rl_signal_event_hook)
+        https://git.savannah.gnu.org/cgit/readline.git/tree/signals.c?h=readline-8.2 (rl_set_sighandler)
         """
         if self._was_interrupted:
             with suppress(SandboxError):  # it has ended meanwhile
-                if self._process.state().foreground == self._process.pid:
-                    self._process.signal_foreground(signal.SIGWINCH)
+                state = self._process.state()
+                if state.foreground == self._process.pid and not state.by_lines:
+                    self._process.signal_foreground(signal.SIGINT)
 
     def _wait_for(self, run: Run, timeout_sec: float) -> bool:
         return self._wait(lambda: run.is_over or self.has_ended, timeout_sec)

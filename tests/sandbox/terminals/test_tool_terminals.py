@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
 from pytest_fargate_sandbox.sandbox.terminals.tool_terminals import PtyUpdate, ToolTerminals, cut_to_tokens
 
@@ -84,4 +85,5 @@ def test_all_of_them_end_at_once(
 ) -> None:
     update = start("sleep 300 & echo $!; wait", yield_time_s=0.3)
     tools.end_all()
-    assert not server.client.exec(f"kill -0 {update.output.strip()}").ok
+    asked = f"kill -0 {update.output.strip()}"  # which finds the dead, too, until their end has been noticed
+    wait_until(lambda: not server.client.exec(asked).ok or None, deadline=5, what="the end of it")
