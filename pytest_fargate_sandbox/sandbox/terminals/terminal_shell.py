@@ -103,6 +103,8 @@ class Shell:
         """How many there had been when something was typed: it takes another one to be back."""
         self._shows_prompt = False
         self._asks_for_cursor = False
+        self._taken_questions = 0
+        """Of so many prompts that come, a line may be there already: an answer would come behind it."""
         self._was_interrupted = False
         self._prompt_is_lost = False
         """The last command has set a prompt of its own."""
@@ -134,6 +136,12 @@ class Shell:
     def typed(self, data: bytes = b"") -> None:
         """Somebody types this: whether it leaves the prompt is not for us to know."""
         self._was_interrupted = _INTERRUPT in data
+        lines = data.count(b"\r") + data.count(b"\n")
+        if self.is_at_prompt:
+            self._taken_questions = max(0, lines - 1)
+        else:
+            self._asks_for_cursor = False
+            self._taken_questions += lines
         # The prompt behind a run may still be on its way: it was there before what is typed now, and not after it.
         self._left, self._shows_prompt = self.prompts + self._has_run, False
 
@@ -166,8 +174,10 @@ class Shell:
         elif mark == PROMPT_ENDS:
             self._stop_hiding(show=False)
             self._shows_prompt = True
+        elif mark == CURSOR_ASKED and self._taken_questions:
+            self._taken_questions -= 1
         elif mark == CURSOR_ASKED:
-            self._asks_for_cursor = True
+            self._asks_for_cursor = self._shows_prompt  # else something was typed meanwhile, and it waits no more
 
     def _stop_hiding(self, *, show: bool) -> None:
         if self._hidden is not None:
