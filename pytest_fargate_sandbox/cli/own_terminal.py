@@ -65,11 +65,14 @@ class OwnTerminal:
                     pass
         finally:
             link.close()
-            if not self._is_over:
+            leaves = not self._is_over  # before its end, which is of our making, can be heard of
+            if leaves:
                 self._hang_up()
             if self._record and self._recording:
                 with self._record:
                     self._record.write(self._recording.text())
+        if leaves:
+            return 128 + signal.SIGHUP
         if self._error:
             raise self._error
         return self._result.return_code or 0 if self._result else 128 + signal.SIGHUP
