@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import parsed
 from pytest_fargate_sandbox.server.artifacts.artifact_protocol import DATA, FACTS, Piece
 from pytest_fargate_sandbox.server.protocol import FRAME_HEAD_SIZE, parse_frame_head
@@ -51,11 +50,6 @@ class ArtifactCalls:
             with self._calls.open(request, patience=patience) as answer:
                 return take(_pieces(answer, most_bytes, most_entries + _SPARE_FACTS))
 
-        try:
-            return self._calls.persistently(once)
-        except SandboxError as error:
-            if error.context.get("kind") != "unknown_verb":
-                raise
         self._calls.teach(_LESSON)
         return self._calls.persistently(once)
 

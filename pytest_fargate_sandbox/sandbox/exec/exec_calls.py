@@ -139,11 +139,14 @@ class ExecCalls:
         self._pool = pool
         self._token = token
         self._slot = slot
+        self._taught: set[str] = set()
         self.limits = limits
 
     def in_slot(self, lease: str | None) -> ExecCalls:
         """The same over the same connections, in the slot of this lease; or in the machine's own name."""
-        return ExecCalls(self._pool, self._token, self.limits, lease)
+        calls = ExecCalls(self._pool, self._token, self.limits, lease)
+        calls._taught = self._taught
+        return calls
 
     def patience(self, seconds: float, silence: float | None = None) -> Patience:
         return Patience(seconds, self.limits.slowest_bytes_per_sec, silence)
@@ -161,9 +164,11 @@ class ExecCalls:
         return self.persistently(once)
 
     def teach(self, lesson: str) -> None:
-        """Give the server a part of itself that it was not started with."""
-        module, source = bundle.lesson(lesson)
-        self.ask(protocol.Learn(module=module), protocol.Nothing, source)
+        """Give the server a part of itself that it was not started with, once."""
+        if lesson not in self._taught:
+            module, source = bundle.lesson(lesson)
+            self.ask(protocol.Learn(module=module), protocol.Nothing, source)
+            self._taught.add(lesson)
 
     def begin_for(self, head: bytes) -> Stream:
         """A connection on which this request was begun, with our token, and which is closed behind it."""

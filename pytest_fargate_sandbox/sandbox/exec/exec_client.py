@@ -116,7 +116,7 @@ class ExecClient:
         return answer
 
     def teach(self, lesson: str) -> None:
-        """Give the server a part of itself that it was not started with."""
+        """Give the server a part of itself that it was not started with, once."""
         self._calls.teach(lesson)
 
     # --- commands -----------------------------------------------------------------------------------------------

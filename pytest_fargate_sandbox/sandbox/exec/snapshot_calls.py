@@ -21,8 +21,6 @@ _TRIES = 4
 
 
 class SnapshotCalls:
-    """It is taught each time, in one short request: to send all in vain would be dearer."""
-
     def __init__(self, calls: ExecCalls) -> None:
         self._calls = calls
 
