@@ -13,6 +13,7 @@ import subprocess
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
+from pytest_fargate_sandbox.sandbox.slots.machine_slots import MachineSlots
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
 from pytest_fargate_sandbox.server import bundle
 from pytest_fargate_sandbox.server.bundle import server_command
@@ -156,3 +158,18 @@ class LoopbackSandbox:
         with ThreadPoolExecutor(4) as pool:
             for held in [pool.submit(behaviour, self) for behaviour in behaviours]:
                 held.result()
+
+
+class LoopbackMachine(MachineSlots):
+    """The slots of a server on this machine, without a task around it."""
+
+    task_arn = "none"
+    is_running = True
+    cfg = SimpleNamespace(memory="4096")
+
+    def __init__(self, client: ExecClient) -> None:
+        mode = SimpleNamespace(client=lambda _connection: client)
+        self._started = SimpleNamespace(mode=mode, connection=None, lifeline=Unguarded())
+
+    def running(self) -> SimpleNamespace:
+        return self._started

@@ -32,8 +32,6 @@ class MachineSlots:
     """What a machine is beside one sandbox: many slots."""
 
     _leased: tuple[Slot, ...] = ()
-    _taught = ""
-    """The task whose server knows what slots are."""
     _isolation = ""
 
     def slots(self, count: int = DEFAULT_SLOTS, *, require_isolation: str | None = None) -> list[Slot]:
@@ -42,6 +40,7 @@ class MachineSlots:
         ``require_isolation`` raises ``SandboxError`` where that isolation is not to be had; else the best is used, and
         each slot says which that is.
         """
+        refuse_unfit(int(self._as_machine.cfg.memory), count, require_isolation)
         had = {slot.number: slot for slot in self._leased if slot.is_running}
         if not had.keys() >= set(range(count)):
             self.open_slots(count, require_isolation=require_isolation)
@@ -73,12 +72,20 @@ class MachineSlots:
         from pytest_fargate_sandbox.sandbox.slots.slot import Slot
         from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot
 
+        if number is not None:
+            refuse_what_is_no_number("number", number)
         lease = secrets.token_hex(12)
         request = LeaseSlot(lease=lease, number=-1 if number is None else number, network=network or "")
         leased = self._ask(request, LeasedSlot)
         isolation = self._isolation or self.open_slots(0).isolation
         return Slot(
-            self._as_machine, lease, leased, isolation, one_at_a_time=one_at_a_time, exec_timeout_sec=exec_timeout_sec
+            self._as_machine,
+            lease,
+            leased,
+            isolation,
+            network=network or "machine",
+            one_at_a_time=one_at_a_time,
+            exec_timeout_sec=exec_timeout_sec,
         )
 
     # --- as a server of tools ---------------------------------------------------------------------------------------
@@ -120,16 +127,24 @@ class MachineSlots:
         """Of a server that has been told what slots are."""
         started = self._as_machine.running()
         client = started.mode.client(started.connection)
-        if self._taught != started.task.arn:
-            started.lifeline.through(lambda: client.teach("slots.slot_verbs"))
-            self._taught = started.task.arn
-        return started.lifeline.through(lambda: client.ask(request, answer))
+
+        def act() -> A:
+            client.teach("slots.slot_verbs")
+            return client.ask(request, answer)
+
+        return started.lifeline.through(act)
+
+
+def refuse_what_is_no_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigError(f"{name}={value!r}: expected a whole number, 0 or more", key=name, value=value)
 
 
 def refuse_unfit(memory_mib: int, count: int, isolation: str | None) -> None:
     """What no task of that memory can have; it can be told before anything is launched."""
     from pytest_fargate_sandbox.server.slots.slot_protocol import ISOLATIONS, MOST_SLOTS
 
+    refuse_what_is_no_number("slots", count)
     most = (memory_mib - MIB_FOR_ALL) // MIB_FOR_EACH
     if count > most:
         raise ConfigError(

@@ -40,6 +40,7 @@ class Slot(Workspace):
         leased: LeasedSlot,
         isolation: str,
         *,
+        network: str = "machine",
         one_at_a_time: bool = True,
         exec_timeout_sec: float | None = None,
     ) -> None:
@@ -48,7 +49,7 @@ class Slot(Workspace):
         self.home = leased.home
         self.user = leased.user
         self.isolation = isolation
-        self.network = "machine"
+        self.network = network
         """Whose it has: the machine's, or ``"none"``."""
         self._task_arn = machine.task_arn
         self._lease = lease

@@ -6,6 +6,7 @@ import json
 import posixpath
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from pytest_fargate_sandbox.sandbox.slots.terminal_tool import MOST_CHARACTERS, 
 from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
 
@@ -63,10 +64,12 @@ class SlotTools:
         self._done.clear()
         self._terminal.forget()
 
-    def _carry_out(self, name: str, args: Mapping[str, Any], timeout: float) -> ToolResult:
+    def _carry_out(self, name: str, args: Any, timeout: float) -> ToolResult:
         tool = self._tools.get(name)
         if tool is None:
             return ToolResult(False, error=f"Unknown tool: {name}")
+        if not isinstance(args, Mapping):
+            return ToolResult(False, error=f"{name}: arguments are a mapping of names to values, not {args!r:.80}")
         try:
             return tool(args, timeout)
         except (TypeError, ValueError) as error:  # an argument that is none
@@ -77,7 +80,7 @@ class SlotTools:
         slot = self._slot
         sandboxed = slot.isolation != "none"
         without_network = not args.get("allow_network", True)
-        facts: dict[str, Any] = {"sandboxed": sandboxed, "network_isolated": without_network}
+        facts: dict[str, Any] = {"sandboxed": sandboxed, "network_isolated": slot.network == "none"}
         if not sandboxed:
             facts["sandbox_fallback"] = True
         if args.get("require_sandbox") and not sandboxed:

@@ -44,7 +44,7 @@ class TerminalTool:
         if refusal:
             return refusal
         done = self._shell(args).run(command, timeout)
-        facts = {**self._facts(), "network_isolated": self._is_without_network}
+        facts = {**self._facts(), "network_isolated": self._slot.network == "none"}
         output = shortened(done.stdout.strip(), MOST_CHARACTERS)
         if done.timed_out:
             self._stop()

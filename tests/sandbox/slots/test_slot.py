@@ -212,3 +212,7 @@ def test_slots_that_are_not_there_are_said(machine: EcsFargateSandbox) -> None:
         machine.lease_slot(77)
     with pytest.raises(ConfigError, match="1000 slots are too many for 2048 MiB of memory"):
         machine.slots(1000)
+    with pytest.raises(ConfigError, match="slots=-1: expected a whole number, 0 or more"):
+        machine.slots(-1)
+    with pytest.raises(ConfigError, match="number='x': expected a whole number, 0 or more"):
+        machine.lease_slot("x")  # type: ignore[arg-type]

@@ -45,6 +45,7 @@ def test_a_tool_that_is_none_and_arguments_that_are_none_are_results(slot: Slot)
         "metadata": {},
     }
     assert slot.tool("bash", {"command": "a\0b"}).error.startswith("bash: ")
+    assert slot.tool("bash", "ls").error == "bash: arguments are a mapping of names to values, not 'ls'"  # type: ignore[arg-type]
 
 
 def test_a_call_with_an_id_is_carried_out_once(slot: Slot) -> None:

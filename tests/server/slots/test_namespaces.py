@@ -12,7 +12,7 @@ from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
 from pytest_fargate_sandbox.server.protocol import Nothing
 from pytest_fargate_sandbox.server.slots.slot_protocol import LeasedSlot, LeaseSlot, OpenSlots, ResetSlot, SlotStates
-from tests.exec_server_process import hold_a_terminal
+from tests.exec_server_process import LoopbackMachine, hold_a_terminal
 from tests.sandbox.slots.hostile_reach import SOURCE, hold_to_rows, told_of
 from tests.server.slots.conftest import server_in_podman
 
@@ -93,6 +93,18 @@ def test_what_runs_in_it_is_a_command_like_any(slots: list[ExecClient]) -> None:
     assert slots[0].exec("setsid sleep 60 & sleep 60", timeout=0.5).timed_out
     assert slots[0].exec("cd /etc && pwd", cwd="/usr").stdout == "/etc\n"
     hold_a_terminal(slots[0])
+
+
+def test_tools_want_no_network_where_there_is_none(server: ExecClient) -> None:
+    machine = LoopbackMachine(server)
+    with machine.lease_slot(network="none") as without, machine.lease_slot() as with_it:
+        for tool in ("bash", "bash_stateful"):
+            done = without.tool(tool, {"command": "ls /sys/class/net | wc -w; true", "allow_network": False})
+            assert (done.success, done.metadata["network_isolated"]) == (True, True), done
+            assert with_it.tool(tool, {"command": "true"}).metadata["network_isolated"] is False
+            assert (
+                "Network isolation requested" in with_it.tool(tool, {"command": "true", "allow_network": False}).error
+            )
 
 
 def test_one_without_network_has_none(server: ExecClient) -> None:
