@@ -59,11 +59,7 @@ class Births:
         head = HEAD.pack(
             len(strings), len(program.arguments), len(variables), user.uid, mark, self.most, bool(program.before)
         )
-        try:
-            pid = self._ask(head + strings, files)
-        except OSError:  # it has ended, for want of memory perhaps
-            self._birther = None
-            pid = self._ask(head + strings, files)
+        pid = self._ask(head + strings, files)
         if pid == -errno.ENOMEM and len(files) > FOR_CHILD:
             raise Failure("slot_gone", "the namespaces of this slot have ended with what held them: reset it")
         if pid < 0:
@@ -71,18 +67,26 @@ class Births:
         return pid
 
     def _ask(self, request: bytes, files: "list[int]") -> int:
-        birther = self._birther = self._birther or _begin()
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))]
-        sent = birther.sendmsg([request], rights)
-        birther.sendall(request[sent:])
-        answer = birther.recv(ANSWER.size, socket.MSG_WAITALL)
-        if len(answer) < ANSWER.size:
-            raise ConnectionError("the birther is gone")
+        birther = self._birther = self._birther or _begin()
+        try:
+            sent = birther.sendmsg([request], rights)
+        except OSError:  # it had ended before, for want of memory perhaps, and knows nothing of this
+            birther = self._birther = _begin()
+            sent = birther.sendmsg([request], rights)
+        try:
+            birther.sendall(request[sent:])
+            answer = birther.recv(ANSWER.size, socket.MSG_WAITALL)
+        except OSError:
+            answer = b""
+        if len(answer) < ANSWER.size:  # never asked again: the command may run, and nothing runs twice
+            self._birther = None
+            raise Failure("internal", "what begins the commands of slots has ended, and perhaps this one had begun")
         return int(ANSWER.unpack(answer)[0])
 
     def _check(self, told: int, program: "Program", pid: int) -> None:
         """Whether it became its program: then nothing is said, and the end comes when the kernel closes its files."""
-        if not select.select([told], [], [], _BIRTH_SEC)[0]:
+        if not is_readable(told, _BIRTH_SEC):
             raise Failure("os_error", "process %d did not become its program within %d s" % (pid, _BIRTH_SEC))
         said = os.read(told, 100)
         if said:
@@ -90,6 +94,13 @@ class Births:
             error = OSError(int(number), os.strerror(int(number)))
             error.filename = program.directory if step == b"cwd" else None
             raise explained(error, program)
+
+
+def is_readable(file: int, patience: float) -> bool:
+    """Within so many seconds. Not by ``select``, which knows no descriptor above 1023."""
+    poller = select.poll()
+    poller.register(file, select.POLLIN)
+    return bool(poller.poll(1000 * patience))
 
 
 def _begin() -> socket.socket:

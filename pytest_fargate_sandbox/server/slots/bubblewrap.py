@@ -6,13 +6,13 @@ bubblewrap holds them, with nothing in them but its own first process and one th
 
 import json
 import os
-import select
 import shutil
 import time
 
 from pytest_fargate_sandbox.server.commands.command_user import CommandUser
 from pytest_fargate_sandbox.server.commands.spawning import Program
 from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.slots.births import is_readable
 from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_processes
 
 TYPE_CHECKING = False
@@ -135,7 +135,7 @@ def _pid_told_by(file: int) -> int:
     end = time.monotonic() + _PATIENCE_SEC
     said = b""
     while not said.endswith(_READY):
-        is_there = select.select([file], [], [], max(0.0, end - time.monotonic()))[0]
+        is_there = is_readable(file, max(0.0, end - time.monotonic()))
         data = os.read(file, 4096) if is_there else b""
         if not data:
             words = said[said.find(b"bwrap: ") :].decode("utf-8", "replace").strip() or "bwrap says nothing"

@@ -37,6 +37,9 @@ class _Slot:
             return RETIRED
         return LEASED if self.lease else FREE
 
+    def is_let_to(self, lease: str) -> bool:
+        return self.tenant is not None and self.tenant.lease == lease
+
     def clean(self, commands: Commands) -> str:
         """What could not be cleaned; nothing, if all was."""
         try:
@@ -104,15 +107,20 @@ class SlotTable:
         if not has_network and self._grounds and self._grounds.isolation != "namespace":
             sentence = "a slot without network takes isolation 'namespace', and here it is %r" % self._grounds.isolation
             raise Failure("no_isolation", "%s: %s" % (sentence, self._grounds.why))
-        slot = self._claim(lease, number)
-        with slot.lock:
-            if slot.lease != lease:
+        while True:
+            slot = self._claim(lease, number)
+            with slot.lock:
+                if slot.lease == lease and (slot.is_let_to(lease) or self._make_clean(slot)):
+                    if not slot.is_let_to(lease):
+                        slot.has_network = has_network
+                        self._let(slot, lease)
+                    return LeasedSlot(number=slot.number, home=slot.ground.home, user=slot.ground.user)
+            if not slot.retired_for:
                 raise gone()
-            if slot.tenant is None or slot.tenant.lease != lease:
-                self._make_clean(slot)
-                slot.has_network = has_network
-                self._let(slot, lease)
-            return LeasedSlot(number=slot.number, home=slot.ground.home, user=slot.ground.user)
+            if number >= 0:
+                raise _retired(slot)
+            with self._lock:  # any other will do
+                self._given_back.pop(lease, None)
 
     def _let(self, slot: _Slot, lease: str) -> None:
         """With its lock: it is clean, and from now on somebody's."""
@@ -185,8 +193,8 @@ class SlotTable:
         with self._lock:
             slot = self._by_lease.get(lease)
             why = self._given_back.get(lease, "")
-        tenant = slot.tenant if slot else None
-        if tenant is None or tenant.lease != lease:
+            tenant = slot.tenant if slot and slot.is_let_to(lease) else None
+        if tenant is None:
             raise gone(why)
         return tenant
 
@@ -201,20 +209,21 @@ class SlotTable:
             if not keep:
                 self._lose_lease(slot)
         with slot.lock:
-            self._make_clean(slot)
+            if not self._make_clean(slot):
+                raise _retired(slot)
             if keep:
                 self._let(slot, lease)
 
     # --- cleaning -----------------------------------------------------------------------------------------------
-    def _make_clean(self, slot: _Slot) -> None:
-        """With its lock: nothing of a tenant's is in it, which was looked for. What cannot be cleaned is retired."""
+    def _make_clean(self, slot: _Slot) -> bool:
+        """With its lock: whether nothing of a tenant's is in it, which was looked for. Else it is retired."""
         reason = slot.clean(self._commands)
         if reason:
             with self._lock:
                 slot.retired_for = reason
                 self._lose_lease(slot)
             sys.stderr.write("fargate-sandbox: slot %d is retired: %s\n" % (slot.number, reason))
-            raise _retired(slot)
+        return not reason
 
 
 def _retired(slot: _Slot) -> Failure:

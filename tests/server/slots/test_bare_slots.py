@@ -64,3 +64,21 @@ def test_a_lease_that_is_asked_for_again_is_the_same(client: ExecClient) -> None
 def test_without_slots_no_lease_is_known(client: ExecClient) -> None:
     with pytest.raises(SandboxError, match="given back, or taken"):
         client.in_slot("no-such-lease", "/").exec("true")
+
+
+def test_who_wants_any_slot_has_another_where_one_cannot_be_made_ready(tmp_path: Path) -> None:
+    server = ExecServerProcess(tmp_path)
+    try:
+        server.client.teach("slots.slot_verbs")
+        server.client.ask(OpenSlots(count=3, isolation="none"), SlotStates)
+        home = server.client.ask(LeaseSlot(lease="lease-of-first"), LeasedSlot).home
+        (Path(home).parents[1] / "1").write_text("no directory")
+        assert server.client.ask(LeaseSlot(lease="lease-of-any"), LeasedSlot).number == 2
+        states = server.client.ask(OpenSlots(count=0), SlotStates)
+        assert states.states == ["leased", "retired", "leased"]
+        with pytest.raises(SandboxError, match="slot 1 is retired, it could not be cleaned"):
+            server.client.ask(LeaseSlot(lease="lease-of-that", number=1), LeasedSlot)
+        with pytest.raises(SandboxError, match="no slot of this machine is free"):
+            server.client.ask(LeaseSlot(lease="lease-of-none"), LeasedSlot)
+    finally:
+        server.close()
