@@ -75,7 +75,8 @@ class OwnTerminal:
             return 128 + signal.SIGHUP
         if self._error:
             raise self._error
-        return self._result.return_code or 0 if self._result else 128 + signal.SIGHUP
+        assert self._result
+        return self._result.return_code or 0
 
     @property
     def _is_over(self) -> bool:

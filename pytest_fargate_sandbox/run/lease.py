@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.printable import printable
@@ -17,7 +18,7 @@ _COMMANDS = 5
 _TAIL_LINES = 8
 
 
-class Lease:
+class Lease(ABC):
     """``end`` gives the sandbox up, or keeps it if that was wished for and the tests went the way it was wished for."""
 
     def __init__(self, sandbox: EcsFargateSandbox | Slot, *, keep: str, test: str) -> None:
@@ -36,30 +37,30 @@ class Lease:
     # --- what kinds of leases differ in ------------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def task_id(self) -> str:
         """What its test's report calls it."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def phases(self) -> Mapping[str, float]:
         """What its test waited for, in seconds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _note(self, event: str, **facts: Any) -> None:
         """Write down something about it."""
-        raise NotImplementedError
 
     def _note_tests(self, tests: list[str]) -> None:
         """Write down which have had it by now."""
         self._note("tested", tests=tests)
 
+    @abstractmethod
     def _keep_it(self) -> None:
         """Have it outlive the run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _give_up(self) -> None:
         """No test of ours will have it."""
-        raise NotImplementedError
 
     def _where(self) -> Iterator[str]:
         """What and where it is, in lines."""

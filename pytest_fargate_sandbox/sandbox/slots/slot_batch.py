@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import groupby
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
@@ -19,18 +18,17 @@ MOST_AT_ONCE = 64
 def batch(requests: Iterable[Any]) -> list[ToolResult | SandboxError]:
     """Slots run side by side; the calls of one slot in their order."""
     asked = [_request_of(request) for request in requests]
-    by_slot = groupby(sorted(range(len(asked)), key=lambda i: id(asked[i].slot)), key=lambda i: id(asked[i].slot))
-    groups = [sorted(indices) for _, indices in by_slot]
+    by_slot: dict[int, list[int]] = {}
+    for index, request in enumerate(asked):
+        by_slot.setdefault(id(request.slot), []).append(index)
     results: dict[int, ToolResult | SandboxError] = {}
 
     def carry_out(indices: list[int]) -> None:
         for index in indices:
             results[index] = _outcome(asked[index])
 
-    with ThreadPoolExecutor(max(1, min(MOST_AT_ONCE, len(groups))), "batch") as pool:
-        futures: list[Future[None]] = [pool.submit(carry_out, indices) for indices in groups]
-    for future in futures:
-        future.result()
+    with ThreadPoolExecutor(MOST_AT_ONCE, "batch") as pool:
+        list(pool.map(carry_out, by_slot.values()))
     return [results[index] for index in range(len(asked))]
 
 
