@@ -52,6 +52,7 @@ SHIPPED_MODULES = (
     "files.archives",
     "files.directory_trees",
     "files.fetching",
+    "files.file_protocol",
     "files.landings",
     "files.long_payload",
     "files.single_files",

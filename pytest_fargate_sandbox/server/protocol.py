@@ -39,8 +39,6 @@ HEARTBEAT_SEC = 5.0
 
 WRITE_SEC = 10.0
 """So long a command may take over its stdin until whoever writes is told how far it has come."""
-LATEST = 1 << 40
-"""Seconds from 1970, both ways, that a file's time may be: what file systems hold, and ``os.utime`` can pass on."""
 
 _COMMAND_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 
@@ -107,7 +105,7 @@ class _Start(Message):
     }
 
     def check(self) -> None:
-        _check_id(self.VERB, self.id)
+        check_id(self.VERB, self.id)
         if not self.command:
             raise Failure("bad_request", "%s: the command is empty" % self.VERB)
         if self.timeout is not None and self.timeout < 0:
@@ -166,7 +164,7 @@ class Attach(Message):
     }
 
     def check(self) -> None:
-        _check_id(self.VERB, self.id)
+        check_id(self.VERB, self.id)
         if self.stdout < 0 or self.stderr < 0:
             raise Failure("bad_request", "attach: an offset cannot be negative")
 
@@ -217,141 +215,6 @@ class Signal(Message):
             raise Failure("bad_request", "signal: there is no signal %d" % self.signal)
 
 
-class _Read(Message):
-    IS_OF_FILES = True
-    path: str
-    skip: int
-    FIELDS = {"path": (str, REQUIRED), "skip": (int, 0)}
-
-    def check(self) -> None:
-        if self.skip < 0:
-            raise Failure("bad_request", "%s: fewer bytes than none cannot be left out" % self.VERB)
-
-
-class ReadFile(_Read):
-    """The answer's payload is the file, without its first ``skip`` bytes; the digest is that of the whole."""
-
-    VERB = "read-file"
-
-
-class FileHead(Message):
-    """The first line of a file's payload."""
-
-    LONGEST = 4096
-    FIELDS = {"mode": (int, REQUIRED), "mtime_ns": (int, REQUIRED)}
-    mode: int
-    mtime_ns: int
-
-
-class WriteFile(Message):
-    """The payload is the file, without its first ``skip`` bytes, which came before.
-
-    It appears under its name when all of it is there, or not at all.
-    """
-
-    IS_OF_FILES = True
-    VERB = "write-file"
-    id: str
-    skip: int
-    path: str
-    mode: "int | None"
-    mtime_ns: "int | None"
-    FIELDS = {
-        "id": (str, ""),
-        "skip": (int, 0),
-        "path": (str, REQUIRED),
-        "mode": ((int, _NOTHING), None),
-        "mtime_ns": ((int, _NOTHING), None),
-    }
-
-    def check(self) -> None:
-        _check_upload_id(self.VERB, self.id)
-        if self.mode is not None and not 0 <= self.mode <= 0o7777:
-            raise Failure("bad_request", "write-file: %o is no file mode" % self.mode)
-
-
-class ListFiles(Message):
-    IS_OF_FILES = True
-    VERB = "list-files"
-    path: str
-    FIELDS = {"path": (str, REQUIRED)}
-
-
-class FileList(Message):
-    """The names in a directory, in order of their bytes."""
-
-    LONGEST = 16 * 1024 * 1024
-    FIELDS = {"names": (list, REQUIRED)}
-    names: "list[str]"
-
-
-class ReadTree(_Read):
-    """The same for a tar of what is in this directory."""
-
-    VERB = "read-tree"
-
-
-class WriteTree(Message):
-    """The same for a tar that goes into this directory, all of it or nothing."""
-
-    IS_OF_FILES = True
-    VERB = "write-tree"
-    id: str
-    skip: int
-    path: str
-    FIELDS = {"id": (str, ""), "skip": (int, 0), "path": (str, REQUIRED)}
-
-    def check(self) -> None:
-        _check_upload_id(self.VERB, self.id)
-
-
-class Upload(Message):
-    """Cut the connection by which the upload of this id comes, so that another can go on behind what came."""
-
-    VERB = "upload"
-    id: str
-    FIELDS = {"id": (str, REQUIRED)}
-
-
-class Arrived(Message):
-    """How much of it is here, or that all of it is and stands in its place."""
-
-    FIELDS = {"offset": (int, 0), "landed": (bool, False)}
-    offset: int
-    landed: bool
-
-
-class Fetch(Message):
-    """Get a file or a tar from a URL, check its digest, put it there.
-
-    ``roots`` are certificates in PEM that count beside the image's own, of which there may be none.
-    """
-
-    IS_OF_FILES = True
-    VERB = "fetch"
-    id: str
-    url: str
-    roots: str
-    path: str
-    sha256: str
-    unpack: bool
-    mode: "int | None"
-    mtime_ns: "int | None"
-    FIELDS = {
-        "id": (str, ""),
-        "url": (str, REQUIRED),
-        "roots": (str, ""),
-        "path": (str, REQUIRED),
-        "sha256": (str, REQUIRED),
-        "unpack": (bool, False),
-        "mode": ((int, _NOTHING), None),
-        "mtime_ns": ((int, _NOTHING), None),
-    }
-
-    def check(self) -> None:
-        _check_upload_id(self.VERB, self.id)
-
-
 class Result(Message):
     """How a command stands: still running, or ended with this code."""
 
@@ -380,22 +243,13 @@ class Result(Message):
     }
 
 
-def _check_id(verb: str, command_id: str) -> None:
+def check_id(verb: str, command_id: str) -> None:
     if not _COMMAND_ID.match(command_id):
         raise Failure("bad_request", "%s: an id is 1 to 64 of A-Z a-z 0-9 _ -, not %.80r" % (verb, command_id))
 
 
-def _check_upload_id(verb: str, upload_id: str) -> None:
-    """An upload that comes again has the id of the first attempt; one that has none is made each time that it comes."""
-    if upload_id:
-        _check_id(verb, upload_id)
-
-
 def new_command_id() -> str:
     return os.urandom(12).hex()
-
-
-new_upload_id = new_command_id
 
 
 # --- frames: what a command's answer is made of -----------------------------------------------------------------------

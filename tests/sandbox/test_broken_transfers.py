@@ -15,6 +15,7 @@ from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.sandbox.exec.exec_connection import loopback
 from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.files import file_protocol
 from pytest_fargate_sandbox.server.requests.http1 import chunk, request_head
 from tests.exec_server_process import ExecServerProcess, altered_source
 from tests.fault_proxy import FaultProxy
@@ -218,7 +219,7 @@ def test_who_does_not_come_again_leaves_nothing(tmp_path: Path) -> None:
     with altered_source(_COMES_AGAIN_SEC=1):
         server = ExecServerProcess(tmp_path)
     try:
-        request = protocol.WriteFile(id=protocol.new_upload_id(), path=f"{tmp_path}/there/file")
+        request = file_protocol.WriteFile(id=file_protocol.new_upload_id(), path=f"{tmp_path}/there/file")
         with server.connect() as connection:
             head = request_head(f"{protocol.PREFIX}write-file", server.token, None)
             connection.sendall(head + chunk(request.to_json()) + chunk(OLD))

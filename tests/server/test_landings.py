@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.files import file_protocol
 from pytest_fargate_sandbox.server.requests.http1 import (
     Payload,
     Reader,
@@ -65,7 +66,7 @@ def tar_of(**files: bytes) -> bytes:
 
 
 def test_a_tree_that_comes_twice_lands_once_whichever_is_first(server: ExecServerProcess, tmp_path: Path) -> None:
-    request = protocol.WriteTree(id=protocol.new_upload_id(), path=f"{tmp_path}/tree")
+    request = file_protocol.WriteTree(id=file_protocol.new_upload_id(), path=f"{tmp_path}/tree")
     first = Attempt(server, request, tar_of(name=b"sent"))
     second = Attempt(server, request, tar_of(name=b"sent"))
     assert second.finish() == 200
@@ -76,7 +77,7 @@ def test_a_tree_that_comes_twice_lands_once_whichever_is_first(server: ExecServe
 
 
 def test_a_file_that_comes_twice_lands_once(server: ExecServerProcess, tmp_path: Path) -> None:
-    request = protocol.WriteFile(id=protocol.new_upload_id(), path=f"{tmp_path}/file")
+    request = file_protocol.WriteFile(id=file_protocol.new_upload_id(), path=f"{tmp_path}/file")
     first, second = (Attempt(server, request, b"sent") for _ in range(2))
     assert second.finish() == 200
     (tmp_path / "file").unlink()
@@ -85,7 +86,7 @@ def test_a_file_that_comes_twice_lands_once(server: ExecServerProcess, tmp_path:
 
 
 def test_what_has_landed_is_not_unpacked_again(server: ExecServerProcess, tmp_path: Path) -> None:
-    request = protocol.WriteTree(id=protocol.new_upload_id(), path=f"{tmp_path}/tree")
+    request = file_protocol.WriteTree(id=file_protocol.new_upload_id(), path=f"{tmp_path}/tree")
     assert Attempt(server, request, tar_of(name=b"sent")).finish() == 200
     (tmp_path / "tree" / "name").unlink()
     assert Attempt(server, request, tar_of(name=b"sent")).finish() == 200
@@ -95,7 +96,7 @@ def test_what_has_landed_is_not_unpacked_again(server: ExecServerProcess, tmp_pa
 def test_an_attempt_that_failed_has_not_landed(server: ExecServerProcess, tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "name").mkdir()
-    request = protocol.WriteTree(id=protocol.new_upload_id(), path=f"{tmp_path}/tree")
+    request = file_protocol.WriteTree(id=file_protocol.new_upload_id(), path=f"{tmp_path}/tree")
     assert Attempt(server, request, tar_of(name=b"sent")).finish() == 409
     (tmp_path / "tree" / "name").rmdir()
     assert Attempt(server, request, tar_of(name=b"sent")).finish() == 200
@@ -104,7 +105,7 @@ def test_an_attempt_that_failed_has_not_landed(server: ExecServerProcess, tmp_pa
 
 def test_two_trees_that_make_the_same_directory_are_merged(server: ExecServerProcess, tmp_path: Path) -> None:
     attempts = [
-        Attempt(server, protocol.WriteTree(path=f"{tmp_path}/tree"), tar_of(**{name: name.encode()}))
+        Attempt(server, file_protocol.WriteTree(path=f"{tmp_path}/tree"), tar_of(**{name: name.encode()}))
         for name in ("one", "two")
     ]
     assert [attempt.finish() for attempt in attempts] == [200, 200]

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.server import protocol, terminal_protocol
+from pytest_fargate_sandbox.server.files import file_protocol
 from pytest_fargate_sandbox.server.message import Message
 from tests.exec_server_process import ExecServerProcess, altered_source
 
@@ -34,7 +35,7 @@ ACTS: dict[str, Callable[[ExecClient], object]] = {
 def shape() -> int:
     messages = [
         each
-        for each in {**vars(protocol), **vars(terminal_protocol)}.values()
+        for each in {**vars(protocol), **vars(file_protocol), **vars(terminal_protocol)}.values()
         if isinstance(each, type) and issubclass(each, Message)
     ]
     fields = {f"{each.VERB} {each.__name__}": sorted(each.FIELDS.items()) for each in messages}

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import parsed
 from pytest_fargate_sandbox.sandbox.exec.long_answer import LongAnswer
-from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.files import archives, single_files
+from pytest_fargate_sandbox.server.files import archives, file_protocol, single_files
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Malformed
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Download:
     def save_tree(self, target: Path) -> None:
         self._to_end(lambda: self._save_tree(target))
 
-    def save_answer(self, request: type[protocol.ReadTree], target: Path) -> None:
+    def save_answer(self, request: type[file_protocol.ReadTree], target: Path) -> None:
         """What comes, as it comes."""
         self._to_end(lambda: self._save_answer(request, target))
 
@@ -60,12 +59,12 @@ class Download:
         self._goes_on = False
         return self._calls.persistently(act, self._tries)
 
-    def _open(self, request: type[protocol.ReadFile | protocol.ReadTree]) -> LongAnswer:
+    def _open(self, request: type[file_protocol.ReadFile | file_protocol.ReadTree]) -> LongAnswer:
         tries = self._tries if self._goes_on else 1
         return LongAnswer(self._calls, lambda skip: request(path=self._remote_path, skip=skip, **self._fields), tries)
 
     def _read_file(self) -> bytes:
-        with self._open(protocol.ReadFile) as answer:
+        with self._open(file_protocol.ReadFile) as answer:
             line, _ = _head_of(answer)
             most = self._calls.limits.memory_bytes
             try:
@@ -79,20 +78,20 @@ class Download:
             return content
 
     def _save_file(self, target: Path) -> None:
-        with self._open(protocol.ReadFile) as answer:
+        with self._open(file_protocol.ReadFile) as answer:
             line, head = _head_of(answer)
             incoming = _Incoming(answer, target, self._calls.limits)
             incoming.digest.update(line)
             single_files.put(os.fspath(target), incoming.blocks(), head.mode & 0o777, head.mtime_ns)
 
-    def _save_answer(self, request: type[protocol.ReadTree], target: Path) -> None:
+    def _save_answer(self, request: type[file_protocol.ReadTree], target: Path) -> None:
         with self._open(request) as answer:
             incoming = _Incoming(answer, target, self._calls.limits)
             single_files.put(os.fspath(target), incoming.blocks(), 0o600, None)
 
     def _save_tree(self, target: Path) -> None:
         limits = self._calls.limits
-        with self._open(protocol.ReadTree) as answer:
+        with self._open(file_protocol.ReadTree) as answer:
             incoming = _Incoming(answer, target, limits)
 
             def read(count: int) -> bytes:
@@ -160,10 +159,10 @@ def _changed() -> Failure:
     return Failure("checksum", "it changed in the sandbox while it was being read, over more than one connection")
 
 
-def _head_of(answer: Answer) -> tuple[bytes, protocol.FileHead]:
-    line = answer.payload.read_line(protocol.FileHead.LONGEST)
-    head = parsed(protocol.FileHead, line)
-    assert isinstance(head, protocol.FileHead)
-    if not 0 <= head.mode <= 0o7777 or abs(head.mtime_ns) > protocol.LATEST * 10**9:
+def _head_of(answer: Answer) -> tuple[bytes, file_protocol.FileHead]:
+    line = answer.payload.read_line(file_protocol.FileHead.LONGEST)
+    head = parsed(file_protocol.FileHead, line)
+    assert isinstance(head, file_protocol.FileHead)
+    if not 0 <= head.mode <= 0o7777 or abs(head.mtime_ns) > file_protocol.LATEST * 10**9:
         raise Malformed(f"a file with the mode {head.mode!r:.80} and the time {head.mtime_ns!r:.80}")
     return line + b"\n", head

@@ -28,7 +28,7 @@ from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
 from pytest_fargate_sandbox.sandbox.exec.uploads import Upload
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.files import archives
+from pytest_fargate_sandbox.server.files import archives, file_protocol
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Disconnected, Malformed
 from pytest_fargate_sandbox.server.snapshots.snapshot_protocol import SaveSnapshot
 
@@ -213,20 +213,20 @@ class ExecClient:
             mtime_ns = status.st_mtime_ns
             if stat.S_ISDIR(status.st_mode):
                 raise IsADirectoryError(f"{data} is a directory: that is what upload_tree is for")
-        request = self._upload_request(protocol.WriteFile, path=remote_path, mode=mode, mtime_ns=mtime_ns)
+        request = self._upload_request(file_protocol.WriteFile, path=remote_path, mode=mode, mtime_ns=mtime_ns)
         Upload(self._calls, request, lambda: _blocks_of(data)).to_end(1 + max_retries)
 
     def upload_tree(self, local_dir: Path | str, remote_dir: str, *, max_retries: int = 3) -> None:
         """Put what is in a local directory into one there, which is made if need be and merged into if it exists."""
         root = os.fsencode(local_dir)
         os.scandir(root).close()
-        request = self._upload_request(protocol.WriteTree, path=remote_dir)
+        request = self._upload_request(file_protocol.WriteTree, path=remote_dir)
         Upload(self._calls, request, lambda: archives.pack(root)).to_end(1 + max_retries)
 
     def download(self, remote_path: str, *, max_retries: int = 3) -> bytes:
         """The content of a file there."""
 
-        self._request(protocol.ReadFile, path=remote_path)
+        self._request(file_protocol.ReadFile, path=remote_path)
         return Download(self._calls, self._at(remote_path), 1 + max_retries).read_file()
 
     def download_to(self, remote_path: str, local_path: Path | str, *, max_retries: int = 3) -> None:
@@ -253,8 +253,8 @@ class ExecClient:
 
     def list_files(self, path: str) -> list[str]:
         """The names in a directory, in order."""
-        listing = self._calls.ask(self._request(protocol.ListFiles, path=path), protocol.FileList)
-        assert isinstance(listing, protocol.FileList)
+        listing = self._calls.ask(self._request(file_protocol.ListFiles, path=path), file_protocol.FileList)
+        assert isinstance(listing, file_protocol.FileList)
         return listing.names
 
     @property
@@ -289,7 +289,7 @@ class ExecClient:
         ``roots`` are certificates in PEM by which it may know who answers there, beside its image's own.
         """
         wanted: dict[str, object] = {"url": url, "roots": roots, "path": remote_path, "sha256": sha256}
-        request = self._upload_request(protocol.Fetch, **wanted, unpack=unpack, mode=mode, mtime_ns=mtime_ns)
+        request = self._upload_request(file_protocol.Fetch, **wanted, unpack=unpack, mode=mode, mtime_ns=mtime_ns)
 
         def once() -> None:
             with self._calls.open(request, patience=self._calls.patience(self._calls.limits.fetch_sec)) as answer:
@@ -320,7 +320,7 @@ class ExecClient:
 
     def _upload_request(self, kind: type[M], **values: object) -> M:
         """With an id, so that it lands once, however often it has to be sent."""
-        return self._request(kind, id=protocol.new_upload_id(), **values)
+        return self._request(kind, id=file_protocol.new_upload_id(), **values)
 
 
 def _blocks_of(data: bytes | Path) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.sandbox.exec.downloads import Download
 from pytest_fargate_sandbox.sandbox.exec.uploads import Upload
-from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.files import file_protocol
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK
 from pytest_fargate_sandbox.server.snapshots.snapshot_protocol import LoadSnapshot, SaveSnapshot
 
@@ -34,5 +34,5 @@ class SnapshotCalls:
                 yield from iter(lambda: file.read(BLOCK), b"")
 
         self._calls.teach(_LESSON)
-        request = LoadSnapshot(id=protocol.new_upload_id(), path=remote_dir)
+        request = LoadSnapshot(id=file_protocol.new_upload_id(), path=remote_dir)
         Upload(self._calls, request, blocks).to_end(_TRIES)

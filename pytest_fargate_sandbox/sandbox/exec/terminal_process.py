@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.sandbox.exec.process import Guard, Process
 from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.files import file_protocol
 from pytest_fargate_sandbox.server.terminal_protocol import Terminal, TerminalState
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class TerminalProcess(Process):
 
     def write_script(self, script: str) -> None:
         """What its shell reads next from its file."""
-        request = protocol.WriteFile(id=protocol.new_upload_id(), path=self.script, mode=0o644)
+        request = file_protocol.WriteFile(id=file_protocol.new_upload_id(), path=self.script, mode=0o644)
         data = script.encode("utf-8", "surrogateescape")
 
         calls = self._calls.in_slot(None)  # it lies beside those of the server's own

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.files import file_protocol
 from pytest_fargate_sandbox.server.requests.http1 import Disconnected
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Upload:
     def __init__(
         self,
         calls: ExecCalls,
-        request: protocol.WriteFile | protocol.WriteTree,
+        request: file_protocol.WriteFile | file_protocol.WriteTree,
         blocks: Callable[[], Iterator[bytes]],
     ) -> None:
         self._calls = calls
@@ -48,9 +49,9 @@ class Upload:
                 raise
 
     def _has_landed(self) -> bool:
-        with self._calls.open(protocol.Upload(id=self._request.id)) as answer:
-            arrived = answer.read_message(protocol.Arrived)
-        assert isinstance(arrived, protocol.Arrived)
+        with self._calls.open(file_protocol.Upload(id=self._request.id)) as answer:
+            arrived = answer.read_message(file_protocol.Arrived)
+        assert isinstance(arrived, file_protocol.Arrived)
         self._request.skip = arrived.offset
         if arrived.offset > self._arrived:
             self._arrived, self._since = arrived.offset, time.monotonic()

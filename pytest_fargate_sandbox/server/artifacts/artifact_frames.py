@@ -4,7 +4,8 @@ import os
 
 from pytest_fargate_sandbox.server.artifacts.artifact_protocol import DATA, FACTS, Piece
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.protocol import LATEST, frame_head
+from pytest_fargate_sandbox.server.files.file_protocol import LATEST
+from pytest_fargate_sandbox.server.protocol import frame_head
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK
 
 TYPE_CHECKING = False

@@ -4,7 +4,8 @@ import os
 import tarfile
 import zlib
 
-from pytest_fargate_sandbox.server.protocol import LATEST, decoded
+from pytest_fargate_sandbox.server.files.file_protocol import LATEST
+from pytest_fargate_sandbox.server.protocol import decoded
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK
 
 TYPE_CHECKING = False

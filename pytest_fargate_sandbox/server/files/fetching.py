@@ -7,7 +7,8 @@ import hashlib
 
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives, single_files
-from pytest_fargate_sandbox.server.protocol import Fetch, encoded
+from pytest_fargate_sandbox.server.files.file_protocol import Fetch
+from pytest_fargate_sandbox.server.protocol import encoded
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK
 
 TYPE_CHECKING = False

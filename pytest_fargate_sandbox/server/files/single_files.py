@@ -6,8 +6,9 @@ import os
 import stat
 
 from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.files.file_protocol import FileHead, FileList, WriteFile
 from pytest_fargate_sandbox.server.files.landings import at_once
-from pytest_fargate_sandbox.server.protocol import DIGEST_TRAILER, FileHead, FileList, WriteFile, decoded, encoded
+from pytest_fargate_sandbox.server.protocol import DIGEST_TRAILER, decoded, encoded
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, ChunkedBody, Payload
 from pytest_fargate_sandbox.server.work_dir import remove
 

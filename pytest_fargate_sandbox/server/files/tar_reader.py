@@ -8,7 +8,8 @@ file that is not there, and writes gigabytes of zeros for one that is.
 import tarfile
 
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.protocol import LATEST, decoded
+from pytest_fargate_sandbox.server.files.file_protocol import LATEST
+from pytest_fargate_sandbox.server.protocol import decoded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

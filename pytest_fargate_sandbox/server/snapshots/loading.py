@@ -4,8 +4,9 @@ import os
 import tarfile
 
 from pytest_fargate_sandbox.server.files.archives import Unpacking
+from pytest_fargate_sandbox.server.files.file_protocol import LATEST
 from pytest_fargate_sandbox.server.files.tar_reader import unsafe
-from pytest_fargate_sandbox.server.protocol import LATEST, encoded
+from pytest_fargate_sandbox.server.protocol import encoded
 from pytest_fargate_sandbox.server.snapshots.snapshot_format import USER_XATTR, XATTR
 from pytest_fargate_sandbox.server.snapshots.snapshot_reader import SnapshotReader
 

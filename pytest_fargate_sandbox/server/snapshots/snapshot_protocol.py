@@ -1,8 +1,8 @@
 """What is said of snapshots."""
 
 from pytest_fargate_sandbox.server.failure import Failure
+from pytest_fargate_sandbox.server.files.file_protocol import ReadTree, WriteTree
 from pytest_fargate_sandbox.server.message import REQUIRED
-from pytest_fargate_sandbox.server.protocol import ReadTree, WriteTree
 
 
 class SaveSnapshot(ReadTree):
