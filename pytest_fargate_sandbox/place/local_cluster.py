@@ -2,7 +2,8 @@
 
 Whoever uses it holds a shared lock on a file of its directory, from before the engine is looked for until the process
 ends, however it ends. The engine waits for the exclusive one. An engine that hangs is ended by whoever of its users
-meets that first, and the next one who asks starts another: never are there two for one directory.
+meets that first, and the next one who asks starts another: never are there two for one directory. One that is stopped
+cannot end, so who leaves looks for that.
 
     FARGATE_ENGINE_DIR      where the engine and its users meet; by default a directory of the user's cache, one for
                             each way of starting an engine
@@ -11,6 +12,8 @@ meets that first, and the next one who asks starts another: never are there two 
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -230,7 +233,18 @@ def _use(directory: Path) -> None:
                 os.close(descriptor)
                 text = f"somebody has locked {directory / 'users.lock'} for himself, and it is no engine"
                 raise StartError(text, phase="engine", reason=text)
+            if not _used:
+                atexit.register(_leave)
             _used[key] = descriptor
+
+
+def _leave() -> None:
+    """Nobody may come behind us who would meet an engine that is stopped, and what it runs would stay."""
+    for pid, directory in list(_used):
+        process = EngineProcess.of(directory) if pid == os.getpid() else None
+        if process is not None and process.stays_stopped():
+            with contextlib.suppress(StartError):  # it is another user's
+                process.end()
 
 
 def _share(descriptor: int) -> bool | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +48,11 @@ class Parts:
 
     def server(self) -> int:
         return self._one(pid for pid in children(self.holder()) if _is_server(pid))
+
+    def carry_on(self) -> None:
+        """An engine that was stopped when its last user was killed, or behind the last look of that one."""
+        with contextlib.suppress(NothingToStrike, ProcessLookupError):
+            os.kill(self.engine(), signal.SIGCONT)
 
     def stop_task(self) -> None:
         """As somebody may who has the account."""

@@ -106,6 +106,7 @@ def test_what_is_killed_is_an_error_and_never_a_failure_and_leaves_nothing(
             lasted = watch(run, parts, chance.uniform(1, 8) if number % 2 else _LONGEST)
         tally.count_faults(strike.fault for strike in storm.strikes)
         tell(tally, run, count, killed=bool(number % 2) and not lasted)
+        parts.carry_on()
         tally.count_left(parts.left_over())
     tally.took = time.monotonic() - began
     judge(tally)

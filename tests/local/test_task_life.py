@@ -119,7 +119,14 @@ def test_count_starts_that_many(engine: EngineProcess) -> None:
 
 def test_stop_sends_term_and_kills_after_the_grace(engine: EngineProcess) -> None:
     stubborn = container(script="trap '' TERM; while :; do sleep 0.1; done", stopTimeout=2)
-    polite = container("polite", "trap 'exit 5' TERM; while :; do sleep 0.05; done", stopTimeout=60)
+    # A first process that has not set its trap yet never hears of the signal (pid_namespaces(7)).
+    polite = container(
+        "polite",
+        "trap 'exit 5' TERM; touch /ready; while :; do sleep 0.05; done",
+        stopTimeout=60,
+        healthCheck={"command": ["CMD", "test", "-e", "/ready"]},
+    )
+    stubborn["dependsOn"] = [{"containerName": "polite", "condition": "HEALTHY"}]
     arn = engine.launch(engine.register(stubborn, polite))
     engine.wait(arn, "RUNNING")
     began = time.monotonic()

@@ -16,6 +16,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place import local_cluster
+from pytest_fargate_sandbox.place.engine_process import EngineProcess
 from pytest_fargate_sandbox.place.local_cluster import local_engine
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]
     monkeypatch.setenv("FARGATE_ENGINE_DIR", str(tmp_path / "engine"))
     monkeypatch.delenv("FARGATE_ENGINE_OPTIONS", raising=False)
     yield tmp_path / "engine"
+    left = EngineProcess.of(tmp_path / "engine")
+    if left is not None:
+        os.kill(left.pid, signal.SIGKILL)
     for (pid, used), descriptor in list(local_cluster._used.items()):
         if used == tmp_path / "engine":
             os.close(descriptor)
@@ -80,6 +84,19 @@ def test_all_who_ask_at_once_get_the_same_engine_and_the_last_one_ends_it() -> N
     assert _runs(pid)
     users[0].end(signal.SIGKILL)
     _wait_for_end(pid)
+
+
+@pytest.mark.usefixtures("directory")
+@pytest.mark.parametrize("how", [None, signal.SIGKILL], ids=["leaves", "is killed"])
+def test_one_that_is_stopped_ends_with_its_last_user_or_as_soon_as_it_goes_on(how: int | None) -> None:
+    """Nothing is asked of it any more, so no call tells that it hangs."""
+    user = User()
+    engine = user.engine_pid
+    os.kill(engine, signal.SIGSTOP)
+    user.end(how)
+    if how is not None:
+        os.kill(engine, signal.SIGCONT)
+    _wait_for_end(engine)
 
 
 def test_the_engines_address_is_for_this_user_alone(directory: Path) -> None:
