@@ -1,7 +1,8 @@
 """A process of ours, as small as can be, whose only work is to bear the commands of tenants.
 
 A process is copied to bear one of another user, and what the copy shares is paid for when either writes to it: the
-server is large and busy. This one is small and does nothing else. Its children are the server's, not its own
+server is large and busy. This one is small and does nothing else, and what can be done before the copy is made is done
+before: a copy of Python writes even to what it only reads. Its children are the server's, not its own
 (CLONE_PARENT in clone(2)), which waits for them and knows them.
 
 A request is a line of numbers and its strings, with three descriptors for the child and one to which the child writes
@@ -18,6 +19,10 @@ import socket
 import struct
 import sys
 import termios
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 HEAD = struct.Struct("=7I")
 """Bytes of the strings, arguments, variables, uid, mark, most processes, and whether stdin becomes its terminal."""
@@ -38,6 +43,9 @@ _NICE = 5
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # which holds on to the interpreter's lock, so the child has it too
 _libc.syscall.restype = ctypes.c_long
+_syscall = _libc.syscall
+_BEAR = [ctypes.c_long(each) for each in (_CLONE[os.uname().machine], _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)]
+_JOIN = [ctypes.c_long(each) for each in (_KEYCTL[os.uname().machine], _JOIN_SESSION_KEYRING, 0, 0, 0, 0)]
 
 
 def main(server: socket.socket) -> None:
@@ -45,24 +53,33 @@ def main(server: socket.socket) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    has_key_rings = _settle()
     while True:
         request = _receive(server)
         if request is None:
             return
-        head, strings, files = request
+        birth = _Birth(*request)
         answer = _bear()
         if answer == 0:
-            _become(head, strings, files, server)
-        for file in files:
+            birth.become(server, has_key_rings)
+        for file in birth.files:
             os.close(file)
-        if answer < 0 or len(files) == FOR_CHILD:  # else the child has one of its own to tell of
+        if answer < 0 or not birth.namespaces:  # else the child has one of its own to tell of
             server.sendall(ANSWER.pack(answer))
+
+
+def _settle() -> bool:
+    """What all children have from us; whether there are rings of keys here, which filters forbid as a rule."""
+    if _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "no_new_privs")
+    if not os.path.ismount("/dev/mqueue"):  # where one cannot see the queues, none are made
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
+    return int(_syscall(*_JOIN)) >= 0
 
 
 def _bear() -> int:
     """The number of a new child of the server's, or of an error below zero; zero in the child."""
-    numbers = (_CLONE[os.uname().machine], _CLONE_PARENT | signal.SIGCHLD, 0, 0, 0, 0)
-    pid = int(_libc.syscall(*map(ctypes.c_long, numbers)))
+    pid = int(_syscall(*_BEAR))
     return pid if pid >= 0 else -ctypes.get_errno()
 
 
@@ -82,6 +99,52 @@ def _receive(server: socket.socket) -> "tuple[tuple[int, ...], list[bytes], list
     return head, bytes(text).split(b"\0"), list(files)
 
 
+class _Birth:
+    """One request, taken apart before the child is there."""
+
+    def __init__(self, head: "tuple[int, ...]", strings: "list[bytes]", files: "list[int]") -> None:
+        _, arguments, _, self._uid, mark, self._most, self._has_terminal = head
+        self._mark = b"%d" % mark
+        self._directory = strings[0]
+        self._words = strings[1 : 1 + arguments]
+        variables = strings[1 + arguments :]
+        self._environment = dict(variable.split(b"=", 1) for variable in variables if variable)
+        self._run = os.execve if b"/" in self._words[0] else os.execvpe
+        self.files = files
+        self.namespaces = files[FOR_CHILD:]
+
+    def become(self, server: socket.socket, has_key_rings: bool) -> "NoReturn":
+        """In the child, which comes no further than this."""
+        uid, files = self._uid, self.files
+        step = b"user"
+        try:
+            score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            os.write(score, self._mark)
+            os.nice(_NICE)
+            resource.setrlimit(resource.RLIMIT_NPROC, (self._most, self._most))
+            os.dup2(files[0], 0)
+            os.dup2(files[1], 1)
+            os.dup2(files[2], 2)
+            os.setgroups([uid])
+            os.setresgid(uid, uid, uid)
+            if self.namespaces:
+                _enter(self.namespaces, uid, server)
+            os.setsid()
+            os.setresuid(uid, uid, uid)
+            if has_key_rings:  # one that no neighbour has too
+                _syscall(*_JOIN)
+            if self._has_terminal:
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            step = b"cwd"
+            os.chdir(self._directory)
+            step = b"program"
+            self._run(self._words[0], self._words, self._environment)
+        except OSError as error:
+            os.write(files[3], b"%s %d" % (step, error.errno or 0))
+        finally:
+            os._exit(127)
+
+
 def _enter(namespaces: "list[int]", uid: int, server: socket.socket) -> None:
     """What returns from here is a child that was born in them.
 
@@ -99,43 +162,6 @@ def _enter(namespaces: "list[int]", uid: int, server: socket.socket) -> None:
     if answer != 0:
         server.sendall(ANSWER.pack(answer))
         os._exit(0)
-
-
-def _become(head: "tuple[int, ...]", strings: "list[bytes]", files: "list[int]", server: socket.socket) -> None:
-    """In the child, which comes no further than this."""
-    _, arguments, _, uid, mark, most, has_terminal = head
-    step = b"user"
-    try:
-        with open("/proc/self/oom_score_adj", "wb", buffering=0) as score:
-            score.write(b"%d" % mark)
-        os.nice(_NICE)
-        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
-        if not os.path.ismount("/dev/mqueue"):  # where one cannot see the queues, none are made
-            resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
-        for target, file in enumerate(files[:3]):
-            os.dup2(file, target)
-        os.setgroups([uid])
-        os.setresgid(uid, uid, uid)
-        if _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "no_new_privs")
-        if files[FOR_CHILD:]:
-            _enter(files[FOR_CHILD:], uid, server)
-        os.setsid()
-        os.setresuid(uid, uid, uid)
-        # A ring of keys that no neighbour has too; where a filter forbids it, there are none.
-        _libc.syscall(*map(ctypes.c_long, (_KEYCTL[os.uname().machine], _JOIN_SESSION_KEYRING, 0, 0, 0, 0)))
-        if has_terminal:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        step = b"cwd"
-        os.chdir(strings[0])
-        step = b"program"
-        words, variables = strings[1 : 1 + arguments], strings[1 + arguments :]
-        environment = dict(variable.split(b"=", 1) for variable in variables if variable)
-        os.execvpe(words[0], words, environment)
-    except OSError as error:
-        os.write(files[3], b"%s %d" % (step, error.errno or 0))
-    finally:
-        os._exit(127)
 
 
 if __name__ == "__main__":
