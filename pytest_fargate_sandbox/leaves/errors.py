@@ -15,7 +15,10 @@ An error shared between processes is a JSON file, so each has ``to_dict`` and ``
     │   ├── RemoteFileNotFound (FileNotFoundError)
     │   ├── RemotePermissionError (PermissionError)
     │   └── RemoteIsADirectory (IsADirectoryError)
-    └── UnsafeArchiveError                  an archive wanted to write outside its folder
+    ├── UnsafeArchiveError                  an archive wanted to write outside its folder
+    ├── TaskFolderError (ValueError)        a benchmark task's folder is not what it should be
+    ├── NoVerdict                           a verifier gave no reward, or none that is one
+    └── SandboxBroken                       an agent broke the sandbox that it was in
 """
 
 from __future__ import annotations
@@ -198,6 +201,24 @@ class UnsafeArchiveError(SandboxError):
 
     def __init__(self, message: str, *, member: str = "") -> None:
         super().__init__(message, member=member)
+
+
+class TaskFolderError(SandboxError, ValueError):
+    """A benchmark task's folder is not what it should be: ``path``, ``line`` and ``column``, where they are known."""
+
+    def __init__(self, message: str, *, path: str = "", line: int = 0, column: int = 0) -> None:
+        super().__init__(message, path=path, line=line, column=column)
+
+
+class NoVerdict(SandboxError):
+    """A verifier gave no reward, or none that is one: nobody knows whether the task was solved. ``log``: its output."""
+
+    def __init__(self, message: str, *, log: str = "") -> None:
+        super().__init__(_with_log(message, log), log=log)
+
+
+class SandboxBroken(SandboxError):
+    """An agent broke the sandbox that it was in: that is its own doing, and no trouble of the infrastructure's."""
 
 
 def _with_log(message: str, log_tail: str) -> str:

@@ -1,0 +1,57 @@
+"""Finding and reading task folders. What takes a walk through a folder's files is looked at when the task is tried."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import TaskFolderError
+from pytest_fargate_sandbox.tasks.task_toml import read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
+
+TASK_FILES = ("task.toml", "task.yaml")
+"""What makes a directory a task folder; where it has both, the first."""
+
+
+def task_file_in(directory: Path) -> Path | None:
+    """The file that makes it a task folder, if it is one."""
+    return next((file for name in TASK_FILES if (file := directory / name).is_file()), None)
+
+
+def task_folder_above(path: Path) -> Path | None:
+    """The task folder that ``path`` is, or is in."""
+    return next((each for each in (path, *path.parents) if task_file_in(each)), None)
+
+
+def read_task(file: Path) -> TaskFolder:
+    """The task of a ``task.toml`` or a ``task.yaml``. Raises ``TaskFolderError``."""
+    try:
+        folder = read_toml(file) if file.suffix == ".toml" else _read_yaml(file)
+    except OSError as error:
+        raise TaskFolderError(f"{file}: cannot be read: {error.strerror}", path=str(file)) from None
+    except UnicodeDecodeError as error:
+        raise TaskFolderError(f"{file}: is not UTF-8: {error}", path=str(file)) from None
+    return dataclasses.replace(folder, obstacles=(*folder.obstacles, *_in_compose(folder)))
+
+
+def _read_yaml(file: Path) -> TaskFolder:
+    from pytest_fargate_sandbox.tasks.task_yaml import read_yaml
+
+    return read_yaml(file)
+
+
+def _in_compose(folder: TaskFolder) -> Iterator[str]:
+    """One service is a container like any other, whose Dockerfile stands beside the file."""
+    for suffix in (".yaml", ".yml"):
+        compose = (folder.path / folder.layout.compose).with_suffix(suffix)
+        if compose.is_file():
+            from pytest_fargate_sandbox.tasks.task_yaml import services_in
+
+            services = services_in(compose)
+            if len(services) > 1:
+                yield f"{compose.name} has {len(services)} services ({', '.join(services)}), and a task has one here"

@@ -1,0 +1,263 @@
+"""What a ``task.toml`` says, what is wrong with one, and where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox import TaskFolderError
+from pytest_fargate_sandbox.tasks.task_folder import Artifact, HealthCheck
+from pytest_fargate_sandbox.tasks.task_reading import read_task, task_folder_above
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
+
+WHOLE = """\
+schema_version = "1.3"
+artifacts = ["/app/out.txt", { source = "/app/logs", exclude = ["*.tmp"], destination = "logs" }]
+multi_step_reward_strategy = "final"
+
+[task]
+name = "acme/hello"
+keywords = ["greeting"]
+[[task.authors]]
+name = "Ada"
+
+[metadata]
+difficulty = "easy"
+anything = { goes = 1 }
+
+[agent]
+timeout_sec = 120
+user = 1000
+
+[verifier]
+timeout_sec = 60.5
+user = "nobody"
+environment_mode = "separate"
+env = { KEY = "${KEY:-none}" }
+[[verifier.collect]]
+command = "pg_dump > /app/dump.sql"
+
+[verifier.environment]
+docker_image = "checker:1"
+
+[environment]
+docker_image = "python:3.12"
+cpus = 2
+memory_mb = 4096
+storage_mb = 10240
+os = "Linux"
+workdir = "/app"
+network_mode = "no-network"
+[environment.healthcheck]
+command = "test -f /ready"
+retries = 5
+
+[solution.env]
+ANSWER = "42"
+
+[[steps]]
+name = "first"
+min_reward = 0.5
+artifacts = ["/app/one"]
+
+[[steps]]
+name = "second"
+min_reward = { reward = 1.0 }
+[steps.verifier]
+environment_mode = "separate"
+"""
+
+
+def _read(tmp_path: Path, text: str, name: str = "task.toml") -> TaskFolder:
+    (tmp_path / name).write_text(text)
+    return read_task(tmp_path / name)
+
+
+def test_all_that_it_may_say_is_read(tmp_path: Path) -> None:
+    folder = _read(tmp_path, WHOLE)
+    config = folder.config
+    assert folder.warnings == folder.obstacles == ()
+    assert folder.name == "acme/hello"
+    assert config.artifacts == [
+        Artifact("/app/out.txt"),
+        Artifact("/app/logs", destination="logs", exclude=["*.tmp"]),
+    ]
+    assert (config.agent.timeout_sec, config.agent.user, config.verifier.user) == (120.0, 1000, "nobody")
+    assert config.verifier.environment is not None
+    assert config.verifier.environment.docker_image == "checker:1"
+    assert config.verifier.collect[0].command == "pg_dump > /app/dump.sql"
+    assert config.environment.os == "linux"
+    assert config.environment.network_mode == "no-network"
+    assert config.environment.healthcheck == HealthCheck("test -f /ready", retries=5)
+    assert config.solution.env == {"ANSWER": "42"}
+    assert [step.name for step in config.steps] == ["first", "second"]
+    assert [step.min_reward for step in config.steps] == [0.5, {"reward": 1.0}]
+
+
+def test_an_empty_one_is_a_task_with_defaults_named_after_its_folder(tmp_path: Path) -> None:
+    folder = _read(tmp_path, "")
+    assert folder.name == tmp_path.name
+    assert folder.config.verifier.timeout_sec == 600.0
+    assert folder.config.environment.network_mode is None
+
+
+def test_what_an_older_schema_called_otherwise_is_understood(tmp_path: Path) -> None:
+    folder = _read(
+        tmp_path, 'version = "1.0"\n[environment]\nmemory = "2G"\nstorage = "512M"\nallow_internet = false\n'
+    )
+    surroundings = folder.config.environment
+    assert (surroundings.memory_mb, surroundings.storage_mb, surroundings.network_mode) == (2048, 512, "no-network")
+    assert folder.warnings == ("environment.allow_internet is network_mode now",)
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "sentence"),
+    [
+        ("[agent]\ntimeout_sec = = 3\n", "2:15", "does not parse: Invalid value"),
+        ('[agent\ntimeout_sec = 3"\n', "1:7", "does not parse: Expected ']' at the end of a table declaration"),
+        ('[agent]\ntimeout_sec = "60"\n', "2:1", "agent.timeout_sec is '60': expected a number"),
+        ("[agent]\ntimeout_sec = nan\n", "2:1", "agent.timeout_sec is nan: expected a finite number"),
+        ("agent = 3\n", "1:1", "agent is 3: expected a table"),
+        ("[environment]\ncpus = true\n", "2:1", "environment.cpus is True: expected a number"),
+        ("[environment]\nmemory_mb = 2.5\n", "2:1", "environment.memory_mb is 2.5: expected a whole number"),
+        ("[environment]\ncpus = 0\n", "2:1", "environment.cpus is 0.0: expected more than 0"),
+        ('[environment]\nmemory = "two"\n', "2:1", "environment.memory is 'two': expected a size like '2G' or '512M'"),
+        (
+            '[environment]\nmemory = "2G"\nmemory_mb = 1\n',
+            "2:1",
+            "environment.memory is '2G': expected the same as memory_mb, which is 1",
+        ),
+        (
+            '[environment]\nnetwork_mode = "publik"\n',
+            "2:1",
+            "network_mode is 'publik': expected 'public' or 'no-network'",
+        ),
+        ('[environment]\nworkdir = "app"\n', "2:1", "environment.workdir is 'app': expected an absolute path"),
+        ("[environment.env]\nA = 1\n", "2:1", "environment.env.A is 1: expected a string"),
+        ("[verifier]\ntimeout_sec = 0\n", "2:1", "verifier.timeout_sec is 0.0: expected more than 0"),
+        (
+            '[verifier]\nenvironment_mode = "shared"\n[verifier.environment]\n',
+            "1:1",
+            "verifier.environment_mode is 'shared', and there is a verifier.environment",
+        ),
+        ('schema_version = "2.0"\n', "1:1", "schema_version is '2.0': expected 1.x: this release reads up to 1.4"),
+        ('schema_version = "new"\n', "1:1", "expected a version like '1.4'"),
+        ("[[steps]]\nmin_reward = 1\n", "1:1", "steps[0] has no 'name'"),
+        ('[[steps]]\nname = "a"\n[[steps]]\nname = "A"\n', "4:1", "two steps are called 'A'"),
+        ('[[steps]]\nname = "../a"\n', "2:1", "expected the name of a directory under steps/"),
+        ('artifacts = ["/app/../etc"]\n', "1:1", "artifacts[0].source is '/app/../etc': expected a path without .."),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_and_column(tmp_path: Path, text: str, place: str, sentence: str) -> None:
+    with pytest.raises(TaskFolderError) as met:
+        _read(tmp_path, text)
+    assert str(met.value).startswith(f"{tmp_path / 'task.toml'}:{place}: ")
+    assert sentence in str(met.value)
+    assert f"{met.value.line}:{met.value.column}" == place
+
+
+def test_a_key_that_nobody_knows_is_a_warning_with_the_nearest(tmp_path: Path) -> None:
+    folder = _read(tmp_path, "[agent]\ntimeout_secs = 3\n[environment.healthcheck]\ncommand = 'true'\nretry = 1\n")
+    here = tmp_path / "task.toml"
+    assert folder.warnings == (
+        f"{here}:2:1: nobody reads 'agent.timeout_secs'; did you mean 'timeout_sec'?",
+        f"{here}:5:1: nobody reads 'environment.healthcheck.retry'; did you mean 'retries'?",
+    )
+    assert folder.config.agent.timeout_sec is None
+
+
+def test_a_newer_minor_version_is_a_warning(tmp_path: Path) -> None:
+    assert _read(tmp_path, 'schema_version = "1.9"\n').warnings == (
+        "schema_version 1.9 is newer than all that is known here: 1.4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[environment]\ngpus = 1\n", "it takes 1 GPUs, and Fargate has none"),
+        ('[environment]\nos = "windows"\n', "it takes Windows, and Fargate's tasks are Linux here"),
+        ("[verifier.environment]\ngpus = 2\n", "it takes 2 GPUs, and Fargate has none"),
+        ('[environment.tpu]\ntype = "v4"\n', "it takes a TPU, and Fargate has none"),
+        ('[[environment.mcp_servers]]\nname = "a"\n', "it has MCP servers, which nobody starts here"),
+        ('[agent]\nnetwork_mode = "allowlist"\n', "network_mode = 'allowlist' cannot be enforced yet"),
+        (
+            'artifacts = [{ source = "/x", service = "db" }]\n',
+            "it has artifacts of other services than main: db",
+        ),
+    ],
+)
+def test_what_cannot_be_had_is_an_obstacle_and_no_mistake(tmp_path: Path, text: str, sentence: str) -> None:
+    assert _read(tmp_path, text).obstacles == (sentence,)
+
+
+def test_a_compose_file_with_one_service_is_a_container_and_with_two_an_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "environment").mkdir()
+    compose = tmp_path / "environment/docker-compose.yaml"
+    compose.write_text("services:\n  main:\n    build: .\n")
+    assert _read(tmp_path, "").obstacles == ()
+    compose.write_text("services:\n  main:\n    build: .\n  db:\n    image: postgres\n")
+    assert _read(tmp_path, "").obstacles == ("docker-compose.yaml has 2 services (db, main), and a task has one here",)
+
+
+def test_the_older_format_is_read_in_the_same_words(tmp_path: Path) -> None:
+    folder = _read(
+        tmp_path,
+        "instruction: |-\n  Say hello.\ndifficulty: easy\nmax_agent_timeout_sec: 90\nmax_test_timeout_sec: 30\n",
+        "task.yaml",
+    )
+    assert (folder.instruction, folder.name) == ("Say hello.", tmp_path.name)
+    assert (folder.config.agent.timeout_sec, folder.config.verifier.timeout_sec) == (90.0, 30.0)
+    assert folder.obstacles == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "obstacle"),
+    [
+        ("parser_name: swebench\n", "its parser_name is 'swebench', and only pytest's output is understood here"),
+        ("run_tests_in_same_shell: true\n", "it has its tests run in the agent's own shell"),
+    ],
+)
+def test_what_the_older_format_asks_for_and_cannot_have(tmp_path: Path, text: str, obstacle: str) -> None:
+    [told] = _read(tmp_path, f"instruction: x\n{text}", "task.yaml").obstacles
+    assert told.startswith(obstacle)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("instruction: [\n", ":2:1: does not parse: "),
+        ("difficulty: easy\n", ": it has no 'instruction'"),
+        ("- a\n", "expected a table"),
+        ("instruction: x\nmax_agent_timeout_sec: long\n", ":2:1: max_agent_timeout_sec is 'long': expected a number"),
+    ],
+)
+def test_a_mistake_in_the_older_format_is_told_too(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(TaskFolderError) as met:
+        _read(tmp_path, text, "task.yaml")
+    assert sentence in str(met.value)
+
+
+def test_what_is_no_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "task.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(TaskFolderError, match="is not UTF-8"):
+        read_task(tmp_path / "task.toml")
+
+
+def test_an_instruction_comes_without_its_canary(tmp_path: Path) -> None:
+    (tmp_path / "instruction.md").write_text("<!-- BENCHMARK canary GUID 1 -->\n# canary\n\nDo it.\n# canary stays\n")
+    assert _read(tmp_path, "").instruction == "Do it.\n# canary stays\n"
+    (tmp_path / "instruction.md").write_text("\n# Title\nDo it.\n")
+    assert _read(tmp_path, "").instruction == "\n# Title\nDo it.\n"
+
+
+def test_the_task_above_a_file_is_found(tmp_path: Path) -> None:
+    _read(tmp_path, "")
+    (tmp_path / "tests").mkdir()
+    assert task_folder_above(tmp_path / "tests/test_it.py") == tmp_path
+    assert task_folder_above(tmp_path.parent) is None
