@@ -44,12 +44,13 @@ class TableReader:
         """``table`` as a ``kind``. Raises ``TaskFolderError``."""
         if not isinstance(table, dict):
             raise self.wrong(where, table, _WORDS[dict])
-        hints = _hints(kind)
+        made_of: Any = kind
+        hints = _hints(made_of)
         self.warn_of_unknown(table, hints, where)
         values = {
             key: self._value(value, hints[key], _joined(where, key)) for key, value in table.items() if key in hints
         }
-        missing = [name for name in _needed(kind) if name not in values]
+        missing = [name for name in _needed(made_of) if name not in values]
         if missing:
             raise self.error(f"{where or 'it'} has no {missing[0]!r}", where)
         return kind(**values)
