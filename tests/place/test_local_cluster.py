@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.process_identity import is_stopped
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place import local_cluster
 from pytest_fargate_sandbox.place.engine_process import EngineProcess
@@ -93,6 +94,7 @@ def test_one_that_is_stopped_ends_with_its_last_user_or_as_soon_as_it_goes_on(ho
     user = User()
     engine = user.engine_pid
     os.kill(engine, signal.SIGSTOP)
+    wait_until(lambda: is_stopped(engine) or None, deadline=10, what="its threads to have stopped")
     user.end(how)
     if how is not None:
         os.kill(engine, signal.SIGCONT)
