@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("namespaces")
 needs_root = pytest.mark.root
 
-# It has bounds of its own, in number and in time, for a machine that sets none. Most of what it may have are threads that
-# sleep, which count as processes do and cost next to nothing.
+# It has bounds of its own, in number and in time, for a machine that sets none. Most of what it may have are threads
+# that sleep, which count as processes do and cost next to nothing.
 _FORK_BOMB = """
 import _thread, os, signal, sys
 most, room = int(sys.argv[1]), 64
