@@ -39,10 +39,10 @@ def altered_source(**constants: int) -> Iterator[None]:
     """Servers that start meanwhile have other values of these constants."""
     source = zlib.decompress(base64.b64decode(bundle.shipped_source())).decode()
     for name, value in constants.items():
-        source, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", source, flags=re.MULTILINE)
+        source, count = re.subn(rf"^{name}=.*$", f"{name} = {value}", source, flags=re.MULTILINE)
         assert count == 1, name
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle, "shipped_source", lambda: base64.b64encode(zlib.compress(source.encode())).decode())
+        patch.setattr(bundle, "shipped_source", lambda *_: base64.b64encode(zlib.compress(source.encode())).decode())
         yield
 
 
@@ -64,12 +64,13 @@ class ExecServerProcess:
         *,
         runtime: str = "image",
         inside: Sequence[str] = (),
+        lessons: Sequence[str] = (),
     ) -> None:
         """``inside`` is a command that runs another in some other place."""
         self.port = free_port()
         self.token = secrets.token_hex(16)
         self.directory = directory
-        entry_point, command = server_command(runtime)
+        entry_point, command = server_command(runtime, *lessons)
         digest = hashlib.sha256(self.token.encode()).hexdigest()
         variables = {
             # Without /usr/local/bin, where a server run by root would put a link to `python`: this is no container.

@@ -79,6 +79,14 @@ LESSONS = {
         "snapshots.snapshot_reader",
         "snapshots.snapshot_verbs",
     ),
+    "tunnel.tunnel_verbs": (
+        "tunnel.inner_end",
+        "tunnel.lane",
+        "tunnel.passage",
+        "tunnel.records",
+        "tunnel.tunnel_verbs",
+        "tunnel.ready_sockets",
+    ),
     "slots.slot_verbs": (
         "slots.birther",
         "slots.births",
@@ -111,8 +119,18 @@ _PARAMETERS = re.compile(r"^( *def \w+\()(.*?)(\):)$", re.MULTILINE | re.DOTALL)
 _PARAMETER = re.compile(rf"(\w+): {_TYPE}")
 _ASSIGNED = re.compile(rf"^( *[\w.]+): {_TYPE} = ", re.MULTILINE)
 _DECLARED = re.compile(rf"^ +\w+: {_TYPE}$", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"^( *[\w., ]+) ([+-]?=) ", re.MULTILINE)
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
-_SHIPPED_NAMES = ("ENV_LOG", "ENV_PRELOAD", "ENV_SERVER_PORT", "ENV_TOKEN_SHA256", "NO_PRELOAD", "WORK_DIR")
+_SHIPPED_NAMES = (
+    "ENV_LOG",
+    "ENV_PRELOAD",
+    "ENV_SERVER_PORT",
+    "ENV_TOKEN_SHA256",
+    "ENV_TTL",
+    "EXIT_EXPIRED",
+    "NO_PRELOAD",
+    "WORK_DIR",
+)
 
 _ENV_SOURCE = "FARGATE_SANDBOX_SERVER"
 """Carries the source past the argument list, so that ``ps`` in the container stays readable."""
@@ -174,9 +192,12 @@ exec {" ".join(_DROPPED_PYTHON)} {" ".join(_FLAGS)} "{_START}"
 """
 
 
-def server_command(runtime: str) -> tuple[list[str], list[str]]:
-    """The main container's ``entryPoint`` and ``command``, for a ``runtime`` of image, sidecar or auto."""
-    source = shipped_source()
+def server_command(runtime: str, *lessons: str) -> tuple[list[str], list[str]]:
+    """The main container's ``entryPoint`` and ``command``, for a ``runtime`` of image, sidecar or auto.
+
+    These ``lessons`` it knows from the start: who cannot reach it without them cannot teach it.
+    """
+    source = shipped_source(*lessons)
     if runtime == "sidecar":
         return [*_DROPPED_PYTHON, *_FLAGS, _START], [source]
     otherwise = _NO_PYTHON if runtime == "image" else _ASK_THE_SIDECAR
@@ -195,16 +216,18 @@ def server_environment(runtime: str, given: Mapping[str, str]) -> dict[str, str]
     return {_ENV_PRELOADED: names.NO_PRELOAD, **kept}
 
 
-@lru_cache(maxsize=1)
-def shipped_source() -> str:
+@lru_cache(maxsize=2)
+def shipped_source(*lessons: str) -> str:
     """All modules in one text, compressed. The same sources give the same text: task definitions are found by it."""
     server = importlib.resources.files(f"{_PACKAGE}.server")
-    packages = (f"server.{module}".rpartition(".")[0] for module in SHIPPED_MODULES)
+    modules = (*SHIPPED_MODULES, *(module for lesson in lessons for module in LESSONS[lesson]))
+    packages = (f"server.{module}".rpartition(".")[0] for module in modules)
     sources = {_PACKAGE: "", f"{_PACKAGE}.leaves": "", f"{_PACKAGE}.leaves.names": _names()}
     sources.update({f"{_PACKAGE}.{package}": "" for package in packages})
-    sources.update(_sources_of(SHIPPED_MODULES))
+    sources.update(_sources_of(modules))
     loader = _without_prose(server.joinpath("loader.py").read_text("utf-8"))
-    run = f"exec(compile(SOURCES['{_PACKAGE}.server.exec_server'], '<main>', 'exec', dont_inherit=True))"
+    known = f"KNOWN = {[f'{_PACKAGE}.server.{lesson}' for lesson in lessons]!r}\n" if lessons else ""
+    run = f"{known}exec(compile(SOURCES['{_PACKAGE}.server.exec_server'], '<main>', 'exec', dont_inherit=True))"
     text = chr(0).join([f"{loader}\n{run}\n", *(part for source in sources.items() for part in source)])
     return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
 
@@ -234,7 +257,7 @@ def _without_prose(source: str) -> str:
     """
     without = _DOCSTRING.sub(lambda found: f'{found[1]}""' + "\n" * found[0].count("\n"), source)
     without = _FOR_TYPES_ONLY.sub(lambda found: "\n" * found[0].count("\n"), without)
-    without = _without_types(_COMMENT.sub("", without))
+    without = _ASSIGNMENT.sub(r"\1\2", _without_types(_COMMENT.sub("", without)))
     return _INDENT.sub(lambda found: " " * (len(found[0]) // 4), without)
 
 

@@ -6,13 +6,14 @@ import sys
 import threading
 from functools import partial
 
-from pytest_fargate_sandbox.leaves.names import ENV_LOG, ENV_SERVER_PORT, ENV_TOKEN_SHA256
+from pytest_fargate_sandbox.leaves.names import ENV_LOG, ENV_SERVER_PORT, ENV_TOKEN_SHA256, ENV_TTL, EXIT_EXPIRED
 from pytest_fargate_sandbox.server.commands.command_table import Commands
 from pytest_fargate_sandbox.server.prctl import become_subreaper, hide_memory
 from pytest_fargate_sandbox.server.requests.listener import Listener
 from pytest_fargate_sandbox.server.requests.verbs import Verbs
 from pytest_fargate_sandbox.server.work_dir import find_work_dir, lend_log
 
+_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 _STOP_PATIENCE_SEC = 1.0
 """Less than the ``stopTimeout`` of the container: what has not ended by then is killed, and so are we."""
 
@@ -22,7 +23,7 @@ _STACK = 8 * 1024 * 1024
 
 
 class _Stopped(BaseException):
-    """SIGTERM or SIGINT, raised in the main thread."""
+    """SIGTERM, SIGINT, or SIGALRM when the time to live is over, raised in the main thread."""
 
     def __init__(self, number: int) -> None:
         BaseException.__init__(self, number)
@@ -45,6 +46,8 @@ def main() -> int:
     if not is_hidden:
         sys.stderr.write("fargate-sandbox: what runs here can read and change this server: no ctypes, and not root\n")
     verbs = Verbs(commands, memory_hidden=is_hidden)
+    for lesson in globals().get("KNOWN", ()):  # which `bundle` puts there
+        verbs.know(lesson)
     listener = Listener(int(os.environ[ENV_SERVER_PORT]), os.environ[ENV_TOKEN_SHA256], verbs)
     become_subreaper()
     commands.reaper.start()
@@ -52,20 +55,22 @@ def main() -> int:
     os.set_blocking(alarm_writer, False)
     signal.set_wakeup_fd(alarm_writer)
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _ENDS:
             signal.signal(number, partial(_stop, os.getpid()))
+        signal.alarm(int(os.environ.get(ENV_TTL, 0)))
         listener.serve(alarm)
     except _Stopped as stopped:
         commands.stop_all(_STOP_PATIENCE_SEC)
         _leave(work_dir)
-        return 128 + stopped.number
+        return EXIT_EXPIRED if stopped.number == signal.SIGALRM else 128 + stopped.number
 
 
 def _stop(server: int, number: int, _frame: object) -> None:
     if os.getpid() != server:  # a child that is not its program yet, and ends as that would
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
-    signal.signal(number, signal.SIG_IGN)
+    for each in _ENDS:
+        signal.signal(each, signal.SIG_IGN)
     raise _Stopped(number)
 
 

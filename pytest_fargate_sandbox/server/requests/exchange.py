@@ -68,6 +68,11 @@ class Exchange:
         pending = send_chunked(lambda data: self._connection.sendall(data, socket.MSG_MORE), head, to_the_end())
         self._connection.sendall(pending + last_chunk(trailers))
 
+    def take_over(self) -> "tuple[socket.socket, bytes]":
+        """The connection, of which this was the last request, and what has come behind it."""
+        self.keep_alive = False
+        return self._connection, self.payload.body.reader.rest()
+
     def cut(self) -> None:
         """Whoever waits for its next bytes waits in vain."""
         try:

@@ -83,6 +83,12 @@ class Reader:
         """Whether something came that nobody has asked for yet."""
         return bool(self._buffer)
 
+    def rest(self) -> bytes:
+        """What that is: for whoever takes the connection over."""
+        taken = bytes(self._buffer)
+        del self._buffer[:]
+        return taken
+
     def read_until(self, mark: bytes, limit: int, what: str, kind: str = "head_too_large") -> bytes:
         """What comes before ``mark``, which is swallowed."""
         searched = 0
@@ -116,7 +122,7 @@ class SizedBody:
     """A body with a Content-Length."""
 
     def __init__(self, reader: Reader, size: int) -> None:
-        self._reader = reader
+        self.reader = reader
         self._left = size
         self.trailers: "dict[str, str]" = {}
 
@@ -128,7 +134,7 @@ class SizedBody:
         """Some of it, or nothing at its end."""
         if not self._left:
             return b""
-        data = self._reader.read_some(min(most, self._left))
+        data = self.reader.read_some(min(most, self._left))
         self._left -= len(data)
         return data
 
@@ -137,7 +143,7 @@ class ChunkedBody:
     """A body that ends when its sender says so, with trailers behind it."""
 
     def __init__(self, reader: Reader, foreign: bool) -> None:
-        self._reader = reader
+        self.reader = reader
         self._foreign = foreign
         self._left = 0
         self.finished = False
@@ -147,7 +153,7 @@ class ChunkedBody:
         if self.finished:
             return b""
         if not self._left:
-            size = self._reader.read_until(b"\r\n", _CHUNK_LINE, "the size of a chunk", "bad_request")
+            size = self.reader.read_until(b"\r\n", _CHUNK_LINE, "the size of a chunk", "bad_request")
             if self._foreign:
                 size = size.partition(b";")[0].rstrip(b" \t")
             if not _CHUNK_SIZE.match(size):
@@ -156,9 +162,9 @@ class ChunkedBody:
             if not self._left:
                 self._end()
                 return b""
-        data = self._reader.read_some(min(most, self._left))
+        data = self.reader.read_some(min(most, self._left))
         self._left -= len(data)
-        if not self._left and self._reader.read_until(b"\r\n", 0, "the end of a chunk", "bad_request"):
+        if not self._left and self.reader.read_until(b"\r\n", 0, "the end of a chunk", "bad_request"):
             raise Malformed("a chunk is longer than its size")
         return data
 
@@ -166,7 +172,7 @@ class ChunkedBody:
         lines = []
         size = 0
         while True:
-            line = self._reader.read_until(b"\r\n", MAX_HEAD - size, "the trailers")
+            line = self.reader.read_until(b"\r\n", MAX_HEAD - size, "the trailers")
             if not line:
                 break
             lines.append(line)

@@ -84,10 +84,12 @@ class Verbs:
             if request.module not in self._learnt:
                 parts = zlib.decompress(source).decode("utf-8").split("\0")
                 sys.modules["__main__"].__dict__["SOURCES"].update(zip(parts[::2], parts[1::2]))
-                lesson = __import__(request.module, fromlist=["requests"])
-                self._add(*lesson.requests(self))
-                self._learnt.add(request.module)
+                self.know(request.module)
         exchange.answer(protocol.Nothing())
+
+    def know(self, module: str) -> None:
+        self._add(*__import__(module, fromlist=["requests"]).requests(self))
+        self._learnt.add(module)
 
     # --- commands -----------------------------------------------------------------------------------------------
     def _run(self, exchange: Exchange, request: protocol.Run) -> None:

@@ -1,0 +1,1 @@
+"""Many streams through one that may repeat itself: what a way in without SSH is made of. Both its ends run this."""
