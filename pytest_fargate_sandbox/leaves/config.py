@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.fargate_rules import SECRET_ARN, SECURITY_GROUPS, STORAGE_GIB, SUBNETS, size_problem
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 
 _Config = TypeVar("_Config")
 
@@ -25,6 +26,13 @@ _ENVIRONMENT_NAME = re.compile(r"(?=.*\S)[^=\0]+", re.DOTALL)
 _ENDPOINT_URL = re.compile(r"https?://[^/\s]+(/\S*)?")
 _VOLUME_KEYS = ("file_system_id", "path", "root_directory", "access_point_id", "read_only")
 """Of an EFS volume; the first two must be there."""
+
+_MOST = {
+    "subnets": SUBNETS,
+    "security_groups": SECURITY_GROUPS,
+    "no_network_subnets": SUBNETS,
+    "no_network_security_groups": SECURITY_GROUPS,
+}
 
 _FAMILY_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,180}")
 
@@ -123,6 +131,12 @@ class EcsFargateConfig:
     """EFS volumes: ``{"file_system_id", "path", "root_directory", "access_point_id", "read_only"}``."""
     connect_via: Literal["auto", "public", "private"] = "auto"
     """Which address of the task to connect to; ``auto``: the public one if it has one."""
+    network: Literal["none", "public"] | None = None
+    """What a task reaches: nothing, or the internet. None: on the local engine nothing, on AWS what its subnets do."""
+    no_network_subnets: Sequence[str] = field(default_factory=list)
+    """On AWS, subnets from which nothing is reached but us: in place of ``subnets`` with ``network="none"``."""
+    no_network_security_groups: Sequence[str] = field(default_factory=list)
+    """And in place of ``security_groups``, groups that let nothing out."""
     user: str | None = None
     """The main container's user; None: the image's own."""
     runtime: Literal["auto", "image", "sidecar"] = "auto"
@@ -141,8 +155,16 @@ class EcsFargateConfig:
         self._check_numbers()
         self._check_words()
         self._check_lists()
-        if bool(self.environment_dir) and not self.ecr_repository and self.cluster and self.cluster != "local":
+        self._check_network()
+        if bool(self.environment_dir) and not self.ecr_repository and self.cluster and self.cluster != LOCAL_CLUSTER:
             raise _wrong("ecr_repository", None, "the ECR repository that images built from environment_dir go to")
+
+    def _check_network(self) -> None:
+        """Whose subnets lead where only their owner knows: "none" is never a hope."""
+        is_elsewhere = self.cluster not in ("", LOCAL_CLUSTER) and not self.ssm_config
+        for key in ("no_network_subnets", "no_network_security_groups"):
+            if self.network == "none" and is_elsewhere and not getattr(self, key):
+                raise _wrong(key, [], "what lets nothing out, for network='none' on AWS")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> EcsFargateConfig:
@@ -178,7 +200,7 @@ class EcsFargateConfig:
         _check_port("container_port", self.container_port)
 
     def _check_lists(self) -> None:
-        for key, most in (("subnets", SUBNETS), ("security_groups", SECURITY_GROUPS)):
+        for key, most in _MOST.items():
             if len(getattr(self, key)) > most:
                 raise _wrong(key, getattr(self, key), f"at most {most}")
         for pair in (self.tags or {}).items():
@@ -191,7 +213,7 @@ class EcsFargateConfig:
             raise _wrong("volumes", paths, "another path for each EFS volume")
 
     def _check_words(self) -> None:
-        for key in ("capacity_provider", "connect_via", "runtime", "cpu_architecture"):
+        for key in ("capacity_provider", "connect_via", "network", "runtime", "cpu_architecture"):
             _check_choice(key, getattr(self, key), _HINTS[EcsFargateConfig][key])
         if self.endpoint_url and not _ENDPOINT_URL.fullmatch(self.endpoint_url):
             raise _wrong("endpoint_url", self.endpoint_url, "http://HOST:PORT or https://HOST:PORT, or nothing for AWS")

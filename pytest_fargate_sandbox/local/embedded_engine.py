@@ -14,13 +14,14 @@ from pytest_fargate_sandbox.local.call_journal import CallJournal
 from pytest_fargate_sandbox.local.ecs.account_limits import AccountLimits
 from pytest_fargate_sandbox.local.ecs.ecs_backend import FARGATE_PROVIDERS, FargateBackend
 from pytest_fargate_sandbox.local.ecs.task_life import EngineParts
-from pytest_fargate_sandbox.local.ecs.vpc import default_network
+from pytest_fargate_sandbox.local.ecs.vpc import default_network, make_public_subnet
 from pytest_fargate_sandbox.local.engine_api import Api
 from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION, EngineCredentials
 from pytest_fargate_sandbox.local.faults import Faults
 from pytest_fargate_sandbox.local.http_server import HttpServer
 from pytest_fargate_sandbox.local.issued_keys import IssuedKeys, hand_out_from_sts
 from pytest_fargate_sandbox.local.moto_services import MotoServices, backend, replace_backend
+from pytest_fargate_sandbox.local.runners.network.way_out import no_way_out
 from pytest_fargate_sandbox.local.task_gate import Gate
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Engine:
         replace_backend("ecs", self._make_backend)
         self._ecs: FargateBackend = backend("ecs")
         self._subnets, self._security_groups = default_network()
+        self._no_way_out = no_way_out()
+        self._public_subnets = [] if self._no_way_out else [make_public_subnet()]
         self._builds: ImageBuildBackend | None = None
         keys = IssuedKeys(self.credentials)
         services = MotoServices({"codebuild": self._install_codebuild, "sts": lambda: hand_out_from_sts(keys)})
@@ -94,6 +97,8 @@ class Engine:
             "access_key_id": self.credentials.access_key_id,
             "secret_access_key": self.credentials.secret_access_key,
             "subnets": self._subnets,
+            "public_subnets": self._public_subnets,
+            "no_way_out": self._no_way_out or "",
             "security_groups": self._security_groups,
             "execution_role_arn": EXECUTION_ROLE_ARN,
             "runner": self._runner.name,

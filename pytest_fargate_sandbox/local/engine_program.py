@@ -112,7 +112,8 @@ def _print_exports(engine: Engine) -> None:
     for name, value in exports.items():
         print(f"export {name}={shlex.quote(str(value))}")
     print(
-        f"# {facts['runner']} runner; clusters: local, default; subnet {facts['subnets'][0]}, security group "
+        f"# {facts['runner']} runner; clusters: local, default; subnet {facts['subnets'][0]}, one that leads to the "
+        f"internet {next(iter(facts['public_subnets']), 'none: ' + facts['no_way_out'])}, security group "
         f"{facts['security_groups'][0]}, execution role {facts['execution_role_arn']}. Ctrl-C ends it.",
         flush=True,
     )

@@ -28,7 +28,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_fargate_sandbox.leaves.errors import StartError, StartTimeout
+from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
@@ -38,7 +38,7 @@ from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 
@@ -76,6 +76,10 @@ class LocalEngine:
     runner: str
     limited: bool = False
     """Whether it answers as an account with limits."""
+    public_subnets: Sequence[str] = ()
+    """From which tasks reach the internet."""
+    no_way_out: str = ""
+    """Why there are none."""
 
     @classmethod
     def read(cls, directory: Path) -> LocalEngine | None:
@@ -130,13 +134,22 @@ class LocalEngine:
         return "" if self.still_serves() else f"{self.process.name} has ended, and its tasks with it"
 
     def localized(self, cfg: EcsFargateConfig) -> EcsFargateConfig:
-        """``cfg`` with everything that only AWS needs filled in, or replaced by what is here."""
+        """``cfg`` with everything that only AWS needs filled in, or replaced by what is here.
+
+        Raises ``ConfigError`` where it wants what is not to be had here.
+        """
+        if cfg.network == "public" and self.no_way_out:
+            raise ConfigError(
+                f"network='public' is not to be had here: {self.no_way_out}; without it tasks reach nothing outside",
+                key="network",
+                value=cfg.network,
+            )
         has_image = cfg.image_template or cfg.task_definition or cfg.environment_dir
         return replace(
             cfg,
             region=self.region,
             endpoint_url=self.endpoint_url,
-            subnets=self.subnets,
+            subnets=self.public_subnets if cfg.network == "public" else self.subnets,
             security_groups=self.security_groups,
             execution_role_arn=self.execution_role_arn,
             task_role_arn=None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
@@ -64,7 +64,19 @@ def resolve_place(cfg: EcsFargateConfig) -> FoundPlace:
             key="cluster",
             allowed="a name",
         )
-    return FoundPlace(cfg, aws, owner_of(cfg, aws))
+    return FoundPlace(_in_its_network(cfg), aws, owner_of(cfg, aws))
+
+
+def _in_its_network(cfg: EcsFargateConfig) -> EcsFargateConfig:
+    if cfg.network != "none":
+        return cfg
+    return replaced(
+        cfg,
+        subnets=cfg.no_network_subnets,
+        security_groups=cfg.no_network_security_groups,
+        assign_public_ip=False,
+        connect_via="private",
+    )
 
 
 def find_again(facts: Mapping[str, Any]) -> Aws | None:

@@ -39,13 +39,14 @@ __all__ = [
 
 _MARKER = (
     "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, container_port=, keep=, env=, files=, outside=, "
-    "exec_timeout=, artifacts=, artifacts_when=, slot=, retries=): what the test's sandbox is made of, and what "
-    "becomes of it. image: a reference or template; environment: a directory with a Dockerfile, relative to the "
+    "exec_timeout=, artifacts=, artifacts_when=, slot=, network=, retries=): what the test's sandbox is made of, and "
+    "what becomes of it. image: a reference or template; environment: a directory with a Dockerfile, relative to the "
     "test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: {modes}; container_port: where an agent listens; "
     "keep: {keep}; env: a mapping; files: a mapping of remote to local paths; outside: a list of OutsideEndpoint or "
     "(url, env_var); exec_timeout: seconds; artifacts: a list of globs of files that --fargate-artifacts saves after "
     "the test; artifacts_when: {when}; slot: True for a clean slot of a machine that tests share, instead of a "
-    "machine of its own; retries: how often to run again after an infrastructure error."
+    "machine of its own; network: {networks}, what it reaches; retries: how often to run again after "
+    "an infrastructure error."
 )
 
 
@@ -96,7 +97,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _marker() -> str:
     return _MARKER.format(
-        modes=_either(MODES), keep=_either(options.KEEP), when=_either(reversed(options.ARTIFACTS_WHEN))
+        modes=_either(MODES),
+        keep=_either(options.KEEP),
+        when=_either(reversed(options.ARTIFACTS_WHEN)),
+        networks=_either(options.NETWORKS),
     )
 
 

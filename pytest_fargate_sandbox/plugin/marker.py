@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.plugin import vocabulary
-from pytest_fargate_sandbox.plugin.options import ARTIFACTS_WHEN, KEEP
+from pytest_fargate_sandbox.plugin.options import ARTIFACTS_WHEN, KEEP, NETWORKS
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
     "ttl": (lambda value: _is_number(value) and value > 0, "a whole number above 0"),
     "container_port": (lambda value: _is_number(value) and 1 <= value <= 65535, "a port, 1 to 65535"),
     "mode": (lambda value: isinstance(value, str) and value in MODES, MODES),
+    "network": (lambda value: isinstance(value, str) and value in NETWORKS, NETWORKS),
     "keep": (lambda value: isinstance(value, str) and value in KEEP, KEEP),
     "env": (
         lambda value: _is_mapping(value) and all(isinstance(each, str) for each in value.values()),

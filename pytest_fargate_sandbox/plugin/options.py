@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 KEEP = ("never", "failed", "always")
 """Which tasks may outlive their test."""
 
+NETWORKS = ("none", "public")
+"""What a task may reach."""
+
 ARTIFACTS_WHEN = ("failed", "always")
 """Of which tests artifacts are saved."""
 
@@ -75,6 +78,13 @@ TABLE = (
     Option("region", "the AWS region", metavar="NAME", sets="region"),
     Option("subnets", "the subnets tasks run in", "args", metavar="ID,ID", sets="subnets"),
     Option("security_groups", "the security groups of tasks", "args", metavar="ID,ID", sets="security_groups"),
+    Option(
+        "network",
+        "what tasks of tests that don't say reach: nothing, or the internet; nothing said: on `local` nothing, on AWS "
+        "what their subnets do",
+        sets="network",
+        choices=NETWORKS,
+    ),
     Option("execution_role", "the role that pulls images and writes logs", metavar="ARN", sets="execution_role_arn"),
     Option(
         "config",

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.options import Settings
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
-_FIELDS = {"cpu": "cpu", "memory": "memory", "ttl": "max_task_lifetime_sec", "container_port": "container_port"}
+_FIELDS = {
+    "cpu": "cpu",
+    "memory": "memory",
+    "ttl": "max_task_lifetime_sec",
+    "container_port": "container_port",
+    "network": "network",
+}
 """Keys of the marker that are a field of the config by another name, or by the same."""
 
 

@@ -18,7 +18,7 @@ from pytest_fargate_sandbox.local.ecs.health_checks import HealthCheck, watch_he
 from pytest_fargate_sandbox.local.ecs.log_streams import LogGroupMissing, LogStream, open_log
 from pytest_fargate_sandbox.local.ecs.secret_values import SecretNotResolved
 from pytest_fargate_sandbox.local.ecs.turns import wait_for_turn
-from pytest_fargate_sandbox.local.ecs.vpc import attach_interface, detach_interface
+from pytest_fargate_sandbox.local.ecs.vpc import attach_interface, detach_interface, leads_out
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotPull, CannotStart, TaskSpec
 
 if TYPE_CHECKING:
@@ -91,8 +91,9 @@ class TaskLife:
             return False
         place = task.placement
         images = tuple(container.definition["image"] for container in task.containers)
+        size = (int(place.memory), int(place.cpu))
         self._running = around.runner.open_task(
-            TaskSpec(task.id, place.volumes, int(place.memory), int(place.cpu), around.gate_port, images)
+            TaskSpec(task.id, place.volumes, *size, around.gate_port, images, leads_out(place.subnet))
         )
         attach_interface(task, self._running.address, around.faults.value("late-address"))
         task.becomes("PENDING", "connectivityAt", address=self._running.address)

@@ -11,12 +11,28 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.ecs.engine_task import EngineTask
 
 
+_PUBLIC_CIDR = "172.31.240.0/20"
+"""Moto's own subnets are the first of the default VPC's 172.31.0.0/16."""
+
+
 def default_network() -> tuple[list[str], list[str]]:
     """The subnets and the security group that a client may name."""
     ec2 = backend("ec2")
     vpc = next(iter(ec2.vpcs.values()))
     subnets = [subnet.id for subnet in ec2.describe_subnets() if subnet.vpc_id == vpc.id]
     return subnets, [ec2.get_default_security_group(vpc.id).id]
+
+
+def make_public_subnet() -> str:
+    """One more, from which a way leads out. The others are a closed network's, whatever addresses their tasks have."""
+    ec2 = backend("ec2")
+    vpc = next(iter(ec2.vpcs.values()))
+    zone = ec2.describe_subnets()[0].availability_zone
+    return str(ec2.create_subnet(vpc.id, _PUBLIC_CIDR, availability_zone=zone).id)
+
+
+def leads_out(subnet: str) -> bool:
+    return str(backend("ec2").get_subnet(subnet).cidr_block) == _PUBLIC_CIDR
 
 
 def attach_interface(task: EngineTask, address: str, public_after_sec: float = 0.0) -> None:

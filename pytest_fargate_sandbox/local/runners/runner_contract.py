@@ -59,7 +59,7 @@ class TaskSpec:
     """What the containers of one task share: a network, volumes, and the task's own limits.
 
     ``gate_port`` is the port, on the task's own 127.0.0.1, behind which the engine's gate answers. ``images`` are those
-    of the containers to come.
+    of the containers to come. What ``has_way_out`` reaches the internet; others reach nothing but themselves.
     """
 
     task_id: str
@@ -68,6 +68,7 @@ class TaskSpec:
     cpu_units: int | None
     gate_port: int | None
     images: tuple[str, ...] = ()
+    has_way_out: bool = False
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ class ContainerPlan:
     host_name: str
     hosts_file: str
     """The task's, which shows in each of its containers."""
+    resolver: str
+    """The text of its /etc/resolv.conf."""
     search_path: str
     rootless: bool
     working_directory: str | None = None
@@ -55,6 +57,8 @@ class ContainerPlan:
     host_as_nobody: bool = False
     """Whether ``/`` among the host's layers is read as ``nobody`` of the host reads it."""
     read_only_root: bool = False
+    has_way_out: bool = False
+    """Then it gets no raw sockets: they know no routes, and some routes are closed."""
     ulimits: tuple[tuple[str, int, int], ...] = ()
     cgroups: tuple[str, ...] = ()
     sidecar_volume: str | None = None

@@ -142,7 +142,7 @@ def _serve(plan: ContainerPlan, status: int, listener: socket.socket, shared_dir
     signal.set_wakeup_fd(-1)  # the holder's
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(_TERMINATED))
-    privileges.give_up_privileges(rootless=plan.rootless)
+    privileges.give_up_privileges(rootless=plan.rootless, raw_sockets=not plan.has_way_out)
     os.environ.clear()
     os.environ.update(plan.environment)
     os.close(status)
@@ -158,7 +158,7 @@ def _execute(plan: ContainerPlan, argv: tuple[str, ...]) -> NoReturn:
     who = _identity_of(plan)
     environment = {"PATH": plan.search_path, "HOSTNAME": plan.host_name, "HOME": who.home} | dict(plan.environment)
     _enter_working_directory(plan.working_directory or "/")
-    _become(who, rootless=plan.rootless)
+    _become(who, plan)
     _restore_signals()
     raise NotStartable(_try_paths(argv, environment))
 
@@ -184,9 +184,9 @@ def _enter_working_directory(path: str) -> None:
         raise NotStartable(f"workingDirectory {path!r}: {error.strerror}") from error
 
 
-def _become(who: image_user.ImageUser, *, rootless: bool) -> None:
-    privileges.give_up_privileges(rootless=rootless)
-    if not rootless:
+def _become(who: image_user.ImageUser, plan: ContainerPlan) -> None:
+    privileges.give_up_privileges(rootless=plan.rootless, raw_sockets=not plan.has_way_out)
+    if not plan.rootless:
         os.setgroups(who.groups)
         os.setresgid(who.gid, who.gid, who.gid)
         os.setresuid(who.uid, who.uid, who.uid)

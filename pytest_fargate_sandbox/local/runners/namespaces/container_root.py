@@ -130,14 +130,11 @@ def _existing(paths: Iterable[str]) -> list[str]:
 
 
 def _write_network_files(plan: ContainerPlan) -> None:
-    """A network of its own with nothing but the loopback device: names resolve from the task's own file, or not at all.
-
-    That one comes to lie over the empty one.
-    """
+    """Names resolve from the task's own file, which comes to lie over the empty one, or by the resolver, if any."""
     _make_directory("/etc")
     _write_file("/etc/hosts", "")
     _write_file("/etc/hostname", plan.host_name + "\n")
-    _write_file("/etc/resolv.conf", "# This container has no outbound network.\n")
+    _write_file("/etc/resolv.conf", plan.resolver)
 
 
 def _write_file(path: str, text: str) -> None:

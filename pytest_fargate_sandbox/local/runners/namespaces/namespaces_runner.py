@@ -110,6 +110,8 @@ class NamespacesRunner:
                 raise
             theirs.close()
             launcher.wait_for(task.opened, _OPENING_SEC)
+            if spec.has_way_out:
+                task.open_way_out()
         except BaseException:
             theirs.close()
             task.close()

@@ -18,6 +18,7 @@ from pytest_fargate_sandbox.leaves.names import ENV_RUNTIME_SOURCE, ENV_SSHD_POR
 from pytest_fargate_sandbox.local.runners.namespaces.container_output import ContainerOutput
 from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind, ContainerPlan
 from pytest_fargate_sandbox.local.runners.namespaces.tree_removal import remove_tree
+from pytest_fargate_sandbox.local.runners.network.way_out import RESOLVER, WayOut, prohibited_networks
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ _CANNOT_START = (
 )
 _KILLED = 128 + signal.SIGKILL
 _HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{address}\t{name}\n"
+
+
+_NO_RESOLVER = "# This container has no outbound network.\n"
 
 
 class HolderGone(Exception):
@@ -74,12 +78,16 @@ class NamespacesTask:
         self._lock = threading.Lock()
         self._closed = False
         self._gone = threading.Event()
+        self._way_out: WayOut | None = None
         for volume in spec.volumes:
             (directory / "volumes" / volume).mkdir(parents=True)
         self.hosts_file = directory / "hosts"
         """One for all containers, as on Fargate: what one of them adds, all of them know."""
         self.hosts_file.write_text(_HOSTS.format(address=self.address, name=self.host_name))
         self.hosts_file.chmod(0o644)
+        self.resolver_file = directory / "resolv.conf"
+        self.resolver_file.write_text(f"nameserver {RESOLVER}\n" if spec.has_way_out else _NO_RESOLVER)
+        self.resolver_file.chmod(0o644)
         surroundings.loop.watch(channel.fileno(), self._hear)
 
     def start(
@@ -136,6 +144,13 @@ class NamespacesTask:
                 self._surroundings.kill_holder(self._spec.task_id)
                 running.gone.wait(_PATIENCE)
 
+    def open_way_out(self) -> None:
+        """Before anything runs in the task. Raises CannotStart."""
+        answer = self._ask("namespaces", prohibited=prohibited_networks())
+        if "error" in answer:
+            raise CannotStart(f"ResourceInitializationError: the task's network has no way out: {answer['error']}")
+        self._way_out = WayOut(*answer["descriptors"], rootless=self._surroundings.rootless)
+
     def look_soon(self) -> None:
         """A program that is none of ours has started in this network: its ports are to be found quickly."""
         self._tell({"op": "look"})
@@ -163,6 +178,8 @@ class NamespacesTask:
         except FutureTimeout:
             self._surroundings.kill_holder(self._spec.task_id)
         self._gone.wait(_PATIENCE)
+        if self._way_out:
+            self._way_out.close()
         self._claim.release()
         if self._group:
             self._group.remove()
@@ -218,6 +235,8 @@ class NamespacesTask:
             environment=environment,
             host_name=self.host_name,
             hosts_file=str(self.hosts_file),
+            resolver=self.resolver_file.read_text(),
+            has_way_out=self._spec.has_way_out,
             search_path=image.search_path,
             rootless=self._surroundings.rootless,
             working_directory=container.working_directory,
@@ -265,9 +284,9 @@ class NamespacesTask:
         if received is None:
             self._lose_holder()
             return
-        message, _ = received
+        message, descriptors = received
         if "answers" in message:
-            self._answers.pop(message["answers"]).set_result(message)
+            self._answers.pop(message["answers"]).set_result({**message, "descriptors": descriptors})
         elif message["event"] == "open":
             self.opened.set_result(None)
         elif message["event"] == "exit":

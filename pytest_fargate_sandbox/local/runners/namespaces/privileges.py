@@ -25,9 +25,10 @@ _KEPT_CAPABILITIES = {
     "SETFCAP": 31,
 }
 _KEPT_MASK = sum(1 << number for number in _KEPT_CAPABILITIES.values())
+_RAW = 1 << _KEPT_CAPABILITIES["NET_RAW"]
 
 
-def give_up_privileges(*, rootless: bool) -> None:
+def give_up_privileges(*, rootless: bool, raw_sockets: bool) -> None:
     """The filter first, since installing it takes a capability."""
     linux.install_filter(FILTER_OF_A_SINGLE_USER if rootless else FILTER)
-    linux.drop_capabilities(_KEPT_MASK)
+    linux.drop_capabilities(_KEPT_MASK if raw_sockets else _KEPT_MASK & ~_RAW)

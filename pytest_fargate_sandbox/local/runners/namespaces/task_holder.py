@@ -27,6 +27,7 @@ from pytest_fargate_sandbox.local.runners.namespaces.task_namespaces import (
     map_own_user,
 )
 from pytest_fargate_sandbox.local.runners.network.task_network import TaskNetwork
+from pytest_fargate_sandbox.local.runners.network.way_out import prohibit
 from pytest_fargate_sandbox.local.sidecar import sidecar_server
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Holder:
             "look": lambda *_: self._network.look_soon(),
             "outside": self._network.port_opened,
             "gate": self._network.gate_dialled,
+            "namespaces": self._give_namespaces,
             "close": self._close,
         }
 
@@ -133,6 +135,15 @@ class Holder:
         if not container.failed:
             self._channel.send({"event": "exit", "container": container.plan.name, "code": code})
         self._end_if_empty()
+
+    def _give_namespaces(self, request: Message, _: list[int]) -> None:
+        """The task's network and whose it is, once that has no route to what is prohibited."""
+        try:
+            prohibit(request["prohibited"])
+            with open("/proc/self/ns/net") as network, open("/proc/self/ns/user") as user:  # noqa: PTH123
+                self._channel.send({"answers": request["id"]}, network.fileno(), user.fileno())
+        except OSError as error:
+            self._answer(request, error=str(error))
 
     def _kill(self, request: Message, _: list[int]) -> None:
         container = self._containers.get(request["container"])

@@ -52,7 +52,7 @@ def _be_task(plan: ContainerPlan, uid: int, gid: int) -> int:
 def _be_container(plan: ContainerPlan) -> int:
     linux.set_host_name(plan.host_name)
     enter_root(plan)
-    privileges.give_up_privileges(rootless=plan.rootless)
+    privileges.give_up_privileges(rootless=plan.rootless, raw_sockets=True)
     return 0
 
 
@@ -82,6 +82,7 @@ def _empty_container(directory: Path, *, rootless: bool) -> ContainerPlan:
         environment={},
         host_name="trial",
         hosts_file=str(directory / "hosts"),
+        resolver="",
         search_path="",
         rootless=rootless,
     )

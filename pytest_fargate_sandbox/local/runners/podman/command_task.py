@@ -139,11 +139,15 @@ class CommandTask:
 
     def _common_options(self) -> list[str]:
         security = ["--security-opt", "label=disable", *self._command.security_options]
-        return ["--label", self._label, "--cap-add", "NET_RAW", *security]  # ping, which Fargate's containers may
+        # For ping, which Fargate's containers may; raw sockets know no routes, and a way out has some that are closed.
+        raw_sockets = ["--cap-drop" if self._spec.has_way_out else "--cap-add", "NET_RAW"]
+        return ["--label", self._label, *raw_sockets, *security]
 
     def _mount_options(self, container: ContainerSpec) -> list[str]:
         """``/etc/hosts`` is the task's, in every container; podman would make one for each."""
         options = ["--volume", f"{self._network.hosts_file}:/etc/hosts"]
+        if self._spec.has_way_out:
+            options += ["--volume", f"{self._network.resolver_file}:/etc/resolv.conf"]
         if self._command.is_podman:
             options += ["--hostname", self._network.host_name]  # docker takes the infra container's
         for mount in container.mounts:
