@@ -39,8 +39,9 @@ REACHED = (
         left="without root: locks on files beside which something is mounted; and all of it where overlays lie two "
              "deep already, and in a directory of more than 500 entries below which something is mounted"),
     Row("host_services", "services on the host's loopback"),
-    Row("outside_network", "any network, or a name server", left="where `network=\"public\"` asks for it, [public addresses](network.md#the-internet-network); on AWS: what your "
-             "security group lets out"),
+    Row("outside_network", "any network, or a name server",
+        left='where `network="public"` asks for it, [public addresses](network.md#the-internet-network); on AWS: what '
+             "your security group lets out"),
     Row("neighbour", "other tasks' ports and files",
         left="how busy they are shows in the machine's load; on AWS each task has a machine of its own"),
     Row("control_plane", "the engine's API, at the port where presigned S3 objects are",
