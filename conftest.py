@@ -8,6 +8,9 @@ import pytest
 
 pytest_plugins = ["pytester", "tests.chaos.summary"]
 
+# Tests start hundreds of interpreters, and each worker reads all tests: none needs to compile again what another has.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 _WORKERS_PER_CORE = 2.5
 _MOST_WORKERS = 16
 """Each has engines and sandboxes of its own; beyond this they cost more than they save."""
