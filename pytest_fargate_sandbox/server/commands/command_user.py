@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 class CommandUser:
     """A user with all its groups, by name or by number, as in ``docker run --user``: ``user`` or ``user:group``."""
 
-    namespaces: "tuple[int, ...]" = ()
     births: "Any" = None
     """Where his commands come from, if not from us: ``slots.births.Births``."""
 
@@ -41,6 +40,10 @@ class CommandUser:
         if not (exists_here(self.uid, "uid_map") and exists_here(self.gid, "gid_map")):
             sentence = "to run a command as %s takes an engine that runs as root: this one has no user but root" % text
             raise Failure("permission", sentence)
+
+    def namespaces(self) -> "tuple[int, ...]":
+        """Descriptors of those that his commands are born into, if not into ours."""
+        return ()
 
     @property
     def is_ours(self) -> bool:

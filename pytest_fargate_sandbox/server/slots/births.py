@@ -36,11 +36,12 @@ class Births:
               on_exit: "Callable[[int], None]") -> ProcessTree:  # fmt: skip
         """As ``spawning.spawn`` does it for others."""
         assert program.user
+        namespaces = program.user.namespaces()  # before it is our turn: a birth may be what they wait for
         told, tell = os.pipe()
         try:
             with BIRTHS:
                 reaper.prepare()
-                pid = self._bear(program, mark, [*streams, tell, *program.user.namespaces])
+                pid = self._bear(program, mark, [*streams, tell, *namespaces])
                 reaper.expect(pid, on_exit)
             os.close(tell)
             tell = -1

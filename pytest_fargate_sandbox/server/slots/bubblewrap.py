@@ -7,6 +7,7 @@ bubblewrap holds them, with nothing in them but its own first process and one th
 import json
 import os
 import shutil
+import threading
 import time
 
 from pytest_fargate_sandbox.server.commands.command_user import CommandUser
@@ -33,8 +34,9 @@ _SHARED_MEMORY = ["--size", str(64 << 20)]
 """As much as a container has: nobody can be told to have what lies in there."""
 
 _READY = b"ready\n"
+"""What is said by who waits in there, since that is said to him."""
+
 _BEGIN = 'program=$1; shift; exec "$program" --info-fd 3 "$@" 3>&1'
-_HOLD = "echo ready; exec cat"
 
 
 class _Holding(CommandUser):
@@ -65,7 +67,11 @@ class Bubblewrap:
     def _why_not(self, uid: int, proc: "list[str]") -> str:
         self._proc = proc
         try:
-            Holder(self, uid, [], has_network=False).close()
+            holder = Holder(self, uid, [], has_network=False)
+            try:
+                holder.namespaces()
+            finally:
+                holder.close()
         except Failure as failure:
             return failure.message
         return ""
@@ -91,41 +97,59 @@ class Bubblewrap:
             options += ["--mqueue", "/dev/mqueue"]
         for path in writable:
             options += ["--bind", path, path]
-        words = ["/bin/sh", "-c", _BEGIN, "sh", self._program, *options, "--", "/bin/sh", "-c", _HOLD]
+        words = ["/bin/sh", "-c", _BEGIN, "sh", self._program, *options, "--", "cat"]
         arguments = [os.fsencode(word) for word in words]
         program = Program(arguments, {b"PATH": os.fsencode(_PATH)}, b"/", _Holding(uid))
         self._births.spawn(program, _own_mark(), streams, self._reaper, lambda _status: None)
 
 
 class Holder:
-    """Keeps them for one lease. ``namespaces`` are descriptors of them, in the order in which they are entered."""
+    """Keeps them for one lease. They come up by themselves: who wants the first of them waits for that."""
 
     def __init__(self, bubblewrap: Bubblewrap, uid: int, writable: "list[str]", has_network: bool) -> None:
-        self.namespaces: "tuple[int, ...]" = ()
+        self._uid = uid
+        self._kinds = _KINDS if has_network else (*_KINDS, "net")
+        self._turn = threading.Lock()
+        self._namespaces: "tuple[int, ...]" = ()
+        self._failure: "Failure | None" = None
         stdin, hold = os.pipe()
-        self._files = [hold]
-        told, stdout = os.pipe()
+        self._told, stdout = os.pipe()
+        self._files = [hold, self._told]
         try:
+            os.write(hold, _READY)
             bubblewrap.begin(uid, writable, has_network, (stdin, stdout, stdout))
-            os.close(stdout)
-            stdout = -1
-            pid = _pid_told_by(told)
-            self.namespaces = _open_namespaces(_child_of(pid), uid, _KINDS if has_network else (*_KINDS, "net"))
-            self._files += self.namespaces
-        except OSError as error:
-            self.close()
-            raise Failure("no_isolation", "its namespaces cannot be entered: %s" % error) from None
         except Failure:
             self.close()
             raise
         finally:
-            for file in (stdin, told, stdout):
-                if file >= 0:
-                    os.close(file)
+            os.close(stdin)
+            os.close(stdout)
+
+    def namespaces(self) -> "tuple[int, ...]":
+        """Descriptors of them, in the order in which they are entered."""
+        with self._turn:
+            if self._failure:
+                raise self._failure
+            try:
+                self._namespaces = self._namespaces or self._found()
+            except Failure as failure:
+                self._failure = failure
+                raise
+            return self._namespaces
+
+    def _found(self) -> "tuple[int, ...]":
+        try:
+            found = _open_namespaces(_child_of(_pid_told_by(self._told)), self._uid, self._kinds)
+        except OSError as error:
+            raise Failure("no_isolation", "its namespaces cannot be entered: %s" % error) from None
+        self._files += found
+        return found
 
     def close(self) -> None:
         """What still runs in them keeps them."""
-        files, self._files = self._files, []
+        with self._turn:
+            self._failure = Failure("slot_gone", "the namespaces of this slot are gone")
+            files, self._files = self._files, []
         for file in files:
             os.close(file)
 

@@ -25,9 +25,6 @@ class Ground:
     is_ours = True
     """Whether its tenant has the server's own rights."""
 
-    namespaces: "tuple[int, ...]" = ()
-    """Descriptors of those that his commands are born into."""
-
     births: "Births | None" = None
     """Where the tenant's commands come from, if not from the server itself."""
 
@@ -38,6 +35,10 @@ class Ground:
         self.home = decoded(os.path.join(gate, b"home"))
         self.tmp = decoded(os.path.join(gate, b"tmp"))
         self.uid, self.gid, self.user = os.geteuid(), os.getegid(), "root" if os.geteuid() == 0 else "sandbox"
+
+    def namespaces(self) -> "tuple[int, ...]":
+        """Descriptors of those that his commands are born into; they may have to be waited for."""
+        return ()
 
     def as_owner(self) -> "ContextManager[None]":
         """What this thread does with files, it does as the tenant."""

@@ -5,7 +5,6 @@ from pytest_fargate_sandbox.server.slots.user_ground import UserGround
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
     from pytest_fargate_sandbox.server.slots.births import Births
     from pytest_fargate_sandbox.server.slots.shared_places import SharedPlaces
 
@@ -22,10 +21,13 @@ class NamespaceGround(UserGround):
 
     def open(self, has_network: bool) -> None:
         self._holder = Holder(self._bubblewrap, self.uid, [self.home, self.tmp], has_network)
-        self.namespaces = self._holder.namespaces
 
-    def end_processes(self, trees: "list[ProcessTree]") -> int:
+    def namespaces(self) -> "tuple[int, ...]":
+        return self._holder.namespaces() if self._holder else ()
+
+    def empty(self) -> None:
+        """When no request is under way any more that could use what they are known by."""
         if self._holder:
             self._holder.close()
-            self._holder, self.namespaces = None, ()
-        return UserGround.end_processes(self, trees)
+            self._holder = None
+        UserGround.empty(self)

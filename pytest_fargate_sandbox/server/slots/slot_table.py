@@ -113,7 +113,7 @@ class SlotTable:
                 if slot.lease == lease and (slot.is_let_to(lease) or self._make_clean(slot)):
                     if not slot.is_let_to(lease):
                         slot.has_network = has_network
-                        self._let(slot, lease)
+                        self._let(slot, lease, is_awaited=True)
                     return LeasedSlot(number=slot.number, home=slot.ground.home, user=slot.ground.user)
             if not slot.retired_for:
                 raise gone()
@@ -122,15 +122,18 @@ class SlotTable:
             with self._lock:  # any other will do
                 self._given_back.pop(lease, None)
 
-    def _let(self, slot: _Slot, lease: str) -> None:
-        """With its lock: it is clean, and from now on somebody's."""
+    def _let(self, slot: _Slot, lease: str, is_awaited: bool) -> None:
+        """With its lock: it is clean, and from now on somebody's. What is not awaited is, by his first command."""
+        tenant = Tenant(slot.ground, lease)
         try:
             slot.ground.open(slot.has_network)
+            slot.tenant = tenant
+            if is_awaited:
+                tenant.namespaces()
         except Failure:
             with self._lock:
                 self._lose_lease(slot)
             raise
-        slot.tenant = Tenant(slot.ground, lease)
 
     def _claim(self, lease: str, number: int) -> _Slot:
         with self._lock:
@@ -212,7 +215,7 @@ class SlotTable:
             if not self._make_clean(slot):
                 raise _retired(slot)
             if keep:
-                self._let(slot, lease)
+                self._let(slot, lease, is_awaited=False)
 
     # --- cleaning -----------------------------------------------------------------------------------------------
     def _make_clean(self, slot: _Slot) -> bool:

@@ -29,7 +29,6 @@ class Tenant(CommandUser):
         self.home = ground.home
         self.shell = "/bin/sh"
         self.births = ground.births
-        self.namespaces = ground.namespaces
         self._ground = ground
         self.trees: "list[ProcessTree]" = []
         self._is_over = False
@@ -38,6 +37,9 @@ class Tenant(CommandUser):
 
     def has_begun(self, tree: "ProcessTree") -> None:
         self.trees.append(tree)
+
+    def namespaces(self) -> "tuple[int, ...]":
+        return self._ground.namespaces()
 
     @property
     def is_ours(self) -> bool:

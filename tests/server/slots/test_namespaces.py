@@ -137,6 +137,24 @@ def test_who_ends_what_holds_his_namespaces_is_told_so(
     assert slots[0].exec("echo as new").stdout == "as new\n"
 
 
+def test_those_that_nobody_waited_for_leave_nothing(
+    server: ExecClient, slots: list[ExecClient], leases: list[str]
+) -> None:
+    def holders() -> int:
+        return server.exec(["pgrep", "-f", "bwrap"]).stdout.count("\n")
+
+    def open_files() -> int:
+        return int(server.exec("ls /proc/1/fd | wc -l").stdout)
+
+    slots[0].exec("true")
+    before, files = holders(), open_files()
+    for _ in range(10):
+        server.ask(ResetSlot(lease=leases[0], keep=True), Nothing)
+    assert slots[0].exec("echo as new").stdout == "as new\n"
+    assert holders() == before
+    assert open_files() < files + 10
+
+
 def test_what_a_tenant_reaches_of_his_neighbour(
     process: ExecServerProcess, slots: list[ExecClient], subtests: pytest.Subtests
 ) -> None:
