@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
@@ -58,6 +59,8 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
     ) -> None:
         self._lines = recorder or LedgerRecorder(Ledger(run_id))
         self._kept: KeptTask | None = None
+        self._is_tagged = False
+        """Its task, as one that may outlive whoever has it."""
         Machine.__init__(
             self,
             cfg,
@@ -127,8 +130,8 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
         self.detach()
         return kept
 
-    def let_live(self) -> KeptTask:
-        """As ``keep``, without letting go."""
+    def let_live(self, *, reuse: str | None = None) -> KeptTask:
+        """As ``keep``, without letting go. ``reuse``: the name under which the next run is to find it."""
         started = self.running()
         kept = KeptTask(
             task_arn=started.task.arn,
@@ -142,11 +145,14 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
             place=dict(self.place.facts) if self.place else {},
             ledger_entry=self._lines.entry,
         )
-        self.note("kept", task_arn=kept.task_arn)
+        self.note("kept", task_arn=kept.task_arn, reuse=reuse)
         kept.save()
+        if self._is_tagged:
+            return kept
         try:
             tags = [{"key": TAG_KEPT, "value": "true"}]
             self.aws.call("ecs", "TagResource", resourceArn=kept.task_arn, tags=tags)
+            self._is_tagged = True
         except AwsError as error:
             _log.warning("%s is kept, and not tagged so: %s", kept.task_arn, error)
         return kept
@@ -156,6 +162,11 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
         self.note("shared", **owner)
         if owner["pid"] != os.getpid():
             self._lines.let_go(str(self.task_arn))
+
+    @property
+    def age_sec(self) -> float:
+        """How much of its task's time to live is over."""
+        return max(0.0, time.time() - self.running().task.began_at)
 
     def way_in(self) -> dict[str, str]:
         """What another process of the run needs, who knows its secret, to ``join``; nothing of it is secret."""
@@ -187,21 +198,36 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
     @classmethod
     def attach(cls, kept: KeptTask) -> EcsFargateSandbox:
         """Enter a kept task again, from any process of this user. ``stop`` ends it, ``detach`` leaves it alone."""
+        recorder = LedgerRecorder(Ledger(kept.run_id), entry=kept.ledger_entry)
+        sandbox = cls(kept.config, task_id=kept.task_id, run_id=kept.run_id, recorder=recorder)
+        sandbox._kept = kept
+        sandbox._enter_kept(kept)
+        return sandbox
+
+    def move_in(self, kept: KeptTask) -> None:
+        """Have a kept task of another run, which is over there and of this sandbox's run from now on.
+
+        Raises ``SandboxError`` if it is gone or does not answer; then it is the other run's still.
+        """
+        self._enter_kept(kept)
+        assert self.place is not None
+        self._lines.move_in(self, self.place, kept)
+        kept.forget()
+        self._is_tagged = True
+        DOOR.lead_to(self)
+
+    def _enter_kept(self, kept: KeptTask) -> None:
         aws = find_again(kept.place)
         if aws is None:
             kept.forget()
             raise SandboxError(f"{kept.task_arn} ran on a local engine that is no more")
-        recorder = LedgerRecorder(Ledger(kept.run_id), entry=kept.ledger_entry)
-        sandbox = cls(kept.config, task_id=kept.task_id, run_id=kept.run_id, recorder=recorder)
-        sandbox._kept = kept
-        sandbox.enter(
+        self.enter(
             FoundPlace.again(kept.config, aws, kept.place),
             task_arn=kept.task_arn,
             host=kept.host,
             keyring=Keyring.from_dict(kept.keyring),
             image=kept.image,
         )
-        return sandbox
 
     def _leave_it(self) -> None:
         DOOR.lead_no_more_to(self.task_arn)

@@ -52,6 +52,10 @@ class KnownTask:
     def tests(self) -> list[str]:
         return _tests(self.entry)
 
+    def is_left_as(self, name: str) -> bool:
+        """Whether runs of that name have it, or will."""
+        return self.entry.is_left and self.entry.facts.get("reuse") == name
+
     def __str__(self) -> str:
         return f"{self.id} ({', '.join(self.tests) or self.name})"
 
@@ -106,6 +110,8 @@ def _names(entry: Entry) -> Iterator[str]:
     """All that a user may call it by: of a test ``a/test_b.py::TestC::test_d`` its parts from any point on as well."""
     arn = str(entry.task_arn)
     yield from (arn.rpartition("/")[2], str(entry.facts.get("task_id", "")), arn)
+    if entry.is_left:
+        yield str(entry.facts["reuse"])
     for test in _tests(entry):
         called = test.partition("[")[0]
         yield from (test[begin:] for begin in (0, *(each.end() for each in re.finditer("/|::", called))))

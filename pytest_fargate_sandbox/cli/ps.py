@@ -38,13 +38,19 @@ def _row(task: KnownTask) -> tuple[str, ...]:
     return (
         task.id[:12],
         task.name,
-        "KEPT" if task.kept else task.status,
+        _state(task),
         _span(time.time() - began),
         _span(left),
         str(facts.get("cluster", "")),
         str(facts.get("image") or ""),
         ", ".join(task.tests),
     )
+
+
+def _state(task: KnownTask) -> str:
+    if task.entry.is_left:
+        return f"LEFT {task.entry.facts['reuse']}"
+    return "KEPT" if task.kept else task.status
 
 
 def _span(seconds: float) -> str:

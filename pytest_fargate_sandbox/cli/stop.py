@@ -17,7 +17,13 @@ SUMMARY = "stop tasks of your runs, kept ones too"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("tasks", metavar="TASK", nargs="*", default=[], help="ids, names or tests, or how they begin")
+    which.add_argument(
+        "tasks",
+        metavar="TASK",
+        nargs="*",
+        default=[],
+        help="ids, names or tests, or how they begin; or a name of --fargate-reuse, for all that was left as that",
+    )
     which.add_argument("--kept", action="store_true", help="all kept ones")
     which.add_argument("--all", action="store_true", help="all that are alive, also those that a run is using")
 
@@ -35,6 +41,9 @@ def _worst(stopped: list[bool]) -> int:
 
 
 def _stop_named(wanted: str) -> bool:
+    left = [_stop(task) for task in known_tasks(wanted).alive if task.is_left_as(wanted)]
+    if left:
+        return all(left)
     try:
         return _stop(find_task(wanted))
     except SandboxError as error:

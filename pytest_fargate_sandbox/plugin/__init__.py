@@ -81,6 +81,7 @@ def pytest_configure_node(node: Any) -> None:
     from pytest_fargate_sandbox.plugin import mfa_code, wiring
 
     run = wiring.wire_controller(node.config)
+    run.take_name()
     mfa_code.ask_before_workers(run.settings)
     node.workerinput["fargate_sandbox"] = run.for_worker()
 

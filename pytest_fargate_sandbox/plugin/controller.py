@@ -79,10 +79,14 @@ class Controller:
             last_run.remember(self._config, self._run.directory)
             clear_shelf(self._run.run_id)
             sweep_run(self._run.run_id)
+            if self._run.reuse_book:
+                self._run.reuse_book.end_what_fits_no_more()
             self.report = run_report(ledger.entries(), cluster=str(self._settings.config["cluster"]))
-            if not self.report["counts"]["leaked"] and not self.report["counts"]["kept"]:
+            if not any(self.report["counts"][alive] for alive in ("leaked", "kept", "left")):
                 ledger.drop()
         self._write_report()
+        if self._run.reuse_book:
+            self._run.reuse_book.let_go()
         self._run.remove()
 
     @property

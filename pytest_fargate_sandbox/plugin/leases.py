@@ -89,6 +89,10 @@ class Leases:
         self._item = item
         try:
             return (yield)
+        except BaseException:  # the run is broken off, in the middle of whatever went on in them
+            for held in self._held:
+                held.lease.spoil()
+            raise
         finally:
             self.settle(item)
             self._item = None
@@ -139,6 +143,7 @@ class Leases:
                 workers=self.run.workers,
                 prelaunch=self.settings.run["prelaunch"],
                 last_run=self._last_run,
+                reuse=self.settings.run["reuse"],
             )
         return self._pool
 
@@ -255,7 +260,7 @@ class Leases:
             lease.end()
         except Exception as error:
             warnings.warn(TeardownWarning(f"stopping {lease.task_id}: {error}"), stacklevel=2)
-        if item is not None and not lease.kept:
+        if item is not None and not (lease.kept or lease.left):
             item.ihook.pytest_fargate_sandbox_stopped(item=item, sandbox=lease.sandbox)
 
 

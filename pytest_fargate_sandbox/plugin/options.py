@@ -103,6 +103,11 @@ TABLE = (
         default="never",
         choices=KEEP,
     ),
+    Option(
+        "reuse",
+        "leave the machines of slots to the next run that has this name, which has their slots clean and at once",
+        metavar="NAME",
+    ),
     Option("image", "the image of tests that don't name one", metavar="REFERENCE", sets="image_template"),
     Option("cpu", "CPU units of tests that don't say", metavar="UNITS", sets="cpu", default="1024"),
     Option(
@@ -364,8 +369,20 @@ def _refuse_contradictions(settings: Settings) -> None:
             f"image ({sources['image_template']}) and environment ({sources['environment_dir']}) exclude each other: "
             "name an image, or a directory to build one from"
         )
+    if settings.run["reuse"] is not None:
+        _refuse_bad_name(settings)
     if any(not key.startswith("run.") for key in sources):
         base_config(settings)
+
+
+def _refuse_bad_name(settings: Settings) -> None:
+    from pytest_fargate_sandbox.leaves.errors import ConfigError
+    from pytest_fargate_sandbox.records.reuse_book import refuse_bad_name
+
+    try:
+        refuse_bad_name(settings.run["reuse"])
+    except ConfigError as error:
+        raise pytest.UsageError(f"{settings.sources['run.reuse']}: {error}") from None
 
 
 def base_config(settings: Settings) -> Any:

@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
     from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.records.reuse_book import ReuseBook
 
 RUN: pytest.StashKey[PytestRun] = pytest.StashKey()
 _KEY = "fargate_sandbox"
@@ -32,6 +33,7 @@ class PytestRun:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._config = config
         self.settings = settings
+        self._book: ReuseBook | None = None
         self._shared: dict[str, Any] | None = getattr(config, "workerinput", {}).get(_KEY)
         self.is_controller = self._shared is None
         """Whether this process outlives all others of the run and cleans up behind them."""
@@ -77,6 +79,26 @@ class PytestRun:
     def times_each_test(self) -> int:
         """How often each test runs: with ``--dist each``, once in every worker."""
         return self.workers if self._made["each"] else 1
+
+    def take_name(self) -> None:
+        """Have the name of ``--fargate-reuse``, before anything is made. Raises where another run has it."""
+        name = self.settings.run["reuse"]
+        if name is None or self._book is not None or not self.is_controller:
+            return
+        from pytest_fargate_sandbox.leaves.errors import ConfigError
+        from pytest_fargate_sandbox.records.reuse_book import ReuseBook
+
+        book = ReuseBook(name, self.run_id)
+        try:
+            book.hold()
+        except ConfigError as error:
+            raise pytest.UsageError(f"{self.settings.sources['run.reuse']}: {error}") from None
+        self._book = book
+
+    @property
+    def reuse_book(self) -> ReuseBook | None:
+        """What was left to this run, in the process that has its name."""
+        return self._book
 
     def for_worker(self) -> dict[str, Any]:
         """What a worker is told: plain values, as xdist's channel takes them."""

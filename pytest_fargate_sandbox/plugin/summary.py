@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.controller import Controller
     from pytest_fargate_sandbox.plugin.options import Settings
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
+    from pytest_fargate_sandbox.records.kept_tasks import KeptTask
 
 _SHOWN_RETRIES = 5
 
@@ -34,8 +35,8 @@ class Summary:
             terminalreporter.write_line(self._settings.describe())
         for line in _lines(report):
             terminalreporter.write_line(line)
-        if report["counts"]["kept"]:
-            for line in _kept(self._run.run_id, report):
+        if report["counts"]["kept"] or report["counts"]["left"]:
+            for line in _living(self._run.run_id, report):
                 terminalreporter.write_line(line)
 
 
@@ -63,26 +64,43 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
 
 
 _COUNTS = {
+    "reused": "taken over from an earlier run",
     "prelaunched_unused": "prelaunched and unused",
     "slots_leased": "leases of slots",
     "slots_retired": "slots retired",
     "retried": "run again after infrastructure errors",
     "kept": "kept",
+    "left": "left to the next run",
     "leaked": "may still run (fargate-sandbox sweep)",
 }
 
 
-def _kept(run_id: str, report: dict[str, Any]) -> Iterator[str]:
+def _living(run_id: str, report: dict[str, Any]) -> Iterator[str]:
     from pytest_fargate_sandbox.records.kept_tasks import kept_tasks
     from pytest_fargate_sandbox.records.ledger import Ledger
 
-    tests = {entry.task_arn: entry.facts.get("tests") or [] for entry in Ledger(run_id).entries()}
+    entries = {entry.task_arn: entry for entry in Ledger(run_id).entries()}
+    left: dict[str, list[KeptTask]] = {}
     for kept in kept_tasks():
-        if kept.run_id == run_id:
-            ends = time.strftime("%H:%M:%S", time.localtime(kept.expires))
-            yield f"kept: {', '.join(tests.get(kept.task_arn) or [kept.task_id])} until {ends}"
-            yield f"  enter: fargate-sandbox shell {kept.id}"
-            for slot in report["slots"]:
-                if slot["kept"] and slot["task_arn"] == kept.task_arn:
-                    yield f"         cd {slot['home']}  # {', '.join(slot['tests'])}"
-            yield f"  end:   fargate-sandbox stop {kept.id}"
+        entry = entries.get(kept.task_arn)
+        if kept.run_id == run_id and entry and entry.is_left:
+            left.setdefault(str(entry.facts["reuse"]), []).append(kept)
+        elif kept.run_id == run_id:
+            yield from _kept(kept, entry.facts.get("tests") or [] if entry else [], report)
+    for name, tasks in left.items():
+        ends = _clock(min(kept.expires for kept in tasks))
+        yield f"left to the next run of {name}: {len(tasks)}, the first until {ends}"
+        yield f"  end:   fargate-sandbox stop {name}"
+
+
+def _kept(kept: KeptTask, tests: list[str], report: dict[str, Any]) -> Iterator[str]:
+    yield f"kept: {', '.join(tests or [kept.task_id])} until {_clock(kept.expires)}"
+    yield f"  enter: fargate-sandbox shell {kept.id}"
+    for slot in report["slots"]:
+        if slot["kept"] and slot["task_arn"] == kept.task_arn:
+            yield f"         cd {slot['home']}  # {', '.join(slot['tests'])}"
+    yield f"  end:   fargate-sandbox stop {kept.id}"
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(moment))

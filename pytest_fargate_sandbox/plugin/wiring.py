@@ -30,6 +30,7 @@ def wire(config: pytest.Config, late: pytest.FixtureRequest | None = None) -> Le
     """
     if LEASES not in config.stash:
         run = wire_controller(config) if not hasattr(config, "workerinput") else _run_of(config)
+        run.take_name()
         leases = Leases(config.stash[SETTINGS], run, last_run.recall(config))
         config.stash[LEASES], config.stash[AHEAD] = leases, Ahead(config, leases)
         _register(

@@ -57,5 +57,13 @@ def kept_tasks() -> Iterator[KeptTask]:
         yield KeptTask(**json.loads(path.read_text()))
 
 
+def kept_task(task_arn: str) -> KeptTask | None:
+    """That one, if it is kept."""
+    try:
+        return KeptTask(**json.loads(_path(task_arn.rpartition("/")[2]).read_text()))
+    except FileNotFoundError:
+        return None
+
+
 def _path(task_id: str) -> Path:
     return cache_directory("kept") / f"{task_id}.json"

@@ -78,6 +78,11 @@ class Entry:
         return self._last_of("kept", "taken_over") == "kept"
 
     @property
+    def is_left(self) -> bool:
+        """Whether it is kept for the next run of a name (``reuse``), and for nobody to look at."""
+        return self.is_kept and bool(self.facts.get("reuse"))
+
+    @property
     def is_taken_over(self) -> bool:
         """Whether a process that need not be of its run has it now, and answers for it as long as that lives."""
         return self._last_of("kept", "taken_over") == "taken_over" and self.owner_lives

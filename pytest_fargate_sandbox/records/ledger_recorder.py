@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import StartError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.records.kept_tasks import KeptTask
     from pytest_fargate_sandbox.sandbox.machine import Machine, Place
 
 
@@ -68,6 +70,21 @@ class LedgerRecorder(Recorder):
         self._place, self._forget_keys = place, forget_keys
         self._ledger.own(self.entry, "taken_over", task_arn=task_arn)
         self._guard(task_arn)
+
+    def move_in(self, machine: Machine, place: Place, kept: KeptTask) -> None:
+        """Another run's task, which was kept, is this one's: it has an entry here before it has none there."""
+        self._place, self._forget_keys = place, None
+        self.entry = self._ledger.open_entry(
+            task_id=machine.task_id,
+            labels=dict(machine.labels),
+            ttl=max(0.0, kept.expires - time.time()),
+            **_what_it_costs_by(place.cfg),
+            **place.facts,
+        )
+        self.record("launched", task_arn=kept.task_arn, image=kept.image, left_by=kept.run_id)
+        theirs = Ledger(kept.run_id)
+        theirs.write(kept.ledger_entry, "stopped", task_arn=kept.task_arn, left_to=self._ledger.run_id)
+        theirs.write(kept.ledger_entry, "taken_over")  # it is kept there no longer
 
     def leave(self, task_arn: str) -> None:
         """Who answers for a task that may move leaves it to the next one, until its time is over."""

@@ -33,10 +33,12 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
         "cluster": facts.get("cluster", cluster),
         "region": facts.get("region"),
         "counts": {
-            "launched": sum(entry.tasks for entry in launches),
+            "launched": sum(entry.tasks - _was_left(entry) for entry in launches),
+            "reused": sum(map(_was_left, launches)),
             "prelaunched_unused": sum(1 for entry in launches if entry.is_shelved),
             "retried": len(retries),
-            "kept": sum(1 for entry in launches if entry.is_kept and not entry.is_over),
+            "kept": sum(map(_is_kept, launches)),
+            "left": sum(1 for entry in launches if entry.is_left and not entry.is_over),
             "slots_leased": len(slots),
             "slots_retired": len(retired_slots(entries)),
             "leaked": sum(1 for entry in launches if not (entry.is_over or entry.is_kept or entry.is_taken_over)),
@@ -79,8 +81,19 @@ def _sandbox(entry: Entry, slots: list[dict[str, Any]]) -> dict[str, Any]:
         "times": {step: entry.times[step] for step in _STEPS if step in entry.times},
         "commands": entry.facts.get("commands") or [],
         "cause": entry.facts.get("cause") or "",
-        "kept": entry.is_kept and not entry.is_over,
+        "kept": _is_kept(entry),
+        "left": entry.is_left and not entry.is_over,
+        "reused": _was_left(entry),
     }
+
+
+def _is_kept(entry: Entry) -> bool:
+    return entry.is_kept and not (entry.is_left or entry.is_over)
+
+
+def _was_left(entry: Entry) -> bool:
+    """By an earlier run, and not launched by this one."""
+    return "left_by" in entry.facts
 
 
 def _cost(entry: Entry) -> float:

@@ -26,10 +26,12 @@ class Lease(ABC):
         self.test = test
         """The test for whose sake it was made."""
         self.kept = False
+        self.left = False
+        """To the next run."""
         self.artifacts: Sequence[str] = ()
         """Globs of what is saved of it after each test, or as ``artifacts_when`` says."""
         self.artifacts_when: str | None = None
-        self._keep = keep
+        self._keep, self._may_be_left = keep, True
         self._tests: list[str] = []
         self._failed = False
         self._last_known: PastCommand | None = None
@@ -57,6 +59,10 @@ class Lease(ABC):
     @abstractmethod
     def _keep_it(self) -> None:
         """Have it outlive the run."""
+
+    def _leave_it(self) -> bool:
+        """Whether the next run is to have it, and so it lives on."""
+        return False
 
     @abstractmethod
     def _give_up(self) -> None:
@@ -103,6 +109,10 @@ class Lease(ABC):
         self._failed = self._failed or failed
         self._note_tests(list(self._tests))
 
+    def spoil(self) -> None:
+        """What went on in it was broken off: it is left to no other run."""
+        self._may_be_left = False
+
     def end(self, *, may_keep: bool = True) -> None:
         if self.sandbox.history:
             self._note("used", commands=[past.to_dict() for past in self.sandbox.history])
@@ -111,7 +121,9 @@ class Lease(ABC):
             self._keep_it()
             self.kept = True
         else:
-            self._give_up()
+            self.left = may_keep and self._may_be_left and self.sandbox.is_running and self._leave_it()
+            if not self.left:
+                self._give_up()
 
     def story(self) -> str:
         """What one wants to know who sees a test fail: the task, its start, the last commands, its log, its end."""

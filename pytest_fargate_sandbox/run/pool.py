@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
@@ -23,9 +23,10 @@ from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
-from pytest_fargate_sandbox.run.bound import NOTHING, TaskBound
+from pytest_fargate_sandbox.run.bound import NOTHING, Instead, TaskBound
 from pytest_fargate_sandbox.run.kind_notes import KindNotes
 from pytest_fargate_sandbox.run.launch_rate import LaunchRate
+from pytest_fargate_sandbox.run.reuse import SLOTS, Reuse
 from pytest_fargate_sandbox.run.run_tasks import RunTasks
 from pytest_fargate_sandbox.run.seat import Seat
 from pytest_fargate_sandbox.run.shelf import Shelf
@@ -34,12 +35,21 @@ from pytest_fargate_sandbox.run.stock import AUTO, FixedStock, StockBySight
 from pytest_fargate_sandbox.run.task_lease import TaskLease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from pytest_fargate_sandbox.run.bound import Description, Instead
+    from pytest_fargate_sandbox.run.bound import Description
     from pytest_fargate_sandbox.run.lease import Lease
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
     from pytest_fargate_sandbox.run.slot_pool import SlotPool
+
+
+class _Lessee(NamedTuple):
+    """Who wants a machine: how it is to end, for which test, what it is for if the next run may have it."""
+
+    keep: str
+    test: str
+    purpose: str | None = None
+    instead: Instead = NOTHING
 
 
 class Pool:
@@ -57,15 +67,17 @@ class Pool:
         workers: int,
         prelaunch: int | str,
         last_run: Any = None,
+        reuse: str | None = None,
     ) -> None:
         """``owner``: the ``pid`` and ``pid_began`` of the process that outlives all others of the run.
 
         ``secret`` is what the keys to each task are derived from, so that every worker can take every task over.
         ``prelaunch``: ``auto``, or how many of each kind to have ahead of need, times the workers; ``last_run``: what
-        ``kind_notes.learnt`` said of it.
+        ``kind_notes.learnt`` said of it. ``reuse``: the name under which machines are left, and were.
         """
         self._run_id, self._directory, self._secret = run_id, directory, secret
         self._worker, self._owner, self._workers = worker, owner, workers
+        self._reuse = Reuse(reuse, run_id) if reuse else None
         self._planned: dict[str, list[int]] = {}
         self._images: dict[tuple[str, str, Path], str] = {}
         state = self._state = SharedState(directory)
@@ -87,6 +99,8 @@ class Pool:
 
     def plan(self, spec: SandboxSpec, places: Sequence[int]) -> None:
         """The run will need sandboxes like this one, at these places in the order of all that it needs."""
+        if spec.slots and self._reuse:  # there may be one, and that is known when it is needed
+            return
         if spec.slots:  # as many machines as there is somebody to have their slots at once
             at_once = min(self._workers, len(places))
             places = places[: at_once if spec.outside else math.ceil(at_once / spec.slots)]
@@ -101,7 +115,7 @@ class Pool:
         try:
             if spec.slots:
                 return self._slots.lease(spec, keep=keep, test=test)
-            return self._lease(spec, keep=keep, test=test)
+            return self._lease(spec, _Lessee(keep, test))
         finally:
             self._ledger.write(entry, "waited")
 
@@ -117,21 +131,29 @@ class Pool:
             worker=self._worker,
             owner=self._owner,
             secret=self._secret,
-            start=lambda spec, test, instead: self._lease(spec, keep="never", test=test, instead=instead),
+            start=lambda spec, test, instead: self._lease(
+                # ways back to us end with this process
+                spec,
+                _Lessee("never", test, None if spec.outside else SLOTS, instead),
+            ),
+            reuse=self._reuse,
         )
 
-    def _lease(self, spec: SandboxSpec, *, keep: str, test: str, instead: Instead = NOTHING) -> TaskLease:
+    def _lease(self, spec: SandboxSpec, lessee: _Lessee) -> TaskLease:
         phases: dict[str, float] = {}
         with _timed(phases, "place"):
             self._check_place(spec.config)
         with _timed(phases, "image"):
             built = self._built(spec)
+        left = self._left(built, phases, lessee)
+        if left is not None:
+            return left
         with _timed(phases, "waited"):
-            ahead = self._shelf.claim(spec, test=test, patience=spec.config.startup_timeout_sec)
+            ahead = self._shelf.claim(spec, test=lessee.test, patience=spec.config.startup_timeout_sec)
         try:
-            lease = self._started(built, ahead, phases, keep=keep, test=test, instead=instead)
+            lease = self._started(built, ahead, phases, lessee)
         except SandboxError as error:
-            told = self._shelf.failed(spec, error, test=test, was_ahead=ahead is not None)
+            told = self._shelf.failed(spec, error, test=lessee.test, was_ahead=ahead is not None)
             if told is error:
                 raise
             raise told from None
@@ -141,30 +163,65 @@ class Pool:
         self._shelf.came_up(spec, launch_sec=None if ahead else lease.launch_sec)
         return lease
 
+    def _left(self, spec: SandboxSpec, phases: dict[str, float], lessee: _Lessee) -> TaskLease | None:
+        """The machine of an earlier run, if one was left for that, fits, and is as new."""
+        reuse, purpose = self._reuse, lessee.purpose
+        while reuse and purpose and (kept := reuse.take(purpose, spec)) is not None:
+            seat = self._seat(spec, kept.task_id, taken=False)
+            sandbox = self._sandbox(spec, kept.task_id, seat, test=lessee.test)
+            try:
+                with _timed(phases, "waited"):
+                    seat.take(lessee.instead)
+                with _timed(phases, "tunnel"):
+                    reuse.move_in(sandbox, kept, purpose, spec)
+                seat.launched(kept.task_arn)
+                lease = TaskLease(sandbox, seat, keep=lessee.keep, test=lessee.test, leave=self._leave(spec, purpose))
+                return self._furnished(lease, spec, phases)
+            except SandboxError:
+                seat.over()
+                reuse.refuse(kept)
+            except BaseException:
+                seat.over()
+                reuse.put_back(kept)
+                raise
+        return None
+
+    def _leave(self, spec: SandboxSpec, purpose: str | None) -> Callable[[EcsFargateSandbox], None] | None:
+        reuse = self._reuse
+        return (lambda sandbox: reuse.leave(sandbox, purpose, spec)) if reuse and purpose else None
+
     def _started(
-        self,
-        spec: SandboxSpec,
-        ahead: tuple[str, Description] | None,
-        phases: dict[str, float],
-        *,
-        keep: str,
-        test: str,
-        instead: Instead,
+        self, spec: SandboxSpec, ahead: tuple[str, Description] | None, phases: dict[str, float], lessee: _Lessee
     ) -> TaskLease:
-        task_id = self._new_id("slots" if spec.slots else test)
+        task_id = self._new_id("slots" if spec.slots else lessee.test)
         seat = self._seat(spec, ahead[0] if ahead else task_id, taken=ahead is not None)
-        sandbox = self._sandbox(spec, task_id, seat, test=test)
+        sandbox = self._sandbox(spec, task_id, seat, test=lessee.test)
         if ahead:
             sandbox.take_over(ahead[1], launched_as=ahead[0])
         with _timed(phases, "waited"):
-            seat.take(instead)
-        lease = TaskLease(sandbox, seat, keep=keep, test=test, prelaunched=ahead is not None)
+            seat.take(lessee.instead)
+        lease = TaskLease(
+            sandbox,
+            seat,
+            keep=lessee.keep,
+            test=lessee.test,
+            prelaunched=ahead is not None,
+            leave=self._leave(spec, lessee.purpose),
+        )
         try:
             with _timed(phases, "place"):
                 sandbox.start(outside_endpoints=spec.outside)
+        except BaseException:
+            lease.end(may_keep=False)
+            raise
+        return self._furnished(lease, spec, phases)
+
+    @staticmethod
+    def _furnished(lease: TaskLease, spec: SandboxSpec, phases: dict[str, float]) -> TaskLease:
+        try:
             with _timed(phases, "files"):
                 for remote, local in spec.files.items():
-                    sandbox.upload(local, remote)
+                    lease.sandbox.upload(local, remote)
         except BaseException:
             lease.end(may_keep=False)
             raise
@@ -198,6 +255,8 @@ class Pool:
         self._shelf.close()
         if "_slots" in self.__dict__:
             self._slots.close()
+        if self._reuse:
+            self._reuse.close()
 
     def _launch_ahead(self, spec: SandboxSpec, task_id: str) -> str:
         self._check_place(spec.config)

@@ -90,10 +90,10 @@ def may_become_free(document: Document, kind: str, waiting: Collection[str]) -> 
     return not holders <= {KEPT, *waiting}
 
 
-def came_up(document: Document, name: str, *, row: str, ttl: float, facts: dict[str, Any]) -> None:
+def came_up(document: Document, name: str, *, row: str, ttl: float, facts: dict[str, Any], age: float = 0.0) -> None:
     """``facts`` are how to get in; ``row`` is that of its task in the bound, which is no worker's any more."""
     machine = document["machines"][name]
-    machine.update(row=row, up=facts, starter=None, until=time.monotonic() + _NO_NEW_TENANTS * ttl)
+    machine.update(row=row, up=facts, starter=None, until=time.monotonic() + _NO_NEW_TENANTS * ttl - age)
     document["tasks"][row]["role"] = SHARED
     _tell_bound(document, machine)
 

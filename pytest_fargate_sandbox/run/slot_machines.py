@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError, StartTimeout
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
+from pytest_fargate_sandbox.records.kept_tasks import kept_task
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from pytest_fargate_sandbox.leaves.errors import SandboxError
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
@@ -48,10 +49,15 @@ class SlotMachines:
         with self._lock:
             if place.machine not in self._known:
                 assert place.up is not None
-                self._known[place.machine] = EcsFargateSandbox.join(
-                    spec.config, place.up, run_id=self._run_id, secret=self._secret
-                )
+                self._known[place.machine] = self._entered(spec, place.up)
             return self._known[place.machine]
+
+    def _entered(self, spec: SandboxSpec, way_in: Mapping[str, str]) -> EcsFargateSandbox:
+        """By the run's secret, or where it was launched in an earlier one, by the keys that are kept of it."""
+        kept = kept_task(way_in["task_arn"])
+        if kept is not None:
+            return EcsFargateSandbox.attach(kept)
+        return EcsFargateSandbox.join(spec.config, way_in, run_id=self._run_id, secret=self._secret)
 
     def is_lost(self, name: str, error: SandboxError) -> bool:
         """Whether ``error`` means that the machine is no more, for anybody."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.shared_state import SharedState
     from pytest_fargate_sandbox.records.ledger import Ledger
     from pytest_fargate_sandbox.run.bound import TaskBound, Tasks
+    from pytest_fargate_sandbox.run.reuse import Reuse
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
     from pytest_fargate_sandbox.run.slot_book import Place
     from pytest_fargate_sandbox.run.task_lease import TaskLease
@@ -62,10 +63,14 @@ class SlotPool:
         owner: Mapping[str, Any],
         secret: bytes,
         start: Start,
+        reuse: Reuse | None = None,
     ) -> None:
-        """``start(spec, test, instead)`` launches a machine; it may give up with ``NoLongerNeeded``."""
+        """``start(spec, test, instead)`` launches a machine; it may give up with ``NoLongerNeeded``.
+
+        With ``reuse`` it may be one that an earlier run has left, and is left to the next one.
+        """
         self._state, self._ledger, self._bound, self._tasks = state, ledger, bound, tasks
-        self._worker, self._owner, self._start = worker, owner, start
+        self._worker, self._owner, self._start, self._reuse = worker, owner, start, reuse
         self._machines = SlotMachines(ledger.run_id, secret)
 
     def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> SlotLease:
@@ -162,8 +167,10 @@ class SlotPool:
             raise
         self._machines.add(name, machine.sandbox)
         ttl, way_in = spec.config.max_task_lifetime_sec, machine.sandbox.way_in()
+        if machine.leave:
+            machine.leave(machine.sandbox)
         with self._state.change() as document:
-            slot_book.came_up(document, name, row=machine.seat.row, ttl=ttl, facts=way_in)
+            slot_book.came_up(document, name, row=machine.seat.row, ttl=ttl, age=machine.sandbox.age_sec, facts=way_in)
         machine.sandbox.hand_over(self._owner)
 
     # --- giving it up -------------------------------------------------------------------------------------------------
@@ -183,6 +190,8 @@ class SlotPool:
         with self._state.change() as document:
             tests = slot_book.keep(document, tenant, test)
         had.machine.let_live()
+        if self._reuse:
+            self._reuse.drop(str(had.machine.task_arn))  # the next run would clean the slot
         had.machine.note("tested", tests=tests)
         self._record(tenant).ended(kept=True)
 
@@ -211,6 +220,8 @@ class SlotPool:
         if not self._machines.is_lost(place.machine, error):
             return False
         self._lose(place.machine)
+        if self._reuse and place.up:
+            self._tasks.stop(place.up["task_arn"])  # nobody else answers for it
         return True
 
     def _lose(self, name: str) -> None:

@@ -10,7 +10,7 @@ from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.run.lease import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.run.seat import Seat
@@ -23,9 +23,20 @@ class TaskLease(Lease):
 
     sandbox: EcsFargateSandbox
 
-    def __init__(self, sandbox: EcsFargateSandbox, seat: Seat, *, keep: str, test: str, prelaunched: bool) -> None:
+    def __init__(
+        self,
+        sandbox: EcsFargateSandbox,
+        seat: Seat,
+        *,
+        keep: str,
+        test: str,
+        prelaunched: bool = False,
+        leave: Callable[[EcsFargateSandbox], None] | None = None,
+    ) -> None:
+        """``leave`` has it found by the next run, where there is one that wants it."""
         super().__init__(sandbox, keep=keep, test=test)
         self.seat = seat
+        self.leave = leave
         self.launch_sec = 0.0
         """How long the task's own launch took, whoever waited for it."""
         self._prelaunched = prelaunched
@@ -56,6 +67,13 @@ class TaskLease(Lease):
 
     def _keep_it(self) -> None:
         self.sandbox.keep()
+
+    def _leave_it(self) -> bool:
+        if self.leave is None:
+            return False
+        self.leave(self.sandbox)
+        self.sandbox.detach()
+        return True
 
     def _give_up(self) -> None:
         self.sandbox.stop()

@@ -7,10 +7,12 @@ no fitting Python, the container's shell asks the sidecar for one (``want-runtim
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.resources
 import re
 import zlib
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves import names
@@ -230,6 +232,16 @@ def shipped_source(*lessons: str) -> str:
     run = f"{known}exec(compile(SOURCES['{_PACKAGE}.server.exec_server'], '<main>', 'exec', dont_inherit=True))"
     text = chr(0).join([f"{loader}\n{run}\n", *(part for source in sources.items() for part in source)])
     return base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
+
+
+@lru_cache(maxsize=1)
+def fingerprint() -> str:
+    """The same as long as servers, and what they may learn, are of the same sources."""
+    server = importlib.resources.files(f"{_PACKAGE}.server")
+    digest = hashlib.sha256(_names().encode())
+    for module in sorted({*SHIPPED_MODULES, *chain.from_iterable(LESSONS.values())}):
+        digest.update(server.joinpath(*f"{module.replace('.', '/')}.py".split("/")).read_bytes())
+    return digest.hexdigest()
 
 
 @lru_cache(maxsize=4)

@@ -54,6 +54,8 @@ def test_each_launch_is_a_sandbox_with_its_story(ledger: Ledger) -> None:
         "commands": [{"command": "true", "return_code": 0}],
         "cause": "spot_reclaimed",
         "kept": False,
+        "left": False,
+        "reused": False,
     }
     assert (report["engine"], report["cluster"], report["region"]) == (None, "bench", "eu-west-1")
     assert report["cost_usd"] == pytest.approx((0.04048 + 2 * 0.004445 + 0.005) / 60, abs=1e-6)
@@ -76,9 +78,11 @@ def test_what_became_of_them_is_counted(ledger: Ledger) -> None:
     assert report["sandboxes"][0]["tests"] == ["test_a"]
     assert report["counts"] == {
         "launched": 4,
+        "reused": 0,
         "prelaunched_unused": 1,
         "retried": 1,
         "kept": 1,
+        "left": 0,
         "slots_leased": 1,
         "slots_retired": 1,
         "leaked": 1,
