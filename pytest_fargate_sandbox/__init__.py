@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import Endpoint, ExecResult, OutsideEndpoint
     from pytest_fargate_sandbox.place.image_builder_anywhere import ImageBuilder
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+    from pytest_fargate_sandbox.sandbox.changes import Changes, Remembered
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
     from pytest_fargate_sandbox.sandbox.snapshot import Snapshot
 
 _HOMES = {
+    "Changes": "sandbox.changes",
     "ConfigError": "leaves.errors",
     "EcsFargateConfig": "leaves.config",
     "EcsFargateSandbox": "ecs_fargate",
@@ -53,6 +55,7 @@ _HOMES = {
     "ImageBuilder": "place.image_builder_anywhere",
     "NoVerdict": "leaves.errors",
     "OutsideEndpoint": "leaves.results",
+    "Remembered": "sandbox.changes",
     "RemoteFileError": "leaves.errors",
     "RemoteFileNotFound": "leaves.errors",
     "RemoteIsADirectory": "leaves.errors",
@@ -74,6 +77,7 @@ _HOMES = {
 __version__ = VERSION
 
 __all__ = [
+    "Changes",
     "ConfigError",
     "EcsFargateConfig",
     "EcsFargateSandbox",
@@ -86,6 +90,7 @@ __all__ = [
     "ImageBuilder",
     "NoVerdict",
     "OutsideEndpoint",
+    "Remembered",
     "RemoteFileError",
     "RemoteFileNotFound",
     "RemoteIsADirectory",

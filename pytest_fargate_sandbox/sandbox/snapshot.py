@@ -28,6 +28,10 @@ class Snapshot:
     size: int
     members: int
     left_out: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    """The globs of what was not wanted."""
+    machine: str = ""
+    """The architecture on which it was saved."""
     _keeps: object = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -68,4 +72,5 @@ def _opened(path: Path, keeps: object) -> Snapshot:
         except ValueError:
             raise UnsafeArchiveError(f"{path} is no whole snapshot: it is cut short, or something else") from None
     more = (f"and {facts.more} more",) if facts.more else ()
-    return Snapshot(path, digest, size, facts.members, (*facts.left_out, *more), keeps)
+    left_out = (*facts.left_out, *more)
+    return Snapshot(path, digest, size, facts.members, left_out, tuple(facts.exclude), facts.machine, keeps)

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
 from pytest_fargate_sandbox.sandbox.snapshot import Snapshot, place_for, saved
+from pytest_fargate_sandbox.sandbox.starts import Starts
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
 from pytest_fargate_sandbox.sandbox.terminals.terminal_session import TerminalSession
 from pytest_fargate_sandbox.sandbox.terminals.tool_terminals import PtyUpdate, ToolTerminals
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.sandbox.changes import Changes, Remembered
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient, OutputChunk
     from pytest_fargate_sandbox.sandbox.exec.process import Process
     from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
@@ -42,6 +44,7 @@ class Workspace:
         self.history: deque[PastCommand] = deque(maxlen=_REMEMBERED_COMMANDS)
         self.terminals = OpenTerminals()
         self._tool_terminals = ToolTerminals()
+        self._starts = Starts(self._through, empty=False)
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -234,10 +237,28 @@ class Workspace:
         self._through(lambda client: client.save(path, exclude, file))
         return saved(file, keeps)
 
-    def load(self, snapshot: Snapshot | str | PathLike[str], path: str = ".") -> None:
-        """Put what was saved, here or elsewhere, into a directory, beside what is there; all of it or nothing."""
+    def load(self, snapshot: Snapshot | str | PathLike[str], path: str = ".") -> tuple[str, ...]:
+        """Put what was saved, here or elsewhere, into a directory, beside what is there; all of it or nothing.
+
+        What of it could not be kept is returned: an owner, where others than root load it.
+        """
         found = snapshot if isinstance(snapshot, Snapshot) else Snapshot.open(snapshot)
-        self._through(lambda client: client.load(found.path, path))
+        not_kept = self._through(lambda client: client.load(found.path, path))
+        self._starts.loaded(found, path)
+        return not_kept
+
+    def remember(self, path: str = ".", *, exclude: Sequence[str] = ()) -> Remembered:
+        """Have the sandbox know what a directory is like now, without what fits the globs, for ``changes``."""
+        return self._starts.remember(path, exclude)
+
+    def changes(
+        self, since: Snapshot | Remembered | str | PathLike[str] | None = None, path: str | None = None
+    ) -> Changes:
+        """What was added to, modified in and removed from a directory since a snapshot of it, or what was remembered.
+
+        Without either since its start: what was loaded into it or remembered of it last; a slot's home was empty.
+        """
+        return self._starts.changes(since, path)
 
     @property
     def artifacts(self) -> WorkspaceArtifacts:

@@ -74,6 +74,9 @@ LESSONS = {
     ),
     "snapshots.snapshot_verbs": (
         "artifacts.globs",
+        "snapshots.comparing",
+        "snapshots.known_tree",
+        "snapshots.known_trees",
         "snapshots.loading",
         "snapshots.saving",
         "snapshots.snapshot_format",

@@ -30,12 +30,13 @@ from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives, file_protocol
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Disconnected, Malformed
-from pytest_fargate_sandbox.server.snapshots.snapshot_protocol import SaveSnapshot
+from pytest_fargate_sandbox.server.snapshots.snapshot_protocol import CompareTree, KnowTree, SaveSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.sandbox.changes import Changes
     from pytest_fargate_sandbox.server.message import Message
 
 M = TypeVar("M", bound="Message")
@@ -269,9 +270,28 @@ class ExecClient:
             self._request(SaveSnapshot, path=self._base(remote_dir), exclude=wanted), target
         )
 
-    def load(self, source: Path, remote_dir: str) -> None:
-        """Put what a snapshot has into a directory there, all of it or nothing."""
-        SnapshotCalls(self._calls).load(source, self._at(self._base(remote_dir)))
+    def load(self, source: Path, remote_dir: str) -> tuple[str, ...]:
+        """Put what a snapshot has into a directory there, all of it or nothing; what of it could not be kept."""
+        return SnapshotCalls(self._calls).load(source, self._at(self._base(remote_dir)))
+
+    def remember(
+        self,
+        remote_dir: str,
+        name: str,
+        exclude: Sequence[str],
+        described: Callable[[], Iterator[bytes]] | None = None,
+    ) -> None:
+        """Have the server know what a directory is like now, or what it was like: as ``described``."""
+        wanted = exclude if isinstance(exclude, str) else list(exclude)
+        request = self._request(
+            KnowTree, path=self._base(remote_dir), name=name, exclude=wanted, described=bool(described)
+        )
+        SnapshotCalls(self._calls).remember(request, described)
+
+    def changes(self, remote_dir: str, name: str, snapshot: Path | None) -> Changes:
+        """Since what it was like by that name, which is a snapshot's digest or was given to ``remember``."""
+        request = self._request(CompareTree, path=self._base(remote_dir), name=name)
+        return SnapshotCalls(self._calls).changes(request, snapshot)
 
     def fetch(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.slots.tool_result import DEFAULT_TIMEOUT_SEC, ToolResult
+from pytest_fargate_sandbox.sandbox.starts import Starts
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
 from pytest_fargate_sandbox.server.protocol import Nothing
 from pytest_fargate_sandbox.server.slots.slot_protocol import ResetSlot
@@ -56,6 +57,7 @@ class Slot(Workspace):
         self._tools: SlotTools | None = None
         self._turn = threading.RLock() if one_at_a_time else None
         self._is_given_back = False
+        self._starts = Starts(self._through, empty=True)
 
     @property
     def machine(self) -> Machine:
@@ -93,6 +95,7 @@ class Slot(Workspace):
         self.abandon_terminals()
         self._client(self._machine.running())  # raises if it was given back
         self._reset(keep=True)
+        self._starts.forget()
         if self._tools:
             self._tools.forget()
 

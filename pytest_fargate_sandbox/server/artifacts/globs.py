@@ -6,6 +6,8 @@ Names are a tenant's, who may know the glob: matching takes no longer than the p
 import fnmatch
 import re
 
+from pytest_fargate_sandbox.server.protocol import encoded
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, FrozenSet
@@ -26,6 +28,11 @@ class Glob:
     def __init__(self, *parts: bytes) -> None:
         self._parts = [None if part == b"**" else _NamePattern(part) for part in parts]
         self.begin = self._closed({0})
+
+    @classmethod
+    def of(cls, pattern: str) -> "Glob":
+        """Of a relative path."""
+        return cls(*(part for part in encoded(pattern).split(b"/") if part not in (b"", b".")))
 
     def step(self, states: "States", name: str) -> "States":
         """Behind one more name."""

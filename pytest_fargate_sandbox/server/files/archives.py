@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.server.files.landings import Land
 
+    How = Callable[[bytes, int], "Unpacking"]
+
 _BLOCK = 256 * 1024
 STAGING = b".fargate-sandbox-staging-"
 _PERMISSIONS = 0o777
@@ -99,7 +101,7 @@ def unpack(
     verify: "Callable[[], None]",
     most: int = MOST_MEMBERS,
     land: "Land" = at_once,
-    how: "type[Unpacking] | None" = None,
+    how: "How | None" = None,
 ) -> None:
     """Put the tar that ``read`` gives into ``target``, which is made if need be, when ``verify`` has let it pass."""
     if os.path.lexists(target) and not os.path.isdir(target):
@@ -155,8 +157,6 @@ def _settle(staging: bytes, target: bytes, mode: int) -> None:
 class Unpacking:
     """One archive on its way into its staging directory."""
 
-    reader = TarReader
-
     def __init__(self, staging: bytes, most: int) -> None:
         self.staging = staging
         self._most = most
@@ -169,11 +169,14 @@ class Unpacking:
     def run(self, read: "Callable[[int], bytes]", usual_mode: int) -> int:
         """The mode that the tree itself shall have."""
         self._mode = usual_mode
-        archive = self.reader(read)
+        archive = self.reader_of(read)
         for info in archive:
             self._take(archive, info)
         self._dress_directories()
         return self._mode
+
+    def reader_of(self, read: "Callable[[int], bytes]") -> TarReader:
+        return TarReader(read)
 
     def _take(self, archive: TarReader, info: tarfile.TarInfo) -> None:
         parts = _checked_parts(info)

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterable
 
+    from pytest_fargate_sandbox.server.files.archives import How
     from pytest_fargate_sandbox.server.files.landings import Land
 
 
@@ -32,7 +33,7 @@ def _blocks(path: str) -> "Iterable[bytes]":
         raise Failure.of_os_error(error, _path_of(error, path)) from None
 
 
-def write(path: str, payload: Payload, land: "Land", how: "type[archives.Unpacking]" = archives.Unpacking) -> None:
+def write(path: str, payload: Payload, land: "Land", how: "How" = archives.Unpacking) -> None:
     if not isinstance(payload.body, ChunkedBody):
         raise Failure("bad_request", "write-tree: a tree travels chunked, with its SHA-256 as the trailer")
     digest = hashlib.sha256()

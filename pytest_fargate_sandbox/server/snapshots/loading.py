@@ -3,16 +3,24 @@
 import os
 import tarfile
 
+from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files.archives import Unpacking
 from pytest_fargate_sandbox.server.files.file_protocol import LATEST
 from pytest_fargate_sandbox.server.files.tar_reader import unsafe
 from pytest_fargate_sandbox.server.protocol import encoded
-from pytest_fargate_sandbox.server.snapshots.snapshot_format import USER_XATTR, XATTR
+from pytest_fargate_sandbox.server.snapshots.known_tree import (
+    NO_CONTENT,
+    UNKNOWN_CONTENT,
+    KnownTree,
+    content_at,
+    content_of_link,
+)
+from pytest_fargate_sandbox.server.snapshots.snapshot_format import USER_XATTR, XATTR, Facts
 from pytest_fargate_sandbox.server.snapshots.snapshot_reader import SnapshotReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 _BLOCK = 256 * 1024
 _MODE = 0o7777
@@ -21,17 +29,36 @@ _MODE = 0o7777
 class Loading(Unpacking):
     """With all that is known of each member, and links as they are: they are followed nowhere but in the sandbox."""
 
-    reader = SnapshotReader
-    keeps_owners = False
+    def __init__(
+        self, staging: bytes, most: int, tree: KnownTree, landed: "Callable[[str, Facts], None]", *, keeps_owners: bool
+    ) -> None:
+        """``tree`` is what becomes known of what has ``landed``; its digest is told, and what could not be kept."""
+        Unpacking.__init__(self, staging, most)
+        self._tree = tree
+        self._landed = landed
+        self._not_kept = Facts()
+        self._keeps_owners = keeps_owners
+
+    def reader_of(self, read: "Callable[[int], bytes]") -> SnapshotReader:
+        self.archive = SnapshotReader(read)
+        return self.archive
 
     def _check_link(self, name: str, target: str) -> None:
         if not target or "\0" in target or len(encoded(target)) >= 4096:
             raise unsafe(name, "is a link to nothing that could be")
 
     def _make(self, archive: "Any", info: tarfile.TarInfo, name: str, path: bytes) -> None:
+        self._tree.note_content(encoded(name), self._content_of(archive, info))
         Unpacking._make(self, archive, info, name, path)
         if info.issym():
-            self._dress(path, info)
+            self._dress(path, info, name)
+
+    def _content_of(self, archive: "Any", info: tarfile.TarInfo) -> bytes:
+        if info.issym():
+            return content_of_link(encoded(info.linkname))
+        if info.islnk() and info.linkname in self._files:
+            return self._tree.content_of(encoded(info.linkname))
+        return content_at(archive.position) if archive.is_dense(info) else UNKNOWN_CONTENT
 
     def _write(self, archive: "Any", path: bytes, info: tarfile.TarInfo) -> None:
         segments, size = archive.segments(info)
@@ -45,7 +72,7 @@ class Loading(Unpacking):
                     while rest:
                         rest = rest[os.write(file, rest) :]
             os.ftruncate(file, size)
-            self._dress(file, info)
+            self._dress(file, info, info.name)
         finally:
             os.close(file)
 
@@ -53,33 +80,38 @@ class Loading(Unpacking):
         """Not yet: what its owner may not write, he may not move either."""
 
     def settle(self, target: bytes, mode: int) -> None:
+        saved_on, here = self.archive.facts.machine, os.uname().machine
+        if saved_on != here:
+            told = "it was saved on %.40r, and this is %s; nothing was changed: save one where it is the same"
+            raise Failure("unsafe_archive", told % (saved_on, here))
         Unpacking.settle(self, target, mode)
         for name in sorted(self._directories, reverse=True):
             info = self._directories[name]
             if info is not None:
-                self._dress(os.path.join(target, encoded(name)), info)
+                self._dress(os.path.join(target, encoded(name)), info, name)
+            self._tree.note_content(encoded(name), NO_CONTENT)
+        self._tree.exclude = self.archive.facts.exclude
+        self._tree.sign(target)
+        self._landed(self.archive.sha256, self._not_kept)
 
-    def _dress(self, path: "bytes | int", info: tarfile.TarInfo) -> None:
-        if self.keeps_owners:
+    def _dress(self, path: "bytes | int", info: tarfile.TarInfo, name: str) -> None:
+        if self._keeps_owners:
             os.chown(path, info.uid, info.gid, follow_symlinks=isinstance(path, int))
+        elif info.uid or info.gid:
+            self._not_kept.tell(encoded(name), "its owner, %d:%d" % (info.uid, info.gid))
         if not info.issym():
             for key, value in info.pax_headers.items():
                 if key.startswith(XATTR + USER_XATTR):
-                    _set_xattr(path, key[len(XATTR) :], encoded(value))
+                    self._set_xattr(path, key[len(XATTR) :], encoded(value), name)
             os.chmod(path, info.mode & _MODE)
         mtime = _mtime_ns(info)
         os.utime(path, ns=(mtime, mtime), follow_symlinks=isinstance(path, int))
 
-
-class LoadingOfRoot(Loading):
-    keeps_owners = True
-
-
-def _set_xattr(path: "bytes | int", name: str, value: bytes) -> None:
-    try:
-        os.setxattr(path, encoded(name), value)
-    except OSError:
-        pass  # not on this file system
+    def _set_xattr(self, path: "bytes | int", key: str, value: bytes, name: str) -> None:
+        try:
+            os.setxattr(path, encoded(key), value)
+        except OSError as error:  # not on this file system
+            self._not_kept.tell(encoded(name), "its attribute %.260s: %s" % (key, error.strerror))
 
 
 def _mtime_ns(info: tarfile.TarInfo) -> int:

@@ -8,12 +8,14 @@ import hashlib
 import os
 import stat
 import tarfile
+import time
 
 from pytest_fargate_sandbox.server.artifacts.globs import Glob
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files.archives import DEEPEST, STAGING
 from pytest_fargate_sandbox.server.protocol import decoded, encoded
-from pytest_fargate_sandbox.server.snapshots import snapshot_format
+from pytest_fargate_sandbox.server.snapshots import known_tree, snapshot_format
+from pytest_fargate_sandbox.server.snapshots.known_tree import NO_CONTENT, UNKNOWN_CONTENT, KnownTree
 from pytest_fargate_sandbox.server.snapshots.snapshot_format import MOST_SEGMENTS, USER_XATTR, XATTR
 
 TYPE_CHECKING = False
@@ -23,10 +25,7 @@ if TYPE_CHECKING:
     Segments = list[tuple[int, int]]
 
 _BLOCK = 256 * 1024
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Not blocking, or a FIFO that has just come to stand there would keep us for ever.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_LONGEST_PATH = 3500
+LONGEST_PATH = 3500
 """Where it is loaded stands before it, and the kernel takes 4096."""
 
 _LONGEST_XATTRS = 32 * 1024
@@ -34,13 +33,21 @@ _KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a de
 
 
 class Saving:
-    def __init__(self, root: str, exclude: "list[str]", own_uid: int) -> None:
-        """What belongs to ``own_uid`` will belong to whoever loads it."""
+    def __init__(self, root: str, tree: KnownTree, own_uid: int, *, only_known: bool = False) -> None:
+        """``tree`` is what becomes known of it. If that is all that is wanted, no content comes, but is digested.
+
+        What belongs to ``own_uid`` will belong to whoever loads it.
+        """
         self._root = root
-        self._globs = [_glob(pattern) for pattern in exclude]
+        self._globs = [Glob.of(pattern) for pattern in tree.exclude]
         self._own_uid = own_uid
-        self._facts = snapshot_format.Facts()
+        self._facts = snapshot_format.Facts(exclude=tree.exclude)
+        self._tree = tree
+        self._only_known = only_known
         self._first_names: "dict[tuple[int, int], str]" = {}
+        self._at = 0
+        self.sha256 = ""
+        """Of all of it, at its end."""
 
     def blocks(self) -> "Iterator[bytes]":
         try:
@@ -51,10 +58,14 @@ class Saving:
         try:
             for block in self._directory(directory, b"", [glob.begin for glob in self._globs]):
                 digest.update(block)
+                self._at += len(block)
                 yield block
         finally:
             os.close(directory)
-        yield self._facts.end(digest)
+        self._tree.settle()
+        end = self._facts.end(digest)
+        self.sha256 = digest.hexdigest()
+        yield end
 
     def _directory(self, directory: int, path: bytes, states: "list[frozenset[int]]") -> "Iterator[bytes]":
         status = os.fstat(directory)
@@ -66,9 +77,6 @@ class Saving:
             if is_left_out or (not path and name.startswith(STAGING)):
                 continue
             below = os.path.join(path, name)
-            if len(below) > _LONGEST_PATH or below.count(b"/") + 2 > DEEPEST:
-                self._facts.tell(below, "lies too deep")
-                continue
             try:
                 yield from self._entry(directory, name, below, status.st_dev, after)
             except OSError as error:
@@ -78,24 +86,32 @@ class Saving:
     def _entry(
         self, directory: int, name: bytes, path: bytes, device: int, states: "list[frozenset[int]]"
     ) -> "Iterator[bytes]":
+        now = time.time()
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            if status.st_dev != device:
-                self._facts.tell(path, "another file system")
-                return
-            file = os.open(name, _DIRECTORY, dir_fd=directory)
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if is_directory and status.st_dev != device:
+            self._facts.tell(path, "another file system")
+            return
+        self._tree.note(path, status, NO_CONTENT if is_directory else UNKNOWN_CONTENT, now)
+        if len(path) > LONGEST_PATH or path.count(b"/") + 2 > DEEPEST:
+            self._facts.tell(path, "lies too deep")
+            return
+        if is_directory:
+            file = os.open(name, known_tree.DIRECTORY, dir_fd=directory)
         elif stat.S_ISLNK(status.st_mode):
             info = self._info(path, status, tarfile.SYMTYPE)
-            info.linkname = decoded(os.readlink(name, dir_fd=directory))
+            target = os.readlink(name, dir_fd=directory)
+            info.linkname = decoded(target)
+            self._tree.note(path, status, known_tree.content_of_link(target), now)
             yield self._head(info, {})
             return
         elif stat.S_ISREG(status.st_mode):
-            file = os.open(name, _FILE, dir_fd=directory)
+            file = os.open(name, known_tree.FILE, dir_fd=directory)
         else:
             self._facts.tell(path, _KINDS.get(stat.S_IFMT(status.st_mode), "neither a file, a directory nor a link"))
             return
         try:
-            if stat.S_ISDIR(status.st_mode):
+            if is_directory:
                 yield from self._directory(file, path, states)
             else:
                 yield from self._file(file, path)
@@ -103,7 +119,7 @@ class Saving:
             os.close(file)
 
     def _file(self, file: int, path: bytes) -> "Iterator[bytes]":
-        status = os.fstat(file)
+        now, status = time.time(), os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             self._facts.tell(path, "it became something else meanwhile")
             return
@@ -112,15 +128,24 @@ class Saving:
             first = self._first_names.setdefault((status.st_dev, status.st_ino), info.name)
             if first != info.name:
                 info.type, info.linkname = tarfile.LNKTYPE, first
+                self._tree.note(path, status, self._tree.content_of(encoded(first)), now)
                 yield self._head(info, {})
                 return
+        has_holes = status.st_blocks * 512 < status.st_size
+        if self._only_known:
+            if not has_holes:
+                self._tree.note(path, status, known_tree.content_of_file(file, status.st_size), now)
+            return
         segments, about, begin = [(0, status.st_size)], self._xattrs(file, path), b""
-        if status.st_blocks * 512 < status.st_size:
+        if has_holes:
             segments = _segments(file, status.st_size)
             begin = _map_of(segments)
             about.update(_sparse(info.name, status.st_size))
         info.size = len(begin) + sum(size for _, size in segments)
-        yield self._head(info, about) + begin
+        head = self._head(info, about) + begin
+        if not has_holes:
+            self._tree.note(path, status, known_tree.content_at(self._at + len(head)), now)
+        yield head
         for offset, size in segments:
             yield from self._content(file, path, offset, size)
         yield bytes(-info.size % tarfile.BLOCKSIZE)
@@ -143,14 +168,17 @@ class Saving:
         info = tarfile.TarInfo(decoded(path))
         info.type = kind
         info.mode = stat.S_IMODE(status.st_mode)
-        info.uid = 0 if status.st_uid == self._own_uid else status.st_uid
-        info.gid = 0 if status.st_uid == self._own_uid else status.st_gid
+        is_own = status.st_uid == self._own_uid
+        info.uid = 0 if is_own else status.st_uid
+        info.gid = 0 if is_own and self._own_uid else status.st_gid  # root's files may be a group's
         seconds, rest = divmod(status.st_mtime_ns, 10**9)
         info.pax_headers = {"mtime": "%d.%09d" % (seconds, rest) if rest and seconds >= 0 else str(seconds)}
         return info
 
     def _head(self, info: tarfile.TarInfo, about: "dict[str, str]") -> bytes:
         self._facts.members += 1
+        if self._only_known:
+            return b""
         info.pax_headers = dict(info.pax_headers, **about)
         return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
@@ -171,10 +199,6 @@ class Saving:
             else:
                 found[XATTR + name] = decoded(value)
         return found
-
-
-def _glob(pattern: str) -> Glob:
-    return Glob(*(part for part in encoded(pattern).split(b"/") if part not in (b"", b".")))
 
 
 def _segments(file: int, size: int) -> "Segments":

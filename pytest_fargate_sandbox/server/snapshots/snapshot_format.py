@@ -4,6 +4,7 @@ The end is a global pax header, which any tar passes over: what was left out, an
 """
 
 import json
+import os
 import tarfile
 
 from pytest_fargate_sandbox.server.protocol import decoded, encoded
@@ -22,6 +23,7 @@ USER_XATTR = "user."
 MOST_SEGMENTS = 4096
 """Of a file with holes; what is behind the last is one segment."""
 
+LONGEST_EXCLUDE = 8 * 1024
 _LONGEST_TOLD = 24 * 1024
 LONGEST_END = 128 * 1024
 
@@ -29,10 +31,20 @@ LONGEST_END = 128 * 1024
 class Facts:
     """What was left out is told as far as there is room; ``more`` is how many are not."""
 
-    def __init__(self, members: int = 0, left_out: "list[str] | None" = None, more: int = 0) -> None:
+    def __init__(
+        self,
+        members: int = 0,
+        left_out: "list[str] | None" = None,
+        more: int = 0,
+        exclude: "list[str] | None" = None,
+        machine: str = "",
+    ) -> None:
+        """``machine``: the architecture of where it was saved."""
         self.members = members
         self.left_out = left_out or []
         self.more = more
+        self.exclude = exclude or []
+        self.machine = machine or os.uname().machine
         self._room = _LONGEST_TOLD
 
     def tell(self, path: bytes, why: str) -> None:
@@ -51,7 +63,8 @@ class Facts:
         return tarfile.TarInfo.create_pax_global_header({FACTS: record}) + bytes(2 * tarfile.BLOCKSIZE)
 
     def _line(self) -> str:
-        told = json.dumps({"members": self.members, "left_out": self.left_out, "more": self.more}, sort_keys=True)
+        names = ("members", "left_out", "more", "exclude", "machine")
+        told = json.dumps({name: getattr(self, name) for name in names}, sort_keys=True)
         return told.replace("=", "\\u003d")  # so that what marks the record is found nowhere in it
 
 
@@ -62,10 +75,14 @@ def parsed_facts(record: str) -> "tuple[str, Facts, bytes]":
     if not isinstance(values, dict) or len(digest) != 64:
         raise ValueError("no facts")
     facts = Facts(**values)
-    whole = isinstance(facts.members, int) and isinstance(facts.more, int) and isinstance(facts.left_out, list)
-    if not whole or not all(isinstance(told, str) for told in facts.left_out):
+    whole = isinstance(facts.members, int) and isinstance(facts.more, int) and isinstance(facts.machine, str)
+    if not whole or not _are_texts(facts.left_out) or not _are_texts(facts.exclude):
         raise ValueError("no facts")
     return digest, facts, line.encode("ascii")
+
+
+def _are_texts(values: "Any") -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def facts_at_end(tail: bytes) -> "tuple[str, Facts]":

@@ -4,11 +4,11 @@ import hashlib
 import tarfile
 
 from pytest_fargate_sandbox.server.files.tar_reader import TarReader, no_archive, parsed_records, unsafe
-from pytest_fargate_sandbox.server.snapshots.snapshot_format import FACTS, MOST_SEGMENTS, parsed_facts
+from pytest_fargate_sandbox.server.snapshots.snapshot_format import FACTS, MOST_SEGMENTS, Facts, parsed_facts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Mapping
 
     Segments = list[tuple[int, int]]
 
@@ -24,11 +24,16 @@ class SnapshotReader(TarReader):
         self._latest = b""
         self._is_whole = False
         self._source = read
+        self.facts = Facts()
+        self.sha256 = ""
+        """Of all of it, at its end."""
+        self.position = 0
         TarReader.__init__(self, self._hashing)
 
     def _hashing(self, count: int) -> bytes:
         """The last block is not digested yet: it may be the header of the end."""
         data = self._source(count)
+        self.position += len(data)
         seen = self._latest + data
         cut = max(0, len(seen) - _BLOCK)
         self._digest.update(memoryview(seen)[:cut])
@@ -41,14 +46,14 @@ class SnapshotReader(TarReader):
         digest = self._digest.copy()
         data = TarReader._description(self, info)
         try:
-            told, _, line = parsed_facts(parsed_records(data)[FACTS])
+            told, facts, line = parsed_facts(parsed_records(data)[FACTS])
         except (ValueError, TypeError, KeyError, RecursionError):
             raise no_archive("it has no end of a snapshot") from None
         digest.update(line)
         written = tarfile.TarInfo.create_pax_global_header({FACTS: parsed_records(data)[FACTS]})
         if self._latest != written[-_BLOCK:] or digest.hexdigest() != told:
             raise no_archive("it was changed since it was saved")
-        self._is_whole = True
+        self._is_whole, self.facts, self.sha256 = True, facts, told
         return data
 
     def _change(self, info: tarfile.TarInfo, changes: "dict[str, str]") -> None:
@@ -72,6 +77,14 @@ class SnapshotReader(TarReader):
         if not self._is_whole or rest != bytes(_BLOCK):
             raise no_archive("it has no end of a snapshot")
 
+    def is_dense(self, info: tarfile.TarInfo) -> bool:
+        """Whether its content is all of the file."""
+        return not any(key.startswith(_SPARSE) for key in info.pax_headers)
+
+    def size_of(self, info: tarfile.TarInfo) -> int:
+        """How long the file is, holes and all."""
+        return info.size if self.is_dense(info) else _realsize(info.pax_headers)
+
     def segments(self, info: tarfile.TarInfo) -> "tuple[Segments, int]":
         """Where the content of a member goes that can be read from here on, and how long the file is."""
         about = {key[len(_SPARSE) :]: value for key, value in info.pax_headers.items() if key.startswith(_SPARSE)}
@@ -80,7 +93,7 @@ class SnapshotReader(TarReader):
         try:
             if (about["major"], about["minor"]) != ("1", "0"):
                 raise ValueError("another format")
-            size = int(about["realsize"])
+            size = _realsize(info.pax_headers)
             segments = self._segments()
         except (KeyError, ValueError):
             raise unsafe(info.name, "has holes that cannot be") from None
@@ -109,3 +122,7 @@ class SnapshotReader(TarReader):
                 raise ValueError("no map")
             block += data
         return block
+
+
+def _realsize(headers: "Mapping[str, str]") -> int:
+    return int(headers[_SPARSE + "realsize"])

@@ -97,10 +97,12 @@ def test_all_that_is_known_of_a_tree_is_the_same_elsewhere(
     machine.load(tmp_path / "odd.tar", "/tmp/loaded")
     machine.exec("touch -d @1600000000 /tmp/loaded/tree/plain")
     assert _seen(machine, "/tmp/loaded/tree") == before
-    machine.exec("chown -R 1234:4321 /tmp/loaded/tree/sticky")
+    machine.exec("chown -R 1234:4321 /tmp/loaded/tree/sticky; chgrp 42 /tmp/loaded/tree/empty", check=True)
     again = machine.save("/tmp/loaded/tree")
-    machine.load(again, "/tmp/once more")
-    assert machine.exec("stat -c %u:%g '/tmp/once more/sticky'").stdout == "1234:4321\n"
+    assert machine.load(again, "/tmp/once more") == ()
+    owners = machine.exec("cd '/tmp/once more'; stat -c %u:%g sticky empty large").stdout
+    assert owners == "1234:4321\n0:42\n0:0\n"
+    assert neighbour.load(again, "as a user") == ("empty: its owner, 0:42", "sticky: its owner, 1234:4321")
     machine.exec("rm -r /tmp/loaded '/tmp/once more'")
 
 
@@ -174,6 +176,15 @@ def test_one_that_somebody_made_up_is_refused(slot: Slot, tmp_path: Path, member
     assert slot.exec("ls -A").stdout == "mine\n"
 
 
+def test_one_of_another_architecture_is_refused(slot: Slot, tmp_path: Path) -> None:
+    content = _hostile("tool")
+    (tmp_path / "made").write_bytes(content + Facts(machine="pdp11").end(hashlib.sha256(content)))
+    assert Snapshot.open(tmp_path / "made").machine == "pdp11"
+    with pytest.raises(UnsafeArchiveError, match=r"saved on 'pdp11', and this is \w+; nothing was changed: save one w"):
+        slot.load(tmp_path / "made")
+    assert slot.exec("ls -A").stdout == ""
+
+
 def test_no_attribute_makes_somebody_more_than_he_is(slot: Slot, tmp_path: Path) -> None:
     capability = b"\1\0\0\2\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0".decode("utf-8", "surrogateescape")
     content = _hostile("tool", **{"SCHILY.xattr.security.capability": capability, "SCHILY.xattr.trusted.x": "x"})
@@ -189,7 +200,7 @@ def test_what_is_wrong_with_a_wish_is_said(slot: Slot, tmp_path: Path) -> None:
         slot.load(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="the field 'exclude' cannot be"):
         slot.save(exclude="x")
-    with pytest.raises(ValueError, match=r"exclude: '../x' is no path below the directory that is saved"):
+    with pytest.raises(ValueError, match=r"exclude: '../x' is no path below the directory that is meant"):
         slot.save(exclude=["../x"])
 
 
