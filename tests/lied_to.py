@@ -12,10 +12,13 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
+from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
+from pytest_fargate_sandbox.sandbox.slots.machine_slots import MachineSlots
 from pytest_fargate_sandbox.sandbox.workspace_artifacts import WorkspaceArtifacts
 
 if TYPE_CHECKING:
@@ -45,12 +48,50 @@ ACTS: dict[str, Callable[[ExecClient, Path], object]] = {
     "signal": lambda client, _: client.spawn("true").kill(),
     "read artifact": lambda client, _: _artifacts(client).read("/there", max_bytes=1000),
     "list artifacts": lambda client, _: _artifacts(client).list("/there"),
+    "collect": lambda client, _: _artifacts(client).collect(["**"], _Nowhere()),
+    "open slots": lambda client, _: _Slots(client).open_slots(2, require_isolation="namespace"),
+    "lease a slot": lambda client, _: _Slots(client).lease_slot(1),
+    "save a snapshot": lambda client, here: client.save("/there", (), here / "snapshot"),
+    "compare with a snapshot": lambda client, _: client.changes("/there", "it", Path(sys.executable)),
+    "follow a terminal": lambda client, _: _followed(client),
     "health": lambda client, _: client.health(),
 }
 
 
 def _artifacts(client: ExecClient) -> WorkspaceArtifacts:
     return WorkspaceArtifacts(lambda act: act(client))
+
+
+class _Slots(MachineSlots):
+    """The slots of a server, without a task around it."""
+
+    cfg = SimpleNamespace(memory="4096")
+
+    def __init__(self, client: ExecClient) -> None:
+        self._client = client
+
+    def running(self) -> SimpleNamespace:
+        mode = SimpleNamespace(client=lambda _connection: self._client)
+        return SimpleNamespace(mode=mode, connection=None, lifeline=Unguarded())
+
+
+class _Nowhere:
+    """Takes files that are collected, and puts them nowhere."""
+
+    def begin(self) -> None:
+        pass
+
+    def file(self, _path: str) -> Callable[[bytes], object]:
+        return len
+
+
+def _followed(client: ExecClient) -> str:
+    """What becomes of a terminal without a shell; its end is waited for."""
+    from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
+
+    terminal = OpenTerminals().open(client, Unguarded(), "it", 80, 24, ["cat"], env=None, user=None, cwd=None)
+    terminal.wait_for("an end", timeout=_SECONDS)
+    return terminal.capture()
 
 
 def _act(request: dict[str, Any]) -> dict[str, Any]:

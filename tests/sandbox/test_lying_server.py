@@ -14,6 +14,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import MISBEHAVED, TransportError
 from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
+from pytest_fargate_sandbox.server.snapshots.snapshot_format import Facts
 from tests import hostile_tars
 from tests.lying_server import (
     CHUNKED,
@@ -116,6 +117,10 @@ def just(*parts: bytes) -> Callable[[Talk], None]:
     return lambda talk: talk.send(*parts)
 
 
+def says(message: bytes) -> Callable[[Talk], None]:
+    return lambda talk: talk.answer(message)
+
+
 def frames(*parts: bytes) -> Callable[[Talk], None]:
     return just(CHUNKED, chunk(b"".join(parts)), END)
 
@@ -127,6 +132,11 @@ def spawned_then(lie: Callable[[Talk], object]) -> Callable[[Talk], object]:
 def file_of(content: bytes, digest: str = "", head: bytes = FILE) -> bytes:
     digest = digest or hashlib.sha256(head + content).hexdigest()
     return b"".join([CHUNKED, chunk(head + content), b"0\r\nsha256: %s\r\n\r\n" % digest.encode()])
+
+
+def digested(*lines: bytes) -> Callable[[Talk], None]:
+    whole = b"".join(lines)
+    return just(CHUNKED, chunk(whole), b"0\r\nsha256: %s\r\n\r\n" % hashlib.sha256(whole).hexdigest().encode())
 
 
 def is_directory(talk: Talk) -> bool:
@@ -306,6 +316,40 @@ ROWS = {
     "facts that are none": Row("read artifact", frames(frame(b"?", b"{}")), "facts that are none"),
     "an artifact without an end": Row("read artifact", frames(frame(b"d", b"x")), "it ends in the middle"),
     "an artifact without a digest": Row("read artifact", frames(frame(b"f", b'{"last": true}')), "its digest is not"),
+    "bytes of nothing, for ever": Row("list artifacts", flood(of=frame(b"d") * 1000), "than was asked for"),
+    "paths that no file has": Row(
+        "list artifacts", flood(of=frame(b"f", line(path="x" * 200_000))), "facts that are none"
+    ),
+    "reasons without end": Row(
+        "collect", flood(of=frame(b"f", line(path="x", why="y" * 200_000))), "facts that are none"
+    ),
+    # Slots.
+    "another slot than was asked for": Row(
+        "lease a slot", says(line(number=7, home="/x", user="y")), "slot 7, where slot 1 was asked for"
+    ),
+    "an isolation that nobody asked for": Row(
+        "open slots", says(line(isolation="none", states=["free"] * 2, retired_for=["", ""])), "isolation 'none'"
+    ),
+    "fewer slots than were asked for": Row(
+        "open slots", says(line(isolation="namespace", states=["free"], retired_for=[""])), "1 slots"
+    ),
+    # Terminals.
+    "an end whose output never comes": Row(
+        "follow a terminal", spawned_then(frames(result(stdout_total=1000))), "of which 0 and 0 came"
+    ),
+    "an end before what came": Row(
+        "follow a terminal", spawned_then(frames(frame(b"o", b"xy"), result(stdout_total=1))), "of which 2 and 0 came"
+    ),
+    # Snapshots.
+    "a snapshot that is none": Row("save a snapshot", just(file_of(b"", head=b"x" * 100)), "no whole snapshot"),
+    "a snapshot of another digest": Row(
+        "save a snapshot", just(file_of(b"", head=bytes(1024) + Facts().end(hashlib.sha256(b"another")))), "not its own"
+    ),
+    "more content than was saved": Row(
+        "compare with a snapshot",
+        digested(*[line(how="touched", path="x", at=at, size=1 << 20) for at in range(20_000)], line(last=True)),
+        "more of it than was saved",
+    ),
     # Trees.
     **{
         f"a tree with {name}": Row("save tree", tree(content), "is no tree")

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import parsed
-from pytest_fargate_sandbox.server.artifacts.artifact_protocol import DATA, FACTS, Piece
+from pytest_fargate_sandbox.server.artifacts.artifact_protocol import DATA, FACTS, LONGEST_PATH, Piece
 from pytest_fargate_sandbox.server.protocol import FRAME_HEAD_SIZE, parse_frame_head
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Malformed
 
@@ -21,6 +21,9 @@ T = TypeVar("T")
 _LESSON = "artifacts.artifact_verbs"
 _SPARE_FACTS = 1000
 """Beside those of entries: of what is wrong, and of the end."""
+
+_LONGEST_TEXT = 3 * LONGEST_PATH
+"""A path with its slashes, and what is wrong with it, which may say that path again."""
 
 
 class ArtifactCalls:
@@ -66,7 +69,7 @@ def _pieces(answer: Answer, most_bytes: int, most_facts: int) -> Iterator[Piece 
             most_bytes -= size
         else:
             most_facts -= 1
-        if min(most_bytes, most_facts) < 0 or size > max(BLOCK, Piece.LONGEST):
+        if min(most_bytes, most_facts) < 0 or not 0 < size <= max(BLOCK, Piece.LONGEST):
             raise Malformed("more comes than was asked for")
         body = answer.payload.read_exactly(size)
         digest.update(head + body)
@@ -81,6 +84,7 @@ def _pieces(answer: Answer, most_bytes: int, most_facts: int) -> Iterator[Piece 
 
 def _facts(kind: bytes, line: bytes) -> Piece:
     piece = parsed(Piece, line)
-    if kind != FACTS or not isinstance(piece, Piece) or min(piece.size, piece.count) < 0:
+    assert isinstance(piece, Piece)
+    if kind != FACTS or min(piece.size, piece.count) < 0 or len(piece.path) + len(piece.why) > _LONGEST_TEXT:
         raise Malformed(f"facts that are none: {line[:80]!r}")
     return piece

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import parsed
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOOK_EVERY_BYTES = 16 * 1024 * 1024
+
+
+class Digest(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class CheckedDigest(Digest, Protocol):
+    def check(self) -> None:
+        """Whether what came is what it should be. Raises ``Malformed``."""
 
 
 class Download:
@@ -45,9 +56,11 @@ class Download:
     def save_tree(self, target: Path) -> None:
         self._to_end(lambda: self._save_tree(target))
 
-    def save_answer(self, request: type[file_protocol.ReadTree], target: Path) -> None:
-        """What comes, as it comes."""
-        self._to_end(lambda: self._save_answer(request, target))
+    def save_answer(
+        self, request: type[file_protocol.ReadTree], target: Path, digest: Callable[[], CheckedDigest]
+    ) -> None:
+        """What comes, as it comes, if its digest finds it right."""
+        self._to_end(lambda: self._save_answer(request, target, digest()))
 
     def _to_end(self, act: Callable[[], T]) -> T:
         """Where connections break, it goes on in the middle; once more from the beginning if that was another thing."""
@@ -84,10 +97,16 @@ class Download:
             incoming.digest.update(line)
             single_files.put(os.fspath(target), incoming.blocks(), head.mode & 0o777, head.mtime_ns)
 
-    def _save_answer(self, request: type[file_protocol.ReadTree], target: Path) -> None:
+    def _save_answer(self, request: type[file_protocol.ReadTree], target: Path, digest: CheckedDigest) -> None:
         with self._open(request) as answer:
             incoming = _Incoming(answer, target, self._calls.limits)
-            single_files.put(os.fspath(target), incoming.blocks(), 0o600, None)
+            incoming.digest = digest
+
+            def blocks() -> Iterator[bytes]:
+                yield from incoming.blocks()
+                digest.check()
+
+            single_files.put(os.fspath(target), blocks(), 0o600, None)
 
     def _save_tree(self, target: Path) -> None:
         limits = self._calls.limits
@@ -121,7 +140,7 @@ class _Incoming:
         self._place = next(place for place in (target.absolute(), *target.absolute().parents) if place.is_dir())
         self._size = 0
         self._look_at = 0
-        self.digest = hashlib.sha256()
+        self.digest: Digest = hashlib.sha256()
 
     def read(self, most: int) -> bytes:
         return self._counted(self._answer.payload.read(most))

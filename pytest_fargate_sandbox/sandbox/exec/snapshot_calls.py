@@ -9,6 +9,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.changes import Changes
 from pytest_fargate_sandbox.sandbox.exec.downloads import Download
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import parsed
+from pytest_fargate_sandbox.sandbox.exec.snapshot_digest import SnapshotDigest
 from pytest_fargate_sandbox.sandbox.exec.uploads import Upload
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.files import file_protocol
@@ -48,7 +49,9 @@ class SnapshotCalls:
 
     def save(self, request: SaveSnapshot, target: Path) -> None:
         self._calls.teach(_LESSON)
-        Download(self._calls, request.path, _TRIES, exclude=request.exclude).save_answer(SaveSnapshot, target)
+        Download(self._calls, request.path, _TRIES, exclude=request.exclude).save_answer(
+            SaveSnapshot, target, SnapshotDigest
+        )
 
     def load(self, source: Path, remote_dir: str) -> tuple[str, ...]:
         """What of it could not be kept."""
@@ -101,8 +104,8 @@ def _changes(answer: Answer, snapshot: Path | None) -> Changes:
             told = f"{difference.path}: {difference.why}" if difference.how == UNSEEN else difference.path
             found[difference.how].append(told)
     if snapshot and touched:
-        with snapshot.open("rb") as file:
-            found[MODIFIED] += [each.path for each in touched if not _is_same(file, each)]
+        was = _digests_in(snapshot, {(each.at, each.size) for each in touched})
+        found[MODIFIED] += [each.path for each in touched if was[each.at, each.size] != each.sha256]
     added, modified, removed, unseen = (tuple(sorted(found[how])) for how in (ADDED, MODIFIED, REMOVED, UNSEEN))
     return Changes(added, modified, removed, unseen, more)
 
@@ -137,16 +140,21 @@ def _lines(answer: Answer, digest: hashlib._Hash) -> Iterator[bytes]:
         yield from lines
 
 
-def _is_same(file: IO[bytes], touched: Difference) -> bool:
-    """Whether what is there now is what the snapshot has there."""
-    if min(touched.at, touched.size) < 0:
-        raise Malformed("content at no place")
-    digest, left = hashlib.sha256(), touched.size
-    file.seek(touched.at)
+def _digests_in(snapshot: Path, places: set[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """Of so many bytes at each of these places, of which none is the content of two files: links have the same one."""
+    if any(min(place) < 0 for place in places) or sum(size for _, size in places) > snapshot.stat().st_size:
+        raise Malformed("content at no place, or more of it than was saved")
+    with snapshot.open("rb") as file:
+        return {(at, size): _digest_in(file, at, size) for at, size in places}
+
+
+def _digest_in(file: IO[bytes], at: int, size: int) -> str:
+    digest, left = hashlib.sha256(), size
+    file.seek(at)
     while left:
         data = file.read(min(left, BLOCK))
         if not data:
             raise SandboxError(f"{file.name} is not as it was when it was saved: it is shorter")
         digest.update(data)
         left -= len(data)
-    return digest.hexdigest() == touched.sha256
+    return digest.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 
@@ -53,6 +53,12 @@ class MachineSlots:
 
         refuse_unfit(int(self._as_machine.cfg.memory), count, require_isolation)
         states = self._ask(OpenSlots(count=count, isolation=require_isolation or ""), SlotStates)
+        if len(states.states) < count or (
+            states.states and states.isolation != (require_isolation or states.isolation)
+        ):
+            _refuse(
+                f"{len(states.states)} slots of isolation {states.isolation!r:.80}, of which {count} were asked for"
+            )
         self._isolation = states.isolation
         return states
 
@@ -77,6 +83,8 @@ class MachineSlots:
         lease = secrets.token_hex(12)
         request = LeaseSlot(lease=lease, number=-1 if number is None else number, network=network or "")
         leased = self._ask(request, LeasedSlot)
+        if number not in (None, leased.number):
+            _refuse(f"slot {leased.number}, where slot {number} was asked for")
         isolation = self._isolation or self.open_slots(0).isolation
         return Slot(
             self._as_machine,
@@ -133,6 +141,13 @@ class MachineSlots:
             return client.ask(request, answer)
 
         return started.lifeline.through(act)
+
+
+def _refuse(lie: str) -> NoReturn:
+    from pytest_fargate_sandbox.sandbox.exec.exec_calls import misbehaviour
+    from pytest_fargate_sandbox.server.requests.http1 import Malformed
+
+    raise misbehaviour(Malformed(f"it tells of {lie}"))
 
 
 def refuse_what_is_no_number(name: str, value: object) -> None:

@@ -29,7 +29,9 @@ PROMPT_LOST = "L"
 _ALIAS = "_fargate_run"
 """Short, since an editor of lines draws each letter that is typed. No function, in which ``$@`` would be another."""
 
-_NOTE = re.compile(rb"([P<=L]) (\d+) (\d+)")
+_NOTE = re.compile(rb"([P<=L]) (\d{1,20}) (\d{1,3})")
+_LONGEST_NOTE = 64
+"""Whatever else is written to that pipe, by whoever found it."""
 
 
 class Note(NamedTuple):
@@ -83,10 +85,10 @@ class ShellHook:
 
 
 def notes_in(data: bytes) -> tuple[list[Note], bytes]:
-    """All whole notes, and the beginning of the next."""
+    """All whole notes, and what may be the beginning of the next."""
     *lines, rest = data.split(b"\n")
     found = [_NOTE.fullmatch(line) for line in lines]
-    return [Note(each[1].decode(), int(each[2]), int(each[3])) for each in found if each], rest
+    return [Note(each[1].decode(), int(each[2]), int(each[3])) for each in found if each], rest[-_LONGEST_NOTE:]
 
 
 def _print(text: str) -> str:

@@ -50,23 +50,24 @@ class MarkedStream:
         """What came, bytes and marks, in its order."""
         data, self._held = self._held + data, b""
         position = 0
-        if self._is_behind_prompt and data:
-            if len(data) < len(_CURSOR_QUERY) and _CURSOR_QUERY.startswith(data):
-                self._held = data
-                return
-            self._is_behind_prompt = False
-            if data.startswith(_CURSOR_QUERY):
-                position = len(_CURSOR_QUERY)
-                yield Mark(CURSOR_ASKED)
-        for found in self._mark.finditer(data, position):
+        while position < len(data):
+            if self._is_behind_prompt:
+                next_ = data[position : position + len(_CURSOR_QUERY)]
+                if next_ != _CURSOR_QUERY and _CURSOR_QUERY.startswith(next_):
+                    self._held = next_
+                    return
+                self._is_behind_prompt = False
+                if next_ == _CURSOR_QUERY:
+                    position += len(_CURSOR_QUERY)
+                    yield Mark(CURSOR_ASKED)
+            found = self._mark.search(data, position)
+            if found is None:
+                break
             if found.start() > position:
                 yield data[position : found.start()]
             position = found.end()
             yield Mark(found[1].decode())
-            if found[1] == PROMPT_ENDS.encode():
-                self._is_behind_prompt = True
-                yield from self.feed(data[position:])
-                return
+            self._is_behind_prompt = found[1] == PROMPT_ENDS.encode()
         keep = self._end_of_what_is_whole(data, position)
         self._held = data[keep:]
         if keep > position:

@@ -179,6 +179,8 @@ class Terminal:
             shown = self.capture()
             if pattern.search(shown):
                 return shown
+            if self._error:
+                raise self._error
             raise SandboxError(f"{pattern.pattern!r} did not come: the terminal {self.name} has ended\n{shown}")
         raise TimeoutError(f"{pattern.pattern!r} did not come within {timeout} s; to be seen is:\n{self.capture()}")
 

@@ -7,13 +7,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox.exec.exec_calls import misbehaviour
 from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.requests.http1 import Malformed
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.process import Process
 
 _WAIT_SEC = 20.0
 _MOST_AT_ONCE = 8 * 1024 * 1024
+_MOST_NOTES = 64 * 1024 * 1024
+"""Two million commands' worth: more is a flood, by something in the sandbox that has found the pipe."""
 
 
 class Listener(Protocol):
@@ -50,16 +54,30 @@ class TerminalLink(threading.Thread):
             raise
 
     def _listen(self) -> None:
+        try:
+            result = self._follow()
+        except SandboxError as error:
+            self._listener.ended(None, error)
+        else:
+            if result is not None:
+                self._listener.ended(result, None)
+
+    def _follow(self) -> protocol.Result | None:
+        """How it stands at its end; None where nobody listens any more."""
         screen = notes = 0
         while not self._is_closed:
-            try:
-                result, output = self._process.look(screen, notes, _WAIT_SEC, screen + _MOST_AT_ONCE)
-            except SandboxError as error:
-                self._listener.ended(None, error)
-                return
+            result, output = self._process.look(screen, notes, _WAIT_SEC, max(screen, notes) + _MOST_AT_ONCE)
             screen += len(output[protocol.STDOUT])
             notes += len(output[protocol.STDERR])
             self._listener.said(output[protocol.STDOUT], output[protocol.STDERR])
-            if not result.running and (result.stdout_total, result.stderr_total) == (screen, notes):
-                self._listener.ended(result, None)
-                return
+            if notes > _MOST_NOTES:
+                self._process.kill()
+                raise SandboxError("the pipe beside a terminal was flooded by something in the sandbox")
+            if result.running:
+                continue
+            if (result.stdout_total, result.stderr_total) == (screen, notes):
+                return result
+            if not any(output.values()) or result.stdout_total < screen or result.stderr_total < notes:
+                told = f"{result.stdout_total} and {result.stderr_total} bytes, of which {screen} and {notes} came"
+                raise misbehaviour(Malformed(f"a terminal that has ended and said {told}"))
+        return None

@@ -45,6 +45,9 @@ _START_SEC = 30.0
 _PROMPT_SEC = 1.0
 """How long a shell may take from the end of a command to its prompt."""
 
+_MOST_HIDDEN = 1024 * 1024
+"""Of what is not shown, which is a line of ours and its echo, unless somebody floods the terminal meanwhile."""
+
 _INTERRUPT_SEC = 0.5
 
 _INTERRUPT = b"\x03"
@@ -158,6 +161,7 @@ class Shell:
     def _take(self, data: bytes) -> None:
         if self._hidden is not None:
             self._hidden += data
+            del self._hidden[:-_MOST_HIDDEN]
             return
         if self._run and self._run.has_begun and not self._run.is_out:
             self._run.say(data)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import base64
 import os
 import re
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.terminals.ghostty_screen import GhosttyScreen
 from pytest_fargate_sandbox.sandbox.terminals.pyte_screen import PyteScreen
+from pytest_fargate_sandbox.sandbox.terminals.shell_hook import notes_in
+from pytest_fargate_sandbox.sandbox.terminals.shell_marks import PROMPT_ENDS, mark
+from pytest_fargate_sandbox.sandbox.terminals.terminal_shell import Shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +95,41 @@ def test_no_picture_is_read_from_a_file_of_ours(tmp_path: Path) -> None:
         answer = GhosttyScreen(80, 24).feed(b"\x1b_Gi=1,a=T,f=24,s=10,v=10,t=%s;%s\x1b\\" % (medium, path))
         assert b"unsupported medium" in answer
     assert file.exists()
+
+
+_FINDS_PIPE = "pipe=$(alias _fargate_run | sed 's/[^>]*>\\([^;]*\\);.*/\\1/')"
+_MARK = mark(PROMPT_ENDS, "0123456789ab")
+
+
+def test_marks_of_ours_by_the_thousand_are_taken_one_after_the_other(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(["dash"])
+    said = terminal.run(f'word=$(printf %s "$PS1" | tail -c {len(_MARK)}); yes "$word" | head -n 20000 | tr -d \'\\n\'')
+    assert said.return_code == 0
+    assert terminal.run("echo on").stdout == "on\n"
+
+
+def test_a_note_that_no_shell_writes_is_passed_over(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(["dash"])
+    assert terminal.run(f"{_FINDS_PIPE}; test -p $pipe && echo P 1 $(yes 9 | head -n 5000 | tr -d '\\n') >$pipe").ok
+    assert terminal.run("echo on").stdout == "on\n"
+
+
+def test_a_shell_that_floods_the_pipe_of_notes_and_ends_has_ended(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(["dash"])
+    terminal.send_keys([f"{_FINDS_PIPE}; head -c 9000000 /dev/zero >$pipe; exit 7", "Enter"])
+    wait_until(lambda: terminal.exit_code, deadline=20, what="its end")
+    assert terminal.exit_code == 7
+    assert len(notes_in(bytes(_MIB))[1]) < 100
+
+
+def test_what_is_hidden_until_a_command_begins_fills_no_memory() -> None:
+    """It begins when the shell says so, and whoever floods the terminal may have stopped the shell."""
+    process: Any = SimpleNamespace(notes="notes", script="script")
+    shell = Shell(process, threading.Condition(), lambda _: None, lambda _: None)
+    before = _resident()
+    for _ in range(60):
+        shell.said(b"a" * _MIB, b"")
+    assert _resident() - before < 16 * _MIB
 
 
 def _resident() -> int:
