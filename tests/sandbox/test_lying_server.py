@@ -234,6 +234,7 @@ ROWS = {
         "list",
         just(CHUNKED, chunk(b'{"names": ['), *[chunk(b"{}," * 300_000)] * 17, chunk(b"{}]}"), END),
         "cannot be",
+        seconds=10,
         megabytes=500,
     ),
     "a listing with more behind it": Row(
