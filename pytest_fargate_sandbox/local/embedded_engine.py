@@ -22,6 +22,7 @@ from pytest_fargate_sandbox.local.http_server import HttpServer
 from pytest_fargate_sandbox.local.issued_keys import IssuedKeys, hand_out_from_sts
 from pytest_fargate_sandbox.local.moto_services import MotoServices, backend, replace_backend
 from pytest_fargate_sandbox.local.runners.network.way_out import no_way_out
+from pytest_fargate_sandbox.local.ssm.session_manager import SessionManager
 from pytest_fargate_sandbox.local.task_gate import Gate
 
 if TYPE_CHECKING:
@@ -45,13 +46,17 @@ class Engine:
         self.credentials = EngineCredentials()
         self._journal = CallJournal(options.log)
         self.port, self._runner = foundation.port, foundation.runner
+        faults = Faults(options.faults)
+        self._sessions = SessionManager(self.port, faults, options.sessions)
         self._surroundings = EngineParts(
             runner=self._runner,
-            faults=Faults(options.faults),
+            sessions=self._sessions,
+            faults=faults,
             limits=AccountLimits(options.vcpus),
             journal=self._journal,
             gate_port=self.port,
             launch_delay=options.launch_delay,
+            agent_delay=options.agent_delay,
             real_health=options.real_health,
         )
         replace_backend("ecs", self._make_backend)
@@ -61,7 +66,13 @@ class Engine:
         self._public_subnets = [] if self._no_way_out else [make_public_subnet()]
         self._builds: ImageBuildBackend | None = None
         keys = IssuedKeys(self.credentials)
-        services = MotoServices({"codebuild": self._install_codebuild, "sts": lambda: hand_out_from_sts(keys)})
+        services = MotoServices(
+            {
+                "codebuild": self._install_codebuild,
+                "ssm": self._install_sessions,
+                "sts": lambda: hand_out_from_sts(keys),
+            }
+        )
         gate = Gate(keys, services, self._journal)
         api = Api(services, self._surroundings, self.credentials, None if options.open else keys, self._ecs.all_tasks)
         on_error = partial(self._journal.error, "http")
@@ -87,6 +98,11 @@ class Engine:
 
         replace_backend("codebuild", lambda region, account_id: ImageBuildBackend(region, account_id, self._runner))
         self._builds = backend("codebuild")
+
+    def _install_sessions(self) -> None:
+        from pytest_fargate_sandbox.local.ssm.ssm_responses import SessionsBackend
+
+        replace_backend("ssm", lambda region, account_id: SessionsBackend(region, account_id, self._sessions))
 
     def facts(self) -> dict[str, Any]:
         """What a client needs to use the engine."""
@@ -121,6 +137,7 @@ class Engine:
     def close(self) -> None:
         """End all tasks, what the runner holds, and the listeners."""
         self.stop_tasks_but([])
+        self._sessions.close()
         if self._builds is not None:
             self._builds.close()
         self._runner.close()

@@ -20,6 +20,8 @@ from pytest_fargate_sandbox.local.moto_failures import OWN_ERROR, Told, told_by_
 from pytest_fargate_sandbox.local.request_shapes import Unfit, check_form, check_json
 from pytest_fargate_sandbox.local.signatures_v2 import is_presigned_v2, verify_presigned_v2
 from pytest_fargate_sandbox.local.signatures_v4 import SignatureRefused, read_claim, verify
+from pytest_fargate_sandbox.local.ssm.session_gateway import open_channel
+from pytest_fargate_sandbox.local.ssm.session_manager import CHANNEL_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,8 +46,13 @@ _NOT_AUTHORIZED = (
 _OTHERS_AT_IT = "Too many concurrent attempts to create a new revision of the specified family."
 _NO_MORE_CPUS = "You've reached the limit on the number of vCPUs you can run concurrently"
 _NO_SUCH_TASK = "The referenced task was not found."
+_NO_SESSIONS = (
+    f"User: arn:aws:iam::{ACCOUNT_ID}:user/local is not authorized to perform: ssm:StartSession on resource: "
+    f"arn:aws:ecs:{REGION}:{ACCOUNT_ID}:task because no identity-based policy allows the ssm:StartSession action"
+)
 _EXCEPTIONS = {
     "expired-token": ("", "ExpiredTokenException", "The security token included in the request is expired"),
+    "ssm-denied": ("StartSession", "AccessDeniedException", _NO_SESSIONS),
     "access-denied": ("RunTask", "AccessDeniedException", _NOT_AUTHORIZED),
     "throttle": ("RunTask", "ThrottlingException", RATE_EXCEEDED),
     "quota": ("RunTask", "ThrottlingException", _NO_MORE_CPUS),
@@ -53,7 +60,7 @@ _EXCEPTIONS = {
     "stop-not-found": ("StopTask", "InvalidParameterException", _NO_SUCH_TASK),
     "server-error": ("RunTask", "ServerException", "Service Unavailable. Please try again later."),
 }
-"""The faults that come as an exception of a call of ECS's, or of any: the call, its code and its message."""
+"""The faults that come as an exception of one call, or of any: the call, its code and its message."""
 
 
 class Api:
@@ -70,6 +77,7 @@ class Api:
         """``keys`` open it; None where it stands open. ``look`` returns as long as the engine can do its work."""
         self._services = services
         self._faults, self._journal, self._limits = parts.faults, parts.journal, parts.limits
+        self._sessions = parts.sessions
         self._credentials = credentials
         self._keys = keys
         self._look = look
@@ -78,6 +86,8 @@ class Api:
         if environ["PATH_INFO"] == ENGINE_PULSE_PATH:
             self._look()
             return answer_json(start_response, "200 OK", {})
+        if environ["PATH_INFO"].startswith(CHANNEL_PATH):
+            return open_channel(self._sessions, environ, start_response)
         if environ["PATH_INFO"] in (FAULTS_PATH, LIMITS_PATH):
             return self._answer_owner(environ, start_response)
         if environ["PATH_INFO"].startswith("/moto-api"):
@@ -117,7 +127,7 @@ class Api:
         self, service: str, operation: str, environ: dict[str, Any], start_response: Callable[..., Any]
     ) -> Iterable[bytes]:
         for fault, (struck, code, message) in _EXCEPTIONS.items():
-            if (not struck or (service, operation) == ("ecs", struck)) and self._faults.take(fault):
+            if (not struck or operation == struck) and self._faults.take(fault):
                 status = 500 if code == "ServerException" else 400
                 return answer_error(start_response, family_of(service, environ), status, code, message)
         if service == "ecs" and not self._limits.admit(operation):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_fargate_sandbox.local.ecs.account_limits import NEW_ACCOUNT_VCPUS
 from pytest_fargate_sandbox.local.faults import COUNTED, TIMED, parse_fault
+from pytest_fargate_sandbox.local.ssm.session_times import SessionTimes
 
 RUNNERS = ("auto", "namespaces", "podman", "docker")
 
@@ -22,6 +23,8 @@ class EngineOptions:
     port: int = 0
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     launch_delay: tuple[float, float] = (0.0, 0.0)
+    agent_delay: tuple[float, float] = (0.0, 0.0)
+    sessions: SessionTimes = field(default_factory=SessionTimes)
     log: Path | None = None
     runner: str = "auto"
     real_health: bool = False
@@ -54,6 +57,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("FARGATE_ENGINE_LAUNCH_DELAY", "0"),
         metavar="S|LO-HI",
         help="how long a task stays PROVISIONING (default: FARGATE_ENGINE_LAUNCH_DELAY, or 0)",
+    )
+    add(
+        "--agent-delay",
+        type=_seconds_range,
+        default="0",
+        metavar="S|LO-HI",
+        help="how long after a container's start its agent of ECS Exec is there (default: 0; on AWS 30 to 60)",
+    )
+    add(
+        "--session-idle",
+        type=_seconds,
+        default=SessionTimes.idle_sec,
+        metavar="S",
+        help="a session in which nothing passes for so long is ended (default: %(default).0f, as on AWS)",
+    )
+    add(
+        "--session-reconnect",
+        type=_seconds,
+        default=SessionTimes.channel_sec,
+        metavar="S",
+        help="each connection of a session is closed when it is so old (default: %(default).0f, as on AWS)",
     )
     add(
         "--log",
@@ -95,6 +119,8 @@ def options_from(parser: argparse.ArgumentParser, parsed: argparse.Namespace) ->
         port=parsed.port,
         images=images,
         launch_delay=parsed.launch_delay,
+        agent_delay=parsed.agent_delay,
+        sessions=SessionTimes(parsed.session_idle, parsed.session_reconnect),
         log=parsed.log,
         runner=parsed.runner,
         real_health=parsed.real_health,
@@ -118,6 +144,12 @@ def _image(spec: str) -> tuple[str, tuple[str, ...]]:
 def _vcpus(text: str) -> float:
     if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of vCPUs, such as 6 or 0.5")
+    return float(text)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, such as 30 or 0.5")
     return float(text)
 
 

@@ -21,12 +21,17 @@ COUNTED: Final = {
     "capacity": "the first N RunTask calls answer with failures[] for want of capacity",
     "missing": "DescribeTasks says MISSING N times for each new task",
     "fail-start": "the first N tasks stop with TaskFailedToStart",
+    "ssm-denied": "the first N StartSession calls get an AccessDeniedException",
+    "ssm-double": "an agent takes N messages of data twice: in each session the first, and then each eleventh",
+    "ssm-lost-ack": "N acknowledgements get lost, either way: in each session the first, and then each eleventh",
 }
 TIMED: Final = {
     "die-after": "an essential container of each task is killed S seconds after the task runs",
     "spot-after": "each task is reclaimed as by Spot S seconds after it runs",
     "late-address": "EC2 tells the public address of each task S seconds after its interface",
     "slow-pull": "each task's images take S seconds to pull",
+    "ssm-cut": "every S seconds each session's connections are cut: in turn the client's and the agent's",
+    "ssm-slow": "what a session carries takes S seconds more, each way",
 }
 
 

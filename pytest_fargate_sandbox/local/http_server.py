@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 PEER_IS_KNOWN = "fargate_sandbox.peer_is_known"
 """In a request's environ: what an application calls when it has seen who is asking, so that the connection may stay."""
 
+HAND_OVER = "fargate_sandbox.hand_over"
+"""What an application calls that speaks something else than HTTP from here on: the connection, and what has been read
+of it already. It is closed when the application returns.
+"""
+
 _BUFFER_BYTES = 64 * 1024
 _IN_MEMORY_BYTES = 1 << 20
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED)
@@ -162,6 +167,7 @@ class _Exchange:
         self._connection = connection
         self._app = app
         self._meet = meet
+        self._reader: Reader
         self._head = b""
         self._chunks = True  # whether the peer understands chunks: not so in HTTP/1.0, where the end is the close
         self._chunked = False
@@ -170,6 +176,7 @@ class _Exchange:
 
     def run(self, reader: Reader) -> bool:
         """Read, answer, and say whether the connection is good for another."""
+        self._reader = reader
         try:
             head = read_request_head(reader, foreign=True)
             body = open_body(reader, head.fields, foreign=True)
@@ -202,6 +209,10 @@ class _Exchange:
         self._connection.sendall(self._head + text)
         _linger(self._connection)
 
+    def _hand_over(self) -> tuple[socket.socket, Reader]:
+        self._keep = False
+        return self._connection, self._reader
+
     def _environ(self, head: RequestHead) -> dict[str, Any]:
         path, _, query = head.target.partition("?")
         host, port = self._server_name()
@@ -224,6 +235,7 @@ class _Exchange:
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
             PEER_IS_KNOWN: self._meet,
+            HAND_OVER: self._hand_over,
             **_wsgi_headers(head.fields),
         }
 

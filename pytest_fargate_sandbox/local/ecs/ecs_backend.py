@@ -39,6 +39,7 @@ from pytest_fargate_sandbox.local.ecs.run_task_rules import (
 )
 from pytest_fargate_sandbox.local.ecs.task_life import TaskLife
 from pytest_fargate_sandbox.local.ecs.vpc import availability_zone
+from pytest_fargate_sandbox.local.ssm.agent_life import ManagedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +60,7 @@ class FargateBackend(EC2ContainerServiceBackend):
     def __init__(self, region_name: str, account_id: str, surroundings: EngineParts) -> None:
         super().__init__(region_name, account_id)
         self._surroundings = surroundings
+        self.sessions = surroundings.sessions
         self._lock = threading.RLock()
         self._by_token: dict[tuple[str, str], tuple[float, str, list[EngineTask]]] = {}
         self._missing: dict[str, int] = {}
@@ -186,7 +188,11 @@ class FargateBackend(EC2ContainerServiceBackend):
         prefix = f"arn:{self.partition}:ecs:{self.region_name}:{self.account_id}"
         arn = f"{prefix}:task/{cluster.name}/{task_id}"
         made = [
-            EngineContainer(definition, f"{prefix}:container/{cluster.name}/{task_id}/{uuid.uuid4()}")
+            EngineContainer(
+                definition,
+                f"{prefix}:container/{cluster.name}/{task_id}/{uuid.uuid4()}",
+                agent=ManagedAgent() if placement.execute_command else None,
+            )
             for definition in containers
         ]
         task = EngineTask(

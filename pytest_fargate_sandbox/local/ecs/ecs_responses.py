@@ -21,6 +21,7 @@ from pytest_fargate_sandbox.local.ecs.task_definition_rules import (
     fargate_cpu,
     fargate_memory,
 )
+from pytest_fargate_sandbox.local.ssm.execute_command import check_execute_command, execute_command
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 100
 _NO_SERVICES = "it keeps no services running; RunTask runs tasks"
-_OURS = frozenset(("RunTask", "DescribeTasks", "StopTask", "ListTasks"))
+_OURS = frozenset(("RunTask", "DescribeTasks", "StopTask", "ListTasks", "ExecuteCommand"))
 
 Answer = tuple[int, dict[str, str], str]
 
@@ -129,6 +130,15 @@ class FargateResponse(EC2ContainerServiceResponse):
             raise InvalidParameter("The referenced task was not found.")
         task.request_stop("UserInitiated", request.get("reason") or "Task stopped by user")
         return _answer({"task": _describe(task, with_tags=False)})
+
+    def execute_command(self) -> Answer:
+        request = self._request()
+        cluster = self._backend.active_cluster(request.get("cluster"))
+        check_execute_command(request, cluster.configuration or {})
+        task = self._backend.find(cluster, request.get("task") or "")
+        if task is None:
+            raise InvalidParameter("The referenced task was not found.")
+        return _answer(execute_command(self._backend.sessions, task, request))
 
     def list_tasks(self) -> Answer:  # type: ignore[override]
         request = self._request()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_fargate_sandbox.local.call_journal import CallJournal
+    from pytest_fargate_sandbox.local.ssm.agent_life import ManagedAgent
 
 STOPPED_TASK_LIFE_SEC = 3600.0
 """How long a stopped task can be described, as on AWS."""
@@ -31,6 +32,8 @@ class EngineContainer:
     exit_code: int | None = None
     reason: str = ""
     health: str = "UNKNOWN"
+    agent: ManagedAgent | None = None
+    """Of ECS Exec, where that is enabled."""
     runtime_id: str = field(default_factory=lambda: f"{uuid.uuid4().hex}-{uuid.uuid4().int % 10**10:010d}")
 
     @property
@@ -65,6 +68,8 @@ class EngineContainer:
             "healthStatus": self.health,
             "cpu": str(self.definition.get("cpu", 0)),
         }
+        if self.agent is not None:
+            described["managedAgents"] = [self.agent.describe()]
         if self.was_started:
             described["runtimeId"] = self.runtime_id
         if self.exit_code is not None:
@@ -157,6 +162,12 @@ class EngineTask:
     def health_becomes(self, container: EngineContainer, health: str) -> None:
         with self.changed:
             container.health = health
+            self._notify()
+
+    def agent_becomes(self, container: EngineContainer, status: str, reason: str = "") -> None:
+        with self.changed:
+            if container.agent is not None and container.agent.last_status != "STOPPED":
+                container.agent.becomes(status, reason)
             self._notify()
 
     def request_stop(self, code: str, reason: str) -> bool:

@@ -25,6 +25,11 @@ class Throttled(ECSException):
         super().__init__("ThrottlingException", message)
 
 
+class TargetNotConnected(ECSException):
+    def __init__(self, message: str) -> None:
+        super().__init__("TargetNotConnectedException", message)
+
+
 class Conflict(ECSException):
     def __init__(self, message: str) -> None:
         super().__init__("ConflictException", message)

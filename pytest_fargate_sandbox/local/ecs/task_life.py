@@ -20,6 +20,7 @@ from pytest_fargate_sandbox.local.ecs.secret_values import SecretNotResolved
 from pytest_fargate_sandbox.local.ecs.turns import wait_for_turn
 from pytest_fargate_sandbox.local.ecs.vpc import attach_interface, detach_interface, leads_out
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotPull, CannotStart, TaskSpec
+from pytest_fargate_sandbox.local.ssm.agent_life import AgentLife
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.call_journal import CallJournal
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.ecs.engine_task import EngineContainer, EngineTask
     from pytest_fargate_sandbox.local.faults import Faults
     from pytest_fargate_sandbox.local.runners.runner_contract import ContainerExit, Runner, RunningTask
+    from pytest_fargate_sandbox.local.ssm.session_manager import SessionManager
 
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 _DEFAULT_STOP_TIMEOUT_SEC = 30.0
@@ -41,11 +43,13 @@ class EngineParts:
     """What every task's life needs."""
 
     runner: Runner
+    sessions: SessionManager
     faults: Faults
     journal: CallJournal
     gate_port: int
     limits: AccountLimits
     launch_delay: tuple[float, float] = (0.0, 0.0)
+    agent_delay: tuple[float, float] = (0.0, 0.0)
     real_health: bool = False
 
 
@@ -57,6 +61,7 @@ class TaskLife:
         self._around = surroundings
         self._running: RunningTask | None = None
         self._started: dict[str, float] = {}
+        self._agents: dict[str, AgentLife] = {}
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=f"task-{self._task.id[:8]}", daemon=True).start()
@@ -148,6 +153,9 @@ class TaskLife:
         except (CannotPull, CannotStart) as error:
             task.container_becomes(container, "STOPPED", reason=str(error))
             raise
+        if task.placement.execute_command:
+            self._agents[container.name] = AgentLife(self._around.sessions, task, container, spec)
+            self._agents[container.name].start_later(running, self._around.agent_delay)
         check = HealthCheck.of(container.definition)
         if check is not None:
             threading.Thread(
@@ -163,6 +171,8 @@ class TaskLife:
     def _ended(self, container: EngineContainer, end: ContainerExit, log: LogStream | None) -> None:
         if log is not None:
             log.close()
+        if container.name in self._agents:
+            self._agents[container.name].end()
         reason = _OUT_OF_MEMORY if end.out_of_memory else end.reason
         self._task.container_becomes(container, "STOPPED", exit_code=end.code, reason=reason)
         if container.essential:

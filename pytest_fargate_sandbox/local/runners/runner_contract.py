@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Mapping, Sequence
 
 
@@ -109,6 +110,12 @@ class RunningTask(Protocol):
         """Run an argv inside the container (``CMD`` and ``CMD-SHELL`` are the caller's): its exit code, 0 is healthy.
 
         Not 0 as well: a check that took longer than ``timeout``, or a container that is gone.
+        """
+
+    def start_agent(self, container: str, channel: socket.socket) -> None:
+        """Start the agent of ECS Exec (``local/ssm/agent``) in the container's namespaces, as root; else CannotStart.
+
+        ``channel`` is its end of a ``Channel`` to the engine: it ends with that, or with the container.
         """
 
     def stop(self, container: str, grace: float) -> None:

@@ -38,6 +38,7 @@ ATTR_NODEV = 0x4
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
 PR_SET_SECCOMP = 22
 
@@ -134,6 +135,12 @@ def die_with_parent() -> None:
 def hide_memory() -> None:
     """From every process without CAP_SYS_PTRACE, until this one executes a program."""
     prctl(PR_SET_DUMPABLE, 0)
+
+
+def set_process_name(name: bytes) -> None:
+    """At most 15 bytes of it, as ``ps`` and ``pkill`` know this process."""
+    text = ctypes.create_string_buffer(name)
+    prctl(PR_SET_NAME, ctypes.addressof(text))
 
 
 def mount(kind: str, target: str, flags: int = 0, options: str = "") -> None:

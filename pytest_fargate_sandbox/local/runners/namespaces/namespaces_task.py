@@ -24,6 +24,7 @@ from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, Co
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pytest_fargate_sandbox.local.runners.namespaces.agent_place import AgentPlace
     from pytest_fargate_sandbox.local.runners.namespaces.control_group import ControlGroup
     from pytest_fargate_sandbox.local.runners.namespaces.holder_messages import Channel, Message
     from pytest_fargate_sandbox.local.runners.namespaces.image_directories import Image
@@ -128,6 +129,16 @@ class NamespacesTask:
         except HolderGone:
             return _KILLED
         return int(answer["code"])
+
+    def start_agent(self, container: str, channel: socket.socket, place: AgentPlace | None = None) -> None:
+        """``place`` is where, in a container that is none of ours."""
+        where: dict[str, Any] = {"place": place.to_message()} if place else {}
+        try:
+            answer = self._ask("agent", channel.fileno(), container=container, **where)
+        except HolderGone as error:
+            answer = {"error": str(error)}
+        if "error" in answer:
+            raise CannotStart(answer["error"])
 
     def stop(self, container: str, grace: float) -> None:
         with self._lock:

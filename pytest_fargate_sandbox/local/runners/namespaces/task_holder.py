@@ -13,6 +13,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.local.runners.namespaces import linux
+from pytest_fargate_sandbox.local.runners.namespaces.agent_place import AgentPlace, run_agent_at
 from pytest_fargate_sandbox.local.runners.namespaces.children import Children, exit_code
 from pytest_fargate_sandbox.local.runners.namespaces.container_plan import ContainerPlan
 from pytest_fargate_sandbox.local.runners.namespaces.container_process import (
@@ -62,6 +63,7 @@ class Holder:
         self._requests: dict[str, Callable[[Message, list[int]], None]] = {
             "start": self._start,
             "check": self._check,
+            "agent": self._start_agent,
             "kill": self._kill,
             "look": lambda *_: self._network.look_soon(),
             "outside": self._network.port_opened,
@@ -165,6 +167,25 @@ class Holder:
         if pid == 0:
             _run_check(container, tuple(request["argv"]), request["timeout"])
         self._children.expect(pid, lambda code: self._answer(request, code=code))
+
+    def _start_agent(self, request: Message, descriptors: list[int]) -> None:
+        (channel,) = descriptors
+        container = self._containers.get(request["container"])
+        try:
+            if "place" in request:
+                place = AgentPlace.from_message(request["place"])
+            elif container is not None:
+                place = AgentPlace.of_plan(container.plan, container.pid)
+            else:
+                raise ProcessLookupError("the container is gone")
+            if os.fork() == 0:
+                run_agent_at(place, channel)
+        except OSError as error:
+            self._answer(request, error=str(error))
+        else:
+            self._answer(request)
+        finally:
+            os.close(channel)
 
     def _close(self, request: Message, _: list[int]) -> None:
         self._closing = request

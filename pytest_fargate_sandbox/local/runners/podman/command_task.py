@@ -9,12 +9,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import SIDECAR_REFERENCE
+from pytest_fargate_sandbox.local.runners.podman.agent_entry import agent_place
 from pytest_fargate_sandbox.local.runners.podman.command_container import CommandContainer
 from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed
 from pytest_fargate_sandbox.local.runners.podman.pause_image import PAUSE_IMAGE
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Sequence
 
     from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
@@ -107,6 +109,17 @@ class CommandTask:
         except CommandFailed as failed:
             return failed.code
         return 0
+
+    def start_agent(self, container: str, channel: socket.socket) -> None:
+        known = self._containers.get(container)
+        if known is None:
+            self._network.start_agent(container, channel)
+            return
+        try:
+            place = agent_place(self._command, known.name, has_way_out=self._spec.has_way_out)
+        except (CommandFailed, OSError) as error:
+            raise CannotStart(str(error)) from error
+        self._network.start_agent(container, channel, place)
 
     def stop(self, container: str, grace: float) -> None:
         if container in self._in_network:
