@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import sys
 import threading
 from functools import partial
 from hmac import compare_digest
@@ -20,6 +21,7 @@ from pytest_fargate_sandbox.sandbox.slots import service_artifacts
 from pytest_fargate_sandbox.sandbox.slots.service_refusal import Refused
 from pytest_fargate_sandbox.sandbox.slots.slot_batch import batch
 from pytest_fargate_sandbox.sandbox.slots.tool_result import DEFAULT_TIMEOUT_SEC, ToolRequest, ToolResult
+from pytest_fargate_sandbox.server.requests.guests import MAX_KNOWN, Guests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -142,10 +144,28 @@ class SlotService:
 
 
 class _Server(ThreadingHTTPServer):
+    """Any user of this machine may connect to it: those without the token have few places, of which the oldest goes."""
+
     daemon_threads = True
     allow_reuse_address = False
     request_queue_size = 128
     service: SlotService
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.guests = Guests()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.guests.welcome(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.guests.leave(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):  # else he has gone, or was turned away
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -177,6 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.service.admits(self.headers.get("Authorization", "")):
             self.close_connection = True
             raise Refused(401, "the bearer token of this service is wanted")
+        if not self.server.guests.recognise(self.connection):
+            self.close_connection = True
+            raise Refused(503, f"{MAX_KNOWN} connections with the token are open already")
         length = self.headers.get("Content-Length", "0")
         if not length.isdigit() or int(length) > _LONGEST_BODY or "Transfer-Encoding" in self.headers:
             self.close_connection = True

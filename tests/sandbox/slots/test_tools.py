@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import socket
 import tarfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolRequest, ToolResult
+from pytest_fargate_sandbox.server.requests.guests import MAX_STRANGERS
 from tests.sandbox.slots.tool_rows import ROWS, Caller, table
 
 if TYPE_CHECKING:
@@ -116,6 +120,16 @@ def test_over_http_slots_are_listed_reset_and_told_to_be_well(service: SlotServi
     health, slots = ask(service, "/health")[1], ask(service, "/slots")[1]["slots"]
     assert (health["status"], health["executing"], health["isolation"]) == ("ok", 0, "user")
     assert [(each["slot_id"], each["state"]) for each in slots] == [("slot_0", "available"), ("slot_1", "available")]
+
+
+def test_over_http_those_without_the_token_keep_nobody_out_and_take_little(service: SlotService) -> None:
+    before = threading.active_count()
+    with contextlib.ExitStack() as crowd:
+        for _ in range(300):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", service.port)))
+        assert ask(service, "/health")[1]["status"] == "ok"
+        assert threading.active_count() - before < 1.5 * MAX_STRANGERS
+    assert ask(service, "/health")[1]["status"] == "ok"
 
 
 def test_over_http_artifacts_are_read_listed_and_packed(service: SlotService) -> None:
