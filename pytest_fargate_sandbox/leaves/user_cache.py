@@ -14,7 +14,8 @@ from pytest_fargate_sandbox.leaves.names import CACHE_DIR_NAME
 def cache_directory(*parts: str) -> Path:
     """``$XDG_CACHE_HOME/pytest-fargate-sandbox/<parts>``, made with mode 0700 where it is missing.
 
-    Where nothing can be written there, as in a container whose user has no home, it is in ``$TMPDIR``.
+    Where nothing can be written there, as in a container whose user has no home, or somebody else has made it,
+    it is in ``$TMPDIR``.
     """
     directory = _at_home() or _in_temporary()
     for part in parts:
@@ -31,7 +32,16 @@ def _at_home() -> Path | None:
         ours.mkdir(mode=0o700, exist_ok=True)
     except (OSError, RuntimeError):  # RuntimeError: this user has no home at all
         return None
-    return ours if os.access(ours, os.W_OK | os.X_OK) else None
+    return ours if os.access(ours, os.W_OK | os.X_OK) and not is_somebody_elses(ours) else None
+
+
+def is_somebody_elses(directory: Path) -> bool:
+    """Whether it stands, at any height, where anybody may put something (``/tmp``), and somebody else has."""
+    whole = directory.absolute()
+    ways = zip((whole, *whole.parents), whole.parents, strict=False)
+    return any(
+        parent.stat().st_mode & stat.S_IWOTH and child.lstat().st_uid not in (0, os.geteuid()) for child, parent in ways
+    )
 
 
 def _in_temporary() -> Path:
@@ -41,7 +51,8 @@ def _in_temporary() -> Path:
     found = ours.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise ConfigError(
-            f"no directory to keep notes in: the home cannot be written to, and {ours} is not this user's alone; "
+            f"no directory to keep notes in: the home cannot be written to, or is another's, and {ours} is not this "
+            "user's alone; "
             "set XDG_CACHE_HOME"
         )
     return ours

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
-from pytest_fargate_sandbox.leaves.user_cache import cache_directory
+from pytest_fargate_sandbox.leaves.user_cache import cache_directory, is_somebody_elses
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from pytest_fargate_sandbox.place.engine_process import ASLEEP_SEC, BUSY_SEC, EngineProcess, Pulse
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
@@ -167,6 +167,11 @@ def engine_directory() -> Path:
     if chosen:
         directory = Path(chosen)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if is_somebody_elses(directory):
+            text = (
+                f"{ENV_DIRECTORY}={chosen} was made by another user, whose engine we would use: set another directory"
+            )
+            raise StartError(text, phase="engine", reason=text)
         return directory
     ways = [
         sys.executable,

@@ -42,6 +42,25 @@ def test_who_can_write_nothing_at_home_has_it_in_the_directory_for_temporary_fil
     assert cache_directory("ledger") == directory
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("made", ["cache", "cache/pytest-fargate-sandbox"])
+def test_a_home_that_somebody_else_has_made_first_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: str
+) -> None:
+    """As where HOME is ``/tmp``. He could have us write over any file of ours, by a link."""
+    tmp_path.chmod(0o1777)
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / made).mkdir(parents=True)
+    for each in (tmp_path / "cache", tmp_path / made):
+        each.chmod(0o1777)
+    os.chown(tmp_path / made, 65534, 65534)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    assert cache_directory().is_relative_to(tmp_path / "temporary")
+    os.chown(tmp_path / made, 0, 0)
+    assert cache_directory() == tmp_path / "cache" / "pytest-fargate-sandbox"
+
+
 def test_what_somebody_else_has_put_there_is_not_used(homeless: Path) -> None:
     (homeless / "elsewhere").mkdir()
     (homeless / f"pytest-fargate-sandbox-{os.geteuid()}").symlink_to("elsewhere")

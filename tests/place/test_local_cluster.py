@@ -109,6 +109,17 @@ def test_the_engines_address_is_for_this_user_alone(directory: Path) -> None:
     os.kill(engine.pid, signal.SIGTERM)
 
 
+@pytest.mark.root
+def test_a_directory_that_somebody_else_has_made_leads_to_no_engine(directory: Path) -> None:
+    """Whose it would be, with all secrets of our tasks."""
+    directory.parent.chmod(0o1777)
+    directory.mkdir()
+    os.chown(directory, 65534, 65534)
+    with pytest.raises(StartError, match=r"FARGATE_ENGINE_DIR=\S+ was made by another user"):
+        local_engine()
+    assert not list(directory.iterdir())
+
+
 def test_an_engine_that_cannot_start_says_why(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", "--image 'x=/no/such directory'")
     with pytest.raises(StartError, match="/no/such directory") as caught:
