@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import hookspecs, options
+from pytest_fargate_sandbox.plugin import hookspecs, option_table, options
 from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_agent,
     fargate_config,
@@ -38,10 +38,11 @@ __all__ = [
 ]
 
 _MARKER = (
-    "fargate(image=, environment=, cpu=, memory=, ttl=, mode=, container_port=, keep=, env=, files=, outside=, "
-    "exec_timeout=, artifacts=, artifacts_when=, slot=, network=, retries=): what the test's sandbox is made of, and "
-    "what becomes of it. image: a reference or template; environment: a directory with a Dockerfile, relative to the "
-    "test's file; cpu: CPU units; memory: MiB; ttl: seconds; mode: {modes}; container_port: where an agent listens; "
+    "fargate(image=, environment=, cpu=, memory=, storage=, ttl=, mode=, container_port=, keep=, env=, files=, "
+    "outside=, exec_timeout=, artifacts=, artifacts_when=, slot=, network=, retries=): what the test's sandbox is made "
+    "of, and what becomes of it. image: a reference or template; environment: a directory with a Dockerfile, relative "
+    "to the test's file; cpu: CPU units; memory: MiB; storage: GiB; ttl: seconds; mode: {modes}; container_port: where "
+    "an agent listens; "
     "keep: {keep}; env: a mapping; files: a mapping of remote to local paths; outside: a list of OutsideEndpoint or "
     "(url, env_var); exec_timeout: seconds; artifacts: a list of globs of files that --fargate-artifacts saves after "
     "the test; artifacts_when: {when}; slot: True for a clean slot of a machine that tests share, instead of a "
@@ -58,9 +59,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.declare(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    from pytest_fargate_sandbox.plugin import task_collection
+
+    task_collection.keep_out_of_tasks(early_config)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _marker())
     config.stash[options.SETTINGS] = settings = options.resolve(config)
+    if settings.run["tasks"]:
+        from pytest_fargate_sandbox.plugin import wiring
+
+        wiring.wire_tasks(config)
     if hasattr(config, "workerinput"):
         from pytest_fargate_sandbox.plugin import mfa_code
 
@@ -99,9 +111,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _marker() -> str:
     return _MARKER.format(
         modes=_either(MODES),
-        keep=_either(options.KEEP),
-        when=_either(reversed(options.ARTIFACTS_WHEN)),
-        networks=_either(options.NETWORKS),
+        keep=_either(option_table.KEEP),
+        when=_either(reversed(option_table.ARTIFACTS_WHEN)),
+        networks=_either(option_table.NETWORKS),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import options, vocabulary
+from pytest_fargate_sandbox.plugin import option_table, options, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ def _settings(mapping: Mapping[str, Any], source: str, under: str) -> Iterator[S
             yield from _settings(value, source, "run.")
             continue
         name = vocabulary.run_option_for(word.replace("-", "_"))
-        option = options.OPTIONS.get(name)
+        option = option_table.OPTIONS.get(name)
         if option is not None and not option.sets and name != "config":
             yield Setting(option.key, options.checked(option, value, f"{source}: {under}{key}"), source)
             continue
@@ -59,7 +59,7 @@ def _settings(mapping: Mapping[str, Any], source: str, under: str) -> Iterator[S
 def _unknown(source: str, under: str, key: str) -> str:
     from pytest_fargate_sandbox.leaves.config import nearest
 
-    ours = [vocabulary.word_for(each.name) for each in options.TABLE if not each.sets and each.name != "config"]
+    ours = [vocabulary.word_for(each.name) for each in option_table.TABLE if not each.sets and each.name != "config"]
     if under:
         near, allowed = nearest(key, ours), ", ".join(ours)
         return f"{source}: unknown run option {key!r}{near or f' (allowed: {allowed})'}"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.fargate_rules import STORAGE_GIB
 from pytest_fargate_sandbox.plugin import vocabulary
-from pytest_fargate_sandbox.plugin.options import ARTIFACTS_WHEN, KEEP, NETWORKS
+from pytest_fargate_sandbox.plugin.option_table import ARTIFACTS_WHEN, KEEP, NETWORKS
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
     ),
     "cpu": _IS_WHOLE,
     "memory": _IS_WHOLE,
+    "storage": (lambda value: _is_number(value) and value in STORAGE_GIB, "21 to 200 (GiB); without it there are 20"),
     "ttl": (lambda value: _is_number(value) and value > 0, "a whole number above 0"),
     "container_port": (lambda value: _is_number(value) and 1 <= value <= 65535, "a port, 1 to 65535"),
     "mode": (lambda value: isinstance(value, str) and value in MODES, MODES),

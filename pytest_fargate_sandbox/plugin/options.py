@@ -1,4 +1,4 @@
-"""One table of options, from which the command line, the environment, the ini, the header and the docs are made.
+"""The options as they were said, and where.
 
 A value comes from the first of: command line, environment, ini, ``--fargate-config FILE``, and the table
 ``[tool.pytest_fargate_sandbox]`` of pyproject.toml. The two files hold the fields of ``EcsFargateConfig`` and options
@@ -11,168 +11,20 @@ import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pytest_fargate_sandbox.leaves.fargate_rules import size_with
 from pytest_fargate_sandbox.plugin import vocabulary
-from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, mode_named
+from pytest_fargate_sandbox.plugin.option_table import OPTIONS, TABLE, Option
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from pytest_fargate_sandbox.plugin.config_files import Setting
 
-KEEP = ("never", "failed", "always")
-"""Which tasks may outlive their test."""
-
-NETWORKS = ("none", "public")
-"""What a task may reach."""
-
-ARTIFACTS_WHEN = ("failed", "always")
-"""Of which tests artifacts are saved."""
-
-
-class Option(NamedTuple):
-    """One option. ``sets`` is the key of ``EcsFargateConfig`` that it fills; without it the option concerns the run."""
-
-    name: str
-    help: str
-    kind: Literal["string", "int", "args", "bool"] = "string"
-    metavar: str = ""
-    sets: str = ""
-    default: Any = None
-    choices: Collection[str] = ()
-    least: int = 0
-    word: str = ""
-    """What may stand for a number."""
-
-    @property
-    def flag(self) -> str:
-        return "--fargate-" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        return "FARGATE_" + self.name.upper()
-
-    @property
-    def ini(self) -> str:
-        return "fargate_" + self.name
-
-    @property
-    def usage(self) -> str:
-        value = "|".join(self.choices) or self.metavar
-        return f"{self.flag} {value}" if value else self.flag
-
-    @property
-    def key(self) -> str:
-        """Its key in the two files."""
-        return self.sets or f"run.{self.name}"
-
-
-TABLE = (
-    Option(
-        "cluster", "the ECS cluster; `local` is the embedded engine", metavar="NAME", sets="cluster", default="local"
-    ),
-    Option("region", "the AWS region", metavar="NAME", sets="region"),
-    Option("subnets", "the subnets tasks run in", "args", metavar="ID,ID", sets="subnets"),
-    Option("security_groups", "the security groups of tasks", "args", metavar="ID,ID", sets="security_groups"),
-    Option(
-        "network",
-        "what tasks of tests that don't say reach: nothing, or the internet; nothing said: on `local` nothing, on AWS "
-        "what their subnets do",
-        sets="network",
-        choices=NETWORKS,
-    ),
-    Option("execution_role", "the role that pulls images and writes logs", metavar="ARN", sets="execution_role_arn"),
-    Option(
-        "config",
-        "a JSON, TOML or YAML file with fields of EcsFargateConfig, and with these options",
-        metavar="FILE",
-    ),
-    Option(
-        "sidecar_mode",
-        f"{' or '.join(row.title for row in MODES.values())} mode, for tests that don't say",
-        default="exec",
-        choices=MODES,
-    ),
-    Option(
-        "keep",
-        "which tasks outlive their test; the marker's `keep` beats it",
-        default="never",
-        choices=KEEP,
-    ),
-    Option(
-        "reuse",
-        "leave the machines of slots to the next run that has this name, which has their slots clean and at once",
-        metavar="NAME",
-    ),
-    Option("image", "the image of tests that don't name one", metavar="REFERENCE", sets="image_template"),
-    Option("cpu", "CPU units of tests that don't say", metavar="UNITS", sets="cpu", default="1024"),
-    Option(
-        "memory",
-        "memory in MiB of tests that don't say; where only one of both is said, the other fits it",
-        metavar="MIB",
-        sets="memory",
-        default="2048",
-    ),
-    Option(
-        "ttl",
-        "seconds after which a task ends by itself; nothing: 14400, or more where the test may take more",
-        "int",
-        metavar="SECONDS",
-        sets="max_task_lifetime_sec",
-        least=1,
-    ),
-    Option("force_build", "build even the images that are cached, once for the run", "bool", default=False),
-    Option(
-        "runner",
-        "how the embedded engine runs containers",
-        default="auto",
-        choices=("auto", "namespaces", "podman", "docker"),
-    ),
-    Option(
-        "engine",
-        "the `--state` directory of a running `fargate-sandbox engine`, which the tests then use",
-        metavar="DIR",
-    ),
-    Option(
-        "max_tasks",
-        "tasks at once over all workers, counted from RunTask until STOPPED; nothing: no bound",
-        "int",
-        metavar="N",
-        least=1,
-    ),
-    Option(
-        "prelaunch",
-        "sandboxes of a kind to have ready or starting ahead of need, times the workers; 0: none; `auto`: as many as "
-        "keep workers from waiting, by what launches and tests take",
-        "int",
-        metavar="auto|N",
-        default="auto",
-        word="auto",
-    ),
-    Option(
-        "slots",
-        "how many slots a machine has that tests share: those of `fargate_slot`, and of the marker's `slot=True`",
-        "int",
-        metavar="N",
-        default=10,
-        least=1,
-    ),
-    Option(
-        "infra_retries", "how often a test that met an infrastructure error is run again", "int", metavar="N", default=1
-    ),
-    Option(
-        "artifacts",
-        "save there, under each test's name, the files that the marker's `artifacts` names; of failed tests also the "
-        "recordings of terminals and the container's log",
-        metavar="DIR",
-    ),
-    Option("report_json", "write the run, as data, to this file", metavar="FILE"),
-)
-OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}
 _SIZE = ("cpu", "memory")
 
 
@@ -206,6 +58,9 @@ def declare(parser: pytest.Parser) -> None:
     for option in TABLE:
         if option.kind == "bool":
             group.addoption(option.flag, dest=option.ini, action="store_true", default=None, help=_help(option))
+        elif option.bare:
+            bare = {"action": "store_const", "const": option.bare}
+            group.addoption(option.flag, dest=option.ini, default=None, help=_help(option), **bare)
         else:
             kwargs: dict[str, Any] = {"choices": option.choices} if option.choices else {"metavar": option.metavar}
             group.addoption(option.flag, dest=option.ini, default=None, help=_help(option), **kwargs)
@@ -242,6 +97,15 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> S
     return settings._replace(run={**settings.run, "engine": engine})
 
 
+def said_early(config: pytest.Config, name: str, environ: Mapping[str, str] = os.environ) -> Any:
+    """What somebody says of a run option, before there are settings; None: nobody does."""
+    option = OPTIONS[name]
+    for value, source in _spoken(config, option, environ):
+        return checked(option, value, source)
+    [path] = [value for value, _ in [*_spoken(config, OPTIONS["config"], environ), (None, "")]][:1]
+    return next((value for key, value, _ in _files(config, path) if key == option.key), None)
+
+
 def _size(said: Mapping[str, Any]) -> dict[str, Any]:
     """One that is not said is left to what all share, where that is in an SSM parameter."""
     if said.get("ssm_config"):
@@ -260,7 +124,8 @@ def table() -> str:
 
 
 def _meaning(option: Option) -> str:
-    default = f" (default: `{option.default}`)" if option.default not in (None, False) else ""
+    said = ",".join(option.default) if isinstance(option.default, tuple) else option.default
+    default = f" (default: `{said}`)" if said not in (None, False) else ""
     return option.help + default
 
 
@@ -271,6 +136,8 @@ def _help(option: Option) -> str:
 
 def _spoken(config: pytest.Config, option: Option, environ: Mapping[str, str]) -> Iterator[tuple[Any, str]]:
     given = config.getoption(option.ini, default=None)
+    if given is None:  # before pytest has parsed all of the command line
+        given = getattr(config.known_args_namespace, option.ini, None)
     if given is not None:
         yield given, option.flag
     if environ.get(option.variable):

@@ -27,6 +27,7 @@ _RUNNING: pytest.StashKey[bool] = pytest.StashKey()
 """Whether the item's own code is running, so that a report made now is a subtest's."""
 
 PROPERTY = "fargate_infrastructure"
+NO_VERDICT = "fargate_no_verdict"
 
 
 def infrastructure_error(error: BaseException | None) -> SandboxError | None:
@@ -92,6 +93,10 @@ def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
         # Its subtests met it: pytest is about to call this a failure.
         report.longrepr = f"infrastructure error in a subtest: {met[-1]['message']}"
         _make_error(item, report, met[-1])
+    elif report.when == "call" and call.excinfo and _says_nothing_of_the_agent(call.excinfo.value):
+        _as_error(report)
+        item.user_properties.append((NO_VERDICT, str(call.excinfo.value).partition("\n")[0]))
+        report.user_properties = list(item.user_properties)
     if report.failed:
         item.stash[FAILED] = True
 
@@ -106,13 +111,23 @@ def _plain(error: SandboxError, report: pytest.TestReport) -> dict[str, Any]:
     }
 
 
-def _make_error(item: pytest.Item, report: pytest.TestReport, met: dict[str, Any]) -> None:
+def _says_nothing_of_the_agent(error: BaseException) -> bool:
+    """A verifier without a verdict, or a task that is not what it should be: no failure of whoever was tried."""
+    errors = sys.modules.get(_ERRORS)
+    return errors is not None and isinstance(error, (errors.NoVerdict, errors.TaskFolderError))
+
+
+def _as_error(report: pytest.TestReport) -> None:
     report.outcome = "failed"
     if hasattr(report, "wasxfail"):
         del report.wasxfail
     if report.when == "call":
         # https://github.com/pytest-dev/pytest/blob/9.2.0/src/_pytest/runner.py#L220
         report.when = "setup"  # terminal and JUnit know errors by their phase: a failure is what "call" has
+
+
+def _make_error(item: pytest.Item, report: pytest.TestReport, met: dict[str, Any]) -> None:
+    _as_error(report)
     report.fargate_infrastructure = dict(met)  # type: ignore[attr-defined]
     where = "while the test's own code ran" if met["phase"] == "call" else f"in its {met['phase']}"
     report.sections.insert(0, ("Infrastructure error", f"not a failure of the test: {met['message']} ({where})"))

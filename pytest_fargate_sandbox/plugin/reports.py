@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import marker, options, outcomes, short_errors, told_to_others, vocabulary
+from pytest_fargate_sandbox.plugin import marker, option_table, outcomes, short_errors, told_to_others, vocabulary
 from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.artifacts import Artifacts
     from pytest_fargate_sandbox.plugin.leases import Leases
 
-_FLAGS = {option.sets: option.flag for option in options.TABLE if option.sets}
+_FLAGS = {option.sets: option.flag for option in option_table.TABLE if option.sets}
 
 
 class Reports:

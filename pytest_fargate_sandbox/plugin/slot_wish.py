@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.plugin import marker
-from pytest_fargate_sandbox.plugin.options import OPTIONS
+from pytest_fargate_sandbox.plugin.option_table import OPTIONS
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import recognised
 from pytest_fargate_sandbox.sandbox.slots.machine_slots import refuse_unfit
 

@@ -51,6 +51,26 @@ def _artifacts(config: pytest.Config, run: PytestRun) -> Artifacts:
     return Artifacts(config.invocation_params.dir / name if name else None, run)
 
 
+def wire_tasks(config: pytest.Config) -> None:
+    """What the process needs to have task folders for tests."""
+    from pytest_fargate_sandbox.plugin.task_attempts import TaskReports
+    from pytest_fargate_sandbox.plugin.task_collection import TaskCollection
+    from pytest_fargate_sandbox.plugin.task_items import check_adversaries
+
+    for name, meaning in _TASK_MARKS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+    run = config.stash[SETTINGS].run
+    check_adversaries(run["adversaries"])
+    _register(config, task_collection=TaskCollection(config, run["tasks"]), task_reports=TaskReports())
+
+
+_TASK_MARKS = {
+    "oracle": "of a task folder: its own solution has to get the whole reward",
+    "nop": "of a task folder: doing nothing must not get it",
+    "adversary": "of a task folder: who wants the reward without doing the task must not get it",
+}
+
+
 def wire_controller(config: pytest.Config) -> PytestRun:
     """What the process needs that outlives all others of the run."""
     first = RUN not in config.stash

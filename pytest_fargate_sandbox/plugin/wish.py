@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _FIELDS = {
     "cpu": "cpu",
     "memory": "memory",
+    "storage": "ephemeral_storage_gib",
     "ttl": "max_task_lifetime_sec",
     "container_port": "container_port",
     "network": "network",

@@ -122,9 +122,15 @@ def digest_of(*paths: Path) -> str:
         for name, file in sorted(_files(path)):
             runs = bool(file.stat().st_mode & stat.S_IXUSR)
             digest.update(f"{name}\0{int(runs)}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
-            with file.open("rb") as content:
-                while block := content.read(1 << 20):
-                    digest.update(block)
+            digest.update(content_digest(file).encode())
+    return digest.hexdigest()
+
+
+def content_digest(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while block := content.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import options
+from pytest_fargate_sandbox.plugin import option_table, options
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_the_docs_have_the_table_of_this_code() -> None:
 
 def test_help_markers_and_fixtures_read_well(passing: pytest.Pytester) -> None:
     shown = passing.runpytest_inprocess("--help").stdout.str()
-    for option in options.TABLE:
+    for option in option_table.TABLE:
         assert option.flag in shown
     assert "@pytest.mark.fargate(image=, environment=" in passing.runpytest_inprocess("--markers").stdout.str()
     fixtures = passing.runpytest_inprocess("--fixtures").stdout.str()

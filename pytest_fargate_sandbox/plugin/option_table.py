@@ -1,0 +1,180 @@
+"""One table of options: the command line, the environment, the ini, the header and the docs are made of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+KEEP = ("never", "failed", "always")
+"""Which tasks may outlive their test."""
+
+NETWORKS = ("none", "public")
+"""What a task may reach."""
+
+ARTIFACTS_WHEN = ("failed", "always")
+"""Of which tests artifacts are saved."""
+
+
+class Option(NamedTuple):
+    """One option. ``sets`` is the key of ``EcsFargateConfig`` that it fills; without it the option concerns the run."""
+
+    name: str
+    help: str
+    kind: Literal["string", "int", "args", "bool"] = "string"
+    metavar: str = ""
+    sets: str = ""
+    default: Any = None
+    choices: Collection[str] = ()
+    least: int = 0
+    word: str = ""
+    """What may stand for a number."""
+    bare: str = ""
+    """What it is on the command line, where it takes no value."""
+
+    @property
+    def flag(self) -> str:
+        return "--fargate-" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "FARGATE_" + self.name.upper()
+
+    @property
+    def ini(self) -> str:
+        return "fargate_" + self.name
+
+    @property
+    def usage(self) -> str:
+        value = "" if self.bare else "|".join(self.choices) or self.metavar
+        return f"{self.flag} {value}" if value else self.flag
+
+    @property
+    def key(self) -> str:
+        """Its key in the two files."""
+        return self.sets or f"run.{self.name}"
+
+
+TABLE = (
+    Option(
+        "cluster", "the ECS cluster; `local` is the embedded engine", metavar="NAME", sets="cluster", default="local"
+    ),
+    Option("region", "the AWS region", metavar="NAME", sets="region"),
+    Option("subnets", "the subnets tasks run in", "args", metavar="ID,ID", sets="subnets"),
+    Option("security_groups", "the security groups of tasks", "args", metavar="ID,ID", sets="security_groups"),
+    Option(
+        "network",
+        "what tasks of tests that don't say reach: nothing, or the internet; nothing said: on `local` nothing, on AWS "
+        "what their subnets do",
+        sets="network",
+        choices=NETWORKS,
+    ),
+    Option("execution_role", "the role that pulls images and writes logs", metavar="ARN", sets="execution_role_arn"),
+    Option(
+        "config",
+        "a JSON, TOML or YAML file with fields of EcsFargateConfig, and with these options",
+        metavar="FILE",
+    ),
+    Option(
+        "sidecar_mode",
+        f"{' or '.join(row.title for row in MODES.values())} mode, for tests that don't say",
+        default="exec",
+        choices=MODES,
+    ),
+    Option(
+        "keep",
+        "which tasks outlive their test; the marker's `keep` beats it",
+        default="never",
+        choices=KEEP,
+    ),
+    Option(
+        "reuse",
+        "leave the machines of slots to the next run that has this name, which has their slots clean and at once",
+        metavar="NAME",
+    ),
+    Option("image", "the image of tests that don't name one", metavar="REFERENCE", sets="image_template"),
+    Option("cpu", "CPU units of tests that don't say", metavar="UNITS", sets="cpu", default="1024"),
+    Option(
+        "memory",
+        "memory in MiB of tests that don't say; where only one of both is said, the other fits it",
+        metavar="MIB",
+        sets="memory",
+        default="2048",
+    ),
+    Option(
+        "ttl",
+        "seconds after which a task ends by itself; nothing: 14400, or more where the test may take more",
+        "int",
+        metavar="SECONDS",
+        sets="max_task_lifetime_sec",
+        least=1,
+    ),
+    Option("force_build", "build even the images that are cached, once for the run", "bool", default=False),
+    Option(
+        "runner",
+        "how the embedded engine runs containers",
+        default="auto",
+        choices=("auto", "namespaces", "podman", "docker"),
+    ),
+    Option(
+        "engine",
+        "the `--state` directory of a running `fargate-sandbox engine`, which the tests then use",
+        metavar="DIR",
+    ),
+    Option(
+        "max_tasks",
+        "tasks at once over all workers, counted from RunTask until STOPPED; nothing: no bound",
+        "int",
+        metavar="N",
+        least=1,
+    ),
+    Option(
+        "prelaunch",
+        "sandboxes of a kind to have ready or starting ahead of need, times the workers; 0: none; `auto`: as many as "
+        "keep workers from waiting, by what launches and tests take",
+        "int",
+        metavar="auto|N",
+        default="auto",
+        word="auto",
+    ),
+    Option(
+        "slots",
+        "how many slots a machine has that tests share: those of `fargate_slot`, and of the marker's `slot=True`",
+        "int",
+        metavar="N",
+        default=10,
+        least=1,
+    ),
+    Option(
+        "infra_retries", "how often a test that met an infrastructure error is run again", "int", metavar="N", default=1
+    ),
+    Option(
+        "artifacts",
+        "save there, under each test's name, the files that the marker's `artifacts` names; of failed tests also the "
+        "recordings of terminals and the container's log",
+        metavar="DIR",
+    ),
+    Option(
+        "tasks",
+        "collect task folders (with a `task.toml`, or the older `task.yaml`) as tests; environment and ini name the "
+        "directories in which they are looked for",
+        "args",
+        metavar="DIR,DIR",
+        bare="/",
+    ),
+    Option(
+        "repeat", "how often each task's solution, and doing nothing, is tried", "int", metavar="K", default=1, least=1
+    ),
+    Option(
+        "adversaries",
+        "who else tries each task, of `exits`, `forges`, `replaces` and `lingers`; `none`: nobody",
+        "args",
+        metavar="NAME,NAME",
+        default=("exits", "forges", "replaces", "lingers"),
+    ),
+    Option("report_json", "write the run, as data, to this file", metavar="FILE"),
+)
+OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}

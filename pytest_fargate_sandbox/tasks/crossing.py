@@ -1,0 +1,145 @@
+"""What crosses over from the agent's sandbox to the verifier's: declared artifacts, or the workspace. Nothing else.
+
+It is opaque on this side: a tree comes as a snapshot that is unpacked nowhere but in a sandbox.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_fargate_sandbox.leaves.errors import RemoteFileError, RemoteFileNotFound, SandboxBroken, TaskFolderError
+from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
+from pytest_fargate_sandbox.tasks.task_folder import Artifact
+from pytest_fargate_sandbox.tasks.task_inputs import content_digest
+from pytest_fargate_sandbox.tasks.task_places import mode_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.tasks.task_folder import Step, TaskFolder
+
+PUBLISHED = "/logs/artifacts"
+"""What an agent puts there crosses over, whatever else is declared."""
+
+NEVER = ("/tests", "/logs/verifier", "/solution", "/oracle")
+"""The verifier's own: nothing of the agent's comes to stand there."""
+
+_SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr")
+"""Directories at the root in which no workspace is: what lies there decides what the verifier's own programs are."""
+
+_NOT_ITSELF = ("/", "/opt", "/var")
+"""Directories that have workspaces in them and are none."""
+
+
+class Crossed(NamedTuple):
+    """``content`` is a snapshot of a directory, or the bytes of a file."""
+
+    source: str
+    is_tree: bool
+    content: Path
+    sha256: str
+    replaces: bool
+    """Whether it is all that may be there: then what the agent deleted is not there again."""
+
+
+class NothingCrosses(TaskFolderError):
+    """No verifier of its own could see what an agent did: the task has to say what counts."""
+
+
+class Crossing:
+    """Files of this process, until ``forget``."""
+
+    def __init__(self) -> None:
+        self._room = TemporaryDirectory("crossing-")
+        self.all: list[Crossed] = []
+
+    @property
+    def sha256(self) -> str:
+        """Of all of it."""
+        listed = sorted((each.source, each.sha256) for each in self.all)
+        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+    def take(self, sandbox: Any, folder: TaskFolder, step: Step | None, workspace: str) -> None:
+        """Out of the agent's sandbox. What was declared and is not there is not taken: its tests will tell."""
+        for artifact, replaces in what_crosses(folder, step, workspace):
+            crossed = self._taken(sandbox, artifact, self._room.path / str(len(self.all)), replaces)
+            if replaces and not (crossed and crossed.is_tree):
+                raise SandboxBroken(f"the agent left no directory where its workspace was, {workspace}")
+            if crossed is not None:
+                self.all.append(crossed)
+
+    def give(self, sandbox: Any) -> None:
+        """Into the verifier's, where nobody of the agent's runs yet."""
+        for each in self.all:
+            if not each.is_tree:
+                sandbox.upload(each.content, each.source)
+                continue
+            if each.replaces:
+                sandbox.exec(["rm", "-rf", "--", each.source], check=True)
+            sandbox.exec(["mkdir", "-p", "--", each.source], check=True)
+            sandbox.load(each.content, each.source)
+
+    def forget(self) -> None:
+        self._room.remove()
+
+    def _taken(self, sandbox: Any, artifact: Artifact, room: Path, replaces: bool) -> Crossed | None:
+        try:
+            snapshot = sandbox.save(artifact.source, exclude=artifact.exclude, to=room)
+            return Crossed(artifact.source, True, room, snapshot.sha256, replaces)
+        except RemoteFileNotFound:
+            return None
+        except RemoteFileError as error:
+            if error.errno != errno.ENOTDIR:
+                raise
+        sandbox.download(artifact.source, room)
+        return Crossed(artifact.source, False, room, content_digest(room), False)
+
+
+def what_crosses(folder: TaskFolder, step: Step | None, workspace: str) -> Iterator[tuple[Artifact, bool]]:
+    """Each with whether it is the whole of the workspace. Raises ``TaskFolderError``.
+
+    A task that says ``separate`` has said what counts. Of one that does not, written for a verifier in the agent's own
+    sandbox, the workspace counts as well.
+    """
+    declared = [*folder.config.artifacts, *(step.artifacts if step else ())]
+    if mode_of(folder, step) is None:
+        if is_workspace(workspace):
+            yield Artifact(workspace), True
+        elif not declared:
+            raise NothingCrosses(
+                f"{folder.name}: it works in {workspace}, of which nothing can cross over to a verifier of its own: "
+                "name what counts in `artifacts`, or a `workdir`, or say environment_mode = 'shared'",
+                path=str(folder.file),
+            )
+    if not any(each.source.rstrip("/") == PUBLISHED for each in declared):
+        yield Artifact(PUBLISHED), False
+    for artifact in declared:
+        source = str(PurePosixPath(workspace, artifact.source))
+        _check_place(folder, artifact.source, source)
+        yield Artifact(source, exclude=artifact.exclude), False
+
+
+def is_workspace(path: str) -> bool:
+    """Whether all of it may cross over, of a task that was written without a thought of that."""
+    parts = PurePosixPath(path).parts
+    is_system = len(parts) > 1 and parts[1] in _SYSTEM and parts[:3] != ("/", "usr", "src")
+    return path not in _NOT_ITSELF and not is_system and not _overlaps_verifiers(path)
+
+
+def _check_place(folder: TaskFolder, said: str, source: str) -> None:
+    if source == "/" or _overlaps_verifiers(source):
+        raise TaskFolderError(
+            f"{folder.name}: the artifact {said} would bring the agent's files to where the verifier's are "
+            f"({', '.join(NEVER)})",
+            path=str(folder.file),
+        )
+
+
+def _overlaps_verifiers(path: str) -> bool:
+    here = PurePosixPath(path)
+    return any(here == own or here in own.parents or own in here.parents for own in map(PurePosixPath, NEVER))

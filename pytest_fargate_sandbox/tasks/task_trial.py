@@ -1,0 +1,246 @@
+"""One attempt at a task: the agent's sandbox, what is done in it, what crosses over, and the verdict."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout, NoVerdict, SandboxBroken, TaskFolderError
+from pytest_fargate_sandbox.tasks import reward, task_inputs
+from pytest_fargate_sandbox.tasks.crossing import Crossing
+from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
+from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail, TrialLog
+from pytest_fargate_sandbox.tasks.verifying import Verifying
+from pytest_fargate_sandbox.tasks.whose_fault import agents_own
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pytest_fargate_sandbox.tasks.reward import Reward
+    from pytest_fargate_sandbox.tasks.task_folder import HealthCheck, Step, TaskFolder
+
+_DIRECTORIES = (
+    "mkdir -p /logs/agent /logs/verifier /logs/artifacts && chmod 777 /logs/agent /logs/verifier /logs/artifacts"
+)
+_USUAL_AGENT_SEC = 3600.0
+
+
+class Actor(Protocol):
+    """Who does the task, or does not."""
+
+    @property
+    def name(self) -> str: ...
+
+    def act(self, there: Workplace) -> None:
+        """In the agent's sandbox. Raises what a sandbox raises; what an agent does wrong is no error."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where an actor acts."""
+
+    sandbox: Any
+    folder: TaskFolder
+    step: Step | None
+    workspace: str
+    log: TrialLog
+
+    @property
+    def timeout_sec(self) -> float:
+        own = self.step.agent.timeout_sec if self.step else None
+        return own or self.folder.config.agent.timeout_sec or _USUAL_AGENT_SEC
+
+    @property
+    def user(self) -> str | None:
+        own = self.step.agent.user if self.step else None
+        user = self.folder.config.agent.user if own is None else own
+        return None if user is None else str(user)
+
+    def run(self, command: str | Sequence[str], env: Mapping[str, str] | None = None) -> int:
+        """As the agent, in his time. Its output's end is noted where it fails."""
+        tail = Tail(2000)
+        result = self.sandbox.exec(
+            command,
+            timeout_sec=self.timeout_sec,
+            cwd=self.workspace,
+            env=env,
+            user=self.user,
+            on_output=tail,
+            max_output_bytes=MOST_OUTPUT,
+        )
+        if result.timed_out:
+            self.log.note(f"the agent ran out of time after {self.timeout_sec:g} s")
+        elif result.return_code:
+            self.log.note(f"{command} returned {result.return_code}: {str(tail).strip()}")
+        return int(result.return_code)
+
+
+class Trial:
+    """``run`` gives the reward; ``log`` has the rest, whatever became of it."""
+
+    def __init__(self, folder: TaskFolder, actor: Actor, make: Callable[..., Any]) -> None:
+        """``make``: a started sandbox by the marker's keys; who made it stops what is left running."""
+        self.folder = folder
+        self.log = TrialLog()
+        self._actor = actor
+        self._make = make
+        self._workspace = ""
+
+    def run(self) -> Reward:
+        """Raises ``NoVerdict``, ``SandboxBroken``, ``TaskFolderError``, and what a sandbox raises."""
+        steps: list[Step | None] = [*self.folder.config.steps] or [None]
+        place = agents_place(self.folder)
+        self.log.note(place.told)
+        sandbox = self._sandbox("agent", place, sum(self._workplace(None, step).timeout_sec for step in steps))
+        self._prepare(sandbox, place)
+        rewards: list[Reward] = []
+        for number, step in enumerate(steps, 1):
+            rewards.append(self._step(sandbox, step, is_last=number == len(steps)))
+            if step is not None:
+                self.log.rewards[step.name] = rewards[-1].value
+            if step is not None and _is_gated(step, rewards[-1]):
+                self.log.note(f"it ended with step {step.name!r}, whose min_reward was not reached")
+                break
+        return self._overall(rewards)
+
+    # --- the agent's part -------------------------------------------------------------------------------------------
+
+    def _prepare(self, sandbox: Any, place: TaskPlace) -> None:
+        with self.log.timed("prepare"), _mistake_of(self.folder, "its environment"):
+            self._workspace = _workspace(sandbox, place)
+            sandbox.exec(_DIRECTORIES, check=True)
+            if place.files is not None:
+                with task_inputs.staged(self.folder, place.files) as staged:
+                    sandbox.upload(staged, self._workspace)
+            _await_health(sandbox, place.said.healthcheck, self._workspace)
+
+    def _step(self, sandbox: Any, step: Step | None, *, is_last: bool) -> Reward:
+        there = self._workplace(sandbox, step)
+        if step is not None:
+            self._prepare_step(there, step)
+        with self.log.timed("agent"), agents_own(sandbox, "while it was at work"):
+            self._actor.act(there)
+        self._collect(there)
+        shared = is_shared(self.folder, step)
+        self.log.shared |= shared
+        if shared:
+            with self.log.timed("verify"):
+                return self._verify_beside_the_agent(sandbox, step)
+        crossing = Crossing()
+        try:
+            with self.log.timed("cross"), agents_own(sandbox, "while artifacts were taken"):
+                crossing.take(sandbox, self.folder, step, self._workspace)
+            self.log.artifacts += [each.source for each in crossing.all]
+            self.log.hashes[f"{step.name}/artifacts" if step else "artifacts"] = crossing.sha256
+            if is_last:
+                sandbox.stop()
+            return self._verify_apart(crossing, step)
+        finally:
+            crossing.forget()
+
+    def _prepare_step(self, there: Workplace, step: Step) -> None:
+        files = self.folder.path / "steps" / step.name / "workdir"
+        with self.log.timed("prepare"), agents_own(there.sandbox, f"before step {step.name!r}"):
+            if files.is_dir():
+                with task_inputs.staged(self.folder, files) as staged:
+                    there.sandbox.upload(staged, self._workspace)
+            with _mistake_of(self.folder, f"step {step.name!r}"):
+                if (files / "setup.sh").is_file():
+                    there.sandbox.exec(["bash", "setup.sh"], cwd=self._workspace, user=there.user, check=True)
+                _await_health(there.sandbox, step.healthcheck, self._workspace)
+
+    def _collect(self, there: Workplace) -> None:
+        hooks = [*self.folder.config.verifier.collect, *(there.step.verifier.collect if there.step else ())]
+        with self.log.timed("collect"), agents_own(there.sandbox, "while artifacts were collected"):
+            for hook in hooks:
+                user = None if hook.user is None else str(hook.user)
+                done = there.sandbox.exec(hook.command, timeout_sec=hook.timeout_sec, cwd=self._workspace, user=user)
+                if not done.ok:
+                    self.log.note(f"collect: {hook.command} returned {done.return_code}")
+
+    # --- the verifier's part ----------------------------------------------------------------------------------------
+
+    def _verify_beside_the_agent(self, sandbox: Any, step: Step | None) -> Reward:
+        """What goes wrong there may be of the agent's making, so it counts as his."""
+        verifying = Verifying(self.folder, step, self.log, shared=True, has_tests=False)
+        try:
+            with agents_own(sandbox, "while it was verified"):
+                return verifying.run(sandbox, self._workspace)
+        except (NoVerdict, ExecFailed, ExecTimeout) as error:
+            raise SandboxBroken(
+                f"no verdict, and it counts as the agent's failure: he was root where his verifier ran "
+                f"(environment_mode = 'shared'): {error}"
+            ) from None
+
+    def _verify_apart(self, crossing: Crossing, step: Step | None) -> Reward:
+        place = verifiers_place(self.folder, step)
+        sandbox = self._sandbox("verifier", place, self.folder.config.verifier.timeout_sec)
+        try:
+            with self.log.timed("verify"):
+                workspace = _workspace(sandbox, place)
+                crossing.give(sandbox)
+                verifying = Verifying(self.folder, step, self.log, shared=False, has_tests=place.has_tests)
+                return verifying.run(sandbox, workspace)
+        except (ExecFailed, ExecTimeout) as error:
+            raise NoVerdict(f"the verifier's sandbox could not be prepared: {error}") from None
+        finally:
+            sandbox.stop()
+
+    # --- both -------------------------------------------------------------------------------------------------------
+
+    def _sandbox(self, role: str, place: TaskPlace, seconds: float) -> Any:
+        with self.log.timed(f"start {role}"):
+            sandbox = self._make(**place.keys(seconds))
+        self.log.images[role] = sandbox.image
+        return sandbox
+
+    def _workplace(self, sandbox: Any, step: Step | None) -> Workplace:
+        return Workplace(sandbox, self.folder, step, self._workspace, self.log)
+
+    def _overall(self, rewards: Sequence[Reward]) -> Reward:
+        if not self.folder.config.steps or self.folder.config.multi_step_reward_strategy == "final":
+            return rewards[-1]
+        keys = dict.fromkeys(key for each in rewards for key in each.parts)
+        return reward.of({key: sum(each.parts.get(key, 0.0) for each in rewards) / len(rewards) for key in keys})
+
+
+def _is_gated(step: Step, found: Reward) -> bool:
+    least = step.min_reward
+    if least is None:
+        return False
+    wanted = least if isinstance(least, dict) else {reward.KEY: least}
+    return any(found.parts.get(key, float("-inf")) < value for key, value in wanted.items())
+
+
+def _workspace(sandbox: Any, place: TaskPlace) -> str:
+    """Where commands begin: the image's, or what the task says, which is made where it is not there."""
+    if place.said.workdir:
+        sandbox.exec(["mkdir", "-p", place.said.workdir], check=True)
+        return place.said.workdir
+    return str(sandbox.exec(["pwd"], check=True).stdout).strip() or "/"
+
+
+def _await_health(sandbox: Any, check: HealthCheck | None, workspace: str) -> None:
+    if check is None:
+        return
+    began, failures = time.monotonic(), 0
+    while True:
+        result = sandbox.exec(check.command, timeout_sec=check.timeout_sec, cwd=workspace)
+        if result.ok:
+            return
+        starts = time.monotonic() - began < check.start_period_sec
+        failures += not starts
+        if failures >= max(1, check.retries):
+            result.check()
+        time.sleep(check.start_interval_sec if starts else check.interval_sec)
+
+
+@contextmanager
+def _mistake_of(folder: TaskFolder, what: str) -> Iterator[None]:
+    """A block in which a command that fails is a mistake in the task's folder."""
+    try:
+        yield
+    except (ExecFailed, ExecTimeout) as error:
+        raise TaskFolderError(f"{folder.name}: {what} does not come up: {error}", path=str(folder.file)) from None

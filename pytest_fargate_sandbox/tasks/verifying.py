@@ -1,0 +1,120 @@
+"""A verifier at work: tests uploaded, run, and their reward read, by our own channel and by nobody else's word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.errors import NoVerdict, RemoteFileError, RemoteFileNotFound, SandboxLost
+from pytest_fargate_sandbox.tasks import pytest_output, reward, task_inputs
+from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail
+from pytest_fargate_sandbox.tasks.whose_fault import BY_WHAT_RUNS_IN_IT
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.tasks.reward import Reward
+    from pytest_fargate_sandbox.tasks.task_folder import Step, TaskFolder
+    from pytest_fargate_sandbox.tasks.task_inputs import Inputs
+    from pytest_fargate_sandbox.tasks.trial_log import TrialLog
+
+TESTS = "/tests"
+LOGS = "/logs/verifier"
+REWARD_JSON, REWARD_TEXT = f"{LOGS}/reward.json", f"{LOGS}/reward.txt"
+
+
+class Verifying:
+    """Of one step of a task, or of the whole, in one sandbox."""
+
+    def __init__(self, folder: TaskFolder, step: Step | None, log: TrialLog, *, shared: bool, has_tests: bool) -> None:
+        """``has_tests``: they are a part of the image."""
+        self._folder = folder
+        self._step = step
+        self._log = log
+        self._shared = shared
+        self._has_tests = has_tests
+
+    def run(self, sandbox: Any, workspace: str) -> Reward:
+        """Raises ``NoVerdict``, and what a sandbox raises."""
+        try:
+            script = self._bring_tests(sandbox)
+            result, output = self._run_tests(sandbox, script, workspace)
+            self._log.output = output
+            if result.timed_out:
+                raise NoVerdict(f"the verifier ran out of time after {self._timeout_sec:g} s", log=output)
+            return self._reward(sandbox, result, output)
+        except SandboxLost as error:
+            if error.cause not in BY_WHAT_RUNS_IN_IT:
+                raise
+            raise NoVerdict(f"the verifier's sandbox ended under it ({error.cause})", log=self._log.output) from error
+
+    def _bring_tests(self, sandbox: Any) -> str:
+        """The path of the script, with no trace of earlier tests, unless others are in the same sandbox."""
+        stale = ["rm", "-rf", "--", REWARD_JSON, REWARD_TEXT]
+        if not (self._has_tests or self._shared):
+            stale.append(TESTS)
+        sandbox.exec(stale, check=True)
+        sandbox.exec(f"mkdir -p {LOGS} && chmod 777 {LOGS}", check=True)
+        if self._has_tests:
+            return f"{TESTS}/test.sh"
+        inputs = task_inputs.tests_of(self._folder, self._step)
+        self._log.hashes[self._named("tests")] = task_inputs.digest_of(*inputs.directories, inputs.script)
+        self._upload(sandbox, inputs)
+        script = f"{TESTS}/{inputs.script_name}"
+        sandbox.exec(["chmod", "+x", script], check=True)
+        return script
+
+    def _upload(self, sandbox: Any, inputs: Inputs) -> None:
+        beside = [] if any(inputs.script.parent == each for each in inputs.directories) else [inputs.script]
+        for directory in inputs.directories or (inputs.script.parent / "tests",):
+            with task_inputs.staged(self._folder, directory, *beside) as staged:
+                sandbox.upload(staged, TESTS)
+
+    def _run_tests(self, sandbox: Any, script: str, workspace: str) -> tuple[ExecResult, str]:
+        tail = Tail()
+        result: ExecResult = sandbox.exec(
+            f"bash {script}" if self._folder.is_terminal_bench else script,
+            timeout_sec=self._timeout_sec,
+            cwd=workspace,
+            env=task_inputs.resolved(self._env, "verifier.env"),
+            user=self._user,
+            on_output=tail,
+            max_output_bytes=MOST_OUTPUT,
+        )
+        return result, str(tail)
+
+    def _reward(self, sandbox: Any, result: ExecResult, output: str) -> Reward:
+        try:
+            if self._folder.is_terminal_bench:
+                return pytest_output.reward_in(output)
+            return reward.from_files(_read(sandbox, REWARD_JSON), _read(sandbox, REWARD_TEXT))
+        except reward.NotAReward as error:
+            raise NoVerdict(f"{error} (it returned {result.return_code})", log=output) from None
+
+    @property
+    def _timeout_sec(self) -> float:
+        """A step's own where it says one: the default is the task's."""
+        own = self._step.verifier.timeout_sec if self._step else 600.0
+        return own if own != 600.0 else self._folder.config.verifier.timeout_sec
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {**self._folder.config.verifier.env, **(self._step.verifier.env if self._step else {})}
+
+    @property
+    def _user(self) -> str | None:
+        own = self._step.verifier.user if self._step else None
+        user = self._folder.config.verifier.user if own is None else own
+        return None if user is None else str(user)
+
+    def _named(self, what: str) -> str:
+        return f"{self._step.name}/{what}" if self._step else what
+
+
+def _read(sandbox: Any, path: str) -> bytes | None:
+    """No more of it than a reward can have: it may be a device, or grow for ever."""
+    try:
+        content: bytes = sandbox.artifacts.read(path, bytes, max_bytes=reward.MOST_BYTES + 1).content
+    except RemoteFileNotFound:
+        return None
+    except RemoteFileError as error:
+        raise reward.NotAReward(f"{path} cannot be read: {error}") from None
+    return content

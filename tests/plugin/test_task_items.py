@@ -1,0 +1,100 @@
+"""Task folders run by pytest, each test with the outcome that it has to have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.task_folders import SOLVE, TOML, make_task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.plugin.conftest import EngineLog
+
+RUN = ("-p", "no:cacheprovider", "--fargate-tasks", "-rA", "--fargate-infra-retries=1")
+GIVES_ALL = "#!/bin/bash\necho 1 > /logs/verifier/reward.txt\n"
+SHARED = TOML + '[verifier]\nenvironment_mode = "shared"\n'
+
+
+@pytest.fixture
+def tasks(pytester: pytest.Pytester) -> Path:
+    tasks = pytester.path / "tasks"
+    make_task(tasks / "sound")
+    make_task(tasks / "generous", test=GIVES_ALL)
+    make_task(tasks / "unsolved", solve="#!/bin/bash\necho goodbye > hello.txt\n")
+    make_task(tasks / "mute", test="#!/bin/bash\necho no reward today\n")
+    make_task(tasks / "shared", toml=SHARED)
+    make_task(tasks / "no-tests", test=None)
+    make_task(tasks / "windows", solve=SOLVE.replace("\n", "\r\n"))
+    return tasks
+
+
+OUTCOMES = {
+    "sound": {"oracle": "PASSED", "nop": "PASSED", "replaces": "PASSED"},
+    "generous": {"oracle": "PASSED", "nop": "FAILED", "replaces": "FAILED"},
+    "unsolved": {"oracle": "FAILED", "nop": "PASSED", "replaces": "PASSED"},
+    "mute": {"oracle": "ERROR", "nop": "ERROR", "replaces": "ERROR"},
+    "shared": {"oracle": "PASSED", "nop": "PASSED", "replaces": "XFAIL"},
+    "no-tests": {"oracle": "ERROR", "nop": "ERROR", "replaces": "ERROR"},
+    "windows": {"oracle": "ERROR", "nop": "PASSED", "replaces": "PASSED"},
+}
+
+
+@pytest.mark.usefixtures("tasks")
+def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
+    args = ("-n4", "--fargate-adversaries=replaces", "--junitxml=junit.xml")
+    result = pytester.runpytest_subprocess(*RUN, *args, timeout=120)
+    found: dict[str, dict[str, str]] = {}
+    for line in result.outlines:
+        word, _, rest = line.partition(" ")
+        if word in ("PASSED", "FAILED", "ERROR", "XFAIL") and rest.startswith("tasks/"):
+            task, _, name = rest.partition(" ")[0].removeprefix("tasks/").partition("/task.toml::")
+            found.setdefault(task, {})[name] = word
+    assert found == OUTCOMES
+    told = result.stdout.str()
+    for sentence in (
+        "nop got the whole reward, and does nothing",
+        "the solution got 0, and has to get 1",
+        "the verifier had a sandbox of its own, with no more of the agent's than /app, /logs/artifacts",
+        "the verifier left no reward: neither reward.json nor reward.txt is in /logs/verifier (it returned 0)",
+        "no reward today",
+        "replaces got the whole reward, and puts others in the place of tests, pytest, python and programs in PATH",
+        "environment_mode = 'shared' lets him",
+        "no-tests: tests/test.sh is not there: the task has no tests that could be run",
+        "windows: solution/solve.sh has the line ends of Windows (CRLF), so its interpreter is not found: dos2unix",
+    ):
+        assert sentence in told
+    assert "Infrastructure error" not in told
+    assert "run again" not in told, "what is no trouble of the infrastructure's is not tried again"
+    assert "Traceback" not in told
+    junit = (pytester.path / "junit.xml").read_text()
+    assert 'errors="7" failures="3" skipped="1"' in junit
+    assert '<property name="fargate_no_verdict" value="the verifier left no reward' in junit
+    assert shared_engine_log.cut_off() == []
+
+
+def test_infrastructure_trouble_is_tried_again_and_no_verdict(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
+    make_task(pytester.path / "x", solve="#!/bin/bash\nsleep 60\n")
+    pytester.makeconftest(
+        """
+def pytest_fargate_sandbox_started(item, sandbox):
+    sandbox.aws.call("ecs", "StopTask", cluster="local", task=sandbox.task_arn)
+"""
+    )
+    result = pytester.runpytest_subprocess(*RUN, "-p", "no:xdist", "-m", "oracle", timeout=60)
+    result.assert_outcomes(errors=1, deselected=5)
+    result.stdout.fnmatch_lines(["*not a failure of the test*", "*1 run again after infrastructure errors*"])
+    assert shared_engine_log.cut_off() == []
+
+
+@pytest.mark.usefixtures("shared_engine_log")
+def test_the_last_failed_are_run_again_alone(pytester: pytest.Pytester) -> None:
+    make_task(pytester.path / "a", test=GIVES_ALL)
+    make_task(pytester.path / "b")
+    run = ("--fargate-tasks", "-p", "no:xdist", "--fargate-adversaries=none")
+    pytester.runpytest_subprocess(*run, "-k", "nop", timeout=60).assert_outcomes(passed=1, failed=1, deselected=2)
+    pytester.runpytest_subprocess(*run, "--lf", timeout=60).assert_outcomes(failed=1)

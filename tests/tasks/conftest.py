@@ -1,0 +1,35 @@
+"""Trials on the engine of the tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.tasks.task_reading import read_task
+from pytest_fargate_sandbox.tasks.task_trial import Actor, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_fargate_sandbox import EcsFargateSandbox
+
+
+@pytest.fixture
+def trial(sandbox: Callable[..., EcsFargateSandbox]) -> Callable[[Path, Actor], Trial]:
+    """``trial(folder, actor)``: its sandboxes are stopped with the test."""
+
+    def make(**keys: Any) -> EcsFargateSandbox:
+        started = sandbox(
+            image_template=keys["image"],
+            extra_env=keys.get("env"),
+            **({"cpu": str(keys["cpu"]), "memory": str(keys["memory"])} if "cpu" in keys else {}),
+        )
+        started.start()
+        return started
+
+    def of(folder: Path, actor: Actor) -> Trial:
+        return Trial(read_task(folder / "task.toml"), actor, make)
+
+    return of

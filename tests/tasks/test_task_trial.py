@@ -1,0 +1,235 @@
+"""Trials of tasks, honest and hostile, each with the verdict that it has to have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox import NoVerdict, SandboxBroken, TaskFolderError
+from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
+from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
+from tests.task_folders import TOML, make_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.tasks.task_trial import Actor, Trial, Workplace
+
+    MakeTrial = Callable[[Path, Actor], Trial]
+
+SHARED = TOML + '[verifier]\nenvironment_mode = "shared"\n'
+SEPARATE = 'artifacts = ["hello.txt"]\n' + TOML + '[verifier]\nenvironment_mode = "separate"\n'
+
+
+@dataclass(frozen=True)
+class Says:
+    """An agent who runs this."""
+
+    script: str
+    name: str = "says"
+
+    def act(self, there: Workplace) -> None:
+        there.run(["/bin/bash", "-c", self.script])
+
+
+HELLO = "echo hello > hello.txt"
+
+
+def verdict(trial: Trial) -> float | str:
+    try:
+        return trial.run().value
+    except (NoVerdict, SandboxBroken) as error:
+        return type(error).__name__
+
+
+@pytest.mark.parametrize("toml", [TOML, SHARED, SEPARATE], ids=["unsaid", "shared", "separate"])
+def test_the_solution_gets_the_reward_and_who_does_nothing_does_not(
+    tmp_path: Path, trial: MakeTrial, toml: str
+) -> None:
+    folder = make_task(tmp_path / "t", toml=toml)
+    solved = trial(folder, Oracle())
+    assert verdict(solved) == 1
+    assert solved.log.shared == (toml is SHARED)
+    assert solved.log.artifacts == {TOML: ["/app", "/logs/artifacts"], SHARED: []}.get(
+        toml, ["/logs/artifacts", "/app/hello.txt"]
+    )
+    assert verdict(trial(folder, Nop())) == 0
+
+
+ADVERSARY_TABLE = {"exits": (0, 0), "forges": (0, 0), "replaces": (0, 1), "lingers": (0, 1)}
+"""What each gets of a verifier of its own, and of one in the agent's sandbox."""
+
+
+@pytest.mark.parametrize("name", ADVERSARIES)
+def test_no_adversary_gets_anything_of_a_verifier_of_its_own(tmp_path: Path, trial: MakeTrial, name: str) -> None:
+    test = "#!/bin/bash\ngrep -qx hello hello.txt && r=1 || r=0\necho $r > /logs/verifier/reward.txt\nsleep 0.2\n"
+    apart, beside = (make_task(tmp_path / toml[-8:-2].strip(), toml=toml, test=test) for toml in (TOML, SHARED))
+    got = tuple(verdict(trial(folder, ADVERSARIES[name])) for folder in (apart, beside))
+    assert got == ADVERSARY_TABLE[name]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected", "why"),
+    [
+        ("echo hello > /tmp/x; ln -s /tmp/x hello.txt", 0, "a link to what did not cross over"),
+        (f"{HELLO}; mkdir -p /logs/artifacts; mkfifo /app/pipe /logs/artifacts/pipe", 1, "pipes are left out"),
+        (f"{HELLO}; rm -rf /bin/sh /usr/bin/sh /usr/bin/bash", 1, "he needs no shell any more"),
+        (f"{HELLO}; kill -9 -1", 1, "all that he can kill"),
+        ("rm -rf /app; ln -s /etc /app", 0, "a workspace that leads elsewhere"),
+        ("rm -rf /app", "SandboxBroken", "no workspace at all"),
+        ("rm -rf /app; echo 1 > /app", "SandboxBroken", "a file where the workspace was"),
+        ("kill -TERM 1; sleep 1", "SandboxBroken", "the first process"),
+        ("rm -rf /run/fargate-sandbox/*", 0, "what the server has lying about"),
+    ],
+)
+def test_what_an_agent_does_to_his_sandbox_is_his_own_affair(
+    tmp_path: Path, trial: MakeTrial, script: str, expected: float | str, why: str
+) -> None:
+    assert verdict(trial(make_task(tmp_path / "t"), Says(script))) == expected, why
+
+
+VERIFIERS = {
+    "says nothing": ("exit 0\n", "the verifier left no reward"),
+    "says yes": ("echo yes > /logs/verifier/reward.txt; exit 3\n", "reward.txt has 'yes': expected a number"),
+    "hangs": ("sleep 60\n", "the verifier ran out of time after 1 s"),
+    "floods": ("head -c 50000000 /dev/zero | tr '\\0' x; echo the end\n", "the verifier left no reward"),
+    "has a device": ("ln -s /dev/zero /logs/verifier/reward.txt\n", "reward.txt"),
+    "kills its sandbox's first": ("kill -TERM 1; sleep 5\n", "the verifier"),
+}
+
+
+@pytest.mark.parametrize("name", VERIFIERS)
+def test_a_verifier_without_a_verdict_gives_none(tmp_path: Path, trial: MakeTrial, name: str) -> None:
+    script, sentence = VERIFIERS[name]
+    toml = TOML + "[verifier]\ntimeout_sec = 1\n" if name == "hangs" else TOML
+    tried = trial(make_task(tmp_path / "t", toml=toml, test=f"#!/bin/bash\necho looking\n{script}"), Nop())
+    with pytest.raises(NoVerdict) as met:
+        tried.run()
+    assert sentence in str(met.value)
+    assert len(met.value.log) < 10_000
+    assert met.value.log.rstrip().endswith("x" if name == "floods" else "looking")
+
+
+@pytest.mark.parametrize("agent", ["true", "kill -TERM 1", "rm -f /bin/bash /usr/bin/bash", "chmod 0 /dev/null"])
+def test_beside_the_agent_no_verdict_is_the_agents_failure(tmp_path: Path, trial: MakeTrial, agent: str) -> None:
+    folder = make_task(tmp_path / "t", toml=SHARED, test="#!/bin/bash\necho looking\n")
+    with pytest.raises(SandboxBroken):
+        trial(folder, Says(agent)).run()
+
+
+def test_all_that_a_task_says_is_honoured(tmp_path: Path, trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:
+    toml = """\
+artifacts = ["dump.txt", { source = "/srv/data", exclude = ["*.tmp"] }]
+[environment]
+docker_image = "host"
+workdir = "/app"
+cpus = 0.25
+env = { FROM_HERE = "${TRIAL_VALUE}", PLAIN = "plain" }
+[environment.healthcheck]
+command = "test -e /tmp/asked || { touch /tmp/asked; false; }"
+interval_sec = 0.05
+[agent]
+user = "nobody"
+[solution.env]
+ANSWER = "${TRIAL_ANSWER:-42}"
+[verifier]
+environment_mode = "separate"
+env = { GRADER = "${TRIAL_VALUE}" }
+[[verifier.collect]]
+command = "cat /tmp/agent.txt > dump.txt; echo $PLAIN >> dump.txt"
+"""
+    solve = "#!/bin/bash\necho $ANSWER $FROM_HERE $(id -un) $DEBIAN_FRONTEND $(cat given.txt) > /tmp/agent.txt\n"
+    solve += "echo 1 > /srv/data/keep; echo 2 > /srv/data/leave.tmp; echo secret > beside.txt\n"
+    test = "#!/bin/bash\ncat dump.txt; ls /srv/data /app /tests; echo $GRADER\n"
+    test += 'echo \'{"reward": 0.5, "files": 3}\' > /logs/verifier/reward.json\n'
+    monkeypatch.setenv("TRIAL_VALUE", "value")
+    folder = make_task(
+        tmp_path / "t",
+        toml=toml,
+        solve=solve,
+        test=test,
+        files={"environment/given.txt": "given", "tests/data/x": "1", "environment/setup/y": "1"},
+    )
+
+    @dataclass(frozen=True)
+    class Prepared(Oracle):
+        def act(self, there: Workplace) -> None:
+            there.sandbox.exec("mkdir -p /srv/data && chmod 777 /srv/data", check=True)
+            super().act(there)
+
+    tried = trial(folder, Prepared())
+    found = tried.run()
+    assert (found.value, found.parts) == (0.5, {"reward": 0.5, "files": 3})
+    assert tried.log.output.splitlines() == [
+        "42 value nobody noninteractive given",
+        "plain",
+        *("/app:", "dump.txt", ""),
+        *("/srv/data:", "keep", ""),
+        *("/tests:", "data", "test.sh"),
+        "value",
+    ]
+    assert (
+        tried.log.notes[-1]
+        == "/solution/solve.sh returned 1: /solution/solve.sh: line 3: beside.txt: Permission denied"
+    )
+    assert set(tried.log.hashes) == {"solution", "artifacts", "tests"}
+    assert set(tried.log.phases) == {
+        *("start agent", "prepare", "agent", "collect", "cross"),
+        *("start verifier", "verify"),
+    }
+
+
+STEPS = """\
+[environment]
+docker_image = "host"
+workdir = "/app"
+[[steps]]
+name = "one"
+min_reward = 1.0
+[[steps]]
+name = "two"
+"""
+
+
+def test_each_step_has_its_verdict_and_the_agent_one_sandbox(tmp_path: Path, trial: MakeTrial) -> None:
+    grade = "#!/bin/bash\n[ -e {0} ] && r=1 || r=0\necho $r > /logs/verifier/reward.txt\nls /tests\n"
+    files = {
+        "steps/one/instruction.md": "Make one.",
+        "steps/one/workdir/setup.sh": "touch was-set-up",
+        "steps/one/solution/solve.sh": "#!/bin/bash\nmv was-set-up one\n",
+        "steps/one/tests/test.sh": grade.format("one"),
+        "steps/two/instruction.md": "Make two of one.",
+        "steps/two/solution/solve.sh": "#!/bin/bash\nmv one two\n",
+        "steps/two/tests/test.sh": grade.format("two"),
+    }
+    folder = make_task(tmp_path / "t", toml=STEPS, solve=None, test=None, files=files)
+    solved = trial(folder, Oracle())
+    assert verdict(solved) == 1
+    assert solved.log.rewards == {"one": 1, "two": 1}
+    lazy = trial(folder, Nop())
+    assert verdict(lazy) == 0
+    assert lazy.log.rewards == {"one": 0}
+    assert lazy.log.notes == ["it ended with step 'one', whose min_reward was not reached"]
+
+
+@pytest.mark.parametrize(
+    ("toml", "sentence"),
+    [
+        ('[environment]\ndocker_image = "host"\n', "it works in /, of which nothing can cross over"),
+        (
+            'artifacts = ["/tests"]\n' + TOML,
+            "the artifact /tests would bring the agent's files to where",
+        ),
+        ('artifacts = ["/"]\n' + TOML, "the artifact / would bring"),
+        ('artifacts = ["/logs"]\n' + TOML, "the artifact /logs would bring"),
+        (TOML + '[environment.healthcheck]\ncommand = "false"\nretries = 1\n', "its environment does not come up: "),
+        (TOML + '[solution.env]\nKEY = "${NOWHERE_TO_BE_FOUND}"\n', "NOWHERE_TO_BE_FOUND is not set here"),
+    ],
+)
+def test_a_task_that_cannot_be_tried_says_why(tmp_path: Path, trial: MakeTrial, toml: str, sentence: str) -> None:
+    with pytest.raises(TaskFolderError) as met:
+        trial(make_task(tmp_path / "t", toml=toml), Oracle()).run()
+    assert sentence in str(met.value)
