@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         StartTimeout,
         TaskFolderError,
         TransportError,
+        UnknownUser,
         UnsafeArchiveError,
     )
     from pytest_fargate_sandbox.leaves.results import Endpoint, ExecResult, OutsideEndpoint
@@ -71,6 +72,7 @@ _HOMES = {
     "StartTimeout": "leaves.errors",
     "TaskFolderError": "leaves.errors",
     "TransportError": "leaves.errors",
+    "UnknownUser": "leaves.errors",
     "UnsafeArchiveError": "leaves.errors",
 }
 
@@ -106,6 +108,7 @@ __all__ = [
     "StartTimeout",
     "TaskFolderError",
     "TransportError",
+    "UnknownUser",
     "UnsafeArchiveError",
     "__version__",
 ]

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def altered_source(**constants: int) -> Iterator[None]:
-    """Servers that start meanwhile have other values of these constants."""
-    source = zlib.decompress(base64.b64decode(bundle.shipped_source())).decode()
+def altered_source(*lessons: str, **constants: int) -> Iterator[None]:
+    """Servers that start meanwhile have other values of these constants, and know these lessons from the start."""
+    source = zlib.decompress(base64.b64decode(bundle.shipped_source(*lessons))).decode()
     for name, value in constants.items():
         source, count = re.subn(rf"^{name}=.*$", f"{name} = {value}", source, flags=re.MULTILINE)
         assert count == 1, name
@@ -148,8 +148,8 @@ class LoopbackSandbox:
     def read_file(self, path: str) -> bytes:
         return self.client.read_file(path)
 
-    def write_file(self, path: str, data: bytes | str, *, mode: int | None = None) -> None:
-        self.client.write_file(path, data, mode=mode)
+    def write_file(self, path: str, data: bytes | str, *, mode: int | None = None, atomic: bool = False) -> None:
+        self.client.write_file(path, data, mode=mode, atomic=atomic)
 
     def list_files(self, path: str) -> list[str]:
         return self.client.list_files(path)

@@ -57,15 +57,34 @@ def missing_parents_are_made(sandbox: Sandbox) -> None:
 
 
 @behaviour
+def a_file_that_is_written_stays_the_same_file(sandbox: Sandbox) -> None:
+    with scratch_there(sandbox) as scratch:
+        path = f"{scratch}/file"
+        sandbox.write_file(path, b"old" * 2 * MIB)
+        sandbox.exec(f"chmod 640 {path} && ln {path} {scratch}/link && ln -s file {scratch}/pointer", check=True)
+        sandbox.write_file(f"{scratch}/pointer", b"new")
+        same(sandbox.read_file(f"{scratch}/link"), b"new", "what is read by the file's other name")
+        same(sandbox.exec(f"ls -l {path} | cut -c1-10").stdout, "-rw-r-----\n", "the mode that it had")
+        sandbox.write_file(path, b"l" * 5 * MIB)  # more than is kept in memory
+        same(sandbox.read_file(f"{scratch}/link"), b"l" * 5 * MIB, "what is read by the file's other name")
+        same(sandbox.list_files(scratch), ["file", "link", "pointer"], "all that is left in the directory")
+        sandbox.exec(f"chmod 444 {path}", check=True)
+        if not is_root(sandbox):
+            raises(PermissionError, lambda: sandbox.write_file(path, b"no"))
+
+
+@behaviour
 def a_file_is_replaced_as_a_whole(sandbox: Sandbox) -> None:
     with scratch_there(sandbox) as scratch:
         path = f"{scratch}/file"
         sandbox.write_file(path, b"old" * 1000)
         sandbox.exec(["chmod", "640", path], check=True)
-        sandbox.write_file(path, b"new")
+        sandbox.exec(["ln", path, f"{scratch}/link"], check=True)
+        sandbox.write_file(path, b"new", atomic=True)
         same(sandbox.read_file(path), b"new", "the content after the second write")
+        same(sandbox.read_file(f"{scratch}/link"), b"old" * 1000, "the file that was there, by its other name")
         same(sandbox.exec(f"ls -l {path} | cut -c1-10").stdout, "-rw-r-----\n", "the mode that it had")
-        same(sandbox.list_files(scratch), ["file"], "all that is left in the directory")
+        same(sandbox.list_files(scratch), ["file", "link"], "all that is left in the directory")
 
 
 @behaviour
@@ -78,7 +97,7 @@ def a_reader_never_sees_half_a_file(sandbox: Sandbox) -> None:
         reader = threading.Thread(target=lambda: sizes.extend(sandbox.exec(look).stdout.split()))
         reader.start()
         while reader.is_alive():
-            sandbox.write_file(path, b"b" * size)
+            sandbox.write_file(path, b"b" * size, atomic=True)
         reader.join()
         same(set(sizes), {str(size)}, "the sizes that a reader saw")
 

@@ -172,6 +172,10 @@ class ExecTimeout(SandboxError, TimeoutError):
     """A command under ``check`` ran out of time; ``stdout`` and ``stderr`` are the ends of its output up to then."""
 
 
+class UnknownUser(SandboxError):
+    """There is no such user or group in the sandbox."""
+
+
 class RemoteFileError(SandboxError):
     """A file operation in the sandbox failed at ``path``; ``kind`` is the server's word for it.
 

@@ -32,6 +32,8 @@ class ExecResult:
     """Where the whole of a truncated stdout lies in the sandbox."""
     stderr_spool: str | None = None
     command: str = field(default="", repr=False)
+    could_not_begin: bool = False
+    """There is no such program, or it is none: then 127 and 126 are no word of the program's."""
 
     @property
     def ok(self) -> bool:
@@ -57,6 +59,8 @@ class ExecResult:
     def _what_happened(self) -> str:
         if self.timed_out:
             return f"ran out of time after {self.duration_sec:.1f} s"
+        if self.could_not_begin:
+            return f"could not begin ({self.return_code})"
         return f"returned {self.return_code}{', killed for memory' if self.oom_killed else ''}"
 
 

@@ -30,7 +30,7 @@ def make_known(hosts: Mapping[str, str], client: ExecClient) -> None:
     if not missing:
         return
     try:
-        client.write_file(_HOSTS, f"{hosts_lines(missing)}\n{text}")
+        client.write_file(_HOSTS, f"{hosts_lines(missing)}\n{text}", atomic=True)
     except RemotePermissionError as error:
         names = ", ".join(missing)
         raise ConfigError(

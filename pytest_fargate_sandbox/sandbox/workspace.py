@@ -220,9 +220,12 @@ class Workspace:
         """The content of a file that fits in memory."""
         return self._through(lambda client: client.read_file(remote_path))
 
-    def write_file(self, remote_path: str, data: bytes | str, *, mode: int | None = None) -> None:
-        """Make or replace a file."""
-        self._through(lambda client: client.write_file(remote_path, data, mode=mode))
+    def write_file(self, remote_path: str, data: bytes | str, *, mode: int | None = None, atomic: bool = False) -> None:
+        """Make a file, or write one as a shell's ``>`` does: it stays the same file, with its owner, mode and links.
+
+        ``atomic`` replaces it instead, as ``upload`` does: a reader sees the old one or the new one, never half of it.
+        """
+        self._through(lambda client: client.write_file(remote_path, data, mode=mode, atomic=atomic))
 
     def list_files(self, remote_path: str) -> list[str]:
         """The names in a directory, in order."""

@@ -13,12 +13,21 @@ import re
 import zlib
 from functools import lru_cache
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_fargate_sandbox.leaves import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+
+class Lesson(NamedTuple):
+    """A part of the server that need not be there from the start."""
+
+    modules: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    """Lessons on which it builds."""
+
 
 _PACKAGE = "pytest_fargate_sandbox"
 SHIPPED_MODULES = (
@@ -51,66 +60,81 @@ SHIPPED_MODULES = (
     "commands.spawning",
     "commands.terminal_places",
     "commands.waker",
-    "files.archives",
-    "files.directory_trees",
-    "files.fetching",
-    "files.file_protocol",
-    "files.landings",
-    "files.long_payload",
-    "files.single_files",
-    "files.tar_reader",
 )
 LESSONS = {
-    "artifacts.artifact_verbs": (
-        "artifacts.artifact_frames",
-        "artifacts.artifact_protocol",
-        "artifacts.artifact_verbs",
-        "artifacts.collecting",
-        "artifacts.confines",
-        "artifacts.globs",
-        "artifacts.met_files",
-        "artifacts.packing",
-        "artifacts.walk",
+    "files.file_verbs": Lesson(
+        modules=(
+            "files.archives",
+            "files.directory_trees",
+            "files.fetching",
+            "files.file_protocol",
+            "files.file_verbs",
+            "files.landings",
+            "files.long_payload",
+            "files.single_files",
+            "files.tar_reader",
+        ),
     ),
-    "snapshots.snapshot_verbs": (
-        "artifacts.globs",
-        "snapshots.comparing",
-        "snapshots.known_tree",
-        "snapshots.known_trees",
-        "snapshots.loading",
-        "snapshots.saving",
-        "snapshots.snapshot_format",
-        "snapshots.snapshot_protocol",
-        "snapshots.snapshot_reader",
-        "snapshots.snapshot_verbs",
+    "artifacts.artifact_verbs": Lesson(
+        modules=(
+            "artifacts.artifact_frames",
+            "artifacts.artifact_protocol",
+            "artifacts.artifact_verbs",
+            "artifacts.collecting",
+            "artifacts.confines",
+            "artifacts.globs",
+            "artifacts.met_files",
+            "artifacts.packing",
+            "artifacts.walk",
+        ),
+        after=("files.file_verbs",),
     ),
-    "tunnel.tunnel_verbs": (
-        "tunnel.inner_end",
-        "tunnel.lane",
-        "tunnel.passage",
-        "tunnel.records",
-        "tunnel.tunnel_verbs",
-        "tunnel.ready_sockets",
+    "snapshots.snapshot_verbs": Lesson(
+        modules=(
+            "artifacts.globs",
+            "snapshots.comparing",
+            "snapshots.known_tree",
+            "snapshots.known_trees",
+            "snapshots.loading",
+            "snapshots.saving",
+            "snapshots.snapshot_format",
+            "snapshots.snapshot_protocol",
+            "snapshots.snapshot_reader",
+            "snapshots.snapshot_verbs",
+        ),
+        after=("files.file_verbs",),
     ),
-    "slots.slot_verbs": (
-        "slots.birther",
-        "slots.births",
-        "slots.bubblewrap",
-        "slots.emptying",
-        "slots.ground",
-        "slots.grounds",
-        "slots.key_rings",
-        "slots.namespace_ground",
-        "slots.owned_processes",
-        "slots.shared_memory",
-        "slots.shared_places",
-        "slots.shortage",
-        "slots.slot_protocol",
-        "slots.slot_table",
-        "slots.slot_verbs",
-        "slots.tenant",
-        "slots.thread_rights",
-        "slots.user_ground",
+    "tunnel.tunnel_verbs": Lesson(
+        modules=(
+            "tunnel.inner_end",
+            "tunnel.lane",
+            "tunnel.passage",
+            "tunnel.records",
+            "tunnel.tunnel_verbs",
+            "tunnel.ready_sockets",
+        ),
+    ),
+    "slots.slot_verbs": Lesson(
+        modules=(
+            "slots.birther",
+            "slots.births",
+            "slots.bubblewrap",
+            "slots.emptying",
+            "slots.ground",
+            "slots.grounds",
+            "slots.key_rings",
+            "slots.namespace_ground",
+            "slots.owned_processes",
+            "slots.shared_memory",
+            "slots.shared_places",
+            "slots.shortage",
+            "slots.slot_protocol",
+            "slots.slot_table",
+            "slots.slot_verbs",
+            "slots.tenant",
+            "slots.thread_rights",
+            "slots.user_ground",
+        ),
     ),
 }
 """What a running server can learn, by the module that says how it is asked for: it travels when it is wanted."""
@@ -225,7 +249,7 @@ def server_environment(runtime: str, given: Mapping[str, str]) -> dict[str, str]
 def shipped_source(*lessons: str) -> str:
     """All modules in one text, compressed. The same sources give the same text: task definitions are found by it."""
     server = importlib.resources.files(f"{_PACKAGE}.server")
-    modules = (*SHIPPED_MODULES, *(module for lesson in lessons for module in LESSONS[lesson]))
+    modules = (*SHIPPED_MODULES, *(module for lesson in lessons for module in LESSONS[lesson].modules))
     packages = (f"server.{module}".rpartition(".")[0] for module in modules)
     sources = {_PACKAGE: "", f"{_PACKAGE}.leaves": "", f"{_PACKAGE}.leaves.names": _names()}
     sources.update({f"{_PACKAGE}.{package}": "" for package in packages})
@@ -242,7 +266,7 @@ def fingerprint() -> str:
     """The same as long as servers, and what they may learn, are of the same sources."""
     server = importlib.resources.files(f"{_PACKAGE}.server")
     digest = hashlib.sha256(_names().encode())
-    for module in sorted({*SHIPPED_MODULES, *chain.from_iterable(LESSONS.values())}):
+    for module in sorted({*SHIPPED_MODULES, *chain(*(lesson.modules for lesson in LESSONS.values()))}):
         digest.update(server.joinpath(*f"{module.replace('.', '/')}.py".split("/")).read_bytes())
     return digest.hexdigest()
 
@@ -250,8 +274,8 @@ def fingerprint() -> str:
 @lru_cache(maxsize=4)
 def lesson(name: str) -> tuple[str, bytes]:
     """The module that a server is to load, and the compressed source of it and of all that it takes."""
-    sources = {f"{_PACKAGE}.server.{module}".rpartition(".")[0]: "" for module in LESSONS[name]}
-    sources.update(_sources_of(LESSONS[name]))
+    sources = {f"{_PACKAGE}.server.{module}".rpartition(".")[0]: "" for module in LESSONS[name].modules}
+    sources.update(_sources_of(LESSONS[name].modules))
     text = chr(0).join(part for source in sources.items() for part in source)
     return f"{_PACKAGE}.server.{name}", zlib.compress(text.encode("utf-8"), 9)
 

@@ -22,6 +22,8 @@ class Message:
     VERB = ""
     IS_OF_FILES = False
     """Whether files are read or written for who asks: with his own rights, in a slot."""
+    LESSON = ""
+    """What a server must have learnt that is asked this: one of ``bundle.LESSONS``."""
     LONGEST = 64 * 1024
     """As one line of JSON; what a client may say stands with its verbs."""
 

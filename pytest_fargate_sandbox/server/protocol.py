@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 from pytest_fargate_sandbox.server.terminal_protocol import check_size
 
-VERSION = 8
+VERSION = 9
 """Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
 
 PREFIX = "/v%d/" % VERSION
@@ -225,6 +225,7 @@ class Result(Message):
     return_code: "int | None"
     timed_out: bool
     oom_killed: bool
+    could_not_begin: bool
     duration: float
     stdout_total: int
     stderr_total: int
@@ -235,6 +236,7 @@ class Result(Message):
         "return_code": ((int, _NOTHING), None),
         "timed_out": (bool, False),
         "oom_killed": (bool, False),
+        "could_not_begin": (bool, False),
         "duration": (_NUMBER, 0.0),
         "stdout_total": (int, 0),
         "stderr_total": (int, 0),

@@ -216,7 +216,7 @@ def test_what_cannot_land_says_so_to_the_connection_that_is_there(
 
 def test_who_does_not_come_again_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    with altered_source(_COMES_AGAIN_SEC=1):
+    with altered_source("files.file_verbs", _COMES_AGAIN_SEC=1):
         server = ExecServerProcess(tmp_path)
     try:
         request = file_protocol.WriteFile(id=file_protocol.new_upload_id(), path=f"{tmp_path}/there/file")

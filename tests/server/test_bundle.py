@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -109,9 +110,12 @@ def test_every_module_that_a_shipped_one_imports_is_shipped() -> None:
 
 
 def _modules_and_what_is_there() -> Iterator[tuple[str, set[str]]]:
-    for lesson in [(), *bundle.LESSONS.values()]:
-        for module in lesson or bundle.SHIPPED_MODULES:
-            yield module, {*bundle.SHIPPED_MODULES, *lesson}
+    for module in bundle.SHIPPED_MODULES:
+        yield module, {*bundle.SHIPPED_MODULES}
+    for lesson in bundle.LESSONS.values():
+        earlier = [bundle.LESSONS[each].modules for each in lesson.after]
+        for module in lesson.modules:
+            yield module, {*bundle.SHIPPED_MODULES, *lesson.modules, *chain(*earlier)}
 
 
 UNFIT_PYTHONS = {

@@ -94,7 +94,7 @@ def test_json_nested_without_end_is_refused(version: str, tmp_path: Path) -> Non
 
 def test_the_shipped_modules_use_nothing_newer_than_python_3_6() -> None:
     server = Path(bundle.__file__).parent
-    shipped = (*bundle.SHIPPED_MODULES, *chain(*bundle.LESSONS.values()), "loader")
+    shipped = (*bundle.SHIPPED_MODULES, *chain(*(lesson.modules for lesson in bundle.LESSONS.values())), "loader")
     modules = [str(server / (module.replace(".", "/") + ".py")) for module in shipped]
     vermin = "import vermin; vermin.main()"
     command = [sys.executable, "-c", vermin, "-t=3.6-", "--violations", "--no-tips", *modules]

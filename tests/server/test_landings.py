@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
     server = ExecServerProcess(tmp_path_factory.mktemp("exec-server"))
+    server.client.teach("files.file_verbs")
     yield server
     server.close()
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LESSON = "artifacts.artifact_verbs"
 _SPARE_FACTS = 1000
 """Beside those of entries: of what is wrong, and of the end."""
 
@@ -53,7 +52,6 @@ class ArtifactCalls:
             with self._calls.open(request, patience=patience) as answer:
                 return take(_pieces(answer, most_bytes, most_entries + _SPARE_FACTS))
 
-        self._calls.teach(_LESSON)
         return self._calls.persistently(once)
 
 

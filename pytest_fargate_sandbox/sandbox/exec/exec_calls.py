@@ -15,6 +15,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     RemotePermissionError,
     SandboxError,
     TransportError,
+    UnknownUser,
     UnsafeArchiveError,
 )
 from pytest_fargate_sandbox.sandbox.exec.endurance import Endurance
@@ -73,7 +74,9 @@ def error_of(failure: Failure) -> SandboxError:
         return SandboxError(_OTHER_VERSION, kind=kind)
     if kind in ("checksum", "stopping", "unknown_command"):
         return TransportError(failure.message, kind=kind)
-    if kind in ("closed", "forgotten", "too_many", "unknown_user", "slot_gone", "slot_retired", "no_isolation"):
+    if kind == "unknown_user":
+        return UnknownUser(failure.message, kind=kind)
+    if kind in ("closed", "forgotten", "too_many", "slot_gone", "slot_retired", "no_isolation"):
         return SandboxError(failure.message, kind=kind)
     return SandboxError(f"the exec server says {kind}: {failure.message}", kind=kind)
 
@@ -166,6 +169,8 @@ class ExecCalls:
     def teach(self, lesson: str) -> None:
         """Give the server a part of itself that it was not started with, once."""
         if lesson not in self._taught:
+            for earlier in bundle.LESSONS[lesson].after:
+                self.teach(earlier)
             module, source = bundle.lesson(lesson)
             self.ask(protocol.Learn(module=module), protocol.Nothing, source)
             self._taught.add(lesson)
@@ -219,6 +224,8 @@ class ExecCalls:
         with the digest of the whole behind it. Raises ``Disconnected``,
         ``Malformed`` and ``Failure``.
         """
+        if request.LESSON:
+            self.teach(request.LESSON)
         with self._lent_connection(_named(request), patience or self.patience(self.limits.work_sec)) as loan:
             yield self._hear(loan, lambda: self._send(loan.connection.send, request, payload, skip))
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound="Message")
 A = TypeVar("A", bound="Message")
 
+_TRIES = 4
+
 
 class ExecClient:
     """Talks to one exec server, from any number of threads, over connections that it keeps.
@@ -206,7 +208,10 @@ class ExecClient:
 
     # --- files --------------------------------------------------------------------------------------------------
     def upload(self, remote_path: str, data: bytes | Path, *, mode: int | None = None, max_retries: int = 3) -> None:
-        """Put bytes or a local file there, all of it or nothing. A file keeps its mode and time; parents are made."""
+        """Put bytes or a local file there, all of it or nothing: what was there is replaced.
+
+        A file keeps its mode and time; parents are made.
+        """
         mtime_ns = None
         if isinstance(data, Path):
             status = data.stat()
@@ -248,9 +253,14 @@ class ExecClient:
         """The content of a small file."""
         return self.download(path)
 
-    def write_file(self, path: str, data: bytes | str, *, mode: int | None = None) -> None:
-        """Make or replace a small file."""
-        self.upload(path, data.encode("utf-8") if isinstance(data, str) else data, mode=mode)
+    def write_file(self, path: str, data: bytes | str, *, mode: int | None = None, atomic: bool = False) -> None:
+        """Make a small file, or write it as a shell's ``>`` does: one that is there keeps inode, owner and mode.
+
+        ``atomic`` replaces it, so that nobody sees half of it.
+        """
+        content = data.encode("utf-8") if isinstance(data, str) else data
+        request = self._upload_request(file_protocol.WriteFile, path=path, mode=mode, in_place=not atomic)
+        Upload(self._calls, request, lambda: _blocks_of(content)).to_end(_TRIES)
 
     def list_files(self, path: str) -> list[str]:
         """The names in a directory, in order."""

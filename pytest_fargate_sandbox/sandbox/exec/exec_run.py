@@ -154,6 +154,7 @@ def result_of(result: protocol.Result, command: str | Sequence[str], stdout: byt
         stdout_bytes=stdout,
         stderr_bytes=stderr,
         oom_killed=result.oom_killed,
+        could_not_begin=result.could_not_begin,
         stdout_spool=result.stdout_spool,
         stderr_spool=result.stderr_spool,
         command=command if isinstance(command, str) else shlex.join(command),

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.sandbox.exec.exec_calls import Answer, ExecCalls
 
-_LESSON = "snapshots.snapshot_verbs"
 _TRIES = 4
 _MOST_DIFFERENCES = 250_000
 """More than a server of ours tells."""
@@ -48,7 +47,6 @@ class SnapshotCalls:
         self._calls = calls
 
     def save(self, request: SaveSnapshot, target: Path) -> None:
-        self._calls.teach(_LESSON)
         Download(self._calls, request.path, _TRIES, exclude=request.exclude).save_answer(
             SaveSnapshot, target, SnapshotDigest
         )
@@ -60,7 +58,6 @@ class SnapshotCalls:
             with source.open("rb", buffering=0) as file:
                 yield from iter(lambda: file.read(BLOCK), b"")
 
-        self._calls.teach(_LESSON)
         request = LoadSnapshot(id=file_protocol.new_upload_id(), path=remote_dir)
         Upload(self._calls, request, blocks).to_end(_TRIES)
         loaded = self._calls.ask(AskLoaded(id=request.id), Loaded)
@@ -75,7 +72,6 @@ class SnapshotCalls:
             with self._calls.open(request, payload) as answer:
                 answer.read_message(protocol.Nothing)
 
-        self._calls.teach(_LESSON)
         self._calls.persistently(once)
 
     def changes(self, request: CompareTree, snapshot: Path | None) -> Changes:
@@ -85,7 +81,6 @@ class SnapshotCalls:
             with self._calls.open(request) as answer:
                 return _changes(answer, snapshot)
 
-        self._calls.teach(_LESSON)
         return self._calls.persistently(once)
 
 

@@ -18,6 +18,7 @@ class _Artifacts(Message):
     """``root`` is the workspace that is not left; empty: the whole container."""
 
     IS_OF_FILES = True
+    LESSON = "artifacts.artifact_verbs"
     BOUNDS: "tuple[str, ...]" = ()
     root: str
 

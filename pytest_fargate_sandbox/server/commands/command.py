@@ -39,6 +39,7 @@ class Command:
         self.return_code: "int | None" = None
         self.timed_out = False
         self.oom_killed = False
+        self.could_not_begin = False
         self.ended = False
         self.oom_before = 0
         self.started_at = time.monotonic()
@@ -126,6 +127,7 @@ class Command:
                 return_code=self.return_code,
                 timed_out=self.timed_out,
                 oom_killed=self.oom_killed,
+                could_not_begin=self.could_not_begin,
                 duration=(self.ended_at if self.ended else time.monotonic()) - self.started_at,
                 stdout_total=self.outputs[STDOUT].total,
                 stderr_total=self.outputs[STDERR].total,

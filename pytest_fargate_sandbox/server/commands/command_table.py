@@ -185,6 +185,7 @@ class Commands:
         except CannotRun as reason:
             ends.close_ours()
             command.say(STDOUT if command.terminal else STDERR, b"%s\n" % encoded(reason.sentence))
+            command.could_not_begin = True
             self._end(command, reason.code)
             return None
         except (Failure, OSError) as error:

@@ -12,8 +12,12 @@ _NOTHING = type(None)
 new_upload_id = new_command_id
 
 
-class _Read(Message):
+class _OfFiles(Message):
     IS_OF_FILES = True
+    LESSON = "files.file_verbs"
+
+
+class _Read(_OfFiles):
     path: str
     skip: int
     FIELDS = {"path": (str, REQUIRED), "skip": (int, 0)}
@@ -38,23 +42,25 @@ class FileHead(Message):
     mtime_ns: int
 
 
-class WriteFile(Message):
+class WriteFile(_OfFiles):
     """The payload is the file, without its first ``skip`` bytes, which came before.
 
-    It appears under its name when all of it is there, or not at all.
+    It appears under its name when all of it is there, or not at all. ``in_place``: a file that has the name gets the
+    content, as a shell's ``>`` gives it: same inode, links, owner and rights, which must let it be written.
     """
 
-    IS_OF_FILES = True
     VERB = "write-file"
     id: str
     skip: int
     path: str
+    in_place: bool
     mode: "int | None"
     mtime_ns: "int | None"
     FIELDS = {
         "id": (str, ""),
         "skip": (int, 0),
         "path": (str, REQUIRED),
+        "in_place": (bool, False),
         "mode": ((int, _NOTHING), None),
         "mtime_ns": ((int, _NOTHING), None),
     }
@@ -65,8 +71,7 @@ class WriteFile(Message):
             raise Failure("bad_request", "write-file: %o is no file mode" % self.mode)
 
 
-class ListFiles(Message):
-    IS_OF_FILES = True
+class ListFiles(_OfFiles):
     VERB = "list-files"
     path: str
     FIELDS = {"path": (str, REQUIRED)}
@@ -86,10 +91,9 @@ class ReadTree(_Read):
     VERB = "read-tree"
 
 
-class WriteTree(Message):
+class WriteTree(_OfFiles):
     """The same for a tar that goes into this directory, all of it or nothing."""
 
-    IS_OF_FILES = True
     VERB = "write-tree"
     id: str
     skip: int
@@ -103,6 +107,7 @@ class WriteTree(Message):
 class Upload(Message):
     """Cut the connection by which the upload of this id comes, so that another can go on behind what came."""
 
+    LESSON = _OfFiles.LESSON
     VERB = "upload"
     id: str
     FIELDS = {"id": (str, REQUIRED)}
@@ -116,13 +121,12 @@ class Arrived(Message):
     landed: bool
 
 
-class Fetch(Message):
+class Fetch(_OfFiles):
     """Get a file or a tar from a URL, check its digest, put it there.
 
     ``roots`` are certificates in PEM that count beside the image's own, of which there may be none.
     """
 
-    IS_OF_FILES = True
     VERB = "fetch"
     id: str
     url: str

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.files.landings import Land
 
 _STAGING = b".fargate-sandbox-"
+_IN_MEMORY = 4 * 1024 * 1024
 
 
 def read(path: str) -> "Iterable[bytes]":
@@ -73,7 +74,8 @@ def write(request: WriteFile, payload: Payload, land: "Land") -> None:
         check_digest(digest, payload.body.trailers.get(DIGEST_TRAILER, ""), request.path)
 
     try:
-        put(request.path, blocks(), request.mode, request.mtime_ns, land)
+        how = put_in_place if request.in_place else put
+        how(request.path, blocks(), request.mode, request.mtime_ns, land)
     except ConnectionError:
         raise
     except OSError as error:
@@ -90,12 +92,7 @@ def put(
     path: str, blocks: "Iterable[bytes]", mode: "int | None", mtime_ns: "int | None", land: "Land" = at_once
 ) -> None:
     """Write beside the file, then rename: a reader sees the old one or the new one, never half of either."""
-    target = os.path.realpath(encoded(path))
-    before = _status_of(target)
-    if path.endswith("/") or (before and stat.S_ISDIR(before.st_mode)):
-        raise IsADirectoryError(errno.EISDIR, "a directory, not a file", path)
-    if before and not stat.S_ISREG(before.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", path)
+    target, before = _target_of(path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     staged = os.path.join(os.path.dirname(target), _STAGING + os.urandom(6).hex().encode())
     file = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else 0o600)
@@ -108,6 +105,57 @@ def put(
         land(lambda: _move(staged, target))
     finally:
         remove(staged)
+
+
+def put_in_place(
+    path: str, blocks: "Iterable[bytes]", mode: "int | None", mtime_ns: "int | None", land: "Land"
+) -> None:
+    """Through the file that is there, once all has come: it keeps what makes it that file, and its rights are asked."""
+    target, before = _target_of(path)
+    if before is None:
+        put(path, blocks, mode, mtime_ns, land)
+        return
+    file = os.open(target, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        with _kept_aside(blocks, os.path.dirname(target)) as content:
+
+            def overwrite() -> None:
+                os.ftruncate(file, 0)
+                _fill(file, iter(lambda: content.read(BLOCK), b""))
+                _dress(file, None, mode, mtime_ns)
+
+            land(overwrite)
+    finally:
+        os.close(file)
+
+
+def _kept_aside(blocks: "Iterable[bytes]", directory: bytes) -> "Any":
+    """All of it, in memory or in a file without a name: beside its target, or where such files lie."""
+    import io
+    import tempfile
+
+    content: "Any" = io.BytesIO()
+    for data in blocks:
+        if isinstance(content, io.BytesIO) and content.tell() + len(data) > _IN_MEMORY:
+            start = content.getvalue()
+            try:
+                content = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - the caller closes it
+            except OSError:
+                content = tempfile.TemporaryFile()  # noqa: SIM115
+            content.write(start)
+        content.write(data)
+    content.seek(0)
+    return content
+
+
+def _target_of(path: str) -> "tuple[bytes, os.stat_result | None]":
+    target = os.path.realpath(encoded(path))
+    before = _status_of(target)
+    if path.endswith("/") or (before and stat.S_ISDIR(before.st_mode)):
+        raise IsADirectoryError(errno.EISDIR, "a directory, not a file", path)
+    if before and not stat.S_ISREG(before.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return target, before
 
 
 def _fill(file: int, blocks: "Iterable[bytes]") -> None:

@@ -11,7 +11,6 @@ from pytest_fargate_sandbox.server.commands.command_table import Commands
 from pytest_fargate_sandbox.server.commands.output_listener import OutputListener
 from pytest_fargate_sandbox.server.commands.pipes import Pipes
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.files import file_protocol
 from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
 from pytest_fargate_sandbox.server.requests.exchange import Exchange
 from pytest_fargate_sandbox.server.requests.http1 import MAX_INLINE, SLOT_FIELD, Disconnected, RequestHead
@@ -46,13 +45,6 @@ class Verbs:
             (Terminal, self._terminal),
             (protocol.Configure, self._configure),
             (protocol.Learn, self._learn),
-            (file_protocol.ReadFile, _read_file),
-            (file_protocol.WriteFile, _write_file),
-            (file_protocol.ListFiles, _list_files),
-            (file_protocol.ReadTree, _read_tree),
-            (file_protocol.WriteTree, _write_tree),
-            (file_protocol.Upload, _upload),
-            (file_protocol.Fetch, _fetch),
         )
 
     def _add(self, *requests: "tuple[type[Message], Callable[[Exchange, Any], None]]") -> None:
@@ -207,56 +199,3 @@ def _terminal_of(command: "Command") -> "PseudoTerminal":
     if command.terminal is None or command.intake.file is None:
         raise Failure("closed", "the command %s has no terminal, or has none any more" % command.id)
     return command.terminal
-
-
-# --- files: their modules are loaded when the first file travels ---------------------------------------------------
-def _read_file(exchange: Exchange, request: file_protocol.ReadFile) -> None:
-    from pytest_fargate_sandbox.server.files import single_files
-
-    exchange.stream(single_files.read(request.path), request.skip)
-
-
-def _write_file(exchange: Exchange, request: file_protocol.WriteFile) -> None:
-    from pytest_fargate_sandbox.server.files import single_files
-    from pytest_fargate_sandbox.server.files.landings import take_upload
-
-    take_upload(exchange, request, lambda payload, land: single_files.write(request, payload, land))
-    exchange.answer(protocol.Nothing())
-
-
-def _list_files(exchange: Exchange, request: file_protocol.ListFiles) -> None:
-    from pytest_fargate_sandbox.server.files import single_files
-
-    exchange.answer(single_files.list_directory(request.path))
-
-
-def _read_tree(exchange: Exchange, request: file_protocol.ReadTree) -> None:
-    from pytest_fargate_sandbox.server.files import directory_trees
-
-    exchange.stream(directory_trees.read(request.path), request.skip)
-
-
-def _write_tree(exchange: Exchange, request: file_protocol.WriteTree) -> None:
-    from pytest_fargate_sandbox.server.files import directory_trees
-    from pytest_fargate_sandbox.server.files.landings import take_upload
-
-    take_upload(exchange, request, lambda payload, land: directory_trees.write(request.path, payload, land))
-    exchange.answer(protocol.Nothing())
-
-
-def _upload(exchange: Exchange, request: file_protocol.Upload) -> None:
-    from pytest_fargate_sandbox.server.files.landings import landing_of
-
-    landing = landing_of(request.id)
-    offset = landing.payload.stop() if landing.payload else 0
-    exchange.answer(file_protocol.Arrived(offset=offset, landed=landing.done))
-
-
-def _fetch(exchange: Exchange, request: file_protocol.Fetch) -> None:
-    from pytest_fargate_sandbox.server.files import fetching
-    from pytest_fargate_sandbox.server.files.landings import landing_of
-
-    landing = landing_of(request.id)
-    if not landing.done:
-        fetching.fetch(request, landing.once)
-    exchange.answer(protocol.Nothing())

@@ -7,10 +7,13 @@ from pytest_fargate_sandbox.server.snapshots.snapshot_format import LONGEST_EXCL
 
 ADDED, MODIFIED, REMOVED, TOUCHED, UNSEEN = "added", "modified", "removed", "touched", "unseen"
 
+_LESSON = "snapshots.snapshot_verbs"
+
 
 class SaveSnapshot(ReadTree):
     """The answer's payload is a snapshot of this directory, without what fits any of ``exclude``."""
 
+    LESSON = _LESSON
     VERB = "save-snapshot"
     exclude: "list[str]"
     FIELDS = dict(ReadTree.FIELDS, exclude=(list, REQUIRED))
@@ -23,12 +26,14 @@ class SaveSnapshot(ReadTree):
 class LoadSnapshot(WriteTree):
     """The payload is one that goes into this directory, all of it or nothing."""
 
+    LESSON = _LESSON
     VERB = "load-snapshot"
 
 
 class AskLoaded(Message):
     """What of the snapshot that was loaded by this id could not be kept."""
 
+    LESSON = _LESSON
     VERB = "ask-loaded"
     id: str
     FIELDS = {"id": (str, REQUIRED)}
@@ -48,6 +53,7 @@ class KnowTree(Message):
     """
 
     IS_OF_FILES = True
+    LESSON = _LESSON
     VERB = "know-tree"
     path: str
     name: str
@@ -66,6 +72,7 @@ class CompareTree(Message):
     """
 
     IS_OF_FILES = True
+    LESSON = _LESSON
     VERB = "compare-tree"
     path: str
     name: str
