@@ -6,6 +6,7 @@ import os
 import signal
 import time
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,12 +22,13 @@ from tests.local.engine_process import (
     processes_of,
     wait_for_end,
 )
+from tests.local.ssm.exec_task import PORT, launch
+from tests.local.ssm.session_peer import Streams
 from tests.processes import command_lines
 from tests.real_podman import busybox_image, no_registry, podman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +227,28 @@ def _fetched(url: str) -> bytes:
             raise NotYet(str(error)) from error
 
     return wait_until(probe, deadline=10, what=url)
+
+
+def test_ecs_exec_has_its_agent_in_the_container_and_with_its_rights(engine: EngineProcess) -> None:
+    serve = f"nc -ll -p {PORT} -e cat & {WAIT}"
+    environment = [{"name": "WORD", "value": "ours"}]
+    fields = {"script": serve, "workingDirectory": "/run", "user": "nobody", "environment": environment}
+    task = launch(engine, image=busybox_image(), **fields).wait_for_echo()
+
+    peer = task.connect()
+    streams = Streams(peer)
+    number = streams.open()
+    streams.send(number, b"there and back")
+    assert streams.receive(number, 14) == b"there and back"
+    peer.close()
+
+    facts = "id -u; pwd; echo $WORD; tty; grep CapEff /proc/self/status"
+    peer = task.run(f"/bin/sh -c '{facts}; unshare -r true; chmod 600 /dev/null'")
+    peer.wait_for_end()
+    user, directory, word, terminal, rights, refusal = peer.output().decode().splitlines()
+    assert (user, directory, word, terminal) == ("0", "/run", "ours", "/dev/pts/0")
+    assert int(rights.split()[-1], 16) & (1 << 21) == 0  # CAP_SYS_ADMIN
+    assert refusal.endswith("Operation not permitted")
+    assert Path("/dev/null").stat().st_mode & 0o777 == 0o666  # the terminal is the container's, and so is all it has
+    engine.stop(task.arn)
+    assert engine.log_lines("error") == []

@@ -112,7 +112,7 @@ class ManagedSession:
     def _join(self, client: WebSocket) -> None:
         with self._changed:
             former, self._client = self._client, client
-            self.client_since = self.active_at = time.monotonic()
+            self.client_since = time.monotonic()
             if self._was_joined:
                 self._tell_agent(START_PUBLICATION)
             self._was_joined = True

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from tests.components import need
-from tests.local.engine_process import EngineProcess, container
-from tests.local.ssm.session_peer import SessionPeer
+from tests.local.engine_process import EngineProcess
+from tests.local.ssm.exec_task import PORT, ExecTask, launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-TASK_ROLE = "arn:aws:iam::123456789012:role/task"
 IDLE_SEC = 30.0
-PORT, SLEEPY_PORT, GREETING_PORT = 7000, 7001, 7002
+SLEEPY_PORT, GREETING_PORT = 7001, 7002
 _SERVE = f"""
-import socket, threading, time
+import os, signal, socket, threading, time
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 def listen(port, serve):
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
     def accept():
@@ -45,52 +43,6 @@ time.sleep(1000)
 """An echo, one that reads nothing, and one that says something and goes."""
 
 
-@dataclass
-class ExecTask:
-    """A task whose agent is there."""
-
-    engine: EngineProcess
-    arn: str
-    target: str
-
-    def start(self, port: int = PORT) -> dict[str, str]:
-        """A port session, as StartSession tells of it."""
-        return self.engine.client("ssm").start_session(
-            Target=self.target,
-            DocumentName="AWS-StartPortForwardingSession",
-            Parameters={"portNumber": [str(port)], "localPortNumber": ["0"]},
-        )
-
-    def connect(self, port: int = PORT, **options: Any) -> SessionPeer:
-        peer = SessionPeer(self.start(port), **options)
-        peer.shake_hands()
-        return peer
-
-    def run(self, command: str) -> SessionPeer:
-        answer = self.engine.ecs.execute_command(cluster="local", task=self.arn, command=command, interactive=True)
-        session = answer["session"]
-        return SessionPeer({"StreamUrl": session["streamUrl"], "TokenValue": session["tokenValue"]})
-
-
-def launch(engine: EngineProcess, **fields: Any) -> ExecTask:
-    definition = engine.register(container(**fields), taskRoleArn=TASK_ROLE)
-    arn = engine.launch(definition, enableExecuteCommand=True)
-    return ExecTask(engine, arn, wait_for_agent(engine, arn))
-
-
-def wait_for_agent(engine: EngineProcess, arn: str, status: str = "RUNNING") -> str:
-    """The target of the task's first container, when its agent has that status."""
-
-    def probe() -> str:
-        described = engine.describe(arn)["containers"][0]
-        (agent,) = described["managedAgents"]
-        if agent["lastStatus"] != status:
-            raise NotYet(str(agent))
-        return f"ecs:local_{arn.rpartition('/')[2]}_{described['runtimeId']}"
-
-    return wait_until(probe, deadline=20, what=f"an agent that is {status}")
-
-
 @pytest.fixture(scope="package")
 def ssm_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
     need("namespaces")
@@ -104,7 +56,7 @@ def ssm_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProce
 @pytest.fixture(scope="package")
 def task(ssm_engine: EngineProcess) -> ExecTask:
     """One task for all who leave it as it was."""
-    return launch(ssm_engine, entryPoint=["python3", "-c", _SERVE], command=[])
+    return launch(ssm_engine, entryPoint=["python3", "-c", _SERVE], command=[]).wait_for_echo()
 
 
 @pytest.fixture

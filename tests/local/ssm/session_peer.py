@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from contextlib import ExitStack
+from socket import SHUT_RDWR
 from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import ConnectionClosed
@@ -46,7 +47,7 @@ class SessionPeer:
         self.messages: list[SessionMessage] = []
         self.others: list[SessionMessage] = []
         self.acknowledged: list[int] = []
-        self.repeats = 0
+        self.repeats, self.connections = 0, 0
         self.sent: dict[int, bytes] = {}
         self.closed: ConnectionClosed | None = None
         self.changed = threading.Condition()
@@ -58,6 +59,7 @@ class SessionPeer:
     def open(self, url: str, token: str) -> None:
         """Also again, with the token of ResumeSession."""
         self.closed = None
+        self.connections += 1
         self._stack = ExitStack()
         options: dict[str, Any] = {"max_size": None, "compression": None, "ping_interval": None, "close_timeout": 1}
         self.socket = self._stack.enter_context(connect(url, open_timeout=PATIENCE_SEC, **options))
@@ -68,6 +70,11 @@ class SessionPeer:
     def close(self) -> None:
         self._stack.close()
 
+    def cut(self) -> None:
+        """Without a word."""
+        self.socket.socket.shutdown(SHUT_RDWR)
+        self.wait(lambda: self.closed, "end of the connection")
+
     def send(self, payload_type: int, payload: bytes) -> int:
         message = stream_message(INPUT, self._next, payload_type, payload)
         self._next += 1
@@ -76,7 +83,8 @@ class SessionPeer:
         return message.sequence
 
     def send_again(self, *sequences: int) -> None:
-        for sequence in sequences or sorted(self.sent):
+        """Without any: all that was not acknowledged."""
+        for sequence in sequences or sorted(set(self.sent) - set(self.acknowledged)):
             self.socket.send(self.sent[sequence])
 
     def wait(self, probe: Callable[[], Any], what: str, seconds: float = PATIENCE_SEC) -> Any:
@@ -177,6 +185,15 @@ class Streams:
         data = bytes(self.data[number][:size])
         del self.data[number][:size]
         return data
+
+    def so_far(self, number: int) -> bytes:
+        with self.peer.changed:
+            self._look()
+            return bytes(self.data[number])
+
+    def receive_or_end(self, number: int, size: int) -> bytes:
+        self.peer.wait(lambda: self._look() or number in self.ended or len(self.data[number]) >= size, "answer")
+        return bytes(self.data[number])
 
     def wait_for_end(self, number: int) -> None:
         self.peer.wait(lambda: self._look() or number in self.ended, f"end of {number}")

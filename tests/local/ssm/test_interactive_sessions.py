@@ -13,7 +13,7 @@ from tests.local.ssm.session_peer import SessionPeer, elapsed
 
 if TYPE_CHECKING:
     from tests.local.engine_process import EngineProcess
-    from tests.local.ssm.conftest import ExecTask
+    from tests.local.ssm.exec_task import ExecTask
 
 
 def test_a_command_has_a_terminal_of_its_own_and_is_root_in_the_container(task: ExecTask) -> None:

@@ -12,7 +12,7 @@ from tests.local.ssm.session_peer import SessionPeer, Streams, elapsed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.local.ssm.conftest import ExecTask
+    from tests.local.ssm.exec_task import ExecTask
 
 CLOSED_PORT = 7999
 
