@@ -175,6 +175,13 @@ TABLE = (
         metavar="NAME,NAME",
         default=("exits", "forges", "replaces", "lingers"),
     ),
+    Option("results", "write a line of JSON for each attempt at a task to this file", metavar="FILE"),
+    Option(
+        "resume",
+        "the `--fargate-results` of an earlier run: what it has a verdict of is not tried again",
+        metavar="FILE",
+    ),
+    Option("quarantine", "tasks that are flaky are added to this file, and those in it are skipped", metavar="FILE"),
     Option("report_json", "write the run, as data, to this file", metavar="FILE"),
 )
 OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,10 +13,9 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import NoVerdict, SandboxBroken, SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from pytest_fargate_sandbox.tasks.reward import Reward
-    from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
     from pytest_fargate_sandbox.tasks.task_trial import Trial
 
 _LINES = 40
@@ -23,12 +24,10 @@ _LINES = 40
 class Attempt:
     """Of the current attempt of a test."""
 
-    def __init__(self, trial: Trial, folder: TaskFolder, agent: str, number: int) -> None:
+    def __init__(self, trial: Trial, named: Mapping[str, Any]) -> None:
         self._trial = trial
         self.record: dict[str, Any] = {
-            "task": folder.name,
-            "agent": agent,
-            "try": number,
+            **named,
             "verdict": "error",
             "reward": None,
             "trouble": None,
@@ -75,7 +74,10 @@ class Attempt:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        return {**self.record, "ended": round(time.time(), 3), **self._trial.log.to_dict()}
+        record = {**self.record, "ended": round(time.time(), 3), **self._trial.log.to_dict()}
+        told = json.dumps([record[key] for key in ("verdict", "reward", "images", "hashes")], sort_keys=True)
+        record["hashes"] = {**record["hashes"], "verdict": hashlib.sha256(told.encode()).hexdigest()}
+        return record
 
     def _troubled(self, verdict: str, error: SandboxError) -> None:
         self.record["verdict"] = verdict
@@ -83,10 +85,19 @@ class Attempt:
 
 
 ATTEMPT: pytest.StashKey[Attempt] = pytest.StashKey()
+"""Of the current attempt."""
+
+NAMED: pytest.StashKey[Mapping[str, Any]] = pytest.StashKey()
+"""What a test of a task is an attempt of: ``task``, ``agent`` and ``try``."""
 
 
 class TaskReports:
     """Puts it on the reports; one for each process that runs tests."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if ATTEMPT in item.stash:  # of an attempt before
+            del item.stash[ATTEMPT]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -96,4 +107,14 @@ class TaskReports:
         attempt = item.stash.get(ATTEMPT, None)
         if attempt is not None and call.when == "call":
             report.fargate_attempt = attempt.to_dict()  # type: ignore[attr-defined]
+        elif NAMED in item.stash and call.when == "setup" and not report.passed:
+            report.fargate_attempt = _never_begun(item, call, report)  # type: ignore[attr-defined]
         return report
+
+
+def _never_begun(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> dict[str, Any]:
+    error = call.excinfo.value if call.excinfo else None
+    told = {"kind": type(error).__name__, "message": str(error).partition("\n")[0]}
+    verdict = "skipped" if report.skipped else "error"
+    named: Mapping[str, Any] = item.stash[NAMED]
+    return {**named, "verdict": verdict, "reward": None, "trouble": told}

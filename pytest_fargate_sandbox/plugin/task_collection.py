@@ -15,7 +15,7 @@ import pytest
 from pytest_fargate_sandbox.plugin import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
 
@@ -69,8 +69,23 @@ def keep_out_of_tasks(early_config: pytest.Config) -> None:
 class TaskCollection:
     """Registered where task folders were asked for."""
 
-    def __init__(self, config: pytest.Config, said: list[str]) -> None:
+    def __init__(
+        self, config: pytest.Config, said: list[str], quarantined: Mapping[str, str], judged: Collection[str]
+    ) -> None:
+        """``judged``: the tests of which an earlier run has a verdict that this one goes on with."""
         self._roots = TaskRoots(config, said)
+        self._quarantined = quarantined
+        self._judged = judged
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        done = [item for item in items if item.nodeid in self._judged]
+        if done:
+            config.hook.pytest_deselected(items=done)
+            items[:] = [item for item in items if item.nodeid not in self._judged]
+        for item in items if self._quarantined else ():
+            why = self._quarantined.get(item.nodeid.partition("::")[0])
+            if why is not None:
+                item.add_marker(pytest.mark.skip(reason=f"quarantined: {why}"))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:

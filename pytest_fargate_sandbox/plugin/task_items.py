@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pytest_fargate_sandbox.leaves.config import nearest
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
-from pytest_fargate_sandbox.plugin import marker, options
-from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, Attempt
+from pytest_fargate_sandbox.plugin import options
+from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
 from pytest_fargate_sandbox.tasks.task_reading import read_task
@@ -38,16 +39,19 @@ class TaskFile(pytest.Module):
     obj = None
 
     def collect(self) -> Iterator[pytest.Item]:
-        folder = self._folder()
+        """Without reading it: of thousands of tasks, a worker runs some."""
         run = self.config.stash[options.SETTINGS].run
-        for actor in (Oracle(), Nop()):
-            for number in range(1, run["repeat"] + 1):
-                yield TaskItem.of(self, folder, actor, number if run["repeat"] > 1 else None)
-        for name in run["adversaries"]:
-            if name != _NOBODY:
-                yield TaskItem.of(self, folder, ADVERSARIES[name])
+        others = [ADVERSARIES[name] for name in run["adversaries"] if name != _NOBODY]
+        tries = range(1, run["repeat"] + 1)
+        whose = [(actor, number) for actor in (Oracle(), Nop()) for number in tries] + [(each, 0) for each in others]
+        fixtures = None
+        for actor, number in whose:
+            item = TaskItem.of(self, actor, number, is_one_of_several=number > 0 and len(tries) > 1, fixtures=fixtures)
+            fixtures = item._fixtureinfo
+            yield item
 
-    def _folder(self) -> TaskFolder | TaskFolderError:
+    @cached_property
+    def read(self) -> TaskFolder | TaskFolderError:
         """One that cannot be read is told by its tests, so that all others run."""
         try:
             folder = read_task(self.path)
@@ -68,33 +72,44 @@ def _attempt(request: pytest.FixtureRequest, fargate_sandbox_factory: Callable[.
 class TaskItem(pytest.Function):
     """One attempt at a task by one actor."""
 
-    folder: TaskFolder | TaskFolderError
     actor: Actor
-
-    number: int = 1
+    number: int
+    """Which of several tries by the same actor."""
 
     @classmethod
-    def of(
-        cls, parent: TaskFile, folder: TaskFolder | TaskFolderError, actor: Actor, number: int | None = None
-    ) -> TaskItem:
-        """``number``: which of several tries by the same actor."""
-        name = actor.name if number is None else f"{actor.name}[{number}]"
-        item: TaskItem = cls.from_parent(parent, name=name, callobj=_attempt)
-        item.folder, item.actor, item.number = folder, actor, number or 1
+    def of(cls, parent: TaskFile, actor: Actor, number: int, *, is_one_of_several: bool, fixtures: Any) -> TaskItem:
+        """``fixtures``: what pytest has found out for another one of the same file, or None."""
+        name = f"{actor.name}[{number}]" if is_one_of_several else actor.name
+        item: TaskItem = cls.from_parent(parent, name=name, callobj=_attempt, fixtureinfo=fixtures)
+        item.actor, item.number = actor, number or 1
         item.add_marker("adversary" if actor.name in ADVERSARIES else actor.name)
-        if isinstance(folder, TaskFolderError):
-            marker.note_mistake(item, folder)
-        elif folder.obstacles:
-            item.add_marker(pytest.mark.skip(reason=f"{folder.name}: {'; '.join(folder.obstacles)}"))
         return item
+
+    @property
+    def folder(self) -> TaskFolder:
+        """Raises ``TaskFolderError``."""
+        read = cast(TaskFile, self.parent).read
+        if isinstance(read, TaskFolderError):
+            raise read
+        return read
+
+    def setup(self) -> None:
+        self.stash[NAMED] = named = {
+            "task": self.nodeid.partition("::")[0],
+            "agent": self.actor.name,
+            "try": self.number,
+        }
+        named["task"] = self.folder.name
+        if self.folder.obstacles:
+            pytest.skip(f"{self.folder.name}: {'; '.join(self.folder.obstacles)}")
+        super().setup()
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
         return self.path, 0, f"{self.path.parent.name}::{self.name}"
 
     def attempt(self, make: Callable[..., Any]) -> None:
-        assert not isinstance(self.folder, TaskFolderError)
         trial = Trial(self.folder, self.actor, make)
-        attempt = self.stash[ATTEMPT] = Attempt(trial, self.folder, self.actor.name, self.number)
+        attempt = self.stash[ATTEMPT] = Attempt(trial, self.stash[NAMED])
         with attempt.judged(breaking_is_failing=self.actor.name == "oracle"):
             reward = trial.run()
             attempt.graded(reward)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.plugin import last_run
 from pytest_fargate_sandbox.plugin.ahead import AHEAD, Ahead
 from pytest_fargate_sandbox.plugin.artifacts import Artifacts
@@ -20,7 +23,7 @@ from pytest_fargate_sandbox.plugin.rerun import Reruns
 from pytest_fargate_sandbox.plugin.summary import Summary
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
 
 def wire(config: pytest.Config, late: pytest.FixtureRequest | None = None) -> Leases:
@@ -56,12 +59,38 @@ def wire_tasks(config: pytest.Config) -> None:
     from pytest_fargate_sandbox.plugin.task_attempts import TaskReports
     from pytest_fargate_sandbox.plugin.task_collection import TaskCollection
     from pytest_fargate_sandbox.plugin.task_items import check_adversaries
+    from pytest_fargate_sandbox.plugin.task_results import TaskResults
+    from pytest_fargate_sandbox.tasks.quarantine import read_quarantine
 
     for name, meaning in _TASK_MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     run = config.stash[SETTINGS].run
     check_adversaries(run["adversaries"])
-    _register(config, task_collection=TaskCollection(config, run["tasks"]), task_reports=TaskReports())
+    results, resume, quarantine = (_path(config, run[name]) for name in ("results", "resume", "quarantine"))
+    earlier = _earlier(resume)
+    quarantined = read_quarantine(quarantine) if quarantine else {}
+    _register(
+        config,
+        task_collection=TaskCollection(config, run["tasks"], quarantined, earlier),
+        task_reports=TaskReports(),
+    )
+    if not hasattr(config, "workerinput"):
+        _register(config, task_results=TaskResults(results, quarantine, earlier))
+
+
+def _path(config: pytest.Config, name: str | None) -> Path | None:
+    return config.invocation_params.dir / name if name else None
+
+
+def _earlier(resume: Path | None) -> dict[str, dict[str, Any]]:
+    if resume is None:
+        return {}
+    from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable, records_in
+
+    try:
+        return {test: record for test, record in records_in(resume).items() if is_evaluable(record)}
+    except ConfigError as error:
+        raise pytest.UsageError(f"--fargate-resume: {error}") from None
 
 
 _TASK_MARKS = {

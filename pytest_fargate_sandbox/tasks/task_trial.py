@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout, NoVerdict, SandboxBroken, TaskFolderError
+from pytest_fargate_sandbox.records.costs import task_cost_usd
 from pytest_fargate_sandbox.tasks import reward, task_inputs
 from pytest_fargate_sandbox.tasks.crossing import Crossing
 from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
@@ -87,9 +88,18 @@ class Trial:
         self._actor = actor
         self._make = make
         self._workspace = ""
+        self._running: dict[Any, float] = {}
+        """Sandboxes, and since when."""
 
     def run(self) -> Reward:
         """Raises ``NoVerdict``, ``SandboxBroken``, ``TaskFolderError``, and what a sandbox raises."""
+        try:
+            return self._run()
+        finally:
+            for sandbox in list(self._running):  # whoever made it may want to keep it
+                self._count(sandbox)
+
+    def _run(self) -> Reward:
         steps: list[Step | None] = [*self.folder.config.steps] or [None]
         place = agents_place(self.folder)
         self.log.note(place.told)
@@ -135,8 +145,8 @@ class Trial:
             self.log.artifacts += [each.source for each in crossing.all]
             self.log.hashes[f"{step.name}/artifacts" if step else "artifacts"] = crossing.sha256
             if is_last:
-                sandbox.stop()
-            return self._verify_apart(crossing, step)
+                self._stop(sandbox)
+            return self._verify_apart(crossing, step, is_last=is_last)
         finally:
             crossing.forget()
 
@@ -174,7 +184,7 @@ class Trial:
                 f"(environment_mode = 'shared'): {error}"
             ) from None
 
-    def _verify_apart(self, crossing: Crossing, step: Step | None) -> Reward:
+    def _verify_apart(self, crossing: Crossing, step: Step | None, *, is_last: bool) -> Reward:
         place = verifiers_place(self.folder, step)
         sandbox = self._sandbox("verifier", place, self.folder.config.verifier.timeout_sec)
         try:
@@ -186,7 +196,8 @@ class Trial:
         except (ExecFailed, ExecTimeout) as error:
             raise NoVerdict(f"the verifier's sandbox could not be prepared: {error}") from None
         finally:
-            sandbox.stop()
+            if not is_last:
+                self._stop(sandbox)
 
     # --- both -------------------------------------------------------------------------------------------------------
 
@@ -194,7 +205,20 @@ class Trial:
         with self.log.timed(f"start {role}"):
             sandbox = self._make(**place.keys(seconds))
         self.log.images[role] = sandbox.image
+        self._running[sandbox] = time.monotonic()
         return sandbox
+
+    def _stop(self, sandbox: Any) -> None:
+        self._count(sandbox)
+        sandbox.stop()
+
+    def _count(self, sandbox: Any) -> None:
+        seconds = time.monotonic() - self._running.pop(sandbox)
+        size = sandbox.cfg
+        cost = task_cost_usd(
+            cpu=int(size.cpu), memory=int(size.memory), seconds=seconds, storage_gib=size.ephemeral_storage_gib
+        )
+        self.log.cost_usd = round(self.log.cost_usd + cost, 6)
 
     def _workplace(self, sandbox: Any, step: Step | None) -> Workplace:
         return Workplace(sandbox, self.folder, step, self._workspace, self.log)

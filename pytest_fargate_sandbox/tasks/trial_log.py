@@ -36,6 +36,8 @@ class TrialLog:
     shared: bool = False
     """Whether a verdict comes out of the sandbox that the agent was in."""
     rewards: dict[str, float] = field(default_factory=dict)
+    cost_usd: float = 0.0
+    """Of all its sandboxes, as ``records/costs.py`` has it."""
     output: str = ""
     """The end of what the last verifier said."""
 

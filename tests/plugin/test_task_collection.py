@@ -131,14 +131,11 @@ def test_a_folder_that_cannot_be_read_is_an_error_of_its_own_tests_alone(pyteste
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_a_key_that_nobody_reads_is_a_warning(pytester: pytest.Pytester) -> None:
+def test_a_key_that_nobody_reads_is_an_error_where_warnings_are(pytester: pytest.Pytester) -> None:
     make_task(pytester.path / "x", toml="[agent]\ntimeout = 1\n")
-    result = pytester.runpytest_inprocess(*COLLECT, "--fargate-tasks", "-Wdefault")
-    result.stdout.fnmatch_lines(
-        ["*TaskWarning: */x/task.toml:2:1: nobody reads 'agent.timeout'; did you mean 'timeout_sec'?"]
-    )
-    strict = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", "--fargate-tasks", "-Werror")
-    strict.assert_outcomes(errors=6)
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:xdist", "--fargate-tasks", "-Werror")
+    result.assert_outcomes(errors=6)
+    result.stdout.fnmatch_lines(["*/x/task.toml:2:1: nobody reads 'agent.timeout'; did you mean 'timeout_sec'?"])
 
 
 def test_collecting_imports_nothing_that_a_sandbox_needs(tmp_path: Path) -> None:

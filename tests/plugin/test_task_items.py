@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ SHARED = TOML + '[verifier]\nenvironment_mode = "shared"\n'
 @pytest.fixture
 def tasks(pytester: pytest.Pytester) -> Path:
     tasks = pytester.path / "tasks"
-    make_task(tasks / "sound")
+    make_task(tasks / "sound", toml=TOML + "[agent]\ntimeout = 60\n")
     make_task(tasks / "generous", test=GIVES_ALL)
     make_task(tasks / "unsolved", solve="#!/bin/bash\necho goodbye > hello.txt\n")
     make_task(tasks / "mute", test="#!/bin/bash\necho no reward today\n")
@@ -60,6 +61,7 @@ def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, s
         "the verifier had a sandbox of its own, with no more of the agent's than /app, /logs/artifacts",
         "the verifier left no reward: neither reward.json nor reward.txt is in /logs/verifier (it returned 0)",
         "no reward today",
+        "sound/task.toml:5:1: nobody reads 'agent.timeout'; did you mean 'timeout_sec'?",
         "replaces got the whole reward, and puts others in the place of tests, pytest, python and programs in PATH",
         "environment_mode = 'shared' lets him",
         "no-tests: tests/test.sh is not there: the task has no tests that could be run",
@@ -98,3 +100,46 @@ def test_the_last_failed_are_run_again_alone(pytester: pytest.Pytester) -> None:
     run = ("--fargate-tasks", "-p", "no:xdist", "--fargate-adversaries=none")
     pytester.runpytest_subprocess(*run, "-k", "nop", timeout=60).assert_outcomes(passed=1, failed=1, deselected=2)
     pytester.runpytest_subprocess(*run, "--lf", timeout=60).assert_outcomes(failed=1)
+
+
+def test_results_are_carried_on_with_and_flaky_tasks_quarantined(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
+    make_task(pytester.path / "flaky", test='#!/bin/bash\necho "$PASSES" > /logs/verifier/reward.txt\n')
+    make_task(pytester.path / "sound")
+    pytester.makeconftest(
+        """
+def pytest_fargate_modify_task(item, task):
+    passes = int("oracle[1]" in item.name)
+    task["extra_env"] = {"PASSES": str(passes)}
+"""
+    )
+    run = (*RUN, "--fargate-adversaries=none", "--fargate-repeat=2", "--fargate-results=new/results.jsonl")
+    quarantine = "--fargate-quarantine=q.txt"
+    first = pytester.runpytest_subprocess(*run, "-n2", quarantine, "-k", "not sound or nop", timeout=60)
+    first.assert_outcomes(passed=5, failed=1)
+    first.stdout.fnmatch_lines(
+        ["flaky * oracle * 1 of 2 * 0.50 [[]0.09, 0.91] * 0.00 (k=2)", "evaluable: 6 of 6 attempts"]
+    )
+    assert "flaky/task.toml  # oracle got the reward 1 of 2 times" in (pytester.path / "q.txt").read_text()
+    [line, *others] = (pytester.path / "new/results.jsonl").read_text().splitlines()
+    found = json.loads(line)
+    assert len(others) == 5
+    assert {"artifacts", "tests", "verdict"} <= set(found["hashes"])
+    assert found["images"] == {"agent": "host", "verifier": "host"}
+    assert found["cost_usd"] > 0
+    assert found["phases"]["verify"] > 0
+    shared_engine_log.forget()
+    second = pytester.runpytest_subprocess(
+        *run, "-p", "no:xdist", "--fargate-resume=new/results.jsonl", quarantine, timeout=60
+    )
+    second.assert_outcomes(passed=2, deselected=6)
+    assert shared_engine_log.calls("RunTask") == 4
+    second.stdout.fnmatch_lines(["evaluable: 8 of 8 attempts"])
+    third = pytester.runpytest_inprocess(
+        "--fargate-tasks", "-p", "no:xdist", "--fargate-quarantine=q.txt", "-k", "flaky", "-rs"
+    )
+    third.assert_outcomes(skipped=6, deselected=6)
+    third.stdout.fnmatch_lines(["*quarantined: oracle got the reward 1 of 2 times*"])
+    bad = pytester.runpytest_inprocess("--fargate-tasks", "-p", "no:xdist", "--fargate-resume=nowhere")
+    bad.stderr.fnmatch_lines(["ERROR: --fargate-resume: *nowhere cannot be read*"])

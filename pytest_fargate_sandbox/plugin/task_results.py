@@ -1,0 +1,77 @@
+"""What all attempts of a run came to: lines of results as they come in, and a table at the end."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.tasks.attempt_record import ResultsFile
+from pytest_fargate_sandbox.tasks.quarantine import add_to_quarantine, flaky_in
+from pytest_fargate_sandbox.tasks.results_table import table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class TaskResults:
+    """In the one process that all reports come to."""
+
+    def __init__(self, results: Path | None, quarantine: Path | None, earlier: Mapping[str, dict[str, Any]]) -> None:
+        """``earlier``: what a run found that this one goes on with."""
+        self._records: dict[str, dict[str, Any]] = dict(earlier)
+        self._quarantine = quarantine
+        self._earlier = earlier
+        self._path = results
+        self._file: ResultsFile | None = None
+        self._pending: dict[str, dict[str, Any]] = {}
+        self._seen: set[str] = set()
+
+    def pytest_sessionstart(self) -> None:
+        if self._path is None:
+            return
+        try:
+            self._file = ResultsFile(self._path, goes_on=False)
+        except OSError as error:
+            raise pytest.UsageError(f"--fargate-results: {self._path}: {error.strerror}") from None
+        for record in self._earlier.values():
+            self._file.add(record)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        attempt = getattr(report, "fargate_attempt", None)
+        if attempt is not None:
+            self._take({"test": report.nodeid, **attempt})
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        """xdist knows of a test whose worker died by its name alone."""
+        file, _, name = crashitem.partition("::")
+        if file.endswith(("/task.toml", "/task.yaml")) or file in ("task.toml", "task.yaml"):
+            trouble = {"kind": "WorkerCrash", "message": "its worker was killed, or crashed"}
+            agent = name.partition("[")[0]
+            record = {"test": crashitem, "task": file, "agent": agent, "try": 1, "verdict": "error", "reward": None}
+            self._take({**record, "trouble": trouble})
+
+    def _take(self, record: dict[str, Any]) -> None:
+        self._records[record["test"]] = record
+        if self._file is not None:
+            try:
+                self._file.add(record)
+            except OSError as error:
+                warnings.warn(pytest.PytestWarning(f"--fargate-results: {error}"), stacklevel=2)
+                self._file = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._quarantine is not None:
+            add_to_quarantine(self._quarantine, flaky_in(self._records.values()))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._records:
+            terminalreporter.write_sep("=", "tasks")
+            for line in table_of(list(self._records.values())):
+                terminalreporter.write_line(line)

@@ -1,0 +1,116 @@
+"""The table at the end: who solved what, how sure that is, and what could not be evaluated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_fargate_sandbox.leaves.printable import printable
+from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
+from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable
+from pytest_fargate_sandbox.tasks.task_statistics import all_of, mean_share, share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MOST_ROWS = 60
+_LONGEST_NAME = 60
+
+
+class _Row(NamedTuple):
+    task: str
+    agent: str
+    passed: int
+    evaluable: int
+    tries: int
+
+    @property
+    def wants_attention(self) -> bool:
+        """Of who tries the task itself: that it did not go as it goes with a sound one."""
+        wanted = self.tries if self.agent == "oracle" else 0
+        is_trial_of_task = self.agent in ("oracle", "nop", *ADVERSARIES)
+        return not is_trial_of_task or self.evaluable < self.tries or self.passed != wanted
+
+
+def table_of(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Lines: of each task that is not as it should be, of each agent, and what all of it is worth."""
+    rows = _rows([record for record in records if record["verdict"] != "skipped"])
+    shown = [row for row in rows if row.wants_attention]
+    if shown:
+        yield from _aligned([_HEAD, *map(_cells, shown[:MOST_ROWS])])
+        if len(shown) > MOST_ROWS:
+            yield f"… and {len(shown) - MOST_ROWS} more (--fargate-results FILE has all)"
+    yield from _aligned([_AGENTS_HEAD, *_agents(rows)])
+    yield from _evaluable(records)
+    twice = _of_one_name(records)
+    yield from (f"two tasks are called {name}: {', '.join(files)}" for name, files in twice.items())
+
+
+_HEAD = ("task", "agent", "passed", "pass@1 (95 %)", "pass^k")
+_AGENTS_HEAD = ("agent", "tasks", "passed", "pass@1 (95 %)", "pass^k")
+
+
+def _rows(records: Sequence[Mapping[str, Any]]) -> list[_Row]:
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for record in records:
+        groups.setdefault((record["task"], record["agent"], record["test"].partition("::")[0]), []).append(record)
+    return [
+        _Row(task, agent, sum(each["verdict"] == "pass" for each in group), sum(map(is_evaluable, group)), len(group))
+        for (task, agent, _), group in groups.items()
+    ]
+
+
+def _cells(row: _Row) -> tuple[str, ...]:
+    k = row.evaluable
+    every = all_of(k, row.passed, k)
+    more = f" ({row.tries - k} more without verdict)" if row.tries > k else ""
+    return (
+        printable(row.task)[:_LONGEST_NAME],
+        printable(row.agent)[:_LONGEST_NAME],
+        f"{row.passed} of {k}{more}",
+        str(share(row.passed, row.evaluable) or "-"),
+        "-" if every is None else f"{every:.2f} (k={k})",
+    )
+
+
+def _agents(rows: Sequence[_Row]) -> Iterator[tuple[str, ...]]:
+    """Each task counts once, however often it was tried."""
+    by_agent: dict[str, list[_Row]] = {}
+    for row in rows:
+        by_agent.setdefault(row.agent, []).append(row)
+    for agent, theirs in by_agent.items():
+        tried = [row for row in theirs if row.evaluable]
+        k = min((row.evaluable for row in tried), default=0)
+        every = [all_of(k, row.passed, row.evaluable) or 0.0 for row in tried]
+        yield (
+            printable(agent)[:_LONGEST_NAME],
+            str(len(theirs)),
+            f"{sum(row.passed for row in tried)} of {sum(row.evaluable for row in tried)}",
+            str(mean_share([row.passed / row.evaluable for row in tried]) or "-"),
+            f"{sum(every) / len(every):.2f} (k={k})" if every else "-",
+        )
+
+
+def _evaluable(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    counts: dict[str, int] = {}
+    for record in records:
+        if not is_evaluable(record):
+            kind = (record.get("trouble") or {}).get("kind") or record["verdict"]
+            counts[kind] = counts.get(kind, 0) + 1
+    why = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+    yield f"evaluable: {len(records) - sum(counts.values())} of {len(records)} attempts{f' ({why})' if why else ''}"
+    shared = {record["task"] for record in records if record.get("shared")}
+    if shared:
+        yield f"verified beside the agent (environment_mode = 'shared'), so not to be relied on: {len(shared)} tasks"
+
+
+def _of_one_name(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    files: dict[str, set[str]] = {}
+    for record in records:
+        files.setdefault(record["task"], set()).add(record["test"].partition("::")[0])
+    return {name: sorted(found) for name, found in files.items() if len(found) > 1}
+
+
+def _aligned(lines: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
