@@ -20,6 +20,7 @@ from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
 from pytest_fargate_sandbox.sandbox.slots.machine_slots import MachineSlots
 from pytest_fargate_sandbox.sandbox.workspace_artifacts import WorkspaceArtifacts
+from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +55,13 @@ ACTS: dict[str, Callable[[ExecClient, Path], object]] = {
     "save a snapshot": lambda client, here: client.save("/there", (), here / "snapshot"),
     "compare with a snapshot": lambda client, _: client.changes("/there", "it", Path(sys.executable)),
     "follow a terminal": lambda client, _: _followed(client),
+    "batch": lambda client, _: client.run_many([_slot_run("one"), _slot_run("other")]).to_end(),
     "health": lambda client, _: client.health(),
 }
+
+
+def _slot_run(command_id: str) -> SlotRun:
+    return SlotRun(id=command_id, lease=f"lease-of-{command_id}", command="true", timeout=0.5, limit=1000)
 
 
 def _artifacts(client: ExecClient) -> WorkspaceArtifacts:

@@ -123,6 +123,7 @@ LESSONS = {
             "slots.ground",
             "slots.grounds",
             "slots.key_rings",
+            "slots.many_runs",
             "slots.namespace_ground",
             "slots.owned_processes",
             "slots.shared_memory",

@@ -280,6 +280,17 @@ ROWS = {
         "type", spawned_then(just(sized(21), b'{"offset": 123456789}')), "has taken 123456789 bytes of 1000000"
     ),
     "a heartbeat for each connection": Row("exec", cut_after_a_heartbeat, "no end of it within 1.0 s", DRIP),
+    # Many commands.
+    "a command that was not asked for": Row("batch", frames(frame(b"n", size=2), result()), "of command 2, where 2"),
+    "a command that ends twice": Row("batch", flood(of=frame(b"n", size=1) + result()), "of command 1, where 2"),
+    "more output of many than asked for": Row("batch", flood(frame(b"n"), of=A_MEGABYTE), "where 1000 were asked for"),
+    "a failure of many, of 4 GB": Row(
+        "batch", flood(frame(b"f"), frame(b"r", size=2**32 - 1)), "a failure of 4294967295 bytes"
+    ),
+    "heartbeats of many without end": Row("batch", drip(of=frame(b"k")), "no end of it within 1.0 s", DRIP),
+    "a heartbeat of many for each connection": Row(
+        "batch", cut_after_a_heartbeat, "heartbeats, the last of 0 bytes", {"idle_heartbeats": 50, **DRIP}
+    ),
     # Processes.
     "output where none was asked for": Row(
         "poll", spawned_then(frames(A_MEGABYTE, result())), "where 0 were asked for"

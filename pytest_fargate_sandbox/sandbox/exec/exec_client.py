@@ -14,6 +14,7 @@ from pytest_fargate_sandbox.leaves.errors import RemoteIsADirectory, TransportEr
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.sandbox.exec import own_tokens
 from pytest_fargate_sandbox.sandbox.exec.artifact_calls import ArtifactCalls
+from pytest_fargate_sandbox.sandbox.exec.batch_run import BatchRun
 from pytest_fargate_sandbox.sandbox.exec.command_arguments import command_fields, naming_cwd, run_fields
 from pytest_fargate_sandbox.sandbox.exec.downloads import Download
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.changes import Changes
     from pytest_fargate_sandbox.server.message import Message
+    from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
 
 M = TypeVar("M", bound="Message")
 A = TypeVar("A", bound="Message")
@@ -157,6 +159,10 @@ class ExecClient:
         if timeout == 0:  # a quick one may have come to its end all the same
             return replace(result, return_code=protocol.CODE_TIMED_OUT, timed_out=True)
         return result
+
+    def run_many(self, requests: Sequence[SlotRun]) -> BatchRun:
+        """What will run these in their slots, all of them asked for at once."""
+        return BatchRun(self._calls, requests)
 
     def spawn(
         self,

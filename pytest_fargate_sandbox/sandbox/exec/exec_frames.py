@@ -74,14 +74,20 @@ class Streams:
         return self.size + self._heartbeats
 
     def read(self, answer: Answer, on_output: Callable[[bytes, bytes], object] | None = None) -> protocol.Result:
-        """All frames of an answer; what stands at its end."""
+        """All frames of an answer, which is nothing else; what stands at its end."""
+        result = self.read_frames(answer, on_output)
+        answer.end()
+        return result
+
+    def read_frames(self, answer: Answer, on_output: Callable[[bytes, bytes], object] | None = None) -> protocol.Result:
+        """Up to the result."""
         self._answers += 1
         while True:
             kind, size = protocol.parse_frame_head(answer.payload.read_exactly(protocol.FRAME_HEAD_SIZE))
             if kind == protocol.RESULT:
                 return self._result(answer, size)
             if kind == protocol.HEARTBEAT:
-                self._count_heartbeat(size)
+                self.count_heartbeat(size)
             elif kind in self.of:
                 self._read_output(answer, kind, size, on_output)
             else:
@@ -100,7 +106,7 @@ class Streams:
             if on_output:
                 on_output(kind, data)
 
-    def _count_heartbeat(self, size: int) -> None:
+    def count_heartbeat(self, size: int) -> None:
         self._heartbeats += 1
         due = 2 * (time.monotonic() - self._since) / protocol.HEARTBEAT_SEC + self._answers
         if size or self._heartbeats > self._idle_heartbeats + due:
@@ -111,7 +117,6 @@ class Streams:
         if size > protocol.Result.LONGEST:
             raise Malformed(f"a result of {size} bytes")
         line = answer.payload.read_exactly(size)
-        answer.end()
         result = parsed(protocol.Result, line)
         assert isinstance(result, protocol.Result)
         if result.running != (result.return_code is None) or not 0 <= (result.return_code or 0) <= 255:

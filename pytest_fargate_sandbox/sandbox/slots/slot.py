@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox.exec.command_arguments import command_fields, run_fields
 from pytest_fargate_sandbox.sandbox.slots.tool_result import DEFAULT_TIMEOUT_SEC, ToolResult
 from pytest_fargate_sandbox.sandbox.starts import Starts
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
-from pytest_fargate_sandbox.server.protocol import Nothing
+from pytest_fargate_sandbox.server.protocol import Nothing, new_command_id
+from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
 from pytest_fargate_sandbox.server.slots.slot_protocol import ResetSlot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -66,10 +69,23 @@ class Slot(Workspace):
 
     def exec(self, *arguments: Any, **options: Any) -> ExecResult:
         """As ``Workspace.exec``, when its turn has come."""
-        if self._turn is None:
+        with self.turn():
             return super().exec(*arguments, **options)
-        with self._turn:
-            return super().exec(*arguments, **options)
+
+    def asked(self, command: str, timeout: float, max_output_bytes: int) -> SlotRun:
+        """A command of this slot that is asked for together with others. Raises ``ValueError``."""
+        return SlotRun(
+            id=new_command_id(),
+            lease=self._lease,
+            **command_fields(command, self.home, None, None),
+            **run_fields(timeout, max_output_bytes, None, None),
+        )
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """While it is ours, no other command of the slot is begun, unless it was leased otherwise."""
+        with self._turn or contextlib.nullcontext():
+            yield
 
     def tool(
         self, name: str, args: Mapping[str, Any], timeout: float = DEFAULT_TIMEOUT_SEC, execution_id: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
 import threading
@@ -15,14 +16,19 @@ from pytest_fargate_sandbox.sandbox.slots.terminal_tool import MOST_CHARACTERS, 
 from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
+    from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
+    from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolRequest
+    from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
 
 MOST_FILE_BYTES = 100_000
 """Of a file that is read or written by a tool."""
 
 _REMEMBERED = 1000
+_MOST_OUTPUT = 4 * MOST_CHARACTERS
+"""Bytes of each stream: a character has four at most."""
 
 
 class SlotTools:
@@ -44,20 +50,50 @@ class SlotTools:
         self.is_executing = False
 
     def call(self, name: str, args: Mapping[str, Any], timeout: float, execution_id: str | None) -> ToolResult:
-        with self._turn:
-            key = execution_id and json.dumps([execution_id, name, args], sort_keys=True, default=str)
-            if key and key in self._done:
+        with self.turn(execution_id):
+            key = _key(name, args, execution_id)
+            if key in self._done:
                 return self._done[key]
+            return self._remembered(key, self._carry_out(name, args, timeout), execution_id)
+
+    @contextlib.contextmanager
+    def turn(self, execution_id: str | None) -> Iterator[None]:
+        """While it is ours, no other call is carried out."""
+        with self._turn:
             self.is_executing, self.current_execution_id = True, execution_id
             try:
-                result = replace(self._carry_out(name, args, timeout), execution_id=execution_id)
+                yield
             finally:
                 self.is_executing, self.current_execution_id = False, None
-            if key:
-                self._done[key] = result
-                while len(self._done) > _REMEMBERED:
-                    self._done.popitem(last=False)
-            return result
+
+    def _remembered(self, key: str, result: ToolResult, execution_id: str | None) -> ToolResult:
+        result = replace(result, execution_id=execution_id)
+        if key:
+            self._done[key] = result
+            while len(self._done) > _REMEMBERED:
+                self._done.popitem(last=False)
+        return result
+
+    # --- many at once -----------------------------------------------------------------------------------------------
+    def are_plain(self, requests: Sequence[ToolRequest]) -> bool:
+        """Whether these are commands, of which none has been carried out and none stands there twice."""
+        if not all(request.tool == "bash" and isinstance(request.args, Mapping) for request in requests):
+            return False
+        keys = [key for key in (_key(each.tool, each.args, each.execution_id) for each in requests) if key]
+        return len(set(keys)) == len(keys) and self._done.keys().isdisjoint(keys)
+
+    def begun(self, request: ToolRequest) -> SlotRun | ToolResult:
+        """Its command, or why there is none."""
+        try:
+            refusal = self._refusal(request.args)
+            command = str(request.args.get("command", ""))
+            return refusal or self._slot.asked(command, request.timeout, _MOST_OUTPUT)
+        except (TypeError, ValueError) as error:
+            return ToolResult(False, error=f"bash: {error}", execution_id=request.execution_id)
+
+    def ended(self, request: ToolRequest, done: ExecResult) -> ToolResult:
+        key = _key(request.tool, request.args, request.execution_id)
+        return self._remembered(key, self._result_of(done, request.timeout), request.execution_id)
 
     def forget(self) -> None:
         """The slot is as new: so are its tools."""
@@ -77,18 +113,32 @@ class SlotTools:
 
     # --- a command --------------------------------------------------------------------------------------------------
     def _bash(self, args: Mapping[str, Any], timeout: float) -> ToolResult:
+        refusal = self._refusal(args)
+        if refusal:
+            return refusal
+        done = self._slot.exec(str(args.get("command", "")), timeout, max_output_bytes=_MOST_OUTPUT)
+        return self._result_of(done, timeout)
+
+    def _facts(self) -> dict[str, Any]:
         slot = self._slot
-        sandboxed = slot.isolation != "none"
-        without_network = not args.get("allow_network", True)
-        facts: dict[str, Any] = {"sandboxed": sandboxed, "network_isolated": slot.network == "none"}
-        if not sandboxed:
-            facts["sandbox_fallback"] = True
-        if args.get("require_sandbox") and not sandboxed:
-            sentence = "Sandboxing required, but slots of this machine have isolation 'none'"
-            return ToolResult(False, error=sentence, metadata={**facts, "requires_bwrap": True})
-        if without_network and slot.network != "none":
-            return ToolResult(False, error=refused_network(slot), metadata={**facts, "requires_bwrap": True})
-        done = slot.exec(str(args.get("command", "")), timeout, max_output_bytes=4 * MOST_CHARACTERS)
+        facts = {
+            "sandboxed": slot.isolation != "none",
+            "isolation": slot.isolation,
+            "network_isolated": slot.network == "none",
+        }
+        return facts if facts["sandboxed"] else {**facts, "sandbox_fallback": True}
+
+    def _refusal(self, args: Mapping[str, Any]) -> ToolResult | None:
+        slot = self._slot
+        error = ""
+        if args.get("require_sandbox") and slot.isolation == "none":
+            error = "Sandboxing required, but slots of this machine have isolation 'none'"
+        elif not args.get("allow_network", True) and slot.network != "none":
+            error = refused_network(slot)
+        return ToolResult(False, error=error, metadata={**self._facts(), "requires_bwrap": True}) if error else None
+
+    def _result_of(self, done: ExecResult, timeout: float) -> ToolResult:
+        facts = self._facts()
         streams = [shortened(text, MOST_CHARACTERS) for text in (done.stdout, done.stderr)]
         output = "\n[stderr]\n".join(text for text in streams if text).strip()
         if done.timed_out:
@@ -132,6 +182,11 @@ class SlotTools:
 
     def _at(self, path: str) -> str:
         return posixpath.normpath(posixpath.join(self._slot.home, path))
+
+
+def _key(name: str, args: Any, execution_id: str | None) -> str:
+    """By what a call is known again; nothing, if it has no id."""
+    return json.dumps([execution_id, name, args], sort_keys=True, default=str) if execution_id else ""
 
 
 def _file_error(error: RemoteFileError, path: str) -> str:

@@ -150,7 +150,8 @@ class TerminalTool:
         return ToolResult(False, error=error, metadata={**self._facts(), "requires_bwrap": True})
 
     def _facts(self) -> dict[str, Any]:
-        return {"sandboxed": self._slot.isolation != "none", "stateful": True}
+        isolation = self._slot.isolation
+        return {"sandboxed": isolation != "none", "isolation": isolation, "stateful": True}
 
 
 def shortened(text: str, most: int) -> str:

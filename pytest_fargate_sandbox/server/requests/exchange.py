@@ -30,8 +30,8 @@ class Exchange:
         self.payload = payload
         self.keep_alive = keep_alive
         self.on_give_up: "Callable[[], None]" = lambda: None
-        self.acknowledges: "str | None" = None
-        """A command whose whole answer this was: the next request on this connection says that it has arrived."""
+        self.acknowledges: "tuple[str, ...]" = ()
+        """Commands whose whole answer this was: the next request on this connection says that it has arrived."""
 
     def fileno(self) -> int:
         return self._connection.fileno()

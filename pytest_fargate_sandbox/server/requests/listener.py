@@ -97,7 +97,7 @@ class Conversation:
         self._reader = Reader(connection.recv)
         self._trusted = ""
         self._waker: "Waker | None" = None
-        self._unacknowledged: "str | None" = None
+        self._unacknowledged: "tuple[str, ...]" = ()
 
     def hold(self) -> None:
         try:
@@ -163,9 +163,9 @@ class Conversation:
         return True
 
     def _acknowledge(self) -> None:
-        if self._unacknowledged:
-            self._verbs.commands.forget(self._unacknowledged)
-            self._unacknowledged = None
+        for command_id in self._unacknowledged:
+            self._verbs.commands.forget(command_id)
+        self._unacknowledged = ()
 
     def _answer(self, exchange: Exchange, head: RequestHead) -> None:
         try:

@@ -100,7 +100,7 @@ class Verbs:
         if command.listener is not output_listener or output_listener.gone:
             raise Disconnected("the client left its command", midway=False)
         output_listener.finish(command.result(request.limit))
-        exchange.acknowledges = command.id
+        exchange.acknowledges = (command.id,)
 
     def _attach(self, exchange: Exchange, request: protocol.Attach) -> None:
         self._follow(exchange, self.commands.find(request.id), request)
@@ -124,7 +124,7 @@ class Verbs:
             output_listener.stop_here()
         output_listener.finish(command.result(request.limit))
         if command.ended and request.wait is None:
-            exchange.acknowledges = command.id
+            exchange.acknowledges = (command.id,)
 
     def _wait_for_news(self, command: "Command", output_listener: OutputListener, deadline: float) -> bool:
         """Whether there may be more to come."""

@@ -1,6 +1,7 @@
 """What a server that has learnt of slots answers about them."""
 
 from pytest_fargate_sandbox.server.protocol import Nothing
+from pytest_fargate_sandbox.server.slots.many_runs import RunMany, run_many
 from pytest_fargate_sandbox.server.slots.slot_protocol import LeaseSlot, OpenSlots, ResetSlot
 from pytest_fargate_sandbox.server.slots.slot_table import SlotTable
 
@@ -28,4 +29,7 @@ def requests(verbs: "Verbs") -> "list[tuple[type[Message], Callable[[Exchange, A
         slots.reset(request.lease, request.keep)
         exchange.answer(Nothing())
 
-    return [(OpenSlots, open_slots), (LeaseSlot, lease_slot), (ResetSlot, reset_slot)]
+    def run_in_slots(exchange: "Exchange", request: RunMany) -> None:
+        run_many(verbs, exchange, request)
+
+    return [(OpenSlots, open_slots), (LeaseSlot, lease_slot), (ResetSlot, reset_slot), (RunMany, run_in_slots)]

@@ -87,6 +87,8 @@ ROWS = (
         and (done.metadata["exit_code"], done.error, done.output) == (-1, "Command timed out after 0.2s", "begun")),
     Row("bash", "`sandboxed`", "whether something stands between slots: isolation is not `none`",
         lambda call: call("bash", command="true").metadata["sandboxed"] is True),
+    Row("bash", "`isolation`", "what that is, as `slot.isolation` has it",
+        lambda call: call("bash", command="true").metadata["isolation"] == call.slot.isolation),
     Row("bash", "`sandbox_fallback`", "there only where isolation is `none`",
         lambda call: "sandbox_fallback" not in call("bash", command="true").metadata),
     Row("bash", "`require_sandbox`", "fails, with `requires_bwrap`, where isolation is `none`",
