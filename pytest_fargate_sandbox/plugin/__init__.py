@@ -15,6 +15,7 @@ from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_agent,
     fargate_config,
     fargate_images,
+    fargate_prepared,
     fargate_sandbox,
     fargate_sandbox_factory,
     fargate_session_factory,
@@ -30,6 +31,7 @@ __all__ = [
     "fargate_agent",
     "fargate_config",
     "fargate_images",
+    "fargate_prepared",
     "fargate_sandbox",
     "fargate_sandbox_factory",
     "fargate_session_factory",
@@ -39,13 +41,17 @@ __all__ = [
 
 _MARKER = (
     "fargate(image=, environment=, cpu=, memory=, storage=, ttl=, mode=, container_port=, keep=, env=, files=, "
-    "outside=, exec_timeout=, artifacts=, artifacts_when=, slot=, network=, retries=): what the test's sandbox is made "
-    "of, and what becomes of it. image: a reference or template; environment: a directory with a Dockerfile, relative "
+    "outside=, exec_timeout=, artifacts=, artifacts_when=, snapshot=, allowed_changes=, slot=, network=, "
+    "retries=): what the test's sandbox is made of, and what becomes of it. image: a "
+    "reference or template; environment: a directory with a Dockerfile, relative "
     "to the test's file; cpu: CPU units; memory: MiB; storage: GiB; ttl: seconds; mode: {modes}; container_port: where "
     "an agent listens; "
     "keep: {keep}; env: a mapping; files: a mapping of remote to local paths; outside: a list of OutsideEndpoint or "
     "(url, env_var); exec_timeout: seconds; artifacts: a list of globs of files that --fargate-artifacts saves after "
-    "the test; artifacts_when: {when}; slot: True for a clean slot of a machine that tests share, instead of a "
+    "the test; artifacts_when: {when}; snapshot: the path of a saved snapshot that the sandbox begins "
+    "with, or a mapping of directories there to such paths; allowed_changes: a list of globs, relative to the "
+    "snapshot's directory: a test that changes its sandbox elsewhere there fails; slot: True for a clean slot of "
+    "a machine that tests share, instead of a "
     "machine of its own; network: {networks}, what it reaches; retries: how often to run again after "
     "an infrastructure error."
 )

@@ -17,7 +17,7 @@ OWN: Mapping[str, Mapping[str, Any]] = {
     "fargate_agent": {"mode": "agent"},
 }
 """Fixtures that give a test one sandbox of its own, and what each says of it that no mark can change."""
-FIXTURES = {*OWN, "fargate_sandbox_factory", "fargate_session_sandbox", "fargate_session_factory"}
+FIXTURES = {*OWN, "fargate_prepared", "fargate_sandbox_factory", "fargate_session_sandbox", "fargate_session_factory"}
 
 
 def uses_fixtures(item: pytest.Item) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.plugin.leases import Leases
+    from pytest_fargate_sandbox.plugin.prepared import Prepared
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
 
 
@@ -37,6 +38,14 @@ def fargate_slot(request: pytest.FixtureRequest, fargate_config: EcsFargateConfi
 def fargate_sandbox_factory(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Callable[..., Sandbox]:
     """make(**keys of the marker) -> started sandbox: several in one test."""
     return _factory(request, fargate_config, _keys(request))
+
+
+@pytest.fixture
+def fargate_prepared(request: pytest.FixtureRequest, fargate_config: EcsFargateConfig) -> Prepared:
+    """make(name, prepare, **keys of the marker) -> started sandbox that begins with what prepare(sandbox) once left."""
+    from pytest_fargate_sandbox.plugin.prepared import Prepared
+
+    return Prepared(_leases_of(request), request, _item(request), fargate_config, _keys(request))
 
 
 @pytest.fixture(scope="session")

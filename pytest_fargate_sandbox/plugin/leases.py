@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import marker, outcomes
+from pytest_fargate_sandbox.plugin import allowed_changes, marker, outcomes
 from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 from pytest_fargate_sandbox.plugin.fixture_setups import FixtureSetups
 
@@ -169,12 +169,15 @@ class Leases:
             *_, maker = requests = running or [request]
             item = maker._pyfuncitem if running else self._item or maker._pyfuncitem
             asked = marker.overlay(dict(keys), marker.checked((), more, "the factory"))
+            if "allowed_changes" in asked and maker.scope != "function":
+                raise marker.wrong("allowed_changes", asked["allowed_changes"], "a sandbox of one test's own")
             lease = self._lease(item, config, asked)
             fixtures = [each._fixturedef for each in requests]
             held = _Held(lease, fixtures, for_one_test=maker.scope == "function", called_for=not running)
             self._held.append(held)
             maker.addfinalizer(partial(self._let_go, held))
             item.ihook.pytest_fargate_sandbox_started(item=item, sandbox=lease.sandbox)
+            allowed_changes.begin(lease, item)
             return lease.sandbox
 
         return make
@@ -183,6 +186,8 @@ class Leases:
         wish = self.wish(item, config, keys)
         lease = self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid)
         lease.artifacts, lease.artifacts_when = keys.get("artifacts", ()), keys.get("artifacts_when")
+        lease.snapshots, lease.has_files = wish.spec.snapshots, bool(wish.spec.files)
+        lease.allowed_changes = keys.get("allowed_changes")
         return lease
 
     # --- after a test -----------------------------------------------------------------------------------------------

@@ -153,6 +153,14 @@ def _is_glob(value: Any) -> bool:
     return isinstance(value, str) and bool(value) and "\0" not in value and ".." not in value.split("/")
 
 
+def _is_relative_glob(value: Any) -> bool:
+    return _is_glob(value) and not value.startswith("/") and value.strip("./") != ""
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, Path)) and bool(str(value))
+
+
 _IS_WHOLE = (lambda value: _is_number(value, (int, str)) and str(value).isdigit(), "a whole number")
 
 _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
@@ -184,6 +192,14 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
         "a list of globs, without ..",
     ),
     "artifacts_when": (lambda value: isinstance(value, str) and value in ARTIFACTS_WHEN, ARTIFACTS_WHEN),
+    "snapshot": (
+        lambda value: _is_path(value) or (_is_mapping(value) and all(_is_path(each) for each in value.values())),
+        "the path of a snapshot, or a mapping of directories of the sandbox to such paths",
+    ),
+    "allowed_changes": (
+        lambda value: isinstance(value, (list, tuple)) and all(_is_relative_glob(each) for each in value),
+        "a list of globs relative to the snapshot's directory, without ..",
+    ),
     "slot": (lambda value: isinstance(value, bool), "True or False"),
     "retries": (lambda value: _is_number(value) and value >= 0, "0 or more"),
 }

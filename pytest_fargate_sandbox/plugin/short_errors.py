@@ -55,9 +55,11 @@ def tell_plainly(call: pytest.CallInfo[None], report: pytest.TestReport) -> None
     excinfo = call.excinfo
     if excinfo is None or not isinstance(excinfo.value, (pytest.fail.Exception, *_our_kinds())):
         return
-    if call.when == "setup" and _is_between_pytest_and_us(excinfo):
+    if call.when in ("setup", "call") and _is_between_pytest_and_us(excinfo):
         report.longrepr = excinfo.getrepr(style="value")
-        if not isinstance(excinfo.value, _our_kinds()):  # a test's own time-out says nothing of what took so long
+        if call.when == "setup" and not isinstance(
+            excinfo.value, _our_kinds()
+        ):  # a test's own time-out says nothing of what took so long
             report.sections.append(("What it waited for", _last_of_ours(excinfo)))
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:  # what stands in the list at the end, behind the test's name

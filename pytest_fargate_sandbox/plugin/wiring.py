@@ -9,6 +9,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.plugin import last_run
 from pytest_fargate_sandbox.plugin.ahead import AHEAD, Ahead
+from pytest_fargate_sandbox.plugin.allowed_changes import AllowedChanges
 from pytest_fargate_sandbox.plugin.artifacts import Artifacts
 from pytest_fargate_sandbox.plugin.controller import Controller, Interrupts
 from pytest_fargate_sandbox.plugin.ending_signals import EndingSignals
@@ -41,6 +42,7 @@ def wire(config: pytest.Config, late: pytest.FixtureRequest | None = None) -> Le
             leases=leases,
             setups=leases.setups,
             ahead=config.stash[AHEAD],
+            allowed_changes=AllowedChanges(leases),
             reruns=Reruns(leases),
             reports=Reports(config, leases, _artifacts(config, run)),
         )

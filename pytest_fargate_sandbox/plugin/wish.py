@@ -60,10 +60,12 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
         config=EcsFargateConfig.from_dict(task),
         outside=tuple(OutsideEndpoint(*each) if isinstance(each, (list, tuple)) else each for each in outside),
         files={remote: here / local for remote, local in keys.get("files", {}).items()},
+        snapshots={directory: here / local for directory, local in _snapshots(keys).items()},
         exec_timeout=keys.get("exec_timeout"),
         force_build=bool(settings.run["force_build"]),
     )
     _check_files(spec.files)
+    _check_snapshots(spec.snapshots, keys)
     if keys.get("slot"):
         from pytest_fargate_sandbox.plugin.slot_wish import in_a_slot
 
@@ -118,3 +120,27 @@ def _check_files(files: Mapping[str, Path]) -> None:
     for remote, local in files.items():
         if not local.exists():
             raise marker.wrong("files", {remote: str(local)}, f"a file or directory; there is none at {local}")
+
+
+def _snapshots(keys: Mapping[str, Any]) -> Mapping[str, str | Path]:
+    """A lone one is the workspace's own: a slot's home, or where commands run."""
+    said = keys.get("snapshot", {})
+    return {".": said} if isinstance(said, (str, Path)) else said
+
+
+def _check_snapshots(snapshots: Mapping[str, Path], keys: Mapping[str, Any]) -> None:
+    from pytest_fargate_sandbox.leaves.errors import UnsafeArchiveError
+    from pytest_fargate_sandbox.sandbox.snapshot import Snapshot
+
+    for local in snapshots.values():
+        try:
+            Snapshot.open(local)
+        except (OSError, UnsafeArchiveError) as error:  # noqa: PERF203
+            what = str(error) if isinstance(error, UnsafeArchiveError) else f"there is none at {local}"
+            raise marker.wrong("snapshot", str(local), f"a file that `save` wrote; {what}") from None
+    if "allowed_changes" in keys and not snapshots:
+        raise marker.wrong(
+            "allowed_changes",
+            keys["allowed_changes"],
+            "a snapshot to compare with: name one by snapshot=, or take the sandbox of fargate_prepared",
+        )

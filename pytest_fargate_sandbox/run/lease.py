@@ -9,6 +9,7 @@ from pytest_fargate_sandbox.leaves.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.sandbox.past_command import PastCommand
@@ -31,6 +32,12 @@ class Lease(ABC):
         self.artifacts: Sequence[str] = ()
         """Globs of what is saved of it after each test, or as ``artifacts_when`` says."""
         self.artifacts_when: str | None = None
+        self.snapshots: Mapping[str, Path] = {}
+        """With which its directories began."""
+        self.has_files = False
+        """Whether files were put into it besides."""
+        self.allowed_changes: Sequence[str] | None = None
+        """Globs of where in those directories its test may change it; None: it is not looked at."""
         self._keep, self._may_be_left = keep, True
         self._tests: list[str] = []
         self._failed = False

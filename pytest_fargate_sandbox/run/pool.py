@@ -109,7 +109,7 @@ class Pool:
         self._shelf.plan(spec, sorted(planned))
 
     def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> Lease:
-        """A started sandbox, or slot, with the spec's files in it. Raises what ``EcsFargateSandbox.start`` raises."""
+        """A started sandbox or slot, and in it what the spec says. Raises what ``EcsFargateSandbox.start`` raises."""
         entry = f"setup-{secrets.token_hex(8)}"
         self._ledger.own(entry, "waiting", test=test)
         try:
@@ -220,8 +220,7 @@ class Pool:
     def _furnished(lease: TaskLease, spec: SandboxSpec, phases: dict[str, float]) -> TaskLease:
         try:
             with _timed(phases, "files"):
-                for remote, local in spec.files.items():
-                    lease.sandbox.upload(local, remote)
+                spec.put_into(lease.sandbox)
         except BaseException:
             lease.end(may_keep=False)
             raise

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
+    from pytest_fargate_sandbox.sandbox.workspace import Workspace
 
 
 class Wants(NamedTuple):
@@ -34,6 +35,8 @@ class SandboxSpec:
     config: EcsFargateConfig
     outside: tuple[OutsideEndpoint, ...] = ()
     files: Mapping[str, Path] = field(default_factory=dict)
+    snapshots: Mapping[str, Path] = field(default_factory=dict)
+    """Loaded into its directories, before ``files``."""
     exec_timeout: float | None = None
     force_build: bool = False
     slots: int = 0
@@ -45,6 +48,13 @@ class SandboxSpec:
         made_of = [dataclasses.asdict(self.config), [dataclasses.asdict(each) for each in self.outside]]
         text = json.dumps(made_of, sort_keys=True, default=repr)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def put_into(self, workspace: Workspace) -> None:
+        """What it is to begin with, into one that is started."""
+        for directory, snapshot in self.snapshots.items():
+            workspace.load(snapshot, directory)
+        for remote, local in self.files.items():
+            workspace.upload(local, remote)
 
     @property
     def wants(self) -> Wants:

@@ -74,7 +74,7 @@ class SlotPool:
         self._machines = SlotMachines(ledger.run_id, secret)
 
     def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> SlotLease:
-        """A clean slot with the spec's files in it."""
+        """A clean slot with the spec's snapshots and files in it."""
         began = time.monotonic()
         tenant = Tenant(secrets.token_hex(8), self._worker)
         try:
@@ -95,8 +95,7 @@ class SlotPool:
             take_back=partial(self._take_back, had, tenant),
         )
         try:
-            for remote, local in spec.files.items():
-                slot.upload(local, remote)
+            spec.put_into(slot)
         except BaseException:
             lease.end(may_keep=False)
             raise
@@ -153,7 +152,7 @@ class SlotPool:
             lambda document, waiting: slot_book.may_become_free(document, kind, waiting),
         )
         try:
-            machine = self._start(dataclasses.replace(spec, files={}), test, a_slot)
+            machine = self._start(dataclasses.replace(spec, files={}, snapshots={}), test, a_slot)
             try:
                 machine.sandbox.open_slots(spec.slots)
             except BaseException:

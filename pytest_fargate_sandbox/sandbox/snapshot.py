@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import UnsafeArchiveError
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
@@ -13,6 +14,10 @@ from pytest_fargate_sandbox.server.snapshots.snapshot_format import LONGEST_END,
 
 if TYPE_CHECKING:
     from os import PathLike
+
+    from pytest_fargate_sandbox.server.snapshots.snapshot_format import Facts
+
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,20 @@ class Snapshot:
     def open(cls, path: str | PathLike[str]) -> Snapshot:
         """One that was saved before. It is only read whole, and checked, when it is loaded."""
         return _opened(Path(path), None)
+
+    def check(self) -> None:
+        """Read all of it; an ``UnsafeArchiveError`` if it is not as it was saved."""
+        digest = hashlib.sha256()
+        with self.path.open("rb") as file:
+            _, facts = _facts_of(file, self.path)
+            left = file.seek(0, os.SEEK_END) - len(facts.end(digest.copy()))
+            file.seek(0)
+            while left > 0:
+                data = file.read(min(left, _BLOCK))
+                left -= len(data)
+                digest.update(data)
+            if file.read() != facts.end(digest):
+                raise UnsafeArchiveError(f"{self.path} was changed since it was saved")
 
 
 class _Temporary:
@@ -65,12 +84,17 @@ def saved(path: Path, keeps: object) -> Snapshot:
 
 def _opened(path: Path, keeps: object) -> Snapshot:
     with path.open("rb") as file:
+        digest, facts = _facts_of(file, path)
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - LONGEST_END))
-        try:
-            digest, facts = facts_at_end(file.read())
-        except ValueError:
-            raise UnsafeArchiveError(f"{path} is no whole snapshot: it is cut short, or something else") from None
     more = (f"and {facts.more} more",) if facts.more else ()
     left_out = (*facts.left_out, *more)
     return Snapshot(path, digest, size, facts.members, left_out, tuple(facts.exclude), facts.machine, keeps)
+
+
+def _facts_of(file: IO[bytes], path: Path) -> tuple[str, Facts]:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - LONGEST_END))
+    try:
+        return facts_at_end(file.read())
+    except ValueError:
+        raise UnsafeArchiveError(f"{path} is no whole snapshot: it is cut short, or something else") from None

@@ -59,13 +59,16 @@ class Facts:
         """Of an archive of whose content this is the digest."""
         line = self._line()
         digest.update(line.encode("ascii"))
-        record = "%s %s" % (digest.hexdigest(), line)
-        return tarfile.TarInfo.create_pax_global_header({FACTS: record}) + bytes(2 * tarfile.BLOCKSIZE)
+        return _end("%s %s" % (digest.hexdigest(), line))
 
     def _line(self) -> str:
         names = ("members", "left_out", "more", "exclude", "machine")
         told = json.dumps({name: getattr(self, name) for name in names}, sort_keys=True)
         return told.replace("=", "\\u003d")  # so that what marks the record is found nowhere in it
+
+
+def _end(record: str) -> bytes:
+    return tarfile.TarInfo.create_pax_global_header({FACTS: record}) + bytes(2 * tarfile.BLOCKSIZE)
 
 
 def parsed_facts(record: str) -> "tuple[str, Facts, bytes]":
@@ -90,8 +93,11 @@ def facts_at_end(tail: bytes) -> "tuple[str, Facts]":
     _, mark, rest = tail[-LONGEST_END:].rpartition(encoded(FACTS + "="))
     if not mark:
         raise ValueError("it has no end")
+    record = decoded(rest.partition(b"\n")[0])
     try:
-        digest, facts, _ = parsed_facts(decoded(rest.partition(b"\n")[0]))
+        digest, facts, _ = parsed_facts(record)
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from None
+    if not tail.endswith(_end(record)):
+        raise ValueError("it has more behind its end, or less")
     return digest, facts
