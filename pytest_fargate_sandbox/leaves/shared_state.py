@@ -16,17 +16,22 @@ _POLL_SEC = 0.005  # a change takes a millisecond, measured; filelock's own 50 w
 
 
 class SharedState:
-    """``with state.change() as document:`` reads it, and writes it back unless the block raised."""
+    """``with state.change() as document:`` reads it, and writes it back unless the block raised.
+
+    Where the directory is no more, the run is over: the document is empty, and what is written of it is nobody's.
+    """
 
     def __init__(self, directory: Path) -> None:
         from pytest_fargate_sandbox.leaves.file_lock import FileLock
 
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = directory / "state.json"
         self._lock = FileLock(directory / "state.lock")
 
     @contextlib.contextmanager
     def change(self) -> Iterator[dict[str, Any]]:
+        if not self._path.parent.is_dir():  # which the lock would make again, for nobody to remove
+            yield {}
+            return
         with self._lock.acquire(poll_interval=_POLL_SEC):
             before = self._text()
             document: dict[str, Any] = json.loads(before) if before else {}

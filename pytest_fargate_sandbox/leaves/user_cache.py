@@ -27,7 +27,7 @@ def cache_directory(*parts: str) -> Path:
 def _at_home() -> Path | None:
     try:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours = home / CACHE_DIR_NAME
         ours.mkdir(mode=0o700, exist_ok=True)
     except (OSError, RuntimeError):  # RuntimeError: this user has no home at all

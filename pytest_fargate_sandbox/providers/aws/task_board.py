@@ -90,7 +90,9 @@ class TaskBoard:
     @cached_property
     def _state(self) -> SharedState:
         cluster = hashlib.sha256(self._cluster.encode()).hexdigest()[:16]
-        return SharedState(self._aws.notes("boards") / cluster)
+        directory = self._aws.notes("boards") / cluster
+        directory.mkdir(mode=0o700, exist_ok=True)
+        return SharedState(directory)
 
 
 def _next_step(board: Board, arns: Sequence[str], within: float) -> tuple[Told | None, list[str]]:
