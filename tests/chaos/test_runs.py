@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.names import TEMPORARY_PREFIX
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place.local_cluster import LocalEngine
 from tests.chaos import faults
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 _TESTS = """
 import pytest
 
-@pytest.mark.parametrize("n", range({count}))
+MARKS = [pytest.mark.fargate(slot=bool(n % 2), artifacts=["lines"]) for n in range({count})]
+
+@pytest.mark.parametrize("n", [pytest.param(n, marks=mark) for n, mark in enumerate(MARKS)])
 def test_it(fargate_sandbox, n):
     for step in range(4):
-        command = f"echo {{step}} >> /tmp/lines; grep -cx {{step}} /tmp/lines; sleep 0.1"
+        command = f"echo {{step}} >> lines; grep -cx {{step}} lines; sleep 0.1"
         result = fargate_sandbox.exec(command)
         assert (result.return_code, result.stdout) == (0, "1\\n")
 """
@@ -56,7 +59,11 @@ class Run:
         (folder / "conftest.py").write_text(_TELLS.format(told=str(self._told)))
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "CI"))}
         environment["FARGATE_ENGINE_DIR"] = str(self._engine_directory)
+        self._temporary = folder / "tmp"
+        self._temporary.mkdir()
+        environment["TMPDIR"] = str(self._temporary)
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n2", "--fargate-infra-retries=8"]
+        command.append("--fargate-artifacts=saved")
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -77,6 +84,11 @@ class Run:
         if not workers:
             raise NothingToStrike
         return random.choice(workers)
+
+    def left_over(self) -> int:
+        """How many directories of its processes there still are; where engines keep theirs is one for all of them."""
+        found = [path.name for path in self._temporary.glob(f"{TEMPORARY_PREFIX}*")]
+        return len(set(found) - {f"{TEMPORARY_PREFIX}{os.geteuid()}"})
 
     def output(self) -> str:
         return self._output.read_text(errors="replace")
@@ -108,6 +120,8 @@ def test_what_is_killed_is_an_error_and_never_a_failure_and_leaves_nothing(
         tell(tally, run, count, killed=bool(number % 2) and not lasted)
         parts.carry_on()
         tally.count_left(parts.left_over())
+        if lasted:  # what one that was killed has left, the next one sweeps
+            tally.count_left({"directories": run.left_over()})
     tally.took = time.monotonic() - began
     judge(tally)
 
