@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugin.one_process import run_pytest
 from tests.real_podman import busybox_image, remove_images
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def tests(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
 
 def test_an_agent_is_reached_and_reaches_the_outside(tests: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     tests.makepyprojecttoml(LOGGED)
-    result = tests.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", "--fargate-artifacts=left")
+    result = run_pytest(tests, "-p", "no:cacheprovider", "-p", "no:xdist", "--fargate-artifacts=left")
     result.assert_outcomes(passed=2, failed=1)
     [log] = tests.path.glob("left/*/*.log")
     assert "listening" in log.read_text()
@@ -96,7 +97,7 @@ def test_an_agent_is_reached_and_reaches_the_outside(tests: pytest.Pytester, sha
 
 def test_where_the_agent_listens_has_to_be_said(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     pytester.makepyfile("def test_it(fargate_agent): pass")
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
+    result = run_pytest(pytester, "-p", "no:cacheprovider", "-p", "no:xdist")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["container_port is missing: agent-server mode*set `container_port` (of the marker)*"])
     assert shared_engine_log.calls("RunTask") == 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plugin.one_process import run
+from tests.plugin.one_process import run, run_pytest
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
@@ -28,7 +28,7 @@ def test_it(fargate_sandbox, n):
     fargate_sandbox.exec("sleep 0.5")
 """
     )
-    result = pytester.runpytest_subprocess("-p", "no:xdist", timeout=60)
+    result = run_pytest(pytester, "-p", "no:xdist", timeout=60)
     result.assert_outcomes(passed=5)
     assert shared_engine_log.most_alive() == 5, "there seemed to be need of all of them at once"
     assert shared_engine_log.calls("RunTask") == 5

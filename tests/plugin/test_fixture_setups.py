@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugin.one_process import run_pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
 
@@ -61,7 +63,7 @@ def test_it_ends_with_its_module_class_or_parameter_and_with_a_set_up_that_faile
 ) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_a=SHARING, test_b=FAILING, test_c=SHARING)
-    result = pytester.runpytest_subprocess("-p", "no:xdist", "--fargate-max-tasks=2", timeout=90)
+    result = run_pytest(pytester, "-p", "no:xdist", "--fargate-max-tasks=2", timeout=90)
     assert result.parseoutcomes() == {"passed": 7, "failed": 2, "rerun": 2}
     result.stdout.fnmatch_lines(["11 launched; *"])
     assert result.stdout.str().count("- Sandbox test-") == 2, "of each failed test, the one that it had"
@@ -89,4 +91,4 @@ def test_a_fixture_that_asks_as_it_runs_is_noticed_where_nothing_else_asks(pytes
         def test_it(): assert not test_a.made[0].is_running
         """,
     )
-    pytester.runpytest_subprocess("-p", "no:xdist", timeout=60).assert_outcomes(passed=2)
+    run_pytest(pytester, "-p", "no:xdist", timeout=60).assert_outcomes(passed=2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.plugin.one_process import run_pytest
 from tests.real_podman import busybox_image, remove_images
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def test_each_directory_is_built_once_for_all_workers_and_other_images_run_besid
     pytester: pytest.Pytester, engine_log: EngineLog
 ) -> None:
     pytester.makepyfile(test_others=OTHERS.replace("BASE", busybox_image()))
-    pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider").assert_outcomes(passed=6)
+    run_pytest(pytester, "-n", "2", "-p", "no:cacheprovider").assert_outcomes(passed=6)
     assert engine_log.engines_started() == 1
     builds = [line for line in engine_log.lines if line.get("operation") == "StartBuild" and line["status"] == 200]
     assert len(builds) == 2
@@ -80,7 +81,7 @@ def test_a_failed_build_is_an_error_of_each_test_that_needs_it_with_one_log(
     (pytester.path / f"two-{name}" / "Dockerfile").write_text(
         f"FROM {busybox_image()}\nRUN echo no such package; exit 9\n"
     )
-    result = pytester.runpytest_subprocess("-n", "2", "-p", "no:cacheprovider", "-k", "test_one or test_two")
+    result = run_pytest(pytester, "-n", "2", "-p", "no:cacheprovider", "-k", "test_one or test_two")
     result.assert_outcomes(passed=1, errors=2)
     assert str(result.stdout).count("\nno such package") == 2
     assert shared_engine_log.calls("StartBuild") == 2
@@ -118,6 +119,6 @@ def test_a_directory_without_a_dockerfile_is_told_before_anything_is_built(
     pytester: pytest.Pytester, name: str
 ) -> None:
     (pytester.path / f"one-{name}" / "Dockerfile").unlink()
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-k", "test_one")
+    result = run_pytest(pytester, "-p", "no:cacheprovider", "-k", "test_one")
     result.assert_outcomes(errors=1, deselected=3)
     result.stdout.fnmatch_lines([f"*one-{name}' is empty; an image is built from a file named Dockerfile in it*"])

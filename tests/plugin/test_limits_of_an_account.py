@@ -18,6 +18,7 @@ import pytest
 
 from tests.components import need
 from tests.local.engine_process import ROLE, EngineProcess
+from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def test_a_run_with_more_workers_than_the_quota_has_room_for_is_green_and_takes_
         pytester.makepyprojecttoml("[tool.pytest_fargate_sandbox]\npoll_interval_sec = 0.3\n")
     pytester.makepyfile(TESTS.format(count=tests, seconds=seconds))
     began = time.monotonic()
-    result = pytester.runpytest_subprocess(f"-n{workers}", "-W", "error", timeout=1200)
+    result = run_pytest(pytester, f"-n{workers}", "-W", "error", timeout=1200)
     took = time.monotonic() - began
     result.assert_outcomes(passed=tests)
     assert "refused" not in result.stdout.str() + result.stderr.str()
@@ -84,7 +85,7 @@ def test_a_run_with_more_workers_than_the_quota_has_room_for_is_green_and_takes_
 def _alone(pytester: pytest.Pytester, log: EngineLog, seconds: float) -> float:
     """For how long a test's task takes up room where it waits for nobody."""
     path = pytester.makepyfile(test_alone=TESTS.format(count=3, seconds=seconds))
-    pytester.runpytest_subprocess("-p", "no:xdist", "--fargate-prelaunch=0", timeout=90).assert_outcomes(passed=3)
+    run_pytest(pytester, "-p", "no:xdist", "--fargate-prelaunch=0", timeout=90).assert_outcomes(passed=3)
     path.unlink()
     log.cut_off()
     life = statistics.median(_lives(log))

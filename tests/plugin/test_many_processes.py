@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.plugin.one_process import run_pytest
 from tests.processes import children
 
 if TYPE_CHECKING:
@@ -30,6 +31,19 @@ def test_it(fargate_sandbox, n):
     assert fargate_sandbox.exec("{command}").ok
 """
 
+BROKEN = """
+@pytest.fixture
+def before(fargate_sandbox):
+    raise ValueError("before")
+
+@pytest.fixture
+def after(fargate_sandbox):
+    yield
+    raise ValueError("after")
+
+def test_before(before): pass
+def test_after(after): pass
+"""
 
 _HAS_ENDED = os.WEXITED | os.WNOWAIT | os.WNOHANG
 HOLDER = """
@@ -48,25 +62,28 @@ def until_running(log: EngineLog, count: int) -> None:
 
 
 def test_what_is_shared_is_made_once_and_the_bound_holds(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
-    pytester.makepyfile(TESTS.format(count=24, command="true"))
-    result = pytester.runpytest_subprocess("-n4", "--fargate-max-tasks=3", "--fargate-prelaunch=2", timeout=120)
-    result.assert_outcomes(passed=24)
-    result.stdout.fnmatch_lines(["24 launched; *"])
+    pytester.makepyfile(TESTS.format(count=10, command="true"))
+    args = "-n4", "--dist=load", "--fargate-max-tasks=3", "--fargate-prelaunch=2", "--fargate-runner=namespaces"
+    result = run_pytest(pytester, *args, timeout=120)
+    result.assert_outcomes(passed=10)
+    result.stdout.fnmatch_lines(["10 launched; *"])
     assert engine_log.cut_off() == []
-    assert engine_log.engines_started() == 1
+    assert [line["runner"] for line in engine_log.lines if line.get("event") == "ready"] == ["namespaces"]
     assert engine_log.calls("RegisterTaskDefinition") == 1
-    assert engine_log.calls("RunTask") == 24
+    assert engine_log.calls("RunTask") == 10
     assert engine_log.most_alive() <= 3
 
 
-@pytest.mark.parametrize("dist", ["load", "loadgroup", "worksteal", "each"])
-def test_every_way_of_distributing_works(pytester: pytest.Pytester, shared_engine_log: EngineLog, dist: str) -> None:
-    pytester.makepyfile(TESTS.format(count=4, command="true"))
-    result = pytester.runpytest_subprocess("-n2", f"--dist={dist}", timeout=90)
-    count = 8 if dist == "each" else 4
-    result.assert_outcomes(passed=count)
+@pytest.mark.parametrize("dist", ["loadgroup", "worksteal", "each"])
+def test_every_way_of_distributing_leaves_nothing_also_where_a_users_fixture_fails(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog, dist: str
+) -> None:
+    pytester.makepyfile(TESTS.format(count=2, command="true") + BROKEN)
+    result = run_pytest(pytester, "-n2", f"--dist={dist}", timeout=90)
+    times = 2 if dist == "each" else 1
+    result.assert_outcomes(passed=3 * times, errors=2 * times)
     assert shared_engine_log.cut_off() == []
-    assert shared_engine_log.calls("RunTask") == count
+    assert shared_engine_log.calls("RunTask") == 4 * times
 
 
 def test_tests_that_each_hold_what_the_other_needs_end(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
@@ -81,7 +98,7 @@ def test_tests_that_each_hold_what_the_other_needs_end(pytester: pytest.Pytester
             fargate_sandbox_factory()
         """
     )
-    result = pytester.runpytest_subprocess("-n2", "--fargate-max-tasks=2", "--fargate-infra-retries=3", timeout=90)
+    result = run_pytest(pytester, "-n2", "--fargate-max-tasks=2", "--fargate-infra-retries=3", timeout=90)
     result.assert_outcomes(passed=2)
     assert shared_engine_log.cut_off() == []
     assert shared_engine_log.most_alive() == 2
@@ -92,7 +109,7 @@ def test_an_engine_that_does_not_start_fails_once_for_all(
 ) -> None:
     monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", "--no-such-option")
     pytester.makepyfile(TESTS.format(count=4, command="true"))
-    result = pytester.runpytest_subprocess("-n2", timeout=90)
+    result = run_pytest(pytester, "-n2", timeout=90)
     result.assert_outcomes(errors=4)
     result.stdout.fnmatch_lines(["the local engine did not start*"])
     assert engine_log.lines == []
@@ -101,23 +118,21 @@ def test_an_engine_that_does_not_start_fails_once_for_all(
 def test_an_image_that_cannot_be_pulled_is_launched_twice_and_told_in_full_once(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
-    pytester.makepyfile(TESTS.format(count=12, command="true"))
-    result = pytester.runpytest_subprocess("-n2", "--fargate-image=localhost:1/nowhere", timeout=90)
-    result.assert_outcomes(errors=12)
+    pytester.makepyfile(TESTS.format(count=8, command="true"))
+    result = run_pytest(pytester, "-n2", "--fargate-image=localhost:1/nowhere", timeout=90)
+    result.assert_outcomes(errors=8)
     told = result.stdout.str()
-    assert told.count(": CannotPullContainerError: ") >= 12
-    assert told.count("tells the rest") == 11
+    assert told.count(": CannotPullContainerError: ") >= 8
+    assert told.count("tells the rest") == 7
     assert told.count("\ntask: arn:") == 1
     launches = shared_engine_log.calls("RunTask")
     assert launches <= 2
     result.stdout.fnmatch_lines([f"{launches} launched*"])
 
 
-@pytest.mark.parametrize(
-    ("workers", "number"),
-    [(workers, number) for workers in ("-n0", "-n2") for number in (signal.SIGINT, signal.SIGTERM)]
-    + [("-n2", signal.SIGHUP)],  # without workers it comes with the terminal, below
-)
+# SIGHUP comes with the terminal, below.
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
 def test_nothing_is_alive_after_a_signal(
     pytester: pytest.Pytester,
     shared_engine_log: EngineLog,
@@ -126,7 +141,7 @@ def test_nothing_is_alive_after_a_signal(
     number: signal.Signals,
 ) -> None:
     pytester.makepyfile(TESTS.format(count=8, command="sleep 60"))
-    run = started(workers, "--fargate-prelaunch=2")
+    run = started(workers, "--fargate-prelaunch=2", "--fargate-max-tasks=4")
     until_running(shared_engine_log, 3)
     if number == signal.SIGINT:
         os.killpg(run.pid, number)  # Ctrl-C reaches every process of the terminal
@@ -202,7 +217,7 @@ def test_an_engine_or_a_launcher_that_is_killed_is_replaced_by_one_and_tests_run
         import pathlib
         import pytest
 
-        @pytest.mark.parametrize("n", range(6))
+        @pytest.mark.parametrize("n", range(4))
         def test_it(fargate_sandbox, n):
             pathlib.Path(f"{n}.begun").touch()
             assert fargate_sandbox.exec("sleep 1.5").ok
@@ -214,36 +229,11 @@ def test_an_engine_or_a_launcher_that_is_killed_is_replaced_by_one_and_tests_run
     os.kill(engine if victim == "engine" else children(engine)[0], signal.SIGKILL)
     assert run.wait(90) == 0
     output = (pytester.path / "output.txt").read_text()
-    assert "6 passed" in output
+    assert "4 passed" in output
     assert "run again after infrastructure errors" in output
     assert "(SandboxLost: the task was lost with what ran it: " in output
     assert engine_log.engines_started() == engines
     assert engine_log.cut_off() == []
-
-
-def test_an_exception_in_a_users_fixture_leaves_nothing(
-    pytester: pytest.Pytester, shared_engine_log: EngineLog
-) -> None:
-    pytester.makepyfile(
-        """
-        import pytest
-
-        @pytest.fixture
-        def before(fargate_sandbox):
-            raise ValueError("before")
-
-        @pytest.fixture
-        def after(fargate_sandbox):
-            yield
-            raise ValueError("after")
-
-        def test_before(before): pass
-        def test_after(after): pass
-        """
-    )
-    result = pytester.runpytest_subprocess("-n2", timeout=90)
-    result.assert_outcomes(errors=2, passed=1)
-    assert shared_engine_log.cut_off() == []
 
 
 def test_after_the_controller_is_killed_the_next_run_sweeps(
@@ -268,7 +258,7 @@ def test_after_the_controller_is_killed_the_next_run_sweeps(
         assert "RUNNING" in engine_log.tasks().values()
         assert len(list(temporary.glob("fargate-sandbox-????????"))) == 1
         pytester.makepyfile("def test_it(fargate_sandbox): pass")
-        pytester.runpytest_subprocess("-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
+        run_pytest(pytester, "-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
         wait_until(
             lambda: set(engine_log.tasks().values()) == {"STOPPED"} or None, deadline=5, what="the end of all tasks"
         )

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.plugin import marker
+from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
@@ -136,7 +137,7 @@ def test_a_typo_is_an_error_on_the_one_test_it_concerns(pytester: pytest.Pyteste
         def test_fine(fargate_sandbox): pass
         """
     )
-    result = pytester.runpytest_subprocess(workers, "--junit-xml=junit.xml")
+    result = run_pytest(pytester, workers, "--junit-xml=junit.xml")
     result.assert_outcomes(errors=1, passed=1)
     result.stdout.fnmatch_lines(
         [
@@ -163,7 +164,7 @@ def test_what_fails_in_a_users_own_code_is_told_with_its_line(pytester: pytest.P
         def test_mine(mine): pass
         """
     )
-    result = pytester.runpytest_subprocess("-p", "no:xdist")
+    result = run_pytest(pytester, "-p", "no:xdist")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
         [
@@ -176,7 +177,7 @@ def test_what_fails_in_a_users_own_code_is_told_with_its_line(pytester: pytest.P
 
 def test_a_full_trace_shows_ours_too(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
     pytester.makepyfile("import pytest\n@pytest.mark.fargate(ttl=-5)\ndef test_ttl(fargate_sandbox): pass\n")
-    result = pytester.runpytest_subprocess("-p", "no:xdist", "--full-trace")
+    result = run_pytest(pytester, "-p", "no:xdist", "--full-trace")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["E  *ConfigError: *::test_ttl: fargate(ttl=-5): expected a whole number above 0"])
     assert engine_log.lines == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_fargate_sandbox.plugin import option_table, options
+from tests.plugin.one_process import run_pytest
 
 
 @pytest.fixture
@@ -191,7 +192,7 @@ def test_an_engine_that_is_not_there_is_told_with_how_to_start_it(passing: pytes
 
 def test_a_wrong_option_is_told_once_under_xdist(passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FARGATE_TTL", "-5")
-    result = passing.runpytest_subprocess("-n2")
+    result = run_pytest(passing, "-n2")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.stderr.str().count("FARGATE_TTL=-5") == 1
 

@@ -16,6 +16,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     TransportError,
 )
 from pytest_fargate_sandbox.plugin.outcomes import infrastructure_error
+from tests.plugin.one_process import run_pytest
 
 if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup  # pytest brings it along
@@ -95,7 +96,7 @@ def fargate_sandbox():
 
 def run(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunResult:
     pytester.makepyfile(PRELUDE + source)
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *args)
+    return run_pytest(pytester, "-p", "no:cacheprovider", *args)
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.plugin.progress import _LiveLine
+from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +87,7 @@ def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
 
 @pytest.mark.parametrize(
     ("args", "drawn"),
-    [((), True), (("-v",), True), (("-n2",), True), (("-q",), False), (("-s", "-p", "no:xdist"), False)],
+    [((), True), (("-v",), True), (("-n1",), True), (("-q",), False), (("-s", "-p", "no:xdist"), False)],
     ids=["plain", "verbose", "xdist", "quiet", "uncaptured"],
 )
 @pytest.mark.usefixtures("slow_engine")
@@ -107,5 +108,5 @@ def test_nothing_is_drawn_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.M
 @pytest.mark.usefixtures("slow_engine")
 def test_nothing_is_drawn_without_a_terminal(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
-    result = pytester.runpytest_subprocess("-p", "no:xdist", timeout=60)
+    result = run_pytest(pytester, "-p", "no:xdist", timeout=60)
     assert "starting (" not in result.stdout.str()

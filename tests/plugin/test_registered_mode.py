@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugin.one_process import run_pytest
+
 CONFTEST = """
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES, Row
 from tests.sandbox.test_toy_mode import ServedFiles
@@ -38,8 +40,8 @@ def test_the_marker_the_option_and_the_errors_know_it(
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(TESTS)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist")
+    result = run_pytest(pytester, "-p", "no:cacheprovider", "-p", "no:xdist")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*expected 'exec' or 'agent' or 'served'; did you mean 'served'?*"])
-    told = pytester.runpytest_subprocess("--markers")
+    told = run_pytest(pytester, "--markers")
     told.stdout.fnmatch_lines(["*mode: 'exec', 'agent' or 'served'*"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plugin.one_process import run
+from tests.plugin.one_process import run, run_pytest
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
@@ -237,14 +237,6 @@ def test_it(fargate_sandbox): pass
     )
 
 
-def test_the_runner_that_was_asked_for_reaches_the_engine(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
-    pytester.makepyfile("def test_it(fargate_sandbox): pass\ndef test_other(fargate_sandbox): pass")
-    result = pytester.runpytest_subprocess("-n2", "--fargate-runner=namespaces", timeout=60)
-    result.assert_outcomes(passed=2)
-    assert engine_log.engines_started() == 1
-    assert next(line["runner"] for line in engine_log.lines if line.get("event") == "ready") == "namespaces"
-
-
 def test_an_engine_that_was_started_by_hand_serves_run_after_run(
     pytester: pytest.Pytester, engine_log: EngineLog
 ) -> None:
@@ -255,8 +247,8 @@ def test_an_engine_that_was_started_by_hand_serves_run_after_run(
         assert engine.stdout is not None
         while not engine.stdout.readline().startswith(b"#"):
             assert engine.poll() is None
-        for workers in ("-n0", "-n2"):
-            result = pytester.runpytest_subprocess(f"--fargate-engine={state}", workers, timeout=60)
+        for workers in ("-n0", "-n1"):
+            result = run_pytest(pytester, f"--fargate-engine={state}", workers, timeout=60)
             result.assert_outcomes(passed=1)
         assert engine.poll() is None
         engine.terminate()

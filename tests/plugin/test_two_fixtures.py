@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugin.one_process import run_pytest
+
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
 
@@ -107,7 +109,7 @@ def _pairs() -> str:
 def _run(pytester: pytest.Pytester, *args: str, **files: str) -> pytest.RunResult:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(**{name: HELPERS + tests for name, tests in files.items()})
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:xdist", *args)
+    return run_pytest(pytester, "-p", "no:cacheprovider", "-p", "no:xdist", *args)
 
 
 @pytest.mark.usefixtures("shared_engine_log")

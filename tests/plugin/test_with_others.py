@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
+
+from tests import warm_python
+from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
@@ -27,7 +28,7 @@ def lose_the_first():
 
 def run(pytester: pytest.Pytester, source: str, *args: str, typed: str = "") -> pytest.RunResult:
     pytester.makepyfile(test_it=source)
-    return pytester.run(sys.executable, "-m", "pytest", "-p", "no:xdist", *args, stdin=typed.encode())
+    return run_pytest(pytester, "-p", "no:xdist", *args, given=typed)
 
 
 @pytest.mark.needs("rerunfailures")
@@ -65,7 +66,7 @@ def test_fails(fargate_sandbox):
     assert result.parseoutcomes() == {"passed": 1, "failed": 1, "rerun": 2}
     kept = [line for line in result.outlines if line.startswith("kept: ")]
     assert [line.partition(" until ")[0] for line in kept] == ["kept: test_it.py::test_fails"] * 2
-    subprocess.run([sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "stop", "--kept"], check=True, timeout=60)
+    assert warm_python.run("-m", "pytest_fargate_sandbox.cli.main", "stop", "--kept").returncode == 0
     assert shared_engine_log.cut_off() == []
 
 
