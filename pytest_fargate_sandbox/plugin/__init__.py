@@ -21,6 +21,8 @@ from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_session_factory,
     fargate_session_sandbox,
     fargate_slot,
+    fargate_task,
+    fargate_verifier,
 )
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
@@ -37,15 +39,16 @@ __all__ = [
     "fargate_session_factory",
     "fargate_session_sandbox",
     "fargate_slot",
+    "fargate_task",
+    "fargate_verifier",
 ]
 
 _MARKER = (
-    "fargate(image=, environment=, cpu=, memory=, storage=, ttl=, mode=, container_port=, keep=, env=, files=, "
-    "outside=, exec_timeout=, artifacts=, artifacts_when=, snapshot=, allowed_changes=, slot=, network=, "
-    "retries=): what the test's sandbox is made of, and what becomes of it. image: a "
-    "reference or template; environment: a directory with a Dockerfile, relative "
-    "to the test's file; cpu: CPU units; memory: MiB; storage: GiB; ttl: seconds; mode: {modes}; container_port: where "
-    "an agent listens; "
+    "fargate(image=, environment=, task=, cpu=, memory=, storage=, ttl=, mode=, container_port=, keep=, env=, files=, "
+    "outside=, exec_timeout=, artifacts=, artifacts_when=, snapshot=, allowed_changes=, slot=, network=, retries=): "
+    "what the test's sandbox is made of, and what becomes of it. image: a reference or template; environment: a "
+    "directory with a Dockerfile, relative to the test's file; task: a task folder, for fargate_task; cpu: CPU units; "
+    "memory: MiB; storage: GiB; ttl: seconds; mode: {modes}; container_port: where an agent listens; "
     "keep: {keep}; env: a mapping; files: a mapping of remote to local paths; outside: a list of OutsideEndpoint or "
     "(url, env_var); exec_timeout: seconds; artifacts: a list of globs of files that --fargate-artifacts saves after "
     "the test; artifacts_when: {when}; snapshot: the path of a saved snapshot that the sandbox begins "

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.leases import Leases
     from pytest_fargate_sandbox.plugin.prepared import Prepared
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
+    from pytest_fargate_sandbox.tasks.reward import Reward
+    from pytest_fargate_sandbox.tasks.task_in_hand import TaskInHand
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +74,25 @@ def fargate_images(request: pytest.FixtureRequest, fargate_config: EcsFargateCon
     leases = _leases_of(request)
     force = bool(leases.settings.run["force_build"])
     return lambda directory: leases.pool.image_of(fargate_config, directory, force_build=force)
+
+
+@pytest.fixture
+def fargate_task(request: pytest.FixtureRequest, fargate_sandbox_factory: Callable[..., Sandbox]) -> TaskInHand:
+    """A task folder for an agent that the test drives: its sandbox, instruction and time_left.
+
+    Which one: the marker's task, or a parameter of the fixture (indirect), relative to the test's file.
+    """
+    from pytest_fargate_sandbox.plugin import task_fixtures
+
+    return task_fixtures.begin(request, fargate_sandbox_factory)
+
+
+@pytest.fixture
+def fargate_verifier(request: pytest.FixtureRequest, fargate_task: TaskInHand) -> Callable[[], Reward]:
+    """grade() -> reward: what the agent did in fargate_task is worth, by the task's verifier."""
+    from pytest_fargate_sandbox.plugin import task_fixtures
+
+    return task_fixtures.grader(request, fargate_task)
 
 
 def _leases_of(request: pytest.FixtureRequest) -> Leases:

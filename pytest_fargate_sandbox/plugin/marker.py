@@ -169,6 +169,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
         lambda value: isinstance(value, (str, Path)) and str(value),
         "the path of a directory with a Dockerfile",
     ),
+    "task": (lambda value: isinstance(value, (str, Path)) and str(value), "the path of a task folder"),
     "cpu": _IS_WHOLE,
     "memory": _IS_WHOLE,
     "storage": (lambda value: _is_number(value) and value in STORAGE_GIB, "21 to 200 (GiB); without it there are 20"),

@@ -175,6 +175,12 @@ TABLE = (
         metavar="NAME,NAME",
         default=("exits", "forges", "replaces", "lingers"),
     ),
+    Option(
+        "submissions",
+        "grade what agents handed in: `TASK` or `AGENT/TASK/TRY` below this directory, each a directory, an archive or "
+        "a patch",
+        metavar="DIR",
+    ),
     Option("results", "write a line of JSON for each attempt at a task to this file", metavar="FILE"),
     Option(
         "resume",

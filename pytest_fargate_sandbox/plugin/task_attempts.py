@@ -61,6 +61,17 @@ class Attempt:
             "parts": dict(reward.parts),
         }
 
+    @property
+    def has_ended(self) -> bool:
+        """With a reward or with trouble: a test that drives an agent need not have him graded."""
+        return self.record["verdict"] != "error" or self.record["trouble"] is not None
+
+    def gave_up(self, call: pytest.CallInfo[None]) -> None:
+        """The test failed, for a reason of its own if there is none here."""
+        if not self.has_ended and call.excinfo:
+            message = str(call.excinfo.value).partition("\n")[0]
+            self.record["trouble"] = {"kind": call.excinfo.typename, "message": message}
+
     def story(self, problem: str) -> str:
         """What somebody needs to see who has to find out why."""
         log = self._trial.log
@@ -106,7 +117,10 @@ class TaskReports:
         report = yield
         attempt = item.stash.get(ATTEMPT, None)
         if attempt is not None and call.when == "call":
-            report.fargate_attempt = attempt.to_dict()  # type: ignore[attr-defined]
+            if report.failed:
+                attempt.gave_up(call)
+            if attempt.has_ended:
+                report.fargate_attempt = attempt.to_dict()  # type: ignore[attr-defined]
         elif NAMED in item.stash and call.when == "setup" and not report.passed:
             report.fargate_attempt = _never_begun(item, call, report)  # type: ignore[attr-defined]
         return report

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_TOLD = 10
+
+
 @lru_cache(maxsize=100_000)
 def _task_above(directory: Path) -> Path | None:
     """The outermost task folder that the directory is, or is in."""
@@ -78,6 +81,7 @@ class TaskCollection:
         self._judged = judged
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        self._tell_of_lost(config, items)
         done = [item for item in items if item.nodeid in self._judged]
         if done:
             config.hook.pytest_deselected(items=done)
@@ -86,6 +90,19 @@ class TaskCollection:
             why = self._quarantined.get(item.nodeid.partition("::")[0])
             if why is not None:
                 item.add_marker(pytest.mark.skip(reason=f"quarantined: {why}"))
+
+    def _tell_of_lost(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Once: workers all collect the same."""
+        from pytest_fargate_sandbox.plugin.task_items import SUBMISSIONS, TaskWarning
+
+        submissions = config.stash.get(SUBMISSIONS, None)
+        if submissions is None or getattr(config, "workerinput", {}).get("workerid", "gw0") != "gw0":
+            return
+        lost = submissions.without_task({item.path.parent.name for item in items})
+        if lost:
+            told = ", ".join(map(str, lost[:_TOLD]))
+            more = f" and {len(lost) - _TOLD} more" if len(lost) > _TOLD else ""
+            config.issue_config_time_warning(TaskWarning(f"no task of this run is meant by {told}{more}"), stacklevel=2)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -13,6 +13,7 @@ from pytest_fargate_sandbox.plugin import options
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
+from pytest_fargate_sandbox.tasks.submissions import Submission
 from pytest_fargate_sandbox.tasks.task_reading import read_task
 from pytest_fargate_sandbox.tasks.task_trial import Trial
 
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
     from pytest_fargate_sandbox.tasks.reward import Reward
+    from pytest_fargate_sandbox.tasks.submissions import Submissions
     from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
     from pytest_fargate_sandbox.tasks.task_trial import Actor
 
 
 _NOBODY = "none"
+
+SUBMISSIONS: pytest.StashKey[Submissions] = pytest.StashKey()
+"""What is graded, where that was asked for."""
 
 
 class TaskWarning(pytest.PytestWarning):
@@ -38,15 +43,25 @@ class TaskFile(pytest.Module):
 
     obj = None
 
-    def collect(self) -> Iterator[pytest.Item]:
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """Without reading it: of thousands of tasks, a worker runs some."""
+        submissions = self.config.stash.get(SUBMISSIONS, None)
+        if submissions is not None:
+            by_agent: dict[str, list[Submission]] = {}
+            for each in submissions.of(self.path.parent.name):
+                by_agent.setdefault(each.name, []).append(each)
+            for agent, theirs in by_agent.items():
+                yield AgentOfTask.of(self, agent, theirs)
+            return
         run = self.config.stash[options.SETTINGS].run
         others = [ADVERSARIES[name] for name in run["adversaries"] if name != _NOBODY]
         tries = range(1, run["repeat"] + 1)
         whose = [(actor, number) for actor in (Oracle(), Nop()) for number in tries] + [(each, 0) for each in others]
         fixtures = None
         for actor, number in whose:
-            item = TaskItem.of(self, actor, number, is_one_of_several=number > 0 and len(tries) > 1, fixtures=fixtures)
+            name = f"{actor.name}[{number}]" if number and len(tries) > 1 else actor.name
+            mark = "adversary" if actor.name in ADVERSARIES else actor.name
+            item = TaskItem.of(self, self, actor, name, number or 1, mark, fixtures=fixtures)
             fixtures = item._fixtureinfo
             yield item
 
@@ -64,6 +79,28 @@ class TaskFile(pytest.Module):
         return folder
 
 
+class AgentOfTask(pytest.Collector):
+    """What one agent handed in for a task."""
+
+    submissions: list[Submission]
+
+    @classmethod
+    def of(cls, file: TaskFile, agent: str, submissions: list[Submission]) -> AgentOfTask:
+        node: AgentOfTask = cls.from_parent(file, name=_as_name(agent))
+        node.submissions = submissions
+        return node
+
+    def collect(self) -> Iterator[pytest.Item]:
+        for each in self.submissions:
+            file = cast(TaskFile, self.parent)
+            yield TaskItem.of(self, file, each, _as_name(each.number), each.number, "submission", fixtures=None)
+
+
+def _as_name(text: str) -> str:
+    """Of a node: brackets and colons are pytest's own."""
+    return text.replace("::", "--").replace("[", "(")
+
+
 def _attempt(request: pytest.FixtureRequest, fargate_sandbox_factory: Callable[..., Sandbox]) -> None:
     """What all of these tests run: pytest gives it fixtures as it gives them to any."""
     request.node.attempt(fargate_sandbox_factory)
@@ -73,25 +110,34 @@ class TaskItem(pytest.Function):
     """One attempt at a task by one actor."""
 
     actor: Actor
-    number: int
+    number: int | str
     """Which of several tries by the same actor."""
+    file: TaskFile
 
     @classmethod
-    def of(cls, parent: TaskFile, actor: Actor, number: int, *, is_one_of_several: bool, fixtures: Any) -> TaskItem:
+    def of(
+        cls,
+        parent: pytest.Collector,
+        file: TaskFile,
+        actor: Actor,
+        name: str,
+        number: int | str,
+        mark: str,
+        *,
+        fixtures: Any,
+    ) -> TaskItem:
         """``fixtures``: what pytest has found out for another one of the same file, or None."""
-        name = f"{actor.name}[{number}]" if is_one_of_several else actor.name
         item: TaskItem = cls.from_parent(parent, name=name, callobj=_attempt, fixtureinfo=fixtures)
-        item.actor, item.number = actor, number or 1
-        item.add_marker("adversary" if actor.name in ADVERSARIES else actor.name)
+        item.actor, item.number, item.file = actor, number, file
+        item.add_marker(mark)
         return item
 
     @property
     def folder(self) -> TaskFolder:
         """Raises ``TaskFolderError``."""
-        read = cast(TaskFile, self.parent).read
-        if isinstance(read, TaskFolderError):
-            raise read
-        return read
+        if isinstance(self.file.read, TaskFolderError):
+            raise self.file.read
+        return self.file.read
 
     def setup(self) -> None:
         self.stash[NAMED] = named = {
@@ -110,7 +156,7 @@ class TaskItem(pytest.Function):
     def attempt(self, make: Callable[..., Any]) -> None:
         trial = Trial(self.folder, self.actor, make)
         attempt = self.stash[ATTEMPT] = Attempt(trial, self.stash[NAMED])
-        with attempt.judged(breaking_is_failing=self.actor.name == "oracle"):
+        with attempt.judged(breaking_is_failing=self._has_to_solve):
             reward = trial.run()
             attempt.graded(reward)
             problem = self._problem(reward)
@@ -119,10 +165,15 @@ class TaskItem(pytest.Function):
             if problem:
                 pytest.fail(attempt.story(problem), pytrace=False)
 
+    @property
+    def _has_to_solve(self) -> bool:
+        return isinstance(self.actor, (Oracle, Submission))
+
     def _problem(self, reward: Reward) -> str:
         """What is wrong with a task that gives this reward for this."""
-        if self.actor.name == "oracle":
-            return "" if reward.is_full else f"the solution got {reward.value:g}, and has to get 1"
+        if self._has_to_solve:
+            who = f"{self.actor.name}'s try {self.number}" if isinstance(self.actor, Submission) else "the solution"
+            return "" if reward.is_full else f"{who} got {reward.value:g}, and has to get 1"
         if not reward.is_full:
             return ""
         meaning = ADVERSARIES[self.actor.name].meaning if self.actor.name in ADVERSARIES else "does nothing"

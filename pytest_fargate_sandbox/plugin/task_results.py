@@ -26,18 +26,20 @@ class TaskResults:
         self._earlier = earlier
         self._path = results
         self._file: ResultsFile | None = None
-        self._pending: dict[str, dict[str, Any]] = {}
-        self._seen: set[str] = set()
 
     def pytest_sessionstart(self) -> None:
-        if self._path is None:
-            return
         try:
-            self._file = ResultsFile(self._path, goes_on=False)
+            self._open()
         except OSError as error:
             raise pytest.UsageError(f"--fargate-results: {self._path}: {error.strerror}") from None
-        for record in self._earlier.values():
-            self._file.add(record)
+
+    def _open(self) -> None:
+        """Where tests that drive agents themselves are all there is, we come late: with the first attempt."""
+        if self._path is not None:
+            self._file = ResultsFile(self._path, goes_on=False)
+            self._path = None
+            for record in self._earlier.values():
+                self._file.add(record)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         attempt = getattr(report, "fargate_attempt", None)
@@ -56,12 +58,13 @@ class TaskResults:
 
     def _take(self, record: dict[str, Any]) -> None:
         self._records[record["test"]] = record
-        if self._file is not None:
-            try:
+        try:
+            self._open()
+            if self._file is not None:
                 self._file.add(record)
-            except OSError as error:
-                warnings.warn(pytest.PytestWarning(f"--fargate-results: {error}"), stacklevel=2)
-                self._file = None
+        except OSError as error:
+            warnings.warn(pytest.PytestWarning(f"--fargate-results: {error}"), stacklevel=2)
+            self._path = self._file = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

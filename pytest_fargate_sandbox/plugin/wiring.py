@@ -22,6 +22,8 @@ from pytest_fargate_sandbox.plugin.pytest_run import RUN, PytestRun
 from pytest_fargate_sandbox.plugin.reports import Reports
 from pytest_fargate_sandbox.plugin.rerun import Reruns
 from pytest_fargate_sandbox.plugin.summary import Summary
+from pytest_fargate_sandbox.plugin.task_attempts import TaskReports
+from pytest_fargate_sandbox.plugin.task_results import TaskResults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +47,7 @@ def wire(config: pytest.Config, late: pytest.FixtureRequest | None = None) -> Le
             allowed_changes=AllowedChanges(leases),
             reruns=Reruns(leases),
             reports=Reports(config, leases, _artifacts(config, run)),
+            task_reports=TaskReports(),
         )
         if late is not None:
             leases.setups.come_late(late)
@@ -58,33 +61,34 @@ def _artifacts(config: pytest.Config, run: PytestRun) -> Artifacts:
 
 def wire_tasks(config: pytest.Config) -> None:
     """What the process needs to have task folders for tests."""
-    from pytest_fargate_sandbox.plugin.task_attempts import TaskReports
     from pytest_fargate_sandbox.plugin.task_collection import TaskCollection
-    from pytest_fargate_sandbox.plugin.task_items import check_adversaries
-    from pytest_fargate_sandbox.plugin.task_results import TaskResults
+    from pytest_fargate_sandbox.plugin.task_items import SUBMISSIONS, check_adversaries
     from pytest_fargate_sandbox.tasks.quarantine import read_quarantine
+    from pytest_fargate_sandbox.tasks.submissions import Submissions
 
     for name, meaning in _TASK_MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     run = config.stash[SETTINGS].run
     check_adversaries(run["adversaries"])
-    results, resume, quarantine = (_path(config, run[name]) for name in ("results", "resume", "quarantine"))
-    earlier = _earlier(resume)
+    handed_in, quarantine = _path(config, "submissions"), _path(config, "quarantine")
+    if handed_in is not None:
+        if not handed_in.is_dir():
+            raise pytest.UsageError(f"--fargate-submissions: there is no directory {handed_in}")
+        config.stash[SUBMISSIONS] = Submissions(handed_in)
     quarantined = read_quarantine(quarantine) if quarantine else {}
-    _register(
-        config,
-        task_collection=TaskCollection(config, run["tasks"], quarantined, earlier),
-        task_reports=TaskReports(),
-    )
+    _register(config, task_collection=TaskCollection(config, run["tasks"], quarantined, _earlier(config)))
     if not hasattr(config, "workerinput"):
-        _register(config, task_results=TaskResults(results, quarantine, earlier))
+        wire_controller(config)
 
 
-def _path(config: pytest.Config, name: str | None) -> Path | None:
+def _path(config: pytest.Config, option: str) -> Path | None:
+    name = config.stash[SETTINGS].run[option]
     return config.invocation_params.dir / name if name else None
 
 
-def _earlier(resume: Path | None) -> dict[str, dict[str, Any]]:
+def _earlier(config: pytest.Config) -> dict[str, dict[str, Any]]:
+    """What a run found that this one goes on with."""
+    resume = _path(config, "resume")
     if resume is None:
         return {}
     from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable, records_in
@@ -98,6 +102,7 @@ def _earlier(resume: Path | None) -> dict[str, dict[str, Any]]:
 _TASK_MARKS = {
     "oracle": "of a task folder: its own solution has to get the whole reward",
     "nop": "of a task folder: doing nothing must not get it",
+    "submission": "of a task folder: what an agent handed in",
     "adversary": "of a task folder: who wants the reward without doing the task must not get it",
 }
 
@@ -117,6 +122,7 @@ def wire_controller(config: pytest.Config) -> PytestRun:
             summary=Summary(settings, run, controller),
             progress=Progress(config, run),
             outcome_book=book,
+            task_results=TaskResults(_path(config, "results"), _path(config, "quarantine"), _earlier(config)),
         )
     return run
 

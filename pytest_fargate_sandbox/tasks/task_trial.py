@@ -81,8 +81,11 @@ class Workplace:
 class Trial:
     """``run`` gives the reward; ``log`` has the rest, whatever became of it."""
 
-    def __init__(self, folder: TaskFolder, actor: Actor, make: Callable[..., Any]) -> None:
-        """``make``: a started sandbox by the marker's keys; who made it stops what is left running."""
+    def __init__(self, folder: TaskFolder, actor: Actor | None, make: Callable[..., Any]) -> None:
+        """``make``: a started sandbox by the marker's keys; who made it stops what is left running.
+
+        Without an actor, somebody else acts between ``begin`` and ``judged``.
+        """
         self.folder = folder
         self.log = TrialLog()
         self._actor = actor
@@ -96,15 +99,16 @@ class Trial:
         try:
             return self._run()
         finally:
-            for sandbox in list(self._running):  # whoever made it may want to keep it
-                self._count(sandbox)
+            self.over()
+
+    def over(self) -> None:
+        """Nobody uses its sandboxes any more; whoever made them may want to keep them."""
+        for sandbox in list(self._running):
+            self._count(sandbox)
 
     def _run(self) -> Reward:
-        steps: list[Step | None] = [*self.folder.config.steps] or [None]
-        place = agents_place(self.folder)
-        self.log.note(place.told)
-        sandbox = self._sandbox("agent", place, sum(self._workplace(None, step).timeout_sec for step in steps))
-        self._prepare(sandbox, place)
+        sandbox = self.begin()
+        steps = self._steps
         rewards: list[Reward] = []
         for number, step in enumerate(steps, 1):
             rewards.append(self._step(sandbox, step, is_last=number == len(steps)))
@@ -114,6 +118,18 @@ class Trial:
                 self.log.note(f"it ended with step {step.name!r}, whose min_reward was not reached")
                 break
         return self._overall(rewards)
+
+    @property
+    def _steps(self) -> list[Step | None]:
+        return [*self.folder.config.steps] or [None]
+
+    def begin(self) -> Any:
+        """The agent's sandbox, as he finds it. Raises ``TaskFolderError``, and what a sandbox raises."""
+        place = agents_place(self.folder)
+        self.log.note(place.told)
+        sandbox = self._sandbox("agent", place, sum(self.workplace(None, step).timeout_sec for step in self._steps))
+        self._prepare(sandbox, place)
+        return sandbox
 
     # --- the agent's part -------------------------------------------------------------------------------------------
 
@@ -127,12 +143,17 @@ class Trial:
             _await_health(sandbox, place.said.healthcheck, self._workspace)
 
     def _step(self, sandbox: Any, step: Step | None, *, is_last: bool) -> Reward:
-        there = self._workplace(sandbox, step)
+        there = self.workplace(sandbox, step)
         if step is not None:
             self._prepare_step(there, step)
         with self.log.timed("agent"), agents_own(sandbox, "while it was at work"):
-            self._actor.act(there)
-        self._collect(there)
+            if self._actor is not None:
+                self._actor.act(there)
+        return self.judged(sandbox, step, is_last=is_last)
+
+    def judged(self, sandbox: Any, step: Step | None = None, *, is_last: bool = True) -> Reward:
+        """The agent is done with it. Raises as ``run`` does."""
+        self._collect(self.workplace(sandbox, step))
         shared = is_shared(self.folder, step)
         self.log.shared |= shared
         if shared:
@@ -220,7 +241,7 @@ class Trial:
         )
         self.log.cost_usd = round(self.log.cost_usd + cost, 6)
 
-    def _workplace(self, sandbox: Any, step: Step | None) -> Workplace:
+    def workplace(self, sandbox: Any, step: Step | None) -> Workplace:
         return Workplace(sandbox, self.folder, step, self._workspace, self.log)
 
     def _overall(self, rewards: Sequence[Reward]) -> Reward:

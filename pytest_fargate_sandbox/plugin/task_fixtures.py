@@ -1,0 +1,58 @@
+"""Tasks for tests that drive an agent themselves: ``fargate_task`` and ``fargate_verifier``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from pytest_fargate_sandbox.leaves.errors import TaskFolderError
+from pytest_fargate_sandbox.plugin import marker
+from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
+from pytest_fargate_sandbox.tasks.task_in_hand import TaskInHand
+from pytest_fargate_sandbox.tasks.task_reading import read_task, task_file_in
+from pytest_fargate_sandbox.tasks.task_trial import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+    from pytest_fargate_sandbox.tasks.reward import Reward
+    from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
+
+
+def begin(request: pytest.FixtureRequest, make: Callable[..., Any]) -> TaskInHand:
+    import pytest
+
+    item = cast("pytest.Item", cast(Any, request)._pyfuncitem)
+    folder = _folder(request, item)
+    item.stash[NAMED] = {"task": folder.name, "agent": getattr(item, "originalname", item.name), "try": 1}
+    if folder.obstacles:
+        pytest.skip(f"{folder.name}: {'; '.join(folder.obstacles)}")
+    trial = Trial(folder, None, make)
+    item.stash[ATTEMPT] = Attempt(trial, item.stash[NAMED])
+    return TaskInHand(trial)
+
+
+def grader(request: pytest.FixtureRequest, task: TaskInHand) -> Callable[[], Reward]:
+    attempt = request.node.stash[ATTEMPT]
+
+    def grade() -> Reward:
+        with attempt.judged(breaking_is_failing=True):
+            reward = task.grade()
+            attempt.graded(reward)
+        return reward
+
+    return grade
+
+
+def _folder(request: pytest.FixtureRequest, item: pytest.Item) -> TaskFolder:
+    said = getattr(request, "param", None) or marker.keys_of(item).get("task")
+    if said is None:
+        raise TaskFolderError(
+            "fargate_task: which task? Say @pytest.mark.fargate(task=FOLDER), or give it as a parameter"
+        )
+    directory = item.path.parent / said
+    file = task_file_in(directory)
+    if file is None:
+        raise TaskFolderError(f"fargate_task: there is no task.toml in {directory}", path=str(directory))
+    return read_task(file)

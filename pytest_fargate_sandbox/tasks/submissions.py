@@ -1,0 +1,105 @@
+"""What agents handed in elsewhere: a directory, an archive or a patch for a task, that is put into its workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import NoVerdict
+from pytest_fargate_sandbox.tasks.task_inputs import digest_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.tasks.task_trial import Workplace
+
+_ARCHIVES = {
+    ".tar.gz": "tar -xzf {file}",
+    ".tgz": "tar -xzf {file}",
+    ".tar.xz": "tar -xJf {file}",
+    ".tar.bz2": "tar -xjf {file}",
+    ".tar": "tar -xf {file}",
+    ".zip": "unzip -oq {file} || python3 -m zipfile -e {file} .",
+}
+_PATCHES = dict.fromkeys(
+    (".patch", ".diff"), "if command -v git > /dev/null; then git apply {file}; else patch -p1 -i {file}; fi"
+)
+_UNPACKED_BY = {**_ARCHIVES, **_PATCHES}
+"""In the sandbox: what an agent packed is not unpacked here."""
+
+_NOT_FOUND = 127
+_ROOM = "/tmp/.submission"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """``number`` is the name of the try."""
+
+    name: str
+    number: str
+    path: Path
+
+    def act(self, there: Workplace) -> None:
+        """Raises ``NoVerdict`` where the image has nothing to unpack it with."""
+        there.log.hashes["submission"] = digest_of(self.path)
+        if self.path.is_dir():
+            there.sandbox.upload(self.path, there.workspace)
+            return
+        suffix = suffix_of(self.path)
+        file = f"{_ROOM}{suffix}"
+        there.sandbox.upload(self.path, file)
+        code = there.run(_UNPACKED_BY[suffix].format(file=file))
+        there.sandbox.exec(["rm", "-f", file])
+        if code == _NOT_FOUND:
+            raise NoVerdict(f"{self.path.name} cannot be unpacked: {there.log.notes[-1]}")
+
+
+class Submissions:
+    """All below a directory: ``TASK``, or ``AGENT/TASK/TRY``, where ``TASK`` is the name of a task's folder.
+
+    What was handed in is a directory, an archive or a patch; ``AGENT/TASK.patch`` is the one try of that agent.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @cached_property
+    def _entries(self) -> list[tuple[str, Submission]]:
+        """Each with the name that its task would have, and, at the top, with those that it may be the agent of."""
+        found = []
+        for top in _inside(self._directory):
+            found.append((_stem(top), Submission(self._directory.name, "1", top)))
+            for task in _inside(top):
+                tries = {_stem(each): each for each in _inside(task)} if task.is_dir() else {"1": task}
+                found += [(_stem(task), Submission(top.name, number, each)) for number, each in tries.items()]
+        return found
+
+    def of(self, task: str) -> list[Submission]:
+        theirs = [each for name, each in self._entries if name == task]
+        at_the_top = [each for each in theirs if each.path.parent == self._directory]
+        return at_the_top or theirs
+
+    def without_task(self, tasks: set[str]) -> list[Path]:
+        """What was handed in for tasks that are not among these."""
+        lost = []
+        for top in _inside(self._directory):
+            if _stem(top) not in tasks:
+                unknown = [each for each in _inside(top) if _stem(each) not in tasks]
+                lost += unknown if len(unknown) < len(_inside(top)) else [top]
+        return lost
+
+
+def _inside(directory: Path) -> list[Path]:
+    if not directory.is_dir() or directory.is_symlink():
+        return []
+    return [each for each in sorted(directory.iterdir()) if each.is_dir() or suffix_of(each)]
+
+
+def suffix_of(path: Path) -> str:
+    """Of an archive or a patch; empty for anything else."""
+    return next((suffix for suffix in _UNPACKED_BY if path.name.endswith(suffix)), "")
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(suffix_of(path)) if path.is_file() else path.name
