@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
     from pytest_fargate_sandbox.leaves.errors import (
+        Cancelled,
         ConfigError,
         ExecFailed,
         ExecTimeout,
+        FileTimeout,
         ImageBuildError,
         NoVerdict,
         RemoteFileError,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Changes": "sandbox.changes",
+    "Cancelled": "leaves.errors",
     "ConfigError": "leaves.errors",
     "EcsFargateConfig": "leaves.config",
     "EcsFargateSandbox": "ecs_fargate",
@@ -52,6 +55,7 @@ _HOMES = {
     "ExecFailed": "leaves.errors",
     "ExecResult": "leaves.results",
     "ExecTimeout": "leaves.errors",
+    "FileTimeout": "leaves.errors",
     "ImageBuildError": "leaves.errors",
     "ImageBuilder": "place.image_builder_anywhere",
     "NoVerdict": "leaves.errors",
@@ -79,6 +83,7 @@ _HOMES = {
 __version__ = VERSION
 
 __all__ = [
+    "Cancelled",
     "Changes",
     "ConfigError",
     "EcsFargateConfig",
@@ -88,6 +93,7 @@ __all__ = [
     "ExecFailed",
     "ExecResult",
     "ExecTimeout",
+    "FileTimeout",
     "ImageBuildError",
     "ImageBuilder",
     "NoVerdict",

@@ -56,6 +56,7 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
         admission: Admission | None = None,
         secret: bytes | None = None,
         exec_timeout_sec: float | None = None,
+        cwd: str | None = None,
     ) -> None:
         self._lines = recorder or LedgerRecorder(Ledger(run_id))
         self._kept: KeptTask | None = None
@@ -72,7 +73,7 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
             labels=labels,
             secret=secret,
         )
-        Workspace.__init__(self, self, exec_timeout_sec=exec_timeout_sec)
+        Workspace.__init__(self, self, exec_timeout_sec=exec_timeout_sec, cwd=cwd)
         exit_guard.watch_signals()  # only the main thread may, and start() is often called in another
 
     def start(self, *, force_build: bool = False, outside_endpoints: Iterable[OutsideEndpoint] | None = None) -> None:

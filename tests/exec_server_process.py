@@ -14,7 +14,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -23,15 +23,20 @@ from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
 from pytest_fargate_sandbox.sandbox.slots.machine_slots import MachineSlots
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
+from pytest_fargate_sandbox.sandbox.transfers import upload_directly
+from pytest_fargate_sandbox.sandbox.workspace_files import WorkspaceFiles
 from pytest_fargate_sandbox.server import bundle
 from pytest_fargate_sandbox.server.bundle import server_command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from os import PathLike
 
     from pytest_fargate_sandbox.conformance import Behaviour
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.exec.process import Process
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -121,7 +126,7 @@ def hold_a_terminal(client: ExecClient, command: list[str] | None = None) -> Non
     assert not terminal.is_alive
 
 
-class LoopbackSandbox:
+class LoopbackSandbox(WorkspaceFiles):
     """The public methods of a sandbox, over a server on this machine."""
 
     def __init__(self, client: ExecClient) -> None:
@@ -133,26 +138,14 @@ class LoopbackSandbox:
         result = self.client.exec(command, timeout=timeout_sec, **options)
         return result.check() if check else result
 
-    def spawn(self, command: str | Sequence[str], **options: Any) -> Process:
-        return self.client.spawn(command, **options)
+    def spawn(self, command: str | Sequence[str], timeout_sec: float | None = None, **options: Any) -> Process:
+        return self.client.spawn(command, timeout=timeout_sec, **options)
 
-    def upload(self, local_path: Path, remote_path: str) -> None:
-        if local_path.is_dir():
-            self.client.upload_tree(local_path, remote_path)
-        else:
-            self.client.upload(remote_path, local_path)
+    def upload(self, local_path: str | PathLike[str], remote_path: str, **terms: Any) -> None:
+        self._on_terms(lambda client: upload_directly(client, Path(local_path), remote_path), **terms)
 
-    def download(self, remote_path: str, local_path: Path) -> None:
-        self.client.download_to(remote_path, local_path)
-
-    def read_file(self, path: str) -> bytes:
-        return self.client.read_file(path)
-
-    def write_file(self, path: str, data: bytes | str, *, mode: int | None = None, atomic: bool = False) -> None:
-        self.client.write_file(path, data, mode=mode, atomic=atomic)
-
-    def list_files(self, path: str) -> list[str]:
-        return self.client.list_files(path)
+    def _through(self, act: Callable[[ExecClient], T]) -> T:
+        return act(self.client)
 
     def hold_to(self, behaviours: Iterable[Behaviour]) -> None:
         """A few of them at a time: most wait for a command of theirs."""

@@ -15,7 +15,7 @@ to, ``behaviour(sandbox, size)``.
 from __future__ import annotations
 
 # Each module adds its checks to the list when it is imported.
-from pytest_fargate_sandbox.conformance import commands, files, processes, together  # noqa: F401
+from pytest_fargate_sandbox.conformance import commands, files, paths, processes, together  # noqa: F401
 from pytest_fargate_sandbox.conformance.behaviour import Behaviour, LargeBehaviour, everyday, large
 
 __all__ = ["BEHAVIOURS", "LARGE_BEHAVIOURS", "Behaviour", "LargeBehaviour"]

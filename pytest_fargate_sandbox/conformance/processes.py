@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from pytest_fargate_sandbox.conformance.behaviour import Sandbox, behaviour
 from pytest_fargate_sandbox.conformance.looking import gone, is_alive, raises, read_until, same, scratch_there, true
-from pytest_fargate_sandbox.leaves.errors import ExecTimeout
+from pytest_fargate_sandbox.leaves.errors import Cancelled, ExecTimeout
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 
 
@@ -49,6 +50,29 @@ def a_command_that_ends_in_time_is_not_touched(sandbox: Sandbox) -> None:
     result = sandbox.exec("sleep 0.3; echo done", 30)
     same((result.stdout, result.timed_out), ("done\n", False), "a command that ends in time")
     true(0.2 < result.duration_sec < 20, f"its duration should be about 0.3 s: {result.duration_sec}")
+
+
+@behaviour
+def a_command_is_cancelled_with_its_whole_tree(sandbox: Sandbox) -> None:
+    cancel, heard = threading.Event(), threading.Event()
+    pids: list[str] = []
+
+    def on_output(chunk: bytes) -> None:
+        pids.extend(chunk.decode().split())
+        heard.set()
+
+    def cancel_it() -> None:
+        heard.wait(30)
+        cancel.set()
+
+    threading.Thread(target=cancel_it, daemon=True).start()
+    tree = "trap '' TERM; sleep 300 & echo $$ $!; while :; do sleep 1; done"
+    start = time.monotonic()
+    raises(Cancelled, lambda: sandbox.exec(tree, 60, cancel=cancel, on_output=on_output))
+    true(time.monotonic() - start < 10, "a cancelled command should come back soon")
+    gone(sandbox, pids)
+    raises(Cancelled, lambda: sandbox.exec("sleep 60", cancel=cancel))
+    same(sandbox.exec("echo on", cancel=threading.Event()).stdout, "on\n", "a command that nobody cancels")
 
 
 # --- background children --------------------------------------------------------------------------------------------
@@ -96,3 +120,28 @@ def a_spawned_process_can_be_signalled_and_killed(sandbox: Sandbox) -> None:
     process.kill()
     same(process.wait(20).return_code, 137, "the code after kill()")
     gone(sandbox, [child])
+
+
+@behaviour
+def a_spawned_process_gets_its_stdin_and_tells_its_output(sandbox: Sandbox) -> None:
+    told: list[tuple[str, bytes]] = []
+    content = bytes(range(256)) * 4096
+    process = sandbox.spawn(
+        "cat; echo done >&2", stdin=content, on_output=lambda chunk: told.append((chunk.stream, bytes(chunk)))
+    )
+    result = process.wait(60)
+    same((result.return_code, result.stdout_bytes, result.stderr), (0, content, "done\n"), "its end")
+    same(b"".join(data for stream, data in told if stream == "stdout"), content, "what was told of its stdout")
+    same(b"".join(data for stream, data in told if stream == "stderr"), b"done\n", "what was told of its stderr")
+
+
+@behaviour
+def a_spawned_process_is_held_to_its_time_and_its_output_to_its_bound(sandbox: Sandbox) -> None:
+    result = sandbox.spawn("printf 123456; sleep 300 & sleep 300", timeout_sec=0.5, max_output_bytes=4).wait(30)
+    same((result.timed_out, result.return_code), (True, 124), "what became of it")
+    same((result.stdout, result.truncated), ("1234", True), "so much of its output as was wanted")
+
+    def refuse(_chunk: bytes) -> None:
+        raise ArithmeticError
+
+    raises(ArithmeticError, lambda: sandbox.spawn("echo; sleep 300", on_output=refuse).wait(30))

@@ -176,6 +176,14 @@ class UnknownUser(SandboxError):
     """There is no such user or group in the sandbox."""
 
 
+class FileTimeout(SandboxError, TimeoutError):
+    """A file operation took longer than the ``timeout_sec`` that it was given."""
+
+
+class Cancelled(SandboxError):
+    """It was given up by its caller: a command and all that it has started were ended, a file is as it was."""
+
+
 class RemoteFileError(SandboxError):
     """A file operation in the sandbox failed at ``path``; ``kind`` is the server's word for it.
 

@@ -44,7 +44,7 @@ class Transfers:
         local = Path(local_path)
         by_s3 = self._cfg.s3_bucket and not self._bucket_is_away.is_set()
         if not (by_s3 and self._upload_staged(client, local, remote_path)):
-            _upload_directly(client, local, remote_path)
+            upload_directly(client, local, remote_path)
 
     def _upload_staged(self, client: ExecClient, local: Path, remote_path: str) -> bool:
         """Whether it went by way of S3."""
@@ -93,7 +93,7 @@ def _fetch_tree(client: ExecClient, staging: S3Staging, local: Path, remote_path
     client.fetch(staged.url, remote_path, sha256=staged.sha256, roots=staged.roots, unpack=True)
 
 
-def _upload_directly(client: ExecClient, local: Path, remote_path: str) -> None:
+def upload_directly(client: ExecClient, local: Path, remote_path: str) -> None:
     if local.is_dir():
         client.upload_tree(local, remote_path)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
@@ -12,10 +11,11 @@ from pytest_fargate_sandbox.sandbox.starts import Starts
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
 from pytest_fargate_sandbox.sandbox.terminals.terminal_session import TerminalSession
 from pytest_fargate_sandbox.sandbox.terminals.tool_terminals import PtyUpdate, ToolTerminals
-from pytest_fargate_sandbox.sandbox.transfers import Transfers
 from pytest_fargate_sandbox.sandbox.workspace_artifacts import WorkspaceArtifacts
+from pytest_fargate_sandbox.sandbox.workspace_files import WorkspaceFiles
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
@@ -34,11 +34,15 @@ EXEC_TIMEOUT_SEC = 180.0
 _REMEMBERED_COMMANDS = 200
 
 
-class Workspace:
+class Workspace(WorkspaceFiles):
     """Anywhere in the machine's main container. ``history`` has the last commands, those too that were cut short."""
 
-    def __init__(self, machine: Machine, *, exec_timeout_sec: float | None = None) -> None:
-        """``exec_timeout_sec`` is for commands that are given no ``timeout_sec``."""
+    def __init__(self, machine: Machine, *, exec_timeout_sec: float | None = None, cwd: str | None = None) -> None:
+        """``exec_timeout_sec`` is for commands that are given no ``timeout_sec``; ``cwd`` is where they all start.
+
+        It is what relative paths are relative to; without it they start from the image's own directory.
+        """
+        self.cwd = cwd
         self._machine = machine
         self._exec_timeout_sec = exec_timeout_sec or EXEC_TIMEOUT_SEC
         self.history: deque[PastCommand] = deque(maxlen=_REMEMBERED_COMMANDS)
@@ -60,13 +64,15 @@ class Workspace:
         check: bool = False,
         on_output: Callable[[OutputChunk], object] | None = None,
         max_output_bytes: int | None = None,
+        cancel: threading.Event | None = None,
     ) -> ExecResult:
         """Run a command and return how it ended.
 
         A string is run by the container's shell, a list without one. ``on_output`` is called with each chunk as it
         comes: bytes whose ``stream`` is ``"stdout"`` or ``"stderr"``. After ``timeout_sec`` (the workspace's own, or
         180) the command and all its children are killed; the result then has ``timed_out`` and the output
-        up to then. ``check`` raises ``ExecFailed`` or ``ExecTimeout``.
+        up to then. ``check`` raises ``ExecFailed`` or ``ExecTimeout``. When another thread sets ``cancel``, the command
+        and all its children are killed, and this raises ``Cancelled``.
         """
         lifeline = self._machine.running().lifeline
         timeout = self._exec_timeout_sec if timeout_sec is None else timeout_sec
@@ -82,6 +88,7 @@ class Workspace:
                     stdin=stdin,
                     on_output=on_output,
                     max_output_bytes=max_output_bytes,
+                    cancel=cancel,
                     on_cut=running.hear,
                 )
             )
@@ -100,10 +107,30 @@ class Workspace:
         cwd: str | PathLike[str] | None = None,
         env: Mapping[str, str | None] | None = None,
         user: str | None = None,
+        stdin: bytes | str | PathLike[str] | IO[bytes] | None = None,
+        timeout_sec: float | None = None,
+        on_output: Callable[[OutputChunk], object] | None = None,
+        max_output_bytes: int | None = None,
     ) -> Process:
-        """Start a command and return a handle on it (poll, wait, read, write, signal, kill)."""
+        """Start a command and return a handle on it (poll, wait, read, write, signal, kill).
+
+        Without ``stdin`` that stays open, for ``write``. After ``timeout_sec`` it is killed with its children.
+        ``on_output`` is called from a thread with each chunk as it comes, and ``wait`` gives so much of each stream.
+        """
         lifeline = self._machine.running().lifeline
-        process = self._through(lambda client: client.spawn(command, cwd=cwd, env=env, user=user, guard=lifeline))
+        process = self._through(
+            lambda client: client.spawn(
+                command,
+                cwd=cwd,
+                env=env,
+                user=user,
+                guard=lifeline,
+                timeout=timeout_sec,
+                stdin=stdin,
+                on_output=on_output,
+                max_output_bytes=max_output_bytes,
+            )
+        )
         self.history.append(RunningCommand(command).left_running())
         return process
 
@@ -204,49 +231,39 @@ class Workspace:
         """End all of them."""
         self._tool_terminals.end_all()
 
-    # --- files ----------------------------------------------------------------------------------------------------
+    # --- trees as they were --------------------------------------------------------------------------------------
 
-    def upload(self, local_path: str | PathLike[str], remote_path: str) -> None:
-        """Copy a file or a whole directory into the sandbox; missing parents are made, modes and times are kept."""
-        machine = self._machine
-        transfers = Transfers(machine.cfg, machine.aws, machine.running().bucket_is_away)
-        self._through(lambda client: transfers.upload(client, local_path, remote_path))
-
-    def download(self, remote_path: str, local_path: str | PathLike[str]) -> None:
-        """Copy a file or a whole directory out of the sandbox."""
-        self._through(lambda client: client.download_to(remote_path, Path(local_path)))
-
-    def read_file(self, remote_path: str) -> bytes:
-        """The content of a file that fits in memory."""
-        return self._through(lambda client: client.read_file(remote_path))
-
-    def write_file(self, remote_path: str, data: bytes | str, *, mode: int | None = None, atomic: bool = False) -> None:
-        """Make a file, or write one as a shell's ``>`` does: it stays the same file, with its owner, mode and links.
-
-        ``atomic`` replaces it instead, as ``upload`` does: a reader sees the old one or the new one, never half of it.
-        """
-        self._through(lambda client: client.write_file(remote_path, data, mode=mode, atomic=atomic))
-
-    def list_files(self, remote_path: str) -> list[str]:
-        """The names in a directory, in order."""
-        return self._through(lambda client: client.list_files(remote_path))
-
-    def save(self, path: str = ".", *, exclude: Sequence[str] = (), to: str | PathLike[str] | None = None) -> Snapshot:
+    def save(
+        self,
+        path: str = ".",
+        *,
+        exclude: Sequence[str] = (),
+        to: str | PathLike[str] | None = None,
+        user: str | None = None,
+        timeout_sec: float | None = None,
+    ) -> Snapshot:
         """Save a directory (a slot's home) with all that is known of it, without what fits the globs of ``exclude``.
 
         The file goes with the snapshot, or stays where ``to`` says. See docs/snapshots.md.
         """
         file, keeps = place_for(to)
-        self._through(lambda client: client.save(path, exclude, file))
+        self._on_terms(lambda client: client.save(path, exclude, file), user, timeout_sec)
         return saved(file, keeps)
 
-    def load(self, snapshot: Snapshot | str | PathLike[str], path: str = ".") -> tuple[str, ...]:
+    def load(
+        self,
+        snapshot: Snapshot | str | PathLike[str],
+        path: str = ".",
+        *,
+        user: str | None = None,
+        timeout_sec: float | None = None,
+    ) -> tuple[str, ...]:
         """Put what was saved, here or elsewhere, into a directory, beside what is there; all of it or nothing.
 
         What of it could not be kept is returned: an owner, where others than root load it.
         """
         found = snapshot if isinstance(snapshot, Snapshot) else Snapshot.open(snapshot)
-        not_kept = self._through(lambda client: client.load(found.path, path))
+        not_kept = self._on_terms(lambda client: client.load(found.path, path), user, timeout_sec)
         self._starts.loaded(found, path)
         return not_kept
 
@@ -274,4 +291,5 @@ class Workspace:
         return started.lifeline.through(lambda: act(client))
 
     def _client(self, started: Started) -> ExecClient:
-        return started.mode.client(started.connection)
+        client = started.mode.client(started.connection)
+        return client.at(self.cwd) if self.cwd else client

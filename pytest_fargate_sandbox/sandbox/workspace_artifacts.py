@@ -169,6 +169,8 @@ class WorkspaceArtifacts:
         **fields: Any,
     ) -> T:
         def act(client: ExecClient) -> T:
+            if "path" in fields and not client.artifacts.root:
+                fields["path"] = client.path_of(fields["path"])
             try:
                 request = kind(root=client.artifacts.root, **fields)
             except Failure as failure:

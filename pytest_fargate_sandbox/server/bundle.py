@@ -68,12 +68,17 @@ LESSONS = {
             "files.directory_trees",
             "files.fetching",
             "files.file_protocol",
+            "files.file_user",
             "files.file_verbs",
             "files.landings",
             "files.long_payload",
             "files.single_files",
             "files.tar_reader",
+            "thread_rights",
         ),
+    ),
+    "files.path_verbs": Lesson(
+        modules=("artifacts.globs", "files.path_protocol", "files.path_verbs"), after=("files.file_verbs",)
     ),
     "artifacts.artifact_verbs": Lesson(
         modules=(
@@ -133,7 +138,7 @@ LESSONS = {
             "slots.slot_table",
             "slots.slot_verbs",
             "slots.tenant",
-            "slots.thread_rights",
+            "thread_rights",
             "slots.user_ground",
         ),
     ),

@@ -71,6 +71,24 @@ def test_a_stopped_sandbox_says_so(sandbox: Callable[..., EcsFargateSandbox]) ->
         sandbox().exec("true")
 
 
+def test_commands_and_relative_paths_start_from_the_sandboxs_directory(
+    sandbox: Callable[..., EcsFargateSandbox], tmp_path: Path
+) -> None:
+    mine = sandbox()
+    mine.start()
+    mine.cwd = "/srv"
+    mine.mkdir("work")
+    mine.cwd = "/srv/work"
+    mine.write_file("file", "here")
+    assert mine.exec("pwd; cat file").stdout == "/srv/work\nhere"
+    assert mine.exec("pwd", cwd="..").stdout == "/srv\n"
+    assert (mine.list_files("."), mine.glob("*"), mine.read_file("/srv/work/file")) == (["file"], ["file"], b"here")
+    assert mine.artifacts.read("file").content == "here"
+    mine.download("file", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "here"
+    mine.stop()
+
+
 def test_a_sandbox_can_be_started_again(sandbox: Callable[..., EcsFargateSandbox]) -> None:
     mine = sandbox()
     mine.start()

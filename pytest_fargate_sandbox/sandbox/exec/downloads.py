@@ -46,9 +46,9 @@ class Download:
         self._fields = fields
         self._goes_on = True
 
-    def read_file(self) -> bytes:
+    def read_file(self, max_bytes: int | None = None) -> bytes:
         """The content of a file, in memory."""
-        return self._to_end(self._read_file)
+        return self._to_end(lambda: self._read_file(max_bytes))
 
     def save_file(self, target: Path) -> None:
         self._to_end(lambda: self._save_file(target))
@@ -76,13 +76,16 @@ class Download:
         tries = self._tries if self._goes_on else 1
         return LongAnswer(self._calls, lambda skip: request(path=self._remote_path, skip=skip, **self._fields), tries)
 
-    def _read_file(self) -> bytes:
+    def _read_file(self, max_bytes: int | None) -> bytes:
         with self._open(file_protocol.ReadFile) as answer:
             line, _ = _head_of(answer)
-            most = self._calls.limits.memory_bytes
+            most = self._calls.limits.memory_bytes if max_bytes is None else max_bytes
             try:
                 content = answer.payload.read_all(most)
             except Malformed as reason:
+                if reason.kind == "too_large" and max_bytes is not None:
+                    sentence = f"{self._remote_path} has more than {max_bytes} bytes (max_bytes)"
+                    raise Failure("too_large", sentence, path=self._remote_path) from None
                 if reason.kind == "too_large":
                     advice = f"more than {most} bytes come, too many for memory: download it to a file"
                     raise Malformed(advice, reason.kind) from reason

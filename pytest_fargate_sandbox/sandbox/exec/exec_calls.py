@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     UnsafeArchiveError,
 )
 from pytest_fargate_sandbox.sandbox.exec.endurance import Endurance
+from pytest_fargate_sandbox.sandbox.exec.leash import LeashedPatience
 from pytest_fargate_sandbox.sandbox.exec.patience import Patience
 from pytest_fargate_sandbox.server import bundle, protocol
 from pytest_fargate_sandbox.server.failure import Failure
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from pytest_fargate_sandbox.sandbox.exec.exec_connection import ConnectionPool, ExecConnection, Stream
+    from pytest_fargate_sandbox.sandbox.exec.leash import Leash
     from pytest_fargate_sandbox.sandbox.exec.limits import Limits
     from pytest_fargate_sandbox.server.message import Message
 
@@ -143,15 +146,24 @@ class ExecCalls:
         self._token = token
         self._slot = slot
         self._taught: set[str] = set()
+        self._leash: Leash | None = None
         self.limits = limits
 
     def in_slot(self, lease: str | None) -> ExecCalls:
         """The same over the same connections, in the slot of this lease; or in the machine's own name."""
-        calls = ExecCalls(self._pool, self._token, self.limits, lease)
-        calls._taught = self._taught
+        calls = copy.copy(self)
+        calls._slot = lease
+        return calls
+
+    def on_leash(self, leash: Leash) -> ExecCalls:
+        """The same, for an act that this ends."""
+        calls = copy.copy(self)
+        calls._leash = leash
         return calls
 
     def patience(self, seconds: float, silence: float | None = None) -> Patience:
+        if self._leash:
+            return LeashedPatience(self._leash, seconds, self.limits.slowest_bytes_per_sec, silence)
         return Patience(seconds, self.limits.slowest_bytes_per_sec, silence)
 
     def endurance(self, tries: int) -> Endurance:
@@ -199,6 +211,8 @@ class ExecCalls:
             try:
                 return act()
             except (Disconnected, TransportError, Failure) as reason:
+                if self._leash:
+                    self._leash.check()
                 if reached() > furthest:
                     endurance.begin_anew()
                     furthest = reached()
@@ -234,6 +248,8 @@ class ExecCalls:
         loan = _Loan(self._pool.take())
         loan.connection.patience = patience
         try:
+            if self._leash:
+                self._leash.hold(loan.connection)
             yield loan
         except Disconnected:
             self._pool.drop_idle()
@@ -242,6 +258,8 @@ class ExecCalls:
             loan.can_be_used_again = False
             raise Malformed(f"the answer to {what}: {reason}", reason.kind) from reason
         finally:
+            if self._leash:
+                self._leash.drop()
             if loan.is_settled:
                 self._pool.give_back(loan.connection)
             else:

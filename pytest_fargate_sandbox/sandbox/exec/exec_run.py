@@ -7,17 +7,20 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
+from pytest_fargate_sandbox.leaves.errors import Cancelled, SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.results import ExecResult
+from pytest_fargate_sandbox.sandbox.exec.cancelling import killed_by
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import Answer, ExecCalls, error_of, misbehaviour
 from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk, Streams
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin, StdinFeeder
+from pytest_fargate_sandbox.sandbox.exec.leash import Leash
 from pytest_fargate_sandbox.sandbox.exec.stdin_writer import StdinWriter
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.requests.http1 import Disconnected, Malformed
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
@@ -34,8 +37,12 @@ class CommandRun:
         stdin: Stdin,
         on_output: Callable[[OutputChunk], object] | None,
         on_cut: Callable[[str, str], object] | None,
+        cancel: threading.Event | None = None,
     ) -> None:
-        self._calls = calls
+        self._cancel = cancel
+        self._leash = Leash()
+        self._plain_calls = calls
+        calls = self._calls = calls.on_leash(self._leash) if cancel else calls
         self._request = request
         self._stdin = stdin
         self._feeder: StdinFeeder | None = None
@@ -49,7 +56,11 @@ class CommandRun:
 
     def to_end(self) -> ExecResult:
         try:
-            return self._to_end()
+            with killed_by(self._cancel, self._leash, lambda: kill_quietly(self._plain_calls, self._request.id)):
+                result = self._to_end()
+            if self._cancel and self._cancel.is_set():
+                raise Cancelled(f"the command was cancelled, and all that it had started: {result.command:.300}")
+            return result
         except BaseException:
             if self._on_cut:
                 self._on_cut(*(self._streams.of[kind].text() for kind in (protocol.STDOUT, protocol.STDERR)))

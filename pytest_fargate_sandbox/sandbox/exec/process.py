@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pytest_fargate_sandbox.sandbox.exec.exec_frames import Streams
 from pytest_fargate_sandbox.sandbox.exec.exec_run import result_of
+from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin, StdinFeeder
 from pytest_fargate_sandbox.sandbox.exec.limits import DEFAULT_MAX_OUTPUT_BYTES
+from pytest_fargate_sandbox.sandbox.exec.output_follower import OutputFollower
 from pytest_fargate_sandbox.sandbox.exec.stdin_writer import StdinWriter
 from pytest_fargate_sandbox.server import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from typing_extensions import Self
+
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.exec.exec_calls import ExecCalls
+    from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk
 
 T = TypeVar("T")
 
@@ -52,7 +57,15 @@ class Unguarded:
 class Process:
     """A process that was left running. The sandbox ends it when it stops; ``kill`` ends it, and its children, now."""
 
-    def __init__(self, calls: ExecCalls, command_id: str, pid: int, command: str | Sequence[str], guard: Guard) -> None:
+    def __init__(
+        self,
+        calls: ExecCalls,
+        command_id: str,
+        pid: int,
+        command: str | Sequence[str],
+        guard: Guard,
+        max_output_bytes: int = DEFAULT_MAX_OUTPUT_BYTES,
+    ) -> None:
         self.id = command_id
         self.pid = pid
         """Its number inside the sandbox."""
@@ -62,6 +75,21 @@ class Process:
         self._command = command
         self._read = {protocol.STDOUT: 0, protocol.STDERR: 0}
         self._return_code: int | None = None
+        self._max_output_bytes = max_output_bytes
+        self._helpers: list[StdinFeeder | OutputFollower] = []
+
+    def feed(self, stdin: Stdin) -> Self:
+        """Write all of it to the process's stdin, and close that, while the caller goes on."""
+        return self._help(StdinFeeder(stdin, self._stdin, self.kill))
+
+    def follow(self, on_output: Callable[[OutputChunk], object]) -> Self:
+        """Call it with each piece of output as it comes, from a thread."""
+        return self._help(OutputFollower(self.look, on_output, self.kill))
+
+    def _help(self, helper: StdinFeeder | OutputFollower) -> Self:
+        self._helpers.append(helper)
+        helper.start()
+        return self
 
     def __repr__(self) -> str:
         return f"<Process {self.pid}: {self._command!r}>"
@@ -81,7 +109,11 @@ class Process:
                 break
             if end is not None and time.monotonic() >= end:
                 raise TimeoutError(f"{self!r} still runs after {timeout:.1f} s")
-        result, output = self.look(0, 0, 0.0, DEFAULT_MAX_OUTPUT_BYTES)
+        for helper in self._helpers:
+            helper.join()
+            if helper.error:
+                raise helper.error  # the command was killed for it
+        result, output = self.look(0, 0, 0.0, self._max_output_bytes)
         told = result_of(result, self._command, output[protocol.STDOUT], output[protocol.STDERR])
         return self._guard.checked(told)
 

@@ -47,18 +47,17 @@ class SnapshotCalls:
         self._calls = calls
 
     def save(self, request: SaveSnapshot, target: Path) -> None:
-        Download(self._calls, request.path, _TRIES, exclude=request.exclude).save_answer(
-            SaveSnapshot, target, SnapshotDigest
-        )
+        fields = {"exclude": request.exclude, "user": request.user}
+        Download(self._calls, request.path, _TRIES, **fields).save_answer(SaveSnapshot, target, SnapshotDigest)
 
-    def load(self, source: Path, remote_dir: str) -> tuple[str, ...]:
+    def load(self, source: Path, remote_dir: str, user: str) -> tuple[str, ...]:
         """What of it could not be kept."""
 
         def blocks() -> Iterator[bytes]:
             with source.open("rb", buffering=0) as file:
                 yield from iter(lambda: file.read(BLOCK), b"")
 
-        request = LoadSnapshot(id=file_protocol.new_upload_id(), path=remote_dir)
+        request = LoadSnapshot(id=file_protocol.new_upload_id(), path=remote_dir, user=user)
         Upload(self._calls, request, blocks).to_end(_TRIES)
         loaded = self._calls.ask(AskLoaded(id=request.id), Loaded)
         assert isinstance(loaded, Loaded)

@@ -51,6 +51,10 @@ class Glob:
         """Whether all of it has matched."""
         return len(self._parts) in states
 
+    def unfinished(self, states: "States") -> "States":
+        """Those that a further name may follow."""
+        return states - {len(self._parts)}
+
     def _closed(self, states: "set[int]") -> "States":
         """``**`` may be no directory at all."""
         for state in range(len(self._parts)):

@@ -12,15 +12,23 @@ _NOTHING = type(None)
 new_upload_id = new_command_id
 
 
-class _OfFiles(Message):
+class OfFiles(Message):
+    """``user`` has the rights that count, and what is made; empty: the server's own."""
+
     IS_OF_FILES = True
     LESSON = "files.file_verbs"
+    user: str
+    FIELDS = {"user": (str, "")}
 
 
-class _Read(_OfFiles):
+class _Read(OfFiles):
     path: str
     skip: int
-    FIELDS = {"path": (str, REQUIRED), "skip": (int, 0)}
+    FIELDS = dict(
+        OfFiles.FIELDS,
+        path=(str, REQUIRED),
+        skip=(int, 0),
+    )
 
     def check(self) -> None:
         if self.skip < 0:
@@ -42,7 +50,7 @@ class FileHead(Message):
     mtime_ns: int
 
 
-class WriteFile(_OfFiles):
+class WriteFile(OfFiles):
     """The payload is the file, without its first ``skip`` bytes, which came before.
 
     It appears under its name when all of it is there, or not at all. ``in_place``: a file that has the name gets the
@@ -56,14 +64,15 @@ class WriteFile(_OfFiles):
     in_place: bool
     mode: "int | None"
     mtime_ns: "int | None"
-    FIELDS = {
-        "id": (str, ""),
-        "skip": (int, 0),
-        "path": (str, REQUIRED),
-        "in_place": (bool, False),
-        "mode": ((int, _NOTHING), None),
-        "mtime_ns": ((int, _NOTHING), None),
-    }
+    FIELDS = dict(
+        OfFiles.FIELDS,
+        id=(str, ""),
+        skip=(int, 0),
+        path=(str, REQUIRED),
+        in_place=(bool, False),
+        mode=((int, _NOTHING), None),
+        mtime_ns=((int, _NOTHING), None),
+    )
 
     def check(self) -> None:
         _check_upload_id(self.VERB, self.id)
@@ -71,10 +80,13 @@ class WriteFile(_OfFiles):
             raise Failure("bad_request", "write-file: %o is no file mode" % self.mode)
 
 
-class ListFiles(_OfFiles):
+class ListFiles(OfFiles):
     VERB = "list-files"
     path: str
-    FIELDS = {"path": (str, REQUIRED)}
+    FIELDS = dict(
+        OfFiles.FIELDS,
+        path=(str, REQUIRED),
+    )
 
 
 class FileList(Message):
@@ -91,14 +103,19 @@ class ReadTree(_Read):
     VERB = "read-tree"
 
 
-class WriteTree(_OfFiles):
+class WriteTree(OfFiles):
     """The same for a tar that goes into this directory, all of it or nothing."""
 
     VERB = "write-tree"
     id: str
     skip: int
     path: str
-    FIELDS = {"id": (str, ""), "skip": (int, 0), "path": (str, REQUIRED)}
+    FIELDS = dict(
+        OfFiles.FIELDS,
+        id=(str, ""),
+        skip=(int, 0),
+        path=(str, REQUIRED),
+    )
 
     def check(self) -> None:
         _check_upload_id(self.VERB, self.id)
@@ -107,7 +124,7 @@ class WriteTree(_OfFiles):
 class Upload(Message):
     """Cut the connection by which the upload of this id comes, so that another can go on behind what came."""
 
-    LESSON = _OfFiles.LESSON
+    LESSON = OfFiles.LESSON
     VERB = "upload"
     id: str
     FIELDS = {"id": (str, REQUIRED)}
@@ -121,7 +138,7 @@ class Arrived(Message):
     landed: bool
 
 
-class Fetch(_OfFiles):
+class Fetch(OfFiles):
     """Get a file or a tar from a URL, check its digest, put it there.
 
     ``roots`` are certificates in PEM that count beside the image's own, of which there may be none.
@@ -136,16 +153,17 @@ class Fetch(_OfFiles):
     unpack: bool
     mode: "int | None"
     mtime_ns: "int | None"
-    FIELDS = {
-        "id": (str, ""),
-        "url": (str, REQUIRED),
-        "roots": (str, ""),
-        "path": (str, REQUIRED),
-        "sha256": (str, REQUIRED),
-        "unpack": (bool, False),
-        "mode": ((int, _NOTHING), None),
-        "mtime_ns": ((int, _NOTHING), None),
-    }
+    FIELDS = dict(
+        OfFiles.FIELDS,
+        id=(str, ""),
+        url=(str, REQUIRED),
+        roots=(str, ""),
+        path=(str, REQUIRED),
+        sha256=(str, REQUIRED),
+        unpack=(bool, False),
+        mode=((int, _NOTHING), None),
+        mtime_ns=((int, _NOTHING), None),
+    )
 
     def check(self) -> None:
         _check_upload_id(self.VERB, self.id)

@@ -11,6 +11,7 @@ from pytest_fargate_sandbox.server.files.file_protocol import (
     WriteFile,
     WriteTree,
 )
+from pytest_fargate_sandbox.server.files.file_user import as_user
 from pytest_fargate_sandbox.server.files.landings import landing_of, take_upload
 from pytest_fargate_sandbox.server.protocol import Nothing
 
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 def requests(_verbs: "Verbs") -> "list[tuple[type[Message], Callable[[Exchange, Any], None]]]":
     """Each request with who answers it."""
     return [
-        (ReadFile, _read_file),
-        (WriteFile, _write_file),
-        (ListFiles, _list_files),
-        (ReadTree, _read_tree),
-        (WriteTree, _write_tree),
+        (ReadFile, as_user(_read_file)),
+        (WriteFile, as_user(_write_file)),
+        (ListFiles, as_user(_list_files)),
+        (ReadTree, as_user(_read_tree)),
+        (WriteTree, as_user(_write_tree)),
         (Upload, _upload),
-        (Fetch, _fetch),
+        (Fetch, as_user(_fetch)),
     ]
 
 

@@ -14,7 +14,7 @@ from pytest_fargate_sandbox.server.commands.command_user import CommandUser
 from pytest_fargate_sandbox.server.commands.spawning import Program
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.slots.births import is_readable
-from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_processes
+from pytest_fargate_sandbox.server.thread_rights import as_owner_of_processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -103,7 +103,7 @@ class Grounds:
 def why_not_user() -> str:
     """What is in the way of a user for each slot."""
     try:
-        from pytest_fargate_sandbox.server.slots.thread_rights import why_not
+        from pytest_fargate_sandbox.server.thread_rights import why_not
     except ImportError:
         return 'the Python of this image has no ctypes (runtime="sidecar" brings one that has)'
     if not (exists_here(_LAST_OF_FEW, "uid_map") and exists_here(_LAST_OF_FEW, "gid_map")):

@@ -5,7 +5,7 @@ Docker's, Fargate's and podman's do. https://man7.org/linux/man-pages/man7/keyri
 
 import errno
 
-from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_processes, keyctl
+from pytest_fargate_sandbox.server.thread_rights import as_owner_of_processes, keyctl
 
 # https://github.com/torvalds/linux/blob/v6.1/include/uapi/linux/keyctl.h
 _SETPERM, _CLEAR, _LINK, _READ = 5, 7, 8, 11

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_processes
+from pytest_fargate_sandbox.server.thread_rights import as_owner_of_processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

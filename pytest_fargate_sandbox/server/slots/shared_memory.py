@@ -1,6 +1,6 @@
 """System V objects of a user: shared memory, semaphores and queues, which outlive the processes that made them."""
 
-from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_processes, remove_ipc
+from pytest_fargate_sandbox.server.thread_rights import as_owner_of_processes, remove_ipc
 
 _COLUMN = {"shm": b"shmid", "sem": b"semid", "msg": b"msqid"}
 

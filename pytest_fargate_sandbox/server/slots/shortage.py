@@ -14,7 +14,7 @@ import time
 
 from pytest_fargate_sandbox.server.slots.owned_processes import processes_of
 from pytest_fargate_sandbox.server.slots.shared_places import mounts_of
-from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_files
+from pytest_fargate_sandbox.server.thread_rights import as_owner_of_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

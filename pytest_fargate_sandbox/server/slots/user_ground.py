@@ -6,7 +6,7 @@ from pytest_fargate_sandbox.server.protocol import encoded
 from pytest_fargate_sandbox.server.slots import key_rings, owned_processes, shared_memory
 from pytest_fargate_sandbox.server.slots.ground import PATIENCE_SEC, Ground
 from pytest_fargate_sandbox.server.slots.shared_places import Share, SharedPlaces
-from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_files
+from pytest_fargate_sandbox.server.thread_rights import as_owner_of_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import directory_trees
+from pytest_fargate_sandbox.server.files.file_user import as_user
 from pytest_fargate_sandbox.server.files.landings import take_upload
 from pytest_fargate_sandbox.server.protocol import Nothing, encoded
 from pytest_fargate_sandbox.server.snapshots.comparing import Comparison
@@ -41,8 +42,8 @@ def requests(_verbs: "Verbs") -> "list[tuple[type[Message], Callable[[Exchange, 
     """Each request with who answers it."""
     answers = _Answers()
     return [
-        (SaveSnapshot, answers.save),
-        (LoadSnapshot, answers.load),
+        (SaveSnapshot, as_user(answers.save)),
+        (LoadSnapshot, as_user(answers.load)),
         (AskLoaded, answers.loaded),
         (KnowTree, answers.know),
         (CompareTree, answers.compare),

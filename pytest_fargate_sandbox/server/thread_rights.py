@@ -14,7 +14,7 @@ from pytest_fargate_sandbox.server.prctl import hide_memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Iterator, Sequence
 
 # https://github.com/torvalds/linux/blob/v6.1/arch/x86/entry/syscalls/syscall_64.tbl
 # https://github.com/torvalds/linux/blob/v6.1/include/uapi/asm-generic/unistd.h
@@ -42,10 +42,10 @@ def why_not() -> str:
 
 
 @contextlib.contextmanager
-def as_owner_of_files(uid: int, gid: int) -> "Iterator[None]":
-    """For the kernel's checks of files, this thread is somebody without other groups and without root's rights."""
+def as_owner_of_files(uid: int, gid: int, others: "Sequence[int]" = ()) -> "Iterator[None]":
+    """For the kernel's checks of files, this thread is somebody with these groups, and without root's rights."""
     groups = os.getgroups()
-    _call("setgroups", 0, None)
+    _call("setgroups", len(others), (ctypes.c_uint32 * len(others))(*others))
     _call("setfsgid", gid)
     _call("setfsuid", uid)
     try:

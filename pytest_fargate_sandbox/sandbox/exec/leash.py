@@ -1,0 +1,71 @@
+"""What ends a call from this side before its answer does: a time that was given it, or its caller, who gives up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import Cancelled, FileTimeout
+from pytest_fargate_sandbox.sandbox.exec.patience import Patience
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.sandbox.exec.exec_connection import ExecConnection
+
+
+class Leash:
+    """Of one act, over as many connections as it takes. Any thread may ``give_up``, before it or meanwhile."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = seconds
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._lock = threading.Lock()
+        self._held: ExecConnection | None = None
+        self._is_given_up = False
+
+    def give_up(self) -> None:
+        """Whoever waits for the answer hears of it at once."""
+        with self._lock:
+            self._is_given_up = True
+            if self._held:
+                self._held.close()
+
+    def check(self) -> None:
+        """Raises ``Cancelled`` or ``FileTimeout`` where it has come to its end."""
+        if self._is_given_up:
+            raise Cancelled("given up by its caller")
+        if self._end is not None and time.monotonic() >= self._end:
+            raise FileTimeout(f"not done within its {self._seconds:.1f} s (timeout_sec)", timeout_sec=self._seconds)
+
+    def left(self) -> float:
+        return float("inf") if self._end is None else self._end - time.monotonic()
+
+    def hold(self, connection: ExecConnection) -> None:
+        """The one on which the answer comes."""
+        with self._lock:
+            self._held = connection
+        self.check()
+
+    def drop(self) -> None:
+        """It is another's."""
+        with self._lock:
+            self._held = None
+
+
+class LeashedPatience(Patience):
+    """Which ends with the leash, however much flows."""
+
+    def __init__(self, leash: Leash, seconds: float, slowest: int, silence: float | None) -> None:
+        super().__init__(seconds, slowest, silence)
+        self._leash = leash
+
+    def next_wait(self) -> float:
+        self._leash.check()
+        return max(0.001, min(super().next_wait(), self._leash.left()))
+
+    def timed_out(self, wait: float) -> Exception:
+        try:
+            self._leash.check()
+        except (Cancelled, FileTimeout) as error:
+            return error
+        return super().timed_out(wait)
