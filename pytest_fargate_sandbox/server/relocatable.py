@@ -6,6 +6,7 @@ The copy brings its own dynamic loader and libraries, so the other root needs ne
 ``lib/ld.so --library-path lib bin/python3 -I -S -B program.py``. The file ``ready`` appears last.
 """
 
+import functools
 import importlib
 import os
 import re
@@ -74,12 +75,19 @@ def _copy_library(path: str, libraries: str) -> None:
     """Under its own name, and under the names by which others ask for it: the links to it beside it."""
     folder, name = os.path.split(path)
     shutil.copy2(path, os.path.join(libraries, name))
-    links = {link for link in os.listdir(folder) if os.path.realpath(os.path.join(folder, link)) == path} - {name}
+    links = {link for link, target in _links_in(folder).items() if target == path}
     if name.startswith("ld-"):
         links.add("ld.so")
     for link in links:
         if not os.path.lexists(os.path.join(libraries, link)):
             os.symlink(name, os.path.join(libraries, link))
+
+
+@functools.lru_cache(maxsize=None)
+def _links_in(folder: str) -> "dict[str, str]":
+    """Once for all libraries of a folder: it may hold thousands, and to resolve those takes as long as to copy all."""
+    with os.scandir(folder) as entries:
+        return {entry.name: os.path.realpath(entry.path) for entry in entries if entry.is_symlink()}
 
 
 if __name__ == "__main__":
