@@ -1,7 +1,7 @@
 """What the tests talk to that pip does not install: whether it is here is decided here, with one sentence for each.
 
 A test or a fixture says ``need("sshd")``, or is marked ``needs("sshd")``. Where it is missing the test is skipped, and
-fails in CI. ``tests/all`` installs what Debian has of it.
+fails in CI, unless it is one of those that not every machine can have. ``tests/all`` installs what can be had.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ from pytest_fargate_sandbox.local.runners.namespaces.control_group import open_c
 from pytest_fargate_sandbox.local.runners.namespaces.probe import available
 from pytest_fargate_sandbox.local.runners.podman.command_runner import PodmanRunner
 from tests.local import unprivileged
+from tests.skips import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,9 @@ _PACKAGES = dict(_LISTED)
 _LIMITS = {"memory": ("memory.max", "memory.limit_in_bytes"), "CPU": ("cpu.max", "cpu.cfs_quota_us")}
 """Of version 2 and of version 1."""
 
+SESSION_PEERS = Path(sys.prefix) / "session-peers"
+"""Foreign clients of the Session Manager, with packages of their own."""
+
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"])
 
 
@@ -39,7 +44,7 @@ def need(*components: str) -> None:
     for component in components:
         problem = _problem(component)
         if problem:
-            pytest.skip(problem)
+            pytest.skip(ELSEWHERE + problem if component in _NOT_EVERYWHERE else problem)
 
 
 def program(name: str) -> str:
@@ -97,6 +102,12 @@ def _no_module(name: str) -> str | None:
     return None if find_spec(name) else f"{name} is not installed here (pip install {name.replace('_', '-')})"
 
 
+def _no_session_peer(program: str, wanted: str) -> str | None:
+    if (SESSION_PEERS / program).exists():
+        return None
+    return f"{SESSION_PEERS / program} is not there: with {wanted}, run tests/local/ssm/install-peers {sys.prefix}"
+
+
 _COMPONENTS: dict[str, Callable[[], str | None]] = {
     **{name: partial(_no_program, name) for name in _PACKAGES},
     "busybox": _no_busybox,
@@ -110,4 +121,9 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "rerunfailures": partial(_no_module, "pytest_rerunfailures"),
     "timeout": partial(_no_module, "pytest_timeout"),
     "asciinema": partial(_no_module, "asciinema"),
+    "aws": lambda: None if shutil.which("aws") else "the AWS command line is not installed here (pip install awscli)",
+    "pyssm": partial(_no_session_peer, "bin/pyssm", "a Python from 3.12 on"),
+    "ssm-session": partial(_no_session_peer, "node_modules/ssm-session", "node and npm"),
 }
+_NOT_EVERYWHERE = frozenset({"aws", "pyssm", "ssm-session"})
+"""Of a language, or a version of one, that nothing else here needs."""

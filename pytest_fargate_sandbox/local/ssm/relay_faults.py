@@ -84,4 +84,4 @@ class DelayLine:
 
 
 def message_type(frame: bytes) -> bytes:
-    return frame[_TYPE].rstrip(b" \0")
+    return frame[_TYPE].strip(b" \0")

@@ -56,9 +56,12 @@ class ExecTask:
 
     def run(self, command: str) -> SessionPeer:
         answer = self.engine.ecs.execute_command(cluster="local", task=self.arn, command=command, interactive=True)
-        session = answer["session"]
-        names = {"SessionId": "sessionId", "StreamUrl": "streamUrl", "TokenValue": "tokenValue"}
-        return SessionPeer({name: session[key] for name, key in names.items()})
+        return SessionPeer(opened_by_ecs(answer["session"]))
+
+
+def opened_by_ecs(session: dict[str, str]) -> dict[str, str]:
+    """As StartSession would tell it."""
+    return {name[:1].upper() + name[1:]: value for name, value in session.items()}
 
 
 def launch(engine: EngineProcess, **fields: Any) -> ExecTask:

@@ -19,7 +19,7 @@ from tests.local.ssm.session_peer import SessionPeer, Streams, elapsed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-IDLE_SEC, RECONNECT_SEC = 2.0, 0.7
+IDLE_SEC, RECONNECT_SEC = 3.0, 0.7
 
 
 def error_of(task: ExecTask, operation: str, **parameters: Any) -> str:
