@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _DRAIN_SEC = 2.0
 _FIRST_DIAL_SEC = 5.0
+_LATECOMER_SEC = 10.0
 _DATA_TYPES = (INPUT.encode(), OUTPUT.encode())
 _SCHEMAS = ("1.0", 1)
 """A client of PyPI's sends the number."""
@@ -51,8 +52,8 @@ class ManagedSession:
     ) -> None:
         self.id, self.agent = identifier, agent
         self.token = secrets.token_urlsafe(96)
-        self.active_at = time.monotonic()
-        self.client_since = self.agent_since = 0.0
+        self.active_at = self.client_since = self.agent_since = time.monotonic()
+        """The last two are set before what they are about, so that nothing new is taken for old."""
         self._on_end = on_end
         self._faults, self._faults_of_agent = RelayFaults(faults), RelayFaults(faults)
         self._changed = threading.Condition()
@@ -61,7 +62,7 @@ class ManagedSession:
         self._agent_end: socket.socket | None = None
         self._agent_reader: threading.Thread | None = None
         self._door, self._agents_door = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._is_over = False
+        self._is_ending = self._is_over = False
         self._to_agent = DelayLine(self._hand_to_agent, lambda: self._faults.delay)
         self._to_client = DelayLine(self._hand_to_client, lambda: self._faults.delay)
 
@@ -111,8 +112,8 @@ class ManagedSession:
 
     def _join(self, client: WebSocket) -> None:
         with self._changed:
-            former, self._client = self._client, client
             self.client_since = time.monotonic()
+            former, self._client = self._client, client
             if self._was_joined:
                 self._tell_agent(START_PUBLICATION)
             self._was_joined = True
@@ -150,8 +151,8 @@ class ManagedSession:
         with theirs:
             socket.send_fds(self._door, [DIAL], [theirs.fileno()])
         with self._changed:
-            former, self._agent_end = self._agent_end, ours
             self.agent_since = time.monotonic()
+            former, self._agent_end = self._agent_end, ours
             self._changed.notify_all()
         if former is not None:
             wake(former)
@@ -178,7 +179,7 @@ class ManagedSession:
     def _hand_to_client(self, frame: bytes) -> None:
         kind = message_type(frame)
         if kind == SESSION_STATE.encode():
-            threading.Thread(target=self.end, args=("",), name="ssm-end", daemon=True).start()
+            self.end_by_itself("")
             return
         if kind in _DATA_TYPES:
             self.active_at = time.monotonic()
@@ -209,11 +210,17 @@ class ManagedSession:
             if self._agent_end is not None:
                 wake(self._agent_end)
 
-    def end(self, output: str) -> None:
+    def end_by_itself(self, output: str) -> None:
+        """As its agent tells, in a thread of its own. Who comes late shall hear of it."""
+        threading.Thread(target=self.end, args=(output, _LATECOMER_SEC), name="ssm-end", daemon=True).start()
+
+    def end(self, output: str, latecomer_sec: float = 0.0) -> None:
         """``output`` is what the client shall read."""
         with self._changed:
-            if self._is_over:
+            if self._is_ending:
                 return
+            self._is_ending = True
+            self._changed.wait_for(lambda: self._was_joined, latecomer_sec)
             self._is_over = True
             self._tell_agent(CHANNEL_CLOSED)
             self._changed.notify_all()

@@ -68,7 +68,7 @@ class SessionManager:
         """So its agent says."""
         session = self._sessions.get(session_id)
         if session is not None:
-            session.end(output)
+            session.end_by_itself(output)
 
     # --- sessions ----------------------------------------------------------------------------------------------------
 

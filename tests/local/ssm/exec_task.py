@@ -55,8 +55,11 @@ class ExecTask:
             streams.peer.close()
 
     def run(self, command: str) -> SessionPeer:
+        return SessionPeer(self.open(command))
+
+    def open(self, command: str) -> dict[str, str]:
         answer = self.engine.ecs.execute_command(cluster="local", task=self.arn, command=command, interactive=True)
-        return SessionPeer(opened_by_ecs(answer["session"]))
+        return opened_by_ecs(answer["session"])
 
 
 def opened_by_ecs(session: dict[str, str]) -> dict[str, str]:

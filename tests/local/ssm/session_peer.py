@@ -8,7 +8,7 @@ import json
 import threading
 import time
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from socket import SHUT_RDWR
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +147,8 @@ class SessionPeer:
     def _take_output(self, message: SessionMessage) -> None:
         if not self.acknowledges:
             return
-        self.socket.send(encode(acknowledgement(message)))
+        with suppress(ConnectionClosed):  # what came before the end is still to be read
+            self.socket.send(encode(acknowledgement(message)))
         if message.sequence < len(self.messages) or message.sequence in self._early:
             self.repeats += 1
             return

@@ -59,6 +59,14 @@ def test_what_cannot_be_executed_is_told_in_the_last_words(task: ExecTask, comma
     assert words in task.run(command).wait_for_end()
 
 
+def test_who_comes_when_the_command_has_ended_hears_all_it_had_to_say(task: ExecTask) -> None:
+    opened = task.open("echo long ago")
+    time.sleep(1.5)
+    peer = SessionPeer(opened)
+    assert peer.wait_for_end() == ""
+    assert peer.output() == b"long ago\r\n"
+
+
 def test_a_program_that_leaves_something_in_the_background_has_ended_all_the_same(task: ExecTask) -> None:
     peer = task.run("""/bin/sh -c 'sleep 60 & echo done'""")
     assert peer.wait_for_end() == ""
