@@ -94,6 +94,8 @@ def _host_beside(home: Path, owner: int) -> Iterator[dict[str, Any]]:
                 (top / below).mkdir(parents=True)
         roots = [_canary(top / place, 0) for top in tops for place in ("secret", ".ssh/id", ".ssh/d/d/d/secret")]
         users = [_canary(top / ".ssh/d/d/d/users", owner) for top in tops if top.parent != Path("/root")]
+        own = [_canary_of_his_own(top / "own", owner) for top in tops if top.parent != Path("/root")]
+        own += [_canary_of_his_own(tops[0] / "many", owner, among=501)]  # that many are hidden as one
         service = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
         abstract.bind(f"\0{name}")
@@ -102,6 +104,7 @@ def _host_beside(home: Path, owner: int) -> Iterator[dict[str, Any]]:
         yield {
             "roots_canaries": roots,
             "users_canaries": users if owner else [],
+            "own_canaries": own,
             "public": _public(stack, tops),
             "abstract": name,
             "unix_sockets": [stack.enter_context(_listen(top / "socket")) for top in tops],
@@ -121,6 +124,19 @@ def _canary(path: Path, owner: int) -> str:
     path.chmod(0o600)
     os.chown(path, owner, owner)
     return str(path)
+
+
+def _canary_of_his_own(top: Path, owner: int, among: int = 1) -> str:
+    """Deep in a directory that somebody has made for himself, and shows to everybody."""
+    deep = top / "a/b/c/d"
+    deep.mkdir(parents=True)
+    for number in range(among):
+        path = _canary(deep / f"settings{number}", owner)
+    for directory in (deep, *deep.parents):
+        os.chown(directory, owner, owner)
+        if directory == top:
+            return path
+    raise AssertionError
 
 
 def _public(stack: ExitStack, tops: list[Path]) -> list[str]:

@@ -25,8 +25,10 @@ class Row:
 REACHED = (
     Row("roots_files", "files of the host that only root may read, wherever they lie",
         left="the image `host` is read with the eyes of the host's user `nobody`; podman has images only"),
-    Row("users_files", "files of the engine's own user, deep below `/opt` or `/usr`", (NO, YES, NO),
-        "without root nobody's eyes are to be had: only what lies at most three directories deep is hidden. "
+    Row("own_files", "files that only the engine's own user may read, in directories of his own in `/opt` or `/usr`",
+        left="without root: but those that he makes while the engine runs"),
+    Row("users_files", "the same in directories of somebody else's, deep below `/opt` or `/usr`", (NO, YES, NO),
+        "without root nobody's eyes are to be had: there only what lies at most three directories deep is hidden. "
         "A file that is yours alone belongs in your home, of which nothing is there"),
     Row("private_places", "homes, keys, password hashes, sockets of services, the engine's own files"),
     Row("inodes", "the host's inodes: modes, owners, times, attributes, of devices and of `/proc` too",

@@ -29,6 +29,11 @@ def users_files(told: dict[str, Any]) -> list[str]:
 
 
 @probe
+def own_files(told: dict[str, Any]) -> list[str]:
+    return reached({path: (lambda path=path: b"canary" in contents(path)) for path in told["own_canaries"]})
+
+
+@probe
 def private_places(told: dict[str, Any]) -> list[str]:
     secrets = (
         "/root/.ssh /root/.aws /root/.bashrc /etc/ssh/ssh_host_ed25519_key /etc/ssh/ssh_host_rsa_key /etc/machine-id"

@@ -98,13 +98,20 @@ def assembled_host(directory: Path) -> HostLayers:
     binds = [bind for path in shown for bind in _overlaid(layer, path, points)]
     empty_directory, empty_file = _make_directory(directory / NOTHING, 0o555), directory / "empty"
     empty_file.touch(mode=0o444)
-    for private in privacy.private_among_programs():
-        if not private.is_lendable:
-            nothing = empty_directory if Path(private.path).is_dir() else empty_file
-            binds.append(Bind(str(nothing), private.path))
+    private = _uppermost(privacy.private_among_programs(), privacy.own_among_programs())
+    binds += [Bind(str(empty_directory if Path(path).is_dir() else empty_file), path) for path in private]
     interpreter = _private_interpreter()
     binds += [replace(bind, overlaid=True) for bind in _bind_interpreter(layer, interpreter)]
     return HostLayers((str(layer),), tuple(binds), _programs_of(interpreter))
+
+
+def _uppermost(*searches: Iterable[privacy.Private]) -> Iterable[str]:
+    """What has to be hidden, without what is in it: where a directory is empty, nothing can be put over that."""
+    hidden: set[str] = set()
+    for path in sorted(private.path for search in searches for private in search if not private.is_lendable):
+        if path not in hidden and hidden.isdisjoint(map(str, Path(path).parents)):
+            hidden.add(path)
+            yield path
 
 
 def _overlaid(layer: Path, path: str, points: tuple[str, ...]) -> Iterable[Bind]:

@@ -6,6 +6,7 @@ even show; that none of the rest can be read takes no search (``container_layers
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from pathlib import Path
@@ -37,6 +38,10 @@ _DEPTH_OF_PROGRAMS = 3
 """Further down are hundreds of thousands of files: to look at each takes longer than all else at an engine's start."""
 _BOTTOMLESS = 1 << 16
 _LARGEST_LENT = 4 << 20
+_PACKAGE_STORES = frozenset({"nix", "gnu"})
+"""All that is in them is for everybody, and there are millions of files."""
+_MOST_OWN = 500
+"""In one directory; each becomes a mount in every container. One that has more is hidden as a whole."""
 
 
 class Private(NamedTuple):
@@ -57,6 +62,27 @@ def private_among_programs() -> Iterator[Private]:
         yield from _private_below(directory, depth=_DEPTH_OF_PROGRAMS, names=_NO_NAMES)
 
 
+def own_among_programs() -> Iterator[Private]:
+    """What this user alone may read: in directories that are his, to the bottom, of which nobody but he made anything.
+
+    In those of others what lies as high as an administrator puts it for him.
+    """
+    for name in (*sorted(PROGRAMS - _PACKAGE_STORES), *(f"var/lib/{each}" for each in sorted(VAR_LIB))):
+        if not Path(f"/{name}").is_symlink():
+            yield from _own_below(f"/{name}", _DEPTH_OF_PROGRAMS)
+
+
+def _own_below(directory: str, depth: int) -> Iterator[Private]:
+    for entry, kind in _entries(directory):
+        if stat.S_ISDIR(kind.st_mode) and os.access(entry.path, os.W_OK):
+            private = list(itertools.islice(_private_below(entry.path, depth=_BOTTOMLESS, names=None), _MOST_OWN + 1))
+            yield from private if len(private) <= _MOST_OWN else [Private(entry.path, is_lendable=False)]
+        elif stat.S_ISDIR(kind.st_mode) and depth > 1:
+            yield from _own_below(entry.path, depth - 1)
+        elif kind.st_uid == os.geteuid() and not _is_public(kind.st_mode):
+            yield Private(entry.path, _is_lendable(entry.path, kind))
+
+
 def unreadable_in_system(*, to_the_bottom: bool) -> Iterator[Private]:
     """What packages have put there. No name is private: it may be a module's, ``secrets`` for one.
 
@@ -72,15 +98,7 @@ def unreadable_in_system(*, to_the_bottom: bool) -> Iterator[Private]:
 
 def _private_below(directory: str, *, depth: int, names: frozenset[str] | None) -> Iterator[Private]:
     """The uppermost ones; without ``names`` by their modes alone."""
-    try:
-        entries = list(os.scandir(directory))
-    except OSError:
-        return
-    for entry in entries:
-        try:
-            kind = entry.stat(follow_symlinks=False)
-        except OSError:  # it has just gone
-            continue
+    for entry, kind in _entries(directory):
         if names is not None and (entry.name in names or entry.name in _PRIVATE_ANYWHERE):
             if not stat.S_ISLNK(kind.st_mode):
                 yield Private(entry.path, is_lendable=False)
@@ -88,6 +106,18 @@ def _private_below(directory: str, *, depth: int, names: frozenset[str] | None) 
             yield Private(entry.path, _is_lendable(entry.path, kind))
         elif stat.S_ISDIR(kind.st_mode) and depth > 1:
             yield from _private_below(entry.path, depth=depth - 1, names=None if names is None else _NO_NAMES)
+
+
+def _entries(directory: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
+    try:
+        entries = list(os.scandir(directory))
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            yield entry, entry.stat(follow_symlinks=False)
+        except OSError:  # noqa: PERF203 - it has just gone
+            continue
 
 
 def _is_public(mode: int) -> bool:
