@@ -187,6 +187,17 @@ TABLE = (
         "the `--fargate-results` of an earlier run: what it has a verdict of is not tried again",
         metavar="FILE",
     ),
+    Option(
+        "store",
+        "keep what of agents' work was verified, by its content, in this directory or below s3://BUCKET/PREFIX",
+        metavar="DIR",
+    ),
+    Option(
+        "regrade",
+        "the `--fargate-results` of an earlier run with the same `--fargate-store`: what it verified is verified again "
+        "where verifiers have changed, and what has changed is told",
+        metavar="FILE",
+    ),
     Option("quarantine", "tasks that are flaky are added to this file, and those in it are skipped", metavar="FILE"),
     Option("report_json", "write the run, as data, to this file", metavar="FILE"),
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.tasks.task_trial import Trial
 
 _LINES = 40
+_LINE = 200
 
 
 class Attempt:
@@ -26,6 +27,7 @@ class Attempt:
 
     def __init__(self, trial: Trial, named: Mapping[str, Any]) -> None:
         self._trial = trial
+        self._kept: dict[str, Any] = {}
         self.record: dict[str, Any] = {
             **named,
             "verdict": "error",
@@ -59,7 +61,17 @@ class Attempt:
             "verdict": "pass" if reward.is_full else "fail",
             "reward": reward.value,
             "parts": dict(reward.parts),
+            "said": next(iter(self._trial.log.output.strip().splitlines()[-1:]), "")[:_LINE],
         }
+
+    def stays(self, before: Mapping[str, Any], digests: Mapping[str, str]) -> bool:
+        """Whether these are the digests of its verifiers ``before``: then its verdict is the same, too."""
+        if any(before["hashes"].get(name) != digest for name, digest in digests.items()):
+            return False
+        kept = ("verdict", "reward", "parts", "trouble", "crossed", "hashes", "shared")
+        self._kept = {name: before[name] for name in kept if name in before}
+        self.record |= {"verdict": before["verdict"], "trouble": before["trouble"]}
+        return True
 
     @property
     def has_ended(self) -> bool:
@@ -85,7 +97,7 @@ class Attempt:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        record = {**self.record, "ended": round(time.time(), 3), **self._trial.log.to_dict()}
+        record = {**self.record, "ended": round(time.time(), 3), **self._trial.log.to_dict(), **self._kept}
         told = json.dumps([record[key] for key in ("verdict", "reward", "images", "hashes")], sort_keys=True)
         record["hashes"] = {**record["hashes"], "verdict": hashlib.sha256(told.encode()).hexdigest()}
         return record

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,25 +14,32 @@ from pytest_fargate_sandbox.plugin import options
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
-from pytest_fargate_sandbox.tasks.submissions import Submission
 from pytest_fargate_sandbox.tasks.task_reading import read_task
 from pytest_fargate_sandbox.tasks.task_trial import Trial
+from pytest_fargate_sandbox.tasks.verifying import verifier_digests
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
+    from pytest_fargate_sandbox.tasks.crossing_store import CrossingStore
     from pytest_fargate_sandbox.tasks.reward import Reward
-    from pytest_fargate_sandbox.tasks.submissions import Submissions
+    from pytest_fargate_sandbox.tasks.submissions import Submission, Submissions
     from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
-    from pytest_fargate_sandbox.tasks.task_trial import Actor
+    from pytest_fargate_sandbox.tasks.task_trial import Actor, Workplace
 
 
 _NOBODY = "none"
 
 SUBMISSIONS: pytest.StashKey[Submissions] = pytest.StashKey()
 """What is graded, where that was asked for."""
+
+REGRADED: pytest.StashKey[Mapping[str, Mapping[str, Any]]] = pytest.StashKey()
+"""The records of the run whose work is verified again."""
+
+STORE: pytest.StashKey[CrossingStore] = pytest.StashKey()
+"""Where that work is kept."""
 
 
 class TaskWarning(pytest.PytestWarning):
@@ -45,14 +53,37 @@ class TaskFile(pytest.Module):
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """Without reading it: of thousands of tasks, a worker runs some."""
-        submissions = self.config.stash.get(SUBMISSIONS, None)
-        if submissions is not None:
-            by_agent: dict[str, list[Submission]] = {}
-            for each in submissions.of(self.path.parent.name):
-                by_agent.setdefault(each.name, []).append(each)
-            for agent, theirs in by_agent.items():
-                yield AgentOfTask.of(self, agent, theirs)
-            return
+        handed_in = self.config.stash.get(SUBMISSIONS, None)
+        earlier = self.config.stash.get(REGRADED, None)
+        if earlier is not None:
+            yield from self._again([each for test, each in earlier.items() if test.startswith(f"{self.nodeid}::")])
+        elif handed_in is not None:
+            yield from self._graded(handed_in.of(self.path.parent.name))
+        else:
+            yield from self._tried()
+
+    def _graded(self, submissions: Iterable[Submission]) -> Iterator[AgentOfTask]:
+        nodes: dict[str, AgentOfTask] = {}
+        for each in submissions:
+            node = nodes[each.name] = nodes.get(each.name) or AgentOfTask.of(self, each.name)
+            node.items.append(TaskItem.of(node, self, each, _as_name(each.number), each.number, "submission"))
+        yield from nodes.values()
+
+    def _again(self, records: Iterable[Mapping[str, Any]]) -> Iterator[pytest.Item | pytest.Collector]:
+        """The tests of before, for what they verified then."""
+        nodes: dict[str, AgentOfTask] = {}
+        for record in records:
+            agent, _, number = record["test"].removeprefix(f"{self.nodeid}::").rpartition("::")
+            actor = Again(record["agent"], record)
+            if not agent:
+                mark = "adversary" if actor.name in ADVERSARIES else actor.name
+                yield TaskItem.of(self, self, actor, number, record["try"], mark)
+                continue
+            node = nodes[agent] = nodes.get(agent) or AgentOfTask.of(self, agent)
+            node.items.append(TaskItem.of(node, self, actor, number, record["try"], "submission"))
+        yield from nodes.values()
+
+    def _tried(self) -> Iterator[TaskItem]:
         run = self.config.stash[options.SETTINGS].run
         others = [ADVERSARIES[name] for name in run["adversaries"] if name != _NOBODY]
         tries = range(1, run["repeat"] + 1)
@@ -82,18 +113,27 @@ class TaskFile(pytest.Module):
 class AgentOfTask(pytest.Collector):
     """What one agent handed in for a task."""
 
-    submissions: list[Submission]
+    items: list[TaskItem]
 
     @classmethod
-    def of(cls, file: TaskFile, agent: str, submissions: list[Submission]) -> AgentOfTask:
+    def of(cls, file: TaskFile, agent: str) -> AgentOfTask:
         node: AgentOfTask = cls.from_parent(file, name=_as_name(agent))
-        node.submissions = submissions
+        node.items = []
         return node
 
-    def collect(self) -> Iterator[pytest.Item]:
-        for each in self.submissions:
-            file = cast(TaskFile, self.parent)
-            yield TaskItem.of(self, file, each, _as_name(each.number), each.number, "submission", fixtures=None)
+    def collect(self) -> list[TaskItem]:
+        return self.items
+
+
+@dataclass(frozen=True)
+class Again:
+    """Somebody whose work is verified once more."""
+
+    name: str
+    record: Mapping[str, Any]
+
+    def act(self, there: Workplace) -> None:
+        """He has done it before."""
 
 
 def _as_name(text: str) -> str:
@@ -113,6 +153,8 @@ class TaskItem(pytest.Function):
     number: int | str
     """Which of several tries by the same actor."""
     file: TaskFile
+    kind: str
+    """The mark that it has: oracle, nop, adversary or submission."""
 
     @classmethod
     def of(
@@ -122,14 +164,14 @@ class TaskItem(pytest.Function):
         actor: Actor,
         name: str,
         number: int | str,
-        mark: str,
+        kind: str,
         *,
-        fixtures: Any,
+        fixtures: Any = None,
     ) -> TaskItem:
         """``fixtures``: what pytest has found out for another one of the same file, or None."""
         item: TaskItem = cls.from_parent(parent, name=name, callobj=_attempt, fixtureinfo=fixtures)
-        item.actor, item.number, item.file = actor, number, file
-        item.add_marker(mark)
+        item.actor, item.number, item.file, item.kind = actor, number, file, kind
+        item.add_marker(kind)
         return item
 
     @property
@@ -154,29 +196,43 @@ class TaskItem(pytest.Function):
         return self.path, 0, f"{self.path.parent.name}::{self.name}"
 
     def attempt(self, make: Callable[..., Any]) -> None:
-        trial = Trial(self.folder, self.actor, make)
+        trial = Trial(self.folder, self.actor, make, self.config.stash.get(STORE, None))
         attempt = self.stash[ATTEMPT] = Attempt(trial, self.stash[NAMED])
         with attempt.judged(breaking_is_failing=self._has_to_solve):
-            reward = trial.run()
+            reward = self._reward(trial, attempt)
             attempt.graded(reward)
             problem = self._problem(reward)
-            if problem and self.actor.name in ADVERSARIES and trial.log.shared:
+            if problem and self.kind == "adversary" and trial.log.shared:
                 pytest.xfail(f"{problem}, as environment_mode = 'shared' lets him")
             if problem:
                 pytest.fail(attempt.story(problem), pytrace=False)
 
+    def _reward(self, trial: Trial, attempt: Attempt) -> Reward:
+        if not isinstance(self.actor, Again):
+            return trial.run()
+        before = self.actor.record
+        if attempt.stays(before, verifier_digests(self.folder)):
+            pytest.skip("neither its tests nor the image that they run in have changed since")
+        if not before.get("crossed"):
+            attempt.stays(before, {})
+            pytest.skip(
+                "nothing of it was kept: it broke off before, was verified beside the agent, or without --fargate-store"
+            )
+        attempt.record["was"] = before["verdict"]
+        return trial.regrade(before["crossed"])
+
     @property
     def _has_to_solve(self) -> bool:
-        return isinstance(self.actor, (Oracle, Submission))
+        return self.kind in ("oracle", "submission")
 
     def _problem(self, reward: Reward) -> str:
-        """What is wrong with a task that gives this reward for this."""
+        """What is wrong with a task, or with who tried it, that gives this reward for this."""
         if self._has_to_solve:
-            who = f"{self.actor.name}'s try {self.number}" if isinstance(self.actor, Submission) else "the solution"
+            who = "the solution" if self.kind == "oracle" else f"{self.actor.name}'s try {self.number}"
             return "" if reward.is_full else f"{who} got {reward.value:g}, and has to get 1"
         if not reward.is_full:
             return ""
-        meaning = ADVERSARIES[self.actor.name].meaning if self.actor.name in ADVERSARIES else "does nothing"
+        meaning = ADVERSARIES[self.actor.name].meaning if self.kind == "adversary" else "does nothing"
         return f"{self.actor.name} got the whole reward, and {meaning}"
 
 

@@ -24,6 +24,7 @@ from pytest_fargate_sandbox.plugin.rerun import Reruns
 from pytest_fargate_sandbox.plugin.summary import Summary
 from pytest_fargate_sandbox.plugin.task_attempts import TaskReports
 from pytest_fargate_sandbox.plugin.task_results import TaskResults
+from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable, records_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,8 @@ def _artifacts(config: pytest.Config, run: PytestRun) -> Artifacts:
 def wire_tasks(config: pytest.Config) -> None:
     """What the process needs to have task folders for tests."""
     from pytest_fargate_sandbox.plugin.task_collection import TaskCollection
-    from pytest_fargate_sandbox.plugin.task_items import SUBMISSIONS, check_adversaries
+    from pytest_fargate_sandbox.plugin.task_items import REGRADED, STORE, SUBMISSIONS, check_adversaries
+    from pytest_fargate_sandbox.tasks.crossing_store import store_at
     from pytest_fargate_sandbox.tasks.quarantine import read_quarantine
     from pytest_fargate_sandbox.tasks.submissions import Submissions
 
@@ -75,6 +77,13 @@ def wire_tasks(config: pytest.Config) -> None:
         if not handed_in.is_dir():
             raise pytest.UsageError(f"--fargate-submissions: there is no directory {handed_in}")
         config.stash[SUBMISSIONS] = Submissions(handed_in)
+    where = run["store"]
+    if where is not None:
+        config.stash[STORE] = store_at(where, config.invocation_params.dir)
+    if run["regrade"] is not None:
+        if where is None:
+            raise pytest.UsageError("--fargate-regrade takes --fargate-store: where the work is that was verified then")
+        config.stash[REGRADED] = _records(config, "regrade")
     quarantined = read_quarantine(quarantine) if quarantine else {}
     _register(config, task_collection=TaskCollection(config, run["tasks"], quarantined, _earlier(config)))
     if not hasattr(config, "workerinput"):
@@ -88,15 +97,15 @@ def _path(config: pytest.Config, option: str) -> Path | None:
 
 def _earlier(config: pytest.Config) -> dict[str, dict[str, Any]]:
     """What a run found that this one goes on with."""
-    resume = _path(config, "resume")
-    if resume is None:
-        return {}
-    from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable, records_in
+    return {test: record for test, record in _records(config, "resume").items() if is_evaluable(record)}
 
+
+def _records(config: pytest.Config, option: str) -> dict[str, dict[str, Any]]:
+    path = _path(config, option)
     try:
-        return {test: record for test, record in records_in(resume).items() if is_evaluable(record)}
+        return records_in(path) if path else {}
     except ConfigError as error:
-        raise pytest.UsageError(f"--fargate-resume: {error}") from None
+        raise pytest.UsageError(f"--fargate-{option}: {error}") from None
 
 
 _TASK_MARKS = {

@@ -11,16 +11,23 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_fargate_sandbox.leaves.errors import RemoteFileError, RemoteFileNotFound, SandboxBroken, TaskFolderError
+from pytest_fargate_sandbox.leaves.errors import (
+    RemoteFileError,
+    RemoteFileNotFound,
+    SandboxBroken,
+    SandboxError,
+    TaskFolderError,
+)
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.tasks.task_folder import Artifact
 from pytest_fargate_sandbox.tasks.task_inputs import content_digest
 from pytest_fargate_sandbox.tasks.task_places import mode_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_fargate_sandbox.tasks.crossing_store import CrossingStore
     from pytest_fargate_sandbox.tasks.task_folder import Step, TaskFolder
 
 PUBLISHED = "/logs/artifacts"
@@ -52,11 +59,34 @@ class NothingCrosses(TaskFolderError):
 
 
 class Crossing:
-    """Files of this process, until ``forget``."""
+    """Files of this process, until ``forget``; with a ``store`` they are kept there as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: CrossingStore | None = None) -> None:
         self._room = TemporaryDirectory("crossing-")
+        self._store = store
         self.all: list[Crossed] = []
+
+    @classmethod
+    def stored(cls, store: CrossingStore, entries: Sequence[Mapping[str, Any]]) -> Crossing:
+        """One of before, by its ``entries``; it is fetched when it is given. Raises ``SandboxError``."""
+        crossing = cls(store)
+        try:
+            for number, each in enumerate(entries):
+                room = crossing._room.path / str(number)
+                crossing.all.append(
+                    Crossed(
+                        str(each["source"]), bool(each["is_tree"]), room, str(each["sha256"]), bool(each["replaces"])
+                    )
+                )
+        except (KeyError, TypeError):
+            crossing.forget()
+            raise SandboxError("what crossed over is not told in these results as it is told by this release") from None
+        return crossing
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Plain values, by which it is found again."""
+        names = ("source", "is_tree", "sha256", "replaces")
+        return [{name: getattr(each, name) for name in names} for each in self.all]
 
     @property
     def sha256(self) -> str:
@@ -72,10 +102,15 @@ class Crossing:
                 raise SandboxBroken(f"the agent left no directory where its workspace was, {workspace}")
             if crossed is not None:
                 self.all.append(crossed)
+        if self._store is not None:
+            for each in self.all:
+                self._store.put(sandbox.aws, each.content, each.sha256)
 
     def give(self, sandbox: Any) -> None:
         """Into the verifier's, where nobody of the agent's runs yet."""
         for each in self.all:
+            if self._store is not None and not each.content.exists():
+                self._store.get(sandbox.aws, each.sha256, each.content)
             if not each.is_tree:
                 sandbox.upload(each.content, each.source)
                 continue
@@ -89,8 +124,8 @@ class Crossing:
 
     def _taken(self, sandbox: Any, artifact: Artifact, room: Path, replaces: bool) -> Crossed | None:
         try:
-            snapshot = sandbox.save(artifact.source, exclude=artifact.exclude, to=room)
-            return Crossed(artifact.source, True, room, snapshot.sha256, replaces)
+            sandbox.save(artifact.source, exclude=artifact.exclude, to=room)
+            return Crossed(artifact.source, True, room, content_digest(room), replaces)
         except RemoteFileNotFound:
             return None
         except RemoteFileError as error:

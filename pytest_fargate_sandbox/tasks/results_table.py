@@ -41,6 +41,7 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"… and {len(shown) - MOST_ROWS} more (--fargate-results FILE has all)"
     yield from _aligned([_AGENTS_HEAD, *_agents(rows)])
     yield from _evaluable(records)
+    yield from _changed(records)
     twice = _of_one_name(records)
     yield from (f"two tasks are called {name}: {', '.join(files)}" for name, files in twice.items())
 
@@ -101,6 +102,17 @@ def _evaluable(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     shared = {record["task"] for record in records if record.get("shared")}
     if shared:
         yield f"verified beside the agent (environment_mode = 'shared'), so not to be relied on: {len(shared)} tasks"
+
+
+def _changed(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Of who was graded again."""
+    again = [record for record in records if "was" in record]
+    changed = [record for record in again if record["was"] != record["verdict"]]
+    if again:
+        yield f"verified again: {len(again)}, of which {len(changed)} with another verdict"
+    for record in changed[:MOST_ROWS]:
+        why = (record.get("trouble") or {}).get("message") or record.get("said") or ""
+        yield printable(f"  {record['test']}: {record['was']} → {record['verdict']}{why and f' ({why})'}")
 
 
 def _of_one_name(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

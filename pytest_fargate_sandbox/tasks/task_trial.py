@@ -7,18 +7,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout, NoVerdict, SandboxBroken, TaskFolderError
+from pytest_fargate_sandbox.leaves.errors import (
+    ExecFailed,
+    ExecTimeout,
+    NoVerdict,
+    SandboxBroken,
+    SandboxError,
+    TaskFolderError,
+)
 from pytest_fargate_sandbox.records.costs import task_cost_usd
 from pytest_fargate_sandbox.tasks import reward, task_inputs
 from pytest_fargate_sandbox.tasks.crossing import Crossing
 from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
 from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail, TrialLog
-from pytest_fargate_sandbox.tasks.verifying import Verifying
+from pytest_fargate_sandbox.tasks.verifying import Verifying, verifier_digests
 from pytest_fargate_sandbox.tasks.whose_fault import agents_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pytest_fargate_sandbox.tasks.crossing_store import CrossingStore
     from pytest_fargate_sandbox.tasks.reward import Reward
     from pytest_fargate_sandbox.tasks.task_folder import HealthCheck, Step, TaskFolder
 
@@ -81,15 +89,18 @@ class Workplace:
 class Trial:
     """``run`` gives the reward; ``log`` has the rest, whatever became of it."""
 
-    def __init__(self, folder: TaskFolder, actor: Actor | None, make: Callable[..., Any]) -> None:
+    def __init__(
+        self, folder: TaskFolder, actor: Actor | None, make: Callable[..., Any], store: CrossingStore | None = None
+    ) -> None:
         """``make``: a started sandbox by the marker's keys; who made it stops what is left running.
 
-        Without an actor, somebody else acts between ``begin`` and ``judged``.
+        Without an actor, somebody else acts between ``begin`` and ``judged``. ``store`` is for what crosses over.
         """
         self.folder = folder
         self.log = TrialLog()
         self._actor = actor
         self._make = make
+        self._store = store
         self._workspace = ""
         self._running: dict[Any, float] = {}
         """Sandboxes, and since when."""
@@ -100,6 +111,30 @@ class Trial:
             return self._run()
         finally:
             self.over()
+
+    def regrade(self, crossed: Mapping[str, Sequence[Mapping[str, Any]]]) -> Reward:
+        """Of what crossed over before, by its verifiers as they are now. Raises as ``run`` does."""
+        try:
+            return self._regrade(crossed)
+        finally:
+            self.over()
+
+    def _regrade(self, crossed: Mapping[str, Sequence[Mapping[str, Any]]]) -> Reward:
+        self.log.hashes |= verifier_digests(self.folder)
+        steps = [step for step in self._steps if (step.name if step else "") in crossed]
+        if not steps or self._store is None:
+            raise SandboxError(f"{self.folder.name}: nothing that crossed over was kept")
+        rewards = []
+        for number, step in enumerate(steps, 1):
+            crossing = Crossing.stored(self._store, crossed[step.name if step else ""])
+            try:
+                rewards.append(self._verify_apart(crossing, step, is_last=number == len(steps)))
+            finally:
+                crossing.forget()
+            if step is not None:
+                self.log.rewards[step.name] = rewards[-1].value
+        self.log.crossed = {step: [dict(each) for each in entries] for step, entries in crossed.items()}
+        return self._overall(rewards)
 
     def over(self) -> None:
         """Nobody uses its sandboxes any more; whoever made them may want to keep them."""
@@ -126,6 +161,7 @@ class Trial:
     def begin(self) -> Any:
         """The agent's sandbox, as he finds it. Raises ``TaskFolderError``, and what a sandbox raises."""
         place = agents_place(self.folder)
+        self.log.hashes |= verifier_digests(self.folder)
         self.log.note(place.told)
         sandbox = self._sandbox("agent", place, sum(self.workplace(None, step).timeout_sec for step in self._steps))
         self._prepare(sandbox, place)
@@ -159,11 +195,13 @@ class Trial:
         if shared:
             with self.log.timed("verify"):
                 return self._verify_beside_the_agent(sandbox, step)
-        crossing = Crossing()
+        crossing = Crossing(self._store)
         try:
             with self.log.timed("cross"), agents_own(sandbox, "while artifacts were taken"):
                 crossing.take(sandbox, self.folder, step, self._workspace)
             self.log.artifacts += [each.source for each in crossing.all]
+            if self._store is not None:
+                self.log.crossed[step.name if step else ""] = crossing.entries()
             self.log.hashes[f"{step.name}/artifacts" if step else "artifacts"] = crossing.sha256
             if is_last:
                 self._stop(sandbox)

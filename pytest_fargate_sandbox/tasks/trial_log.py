@@ -32,6 +32,8 @@ class TrialLog:
     images: dict[str, str] = field(default_factory=dict)
     artifacts: list[str] = field(default_factory=list)
     """What crossed over."""
+    crossed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The same, as it is found again where it was kept: of each step, or of the whole under ''."""
     notes: list[str] = field(default_factory=list)
     shared: bool = False
     """Whether a verdict comes out of the sandbox that the agent was in."""

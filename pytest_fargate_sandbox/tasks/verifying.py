@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import NoVerdict, RemoteFileError, RemoteFileNotFound, SandboxLost
 from pytest_fargate_sandbox.tasks import pytest_output, reward, task_inputs
+from pytest_fargate_sandbox.tasks.task_places import verifiers_place
 from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail
 from pytest_fargate_sandbox.tasks.whose_fault import BY_WHAT_RUNS_IN_IT
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.tasks.reward import Reward
     from pytest_fargate_sandbox.tasks.task_folder import Step, TaskFolder
     from pytest_fargate_sandbox.tasks.task_inputs import Inputs
-    from pytest_fargate_sandbox.tasks.trial_log import TrialLog
+from pytest_fargate_sandbox.tasks.trial_log import TrialLog
 
 TESTS = "/tests"
 LOGS = "/logs/verifier"
@@ -56,7 +58,6 @@ class Verifying:
         if self._has_tests:
             return f"{TESTS}/test.sh"
         inputs = task_inputs.tests_of(self._folder, self._step)
-        self._log.hashes[self._named("tests")] = task_inputs.digest_of(*inputs.directories, inputs.script)
         self._upload(sandbox, inputs)
         script = f"{TESTS}/{inputs.script_name}"
         sandbox.exec(["chmod", "+x", script], check=True)
@@ -105,8 +106,20 @@ class Verifying:
         user = self._folder.config.verifier.user if own is None else own
         return None if user is None else str(user)
 
-    def _named(self, what: str) -> str:
-        return f"{self._step.name}/{what}" if self._step else what
+
+def verifier_digests(folder: TaskFolder) -> dict[str, str]:
+    """What its verifiers are made of: their tests, and the images that they run in. Raises ``TaskFolderError``."""
+    digests = {}
+    steps: list[Step | None] = [*folder.config.steps] or [None]
+    for step in steps:
+        place = verifiers_place(folder, step)
+        named = f"{step.name}/" if step else ""
+        image = task_inputs.digest_of(place.context) if place.context else str(place.image)
+        digests[f"{named}environment"] = hashlib.sha256(image.encode()).hexdigest()
+        if not place.has_tests:
+            inputs = task_inputs.tests_of(folder, step)
+            digests[f"{named}tests"] = task_inputs.digest_of(*inputs.directories, inputs.script)
+    return digests
 
 
 def _read(sandbox: Any, path: str) -> bytes | None:

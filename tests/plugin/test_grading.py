@@ -160,3 +160,42 @@ def test_unsaid(fargate_task): pass
         "test_steps": "error",
     }
     assert shared_engine_log.cut_off() == []
+
+
+def test_a_changed_verifier_grades_old_work_again(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
+    make_task(pytester.path / "tasks/a")
+    make_task(pytester.path / "tasks/b")
+    make_task(pytester.path / "tasks/beside", toml=TOML + '[verifier]\nenvironment_mode = "shared"\n')
+    for task in ("a", "b", "beside"):
+        work = pytester.path / f"results/agent/{task}/1"
+        work.mkdir(parents=True)
+        (work / "hello.txt").write_text("hello\n")
+    kept = ("-p", "no:cacheprovider", "--fargate-tasks", "--fargate-store=kept", "-rs")
+    first = pytester.runpytest_subprocess(
+        *kept, "--fargate-submissions=results", "--fargate-results=r.jsonl", "-n2", timeout=60
+    )
+    first.assert_outcomes(passed=3)
+    test = "#!/bin/bash\necho 0 > /logs/verifier/reward.txt\necho hello is not enough any more\n"
+    make_task(pytester.path / "tasks/b", test=test)
+    shared_engine_log.forget()
+    again = pytester.runpytest_subprocess(
+        *kept, "--fargate-regrade=r.jsonl", "--fargate-results=r2.jsonl", "-n2", timeout=60
+    )
+    again.assert_outcomes(failed=1, skipped=2)
+    again.stdout.fnmatch_lines_random(
+        [
+            "*neither its tests nor the image that they run in have changed since*",
+            "verified again: 1, of which 1 with another verdict",
+            "  tasks/b/task.toml::agent::1: pass → fail (hello is not enough any more)",
+            "evaluable: 3 of 3 attempts",
+        ]
+    )
+    assert shared_engine_log.calls("RunTask") == 1, "a verifier, and no agent"
+    found = [json.loads(line) for line in (pytester.path / "r2.jsonl").read_text().splitlines()]
+    assert {each["test"]: each["verdict"] for each in found} == {
+        "tasks/a/task.toml::agent::1": "pass",
+        "tasks/b/task.toml::agent::1": "fail",
+        "tasks/beside/task.toml::agent::1": "pass",
+    }
+    without = pytester.runpytest_inprocess("--fargate-tasks", "--fargate-regrade=r.jsonl", "-p", "no:xdist")
+    without.stderr.fnmatch_lines(["ERROR: --fargate-regrade takes --fargate-store: *"])

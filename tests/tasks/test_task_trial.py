@@ -175,7 +175,7 @@ command = "cat /tmp/agent.txt > dump.txt; echo $PLAIN >> dump.txt"
         tried.log.notes[-1]
         == "/solution/solve.sh returned 1: /solution/solve.sh: line 3: beside.txt: Permission denied"
     )
-    assert set(tried.log.hashes) == {"solution", "artifacts", "tests"}
+    assert set(tried.log.hashes) == {"solution", "artifacts", "tests", "environment"}
     assert set(tried.log.phases) == {
         *("start agent", "prepare", "agent", "collect", "cross"),
         *("start verifier", "verify"),
