@@ -20,7 +20,7 @@ from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
 from pytest_fargate_sandbox.sandbox.slots.machine_slots import MachineSlots
 from pytest_fargate_sandbox.sandbox.workspace_artifacts import WorkspaceArtifacts
-from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
+from pytest_fargate_sandbox.server.slots.slot_protocol import SlotRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable

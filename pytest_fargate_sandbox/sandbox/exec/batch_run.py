@@ -13,14 +13,14 @@ from pytest_fargate_sandbox.sandbox.exec.exec_run import kill_quietly, result_of
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.requests.http1 import MAX_INLINE, Disconnected, Malformed
-from pytest_fargate_sandbox.server.slots.many_runs import ENDED, FAILED, MOST_RUNS, RunMany
+from pytest_fargate_sandbox.server.slots.slot_protocol import ENDED, FAILED, MOST_RUNS, RunMany
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.exec.patience import Patience
-    from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
+    from pytest_fargate_sandbox.server.slots.slot_protocol import SlotRun
 
 _FRUITLESS_ATTEMPTS = 5
 _MOST_BYTES = MAX_INLINE // 2

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.server.message import Message
-    from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
+    from pytest_fargate_sandbox.server.slots.slot_protocol import SlotRun
 
 A = TypeVar("A", bound="Message")
 

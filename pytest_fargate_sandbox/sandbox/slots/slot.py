@@ -12,8 +12,7 @@ from pytest_fargate_sandbox.sandbox.slots.tool_result import DEFAULT_TIMEOUT_SEC
 from pytest_fargate_sandbox.sandbox.starts import Starts
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
 from pytest_fargate_sandbox.server.protocol import Nothing, new_command_id
-from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
-from pytest_fargate_sandbox.server.slots.slot_protocol import ResetSlot
+from pytest_fargate_sandbox.server.slots.slot_protocol import ResetSlot, SlotRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.machine import Machine
-    from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
+    from pytest_fargate_sandbox.server.slots.slot_protocol import SlotRun
 
 MOST_AT_ONCE = 64
 

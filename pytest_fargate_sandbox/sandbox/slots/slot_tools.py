@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
     from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolRequest
-    from pytest_fargate_sandbox.server.slots.many_runs import SlotRun
+    from pytest_fargate_sandbox.server.slots.slot_protocol import SlotRun
 
 MOST_FILE_BYTES = 100_000
 """Of a file that is read or written by a tool."""

@@ -7,9 +7,9 @@ import threading
 from pytest_fargate_sandbox.server.commands.pipes import Pipes
 from pytest_fargate_sandbox.server.commands.waker import Waker
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.message import REQUIRED, Message
-from pytest_fargate_sandbox.server.protocol import HEARTBEAT, HEARTBEAT_SEC, RESULT, STDERR, STDOUT, Run, frame_head
+from pytest_fargate_sandbox.server.protocol import HEARTBEAT, HEARTBEAT_SEC, RESULT, STDERR, STDOUT, frame_head
 from pytest_fargate_sandbox.server.requests.http1 import answer_head, last_chunk, send_chunked
+from pytest_fargate_sandbox.server.slots.slot_protocol import ENDED, FAILED, RunMany, SlotRun
 from pytest_fargate_sandbox.server.slots.tenant import gone
 
 TYPE_CHECKING = False
@@ -20,48 +20,9 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.requests.exchange import Exchange
     from pytest_fargate_sandbox.server.requests.verbs import Verbs
 
-MOST_RUNS = 10000
-MOST_OUTPUT = 1024 * 1024
-"""Of each stream of a command."""
-
 _HUNG_UP = 0x2000
 """POLLRDHUP in poll(2), which Python 3.6 does not name."""
 _LONGEST = 16 * 1024 * 1024
-
-ENDED = b"n"
-"""A frame without a body, whose size is the place of a command in the request; the frames of its answer follow."""
-
-FAILED = b"f"
-"""The same, and the one frame that follows has the failure."""
-
-
-class RunMany(Message):
-    """The payload has so many lines, a ``SlotRun`` each. Slots run side by side, and one slot's in their order.
-
-    Who asks again, for those that he has no answer to, gets theirs: each of them runs once.
-    """
-
-    VERB = "run-many"
-    count: int
-    FIELDS = {"count": (int, REQUIRED)}
-
-    def check(self) -> None:
-        if not 1 <= self.count <= MOST_RUNS:
-            raise Failure("bad_request", "run-many: 1 to %d commands, not %d" % (MOST_RUNS, self.count))
-
-
-class SlotRun(Run):
-    """``limit`` is bounded, as many may wait to be told at once."""
-
-    VERB = "run-many"
-    lease: str
-    limit: int
-    FIELDS = dict(Run.FIELDS, lease=(str, REQUIRED), limit=(int, REQUIRED))
-
-    def check(self) -> None:
-        Run.check(self)
-        if not 0 <= self.limit <= MOST_OUTPUT:
-            raise Failure("bad_request", "run-many: 0 to %d bytes of output, not %d" % (MOST_OUTPUT, self.limit))
 
 
 def run_many(verbs: "Verbs", exchange: "Exchange", request: RunMany) -> None:

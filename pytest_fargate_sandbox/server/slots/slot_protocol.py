@@ -4,6 +4,7 @@ import re
 
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
+from pytest_fargate_sandbox.server.protocol import Run
 
 MOST_SLOTS = 256
 ISOLATIONS = ("namespace", "user", "none")
@@ -12,6 +13,16 @@ ISOLATIONS = ("namespace", "user", "none")
 FREE = "free"
 LEASED = "leased"
 RETIRED = "retired"
+
+MOST_RUNS = 10000
+MOST_OUTPUT = 1024 * 1024
+"""Of each stream of a command."""
+
+ENDED = b"n"
+"""A frame without a body, whose size is the place of a command in the request; the frames of its answer follow."""
+
+FAILED = b"f"
+"""The same, and the one frame that follows has the failure."""
 
 _LEASE = re.compile(r"[A-Za-z0-9_-]{8,64}\Z")
 
@@ -80,3 +91,32 @@ class ResetSlot(Message):
     lease: str
     keep: bool
     FIELDS = {"lease": (str, REQUIRED), "keep": (bool, False)}
+
+
+class RunMany(Message):
+    """The payload has so many lines, a ``SlotRun`` each. Slots run side by side, and one slot's in their order.
+
+    Who asks again, for those that he has no answer to, gets theirs: each of them runs once.
+    """
+
+    VERB = "run-many"
+    count: int
+    FIELDS = {"count": (int, REQUIRED)}
+
+    def check(self) -> None:
+        if not 1 <= self.count <= MOST_RUNS:
+            raise Failure("bad_request", "run-many: 1 to %d commands, not %d" % (MOST_RUNS, self.count))
+
+
+class SlotRun(Run):
+    """``limit`` is bounded, as many may wait to be told at once."""
+
+    VERB = "run-many"
+    lease: str
+    limit: int
+    FIELDS = dict(Run.FIELDS, lease=(str, REQUIRED), limit=(int, REQUIRED))
+
+    def check(self) -> None:
+        Run.check(self)
+        if not 0 <= self.limit <= MOST_OUTPUT:
+            raise Failure("bad_request", "run-many: 0 to %d bytes of output, not %d" % (MOST_OUTPUT, self.limit))

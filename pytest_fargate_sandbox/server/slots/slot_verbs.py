@@ -1,8 +1,8 @@
 """What a server that has learnt of slots answers about them."""
 
 from pytest_fargate_sandbox.server.protocol import Nothing
-from pytest_fargate_sandbox.server.slots.many_runs import RunMany, run_many
-from pytest_fargate_sandbox.server.slots.slot_protocol import LeaseSlot, OpenSlots, ResetSlot
+from pytest_fargate_sandbox.server.slots.many_runs import run_many
+from pytest_fargate_sandbox.server.slots.slot_protocol import LeaseSlot, OpenSlots, ResetSlot, RunMany
 from pytest_fargate_sandbox.server.slots.slot_table import SlotTable
 
 TYPE_CHECKING = False
