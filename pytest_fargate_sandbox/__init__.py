@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.names import VERSION
 
 if TYPE_CHECKING:
+    from pytest_fargate_sandbox.async_sandbox import AsyncProcess, AsyncSandbox, AsyncWorkspace
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
     from pytest_fargate_sandbox.leaves.errors import (
@@ -49,6 +50,7 @@ _HOMES = {
     "Cancelled": "leaves.errors",
     "ConfigError": "leaves.errors",
     "EcsFargateConfig": "leaves.config",
+    **dict.fromkeys(("AsyncProcess", "AsyncSandbox", "AsyncWorkspace"), "async_sandbox"),
     "EcsFargateSandbox": "ecs_fargate",
     "Endpoint": "leaves.results",
     "ExecClient": "sandbox.exec.exec_client",
@@ -83,6 +85,9 @@ _HOMES = {
 __version__ = VERSION
 
 __all__ = [
+    "AsyncProcess",
+    "AsyncSandbox",
+    "AsyncWorkspace",
     "Cancelled",
     "Changes",
     "ConfigError",

@@ -26,6 +26,7 @@ from pytest_fargate_sandbox.sandbox.slots.machine_slots import MachineSlots
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable, Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
@@ -76,8 +77,14 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
         Workspace.__init__(self, self, exec_timeout_sec=exec_timeout_sec, cwd=cwd)
         exit_guard.watch_signals()  # only the main thread may, and start() is often called in another
 
-    def start(self, *, force_build: bool = False, outside_endpoints: Iterable[OutsideEndpoint] | None = None) -> None:
-        super().start(force_build=force_build, outside_endpoints=outside_endpoints)
+    def start(
+        self,
+        *,
+        force_build: bool = False,
+        outside_endpoints: Iterable[OutsideEndpoint] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        super().start(force_build=force_build, outside_endpoints=outside_endpoints, cancel=cancel)
         DOOR.lead_to(self)
 
     def detach(self) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import Cancelled, ConfigError, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.sandbox.exec.cancelling import GIVEN_UP, cancelled_by, ended_by
 from pytest_fargate_sandbox.sandbox.starting import Start, Started, enter
 
 if TYPE_CHECKING:
@@ -129,16 +132,30 @@ class Machine:
         self._started: Started | None = None
         self._lifeline: Lifeline | None = None
         self._start_cause = ""
+        self._cancel: threading.Event | None = None
+        self._launching = ""
+        """The task of the start that is under way."""
         self._life = threading.RLock()
 
     # --- its life -------------------------------------------------------------------------------------------------
 
-    def start(self, *, force_build: bool = False, outside_endpoints: Iterable[OutsideEndpoint] | None = None) -> None:
-        """Launch a task; return when it takes commands. Raises ``ConfigError``, ``ImageBuildError``, ``StartError``."""
+    def start(
+        self,
+        *,
+        force_build: bool = False,
+        outside_endpoints: Iterable[OutsideEndpoint] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """Launch a task; return when it takes commands. Raises ``ConfigError``, ``ImageBuildError``, ``StartError``.
+
+        When another thread sets ``cancel``, the task is stopped, if there is one, and this raises ``Cancelled``.
+        """
         with self._life:
             if self._started is None:
                 endpoints = tuple(outside_endpoints or ())
-                self._started = _though_engines_end(lambda: self._run(self._begin(force_build, endpoints)))
+                self._cancel, self._launching = cancel, ""
+                with ended_by(cancel, self._stop_launching), cancelled_by(cancel):
+                    self._started = _though_engines_end(lambda: self._run(self._begin(force_build, endpoints)))
                 self._record("ready", phases=dict(self.phases))
 
     def launch_ahead(self, outside_endpoints: Iterable[OutsideEndpoint] = ()) -> str:
@@ -317,13 +334,27 @@ class Machine:
             labels=self.labels,
             endpoints=endpoints,
             force_build=force_build,
-            record=self._record,
+            record=self._step,
             pace=self._admission.admit,
             may_wait=self._admission.refused,
             secret=self._secret,
             launched_ahead=ahead,
             launched_as=launched_as,
         )
+
+    def _step(self, event: str, **facts: Any) -> None:
+        """Of a start; where that was given up, the step is not taken."""
+        if event in ("phase", "launching") and self._cancel and self._cancel.is_set():
+            raise Cancelled(GIVEN_UP)
+        self._record(event, **facts)
+        self._launching = facts["task_arn"] if event == "launched" else self._launching
+
+    def _stop_launching(self) -> None:
+        """The task of a start that was given up; what waits for it hears of its end."""
+        arn, self._launching = self._launching, ""
+        if arn:
+            with suppress(AwsError):
+                self.aws.call("ecs", "StopTask", cluster=self.cfg.cluster, task=arn, reason=GIVEN_UP)
 
     def _run(self, start: Start) -> Started:
         self.phases, self._start_cause, self._lifeline = start.phases, "", None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pytest_fargate_sandbox.sandbox.exec.leash import Leash
+from pytest_fargate_sandbox.sandbox.exec.leash import CALLERS, Leash
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -100,7 +100,10 @@ class WorkspaceFiles:
         self._on_terms(lambda client: client.remove(remote_path, recursive=recursive, missing_ok=missing_ok), user)
 
     def _on_terms(self, act: Callable[[ExecClient], T], user: str | None = None, timeout_sec: float | None = None) -> T:
-        leash = None if timeout_sec is None else Leash(timeout_sec)
+        leash = CALLERS.get()
+        if timeout_sec is not None:
+            leash = leash or Leash()
+            leash.limit(timeout_sec)
         return self._through(lambda client: act(client.as_user(user).on_leash(leash)))
 
     def _through(self, act: Callable[[ExecClient], T]) -> T:

@@ -1,4 +1,4 @@
-"""A command whose caller may give it up while he waits for it, from another thread."""
+"""What a caller may give up while he waits for it, from another thread."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.errors import Cancelled, StartError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_fargate_sandbox.sandbox.exec.leash import Leash
+GIVEN_UP = "its start was given up by its caller"
 
 _LOOK_SEC = 0.02
-_KILL_AGAIN_SEC = 0.1
-"""It may not have begun when it is killed first."""
-_KILLS = 20
-"""After so many the way there is taken for broken, and the answer no longer waited for."""
+_AGAIN_SEC = 0.1
+"""What is to be ended may not have begun when that is tried first."""
 
 
 @contextmanager
-def killed_by(cancel: threading.Event | None, leash: Leash, kill: Callable[[], None]) -> Iterator[None]:
-    """While it lasts, ``cancel`` ends the command by ``kill``; then ``leash`` ends the waiting for its answer."""
+def ended_by(cancel: threading.Event | None, end: Callable[[], None]) -> Iterator[None]:
+    """While it lasts, ``end`` is called from when ``cancel`` is set, again and again."""
     if cancel is None:
         yield
         return
@@ -30,15 +30,23 @@ def killed_by(cancel: threading.Event | None, leash: Leash, kill: Callable[[], N
         while not cancel.wait(_LOOK_SEC):
             if done.is_set():
                 return
-        for _ in range(_KILLS):
-            if done.is_set():
-                return
-            kill()
-            done.wait(_KILL_AGAIN_SEC)
-        leash.give_up()
+        while not done.is_set():
+            end()
+            done.wait(_AGAIN_SEC)
 
-    threading.Thread(target=watch, name="exec-cancel", daemon=True).start()
+    threading.Thread(target=watch, name="cancel", daemon=True).start()
     try:
         yield
     finally:
         done.set()
+
+
+@contextmanager
+def cancelled_by(cancel: threading.Event | None) -> Iterator[None]:
+    """What fails once ``cancel`` is set was ended by it."""
+    try:
+        yield
+    except StartError:
+        if cancel is None or not cancel.is_set():
+            raise
+        raise Cancelled(GIVEN_UP) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import Cancelled, SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.results import ExecResult
-from pytest_fargate_sandbox.sandbox.exec.cancelling import killed_by
+from pytest_fargate_sandbox.sandbox.exec.cancelling import ended_by
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import Answer, ExecCalls, error_of, misbehaviour
 from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk, Streams
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin, StdinFeeder
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _FRUITLESS_ATTEMPTS = 5
+_KILLS = 20
 
 
 class CommandRun:
@@ -40,6 +41,7 @@ class CommandRun:
         cancel: threading.Event | None = None,
     ) -> None:
         self._cancel = cancel
+        self._kills = 0
         self._leash = Leash()
         self._plain_calls = calls
         calls = self._calls = calls.on_leash(self._leash) if cancel else calls
@@ -56,7 +58,7 @@ class CommandRun:
 
     def to_end(self) -> ExecResult:
         try:
-            with killed_by(self._cancel, self._leash, lambda: kill_quietly(self._plain_calls, self._request.id)):
+            with ended_by(self._cancel, self._kill):
                 result = self._to_end()
             if self._cancel and self._cancel.is_set():
                 raise Cancelled(f"the command was cancelled, and all that it had started: {result.command:.300}")
@@ -65,6 +67,13 @@ class CommandRun:
             if self._on_cut:
                 self._on_cut(*(self._streams.of[kind].text() for kind in (protocol.STDOUT, protocol.STDERR)))
             raise
+
+    def _kill(self) -> None:
+        """By its caller's wish; where that does nothing for long, its answer is not waited for either."""
+        self._kills += 1
+        if self._kills > _KILLS:
+            self._leash.give_up()
+        kill_quietly(self._plain_calls, self._request.id)
 
     def _to_end(self) -> ExecResult:
         try:

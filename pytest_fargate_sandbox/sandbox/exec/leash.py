@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import Cancelled, FileTimeout
@@ -13,15 +14,25 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.exec_connection import ExecConnection
 
 
+CALLERS: ContextVar[Leash | None] = ContextVar("leash", default=None)
+"""What whoever has called us may give up."""
+
+
 class Leash:
     """Of one act, over as many connections as it takes. Any thread may ``give_up``, before it or meanwhile."""
 
     def __init__(self, seconds: float | None = None) -> None:
-        self._seconds = seconds
-        self._end = None if seconds is None else time.monotonic() + seconds
+        self._seconds: float | None = None
+        self._end: float | None = None
+        if seconds is not None:
+            self.limit(seconds)
         self._lock = threading.Lock()
         self._held: ExecConnection | None = None
         self._is_given_up = False
+
+    def limit(self, seconds: float) -> None:
+        """From now on."""
+        self._seconds, self._end = seconds, time.monotonic() + seconds
 
     def give_up(self) -> None:
         """Whoever waits for the answer hears of it at once."""
