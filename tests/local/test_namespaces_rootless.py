@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("another user", "busybox", "sshd")]
 
+_TOGETHER = (
+    ("local/test_namespaces_leaks.py", "local/test_scratch.py"),
+    ("local/test_namespaces_hostile.py", "local/test_namespaces.py"),
+    ("local/test_namespaces_network.py", "local/test_namespaces_sidecar.py", "sandbox/test_fargate_conformance.py"),
+)
+"""Each is a run of pytest; there are a few, for they take long one after the other."""
+_FOR_EVERYBODY = "a_large_file or a_hundred_megabytes or many_commands_at_once or is_not_swept or no_descriptor"
+"""Says nothing about users, and has been run already."""
+
 
 @pytest.fixture(scope="module")
 def somebody() -> Iterator[Somebody]:
@@ -24,22 +33,10 @@ def somebody() -> Iterator[Somebody]:
         yield Somebody(Path(directory) / "home")
 
 
-@pytest.mark.parametrize(
-    "tests",
-    [
-        "local/test_namespaces.py",
-        "local/test_namespaces_hostile.py",
-        "local/test_namespaces_leaks.py",
-        "local/test_namespaces_network.py",
-        "local/test_namespaces_sidecar.py",
-        "local/test_scratch.py",
-        "sandbox/test_fargate_conformance.py",
-    ],
-)
-def test_without_root(somebody: Somebody, tests: str) -> None:
-    temporary = somebody.home / Path(tests).stem
-    # The large one says nothing about users, and has been run already.
-    options = ["-q", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={temporary}", "-k", "not a_large_file"]
-    done = somebody.run("-m", "pytest", *options, f"tests/{tests}", timeout=280)
+@pytest.mark.parametrize("tests", _TOGETHER, ids=" ".join)
+def test_without_root(somebody: Somebody, tests: tuple[str, ...]) -> None:
+    temporary = somebody.home / Path(tests[0]).stem
+    options = ["-q", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={temporary}", "-k", f"not ({_FOR_EVERYBODY})"]
+    done = somebody.run("-m", "pytest", *options, *(f"tests/{name}" for name in tests), timeout=280)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout

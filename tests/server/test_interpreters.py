@@ -39,7 +39,6 @@ CORE = (
     "names_may_be_odd",
     "a_directory_goes_there_and_back",
     "a_link_out_of_the_tree_is_refused_and_nothing_changes",
-    "many_commands_at_once_do_not_mix",
 )
 
 

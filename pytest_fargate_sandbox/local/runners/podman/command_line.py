@@ -8,7 +8,7 @@ import re
 import resource
 import shutil
 import subprocess
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,16 +136,22 @@ class ContainerCommand:
             return controller in self.info["host"].get("cgroupControllers", ())
         return bool(self.info.get(docker_field))
 
-    @cached_property
+    @property
     def info(self) -> dict[str, Any]:
-        info: dict[str, Any] = json.loads(self.run("info", "--format", "{{json .}}"))
-        return info
+        return _info_of(self.program)
 
     def _runtime_options(self) -> list[str]:
         # crun refuses a host that mounts cgroup v2 beside v1; runc does not mind.
         if self.is_podman and _HYBRID_CGROUPS.exists() and shutil.which("runc"):
             return ["--runtime", "runc"]
         return []
+
+
+@cache
+def _info_of(program: str) -> dict[str, Any]:
+    """Once in an engine's life: podman asks the package manager about each of its parts, which takes its time."""
+    info: dict[str, Any] = json.loads(ContainerCommand(program).run("info", "--format", "{{json .}}"))
+    return info
 
 
 def environment_options(environment: Mapping[str, str], directory: Path) -> tuple[list[str], dict[str, str]]:
