@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pytest_fargate_sandbox.cli.known_tasks import KnownTask
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk
 
@@ -70,11 +71,26 @@ def entered(wanted: str) -> Iterator[EcsFargateSandbox | HeldElsewhere]:
         with HeldElsewhere(task.arn) as held:
             yield held
         return
+    if task.entry.is_left:
+        _keep_for_whom_enters(task)
     sandbox = EcsFargateSandbox.attach(task.kept)
     try:
         yield sandbox
     finally:
         sandbox.detach()
+
+
+def _keep_for_whom_enters(task: KnownTask) -> None:
+    """No run has it from now on: nobody could tell what was done in it."""
+    from pytest_fargate_sandbox.records.reuse_book import ReuseBook
+
+    name = str(task.entry.facts["reuse"])
+    ReuseBook(name, "").drop(task.arn)
+    task.ledger.write(task.entry.id, "kept", reuse=None)
+    print(
+        f"fargate-sandbox: {task.id} is left to no run of {name} any more: `fargate-sandbox stop {task.id}` ends it",
+        file=sys.stderr,
+    )
 
 
 def on_own_terminal(

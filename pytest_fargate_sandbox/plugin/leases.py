@@ -171,7 +171,7 @@ class Leases:
             asked = marker.overlay(dict(keys), marker.checked((), more, "the factory"))
             if "allowed_changes" in asked and maker.scope != "function":
                 raise marker.wrong("allowed_changes", asked["allowed_changes"], "a sandbox of one test's own")
-            lease = self._lease(item, config, asked)
+            lease = self._lease(item, config, asked, lasting=maker.scope == "session")
             fixtures = [each._fixturedef for each in requests]
             held = _Held(lease, fixtures, for_one_test=maker.scope == "function", called_for=not running)
             self._held.append(held)
@@ -182,9 +182,9 @@ class Leases:
 
         return make
 
-    def _lease(self, item: pytest.Item, config: EcsFargateConfig, keys: dict[str, Any]) -> Lease:
+    def _lease(self, item: pytest.Item, config: EcsFargateConfig, keys: dict[str, Any], *, lasting: bool) -> Lease:
         wish = self.wish(item, config, keys)
-        lease = self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid)
+        lease = self.pool.lease(wish.spec, keep=wish.keep, test=item.nodeid, lasting=lasting)
         lease.artifacts, lease.artifacts_when = keys.get("artifacts", ()), keys.get("artifacts_when")
         lease.snapshots, lease.has_files = wish.spec.snapshots, bool(wish.spec.files)
         lease.allowed_changes = keys.get("allowed_changes")

@@ -92,7 +92,7 @@ TABLE = (
     ),
     Option(
         "reuse",
-        "leave the machines of slots to the next run that has this name, which has their slots clean and at once",
+        "leave the machines of slots and the sandboxes of the session, as new, to the next run that has this name",
         metavar="NAME",
     ),
     Option("image", "the image of tests that don't name one", metavar="REFERENCE", sets="image_template"),

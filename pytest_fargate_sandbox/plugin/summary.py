@@ -57,6 +57,9 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         yield f"start, median/slowest in seconds: {', '.join(shown)}; of the task itself {times['task']}"
     for slot in report["retired"][:_SHOWN_RETRIES]:
         yield f"retired: of {slot['task_arn'].rpartition('/')[2]}, {slot['why']}"
+    for sandbox in report["sandboxes"]:
+        if sandbox["not_left"]:
+            yield f"not as new, and stopped: {sandbox['made_for']}: {sandbox['not_left']}"
     for retry in report["retries"][:_SHOWN_RETRIES]:
         yield f"ran again: {retry['test']} ({retry['error']['type']}: {retry['error']['message']})"
     if len(report["retries"]) > _SHOWN_RETRIES:

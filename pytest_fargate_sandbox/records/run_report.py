@@ -33,7 +33,7 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
         "cluster": facts.get("cluster", cluster),
         "region": facts.get("region"),
         "counts": {
-            "launched": sum(entry.tasks - _was_left(entry) for entry in launches),
+            "launched": sum(entry.tasks for entry in launches if "left_by" not in entry.facts),
             "reused": sum(map(_was_left, launches)),
             "prelaunched_unused": sum(1 for entry in launches if entry.is_shelved),
             "retried": len(retries),
@@ -84,6 +84,7 @@ def _sandbox(entry: Entry, slots: list[dict[str, Any]]) -> dict[str, Any]:
         "kept": _is_kept(entry),
         "left": entry.is_left and not entry.is_over,
         "reused": _was_left(entry),
+        "not_left": entry.facts.get("why") or "" if "not_left" in entry.events else "",
     }
 
 
@@ -92,8 +93,8 @@ def _is_kept(entry: Entry) -> bool:
 
 
 def _was_left(entry: Entry) -> bool:
-    """By an earlier run, and not launched by this one."""
-    return "left_by" in entry.facts
+    """By an earlier run, and was of use to this one."""
+    return "left_by" in entry.facts and "set_up" in entry.events
 
 
 def _cost(entry: Entry) -> float:

@@ -26,13 +26,14 @@ from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
 from pytest_fargate_sandbox.run.bound import NOTHING, Instead, TaskBound
 from pytest_fargate_sandbox.run.kind_notes import KindNotes
 from pytest_fargate_sandbox.run.launch_rate import LaunchRate
-from pytest_fargate_sandbox.run.reuse import SLOTS, Reuse
+from pytest_fargate_sandbox.run.reuse import SESSION, SLOTS, Reuse
 from pytest_fargate_sandbox.run.run_tasks import RunTasks
 from pytest_fargate_sandbox.run.seat import Seat
 from pytest_fargate_sandbox.run.shelf import Shelf
 from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller
 from pytest_fargate_sandbox.run.stock import AUTO, FixedStock, StockBySight
 from pytest_fargate_sandbox.run.task_lease import TaskLease
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import recognised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,14 +109,17 @@ class Pool:
         planned += places
         self._shelf.plan(spec, sorted(planned))
 
-    def lease(self, spec: SandboxSpec, *, keep: str, test: str) -> Lease:
-        """A started sandbox or slot, and in it what the spec says. Raises what ``EcsFargateSandbox.start`` raises."""
+    def lease(self, spec: SandboxSpec, *, keep: str, test: str, lasting: bool = False) -> Lease:
+        """A started sandbox or slot, and in it what the spec says. Raises what ``EcsFargateSandbox.start`` raises.
+
+        ``lasting``: it ends with the run, so that it may be left to the next one, or was by the one before.
+        """
         entry = f"setup-{secrets.token_hex(8)}"
         self._ledger.own(entry, "waiting", test=test)
         try:
             if spec.slots:
                 return self._slots.lease(spec, keep=keep, test=test)
-            return self._lease(spec, _Lessee(keep, test))
+            return self._lease(spec, _Lessee(keep, test, SESSION if lasting and _can_be_as_new(spec) else None))
         finally:
             self._ledger.write(entry, "waited")
 
@@ -177,7 +181,9 @@ class Pool:
                 seat.launched(kept.task_arn)
                 lease = TaskLease(sandbox, seat, keep=lessee.keep, test=lessee.test, leave=self._leave(spec, purpose))
                 return self._furnished(lease, spec, phases)
-            except SandboxError:
+            except SandboxError as error:
+                sandbox.note("not_left", why=str(error))
+                sandbox.stop()
                 seat.over()
                 reuse.refuse(kept)
             except BaseException:
@@ -211,6 +217,8 @@ class Pool:
         try:
             with _timed(phases, "place"):
                 sandbox.start(outside_endpoints=spec.outside)
+                if self._reuse and lessee.purpose:
+                    self._reuse.begin(sandbox, lessee.purpose)
         except BaseException:
             lease.end(may_keep=False)
             raise
@@ -311,6 +319,12 @@ class Pool:
     def _new_id(self, test: str) -> str:
         name = "".join(sign if sign.isalnum() else "-" for sign in test.rpartition("::")[2] or test)
         return f"{name[:40].strip('-').lower()}-{secrets.token_hex(4)}"
+
+
+def _can_be_as_new(spec: SandboxSpec) -> bool:
+    """Ways back to us end with this process, and what an image's own command does is never undone."""
+    mode = recognised(spec.config)
+    return mode is not None and mode.takes_commands and spec.fares_as_its_kind and not spec.outside
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.reuse_book import SESSION, SLOTS, ReuseBook, end_left
+from pytest_fargate_sandbox.sandbox.renewing import begin_renewal, check_renewed, note_start
 from pytest_fargate_sandbox.server.bundle import fingerprint
 from pytest_fargate_sandbox.server.slots.slot_protocol import LEASED, RETIRED
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
 __all__ = ["SESSION", "SLOTS", "Reuse"]
+
+_RENEWAL_SEC = 1.0
+"""What has not become as new by then goes on alone, and the next run is told."""
 
 
 class Reuse:
@@ -44,6 +48,7 @@ class Reuse:
         if purpose == SLOTS:
             _clean_slots(sandbox, spec.slots)
         else:
+            check_renewed(sandbox)
             self._book.drop(kept.task_arn)  # who is killed leaves it to nobody
 
     def put_back(self, kept: KeptTask) -> None:
@@ -54,8 +59,20 @@ class Reuse:
         if end_left(kept, "what was left was of no use to the next run"):
             self._book.drop(kept.task_arn)
 
+    def begin(self, machine: EcsFargateSandbox, purpose: str) -> None:
+        """It was launched just now, to be left in the end. Raises ``SandboxError`` where it cannot be made as new."""
+        if purpose == SESSION:
+            note_start(machine)
+
     def leave(self, machine: EcsFargateSandbox, purpose: str, spec: SandboxSpec) -> None:
-        """For the next run, and from now on: whoever is killed leaves it too, as one that has slots to be cleaned."""
+        """For the next run, and from now on: whoever is killed leaves it too, as one that has slots to be cleaned.
+
+        Raises ``SandboxError`` where it cannot be made as new.
+        """
+        if purpose == SESSION:
+            why_not = begin_renewal(machine, wait_sec=_RENEWAL_SEC)
+            if why_not:
+                raise SandboxError(why_not)
         self._book.leave(str(machine.task_arn), purpose, _fit(spec))
         machine.let_live(reuse=self.name)
 

@@ -71,7 +71,11 @@ class TaskLease(Lease):
     def _leave_it(self) -> bool:
         if self.leave is None:
             return False
-        self.leave(self.sandbox)
+        try:
+            self.leave(self.sandbox)
+        except SandboxError as error:
+            self._note("not_left", why=str(error))
+            return False
         self.sandbox.detach()
         return True
 

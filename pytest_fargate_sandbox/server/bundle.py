@@ -119,6 +119,15 @@ LESSONS = {
             "tunnel.ready_sockets",
         ),
     ),
+    "renewal.renewal_verbs": Lesson(
+        modules=(
+            "renewal.inventory",
+            "renewal.renewal_protocol",
+            "renewal.renewal_verbs",
+            "slots.emptying",
+            "slots.thread_rights",
+        ),
+    ),
     "slots.slot_verbs": Lesson(
         modules=(
             "slots.birther",

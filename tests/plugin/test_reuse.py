@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.engine_of_tests import EngineOfTests
     from tests.plugin.conftest import EngineLog
 
 pytestmark = [pytest.mark.needs("another user"), pytest.mark.usefixtures("no_nohup")]
@@ -118,7 +119,7 @@ def test_it(fargate_slot):
 
 
 def test_what_does_not_fit_any_more_is_stopped_and_what_is_not_asked_for_is_left_alone(
-    pytester: pytest.Pytester, shared_engine_log: EngineLog
+    pytester: pytest.Pytester, shared_engine_log: EngineLog, engine: EngineOfTests
 ) -> None:
     pytester.makepyfile(test_one=ONE, test_none="def test_it(): pass")
     run(pytester, INNER, *ONE_PROCESS, "test_one.py").assert_outcomes(passed=1)
@@ -129,10 +130,55 @@ def test_what_does_not_fit_any_more_is_stopped_and_what_is_not_asked_for_is_left
     result.stdout.fnmatch_lines(["1 launched, *"])
     (second,) = set(shared_engine_log.tasks()) - {first}
     wait_until(lambda: shared_engine_log.tasks()[first] == "STOPPED" or None, deadline=10, what="the first one's end")
-    assert fargate("stop", second.rpartition("/")[2]).returncode == 0
+    engine.aws.call("ecs", "StopTask", cluster="local", task=second)
     result = run(pytester, INNER, *ONE_PROCESS, "test_one.py", "--fargate-slots=4")
     result.stdout.fnmatch_lines(["1 launched, *"])
     assert fargate("stop", "inner").returncode == 0
+    assert shared_engine_log.cut_off() == []
+
+
+SESSION = """
+import os, pathlib, time
+
+FIND = "ls -A /root /tmp /dev/shm; pgrep -l sleep"
+
+def test_it(fargate_session_sandbox):
+    found = fargate_session_sandbox.exec(FIND).stdout
+    assert "mark" not in found and "sleep" not in found, found
+    fargate_session_sandbox.exec("touch /root/mark /tmp/mark /dev/shm/mark; setsid sleep 1234 &", check=True)
+    if os.environ.get("BREAK_OFF"):
+        pathlib.Path("broken-off").touch()
+        time.sleep(60)
+"""
+
+
+def test_a_sandbox_of_the_session_is_left_as_new_and_by_a_killed_run_not_at_all(
+    pytester: pytest.Pytester,
+    shared_engine_log: EngineLog,
+    started: Callable[..., subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytester.makepyfile(SESSION)
+    result = run(pytester, INNER, *ONE_PROCESS)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["1 launched, 1 left to the next run; *"])
+    (first,) = shared_engine_log.tasks()
+
+    monkeypatch.setenv("BREAK_OFF", "1")
+    broken = started(INNER, *SMALL, *ONE_PROCESS)
+    wait_until(lambda: (pytester.path / "broken-off").exists() or None, deadline=40, what="a test that waits")
+    assert set(shared_engine_log.tasks()) == {first}, "it was as new"
+    os.kill(broken.pid, signal.SIGKILL)
+    broken.wait()
+
+    monkeypatch.delenv("BREAK_OFF")
+    result = run(pytester, INNER, *ONE_PROCESS)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["1 launched, 1 left to the next run; *"])
+    wait_until(lambda: shared_engine_log.tasks()[first] == "STOPPED" or None, deadline=10, what="the first one's end")
+    assert fargate("exec", "test_it", "true").stderr.startswith("fargate-sandbox: ")
+    assert "no task that lives begins with 'inner'" in fargate("stop", "inner").stderr, "who entered it has it"
+    assert fargate("stop", "--kept").returncode == 0
     assert shared_engine_log.cut_off() == []
 
 

@@ -56,6 +56,7 @@ def test_each_launch_is_a_sandbox_with_its_story(ledger: Ledger) -> None:
         "kept": False,
         "left": False,
         "reused": False,
+        "not_left": "",
     }
     assert (report["engine"], report["cluster"], report["region"]) == (None, "bench", "eu-west-1")
     assert report["cost_usd"] == pytest.approx((0.04048 + 2 * 0.004445 + 0.005) / 60, abs=1e-6)

@@ -43,7 +43,7 @@ class Commands:
         self.reaper = Reaper()
         self._marks = Marks()
         self._oom = OomCounter()
-        self._work_dir = work_dir
+        self.work_dir = work_dir
         self._lock = threading.Lock()
         self._known: "collections.OrderedDict[str, Command]" = collections.OrderedDict()
         self._ended = EndedCommands()
@@ -68,7 +68,7 @@ class Commands:
                 raise Failure(
                     "permission", "in a slot all commands run as the slot's own user, not as %s" % request.user
                 )
-            command = Command(request.id, self._work_dir, user)
+            command = Command(request.id, self.work_dir, user)
             self._known[request.id] = command
             return command, True
 
@@ -221,7 +221,7 @@ class Commands:
 
     def _path(self, command: Command, suffix: bytes) -> "bytes | None":
         """Where a file of the command's own would lie."""
-        return os.path.join(self._work_dir, b"%s.%s" % (command.id.encode(), suffix)) if self._work_dir else None
+        return os.path.join(self.work_dir, b"%s.%s" % (command.id.encode(), suffix)) if self.work_dir else None
 
     def _abandon(self, command: Command, failure: Failure) -> "NoReturn":
         """It never ran, so its id is free again."""

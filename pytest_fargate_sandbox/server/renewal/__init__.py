@@ -1,0 +1,1 @@
+"""A container made as new: what its commands left running ends, and what they added goes."""

@@ -1,0 +1,109 @@
+"""What was added to a tree is told, and whatever else was done to it too."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.server.renewal.inventory import Inventory, NotAsBefore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ODD = os.fsdecode(b"odd\n\xff")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    tree = tmp_path / "tree"
+    (tree / "etc" / ODD).mkdir(parents=True)
+    (tree / "etc" / "passwd").write_text("root")
+    (tree / "etc" / ODD / "file").write_text("x")
+    (tree / "link").symlink_to("etc")
+    (tree / "empty").mkdir()
+    return tree
+
+
+def noted(tree: Path) -> Inventory:
+    work = tree.parent / "work"
+    work.mkdir(exist_ok=True)
+    return Inventory(os.fsencode(work), os.fsencode(tree))
+
+
+def test_nothing_was_done(tree: Path) -> None:
+    (tree / "etc" / "passwd").read_text()
+    assert noted(tree).added() == []
+
+
+def test_what_was_added_is_told_without_what_is_in_it(tree: Path) -> None:
+    inventory = noted(tree)
+    (tree / "etc" / ODD / ODD).write_text("")
+    (tree / "empty" / "deep" / "er").mkdir(parents=True)
+    (tree / "to-etc").symlink_to(tree / "etc")
+    os.mkfifo(tree / "pipe")
+    shutil.copytree(tree / "etc", tree / "copy")
+    added = [tree / "etc" / ODD / ODD, tree / "empty" / "deep", tree / "to-etc", tree / "pipe", tree / "copy"]
+    assert sorted(inventory.added()) == sorted(map(os.fsencode, added))
+
+
+def _written_with_its_old_time(tree: Path) -> None:
+    before = (tree / "etc" / "passwd").stat()
+    (tree / "etc" / "passwd").write_text("tree")
+    os.utime(tree / "etc" / "passwd", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _replaced(tree: Path) -> None:
+    (tree / "new").write_text("root")
+    (tree / "new").rename(tree / "etc" / "passwd")
+
+
+def _link_led_elsewhere(tree: Path) -> None:
+    (tree / "link").unlink()
+    (tree / "link").symlink_to("empty")
+
+
+def _directory_in_place_of_a_file(tree: Path) -> None:
+    (tree / "etc" / "passwd").unlink()
+    (tree / "etc" / "passwd").mkdir()
+
+
+def _directory_replaced_by_its_copy(tree: Path) -> None:
+    shutil.copytree(tree / "etc", tree / "copy", symlinks=True)
+    shutil.rmtree(tree / "etc")
+    (tree / "copy").rename(tree / "etc")
+
+
+def _pipe_in_place_of_a_file(tree: Path) -> None:
+    (tree / "etc" / "passwd").unlink()
+    os.mkfifo(tree / "etc" / "passwd")
+
+
+DEEDS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "written with its old time": (_written_with_its_old_time, "etc/passwd: changed"),
+    "mode of a file": (lambda tree: (tree / "etc" / "passwd").chmod(0o600), "etc/passwd: changed"),
+    "another name of a file": (lambda tree: os.link(tree / "etc" / "passwd", tree / "other"), "etc/passwd: changed"),
+    "mode of a directory": (lambda tree: (tree / "empty").chmod(0o700), "empty: changed"),
+    "replaced by a file": (_replaced, "etc/passwd: changed"),
+    "link": (_link_led_elsewhere, "link: changed"),
+    "replaced by a directory": (_directory_in_place_of_a_file, "etc/passwd: changed"),
+    "replaced by a pipe": (_pipe_in_place_of_a_file, "etc/passwd: changed"),
+    "directory replaced by its copy": (_directory_replaced_by_its_copy, ": changed"),
+    "removed": (lambda tree: (tree / "etc" / "passwd").unlink(), "1 files that were there are there no more"),
+    "directory removed": (lambda tree: shutil.rmtree(tree / "etc"), "4 files that were there are there no more"),
+    "moved": (lambda tree: (tree / "etc").rename(tree / "moved"), "4 files that were there are there no more"),
+}
+
+
+@pytest.mark.parametrize(("deed", "told"), DEEDS.values(), ids=DEEDS)
+def test_whatever_else_was_done_to_what_was_there_is_told(
+    tree: Path, deed: Callable[[Path], object], told: str
+) -> None:
+    inventory = noted(tree)
+    deed(tree)
+    with pytest.raises(NotAsBefore, match=re.escape(told)):
+        inventory.added()
