@@ -155,6 +155,8 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
         )
         self.note("kept", task_arn=kept.task_arn, reuse=reuse)
         kept.save()
+        if reuse:  # from now on it ends with no process
+            self._lines.let_go(kept.task_arn)
         if self._is_tagged:
             return kept
         try:

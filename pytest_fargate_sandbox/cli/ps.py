@@ -39,7 +39,7 @@ def _row(task: KnownTask) -> tuple[str, ...]:
         task.id[:12],
         task.name,
         _state(task),
-        _span(time.time() - began),
+        _span(time.time() - facts.get("born", began)),
         _span(left),
         str(facts.get("cluster", "")),
         str(facts.get("image") or ""),

@@ -74,6 +74,7 @@ class LedgerRecorder(Recorder):
     def move_in(self, machine: Machine, place: Place, kept: KeptTask) -> None:
         """Another run's task, which was kept, is this one's: it has an entry here before it has none there."""
         self._place, self._forget_keys = place, None
+        born = kept.expires - place.cfg.max_task_lifetime_sec
         self.entry = self._ledger.open_entry(
             task_id=machine.task_id,
             labels=dict(machine.labels),
@@ -81,7 +82,7 @@ class LedgerRecorder(Recorder):
             **_what_it_costs_by(place.cfg),
             **place.facts,
         )
-        self.record("launched", task_arn=kept.task_arn, image=kept.image, left_by=kept.run_id)
+        self.record("launched", task_arn=kept.task_arn, image=kept.image, left_by=kept.run_id, born=born)
         theirs = Ledger(kept.run_id)
         theirs.write(kept.ledger_entry, "stopped", task_arn=kept.task_arn, left_to=self._ledger.run_id)
         theirs.write(kept.ledger_entry, "taken_over")  # it is kept there no longer

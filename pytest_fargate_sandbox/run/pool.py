@@ -176,20 +176,21 @@ class Pool:
             try:
                 with _timed(phases, "waited"):
                     seat.take(lessee.instead)
+            except BaseException:
+                reuse.put_back(kept)
+                raise
+            try:
                 with _timed(phases, "tunnel"):
                     reuse.move_in(sandbox, kept, purpose, spec)
-                seat.launched(kept.task_arn)
-                lease = TaskLease(sandbox, seat, keep=lessee.keep, test=lessee.test, leave=self._leave(spec, purpose))
-                return self._furnished(lease, spec, phases)
             except SandboxError as error:
                 sandbox.note("not_left", why=str(error))
                 sandbox.stop()
-                seat.over()
                 reuse.refuse(kept)
-            except BaseException:
                 seat.over()
-                reuse.put_back(kept)
-                raise
+                continue
+            seat.launched(kept.task_arn)
+            lease = TaskLease(sandbox, seat, keep=lessee.keep, test=lessee.test, leave=self._leave(spec, purpose))
+            return self._furnished(lease, spec, phases)
         return None
 
     def _leave(self, spec: SandboxSpec, purpose: str | None) -> Callable[[EcsFargateSandbox], None] | None:

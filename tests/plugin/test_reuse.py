@@ -107,9 +107,9 @@ def test_three_runs_with_a_killed_one_in_the_middle(
     assert "LEFT inner" in shown
     assert shown.count(task[:12]) == 1
     assert fargate("stop", "inner").stdout == f"{task} stopped\n"
+    assert shared_engine_log.cut_off() == []
     assert fargate("ps", "-q").stdout == ""
     assert not keys.exists()
-    assert shared_engine_log.cut_off() == []
 
 
 ONE = """

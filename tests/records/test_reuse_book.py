@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -94,15 +95,19 @@ def test_a_name_is_one_runs_at_a_time_and_the_refusal_names_that_run() -> None:
     second.let_go()
 
 
-def test_the_name_of_a_run_that_was_killed_is_free_when_its_workers_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_of_a_run_that_was_killed_are_waited_for_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     worker, second = ReuseBook("inner", "first"), ReuseBook("inner", "second")
     worker.use()
+    ending = threading.Timer(0.1, worker.let_go)
+    ending.start()
+    second.hold()
+    assert not ending.is_alive()
+    second.let_go()
+    worker.use()
     monkeypatch.setattr(reuse_book, "_LEAVING_SEC", 0.1)
-    with pytest.raises(ConfigError, match="workers of a run whose controller was killed still use"):
-        second.hold()
-    worker.let_go()
     second.hold()
     second.let_go()
+    worker.let_go()
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "-x", "a b", "é", "x" * 65, "x\n"])
