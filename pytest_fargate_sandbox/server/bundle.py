@@ -125,7 +125,7 @@ LESSONS = {
             "renewal.renewal_protocol",
             "renewal.renewal_verbs",
             "slots.emptying",
-            "slots.thread_rights",
+            "thread_rights",
         ),
     ),
     "slots.slot_verbs": Lesson(

@@ -118,7 +118,7 @@ def _ipc_objects() -> "list[tuple[str, int, int]]":
 def _remove_ipc() -> None:
     objects = _ipc_objects()
     if objects:  # else neither ctypes nor root is wanted
-        from pytest_fargate_sandbox.server.slots.thread_rights import as_owner_of_processes, remove_ipc
+        from pytest_fargate_sandbox.server.thread_rights import as_owner_of_processes, remove_ipc
 
         for kind, number, uid in objects:
             with as_owner_of_processes(uid, 0):
