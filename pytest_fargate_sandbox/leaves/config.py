@@ -129,8 +129,11 @@ class EcsFargateConfig:
     """Tags of your own on every task."""
     volumes: Sequence[Mapping[str, Any]] = field(default_factory=list)
     """EFS volumes: ``{"file_system_id", "path", "root_directory", "access_point_id", "read_only"}``."""
-    connect_via: Literal["auto", "public", "private"] = "auto"
-    """Which address of the task to connect to; ``auto``: the public one if it has one."""
+    connect_via: Literal["auto", "public", "private", "ssm"] = "auto"
+    """Which address of the task to connect to; ``auto``: the public one if it has one. ``ssm``: none; the sidecar is
+    reached through the Session Manager, and nothing has to let us in."""
+    ecs_exec: bool = False
+    """ECS Exec mode, without a sidecar (``ssh_sidecar=None``): the Session Manager leads to the exec server itself."""
     network: Literal["none", "public"] | None = None
     """What a task reaches: nothing, or the internet. None: on the local engine nothing, on AWS what its subnets do."""
     no_network_subnets: Sequence[str] = field(default_factory=list)
@@ -170,7 +173,7 @@ class EcsFargateConfig:
     def from_dict(cls, data: Mapping[str, Any]) -> EcsFargateConfig:
         """Make a config of plain values; a sidecar asks for a public address unless the values say otherwise."""
         plain = dict(_mapping("EcsFargateConfig", data))
-        private = plain.get("connect_via") == "private"
+        private = plain.get("connect_via") in ("private", "ssm")
         if plain.get("ssh_sidecar") is not None and not private and plain.get("assign_public_ip") is None:
             plain["assign_public_ip"] = True
         if plain.get("build_parallelism") is not None:

@@ -72,6 +72,8 @@ ENV_PRELOAD: Final = "FARGATE_SANDBOX_PRELOAD"
 NO_PRELOAD: Final = ":"
 """An LD_PRELOAD that names nothing, for glibc and musl alike."""
 ENV_SSHD_PORT: Final = "FARGATE_SANDBOX_SSHD_PORT"
+ENV_TUNNEL_PORT: Final = "FARGATE_SANDBOX_TUNNEL_PORT"
+"""Where the sidecar takes tunnels for its sshd, on loopback; only where the Session Manager is the way in."""
 ENV_AUTHORIZED_KEY: Final = "FARGATE_SANDBOX_AUTHORIZED_KEY"
 ENV_HOST_KEY: Final = "FARGATE_SANDBOX_HOST_KEY"
 ENV_TTL: Final = "FARGATE_SANDBOX_TTL"
@@ -82,6 +84,9 @@ ENV_HOSTS: Final = "FARGATE_SANDBOX_HOSTS"
 ENV_RUNTIME: Final = "FARGATE_SANDBOX_RUNTIME"
 ENV_RUNTIME_SOURCE: Final = "FARGATE_SANDBOX_RUNTIME_SOURCE"
 """The engine tells its own sidecar where a runtime lies that only has to be copied."""
+
+SIDECAR_TUNNEL_PORT: Final = 19543
+"""The port that is meant by that."""
 
 EXIT_EXPIRED: Final = 92
 """The sidecar's exit code when the task's time is over."""

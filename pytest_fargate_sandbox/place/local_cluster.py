@@ -144,6 +144,7 @@ class LocalEngine:
                 key="network",
                 value=cfg.network,
             )
+        through_sessions = cfg.ecs_exec or cfg.connect_via == "ssm"
         has_image = cfg.image_template or cfg.task_definition or cfg.environment_dir
         return replace(
             cfg,
@@ -152,9 +153,9 @@ class LocalEngine:
             subnets=self.public_subnets if cfg.network == "public" else self.subnets,
             security_groups=self.security_groups,
             execution_role_arn=self.execution_role_arn,
-            task_role_arn=None,
+            task_role_arn=self.execution_role_arn if through_sessions else None,
             assign_public_ip=False,
-            connect_via="private",
+            connect_via="ssm" if cfg.connect_via == "ssm" else "private",
             image_template=cfg.image_template if has_image else HOST_IMAGE,
             log_group=cfg.log_group or _LOG_GROUP,
             poll_interval_sec=cfg.poll_interval_sec if self.limited else min(cfg.poll_interval_sec, _LONGEST_POLL_SEC),

@@ -29,6 +29,8 @@ class Option(NamedTuple):
     sets: str = ""
     default: Any = None
     choices: Collection[str] = ()
+    synonyms: Mapping[str, str] = {}
+    """What else a choice may be called."""
     least: int = 0
     word: str = ""
     """What may stand for a number."""
@@ -49,7 +51,7 @@ class Option(NamedTuple):
 
     @property
     def usage(self) -> str:
-        value = "" if self.bare else "|".join(self.choices) or self.metavar
+        value = "" if self.bare else "|".join([*self.choices, *self.synonyms]) or self.metavar
         return f"{self.flag} {value}" if value else self.flag
 
     @property
@@ -83,6 +85,7 @@ TABLE = (
         f"{' or '.join(row.title for row in MODES.values())} mode, for tests that don't say",
         default="exec",
         choices=MODES,
+        synonyms={"none": "ecs-exec"},
     ),
     Option(
         "keep",

@@ -62,7 +62,8 @@ def declare(parser: pytest.Parser) -> None:
             bare = {"action": "store_const", "const": option.bare}
             group.addoption(option.flag, dest=option.ini, default=None, help=_help(option), **bare)
         else:
-            kwargs: dict[str, Any] = {"choices": option.choices} if option.choices else {"metavar": option.metavar}
+            choices = [*option.choices, *option.synonyms]
+            kwargs: dict[str, Any] = {"choices": choices} if choices else {"metavar": option.metavar}
             group.addoption(option.flag, dest=option.ini, default=None, help=_help(option), **kwargs)
         parser.addini(option.ini, f"{option.flag}, from here", type=option.kind, default=None)
 
@@ -164,7 +165,7 @@ def checked(option: Option, value: Any, source: str) -> Any:
         return _as_bool(value, source)
     if option.kind == "int":
         return _as_int(option, value, source)
-    text = str(value)
+    text = option.synonyms.get(str(value), str(value))
     if option.choices and text not in option.choices:
         from pytest_fargate_sandbox.leaves.config import nearest
 

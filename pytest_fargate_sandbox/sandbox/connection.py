@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.results import Endpoint
@@ -13,18 +13,32 @@ from pytest_fargate_sandbox.sandbox.exec import own_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.exec.exec_connection import Stream
 
 _LONGEST_PAUSE_SEC = 0.3
 _NEVER = 1_000_000
 """How often to try is not the tunnel's to decide: ``still_alive`` ends the wait."""
 
 
+class Tunnel(Protocol):
+    """What is needed of a way into a task: ``SshTunnel`` is one."""
+
+    @property
+    def local_port(self) -> int: ...
+    def open(
+        self, *, max_retries: int = ..., initial_backoff: float = ..., still_alive: Callable[[], None] | None = ...
+    ) -> None: ...
+    def close(self) -> None: ...
+    def reconnect(self) -> None: ...
+    def expose(self, port: int) -> int: ...
+    def dial(self, port: int, timeout: float = ...) -> Stream: ...
+
+
 class Door(NamedTuple):
     """``container`` has to run for it to open; ``why_closed`` looks, and says in a sentence why it does not."""
 
-    tunnel: SshTunnel
+    tunnel: Tunnel
     container: str
     why_closed: Callable[[], str]
 

@@ -16,6 +16,7 @@ from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.exec.cancelling import GIVEN_UP, cancelled_by, ended_by
 from pytest_fargate_sandbox.sandbox.starting import Start, Started, enter
+from pytest_fargate_sandbox.sandbox.task.addresses import through_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -236,7 +237,11 @@ class Machine:
 
     @property
     def ssh_tunnel(self) -> SshTunnel | None:
-        return self._started.connection.tunnel if self._started else None
+        """None where there is no SSH in the way."""
+        from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+
+        tunnel = self._started.connection.tunnel if self._started else None
+        return tunnel if isinstance(tunnel, SshTunnel) else None
 
     @property
     def exec_client(self) -> ExecClient | None:
@@ -293,8 +298,11 @@ class Machine:
 
     @property
     def task_ip(self) -> str | None:
-        """The address that we connect to."""
-        return self._started.connection.host if self._started else None
+        """The address that we connect to; by the Session Manager there is none, and it is the task's private one."""
+        started = self._started
+        if started is None:
+            return None
+        return started.task.private_address if through_sessions(self.cfg) else started.connection.host
 
     def describe_task(self) -> dict[str, Any] | None:
         """What ECS says about the task now; None where there is none."""

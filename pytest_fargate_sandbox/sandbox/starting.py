@@ -231,7 +231,7 @@ class Start:
     def _connect(self, task: LaunchedTask, keyring: Keyring, routes: Routes) -> Connection:
         with self._phase("address"):
             host = task.wait_for_address()
-        connection = self._mode.connection(self.cfg, host, keyring, routes)
+        connection = self._mode.connection(self.cfg, self.aws, host, keyring, routes)
         try:
             with self._phase("tunnel"):
                 connection.open(lambda: _check(task, "tunnel", connection.door.container, connection.door.why_closed))
@@ -290,7 +290,7 @@ def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring:
             raise StartError(
                 f"there is no task {task_arn} any more (it was at {host})", phase="address", task_arn=task_arn
             )
-        connection = mode.connection(cfg, host, keyring, Routes())
+        connection = mode.connection(cfg, aws, host, keyring, Routes())
         connection.open(lambda: _check(task, "tunnel", connection.door.container, connection.door.why_closed))
     except BaseException:
         task.unwatch()

@@ -295,6 +295,24 @@ def lesson(name: str) -> tuple[str, bytes]:
     return f"{_PACKAGE}.server.{name}", zlib.compress(text.encode("utf-8"), 9)
 
 
+@lru_cache(maxsize=1)
+def tunnel_program() -> str:
+    """A program that takes tunnels, for a container beside ours; its arguments are at which port, and for which."""
+    modules = [*LESSONS["tunnel.tunnel_verbs"].modules, "tunnel.lone_end"]
+    modules.remove("tunnel.tunnel_verbs")
+    sources = {_PACKAGE: "", f"{_PACKAGE}.server": "", f"{_PACKAGE}.server.tunnel": "", **_sources_of(modules)}
+    loader = importlib.resources.files(f"{_PACKAGE}.server").joinpath("loader.py").read_text("utf-8")
+    start = (
+        f"from {_PACKAGE}.server.tunnel.lone_end import take_tunnels\nimport sys\ntake_tunnels(*map(int, sys.argv[1:]))"
+    )
+    text = chr(0).join([f"{_without_prose(loader)}\n{start}\n", *(part for each in sources.items() for part in each)])
+    packed = base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")
+    return (
+        f"import binascii, zlib\nloader, *parts = zlib.decompress(binascii.a2b_base64('{packed}')).decode()"
+        ".split(chr(0))\nSOURCES = dict(zip(parts[::2], parts[1::2]))\nexec(loader)"
+    )
+
+
 def _sources_of(modules: Iterable[str]) -> dict[str, str]:
     server = importlib.resources.files(f"{_PACKAGE}.server")
     paths = {module: f"{module.replace('.', '/')}.py".split("/") for module in modules}

@@ -60,9 +60,11 @@ def main() -> int:
         signal.alarm(int(os.environ.get(ENV_TTL, 0)))
         listener.serve(alarm)
     except _Stopped as stopped:
+        if stopped.number == signal.SIGALRM:
+            return EXIT_EXPIRED  # at once: a command that was killed must not look as if it had failed
         commands.stop_all(_STOP_PATIENCE_SEC)
         _leave(work_dir)
-        return EXIT_EXPIRED if stopped.number == signal.SIGALRM else 128 + stopped.number
+        return 128 + stopped.number
 
 
 def _stop(server: int, number: int, _frame: object) -> None:

@@ -54,6 +54,8 @@ BESIDES = {
 MULTIPART = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload")
 """What s3transfer's manager calls: https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html."""
 
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html#ecs-exec-required-iam-permissions
+AGENTS = {f"ssmmessages:{act}{channel}Channel" for act in ("Create", "Open") for channel in ("Control", "Data")}
 NO_RESOURCE = {
     "ecs:RegisterTaskDefinition",
     "ecs:DeregisterTaskDefinition",
@@ -62,8 +64,10 @@ NO_RESOURCE = {
     "ecs:ListTasks",
     "ec2:DescribeNetworkInterfaces",
     "ecr:GetAuthorizationToken",
+    *AGENTS,
 }
 PERMISSION_ONLY = {
+    *AGENTS,
     "iam:PassRole",
     "s3:GetObjectVersion",
     "elasticfilesystem:ClientMount",
@@ -145,7 +149,7 @@ def test_the_roles_of_a_task_are_given_what_a_definition_asks_of_ecs() -> None:
     secret = {"secretsmanager:GetSecretValue", "kms:Decrypt"}
     assert allowed("execution") == {f"ecr:{each}" for each in pull} | {f"logs:{each}" for each in log} | secret
     # https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html
-    assert allowed("task") == {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"}
+    assert allowed("task") == {"elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite", *AGENTS}
     assert "elasticfilesystem:ClientRootAccess" in PAGE
 
 

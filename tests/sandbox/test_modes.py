@@ -44,12 +44,15 @@ def test_an_agent_has_to_listen_somewhere() -> None:
 @pytest.mark.parametrize("name", list(MODES))
 @pytest.mark.parametrize("given", [None, {}, {"sshd_port": 2022}, _EXEC, _AGENT])
 def test_a_mapping_can_be_made_to_ask_for_any_mode(name: str, given: Any) -> None:
-    task = {"ssh_sidecar": given, "container_port": 80}
+    task = {"ssh_sidecar": given, "container_port": 80, "task_role_arn": "arn:aws:iam::123456789012:role/task"}
     mode_named(name).ask_for(task)
     cfg = EcsFargateConfig.from_dict(task)
     assert type(mode_of(cfg)) is type(mode_named(name))
-    assert cfg.ssh_sidecar is not None
-    assert cfg.ssh_sidecar.sshd_port == (2022 if given == {"sshd_port": 2022} else 2222)
+    sidecar = cfg.ssh_sidecar
+    assert sidecar is None or sidecar.sshd_port == (2022 if given == {"sshd_port": 2022} else 2222)
+    for other in MODES:  # whichever it asked for before
+        mode_named(other).ask_for(task)
+        assert type(mode_of(EcsFargateConfig.from_dict(task))) is type(mode_named(other))
 
 
 def test_a_default_leaves_alone_what_a_file_says_itself() -> None:

@@ -63,6 +63,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "large": {"cpu": "16384", "memory": "122880", "ephemeral_storage_gib": 200},
     "small": {"cpu": "256", "memory": "512"},
     "on Spot": {"capacity_provider": "FARGATE_SPOT", "platform_version": "1.4.0"},
+    "by the Session Manager": {"connect_via": "ssm", "assign_public_ip": False, "task_role_arn": TASK_ROLE},
     "in private": {"assign_public_ip": False, "connect_via": "private"},
     "on ARM": {"cpu_architecture": "ARM64"},
     "logged": {"log_group": "/my/group", "log_stream_prefix": "x"},
@@ -77,7 +78,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "cloned and its own Python": {"task_definition": "base", "runtime": "sidecar", "volumes": [EFS]},
     "in the most places": {"subnets": [f"subnet-{n:017x}" for n in range(16)], "security_groups": ["sg-1"] * 5},
 }  # fmt: skip
-WAYS: dict[str, dict[str, Any]] = {"exec": {"ssh_sidecar": EXEC}, "agent": AGENT}
+WAYS: dict[str, dict[str, Any]] = {
+    "exec": {"ssh_sidecar": EXEC},
+    "agent": AGENT,
+    "ecs-exec": {"ecs_exec": True, "task_role_arn": TASK_ROLE},
+}
 """By the names that ``MODES`` has for them."""
 
 
@@ -116,6 +121,8 @@ def test_what_is_asked_for_is_what_aws_takes(way: str, setting: str, outside: bo
     plain = {"cluster": "bench", "region": "eu-west-1", "subnets": ["subnet-1"], "security_groups": ["sg-1"]}
     given = {**plain, "assign_public_ip": True, "execution_role_arn": ROLE, **WAYS[way], **SETTINGS[setting]}
     cfg = EcsFargateConfig(**given)
+    if cfg.ecs_exec and cfg.runtime == "sidecar":
+        return  # it has none, and is refused
     assert type(recognised(cfg)) is type(MODES[way].make())
     for operation, call in calls_for(cfg, outside=outside).items():
         assert wrong_with(operation, call) == []

@@ -47,8 +47,8 @@ class ServedFiles(BesideSidecar):
     def _complete_main(self, cfg: EcsFargateConfig, main: dict[str, Any]) -> None:
         main.update(entryPoint=["python3"], command=["-m", "http.server", str(_PORT), "-d", (cfg.tags or {})["served"]])
 
-    def connection(self, cfg: EcsFargateConfig, host: str, keyring: Any, routes: Any) -> Connection:
-        return Connection(host, self._door(cfg, host, keyring, routes, _PORT), _PORT)
+    def connection(self, cfg: EcsFargateConfig, aws: Any, host: str, keyring: Any, routes: Any) -> Connection:
+        return Connection(host, self._door(cfg, aws, host, keyring, routes, _PORT), _PORT)
 
     def settle_in(self, connection: Connection, cfg: EcsFargateConfig, **_: Any) -> None:
         """Nothing is left to do."""

@@ -8,8 +8,10 @@ this process opens on 127.0.0.1 is inside the task.
 from __future__ import annotations
 
 import io
+import select
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -25,10 +27,10 @@ from pytest_fargate_sandbox.local.runners.network.port_listeners import listenin
 from pytest_fargate_sandbox.local.sidecar.reverse_ports import ReversePorts
 from pytest_fargate_sandbox.local.sidecar.sidecar_ssh import Session
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
+from pytest_fargate_sandbox.server.tunnel.lone_end import take_tunnels
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _MOST_IDLE_SESSIONS = 32
 _EXIT_TERMINATED = 128 + signal.SIGTERM
@@ -49,7 +51,7 @@ def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: s
     sessions: list[Session] = []
     try:
         _end_on_sigterm()
-        for sock in _connections(listener, expires):
+        for sock in _connections([listener, *_inner_listeners(environment)], expires):
             sessions = [*_with_room(sessions), Session(sock, host_key, authorized_key, ports)]
         return names.EXIT_EXPIRED
     except _Terminated:
@@ -84,14 +86,30 @@ def _end_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, end)
 
 
-def _connections(listener: socket.socket, expires: float) -> Iterator[socket.socket]:
+def _inner_listeners(environment: Mapping[str, str]) -> list[socket.socket]:
+    """Where the Session Manager is the way in, it leads to the task's loopback."""
+    tunnel_port = environment.get(names.ENV_TUNNEL_PORT)
+    if not tunnel_port:
+        return []
+    port = int(environment[names.ENV_SSHD_PORT])
+    listener = socket.create_server((LOOPBACK, port))
+    threading.Thread(target=take_tunnels, args=(int(tunnel_port), port), name="tunnels", daemon=True).start()
+    return [listener]
+
+
+def _connections(listeners: Sequence[socket.socket], expires: float) -> Iterator[socket.socket]:
     breath = pauses(0.01, 1.0)
+    poller = select.poll()
+    by_number = {listener.fileno(): listener for listener in listeners}
+    for listener in listeners:
+        listener.setblocking(False)
+        poller.register(listener, select.POLLIN)
     while (left := expires - time.monotonic()) > 0:
-        listener.settimeout(left)
-        try:
-            sock, _ = listener.accept()
-        except TimeoutError:
+        ready = poller.poll(left * 1000)
+        if not ready:
             return
+        try:
+            sock, _ = by_number[ready[0][0]].accept()
         except OSError:  # the client has gone, or we are out of descriptors for the moment
             time.sleep(min(next(breath), left))
             continue

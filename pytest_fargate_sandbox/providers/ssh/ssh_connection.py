@@ -53,6 +53,8 @@ class SshServer:
     """The expected public key as one line; None takes whoever answers first."""
     dead_after: float = DEAD_AFTER_SECONDS
     """A connection over which nothing comes for that long, though we ask, is given up."""
+    reach: Callable[[float], socket.socket] | None = None
+    """What leads there, where its address does not."""
 
     def with_host_key(self, line: str) -> SshServer:
         return replace(self, host_key=line)
@@ -73,6 +75,12 @@ def host_key_words(line: str) -> tuple[str, str]:
     return kind, key
 
 
+def _reached(server: SshServer, timeout: float) -> socket.socket:
+    if server.reach is not None:
+        return server.reach(timeout)
+    return socket.create_connection((server.host, server.port), timeout=timeout)
+
+
 class SshConnection:
     """An authenticated connection to an ``SshServer`` whose host key was checked."""
 
@@ -89,13 +97,14 @@ class SshConnection:
     def connect(cls, server: SshServer, timeout: float) -> SshConnection:
         """Raise ``Unreachable`` where trying again can help, ``TransportError`` where it cannot."""
         try:
-            sock = socket.create_connection((server.host, server.port), timeout=timeout)
+            sock = _reached(server, timeout)
         except ConnectionRefusedError as error:
             raise Refused(f"{server}: {error.strerror}") from error
         except OSError as error:
             raise Unreachable(f"{server}: {error.strerror or error}") from error
         try:
-            tune_socket(sock)
+            if server.reach is None:
+                tune_socket(sock)
             transport = Transport(sock)
         except OSError as error:
             sock.close()

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
 from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.forwards import Forward
 from pytest_fargate_sandbox.leaves.sockets import LOOPBACK, Listener
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, pauses, wait_until
 from pytest_fargate_sandbox.providers.ssh.local_listener import LocalListener
 from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_patiently
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import SshConnection, SshServer
-from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward, private_key_of
+from pytest_fargate_sandbox.providers.ssh.ssh_spec import private_key_of
 from pytest_fargate_sandbox.providers.ssh.ssh_watch import DEAD_AFTER_SECONDS
 from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
 from pytest_fargate_sandbox.providers.ssh.tunnel_reverses import Reverses
@@ -59,7 +60,8 @@ class SshTunnel:
     host and port on this side, ``"REMOTEPORT:HOST:PORT"``. Either may begin with another loopback address and a colon.
 
     A connection over which nothing comes for ``dead_after`` seconds, though the server is asked to answer, is broken,
-    whatever TCP says. Safe to use from many threads.
+    whatever TCP says. ``reach`` makes the connection to the server where its address is not to be used.
+    Safe to use from many threads.
     """
 
     def __init__(
@@ -76,8 +78,9 @@ class SshTunnel:
         reverses: Iterable[str] | None = None,
         local_port_override: int | None = None,
         dead_after: float = DEAD_AFTER_SECONDS,
+        reach: Callable[[float], socket.socket] | None = None,
     ) -> None:
-        self._server = SshServer(host, port, user, private_key_of(key_file, private_key), host_key, dead_after)
+        self._server = SshServer(host, port, user, private_key_of(key_file, private_key), host_key, dead_after, reach)
         self._forward_port = forward_port
         self._forwards = [Forward.parse(spec, "forwards") for spec in forwards or ()]
         self._reverses = Reverses(

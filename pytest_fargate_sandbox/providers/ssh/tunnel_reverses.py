@@ -15,8 +15,8 @@ from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from pytest_fargate_sandbox.leaves.forwards import Forward
     from pytest_fargate_sandbox.providers.ssh.ssh_connection import SshConnection
-    from pytest_fargate_sandbox.providers.ssh.ssh_spec import Forward
 
 _LISTEN_SECONDS = 1.0
 """For a port that nobody of ours had: a process that was just ended lets go of it in less."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
     from pytest_fargate_sandbox.sandbox.endpoints import Routes
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
@@ -39,8 +40,11 @@ class AgentMode(BesideSidecar):
         sidecar = plain_sidecar(task)
         if sidecar is not None:
             task["ssh_sidecar"] = {**sidecar, "exec_server_port": None}
+            if task.get("ecs_exec"):
+                task["ecs_exec"] = False
 
     def check(self, cfg: EcsFargateConfig) -> None:
+        super().check(cfg)
         if cfg.container_port is None:
             raise ConfigError(
                 "container_port is missing: agent-server mode forwards local_port to where the image's own command "
@@ -65,9 +69,9 @@ class AgentMode(BesideSidecar):
         if cfg.container_port is not None:
             add_port(main, cfg.container_port)
 
-    def connection(self, cfg: EcsFargateConfig, host: str, keyring: Keyring, routes: Routes) -> Connection:
+    def connection(self, cfg: EcsFargateConfig, aws: Aws, host: str, keyring: Keyring, routes: Routes) -> Connection:
         port = cfg.container_port or 0
-        return Connection(host, self._door(cfg, host, keyring, routes, port), port)
+        return Connection(host, self._door(cfg, aws, host, keyring, routes, port), port)
 
     def client(self, _connection: Connection) -> ExecClient:
         raise ConfigError(

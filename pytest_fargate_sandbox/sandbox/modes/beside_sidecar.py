@@ -9,9 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import SshSidecarConfig, replaced
-from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, SIDECAR_CONTAINER, SIDECAR_REFERENCE
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, SIDECAR_CONTAINER, SIDECAR_REFERENCE, SIDECAR_TUNNEL_PORT
 from pytest_fargate_sandbox.sandbox.connection import Door
 from pytest_fargate_sandbox.sandbox.keyring import make_keyring
+from pytest_fargate_sandbox.sandbox.modes.by_sessions import check_sessions
 from pytest_fargate_sandbox.sandbox.modes.mode import Mode
 from pytest_fargate_sandbox.sandbox.task.sidecar_container import sidecar_container, sidecar_environment
 
@@ -28,9 +29,14 @@ if TYPE_CHECKING:
 class BesideSidecar(Mode):
     """The half of a ``Mode`` that is about the sidecar."""
 
+    def check(self, cfg: EcsFargateConfig) -> None:
+        if cfg.connect_via == "ssm":
+            check_sessions(cfg)
+
     def taken_ports(self, cfg: EcsFargateConfig) -> list[int]:
         sidecar = sidecar_of(cfg)
-        ports = (sidecar.sshd_port, sidecar.exec_server_port, cfg.container_port)
+        tunnel_port = SIDECAR_TUNNEL_PORT if cfg.connect_via == "ssm" else None
+        ports = (sidecar.sshd_port, sidecar.exec_server_port, cfg.container_port, tunnel_port)
         return [port for port in ports if port is not None]
 
     def make_keyring(self, cfg: EcsFargateConfig, aws: Aws, *, task_id: str, secret: bytes | None) -> Keyring:
@@ -52,7 +58,14 @@ class BesideSidecar(Mode):
         main["dependsOn"] = [*main.get("dependsOn", []), condition]
         self._complete_main(cfg, main)
         image = sidecar.image or SIDECAR_REFERENCE
-        beside = sidecar_container(sidecar, image=image, runtime=cfg.runtime, health_check=healthy, logs=logs)
+        beside = sidecar_container(
+            sidecar,
+            image=image,
+            runtime=cfg.runtime,
+            health_check=healthy,
+            takes_tunnel=cfg.connect_via == "ssm",
+            logs=logs,
+        )
         return [beside]
 
     def clock(self, _cfg: EcsFargateConfig) -> str:
@@ -88,19 +101,26 @@ class BesideSidecar(Mode):
             hosts=hosts,
         )
 
-    def _door(self, cfg: EcsFargateConfig, host: str, keyring: Keyring, routes: Routes, inner_port: int) -> Door:
+    def _door(
+        self, cfg: EcsFargateConfig, aws: Aws, host: str, keyring: Keyring, routes: Routes, inner_port: int
+    ) -> Door:
+        port = sidecar_of(cfg).sshd_port
+        asked: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "private_key": keyring.client,
+            "host_key": keyring.host.public,
+            "forward_port": inner_port,
+            "reverses": routes.specs,
+        }
+        if cfg.connect_via == "ssm":
+            from pytest_fargate_sandbox.providers.ssm.ssh_in_session import SshInSession
+
+            inside = SshInSession(aws, tunnel_port=SIDECAR_TUNNEL_PORT, **asked)
+            return Door(inside, SIDECAR_CONTAINER, inside.why_closed)
         from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 
-        port = sidecar_of(cfg).sshd_port
-        tunnel = SshTunnel(
-            host=host,
-            port=port,
-            private_key=keyring.client,
-            host_key=keyring.host.public,
-            forward_port=inner_port,
-            reverses=routes.specs,
-        )
-        return Door(tunnel, SIDECAR_CONTAINER, partial(_why_closed, host, port))
+        return Door(SshTunnel(**asked), SIDECAR_CONTAINER, partial(_why_closed, host, port))
 
 
 def sidecar_of(cfg: EcsFargateConfig) -> SshSidecarConfig:

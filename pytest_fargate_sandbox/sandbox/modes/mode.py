@@ -80,7 +80,7 @@ class Mode(Protocol):
     def patience_sec(self, cfg: EcsFargateConfig) -> float:
         """How long the way in may take to open once the containers run."""
 
-    def connection(self, cfg: EcsFargateConfig, host: str, keyring: Keyring, routes: Routes) -> Connection:
+    def connection(self, cfg: EcsFargateConfig, aws: Aws, host: str, keyring: Keyring, routes: Routes) -> Connection:
         """The way into the task at the address ``host``, not open yet."""
 
     def settle_in(

@@ -30,6 +30,7 @@ def _when_needed(module: str, kind: str) -> Callable[[], Any]:
 MODES = {
     "exec": Row("exec-server", _when_needed("exec_mode", "ExecMode")),
     "agent": Row("agent-server", _when_needed("agent_mode", "AgentMode")),
+    "ecs-exec": Row("ECS Exec", _when_needed("ecs_exec_mode", "EcsExecMode")),
 }
 """By the name that options and the marker have for them. A row may be added: the last one is asked first."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.ssm.session_calls import session_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +44,32 @@ def _ipv6_address(task: Mapping[str, Any]) -> str:
 def private_address(task: Mapping[str, Any]) -> str | None:
     details = interface(task)
     return details["address"] if details else None
+
+
+def through_sessions(cfg: EcsFargateConfig) -> bool:
+    """Whether the Session Manager leads to the task, and none of its addresses has to."""
+    return cfg.ecs_exec or cfg.connect_via == "ssm"
+
+
+def session_address(task: Mapping[str, Any], container: str) -> str | None:
+    """What a session with this container is started with, once its agent runs. Raises ``StartError`` if it ended."""
+    for each in task.get("containers") or []:
+        if each.get("name") != container or not each.get("runtimeId"):
+            continue
+        agents = {agent.get("name"): agent for agent in each.get("managedAgents") or []}
+        agent = agents.get("ExecuteCommandAgent", {})
+        if agent.get("lastStatus") == "STOPPED":
+            raise StartError(
+                f"the SSM agent of the container {container} ended ({agent.get('reason') or 'no reason given'}): it "
+                "needs a root that can be written, a way to ssmmessages, and a task role with the four ssmmessages "
+                "actions of docs/aws.md",
+                phase="address",
+                reason="the SSM agent ended",
+                task_arn=str(task.get("taskArn", "")),
+            )
+        if agent.get("lastStatus") == "RUNNING":
+            return session_target(str(task["taskArn"]), str(each["runtimeId"]))
+    return None
 
 
 def wants_public(cfg: EcsFargateConfig) -> bool:

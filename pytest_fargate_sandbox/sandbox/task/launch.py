@@ -20,6 +20,7 @@ from pytest_fargate_sandbox.leaves.fargate_rules import OVERRIDES_CHARACTERS, ST
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.sandbox.task.addresses import through_sessions
 from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
 from pytest_fargate_sandbox.sandbox.task.stopping import ask_to_stop
 
@@ -73,6 +74,8 @@ def run_request(
         request["launchType"] = "FARGATE"
     if cfg.platform_version:
         request["platformVersion"] = cfg.platform_version
+    if through_sessions(cfg):
+        request["enableExecuteCommand"] = True
     return request
 
 

@@ -9,7 +9,13 @@ from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError, StartT
 from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
-from pytest_fargate_sandbox.sandbox.task.addresses import interface, private_address, reachable_address
+from pytest_fargate_sandbox.sandbox.task.addresses import (
+    interface,
+    private_address,
+    reachable_address,
+    session_address,
+    through_sessions,
+)
 from pytest_fargate_sandbox.sandbox.task.causes import STOPPED_BY_OWNER
 from pytest_fargate_sandbox.sandbox.task.diagnosis import Diagnosis, container_logs
 from pytest_fargate_sandbox.sandbox.task.poller import Poller, Watch, poller_for
@@ -89,6 +95,8 @@ class LaunchedTask:
 
     def wait_for_address(self) -> str:
         """The address to connect to, as soon as the task has one. Raises ``StartError`` as soon as it never will."""
+        if through_sessions(self._cfg):
+            return self._wait_for_agent()
         news = self.watch.wait(
             lambda: True if self.ending or self.watch.error or interface(self.watch.description) else None,
             self._cfg.startup_timeout_sec,
@@ -103,6 +111,24 @@ class LaunchedTask:
                 transient=True,
             )
         return reachable_address(self._cfg, self._aws, self.watch.description)
+
+    def _wait_for_agent(self) -> str:
+        target = self.watch.wait(
+            lambda: "" if self.ending or self.watch.error else session_address(self.watch.description, self._clock),
+            self._cfg.startup_timeout_sec,
+        )
+        self.check_start("address")
+        if not target:
+            state = self.watch.description.get("lastStatus")
+            raise StartTimeout(
+                f"the SSM agent of the container {self._clock} is not there after {self._cfg.startup_timeout_sec:.0f} s"
+                f" (the task is {state}): does its subnet have a way to ssmmessages, and its task role the four "
+                "ssmmessages actions of docs/aws.md?",
+                phase="address",
+                task_arn=self.arn,
+                transient=True,
+            )
+        return target
 
     def check_start(self, phase: str) -> None:
         """Raise ``StartError`` if the task is ending, or if ECS does not tell us about it."""

@@ -77,6 +77,8 @@ cat >"$private/relocatable.py" <<'PYTHON'
 @relocatable.py@
 PYTHON
 
+@tunnel@
+
 # Watches for the main container's wish, unless it is known beforehand.
 cat >"$private/serve-runtime" <<'RUNTIME'
 until [ "${FARGATE_SANDBOX_RUNTIME:-}" = drop ] || [ -e /run/fargate-sandbox/work/want-runtime ]; do sleep 0.2; done
@@ -89,6 +91,7 @@ RUNTIME
 cat >"$private/serve" <<'SERVE'
 sh /run/fargate-sandbox-private/serve-runtime &
 helpers=$!
+@serve-tunnel@
 (sleep "${FARGATE_SANDBOX_TTL:-14400}"; kill -USR1 $$) &
 helpers="$helpers $!"
 "$(command -v sshd)" -D -e -f /run/fargate-sandbox-private/sshd_config &

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.sockets import LOOPBACKS
+from pytest_fargate_sandbox.server.bundle import tunnel_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
 
 _HERE = Path(__file__).parent
+_PRIVATE = "/run/fargate-sandbox-private"
 # No shorter interval is allowed: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
 _HEALTH_CHECK = {"interval": 5, "timeout": 5, "retries": 10, "startPeriod": 60}
 
@@ -27,18 +29,24 @@ def sidecar_container(
     image: str,
     runtime: str,
     health_check: bool,
+    takes_tunnel: bool = False,
     logs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The container definition. ``health_check`` is for where somebody waits for it: on AWS that takes 5 s."""
+    """The container definition. ``health_check`` is for where somebody waits for it: on AWS that takes 5 s.
+
+    ``takes_tunnel``: whoever comes by the Session Manager finds the other end of his tunnel there, too.
+    """
     environment = {names.ENV_SSHD_PORT: str(sidecar.sshd_port)}
     if runtime == "sidecar":
         environment[names.ENV_RUNTIME] = names.RUNTIME_DROP
+    if takes_tunnel:
+        environment[names.ENV_TUNNEL_PORT] = str(names.SIDECAR_TUNNEL_PORT)
     container: dict[str, Any] = {
         "name": names.SIDECAR_CONTAINER,
         "image": image,
         "essential": True,  # its end is the task's end: it holds the time to live
         "entryPoint": ["/bin/sh", "-c"],
-        "command": [sidecar_script()],
+        "command": [sidecar_script(takes_tunnel=takes_tunnel)],
         "environment": [{"name": name, "value": value} for name, value in environment.items()],
         "portMappings": [{"containerPort": sidecar.sshd_port, "protocol": "tcp"}],
         "mountPoints": [{"sourceVolume": names.SHARED_VOLUME, "containerPath": names.SHARED_DIR, "readOnly": False}],
@@ -79,10 +87,17 @@ def hosts_lines(hosts: Mapping[str, str]) -> str:
     return "\n".join(f"{address}\t{name}" for name, address in hosts.items())
 
 
-def sidecar_script() -> str:
+def sidecar_script(*, takes_tunnel: bool = False) -> str:
     """The sidecar's program, with the program that copies its Python inside."""
+    tunnel = serve = ""
+    if takes_tunnel:
+        tunnel = (_HERE / "sidecar_tunnel.sh").read_text().replace("@tunnel.py@", tunnel_program())
+        serve = f'sh {_PRIVATE}/serve-tunnel &\nhelpers="$helpers $!"\n'
     copier = (_HERE.parents[1] / "server" / "relocatable.py").read_text()
-    script = (_HERE / "sidecar.sh").read_text().replace("@relocatable.py@", copier.rstrip())
+    parts = {"@relocatable.py@\n": f"{copier.rstrip()}\n", "@tunnel@\n": tunnel, "@serve-tunnel@\n": serve}
+    script = (_HERE / "sidecar.sh").read_text()
+    for place, part in parts.items():
+        script = script.replace(place, part)
     return script.replace("@loopbacks@", " ".join(f"{address}:*" for address in LOOPBACKS))
 
 

@@ -5,7 +5,13 @@ import os
 import threading
 import time
 
-from pytest_fargate_sandbox.leaves.names import ENV_PRELOAD, ENV_SERVER_PORT, ENV_TOKEN_SHA256, NO_PRELOAD
+from pytest_fargate_sandbox.leaves.names import (
+    ENV_PRELOAD,
+    ENV_SERVER_PORT,
+    ENV_TOKEN_SHA256,
+    ENV_TTL,
+    NO_PRELOAD,
+)
 from pytest_fargate_sandbox.server.commands.command import Command, code_of
 from pytest_fargate_sandbox.server.commands.command_user import CommandUser
 from pytest_fargate_sandbox.server.commands.ended_commands import FETCHED, GONE, EndedCommands
@@ -248,7 +254,7 @@ class Commands:
 def _inherited(work_dir: "bytes | None") -> "dict[bytes, bytes]":
     """What the image gave us, without what only the server should know."""
     environment = dict(os.environb)
-    for name in (ENV_SERVER_PORT, ENV_TOKEN_SHA256):
+    for name in (ENV_SERVER_PORT, ENV_TOKEN_SHA256, ENV_TTL):
         environment.pop(encoded(name), None)
     preloaded = environment.pop(encoded(ENV_PRELOAD), b"")
     if environment.get(b"LD_PRELOAD") == encoded(NO_PRELOAD):

@@ -1,0 +1,43 @@
+"""The SSH tunnel to a sidecar that takes no connection from anybody: through the Session Manager."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
+from pytest_fargate_sandbox.providers.ssm.ssm_tunnel import SsmTunnel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+
+class SshInSession(SshTunnel):
+    """SSH as ever, over a stream of an ``SsmTunnel``: alone it would die of the first message that comes twice."""
+
+    def __init__(self, aws: Aws, *, host: str, port: int, tunnel_port: int, **asked: Any) -> None:
+        """``host`` is what a session is started with; ``tunnel_port`` is where the sidecar takes the tunnel."""
+        self._way = SsmTunnel(aws=aws, target=host, port=tunnel_port)
+        super().__init__(host=host, port=port, reach=lambda timeout: self._way.dial(port, timeout), **asked)
+
+    def open(
+        self,
+        *,
+        max_retries: int = 15,
+        initial_backoff: float = 5.0,
+        still_alive: Callable[[], None] | None = None,
+    ) -> None:
+        self._way.open(max_retries=max_retries, initial_backoff=initial_backoff, still_alive=still_alive)
+        try:
+            super().open(max_retries=max_retries, initial_backoff=initial_backoff, still_alive=still_alive)
+        except BaseException:
+            self._way.close()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._way.close()
+
+    def why_closed(self) -> str:
+        return self._way.why_closed()

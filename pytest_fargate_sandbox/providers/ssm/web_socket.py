@@ -1,0 +1,146 @@
+"""A WebSocket for one thread that waits for many things: connected with patience, then never waited for."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError
+
+if TYPE_CHECKING:
+    from websockets.client import ClientProtocol
+
+_PIECE = 64 * 1024
+_MOST = 1 << 20
+"""Bytes of one message; the agent's have about a thousand."""
+
+
+class WebSocketEnded(Exception):
+    """The connection is over; the text says how."""
+
+
+class WebSocket:
+    def __init__(self, url: str, *, ca_bundle: str = "", timeout: float = 10.0) -> None:
+        """Raises ``WebSocketEnded`` and ``OSError``."""
+        self._protocol = _protocol(url)
+        uri = self._protocol.uri
+        sock = socket.create_connection((uri.host, uri.port), timeout)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if uri.secure:
+                context = ssl.create_default_context(cafile=ca_bundle or None)
+                sock = context.wrap_socket(sock, server_hostname=uri.host)
+            self.sock = sock
+            self._pending = b""
+            self._parts: list[bytes] = []
+            self._arrived: list[bytes] = []
+            self._protocol.send_request(self._protocol.connect())
+            self._shake_hands()
+            sock.setblocking(False)
+        except BaseException:
+            sock.close()
+            raise
+
+    @property
+    def has_pending(self) -> bool:
+        return bool(self._pending)
+
+    def send(self, message: bytes | str) -> None:
+        """Make it ready; ``flush`` sends it."""
+        if isinstance(message, str):
+            self._protocol.send_text(message.encode())
+        else:
+            self._protocol.send_binary(message)
+        self._collect()
+
+    def ping(self) -> None:
+        self._protocol.send_ping(b"")
+        self._collect()
+
+    def flush(self) -> None:
+        """Send as much as goes. Raises ``WebSocketEnded``."""
+        while self._pending:
+            try:
+                sent = self.sock.send(self._pending)
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return
+            except OSError as error:
+                raise WebSocketEnded(str(error)) from error
+            self._pending = self._pending[sent:]
+
+    def receive(self) -> list[bytes]:
+        """The messages that have come. Raises ``WebSocketEnded`` where none will any more."""
+        while True:
+            try:
+                data = self.sock.recv(_PIECE)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                break
+            except OSError as error:
+                raise WebSocketEnded(str(error)) from error
+            if not data:
+                if self._arrived:
+                    break
+                raise WebSocketEnded(self._why())
+            self._digest(data)
+            if len(data) < _PIECE and not isinstance(self.sock, ssl.SSLSocket):
+                break  # what comes now is noticed
+        self._collect()
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def _shake_hands(self) -> None:
+        self._collect()
+        self.sock.sendall(self._pending)
+        self._pending = b""
+        while not self._is_open:
+            data = self.sock.recv(_PIECE)
+            if not data:
+                raise WebSocketEnded("it was closed before it was open")
+            self._digest(data)
+            if self._protocol.handshake_exc:
+                raise WebSocketEnded(str(self._protocol.handshake_exc))
+
+    @property
+    def _is_open(self) -> bool:
+        from websockets.protocol import State
+
+        return self._protocol.state is State.OPEN
+
+    def _digest(self, data: bytes) -> None:
+        from websockets.frames import Frame, Opcode
+
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Frame) and event.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
+                self._parts.append(bytes(event.data))
+                if event.fin:
+                    self._arrived.append(b"".join(self._parts))
+                    self._parts.clear()
+
+    def _collect(self) -> None:
+        self._pending += b"".join(self._protocol.data_to_send())
+
+    def _why(self) -> str:
+        code = self._protocol.close_code
+        return f"it was closed with {code} {self._protocol.close_reason or ''}".rstrip() if code else "it broke"
+
+
+def need_library() -> None:
+    """Raise ``ConfigError`` where it is missing."""
+    if importlib.util.find_spec("websockets") is None:
+        raise ConfigError(
+            "the way in by the Session Manager needs a library: `pip install 'pytest-fargate-sandbox[ssm]'`",
+            key="connect_via",
+        )
+
+
+def _protocol(url: str) -> ClientProtocol:
+    from websockets.client import ClientProtocol
+    from websockets.uri import parse_uri
+
+    return ClientProtocol(parse_uri(url), max_size=_MOST)

@@ -1,0 +1,194 @@
+"""Sandboxes that the Session Manager is the only way into: what goes through whatever breaks on it, and their end."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
+from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxLost, StartError, TransportError
+from pytest_fargate_sandbox.providers.ssm import ssm_session, ssm_tunnel
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named, mode_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.engine_of_tests import EngineOfTests
+
+WAYS: dict[str, dict[str, Any]] = {
+    "ecs-exec": {"ecs_exec": True},
+    "ssm": {"connect_via": "ssm", "ssh_sidecar": SshSidecarConfig(exec_server_port=19542)},
+}
+FAULTS = ("ssm-double", "ssm-lost-ack", "ssm-cut", "ssm-slow", "ssm-denied")
+CALL = (
+    "import os, socket, sys; s = socket.create_connection(('127.0.0.1', int(os.environ['SERVICE'].split(':')[2])), 20)"
+)
+CALL += "; s.sendall(b'x' * 100_000); s.shutdown(1); print(len(b''.join(iter(lambda: s.recv(9999), b''))))"
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    """Says back what it hears, once it has heard the end of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.sendall(b"".join(iter(partial(connection.recv, 9999), b"")))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def shared(
+    request: pytest.FixtureRequest, _engine_of_tests: EngineOfTests, service: str
+) -> Iterator[EcsFargateSandbox]:
+    cfg = EcsFargateConfig(cluster="local", **WAYS[request.param])
+    with EcsFargateSandbox(cfg, task_id=request.param, run_id="ways") as sandbox:
+        sandbox.start(outside_endpoints=[OutsideEndpoint(service, "SERVICE")])
+        yield sandbox
+
+
+@pytest.fixture
+def faults(engine: EngineOfTests) -> Iterator[Callable[..., None]]:
+    yield engine.fault
+    engine.fault(**dict.fromkeys(FAULTS, 0))
+
+
+def test_a_service_here_is_reached_from_inside_also_after_another_session(shared: EcsFargateSandbox) -> None:
+    assert shared.exec(["python3", "-c", CALL], check=True).stdout == "100000\n"
+    shared.reconnect_tunnel()
+    assert shared.exec(["python3", "-c", CALL], check=True).stdout == "100000\n"
+
+
+def test_a_port_inside_is_exposed_here(shared: EcsFargateSandbox) -> None:
+    exposed = shared.expose(19542)
+    with socket.create_connection((exposed.host, exposed.port), 10) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in connection.recv(100)
+
+
+def hash_in(sandbox: EcsFargateSandbox, size: int = 150_000) -> bool:
+    data = os.urandom(size)
+    result = sandbox.exec("sha256sum", stdin=data, timeout_sec=120)
+    return result.stdout.split()[:1] == [hashlib.sha256(data).hexdigest()]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"ssm_double": 5}, {"ssm_lost_ack": 7}, {"ssm_cut": 1.0}, {"ssm_cut": 0.7, "ssm_double": 3}],
+    ids=["doubled", "lost acknowledgements", "cut", "cut and doubled"],
+)
+def test_every_command_is_exact_whatever_its_way_does(
+    shared: EcsFargateSandbox, faults: Callable[..., None], fault: dict[str, float], pytestconfig: pytest.Config
+) -> None:
+    faults(**fault)
+    count = 500 if pytestconfig.getoption("soak") else 6
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda _: hash_in(shared), range(count))) == [True] * count
+
+
+def test_who_does_not_read_holds_up_no_other(shared: EcsFargateSandbox) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        sleeper = pool.submit(shared.exec, "sleep 3; wc -c", stdin=bytes(1 << 20))
+        while not sleeper.done():
+            began = time.monotonic()
+            assert shared.exec("echo there").stdout == "there\n"
+            assert time.monotonic() - began < 1.5
+        assert sleeper.result().stdout.strip() == str(1 << 20)
+
+
+def test_a_session_that_somebody_ends_is_followed_by_another(shared: EcsFargateSandbox) -> None:
+    way: Any = shared.running().connection.tunnel
+    way = getattr(way, "_way", way)
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(shared.exec, "for i in 1 2 3 4 5 6; do echo $i; sleep 0.3; done")
+        time.sleep(0.5)
+        shared.aws.call("ssm", "TerminateSession", SessionId=way._session.id)
+        assert counting.result().stdout.split() == list("123456")
+
+
+def test_the_task_ends_with_its_time_to_live(engine: EngineOfTests) -> None:  # noqa: ARG001
+    cfg = EcsFargateConfig(cluster="local", ecs_exec=True, max_task_lifetime_sec=4)
+    with EcsFargateSandbox(cfg, task_id="short", run_id="ways") as sandbox:
+        sandbox.start()
+        with pytest.raises(SandboxLost) as caught:
+            sandbox.exec("sleep 30")
+        assert caught.value.cause == "expired"
+
+
+def test_an_agent_that_code_in_the_container_kills_is_named(
+    engine: EngineOfTests,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cfg = EcsFargateConfig(cluster="local", ecs_exec=True)
+    with EcsFargateSandbox(cfg, task_id="killed", run_id="ways") as sandbox:
+        sandbox.start()
+        monkeypatch.setattr(ssm_session, "_DEAD_SEC", 1.0)
+        monkeypatch.setattr(ssm_tunnel, "_AGENT_SECONDS", 1.0)
+        sandbox.spawn("sleep 0.3; kill -9 -1")
+        tunnel = sandbox.running().connection.tunnel
+        with pytest.raises(TransportError, match="kill -9 -1"):
+            any(tunnel.dial(19542, 5.0).close() for _ in itertools.count())
+        assert sandbox.is_running
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"ssh_sidecar": SshSidecarConfig()}, "without a sidecar.*leave that out"),
+    ({"ssh_sidecar": SshSidecarConfig(), "container_port": 80}, "agent-server mode has to"),
+    ({"extra_env": {"AWS_ACCESS_KEY_ID": "x"}}, "keeps the SSM agent from working"),
+    ({"runtime": "sidecar"}, "no sidecar that could bring a Python"),
+    ({"platform_version": "1.3.0"}, "1.4.0 or LATEST"),
+    ({"cluster": "bench"}, "task_role_arn. is missing"),
+]
+
+
+@pytest.mark.parametrize(("fields", "complaint"), REFUSED, ids=[complaint for _, complaint in REFUSED])
+def test_what_can_never_have_a_session_is_refused_before_the_launch(fields: dict[str, Any], complaint: str) -> None:
+    cfg = EcsFargateConfig(**{"cluster": "local", "ecs_exec": True, **fields})
+    with pytest.raises(ConfigError, match=complaint):
+        mode_of(cfg)
+
+
+def test_a_container_that_no_agent_could_live_in_is_refused_before_the_launch() -> None:
+    def main(**fields: Any) -> dict[str, Any]:
+        main = {"name": "main", **fields}
+        mode_named("ecs-exec").complete(EcsFargateConfig(cluster="local", ecs_exec=True), main, None)
+        return main
+
+    with pytest.raises(ConfigError, match="read-only root"):
+        main(readonlyRootFilesystem=True)
+    with pytest.raises(ConfigError, match="AWS_ACCESS_KEY_ID"):
+        main(environment=[{"name": "AWS_ACCESS_KEY_ID", "value": "x"}])
+    places = ["/var/lib/amazon/ssm", "/var/log/amazon/ssm"]
+    mounts = [{"sourceVolume": f"v{number}", "containerPath": place} for number, place in enumerate(places)]
+    assert main(readonlyRootFilesystem=True, mountPoints=mounts)["command"]
+
+
+def test_who_may_not_start_a_session_is_told_which_action_is_missing(
+    engine: EngineOfTests,  # noqa: ARG001
+    faults: Callable[..., None],
+) -> None:
+    cfg = EcsFargateConfig(cluster="local", ecs_exec=True)
+    faults(ssm_denied=50)
+    sandbox = EcsFargateSandbox(cfg, task_id="denied", run_id="ways")
+    with pytest.raises(StartError, match="ssm:StartSession"):
+        sandbox.start()
+    assert not sandbox.is_running
