@@ -242,6 +242,7 @@ ROWS = {
     ),
     "an answer that drips": Row("configure", drip(), "no end of it", DRIP),
     "silence after an upload": Row("write", Talk.wait, "fell silent", {"work_sec": 0.2, **BREAKS}),
+    "silence": Row("list", Talk.wait, "hangs: for 0.2 s it has said nothing", {"silence_sec": 0.1, "health_sec": 0.1}),
     "a word too much after an upload": Row("write", just(sized(9), b'{"a": "b"'), "not JSON"),
     "a fetch that drips": Row("fetch", drip(), "no end of it", DRIP),
     "a process without a number": Row("spawn", just(sized(12), b'{"pid": "7"}'), "cannot be '7'"),
@@ -384,6 +385,7 @@ NOT_A_LIE_BY_ITSELF = {
     "a failure of other types",
     "an unknown command, always",
     "silence after an upload",
+    "silence",
 }
 
 

@@ -21,7 +21,7 @@ from pytest_fargate_sandbox.leaves.errors import (
 )
 from pytest_fargate_sandbox.sandbox.exec.endurance import Endurance
 from pytest_fargate_sandbox.sandbox.exec.leash import LeashedPatience
-from pytest_fargate_sandbox.sandbox.exec.patience import Patience
+from pytest_fargate_sandbox.sandbox.exec.patience import Look, Patience
 from pytest_fargate_sandbox.server import bundle, protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.requests.http1 import (
@@ -75,7 +75,7 @@ def error_of(failure: Failure) -> SandboxError:
         return TransportError("the exec server does not take our token: it is another sandbox's", kind=kind)
     if kind == "unknown_verb":
         return SandboxError(_OTHER_VERSION, kind=kind)
-    if kind in ("checksum", "stopping", "unknown_command"):
+    if kind in ("checksum", "stopping", "unknown_command", "hangs"):
         return TransportError(failure.message, kind=kind)
     if kind == "unknown_user":
         return UnknownUser(failure.message, kind=kind)
@@ -155,16 +155,17 @@ class ExecCalls:
         calls._slot = lease
         return calls
 
-    def on_leash(self, leash: Leash) -> ExecCalls:
-        """The same, for an act that this ends."""
+    def on_leash(self, leash: Leash | None) -> ExecCalls:
+        """The same, for an act that this ends, if anything does."""
         calls = copy.copy(self)
         calls._leash = leash
         return calls
 
     def patience(self, seconds: float, silence: float | None = None) -> Patience:
+        look = Look(self.limits.silence_sec, self.on_leash(None).lives)
         if self._leash:
-            return LeashedPatience(self._leash, seconds, self.limits.slowest_bytes_per_sec, silence)
-        return Patience(seconds, self.limits.slowest_bytes_per_sec, silence)
+            return LeashedPatience(self._leash, seconds, self.limits.slowest_bytes_per_sec, silence, look)
+        return Patience(seconds, self.limits.slowest_bytes_per_sec, silence, look)
 
     def endurance(self, tries: int) -> Endurance:
         return Endurance(tries, self.limits.breaks_sec)
@@ -172,8 +173,10 @@ class ExecCalls:
     def ask(self, request: Message, answer_type: type[Message], payload: bytes = b"") -> Message:
         """A request that may be repeated and has a short answer."""
 
+        patience = self.patience(self.limits.work_sec)
+
         def once() -> Message:
-            with self.open(request, payload) as answer:
+            with self.open(request, payload, patience=patience) as answer:
                 return answer.read_message(answer_type)
 
         return self.persistently(once)
@@ -195,9 +198,18 @@ class ExecCalls:
         stream.sendall(line + b"\r\n" + own + fields + b"\r\n\r\n")
         return stream
 
+    def lives(self) -> bool:
+        """Whether it answers at all."""
+        try:
+            self.ask_health()
+        except (TransportError, Disconnected, Malformed, Failure):
+            return False
+        return True
+
     def ask_health(self) -> None:
         """One question; raises where there is no answer. It takes no token, but strangers lose their place first."""
-        with self._lent_connection("health", self.patience(self.limits.health_sec)) as loan:
+        patience = Patience(self.limits.health_sec, self.limits.slowest_bytes_per_sec)
+        with self._lent_connection("health", patience) as loan:
             loan.connection.send(request_head(protocol.HEALTH_PATH, self._token, 0, method="GET"))
             self._hear_answer(loan).payload.read_all(protocol.Health.LONGEST)
 

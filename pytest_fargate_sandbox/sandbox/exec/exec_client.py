@@ -79,11 +79,7 @@ class ExecClient(RemoteFiles):
     # --- the server itself --------------------------------------------------------------------------------------
     def health(self) -> bool:
         """Whether the server answers."""
-        try:
-            self._calls.ask_health()
-        except (TransportError, Disconnected, Malformed, Failure):
-            return False
-        return True
+        return self._calls.lives()
 
     def wait_ready(self, timeout: float, still_alive: Callable[[], None] | None = None) -> None:
         """Return when the server answers. ``still_alive`` is asked in between, and raises when waiting is in vain."""

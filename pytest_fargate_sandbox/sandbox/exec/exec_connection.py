@@ -44,29 +44,32 @@ class ExecConnection:
 
     def send(self, data: bytes) -> None:
         """Patience with it counts as patience with the answer."""
-        wait = self.patience.next_wait()
+        wait = self.patience.next_wait(in_parts=False)
         began = time.monotonic()
         try:
             self._stream.settimeout(wait)
             self._stream.sendall(data)
         except TimeoutError as error:
-            raise self.patience.timed_out(wait) from error
+            self.patience.timed_out(wait)
+            raise Disconnected("the exec server takes nothing") from error
         except (OSError, TransportError) as error:
             raise Disconnected(str(error)) from error
         self.patience.spend(time.monotonic() - began, len(data))
 
     def _receive(self, size: int) -> bytes:
-        wait = self.patience.next_wait()
-        began = time.monotonic()
-        try:
-            self._stream.settimeout(wait)
-            data = self._stream.recv(min(size, _PIECE))
-        except TimeoutError as error:
-            raise self.patience.timed_out(wait) from error
-        except (OSError, TransportError) as error:
-            raise Disconnected(str(error)) from error
-        self.patience.spend(time.monotonic() - began, len(data))
-        return data
+        while True:
+            wait = self.patience.next_wait()
+            began = time.monotonic()
+            try:
+                self._stream.settimeout(wait)
+                data = self._stream.recv(min(size, _PIECE))
+            except TimeoutError:
+                self.patience.timed_out(wait)
+            except (OSError, TransportError) as error:
+                raise Disconnected(str(error)) from error
+            else:
+                self.patience.spend(time.monotonic() - began, len(data))
+                return data
 
     def close(self) -> None:
         try:

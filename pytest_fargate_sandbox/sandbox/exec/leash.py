@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import Cancelled, FileTimeout
-from pytest_fargate_sandbox.sandbox.exec.patience import Patience
+from pytest_fargate_sandbox.sandbox.exec.patience import Look, Patience
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.exec_connection import ExecConnection
@@ -66,17 +66,14 @@ class Leash:
 class LeashedPatience(Patience):
     """Which ends with the leash, however much flows."""
 
-    def __init__(self, leash: Leash, seconds: float, slowest: int, silence: float | None) -> None:
-        super().__init__(seconds, slowest, silence)
+    def __init__(self, leash: Leash, seconds: float, slowest: int, silence: float | None, look: Look) -> None:
+        super().__init__(seconds, slowest, silence, look)
         self._leash = leash
 
-    def next_wait(self) -> float:
+    def next_wait(self, *, in_parts: bool = True) -> float:
         self._leash.check()
-        return max(0.001, min(super().next_wait(), self._leash.left()))
+        return max(0.001, min(super().next_wait(in_parts=in_parts), self._leash.left()))
 
-    def timed_out(self, wait: float) -> Exception:
-        try:
-            self._leash.check()
-        except (Cancelled, FileTimeout) as error:
-            return error
-        return super().timed_out(wait)
+    def timed_out(self, wait: float) -> None:
+        self._leash.check()
+        super().timed_out(wait)

@@ -20,7 +20,10 @@ class Limits(NamedTuple):
     """One set for each client."""
 
     silence_sec: float = 30.0
-    """Several heartbeats of a running command: a connection that is silent for longer is dead."""
+    """Several heartbeats of a running command: a connection that is silent for longer is dead.
+
+    Of what has no heartbeats, so often it is asked whether the server lives at all.
+    """
 
     breaks_sec: float = 10.0
     """How long connections may break one after the other, with nothing heard in between, before that is the end."""
