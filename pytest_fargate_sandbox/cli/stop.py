@@ -32,7 +32,7 @@ def run(arguments: Any) -> int:
     if arguments.tasks:
         return _worst([_stop_named(each) for each in arguments.tasks])
     known = known_tasks()
-    stopped = [_stop(task) for task in known.alive if arguments.all or task.kept]
+    stopped = [_stop(task) for task in known.alive if arguments.all or (task.kept and not task.entry.is_left)]
     return max(known.tell_of_silence(), _worst(stopped))
 
 

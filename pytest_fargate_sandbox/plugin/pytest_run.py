@@ -83,7 +83,9 @@ class PytestRun:
     def take_name(self) -> None:
         """Have the name of ``--fargate-reuse``, before anything is made. Raises where another run has it."""
         name = self.settings.run["reuse"]
-        if name is None or self._book is not None or not self.is_controller:
+        option = self._config.option
+        idle = option.collectonly or getattr(option, "setupplan", False)
+        if name is None or idle or self._book is not None or not self.is_controller:
             return
         from pytest_fargate_sandbox.leaves.errors import ConfigError
         from pytest_fargate_sandbox.records.reuse_book import ReuseBook

@@ -58,10 +58,10 @@ def kept_tasks() -> Iterator[KeptTask]:
 
 
 def kept_task(task_arn: str) -> KeptTask | None:
-    """That one, if it is kept."""
+    """That one, if it is kept, by a version of this package that wrote as this one does."""
     try:
         return KeptTask(**json.loads(_path(task_arn.rpartition("/")[2]).read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
