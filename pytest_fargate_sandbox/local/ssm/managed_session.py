@@ -153,11 +153,12 @@ class ManagedSession:
         with self._changed:
             self.agent_since = time.monotonic()
             former, self._agent_end = self._agent_end, ours
+            reader = threading.Thread(target=self._relay_output, args=(ours,), name="ssm-relay", daemon=True)
+            reader.start()
+            self._agent_reader = reader
             self._changed.notify_all()
         if former is not None:
             wake(former)
-        self._agent_reader = threading.Thread(target=self._relay_output, args=(ours,), name="ssm-relay", daemon=True)
-        self._agent_reader.start()
 
     def _relay_output(self, end: socket.socket) -> None:
         with self._changed:
