@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.components import need
-from tests.local.engine_process import EngineProcess
 from tests.local.ssm.exec_task import PORT, ExecTask, launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-IDLE_SEC = 30.0
+    from tests.local.engine_process import EngineProcess
+
 SLEEPY_PORT, GREETING_PORT = 7001, 7002
 _SERVE = f"""
 import os, signal, socket, threading, time
@@ -44,32 +43,26 @@ time.sleep(1000)
 
 
 @pytest.fixture(scope="package")
-def ssm_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need("namespaces")
-    log = tmp_path_factory.mktemp("engine") / "log.jsonl"
-    process = EngineProcess("--runner", "namespaces", "--session-idle", str(IDLE_SEC), log=log)
-    yield process
-    assert process.log_lines("error") == []
-    assert process.close() == 0
-
-
-@pytest.fixture(scope="package")
-def task(ssm_engine: EngineProcess) -> ExecTask:
+def task(engine: EngineProcess) -> Iterator[ExecTask]:
     """One task for all who leave it as it was."""
-    return launch(ssm_engine, entryPoint=["python3", "-c", _SERVE], command=[]).wait_for_echo()
+    errors = engine.log_lines("error")
+    task = launch(engine, entryPoint=["python3", "-c", _SERVE], command=[]).wait_for_echo()
+    yield task
+    engine.stop(task.arn)
+    assert engine.log_lines("error") == errors
 
 
 @pytest.fixture
-def faults(ssm_engine: EngineProcess) -> Iterator[Callable[..., None]]:
+def faults(engine: EngineProcess) -> Iterator[Callable[..., None]]:
     """Those of a test, and none behind it."""
     asked: set[str] = set()
 
     def set_faults(**values: float) -> None:
         asked.update(values)
-        ssm_engine.set_faults(**values)
+        engine.set_faults(**values)
 
     yield set_faults
-    ssm_engine.set_faults(**dict.fromkeys(asked, 0))
+    engine.set_faults(**dict.fromkeys(asked, 0))
 
 
 def wait_a_moment() -> None:

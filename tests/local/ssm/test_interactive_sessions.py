@@ -41,36 +41,27 @@ def test_what_is_typed_is_echoed_and_the_size_is_what_the_client_says(task: Exec
     assert SESSION_STATE not in [message.type for message in peer.others]  # which is between agent and service
 
 
-def test_words_are_split_as_a_shell_does_and_no_shell_reads_them(task: ExecTask) -> None:
-    peer = task.run("""echo '$HOME  x' "a b" ; true""")
-    peer.wait_for_end()
-    assert peer.output() == b"$HOME  x a b ; true\r\n"
-
-
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
+def test_what_cannot_be_executed_is_told_in_the_last_words(task: ExecTask) -> None:
+    for command, words in (
         ("no-such-program -x", 'exec: "no-such-program": executable file not found in $PATH'),
         ("/etc/passwd", "Permission denied"),
         ("'", "No closing quotation"),
-    ],
-)
-def test_what_cannot_be_executed_is_told_in_the_last_words(task: ExecTask, command: str, words: str) -> None:
-    assert words in task.run(command).wait_for_end()
+    ):
+        assert words in task.run(command).wait_for_end()
 
 
-def test_who_comes_when_the_command_has_ended_hears_all_it_had_to_say(task: ExecTask) -> None:
-    opened = task.open("echo long ago")
-    time.sleep(1.5)
-    peer = SessionPeer(opened)
+def test_words_are_split_as_a_shell_does_and_no_shell_reads_them_nor_is_what_they_left_behind_waited_for(
+    task: ExecTask,
+) -> None:
+    late = task.open("echo long ago")
+    peers = [task.run("""echo '$HOME  x' "a b" ; true"""), task.run("""/bin/sh -c 'sleep 60 & echo done'""")]
+    for peer in peers:
+        assert peer.wait_for_end() == ""
+    assert [peer.output() for peer in peers] == [b"$HOME  x a b ; true\r\n", b"done\r\n"]
+    time.sleep(0.2)
+    peer = SessionPeer(late)  # who comes when the command has ended hears all it had to say
     assert peer.wait_for_end() == ""
     assert peer.output() == b"long ago\r\n"
-
-
-def test_a_program_that_leaves_something_in_the_background_has_ended_all_the_same(task: ExecTask) -> None:
-    peer = task.run("""/bin/sh -c 'sleep 60 & echo done'""")
-    assert peer.wait_for_end() == ""
-    assert peer.output() == b"done\r\n"
 
 
 def test_a_flag_ends_a_session_and_hangs_up_on_its_program(task: ExecTask) -> None:
@@ -83,34 +74,22 @@ def test_a_flag_ends_a_session_and_hangs_up_on_its_program(task: ExecTask) -> No
     assert peer.output() == b""
 
 
-def test_the_document_for_interactive_commands_runs_one_too(task: ExecTask) -> None:
-    opened = task.engine.client("ssm").start_session(
-        Target=task.target, DocumentName="AWS-StartInteractiveCommand", Parameters={"command": ["echo hello"]}
-    )
-    peer = SessionPeer(opened)
-    peer.wait_for_end()
-    assert peer.output() == b"hello\r\n"
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
+def test_execute_command_refuses_what_cannot_be(task: ExecTask) -> None:
+    asked = {"cluster": "local", "task": task.arn, "command": "true", "interactive": True}
+    for fields, message in (
         ({"interactive": False}, "Interactive is the only mode supported currently"),
         ({"task": "f" * 32}, "The referenced task was not found"),
         ({"container": "other"}, "other is not part of the task"),
-    ],
-)
-def test_execute_command_refuses_what_cannot_be(task: ExecTask, fields: dict[str, object], message: str) -> None:
-    asked = {"cluster": "local", "task": task.arn, "command": "true", "interactive": True, **fields}
-    with pytest.raises(ClientError, match=message) as refusal:
-        task.engine.ecs.execute_command(**asked)
-    assert refusal.value.response["Error"]["Code"] == "InvalidParameterException"
+    ):
+        with pytest.raises(ClientError, match=message) as refusal:
+            task.engine.ecs.execute_command(**{**asked, **fields})
+        assert refusal.value.response["Error"]["Code"] == "InvalidParameterException"
 
 
-def test_a_task_that_was_run_without_it_has_no_agent(ssm_engine: EngineProcess) -> None:
-    arn = ssm_engine.launch(ssm_engine.register(container()))
-    described = ssm_engine.wait(arn, "RUNNING")
+def test_a_task_that_was_run_without_it_has_no_agent(engine: EngineProcess) -> None:
+    arn = engine.launch(engine.register(container()))
+    described = engine.wait(arn, "RUNNING")
     assert "managedAgents" not in described["containers"][0]
     with pytest.raises(ClientError, match="execute command was not enabled when the task was run"):
-        ssm_engine.ecs.execute_command(cluster="local", task=arn, command="true", interactive=True)
-    ssm_engine.stop(arn)
+        engine.ecs.execute_command(cluster="local", task=arn, command="true", interactive=True)
+    engine.stop(arn)
