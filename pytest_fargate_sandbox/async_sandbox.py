@@ -166,6 +166,8 @@ class AsyncWorkspace(_Awaited[Workspace]):
     remove = _awaited(Workspace.remove)
     save = _awaited(Workspace.save)
     load = _awaited(Workspace.load)
+    remember = _awaited(Workspace.remember)
+    changes = _awaited(Workspace.changes)
     pty_start = _awaited(Workspace.pty_start)
     pty_write = _awaited(Workspace.pty_write)
     pty_end_all = _awaited(Workspace.pty_end_all)

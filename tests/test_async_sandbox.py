@@ -50,6 +50,8 @@ def test_a_sandbox_lives_and_is_used_as_the_blocking_one(
                 await sandbox.exec("exit 3", check=True)
             await sandbox.write_file("/srv/file", "here")
             await sandbox.download("/srv", tmp_path / "srv")
+            start = await sandbox.remember("/srv")
+            assert not await sandbox.changes(since=start)
             assert await sandbox.read_file("/srv/file") == b"here"
             assert await sandbox.glob("/srv/*") == ["/srv/file"]
             process = await sandbox.spawn("cat", stdin=b"told")

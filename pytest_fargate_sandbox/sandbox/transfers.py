@@ -7,17 +7,21 @@ import stat
 import threading
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from pytest_fargate_sandbox.leaves.errors import RemoteFileError
+from pytest_fargate_sandbox.leaves.errors import RemoteFileError, UnsafeArchiveError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.providers.aws.aws import Aws
     from pytest_fargate_sandbox.providers.aws.s3_staging import S3Staging
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.snapshot import Snapshot
+
+T = TypeVar("T")
 
 _UNREACHABLE = "unreachable"
 _REMEDIES = (
@@ -42,26 +46,33 @@ class Transfers:
 
     def upload(self, client: ExecClient, local_path: str | PathLike[str], remote_path: str) -> None:
         local = Path(local_path)
-        by_s3 = self._cfg.s3_bucket and not self._bucket_is_away.is_set()
-        if not (by_s3 and self._upload_staged(client, local, remote_path)):
+        fetch = _fetch_tree if local.is_dir() else _fetch_file
+        if self._by_s3(local, lambda staging: fetch(client, staging, local, remote_path) or True) is None:
             upload_directly(client, local, remote_path)
 
-    def _upload_staged(self, client: ExecClient, local: Path, remote_path: str) -> bool:
-        """Whether it went by way of S3."""
+    def load(self, client: ExecClient, snapshot: Snapshot, remote_dir: str) -> tuple[str, ...]:
+        """What of it could not be kept."""
+        not_kept = self._by_s3(snapshot.path, lambda staging: _fetch_snapshot(client, staging, snapshot, remote_dir))
+        return client.load(snapshot.path, remote_dir) if not_kept is None else not_kept
+
+    def _by_s3(self, local: Path, fetch: Callable[[S3Staging], T]) -> T | None:
+        """None where it has to go another way."""
+        if not self._cfg.s3_bucket or self._bucket_is_away.is_set():
+            return None
         from pytest_fargate_sandbox.providers.aws.s3_staging import S3Staging, is_worth_staging
 
         if not is_worth_staging(local):
-            return False
-        staging = S3Staging(self._aws, str(self._cfg.s3_bucket), self._cfg.s3_prefix)
+            return None
         try:
-            (_fetch_tree if local.is_dir() else _fetch_file)(client, staging, local, remote_path)
+            return fetch(S3Staging(self._aws, str(self._cfg.s3_bucket), self._cfg.s3_prefix))
         except RemoteFileError as error:
             if error.kind != _UNREACHABLE:
                 raise
             self._bucket_is_away.set()
             self._warn(str(error))
-            return False
-        return True
+        except UnsafeArchiveError:
+            pass  # the tunnel brings what lies here, and tells whether it is any better
+        return None
 
     def _warn(self, why: str) -> None:
         if not _warned.is_set():
@@ -91,6 +102,12 @@ def _fetch_tree(client: ExecClient, staging: S3Staging, local: Path, remote_path
     with archive_of(local) as (content, size):
         staged = staging.stage(content, size)
     client.fetch(staged.url, remote_path, sha256=staged.sha256, roots=staged.roots, unpack=True)
+
+
+def _fetch_snapshot(client: ExecClient, staging: S3Staging, snapshot: Snapshot, remote_dir: str) -> tuple[str, ...]:
+    with snapshot.path.open("rb") as content:
+        staged = staging.stage_snapshot(snapshot.sha256, content, snapshot.size, snapshot.check)
+    return client.fetch_snapshot(staged.url, staged.roots, remote_dir)
 
 
 def upload_directly(client: ExecClient, local: Path, remote_path: str) -> None:

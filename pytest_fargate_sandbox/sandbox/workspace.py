@@ -263,7 +263,8 @@ class Workspace(WorkspaceFiles):
         What of it could not be kept is returned: an owner, where others than root load it.
         """
         found = snapshot if isinstance(snapshot, Snapshot) else Snapshot.open(snapshot)
-        not_kept = self._on_terms(lambda client: client.load(found.path, path), user, timeout_sec)
+        transfers = self._transfers()
+        not_kept = self._on_terms(lambda client: transfers.load(client, found, path), user, timeout_sec)
         self._starts.loaded(found, path)
         return not_kept
 

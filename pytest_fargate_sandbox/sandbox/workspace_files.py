@@ -39,8 +39,7 @@ class WorkspaceFiles:
 
         A file that is there is replaced in one step.
         """
-        machine = self._machine
-        transfers = Transfers(machine.cfg, machine.aws, machine.running().bucket_is_away)
+        transfers = self._transfers()
         self._on_terms(lambda client: transfers.upload(client, local_path, remote_path), user, timeout_sec)
 
     def download(
@@ -98,6 +97,10 @@ class WorkspaceFiles:
     ) -> None:
         """Remove a file, a link or an empty directory; with ``recursive`` a directory and all that is in it."""
         self._on_terms(lambda client: client.remove(remote_path, recursive=recursive, missing_ok=missing_ok), user)
+
+    def _transfers(self) -> Transfers:
+        machine = self._machine
+        return Transfers(machine.cfg, machine.aws, machine.running().bucket_is_away)
 
     def _on_terms(self, act: Callable[[ExecClient], T], user: str | None = None, timeout_sec: float | None = None) -> T:
         leash = CALLERS.get()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_fargate_sandbox import EcsFargateConfig
+from pytest_fargate_sandbox import EcsFargateConfig, UnsafeArchiveError
 from pytest_fargate_sandbox.sandbox import transfers
 
 if TYPE_CHECKING:
@@ -67,6 +67,40 @@ def test_a_tree_goes_the_same_way(
         )
         assert mine.read_file("/tmp/tree/link") == BIG[::-1]
     assert (engine.count() - before)["PutObject"] == 1
+
+
+def test_a_snapshot_is_uploaded_once_for_all_who_begin_with_it(
+    sandbox: Callable[..., EcsFargateSandbox],
+    engine: EngineOfTests,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandboxes = [sandbox(f"t{number}", s3_bucket=bucket) for number in range(2)]
+    for each in sandboxes:
+        each.start()
+    first, other = sandboxes
+    first.exec("mkdir /tmp/tree; head -c 700000 /dev/urandom >/tmp/tree/big; chmod 4711 /tmp/tree/big", check=True)
+    snapshot = first.save("/tmp/tree", to=tmp_path / "tree.tar")
+    before = engine.count()
+    for each in sandboxes:
+        assert each.load(snapshot, "/tmp/loaded") == ()
+        assert each.exec("stat -c %a /tmp/loaded/big").stdout == "4711\n"
+        assert not each.changes(path="/tmp/loaded")
+    assert (engine.count() - before)["PutObject"] == 1
+    key = f"fargate-sandbox/snapshot-{snapshot.sha256}"
+    content = snapshot.path.read_bytes()
+    engine.aws.call("s3", "PutObject", Bucket=bucket, Key=key, Body=content[:-1024] + b"x" * 1024)
+    other.exec("rm -r /tmp/loaded")
+    other.load(snapshot, "/tmp/loaded")  # what the bucket has is not believed, and comes over the tunnel
+    assert not other.changes(path="/tmp/loaded")
+    monkeypatch.setattr("pytest_fargate_sandbox.providers.aws.s3_staging._known", set())
+    engine.aws.call("s3", "DeleteObject", Bucket=bucket, Key=key)
+    snapshot.path.write_bytes(content.replace(content[3000:3100], bytes(100)))
+    before = engine.count()
+    with pytest.raises(UnsafeArchiveError, match="was changed since it was saved"):
+        other.load(snapshot, "/tmp/again")
+    assert not (engine.count() - before)["PutObject"], "nobody else is given it"
 
 
 def test_what_is_small_goes_over_the_tunnel(

@@ -16,7 +16,7 @@ from pytest_fargate_sandbox.providers.aws.trusted_roots import trusted_roots
 from pytest_fargate_sandbox.server.files import archives
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
@@ -51,17 +51,27 @@ class S3Staging:
     def stage(self, content: IO[bytes], size: int) -> Staged:
         """Upload ``content`` unless the bucket has it. Raises ``AwsError``."""
         digest = _sha256(content)
-        key = f"{self._prefix}/{digest}"
-        self._put_once(key, content, size)
+        return self._staged(digest, digest, content, size)
+
+    def stage_snapshot(self, sha256: str, content: IO[bytes], size: int, check: Callable[[], None]) -> Staged:
+        """The same for what knows its own digest: ``check`` reads all of it, only before it is uploaded."""
+        return self._staged(f"snapshot-{sha256}", "", content, size, check)
+
+    def _staged(
+        self, name: str, digest: str, content: IO[bytes], size: int, check: Callable[[], None] = lambda: None
+    ) -> Staged:
+        key = f"{self._prefix}/{name}"
+        self._put_once(key, content, size, check)
         url = self._aws.presigned("get_object", expires=_URL_SECONDS, Bucket=self._bucket, Key=key)
         return Staged(url, digest, trusted_roots(self._aws, url))
 
-    def _put_once(self, key: str, content: IO[bytes], size: int) -> None:
+    def _put_once(self, key: str, content: IO[bytes], size: int, check: Callable[[], None]) -> None:
         place = (self._aws.identity_hash, self._bucket, key)
         if place in _known:
             return
         with FileLock(self._aws.notes("uploads") / f"{key.rpartition('/')[2]}.lock"):
             if not is_in_bucket(self._aws, self._bucket, key):
+                check()
                 content.seek(0)
                 self._aws.call("s3", "PutObject", Bucket=self._bucket, Key=key, Body=content, ContentLength=size)
         with _known_lock:

@@ -187,6 +187,10 @@ class RemoteFiles:
         """Put what a snapshot has into a directory there, all of it or nothing; what of it could not be kept."""
         return SnapshotCalls(self._calls).load(source, self.path_of(self._base(remote_dir)), self._user)
 
+    def fetch_snapshot(self, url: str, roots: str, remote_dir: str) -> tuple[str, ...]:
+        """The same of a snapshot that the sandbox gets from a URL."""
+        return SnapshotCalls(self._calls).fetch(url, roots, self.path_of(self._base(remote_dir)), self._user)
+
     def remember(
         self,
         remote_dir: str,

@@ -23,6 +23,7 @@ from pytest_fargate_sandbox.server.snapshots.snapshot_protocol import (
     AskLoaded,
     CompareTree,
     Difference,
+    FetchSnapshot,
     KnowTree,
     Loaded,
     LoadSnapshot,
@@ -59,7 +60,23 @@ class SnapshotCalls:
 
         request = LoadSnapshot(id=file_protocol.new_upload_id(), path=remote_dir, user=user)
         Upload(self._calls, request, blocks).to_end(_TRIES)
-        loaded = self._calls.ask(AskLoaded(id=request.id), Loaded)
+        return self._not_kept(request.id)
+
+    def fetch(self, url: str, roots: str, remote_dir: str, user: str) -> tuple[str, ...]:
+        """The same of one that the sandbox gets for itself."""
+        request = FetchSnapshot(
+            id=file_protocol.new_upload_id(), url=url, roots=roots, path=remote_dir, sha256="", unpack=True, user=user
+        )
+
+        def once() -> None:
+            with self._calls.open(request, patience=self._calls.patience(self._calls.limits.fetch_sec)) as answer:
+                answer.read_message(protocol.Nothing)
+
+        self._calls.persistently(once)
+        return self._not_kept(request.id)
+
+    def _not_kept(self, load_id: str) -> tuple[str, ...]:
+        loaded = self._calls.ask(AskLoaded(id=load_id), Loaded)
         assert isinstance(loaded, Loaded)
         return (*loaded.not_kept, *([f"and {loaded.more} more"] if loaded.more > 0 else []))
 

@@ -33,7 +33,8 @@ def _blocks(path: str) -> "Iterable[bytes]":
         raise Failure.of_os_error(error, _path_of(error, path)) from None
 
 
-def write(path: str, payload: Payload, land: "Land", how: "How" = archives.Unpacking) -> None:
+def write(path: str, payload: Payload, land: "Land", how: "How | None" = None) -> None:
+    """``how`` is how it is unpacked, by who checks what comes by himself."""
     if not isinstance(payload.body, ChunkedBody):
         raise Failure("bad_request", "write-tree: a tree travels chunked, with its SHA-256 as the trailer")
     digest = hashlib.sha256()
@@ -47,7 +48,10 @@ def write(path: str, payload: Payload, land: "Land", how: "How" = archives.Unpac
         check_digest(digest, payload.body.trailers.get(DIGEST_TRAILER, ""), path)
 
     try:
-        archives.unpack(read_some, encoded(path), verify, land=land, how=how)
+        if how:
+            archives.unpack(payload.read, encoded(path), lambda: None, land=land, how=how)
+        else:
+            archives.unpack(read_some, encoded(path), verify, land=land)
     except ConnectionError:
         raise
     except OSError as error:

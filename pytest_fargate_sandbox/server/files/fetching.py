@@ -17,19 +17,21 @@ if TYPE_CHECKING:
     from typing import Any, Iterable
     from urllib.parse import SplitResult
 
+    from pytest_fargate_sandbox.server.files.archives import How
     from pytest_fargate_sandbox.server.files.landings import Land
 
 _SILENCE_SEC = 30.0
 
 
-def fetch(request: Fetch, land: "Land") -> None:
+def fetch(request: Fetch, land: "Land", how: "How | None" = None) -> None:
+    """``how`` is how it is unpacked, by who checks what comes by himself."""
     import urllib.request
 
     address = _parsed(request.url)
     try:
         trust = _trusting(request.roots) if request.roots else None
         with urllib.request.urlopen(request.url, timeout=_SILENCE_SEC, context=trust) as source:
-            _put(request, _Checked(source, request), land)
+            _put(request, _Checked(source, request), land, how)
     except (OSError, ValueError, ImportError, _http_exceptions()) as error:
         raise Failure("unreachable", "%s could not be fetched: %s" % (address.hostname, error)) from None
 
@@ -60,9 +62,11 @@ def _http_exceptions() -> "type[Exception]":
     return HTTPException
 
 
-def _put(request: Fetch, source: "_Checked", land: "Land") -> None:
+def _put(request: Fetch, source: "_Checked", land: "Land", how: "How | None") -> None:
     try:
-        if request.unpack:
+        if how:
+            archives.unpack(source.read, encoded(request.path), lambda: None, land=land, how=how)
+        elif request.unpack:
             archives.unpack(source.read, encoded(request.path), source.verify, land=land)
         else:
             single_files.put(request.path, source.blocks(), request.mode, request.mtime_ns, land)

@@ -1,7 +1,7 @@
 """What is said of snapshots, and of what has become of trees."""
 
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.files.file_protocol import ReadTree, WriteTree
+from pytest_fargate_sandbox.server.files.file_protocol import Fetch, ReadTree, WriteTree
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 from pytest_fargate_sandbox.server.snapshots.snapshot_format import LONGEST_EXCLUDE
 
@@ -28,6 +28,13 @@ class LoadSnapshot(WriteTree):
 
     LESSON = _LESSON
     VERB = "load-snapshot"
+
+
+class FetchSnapshot(Fetch):
+    """One that lies behind a URL. Its own end has the digest that it is checked by."""
+
+    VERB = "fetch-snapshot"
+    LESSON = _LESSON
 
 
 class AskLoaded(Message):

@@ -4,9 +4,9 @@ import os
 from collections import OrderedDict
 
 from pytest_fargate_sandbox.server.failure import Failure
-from pytest_fargate_sandbox.server.files import directory_trees
+from pytest_fargate_sandbox.server.files import directory_trees, fetching
 from pytest_fargate_sandbox.server.files.file_user import as_user
-from pytest_fargate_sandbox.server.files.landings import take_upload
+from pytest_fargate_sandbox.server.files.landings import landing_of, take_upload
 from pytest_fargate_sandbox.server.protocol import Nothing, encoded
 from pytest_fargate_sandbox.server.snapshots.comparing import Comparison
 from pytest_fargate_sandbox.server.snapshots.known_tree import KnownTree, described
@@ -18,6 +18,7 @@ from pytest_fargate_sandbox.server.snapshots.snapshot_protocol import (
     AskLoaded,
     CompareTree,
     Difference,
+    FetchSnapshot,
     KnowTree,
     Loaded,
     LoadSnapshot,
@@ -28,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Iterator
 
+    from pytest_fargate_sandbox.server.files.archives import How
     from pytest_fargate_sandbox.server.message import Message
     from pytest_fargate_sandbox.server.requests.exchange import Exchange
     from pytest_fargate_sandbox.server.requests.verbs import Verbs
@@ -44,6 +46,7 @@ def requests(_verbs: "Verbs") -> "list[tuple[type[Message], Callable[[Exchange, 
     return [
         (SaveSnapshot, as_user(answers.save)),
         (LoadSnapshot, as_user(answers.load)),
+        (FetchSnapshot, as_user(answers.fetch)),
         (AskLoaded, answers.loaded),
         (KnowTree, answers.know),
         (CompareTree, answers.compare),
@@ -73,7 +76,13 @@ class _Answers:
         )
         exchange.answer(Nothing())
 
-    def _loading(self, exchange: "Exchange", request: LoadSnapshot) -> "Callable[[bytes, int], Loading]":
+    def fetch(self, exchange: "Exchange", request: FetchSnapshot) -> None:
+        landing = landing_of(request.id)
+        if not landing.done:
+            fetching.fetch(request, landing.once, self._loading(exchange, request))
+        exchange.answer(Nothing())
+
+    def _loading(self, exchange: "Exchange", request: "LoadSnapshot | FetchSnapshot") -> "How":
         tree = _new_tree(exchange, [])
 
         def landed(sha256: str, not_kept: Facts) -> None:
@@ -82,7 +91,8 @@ class _Answers:
             if len(self._not_kept) > _REMEMBERED:
                 self._not_kept.popitem(last=False)
 
-        return lambda staging, most: Loading(staging, most, tree, landed, keeps_owners=_is_of_root(exchange))
+        keeps_owners = _is_of_root(exchange) and not request.user
+        return lambda staging, most: Loading(staging, most, tree, landed, keeps_owners=keeps_owners)
 
     def loaded(self, exchange: "Exchange", request: AskLoaded) -> None:
         not_kept = self._not_kept.get(request.id) or Facts()

@@ -102,8 +102,11 @@ def test_all_that_is_known_of_a_tree_is_the_same_elsewhere(
     assert machine.load(again, "/tmp/once more") == ()
     owners = machine.exec("cd '/tmp/once more'; stat -c %u:%g sticky empty large").stdout
     assert owners == "1234:4321\n0:42\n0:0\n"
-    assert neighbour.load(again, "as a user") == ("empty: its owner, 0:42", "sticky: its owner, 1234:4321")
-    machine.exec("rm -r /tmp/loaded '/tmp/once more'")
+    not_kept = ("empty: its owner, 0:42", "sticky: its owner, 1234:4321")
+    assert neighbour.load(again, "as a user") == not_kept
+    assert machine.load(again, "/tmp/as a user", user="1234") == not_kept
+    assert machine.exec("stat -c %u '/tmp/as a user/empty'").stdout == "1234\n"
+    machine.exec("rm -r '/tmp/as a user' /tmp/loaded '/tmp/once more'")
 
 
 def test_any_tar_reads_it(slot: Slot, tmp_path: Path) -> None:
