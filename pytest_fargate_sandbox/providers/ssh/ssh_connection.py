@@ -33,6 +33,10 @@ _KEY_CLASSES: dict[str, type[paramiko.Ed25519Key | paramiko.RSAKey | paramiko.EC
 }
 
 
+_NARROW_WINDOW = 1 << 16
+"""Of each stream, on a way that carries little: what has been sent of one is what all others wait behind."""
+
+
 class Unreachable(TransportError):
     """Nothing that speaks SSH answers there: it may not be up yet, so trying again can help."""
 
@@ -106,6 +110,8 @@ class SshConnection:
             if server.reach is None:
                 tune_socket(sock)
             transport = Transport(sock)
+            if server.reach is not None:
+                transport.default_window_size = _NARROW_WINDOW
         except OSError as error:
             sock.close()
             raise Unreachable(f"{server}: {error}") from error

@@ -49,7 +49,7 @@ class Knock:
     def let_in(self) -> ChannelStream:
         """The stream; it may wait until its word can be sent, so not in the transport's thread."""
         transport = self._transport
-        window = window_beside(len(transport._channels))
+        window = min(window_beside(len(transport._channels)), transport.default_window_size)
         with transport.lock:
             number = transport._next_channel()
             channel: Any = paramiko.Channel(number)

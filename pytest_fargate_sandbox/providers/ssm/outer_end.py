@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.tunnel.ready_sockets import Turns
 
 _CONNECT_SECONDS = 10.0
+_SEND_BUFFER = 16 * 1024
+"""What was written and waits for its turn; of SSH's, that is what all of its streams wait behind."""
 _MOST_CALLERS = 256
 """From inside at once: strangers call there, and are to leave descriptors and threads for everything else."""
 
@@ -46,6 +48,7 @@ class OuterEnd:
         """A stream to a port of the task's loopback."""
         ours, theirs = socket.socketpair()
         stream = TunnelStream(fileno=ours.detach())
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         try:
             self._ask(OPEN, b"%d" % port, timeout, f"port {port} of the task", theirs)
         except BaseException:
