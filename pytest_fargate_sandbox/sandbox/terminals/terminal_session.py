@@ -74,15 +74,25 @@ class TerminalSession:
         container_filename: str | None = None,
     ) -> None:
         """Copy files, and of directories what is in them, into ``container_dir``; one file under another name."""
-        if not container_dir:
-            raise ValueError("container_dir says where to copy to, and is missing")
-        given = [paths] if isinstance(paths, (str, Path)) or not isinstance(paths, (list, tuple)) else list(paths)
-        sources = [Path(each) for each in given]  # type: ignore[arg-type]
-        if container_filename is not None and (len(sources) != 1 or sources[0].is_dir()):
-            raise ValueError(f"container_filename is for exactly one file, not for {[str(each) for each in sources]}")
-        for source in sources:
-            name = "" if source.is_dir() else f"/{container_filename or source.name}"
-            self._workspace.upload(source, container_dir.rstrip("/") + name if name else container_dir)
+        copy_in(self._workspace, paths, container_dir, container_filename)
 
     def stop(self) -> None:
         self.terminal.close()
+
+
+def copy_in(
+    workspace: Workspace,
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+    container_dir: str | None,
+    container_filename: str | None,
+) -> None:
+    """As ``TerminalSession.copy_to_sandbox``."""
+    if not container_dir:
+        raise ValueError("container_dir says where to copy to, and is missing")
+    given = [paths] if isinstance(paths, (str, Path)) or not isinstance(paths, (list, tuple)) else list(paths)
+    sources = [Path(each) for each in given]  # type: ignore[arg-type]
+    if container_filename is not None and (len(sources) != 1 or sources[0].is_dir()):
+        raise ValueError(f"container_filename is for exactly one file, not for {[str(each) for each in sources]}")
+    for source in sources:
+        name = "" if source.is_dir() else f"/{container_filename or source.name}"
+        workspace.upload(source, container_dir.rstrip("/") + name if name else container_dir)
