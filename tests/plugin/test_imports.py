@@ -19,7 +19,7 @@ def test_importing_the_plugin_imports_nothing_heavy() -> None:
 
 
 def test_a_run_that_does_not_use_the_plugin_imports_nothing_heavy(tmp_path: object) -> None:
-    run = f"import pytest\npytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:xdist', {str(tmp_path)!r}])"
+    run = f"import pytest\npytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:xdist', '-p', 'no:anyio', {str(tmp_path)!r}])"
     loaded = loaded_after(run)
     assert not loaded.intersection(HEAVY)
     assert "pytest_fargate_sandbox.leaves.config" not in loaded
