@@ -62,7 +62,16 @@ class Run:
         self._temporary = folder / "tmp"
         self._temporary.mkdir()
         environment["TMPDIR"] = str(self._temporary)
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n2", "--fargate-infra-retries=8"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-pno:anyio",
+            "-p",
+            "no:cacheprovider",
+            "-n2",
+            "--fargate-infra-retries=8",
+        ]
         command.append("--fargate-artifacts=saved")
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(

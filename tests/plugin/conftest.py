@@ -126,7 +126,7 @@ def started(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Pope
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*args: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
+        command = [sys.executable, "-m", "pytest", "-pno:anyio", "-p", "no:cacheprovider", *args]
         with (pytester.path / "output.txt").open("wb") as output:
             process = subprocess.Popen(command, cwd=pytester.path, stdout=output, stderr=output, start_new_session=True)
         processes.append(process)

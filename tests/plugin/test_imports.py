@@ -19,7 +19,8 @@ def test_importing_the_plugin_imports_nothing_heavy() -> None:
 
 
 def test_a_run_that_does_not_use_the_plugin_imports_nothing_heavy(tmp_path: object) -> None:
-    run = f"import pytest\npytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:xdist', '-p', 'no:anyio', {str(tmp_path)!r}])"
+    options = ["-q", "-pno:cacheprovider", "-pno:xdist", "-pno:anyio", str(tmp_path)]
+    run = f"import pytest\npytest.main({options!r})"
     loaded = loaded_after(run)
     assert not loaded.intersection(HEAVY)
     assert "pytest_fargate_sandbox.leaves.config" not in loaded

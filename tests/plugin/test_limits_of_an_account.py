@@ -117,7 +117,7 @@ def test_workers_on_two_machines_stay_below_every_bucket(
         "memory": "512",
         "image": "host",
     }
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"-n{workers}", "-W", "error"]
+    command = [sys.executable, "-m", "pytest", "-pno:anyio", "-p", "no:cacheprovider", f"-n{workers}", "-W", "error"]
     command += [f"--fargate-{name}={value}" for name, value in options.items()]
     machines = []
     for name in ("one", "other"):

@@ -187,7 +187,16 @@ def test_nothing_is_alive_or_left_when_the_terminal_is_closed(
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     pytester.makepyfile(TESTS.format(count=4, command="sleep 60"))
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", workers, "--fargate-report-json=report.json"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-pno:anyio",
+        "-p",
+        "no:cacheprovider",
+        workers,
+        "--fargate-report-json=report.json",
+    ]
     run, terminal = pty.fork()
     if run == 0:
         os.chdir(pytester.path)

@@ -65,7 +65,7 @@ def slow_engine(shared_engine_log: EngineLog, engine: EngineOfTests) -> Iterator
 
 def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
     master, terminal = pty.openpty()
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args]
+    command = [sys.executable, "-m", "pytest", "-pno:anyio", "-p", "no:cacheprovider", *args]
     process = subprocess.Popen(
         command, cwd=pytester.path, stdout=terminal, stderr=terminal, stdin=terminal,
         env={**os.environ, "TERM": "xterm"},
