@@ -22,6 +22,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+PYTEST = ("-m", "pytest", "-pno:cacheprovider", "-pno:anyio")
+"""For a run within a test. anyio's plugin would import asyncio, in each worker of it."""
+
 _LOADED = "boto3", "botocore.client", "botocore.endpoint", "botocore.signers", "paramiko", "xml.etree.ElementTree"
 
 

@@ -21,6 +21,7 @@ from tests.chaos.faults import NothingToStrike, Storm, dealt
 from tests.chaos.parts import Parts
 from tests.chaos.tally import Tally
 from tests.processes import children
+from tests.warm_python import PYTEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,11 +65,7 @@ class Run:
         environment["TMPDIR"] = str(self._temporary)
         command = [
             sys.executable,
-            "-m",
-            "pytest",
-            "-pno:anyio",
-            "-p",
-            "no:cacheprovider",
+            *PYTEST,
             "-n2",
             "--fargate-infra-retries=8",
         ]

@@ -17,6 +17,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from tests.components import need
+from tests.warm_python import PYTEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,7 +127,7 @@ def started(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Pope
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*args: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "pytest", "-pno:anyio", "-p", "no:cacheprovider", *args]
+        command = [sys.executable, *PYTEST, *args]
         with (pytester.path / "output.txt").open("wb") as output:
             process = subprocess.Popen(command, cwd=pytester.path, stdout=output, stderr=output, start_new_session=True)
         processes.append(process)

@@ -17,10 +17,7 @@ def run_pytest(pytester: pytest.Pytester, *args: str, given: str = "", timeout: 
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(pytester.path), os.environ.get("PYTHONPATH")])))
         patch.chdir(pytester.path)
         done = warm_python.run(
-            *("-m", "pytest", "-pno:anyio", f"--basetemp={pytester.path}-temporary"),
-            *args,
-            given=given,
-            timeout=timeout,
+            *warm_python.PYTEST, f"--basetemp={pytester.path}-temporary", *args, given=given, timeout=timeout
         )
     print(done.stdout, done.stderr, sep="\n")
     took = time.perf_counter() - began

@@ -19,6 +19,7 @@ import pytest
 from tests.components import need
 from tests.local.engine_process import ROLE, EngineProcess
 from tests.plugin.one_process import run_pytest
+from tests.warm_python import PYTEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,7 @@ def test_workers_on_two_machines_stay_below_every_bucket(
         "memory": "512",
         "image": "host",
     }
-    command = [sys.executable, "-m", "pytest", "-pno:anyio", "-p", "no:cacheprovider", f"-n{workers}", "-W", "error"]
+    command = [sys.executable, *PYTEST, f"-n{workers}", "-W", "error"]
     command += [f"--fargate-{name}={value}" for name, value in options.items()]
     machines = []
     for name in ("one", "other"):

@@ -14,6 +14,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from tests.plugin.one_process import run_pytest
 from tests.processes import children
+from tests.warm_python import PYTEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,11 +190,7 @@ def test_nothing_is_alive_or_left_when_the_terminal_is_closed(
     pytester.makepyfile(TESTS.format(count=4, command="sleep 60"))
     command = [
         sys.executable,
-        "-m",
-        "pytest",
-        "-pno:anyio",
-        "-p",
-        "no:cacheprovider",
+        *PYTEST,
         workers,
         "--fargate-report-json=report.json",
     ]

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_fargate_sandbox.plugin.progress import _LiveLine
 from tests.plugin.one_process import run_pytest
+from tests.warm_python import PYTEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def slow_engine(shared_engine_log: EngineLog, engine: EngineOfTests) -> Iterator
 
 def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
     master, terminal = pty.openpty()
-    command = [sys.executable, "-m", "pytest", "-pno:anyio", "-p", "no:cacheprovider", *args]
+    command = [sys.executable, *PYTEST, *args]
     process = subprocess.Popen(
         command, cwd=pytester.path, stdout=terminal, stderr=terminal, stdin=terminal,
         env={**os.environ, "TERM": "xterm"},
