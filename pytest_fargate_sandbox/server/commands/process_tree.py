@@ -133,15 +133,7 @@ class ProcessTree(AllProcesses):
         self.leader_is_gone = False
 
     def _roots(self, processes: "list[_Process]") -> "set[int]":
-        server = os.getpid()
-        # A process that has a dead leader's number is a stranger, and so is its session.
-        reused = self.leader_is_gone and any(process.pid == self.leader for process in processes)
-        return {
-            process.pid
-            for process in processes
-            if (process.session == self.leader and not reused)
-            or (process.parent == server and _mark_of(process.pid) == self.mark)
-        }
+        return Forest([self])._roots(processes)
 
     def send(self, number: int) -> "list[int]":
         members = AllProcesses.send(self, number)
@@ -154,13 +146,29 @@ class ProcessTree(AllProcesses):
 
 
 class Forest(AllProcesses):
-    """All living processes of some commands."""
+    """All living processes of some commands. However many those are, the machine's are looked through once."""
 
     def __init__(self, trees: "list[ProcessTree]") -> None:
         self._trees = trees
 
     def _roots(self, processes: "list[_Process]") -> "set[int]":
-        return {pid for tree in self._trees for pid in tree._roots(processes)}
+        leaders, marks = self._leaders(processes), {tree.mark for tree in self._trees}
+        return {process.pid for process in processes if process.session in leaders or _mark_of_orphan(process) in marks}
+
+    def living(self) -> "list[ProcessTree]":
+        """Those of which something may live, or come to."""
+        processes = list(_running())
+        leaders = self._leaders(processes)
+        sessions = {process.session for process in processes}.intersection(leaders)
+        marks = set(map(_mark_of_orphan, processes))
+        return [
+            tree for tree in self._trees if not tree.leader_is_gone or tree.leader in sessions or tree.mark in marks
+        ]
+
+    def _leaders(self, processes: "list[_Process]") -> "set[int]":
+        """A process that has a dead leader's number is a stranger, and so is its session."""
+        numbers = {process.pid for process in processes}
+        return {tree.leader for tree in self._trees if not (tree.leader_is_gone and tree.leader in numbers)}
 
 
 def _running() -> "Iterable[_Process]":
@@ -182,9 +190,12 @@ def _running() -> "Iterable[_Process]":
             yield _Process(int(name), int(fields[1]), int(fields[3]))
 
 
-def _mark_of(pid: int) -> "int | None":
+def _mark_of_orphan(process: _Process) -> "int | None":
+    """Of one that was left to us; our own children are among these."""
+    if process.parent != os.getpid():
+        return None
     try:
-        with open("/proc/%d/oom_score_adj" % pid, "rb", buffering=0) as file:
+        with open("/proc/%d/oom_score_adj" % process.pid, "rb", buffering=0) as file:
             return int(file.read(16))
     except (OSError, ValueError):
         return None

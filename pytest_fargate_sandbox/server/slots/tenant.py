@@ -4,6 +4,7 @@ import contextlib
 import threading
 
 from pytest_fargate_sandbox.server.commands.command_user import CommandUser
+from pytest_fargate_sandbox.server.commands.process_tree import Forest
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import encoded
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.slots.ground import Ground
 
 _LEAVING_SEC = 5.0
+_MANY = 100
 
 
 class Tenant(CommandUser):
@@ -31,12 +33,18 @@ class Tenant(CommandUser):
         self.births = ground.births
         self._ground = ground
         self.trees: "list[ProcessTree]" = []
+        self._many = _MANY
         self._is_over = False
         self._served: "set[Exchange]" = set()
         self._changed = threading.Condition()
 
     def has_begun(self, tree: "ProcessTree") -> None:
-        self.trees.append(tree)
+        """Of thousands of commands few have left something: the others are forgotten, each time that they are many."""
+        with self._changed:
+            self.trees.append(tree)
+            if len(self.trees) > self._many:
+                self.trees[:] = Forest(self.trees).living()
+                self._many = max(_MANY, 2 * len(self.trees))
 
     def namespaces(self) -> "tuple[int, ...]":
         return self._ground.namespaces()

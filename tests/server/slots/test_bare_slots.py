@@ -46,6 +46,20 @@ def test_a_slot_is_a_directory_that_is_emptied(client: ExecClient) -> None:
     assert client.exec(["pgrep", "-u", "20042", "-f", "sleep 1234"]).stdout == ""
 
 
+def test_what_the_first_of_many_commands_left_running_ends_with_the_slot(client: ExecClient) -> None:
+    client.ask(OpenSlots(count=3), SlotStates)
+    homes = {lease: client.ask(LeaseSlot(lease=lease), LeasedSlot).home for lease in ("lease-of-many", "lease-of-few")}
+    many, few = (client.in_slot(lease, home) for lease, home in homes.items())
+    many.exec("(setsid sleep 2345 &)").check()
+    few.exec("(setsid sleep 3456 &)").check()
+    for _ in range(120):
+        many.exec(["true"]).check()
+    client.ask(ResetSlot(lease="lease-of-many"), Nothing)
+    assert client.exec(["pgrep", "-u", "20042", "-f", "sleep 2345"]).stdout == ""
+    assert client.exec(["pgrep", "-u", "20042", "-f", "sleep 3456"]).stdout != ""
+    client.ask(ResetSlot(lease="lease-of-few"), Nothing)
+
+
 def test_a_better_isolation_is_refused_with_its_reason(client: ExecClient) -> None:
     with pytest.raises(SandboxError, match=r"isolation 'none', not 'user': the container runs as uid 20042"):
         client.ask(OpenSlots(count=1, isolation="user"), SlotStates)
