@@ -31,6 +31,8 @@ ANSWER = struct.Struct("=i")
 FOR_CHILD = 4
 """Descriptors; those that follow are of namespaces, in the order in which they are entered."""
 _MOST_NAMESPACES = 6
+_ROOM = socket.CMSG_SPACE((FOR_CHILD + _MOST_NAMESPACES) * 4)
+_FLAGS = int(socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC)
 
 # https://github.com/torvalds/linux/blob/v6.1/arch/x86/entry/syscalls/syscall_64.tbl and asm-generic/unistd.h
 _CLONE = {"x86_64": 56, "aarch64": 220}
@@ -84,8 +86,7 @@ def _bear() -> int:
 
 
 def _receive(server: socket.socket) -> "tuple[tuple[int, ...], list[bytes], list[int]] | None":
-    room = socket.CMSG_SPACE((FOR_CHILD + _MOST_NAMESPACES) * 4)
-    first, ancillary, _, _ = server.recvmsg(HEAD.size, room, socket.MSG_WAITALL | socket.MSG_CMSG_CLOEXEC)
+    first, ancillary, _, _ = server.recvmsg(HEAD.size, _ROOM, _FLAGS)
     if len(first) < HEAD.size:
         return None
     files = array.array("i")

@@ -142,6 +142,8 @@ class Holder:
             found = _open_namespaces(_child_of(_pid_told_by(self._told)), self._uid, self._kinds)
         except OSError as error:
             raise Failure("no_isolation", "its namespaces cannot be entered: %s" % error) from None
+        self._files.remove(self._told)  # a tenant may speak there
+        os.close(self._told)
         self._files += found
         return found
 
