@@ -43,11 +43,20 @@ class Settings(NamedTuple):
         """``cluster=bench (--fargate-cluster), region=eu-west-1 (FARGATE_REGION)``."""
         values = {**self.config, **{f"run.{name}": value for name, value in self.run.items()}}
         shown = {"cluster": self.sources.get("cluster", "default"), **self.sources}
-        return ", ".join(
+        said = ", ".join(
             f"{vocabulary.word_for(key.removeprefix('run.'))}={_short(values[key])} ({source})"
             for key, source in shown.items()
         )
+        return f"{said}; {_READABLE_ROLE}" if self.by_sessions else said
 
+    @property
+    def by_sessions(self) -> bool:
+        """Whether the Session Manager is the way in, for tests that don't say."""
+        asked = self.config.get("ecs_exec") or self.config.get("connect_via") == "ssm"
+        return bool(asked or self.run.get("sidecar_mode") == "ecs-exec")
+
+
+_READABLE_ROLE = "through the Session Manager: code in the sandboxes can read the credentials of their task role"
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
-from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxLost, StartError, TransportError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxLost, TransportError
 from pytest_fargate_sandbox.providers.ssm import ssm_session, ssm_tunnel
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named, mode_of
 
@@ -182,13 +182,19 @@ def test_a_container_that_no_agent_could_live_in_is_refused_before_the_launch() 
     assert main(readonlyRootFilesystem=True, mountPoints=mounts)["command"]
 
 
-def test_who_may_not_start_a_session_is_told_which_action_is_missing(
+def test_where_only_commands_may_be_executed_a_terminal_is_the_way_in(
     engine: EngineOfTests,  # noqa: ARG001
     faults: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     cfg = EcsFargateConfig(cluster="local", ecs_exec=True)
     faults(ssm_denied=50)
-    sandbox = EcsFargateSandbox(cfg, task_id="denied", run_id="ways")
-    with pytest.raises(StartError, match="ssm:StartSession"):
+    with EcsFargateSandbox(cfg, task_id="denied", run_id="ways") as sandbox:
         sandbox.start()
-    assert not sandbox.is_running
+        assert "only execute commands" in caplog.text
+        assert all(hash_in(sandbox) for _ in range(2))
+        content = os.urandom(100_000)
+        sandbox.write_file("/tmp/file", content)
+        assert sandbox.read_file("/tmp/file") == content
+        faults(ssm_cut=0.5, ssm_double=3)
+        assert all(hash_in(sandbox) for _ in range(3))

@@ -47,7 +47,7 @@ def response_to(request: SessionMessage) -> bytes:
     refused = [each["ActionType"] for each in processed if each["ActionStatus"] != _DONE]
     if refused:
         raise TransportError(
-            f"the SSM agent in the task wants {', '.join(map(str, refused))} of a port session, which has none"
+            f"the SSM agent in the task wants {', '.join(map(str, refused))} of the session, which it cannot have"
         )
     response = {"ClientVersion": CLIENT_VERSION, "ProcessedClientActions": processed, "Errors": None}
     return json.dumps(response).encode()

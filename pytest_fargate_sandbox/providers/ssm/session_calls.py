@@ -44,6 +44,22 @@ def start_session(aws: Aws, target: str, port: int) -> StartedSession:
     return StartedSession(answer["SessionId"], answer["TokenValue"], answer["StreamUrl"])
 
 
+def execute_command(aws: Aws, target: str, command: str) -> StartedSession:
+    """A session on a terminal on which this runs, as root. Raises ``AwsError``."""
+    # No part of a target has an underscore but the name of a cluster: an ID is of hexadecimal digits.
+    cluster, task, runtime = target.removeprefix("ecs:").rsplit("_", 2)
+    named: dict[str, str] = {}
+    for each in aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=[task])["tasks"]:
+        named = {
+            container["runtimeId"]: container["name"] for container in each["containers"] if "runtimeId" in container
+        }
+    asked = {"cluster": cluster, "task": task, "command": command, "interactive": True}
+    if runtime in named:
+        asked["container"] = named[runtime]
+    answer = aws.call_once("ecs", "ExecuteCommand", **asked)["session"]
+    return StartedSession(answer["sessionId"], answer["tokenValue"], answer["streamUrl"])
+
+
 def fresh_token(aws: Aws, session: StartedSession) -> str:
     """For another connection of the same session. Raises ``TransportError`` where there is no session any more."""
     token = aws.call_once("ssm", "ResumeSession", SessionId=session.id).get("TokenValue")
@@ -53,4 +69,9 @@ def fresh_token(aws: Aws, session: StartedSession) -> str:
 
 
 def is_not_connected(error: AwsError) -> bool:
-    return bool(error.code == "TargetNotConnected")
+    # The second is ECS's word for it.
+    return error.code in ("TargetNotConnected", "TargetNotConnectedException")
+
+
+def is_denied(error: AwsError) -> bool:
+    return error.code in ("AccessDenied", "AccessDeniedException")

@@ -11,7 +11,6 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves import smux_frames
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.session_message import (
     CHANNEL_CLOSED,
@@ -19,15 +18,15 @@ from pytest_fargate_sandbox.leaves.session_message import (
     MalformedMessage,
     PayloadType,
     content_of,
-    flag_of,
     flag_payload,
 )
-from pytest_fargate_sandbox.leaves.smux_frames import FIRST_STREAM, Command, FrameReader, MalformedFrame
+from pytest_fargate_sandbox.leaves.smux_frames import MalformedFrame
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.ssm.data_channel import DataChannel
-from pytest_fargate_sandbox.providers.ssm.handshake import opening_frame, response_to
+from pytest_fargate_sandbox.providers.ssm.handshake import opening_frame
 from pytest_fargate_sandbox.providers.ssm.outer_end import OuterEnd
+from pytest_fargate_sandbox.providers.ssm.port_framing import PortFraming
 from pytest_fargate_sandbox.providers.ssm.session_calls import fresh_token
 from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocket, WebSocketEnded
 from pytest_fargate_sandbox.server.tunnel.ready_sockets import READABLE, WRITABLE, Turns
@@ -38,11 +37,11 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.session_message import SessionMessage
     from pytest_fargate_sandbox.providers.aws.aws import Aws
+    from pytest_fargate_sandbox.providers.ssm.bridge_framing import BridgeFraming
     from pytest_fargate_sandbox.providers.ssm.session_calls import StartedSession
 
 MESSAGE_BYTES = 1024
 """As the official client sends them; what the service takes beyond that is not written anywhere."""
-_SMUX_HEAD = 8
 _PACE_SEC = 0.0012
 """Between two messages: the official client sleeps 1 ms, which takes 1.06 to 1.6. Those that went faster on AWS report
 stalls: https://github.com/aws/session-manager-plugin/issues/145
@@ -77,18 +76,23 @@ class SsmSession:
     anything; ``on_gone`` is called in the session's thread when it is over, with why it is, if nobody wanted that."""
 
     def __init__(
-        self, aws: Aws, session: StartedSession, opening: bytes, on_gone: Callable[[], None] = lambda: None
+        self,
+        aws: Aws,
+        session: StartedSession,
+        opening: bytes,
+        on_gone: Callable[[], None] = lambda: None,
+        framing: PortFraming | BridgeFraming | None = None,
     ) -> None:
         self.id = session.id
         self.why = ""
         self._aws = aws
         self._session = session
         self._opening = opening
+        self._framing = framing or PortFraming()
         self._on_gone = on_gone
         self._turns = Turns()
-        self.outer = OuterEnd(self._turns, MESSAGE_BYTES - _SMUX_HEAD)
+        self.outer = OuterEnd(self._turns, self._framing.most(MESSAGE_BYTES))
         self._channel = DataChannel()
-        self._frames = FrameReader()
         self._socket: WebSocket | None = None
         self._answer = bytearray()
         self._has_answer = not opening
@@ -185,7 +189,7 @@ class SsmSession:
             record = passage.next_record()
             if not record:
                 return
-            self._send(PayloadType.DATA, smux_frames.encode(Command.PSH, FIRST_STREAM, record))
+            self._send(PayloadType.DATA, self._framing.wrap(record))
             self._next_send = max(self._next_send, now - _CATCH_UP_SEC) + _PACE_SEC
 
     def _send(self, kind: int, payload: bytes) -> None:
@@ -227,28 +231,10 @@ class SsmSession:
         if message.type == CHANNEL_CLOSED:
             said = str(content_of(message).get("Output") or "").strip()
             raise TransportError(f"the session was ended{': ' + said[:300] if said else ' from the other side'}")
-        if message.payload_type == PayloadType.DATA:
-            for frame in self._frames.feed(message.payload):
-                self._take_frame(frame)
-        elif message.payload_type == PayloadType.HANDSHAKE_REQUEST:
-            self._send(PayloadType.HANDSHAKE_RESPONSE, response_to(message))
-        elif message.payload_type == PayloadType.HANDSHAKE_COMPLETE:
-            self._send(PayloadType.DATA, self._first_frames())
-        elif message.payload_type == PayloadType.FLAG and flag_of(message) == Flag.CONNECT_TO_PORT_ERROR:
-            raise TransportError("nothing listens at the port of the task that the session leads to")
+        self._framing.take(message, self._send, self._hear, self._opening)
 
-    def _first_frames(self) -> bytes:
-        """Nothing may be sent before the handshake is complete: it would be acknowledged, and dropped."""
-        first = smux_frames.encode(Command.SYN, FIRST_STREAM)
-        return first + (smux_frames.encode(Command.PSH, FIRST_STREAM, self._opening) if self._opening else b"")
-
-    def _take_frame(self, frame: smux_frames.Frame) -> None:
-        if frame.stream != FIRST_STREAM:
-            return
-        if frame.command == Command.FIN:
-            raise TransportError("the other end of the tunnel has ended it")
-        if frame.command == Command.PSH:
-            self.outer.passage.take(frame.data if self._has_answer else self._behind_answer(frame.data))
+    def _hear(self, data: bytes) -> None:
+        self.outer.passage.take(data if self._has_answer else self._behind_answer(data))
 
     def _behind_answer(self, data: bytes) -> bytes:
         """What comes once the opening was answered well."""

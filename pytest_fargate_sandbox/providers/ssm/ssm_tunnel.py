@@ -19,7 +19,13 @@ from pytest_fargate_sandbox.leaves.sockets import LOOPBACK
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, pauses, wait_until
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.ssh.local_listener import LocalListener
-from pytest_fargate_sandbox.providers.ssm.session_calls import is_not_connected, start_session
+from pytest_fargate_sandbox.providers.ssm.bridge_framing import BridgeFraming, bridge_command
+from pytest_fargate_sandbox.providers.ssm.session_calls import (
+    execute_command,
+    is_denied,
+    is_not_connected,
+    start_session,
+)
 from pytest_fargate_sandbox.providers.ssm.ssm_session import KILLED, SsmSession
 from pytest_fargate_sandbox.providers.ssm.web_socket import need_library
 
@@ -36,6 +42,11 @@ _AGENT_SECONDS = 5.0
 _LISTEN_SECONDS = 10.0
 _LONGEST_HEALING_PAUSE = 5.0
 _SHORTEST_LIFE_SECONDS = 0.25
+
+_BRIDGED = (
+    "these credentials may not start a session (ssm:StartSession), only execute commands: the way in is a terminal, "
+    "which carries less (docs/aws.md)"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +79,8 @@ class SsmTunnel:
         self._session: SsmSession | None = None
         self._closed = threading.Event()
         self._agent_was_away = False
+        self._refusal: AwsError | None = None
+        self._is_bridged = False
         self._last_failure: tuple[float, TransportError] | None = None
         self._listeners: dict[int, LocalListener] = {}
 
@@ -234,8 +247,7 @@ class SsmTunnel:
         return self._session
 
     def _try(self) -> SsmSession:
-        started = start_session(self._aws, self._target, self._port)
-        session = SsmSession(self._aws, started, self._opening, self._has_gone)
+        session = self._bridged() if self._is_bridged else self._forwarded()
         session.open(_SESSION_SECONDS)
         try:
             for forward in self._reverses:
@@ -244,6 +256,29 @@ class SsmTunnel:
             session.close()
             raise
         return session
+
+    def _forwarded(self) -> SsmSession:
+        try:
+            started = start_session(self._aws, self._target, self._port)
+        except AwsError as error:
+            if not (is_denied(error) and self._opening):
+                raise
+            self._refusal = error
+            return self._bridged()
+        return SsmSession(self._aws, started, self._opening, self._has_gone)
+
+    def _bridged(self) -> SsmSession:
+        """Where these credentials may execute commands, and nothing else. Raises the first refusal if not even that."""
+        try:
+            started = execute_command(self._aws, self._target, bridge_command(self._port))
+        except AwsError as error:
+            if is_denied(error) and self._refusal and not self._is_bridged:
+                raise self._refusal from error
+            raise
+        if not self._is_bridged:
+            self._is_bridged = True
+            _log.warning("%s", _BRIDGED)
+        return SsmSession(self._aws, started, self._opening, self._has_gone, BridgeFraming())
 
     def _has_gone(self) -> None:
         if self._reverses and not self._closed.is_set():
