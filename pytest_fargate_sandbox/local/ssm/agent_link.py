@@ -24,6 +24,7 @@ class AgentLink:
     def __init__(self, on_end: Callable[[str, str], None]) -> None:
         self._on_end = on_end
         self._channel, self._agents_end = Channel.pair()
+        self._channel.socket.setblocking(False)  # whoever stops the agent stops nobody here
         self._lock = threading.Lock()
         self.is_connected = False
 

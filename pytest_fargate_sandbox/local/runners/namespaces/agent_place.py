@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import traceback
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.namespaces.container_plan import ContainerPlan
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_COMMAND_LINE = b"/managed-agents/execute-command/amazon-ssm-agent"
+_LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ def run_agent_at(place: AgentPlace, channel: int) -> NoReturn:
     try:
         linux.die_with_parent()
         linux.hide_memory()  # what runs in the container could otherwise attach to us on our way
+        linux.set_command_line(_COMMAND_LINE)
+        _take_limits_of(place.pid)
         doors = open_cgroups(place.cgroups)
         close_inherited(channel, *doors)  # ports that the holder closes would stay open
         linux.setns(os.pidfd_open(place.pid), CONTAINER_NAMESPACES | linux.CLONE_NEWCGROUP)
@@ -88,6 +93,15 @@ def _become_agent(place: AgentPlace, channel: int, doors: list[int]) -> NoReturn
         _tell_failure(channel, error)
     finally:
         os._exit(1)
+
+
+def _take_limits_of(pid: int) -> None:
+    """Those of open files and the like that the container's own program has."""
+    for number in _LIMITS:
+        try:
+            resource.setrlimit(number, resource.prlimit(pid, number))
+        except (OSError, ValueError):  # noqa: PERF203 - more than we may have
+            pass
 
 
 def _tell_failure(channel: int, error: BaseException) -> None:

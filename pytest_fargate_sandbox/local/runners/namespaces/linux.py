@@ -143,6 +143,15 @@ def set_process_name(name: bytes) -> None:
     prctl(PR_SET_NAME, ctypes.addressof(text))
 
 
+def set_command_line(line: bytes) -> None:
+    """As ``ps`` shows it, instead of the arguments that this process was started with: as much as they had room."""
+    # Behind the name in brackets, which may hold anything, as proc(5) counts: arg_start is 48, arg_end 49.
+    with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
+        words = file.read().rpartition(b")")[2].split()
+    start, end = int(words[45]), int(words[46])
+    ctypes.memmove(start, line[: end - start - 1].ljust(end - start, b"\0"), end - start)
+
+
 def mount(kind: str, target: str, flags: int = 0, options: str = "") -> None:
     """Mount a new file system of that kind; with a kind of "" change an existing mount's propagation."""
     encoded = [os.fsencode(text) for text in (kind or "none", target, kind, options)]
