@@ -21,7 +21,7 @@ from pytest_fargate_sandbox.tasks.crossing import Crossing
 from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
 from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail, TrialLog
 from pytest_fargate_sandbox.tasks.verifying import Verifying, verifier_digests
-from pytest_fargate_sandbox.tasks.whose_fault import agents_own
+from pytest_fargate_sandbox.tasks.whose_fault import agents_own, why_from_inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -254,6 +254,11 @@ class Trial:
                 return verifying.run(sandbox, workspace)
         except (ExecFailed, ExecTimeout) as error:
             raise NoVerdict(f"the verifier's sandbox could not be prepared: {error}") from None
+        except SandboxError as error:  # what it verifies may run there, and break it
+            why = why_from_inside(sandbox, error)
+            if why is None:
+                raise
+            raise NoVerdict(f"the verifier's sandbox did not last: {why}", log=self.log.output) from error
         finally:
             if not is_last:
                 self._stop(sandbox)

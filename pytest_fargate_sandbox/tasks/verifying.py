@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.errors import NoVerdict, RemoteFileError, RemoteFileNotFound, SandboxLost
+from pytest_fargate_sandbox.leaves.errors import NoVerdict, RemoteFileError, RemoteFileNotFound
 from pytest_fargate_sandbox.tasks import pytest_output, reward, task_inputs
 from pytest_fargate_sandbox.tasks.task_places import verifiers_place
 from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail
-from pytest_fargate_sandbox.tasks.whose_fault import BY_WHAT_RUNS_IN_IT
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.results import ExecResult
@@ -36,17 +35,12 @@ class Verifying:
 
     def run(self, sandbox: Any, workspace: str) -> Reward:
         """Raises ``NoVerdict``, and what a sandbox raises."""
-        try:
-            script = self._bring_tests(sandbox)
-            result, output = self._run_tests(sandbox, script, workspace)
-            self._log.output = output
-            if result.timed_out:
-                raise NoVerdict(f"the verifier ran out of time after {self._timeout_sec:g} s", log=output)
-            return self._reward(sandbox, result, output)
-        except SandboxLost as error:
-            if error.cause not in BY_WHAT_RUNS_IN_IT:
-                raise
-            raise NoVerdict(f"the verifier's sandbox ended under it ({error.cause})", log=self._log.output) from error
+        script = self._bring_tests(sandbox)
+        result, output = self._run_tests(sandbox, script, workspace)
+        self._log.output = output
+        if result.timed_out:
+            raise NoVerdict(f"the verifier ran out of time after {self._timeout_sec:g} s", log=output)
+        return self._reward(sandbox, result, output)
 
     def _bring_tests(self, sandbox: Any) -> str:
         """The path of the script, with no trace of earlier tests, unless others are in the same sandbox."""

@@ -22,13 +22,16 @@ from pytest_fargate_sandbox.leaves.errors import (
     UnsafeArchiveError,
 )
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BY_WHAT_RUNS_IN_IT = (Cause.OUT_OF_MEMORY, Cause.ESSENTIAL_EXITED)
+_BY_WHAT_RUNS_IN_IT = (Cause.OUT_OF_MEMORY, Cause.ESSENTIAL_EXITED)
 """Why a task ended by the hand of who has a process in it."""
 
+_LOOK_SEC = 10.0
+_NOT_HIS = "not his"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -40,16 +43,16 @@ def agents_own(sandbox: Any, doing: str) -> Iterator[None]:
     except SandboxBroken:
         raise
     except SandboxError as error:
-        why = _why_agents(sandbox, error)
+        why = why_from_inside(sandbox, error)
         if why is None:
             raise
         raise SandboxBroken(f"the agent broke its sandbox: {why}, {doing} ({_short(error)})") from error
 
 
-def _why_agents(sandbox: Any, error: SandboxError) -> str | None:
-    """What the agent did; None: it was not the agent."""
+def why_from_inside(sandbox: Any, error: SandboxError) -> str | None:
+    """What something that ran in it has done to the sandbox; None: it was nothing in there."""
     if isinstance(error, SandboxLost):
-        return f"the task ended ({error.cause})" if error.cause in BY_WHAT_RUNS_IN_IT else None
+        return f"the task ended ({error.cause})" if error.cause in _BY_WHAT_RUNS_IN_IT else None
     if isinstance(error, UnsafeArchiveError):
         return "its files leave their directory"
     if isinstance(error, RemoteFileError):
@@ -57,17 +60,37 @@ def _why_agents(sandbox: Any, error: SandboxError) -> str | None:
     if isinstance(error, TransportError):
         if error.context.get("kind") == MISBEHAVED:
             return "its server gives answers that no honest one gives"
-        return "the server in it does not answer, and its sidecar does" if _only_the_sidecar(sandbox) else None
+        return _on_second_look(sandbox)
     return None
 
 
-def _only_the_sidecar(sandbox: Any) -> bool:
+def _on_second_look(sandbox: Any) -> str | None:
+    """Why a connection broke is known a moment later: a server that is told to end refuses until its task has ended."""
+
+    def probe() -> str | None:
+        try:
+            sandbox.exec(["true"], timeout_sec=_LOOK_SEC)
+        except SandboxLost as error:
+            return why_from_inside(sandbox, error) or _NOT_HIS
+        except TransportError:
+            return None
+        except SandboxError:
+            pass  # it answers, if only that there is nothing to run
+        return _NOT_HIS
+
+    try:
+        found = wait_until(probe, deadline=_LOOK_SEC, what="an answer of the server, or the end of its task")
+    except WaitTimeout:
+        found = "the server in it does not answer, and its sidecar does" if _is_sidecar_there(sandbox) else _NOT_HIS
+    return found if found != _NOT_HIS else None
+
+
+def _is_sidecar_there(sandbox: Any) -> bool:
     try:
         sandbox.reconnect_tunnel()
     except (SandboxError, OSError):
         return False
-    client = sandbox.exec_client
-    return client is not None and not client.health()
+    return True
 
 
 def _short(error: SandboxError) -> str:
