@@ -86,6 +86,8 @@ class LedgerRecorder(Recorder):
         theirs = Ledger(kept.run_id)
         theirs.write(kept.ledger_entry, "stopped", task_arn=kept.task_arn, left_to=self._ledger.run_id)
         theirs.write(kept.ledger_entry, "taken_over")  # it is kept there no longer
+        if all(entry.is_over and not entry.is_kept for entry in theirs.entries()):
+            theirs.drop()
 
     def leave(self, task_arn: str) -> None:
         """Who answers for a task that may move leaves it to the next one, until its time is over."""

@@ -218,8 +218,8 @@ class Pool:
         try:
             with _timed(phases, "place"):
                 sandbox.start(outside_endpoints=spec.outside)
-                if self._reuse and lessee.purpose:
-                    self._reuse.begin(sandbox, lessee.purpose)
+                if self._reuse and lessee.purpose and not self._reuse.begin(sandbox, lessee.purpose):
+                    lease.leave = None
         except BaseException:
             lease.end(may_keep=False)
             raise

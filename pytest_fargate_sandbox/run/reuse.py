@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.errors import SandboxError, SandboxLost, TransportError
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.reuse_book import SESSION, SLOTS, ReuseBook, end_left
 from pytest_fargate_sandbox.sandbox.renewing import begin_renewal, check_renewed, note_start
@@ -59,10 +59,17 @@ class Reuse:
         if end_left(kept, "what was left was of no use to the next run"):
             self._book.drop(kept.task_arn)
 
-    def begin(self, machine: EcsFargateSandbox, purpose: str) -> None:
-        """It was launched just now, to be left in the end. Raises ``SandboxError`` where it cannot be made as new."""
-        if purpose == SESSION:
-            note_start(machine)
+    def begin(self, machine: EcsFargateSandbox, purpose: str) -> bool:
+        """It was launched just now; whether it can be left in the end. Raises what a sandbox that is lost raises."""
+        try:
+            if purpose == SESSION:
+                note_start(machine)
+        except (SandboxLost, TransportError):
+            raise
+        except SandboxError as error:  # nothing here can be written, or its Python has not all that is wanted
+            machine.note("not_left", why=str(error))
+            return False
+        return True
 
     def leave(self, machine: EcsFargateSandbox, purpose: str, spec: SandboxSpec) -> None:
         """For the next run, and from now on: whoever is killed leaves it too, as one that has slots to be cleaned.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.server.renewal import inventory
 from pytest_fargate_sandbox.server.renewal.inventory import Inventory, NotAsBefore
 
 if TYPE_CHECKING:
@@ -41,14 +42,23 @@ def test_nothing_was_done(tree: Path) -> None:
 
 
 def test_what_was_added_is_told_without_what_is_in_it(tree: Path) -> None:
-    inventory = noted(tree)
+    before = noted(tree)
     (tree / "etc" / ODD / ODD).write_text("")
     (tree / "empty" / "deep" / "er").mkdir(parents=True)
     (tree / "to-etc").symlink_to(tree / "etc")
     os.mkfifo(tree / "pipe")
     shutil.copytree(tree / "etc", tree / "copy")
     added = [tree / "etc" / ODD / ODD, tree / "empty" / "deep", tree / "to-etc", tree / "pipe", tree / "copy"]
-    assert sorted(inventory.added()) == sorted(map(os.fsencode, added))
+    assert sorted(before.added()) == sorted(map(os.fsencode, added))
+
+
+def test_where_python_looks_for_each_name_from_the_root_on_it_is_the_same(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory, "_IS_QUICK", False)
+    noted_then = noted(tree)
+    (tree / "etc" / ODD / ODD).write_text("")
+    assert noted_then.added() == [os.fsencode(tree / "etc" / ODD / ODD)]
 
 
 def _written_with_its_old_time(tree: Path) -> None:
@@ -103,7 +113,7 @@ DEEDS: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_whatever_else_was_done_to_what_was_there_is_told(
     tree: Path, deed: Callable[[Path], object], told: str
 ) -> None:
-    inventory = noted(tree)
+    before = noted(tree)
     deed(tree)
     with pytest.raises(NotAsBefore, match=re.escape(told)):
-        inventory.added()
+        before.added()
