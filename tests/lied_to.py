@@ -43,6 +43,7 @@ ACTS: dict[str, Callable[[ExecClient, Path], object]] = {
     "configure": lambda client, _: client.configure({"A": "b"}),
     "spawn": lambda client, _: client.spawn("true"),
     "type": lambda client, _: client.spawn("true").write(b"x" * 1_000_000),
+    "follow": lambda client, _: client.spawn("true", on_output=len).wait(0.5),
     "poll": lambda client, _: client.spawn("true").poll(),
     "wait": lambda client, _: client.spawn("true").wait(0.5),
     "read stdout": lambda client, _: client.spawn("true").read(timeout=0.5),

@@ -26,9 +26,11 @@ DONE = {"running": False, "return_code": 0, "duration": 0.1, "stdout_total": 0, 
 class Talk:
     """One request, and the way to answer it."""
 
-    def __init__(self, connection: socket.socket, verb: str, number: int) -> None:
+    def __init__(self, connection: socket.socket, verb: str, number: int, asked: bytes = b"") -> None:
         self._connection = connection
         self.verb = verb
+        self.asked = asked
+        """The message, with the beginning of a payload perhaps."""
         self.number = number
         """How many requests this server has had before."""
 
@@ -118,11 +120,13 @@ class LyingServer:
         with connection, contextlib.suppress(OSError, Disconnected):
             while True:
                 head = read_request_head(reader)
+                asked = b""
                 if head.method == "POST":
                     body = Payload(open_body(reader, head.fields))
+                    asked = body.read()
                     while body.read():
                         pass
-                talk = Talk(connection, head.target.rpartition("/")[2], next(self._count))
+                talk = Talk(connection, head.target.rpartition("/")[2], next(self._count), asked)
                 if talk.verb == "learn":
                     talk.answer(b"{}\n")
                 else:

@@ -300,6 +300,7 @@ ROWS = {
     "running and not": Row(
         "poll", spawned_then(frames(result(running=True))), "a command that runs (True) and has ended with 0"
     ),
+    "output that is told and never comes": Row("follow", spawned_then(frames(result(stdout_total=9))), "(0, 0) came"),
     "heartbeats of a process": Row("wait", spawned_then(drip(of=frame(b"k"))), "no end of it", DRIP),
     # Files.
     "a file for memory without end": Row(
@@ -348,10 +349,10 @@ ROWS = {
     ),
     # Terminals.
     "an end whose output never comes": Row(
-        "follow a terminal", spawned_then(frames(result(stdout_total=1000))), "of which 0 and 0 came"
+        "follow a terminal", spawned_then(frames(result(stdout_total=1000))), "of which (0, 0) came"
     ),
     "an end before what came": Row(
-        "follow a terminal", spawned_then(frames(frame(b"o", b"xy"), result(stdout_total=1))), "of which 2 and 0 came"
+        "follow a terminal", spawned_then(frames(frame(b"o", b"xy"), result(stdout_total=1))), "of which (2, 0) came"
     ),
     # Snapshots.
     "a snapshot that is none": Row("save a snapshot", just(file_of(b"", head=b"x" * 100)), "no whole snapshot"),
@@ -425,6 +426,16 @@ def test_a_process_that_is_always_said_to_run_makes_nobody_run_in_circles(victim
     told = victim.told(Row("wait", spawned_then(lie), ""), tmp_path)
     assert told.error == "TimeoutError"
     assert len(asked) < 5
+
+
+def test_output_that_comes_for_ever_behind_the_end_keeps_nobody_for_ever(victim: Victim, tmp_path: Path) -> None:
+    def drips(talk: Talk) -> None:
+        more = b"" if b'"limit": null' in talk.asked else frame(b"o", b"x")
+        frames(more, result(stdout_total=1 << 40))(talk)
+
+    lie = spawned_then(drips)
+    told = victim.told(Row("follow", lie, "", {"grace_sec": 0.5}), tmp_path)
+    assert (told.error, told.seconds < SECONDS) == ("TimeoutError", True), told
 
 
 def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next(tmp_path: Path, victim: Victim) -> None:

@@ -124,3 +124,16 @@ class Streams:
         if not 0 <= result.duration < _LONGEST_SEC or result.stdout_total < 0 or result.stderr_total < 0:
             raise Malformed("a command that has taken, or said, less than nothing")
         return result
+
+
+def is_all(result: protocol.Result, stdout: int, stderr: int, *, is_silent: bool) -> bool:
+    """Whether a command has ended and all that it said has come: so much of each stream, nothing now if ``is_silent``.
+
+    Raises ``Malformed`` where the rest will never come.
+    """
+    totals = result.stdout_total, result.stderr_total
+    if result.running or totals == (stdout, stderr):
+        return not result.running
+    if is_silent or totals[0] < stdout or totals[1] < stderr:
+        raise Malformed(f"a command that has ended and said {totals} bytes, of which {(stdout, stderr)} came")
+    return False

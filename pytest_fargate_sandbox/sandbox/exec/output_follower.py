@@ -7,8 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk
+from pytest_fargate_sandbox.sandbox.exec.exec_calls import misbehaviour
+from pytest_fargate_sandbox.sandbox.exec.exec_frames import OutputChunk, is_all
 from pytest_fargate_sandbox.server import protocol
+from pytest_fargate_sandbox.server.requests.http1 import Malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,8 @@ class OutputFollower(threading.Thread):
             self._follow()
         except SandboxError:
             pass  # whoever waits for the command meets it as well
+        except Malformed as reason:
+            self.error = misbehaviour(reason)
         except Exception as error:
             self.error = error
             with suppress(SandboxError):
@@ -52,8 +56,5 @@ class OutputFollower(threading.Thread):
                     chunk = OutputChunk(data)
                     chunk.stream = "stdout" if kind == protocol.STDOUT else "stderr"
                     self._on_output(chunk)
-            if not result.running and told == {
-                protocol.STDOUT: result.stdout_total,
-                protocol.STDERR: result.stderr_total,
-            }:
+            if is_all(result, told[protocol.STDOUT], told[protocol.STDERR], is_silent=not any(output.values())):
                 return

@@ -110,7 +110,9 @@ class Process:
             if end is not None and time.monotonic() >= end:
                 raise TimeoutError(f"{self!r} still runs after {timeout:.1f} s")
         for helper in self._helpers:
-            helper.join()
+            helper.join(None if end is None else max(0.0, end - time.monotonic()) + self._calls.limits.grace_sec)
+            if helper.is_alive():
+                raise TimeoutError(f"{self!r} has ended, and not all of its output has come")
             if helper.error:
                 raise helper.error  # the command was killed for it
         result, output = self.look(0, 0, 0.0, self._max_output_bytes)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import misbehaviour
+from pytest_fargate_sandbox.sandbox.exec.exec_frames import is_all
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.requests.http1 import Malformed
 
@@ -73,11 +74,9 @@ class TerminalLink(threading.Thread):
             if notes > _MOST_NOTES:
                 self._process.kill()
                 raise SandboxError("the pipe beside a terminal was flooded by something in the sandbox")
-            if result.running:
-                continue
-            if (result.stdout_total, result.stderr_total) == (screen, notes):
-                return result
-            if not any(output.values()) or result.stdout_total < screen or result.stderr_total < notes:
-                told = f"{result.stdout_total} and {result.stderr_total} bytes, of which {screen} and {notes} came"
-                raise misbehaviour(Malformed(f"a terminal that has ended and said {told}"))
+            try:
+                if is_all(result, screen, notes, is_silent=not any(output.values())):
+                    return result
+            except Malformed as reason:
+                raise misbehaviour(reason) from None
         return None
