@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.root, pytest.mark.needs("another user", "busybox", "ss
 
 _TOGETHER = (
     ("local/test_namespaces_leaks.py", "local/test_scratch.py"),
-    ("local/test_namespaces_hostile.py", "local/test_namespaces.py"),
+    ("local/test_namespaces_hostile.py", "local/test_namespaces.py", "local/ssm/test_agent_process.py"),
     ("local/test_namespaces_network.py", "local/test_namespaces_sidecar.py", "sandbox/test_fargate_conformance.py"),
 )
 """Each is a run of pytest; there are a few, for they take long one after the other."""

@@ -158,6 +158,7 @@ class FargateBackend(EC2ContainerServiceBackend):
             platform_version="1.4.0",
             volumes=tuple(volume["name"] for volume in definition.volumes),
             execute_command=bool(request.get("enableExecuteCommand")),
+            task_role=task_role or "",
         )
         return containers, placement
 

@@ -103,6 +103,7 @@ class Placement:
     platform_version: str
     volumes: tuple[str, ...]
     execute_command: bool
+    task_role: str
 
 
 class EngineTask:

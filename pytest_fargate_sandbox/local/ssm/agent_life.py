@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart
 from pytest_fargate_sandbox.local.ssm.agent_link import AgentLink
+from pytest_fargate_sandbox.local.ssm.role_rights import lets_the_agent_connect
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.ecs.engine_task import EngineContainer, EngineTask
@@ -22,7 +23,7 @@ _PLACES = ("/var/lib/amazon/ssm", "/var/log/amazon/ssm")
 https://github.com/aws/containers-roadmap/issues/1359
 """
 _ITS_OWN_KEYS = "AWS_ACCESS_KEY_ID"
-"""In a container's environment it takes the place of the task role's: the agent runs, and is refused wherever it calls.
+"""In a container's environment they take the place of the task role's.
 
 https://github.com/aws-containers/amazon-ecs-exec-checker
 """
@@ -88,7 +89,7 @@ class AgentLife:
         if why_not:
             task.agent_becomes(container, "STOPPED", why_not)
             return
-        if _ITS_OWN_KEYS not in self._spec.environment:
+        if self._has_credentials():
             link = AgentLink(self._sessions.session_ended)
             try:
                 link.start(running, container.name)
@@ -101,6 +102,10 @@ class AgentLife:
                     return
                 self._sessions.agent_connected(self._target, link)
         task.agent_becomes(container, "RUNNING")
+
+    def _has_credentials(self) -> bool:
+        """Without them it runs all the same, and is refused wherever it calls."""
+        return _ITS_OWN_KEYS not in self._spec.environment and lets_the_agent_connect(self._task.placement.task_role)
 
     def _why_not(self) -> str:
         if not self._spec.read_only_root:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -247,6 +248,28 @@ def test_an_agent_that_finds_other_keys_runs_and_is_not_connected(engine: Engine
     asked = {"Target": task.target, "DocumentName": "AWS-StartPortForwardingSession"}
     assert error_of(task, "start_session", **asked) == "TargetNotConnected"
     engine.stop(task.arn)
+
+
+def test_an_agent_whose_role_lacks_an_action_runs_and_is_not_connected(engine: EngineProcess) -> None:
+    iam = engine.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = iam.create_role(RoleName="exec", AssumeRolePolicyDocument=_policy(trust))["Role"]["Arn"]
+    channels = ["CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel"]
+    definition = engine.register(container(), taskRoleArn=role)
+    for allowed, status in ((channels[:3], "notconnected"), (channels, "connected")):
+        actions = [f"ssmmessages:{channel}" for channel in allowed]
+        statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+        iam.put_role_policy(RoleName="exec", PolicyName="exec", PolicyDocument=_policy(statement))
+        arn = engine.launch(definition, enableExecuteCommand=True)
+        target = wait_for_agent(engine, arn)
+        assert engine.client("ssm").get_connection_status(Target=target)["Status"] == status
+        engine.stop(arn)
+    iam.delete_role_policy(RoleName="exec", PolicyName="exec")
+    iam.delete_role(RoleName="exec")
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def test_a_root_that_cannot_be_written_keeps_the_agent_away_but_for_its_two_volumes(engine: EngineProcess) -> None:
