@@ -26,6 +26,9 @@ FAILED: pytest.StashKey[bool] = pytest.StashKey()
 _RUNNING: pytest.StashKey[bool] = pytest.StashKey()
 """Whether the item's own code is running, so that a report made now is a subtest's."""
 
+NEVER_FAILS: pytest.StashKey[bool] = pytest.StashKey()
+"""Of an item whose errors of ours are none of whoever is tried by it: where he fails, it says so itself."""
+
 PROPERTY = "fargate_infrastructure"
 NO_VERDICT = "fargate_no_verdict"
 
@@ -93,7 +96,7 @@ def judge(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
         # Its subtests met it: pytest is about to call this a failure.
         report.longrepr = f"infrastructure error in a subtest: {met[-1]['message']}"
         _make_error(item, report, met[-1])
-    elif report.when == "call" and call.excinfo and _says_nothing_of_the_agent(call.excinfo.value):
+    elif report.when == "call" and call.excinfo and _says_nothing_of_the_agent(item, call.excinfo.value):
         _as_error(report)
         item.user_properties.append((NO_VERDICT, str(call.excinfo.value).partition("\n")[0]))
         report.user_properties = list(item.user_properties)
@@ -111,10 +114,13 @@ def _plain(error: SandboxError, report: pytest.TestReport) -> dict[str, Any]:
     }
 
 
-def _says_nothing_of_the_agent(error: BaseException) -> bool:
+def _says_nothing_of_the_agent(item: pytest.Item, error: BaseException) -> bool:
     """A verifier without a verdict, or a task that is not what it should be: no failure of whoever was tried."""
     errors = sys.modules.get(_ERRORS)
-    return errors is not None and isinstance(error, (errors.NoVerdict, errors.TaskFolderError))
+    if errors is None:
+        return False
+    by_itself = (errors.NoVerdict, errors.TaskFolderError)
+    return isinstance(error, errors.SandboxError if item.stash.get(NEVER_FAILS, False) else by_itself)
 
 
 def _as_error(report: pytest.TestReport) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.config import nearest
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
-from pytest_fargate_sandbox.plugin import options
+from pytest_fargate_sandbox.plugin import options, outcomes
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
@@ -171,6 +171,7 @@ class TaskItem(pytest.Function):
         """``fixtures``: what pytest has found out for another one of the same file, or None."""
         item: TaskItem = cls.from_parent(parent, name=name, callobj=_attempt, fixtureinfo=fixtures)
         item.actor, item.number, item.file, item.kind = actor, number, file, kind
+        item.stash[outcomes.NEVER_FAILS] = True
         item.add_marker(kind)
         return item
 

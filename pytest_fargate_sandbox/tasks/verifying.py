@@ -49,11 +49,11 @@ class Verifying:
             stale.append(TESTS)
         sandbox.exec(stale, check=True)
         sandbox.exec(f"mkdir -p {LOGS} && chmod 777 {LOGS}", check=True)
-        if self._has_tests:
-            return f"{TESTS}/test.sh"
-        inputs = task_inputs.tests_of(self._folder, self._step)
-        self._upload(sandbox, inputs)
-        script = f"{TESTS}/{inputs.script_name}"
+        script = f"{TESTS}/test.sh"
+        if not self._has_tests:
+            inputs = task_inputs.tests_of(self._folder, self._step)
+            self._upload(sandbox, inputs)
+            script = f"{TESTS}/{inputs.script_name}"
         sandbox.exec(["chmod", "+x", script], check=True)
         return script
 

@@ -1,0 +1,65 @@
+"""Task folders with images of their own, on podman: of the agent, of the verifier, and one that cannot be built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.real_podman import busybox_image
+from tests.task_folders import make_task
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import EngineLog
+
+SOLVE = "#!/bin/sh\necho hello > hello.txt\n"
+TEST = "#!/bin/sh\ngrep -qx hello hello.txt && [ ! -e only-here ] && r=1 || r=0\necho $r > /logs/verifier/reward.txt\n"
+RUN_TESTS = """#!/bin/bash
+ls $TEST_DIR
+echo '=== short test summary info ==='
+grep -qx hello hello.txt && echo 'PASSED test_outputs.py::test_it' || echo 'FAILED test_outputs.py::test_it - no'
+"""
+
+
+@pytest.mark.needs("podman")
+def test_images_are_built_and_the_older_format_is_graded(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
+    base, tasks = f"FROM {busybox_image()}\nWORKDIR /app\n", pytester.path / "tasks"
+    make_task(
+        tasks / "own",
+        toml='artifacts = ["/app/hello.txt"]\n[verifier]\nenvironment_mode = "separate"\n',
+        solve=SOLVE,
+        test=TEST,
+        files={
+            "environment/Dockerfile": f"{base}RUN touch only-here\n",
+            "tests/Dockerfile": f"{base}COPY test.sh /tests/test.sh\n",
+        },
+    )
+    make_task(tasks / "fails", toml="", files={"environment/Dockerfile": f"{base}RUN echo no such thing && exit 3\n"})
+    bash = "RUN printf '#!/bin/sh\\nexec sh \"$@\"\\n' > /bin/bash && chmod +x /bin/bash\n"
+    files = {
+        "task.yaml": "instruction: Say hello.\ndifficulty: easy\n",
+        "Dockerfile": f"{base}{bash}",
+        "docker-compose.yaml": "services:\n  client:\n    build: .\n",
+        "solution.sh": SOLVE,
+        "run-tests.sh": RUN_TESTS,
+        "tests/test_outputs.py": "raise SystemExit\n",
+    }
+    for name, content in files.items():
+        (tasks / "old" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tasks / "old" / name).write_text(content)
+    result = pytester.runpytest_subprocess(
+        *("-p", "no:cacheprovider", "--fargate-tasks", "--fargate-runner=podman", "-n3", "-rA"),
+        *("--fargate-adversaries=none", "-k", "oracle or (old and nop)"),
+        timeout=200,
+    )
+    result.assert_outcomes(passed=3, errors=1)
+    result.stdout.fnmatch_lines_random(
+        [
+            "PASSED tasks/own/task.toml::oracle",
+            "PASSED tasks/old/task.yaml::oracle",
+            "PASSED tasks/old/task.yaml::nop",
+            "ERROR tasks/fails/task.toml::oracle*",
+            "no such thing",
+        ]
+    )
+    assert engine_log.cut_off() == []
