@@ -93,7 +93,8 @@ class TaskCollection:
 
     def _tell_of_lost(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Once: workers all collect the same."""
-        from pytest_fargate_sandbox.plugin.task_items import SUBMISSIONS, TaskWarning
+        from pytest_fargate_sandbox.plugin.task_items import SUBMISSIONS
+        from pytest_fargate_sandbox.plugin.task_reach import TaskWarning
 
         submissions = config.stash.get(SUBMISSIONS, None)
         if submissions is None or getattr(config, "workerinput", {}).get("workerid", "gw0") != "gw0":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.plugin import marker
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
+from pytest_fargate_sandbox.plugin.task_reach import in_its_network
 from pytest_fargate_sandbox.tasks.task_in_hand import TaskInHand
 from pytest_fargate_sandbox.tasks.task_reading import read_task, task_file_in
 from pytest_fargate_sandbox.tasks.task_trial import Trial
@@ -28,7 +29,7 @@ def begin(request: pytest.FixtureRequest, make: Callable[..., Any]) -> TaskInHan
     item.stash[NAMED] = {"task": folder.name, "agent": getattr(item, "originalname", item.name), "try": 1}
     if folder.obstacles:
         pytest.skip(f"{folder.name}: {'; '.join(folder.obstacles)}")
-    trial = Trial(folder, None, make)
+    trial = Trial(folder, None, in_its_network(make, request.config))
     item.stash[ATTEMPT] = Attempt(trial, item.stash[NAMED])
     return TaskInHand(trial)
 

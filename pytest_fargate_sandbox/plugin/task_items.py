@@ -12,6 +12,7 @@ from pytest_fargate_sandbox.leaves.config import nearest
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.plugin import options, outcomes
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
+from pytest_fargate_sandbox.plugin.task_reach import TaskWarning, in_its_network
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
 from pytest_fargate_sandbox.tasks.task_reading import read_task
@@ -40,10 +41,6 @@ REGRADED: pytest.StashKey[Mapping[str, Mapping[str, Any]]] = pytest.StashKey()
 
 STORE: pytest.StashKey[CrossingStore] = pytest.StashKey()
 """Where that work is kept."""
-
-
-class TaskWarning(pytest.PytestWarning):
-    """Something in a task's file that nobody reads, or that means something else than it seems to."""
 
 
 class TaskFile(pytest.Module):
@@ -197,6 +194,7 @@ class TaskItem(pytest.Function):
         return self.path, 0, f"{self.path.parent.name}::{self.name}"
 
     def attempt(self, make: Callable[..., Any]) -> None:
+        make = in_its_network(make, self.config)
         trial = Trial(self.folder, self.actor, make, self.config.stash.get(STORE, None))
         attempt = self.stash[ATTEMPT] = Attempt(trial, self.stash[NAMED])
         with attempt.judged(breaking_is_failing=self._has_to_solve):

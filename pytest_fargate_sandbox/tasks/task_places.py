@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.tasks import fargate_fit, task_inputs
 from pytest_fargate_sandbox.tasks.task_folder import SEPARATE, SHARED
+from pytest_fargate_sandbox.tasks.task_networks import agents_networks, verifiers_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _HOUR = 3600
 _USUAL_TTL = 4 * _HOUR
+
+_NETWORKS = {"public": "public", "no-network": "none"}
+"""The marker's words."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class TaskPlace:
     context: Path | None = None
     files: Path | None = None
     """A directory whose content goes into the working directory, where no Dockerfile has put it there."""
+    network_mode: str | None = None
+    """As the task says it, of the sandbox or of what happens in it; None: it says nothing."""
     has_tests: bool = False
     """Whether ``/tests`` is a part of its image."""
 
@@ -41,6 +47,7 @@ class TaskPlace:
             "cpu": size.cpu,
             "memory": size.memory,
             "storage": size.storage,
+            "network": _NETWORKS.get(self.network_mode or ""),
             "env": task_inputs.resolved(self.said.env, "environment.env") or None,
             "ttl": math.ceil(seconds / _HOUR + 1) * _HOUR if seconds + _HOUR > _USUAL_TTL else None,
         }
@@ -54,12 +61,13 @@ class TaskPlace:
 def agents_place(folder: TaskFolder) -> TaskPlace:
     """Raises ``TaskFolderError``."""
     said = folder.config.environment
+    network = next(iter(agents_networks(folder.config)))
     dockerfile = folder.path / folder.layout.dockerfile
     if said.docker_image:
         files = None if dockerfile.is_file() or not dockerfile.parent.is_dir() else dockerfile.parent
-        return TaskPlace(said, image=said.docker_image, files=files)
+        return TaskPlace(said, image=said.docker_image, files=files, network_mode=network)
     if dockerfile.is_file():
-        return TaskPlace(said, context=dockerfile.parent)
+        return TaskPlace(said, context=dockerfile.parent, network_mode=network)
     raise TaskFolderError(
         f"{folder.name}: there is neither environment.docker_image nor {folder.layout.dockerfile}",
         path=str(folder.file),
@@ -69,18 +77,19 @@ def agents_place(folder: TaskFolder) -> TaskPlace:
 def verifiers_place(folder: TaskFolder, step: Step | None) -> TaskPlace:
     """An image that the task has for it, or a fresh one of the agent's. Raises ``TaskFolderError``."""
     agents = agents_place(folder)
+    network = verifiers_network(folder.config, step)
     if mode_of(folder, step) != SEPARATE:
-        return agents
+        return dataclasses.replace(agents, network_mode=network)
     owners = [(folder.config.verifier, folder.path / "tests")]
     if step is not None:
         owners.insert(0, (step.verifier, folder.path / "steps" / step.name / "tests"))
     said = next((each.environment for each, _ in owners if each.environment), folder.config.environment)
     for verifier, tests in owners:
         if verifier.environment is not None and verifier.environment.docker_image:
-            return TaskPlace(said, image=verifier.environment.docker_image, has_tests=True)
+            return TaskPlace(said, image=verifier.environment.docker_image, network_mode=network, has_tests=True)
         if (tests / "Dockerfile").is_file():
-            return TaskPlace(said, context=tests, has_tests=True)
-    return dataclasses.replace(agents, said=said)
+            return TaskPlace(said, context=tests, network_mode=network, has_tests=True)
+    return dataclasses.replace(agents, said=said, network_mode=network)
 
 
 def mode_of(folder: TaskFolder, step: Step | None) -> str | None:

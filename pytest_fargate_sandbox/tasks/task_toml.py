@@ -19,6 +19,7 @@ from pytest_fargate_sandbox.tasks.task_folder import (
     TaskFolder,
     Verifier,
 )
+from pytest_fargate_sandbox.tasks.task_networks import network_obstacles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,6 +215,7 @@ def _obstacles(config: TaskConfig) -> Iterator[str]:
             yield from _lacking(said)
     if any(each is not None and each.network_mode == "allowlist" for each in (*surroundings, *phases)):
         yield "network_mode = 'allowlist' cannot be enforced yet"
+    yield from network_obstacles(config)
     others = {each.service for each in config.verifier.collect} | {each.service for each in config.artifacts}
     for step in config.steps:
         others |= {each.service for each in step.artifacts} | {each.service for each in step.verifier.collect}

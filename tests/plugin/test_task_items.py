@@ -143,3 +143,17 @@ def pytest_fargate_modify_task(item, task):
     third.stdout.fnmatch_lines(["*quarantined: oracle got the reward 1 of 2 times*"])
     bad = pytester.runpytest_inprocess("--fargate-tasks", "-p", "no:xdist", "--fargate-resume=nowhere")
     bad.stderr.fnmatch_lines(["ERROR: --fargate-resume: *nowhere cannot be read*"])
+
+
+@pytest.mark.root
+@pytest.mark.needs("slirp4netns")
+@pytest.mark.usefixtures("shared_engine_log")
+def test_a_task_has_the_internet_unless_it_or_the_option_says_otherwise(pytester: pytest.Pytester) -> None:
+    seen = "#!/bin/bash\ngrep -c tap0 /proc/net/dev > seen; true\n"
+    for name, toml, ways in (("silent", TOML, 1), ("closed", TOML + 'network_mode = "no-network"\n', 0)):
+        test = f"#!/bin/bash\n[ $(cat seen) = {ways} ] && echo 1 > /logs/verifier/reward.txt\n"
+        make_task(pytester.path / name, toml=toml, solve=seen, test=test)
+    run = (*RUN, "-p", "no:xdist", "-k", "oracle")
+    pytester.runpytest_subprocess(*run, timeout=60).assert_outcomes(passed=2, deselected=10)
+    closed = pytester.runpytest_subprocess(*run, "--fargate-network=none", timeout=60)
+    closed.assert_outcomes(passed=1, errors=1, deselected=10)

@@ -1,0 +1,47 @@
+"""What the sandboxes of tasks reach: by the task's own word, the option's, and else the internet, as tasks expect."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
+from pytest_fargate_sandbox.plugin import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_TOLD: pytest.StashKey[bool] = pytest.StashKey()
+
+
+class TaskWarning(pytest.PytestWarning):
+    """Something in a task's file that nobody reads, or that means something else than it seems to."""
+
+
+def in_its_network(make: Callable[..., Any], config: pytest.Config) -> Callable[..., Any]:
+    """``make``, for the keys of a task's place. Where public is not to be had it goes without, which is told once."""
+    settings = config.stash[options.SETTINGS]
+
+    def made(**keys: Any) -> Any:
+        keys.setdefault("network", settings.config.get("network") or "public")
+        problem = _no_way_out(settings) if keys["network"] == "public" else ""
+        if problem:
+            del keys["network"]
+            if not config.stash.get(_TOLD, False):
+                config.stash[_TOLD] = True
+                told = f"tasks that expect the internet run without any network here: {problem}"
+                warnings.warn(TaskWarning(told), stacklevel=2)
+        return make(**keys)
+
+    return made
+
+
+def _no_way_out(settings: options.Settings) -> str:
+    """Of the local engine; on AWS the subnets lead where they lead."""
+    if settings.config["cluster"] != LOCAL_CLUSTER:
+        return ""
+    from pytest_fargate_sandbox.place.local_cluster import local_engine
+
+    return local_engine().no_way_out
