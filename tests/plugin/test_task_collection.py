@@ -140,7 +140,15 @@ def test_a_key_that_nobody_reads_is_an_error_where_warnings_are(pytester: pytest
 
 def test_collecting_imports_nothing_that_a_sandbox_needs(tmp_path: Path) -> None:
     make_task(tmp_path / "x")
-    options = ["-q", "--collect-only", "-p", "no:cacheprovider", "-p", "no:xdist", "--fargate-tasks", str(tmp_path)]
+    options = [
+        "-q",
+        "--collect-only",
+        "-pno:cacheprovider",
+        "-pno:xdist",
+        "-pno:anyio",
+        "--fargate-tasks",
+        str(tmp_path),
+    ]
     code = f"import sys, pytest; pytest.main({options}); print({set(HEAVY)} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert "6 tests collected" in done.stdout
