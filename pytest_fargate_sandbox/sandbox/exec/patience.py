@@ -54,7 +54,8 @@ class Patience:
         """Nothing came for as long as ``next_wait`` has said. Returns where it is to be waited on."""
         self.spend(wait)
         self._silent_for += wait
-        if self._silent_for >= self._silence:
+        # What was sent before has cost a part of it, perhaps: who has been silent for most of it has not dripped.
+        if self._silent_for >= self._silence or (self._left <= 0 and self._silent_for > self._seconds / 2):
             self._silent_for = 0.0
             raise Disconnected("the exec server fell silent")
         if self._left <= 0:
