@@ -156,7 +156,13 @@ def what_crosses(folder: TaskFolder, step: Step | None, workspace: str) -> Itera
     for artifact in declared:
         source = str(PurePosixPath(workspace, artifact.source))
         _check_place(folder, artifact.source, source)
-        yield Artifact(source, exclude=artifact.exclude), False
+        yield Artifact(source, exclude=_at_any_depth(artifact.exclude)), False
+
+
+def _at_any_depth(exclude: Sequence[str]) -> list[str]:
+    """Harbor hands them to tar, whose patterns begin anywhere: https://www.gnu.org/software/tar/manual/html_node/exclude.html"""
+    plain = [each.removeprefix("./").strip("/") for each in exclude]
+    return [glob for each in plain if each for glob in (each, f"**/{each}")]
 
 
 def is_workspace(path: str) -> bool:

@@ -157,3 +157,28 @@ def test_a_task_has_the_internet_unless_it_or_the_option_says_otherwise(pytester
     pytester.runpytest_subprocess(*run, timeout=60).assert_outcomes(passed=2, deselected=10)
     closed = pytester.runpytest_subprocess(*run, "--fargate-network=none", timeout=60)
     closed.assert_outcomes(passed=1, errors=1, deselected=10)
+
+
+def test_a_worker_that_is_killed_leaves_an_attempt_without_a_verdict(
+    pytester: pytest.Pytester, shared_engine_log: EngineLog
+) -> None:
+    for name in ("killed", "other"):
+        make_task(pytester.path / name)
+    pytester.makeconftest(
+        """
+import os, signal
+
+def pytest_fargate_sandbox_started(item, sandbox):
+    if item.nodeid == "killed/task.toml::oracle":
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    result = pytester.runpytest_subprocess(*RUN, "-n2", "--fargate-results=r.jsonl", "-m", "oracle", timeout=60)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["evaluable: 1 of 2 attempts (1 WorkerCrash)"])
+    records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]
+    assert sorted((each["test"], each["agent"], each["verdict"]) for each in records) == [
+        ("killed/task.toml::oracle", "oracle", "error"),
+        ("other/task.toml::oracle", "oracle", "pass"),
+    ]
+    assert shared_engine_log.cut_off() == []

@@ -142,7 +142,7 @@ env = { GRADER = "${TRIAL_VALUE}" }
 command = "cat /tmp/agent.txt > dump.txt; echo $PLAIN >> dump.txt"
 """
     solve = "#!/bin/bash\necho $ANSWER $FROM_HERE $(id -un) $DEBIAN_FRONTEND $(cat given.txt) > /tmp/agent.txt\n"
-    solve += "echo 1 > /srv/data/keep; echo 2 > /srv/data/leave.tmp; echo secret > beside.txt\n"
+    solve += "echo 1 > /srv/data/keep; mkdir /srv/data/x.tmp; echo 2 > /srv/data/leave.tmp; echo secret > beside.txt\n"
     test = "#!/bin/bash\ncat dump.txt; ls /srv/data /app /tests; echo $GRADER\n"
     test += 'echo \'{"reward": 0.5, "files": 3}\' > /logs/verifier/reward.json\n'
     monkeypatch.setenv("TRIAL_VALUE", "value")
