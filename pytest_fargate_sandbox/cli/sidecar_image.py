@@ -27,6 +27,12 @@ _FIELDS = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
+    add_place_options(parser)
+    parser.add_argument("--force", action="store_true", help="build it even if it is there")
+
+
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """Where an image is built, and pushed to."""
     parser.add_argument(
         "--config",
         type=Path,
@@ -35,7 +41,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     for field, meaning in _FIELDS.items():
         parser.add_argument("--" + field.replace("_", "-"), metavar="VALUE", help=meaning)
-    parser.add_argument("--force", action="store_true", help="build it even if it is there")
 
 
 def run(arguments: Any) -> int:
@@ -45,7 +50,7 @@ def run(arguments: Any) -> int:
     from pytest_fargate_sandbox.providers.images.sidecar_build import build_sidecar_image
 
     try:
-        cfg, aws = _place(arguments)
+        cfg, aws = place_of(arguments)
         print(build_sidecar_image(cfg, aws=aws, force=arguments.force))
     except (SandboxError, pytest.UsageError) as error:
         print(error, file=sys.stderr)
@@ -53,7 +58,7 @@ def run(arguments: Any) -> int:
     return 0
 
 
-def _place(arguments: Any) -> tuple[EcsFargateConfig, Aws]:
+def place_of(arguments: Any) -> tuple[EcsFargateConfig, Aws]:
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
     from pytest_fargate_sandbox.place.resolve_place import resolve_place

@@ -1,0 +1,2 @@
+#!/bin/sh
+sort -o numbers.txt numbers.txt

@@ -1,0 +1,33 @@
+"""``fargate-sandbox tasks lint``: what is wrong with benchmark tasks, before anything is launched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+SUMMARY = "look at folders of benchmark tasks: `tasks lint DIR`"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+    lint = acts.add_parser("lint", help="say what is wrong with them, before anything is launched")
+    lint.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a task's folder, or one of such folders")
+    lint.add_argument("--ttl", type=float, metavar="SECONDS", help="how long your configuration lets a task live")
+
+
+def run(arguments: Any) -> int:
+    from pytest_fargate_sandbox.tasks.task_lint import findings, task_files
+
+    files = list(task_files(arguments.paths))
+    if not files:
+        print(f"no task.toml or task.yaml in {', '.join(map(str, arguments.paths))}")
+        return 1
+    found = list(findings(files, arguments.ttl))
+    for each in found:
+        print(each)
+    counts = [sum(each.level == level for each in found) for level in ("error", "skipped", "warning")]
+    print("{} tasks: {} errors, {} that cannot be had here, {} warnings".format(len(files), *counts))
+    return 1 if counts[0] else 0

@@ -1,0 +1,158 @@
+"""What is wrong with task folders, before anything is launched."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pytest_fargate_sandbox.leaves.errors import TaskFolderError
+from pytest_fargate_sandbox.tasks import task_inputs
+from pytest_fargate_sandbox.tasks.task_places import agents_place, verifiers_place
+from pytest_fargate_sandbox.tasks.task_reading import TASK_FILES, read_task, task_file_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.tasks.task_folder import Step, TaskFolder
+    from pytest_fargate_sandbox.tasks.task_places import TaskPlace
+
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
+_OURS = ("host", "scratch")
+"""What has no versions."""
+
+
+class Finding(NamedTuple):
+    """``error``: its tests cannot pass, or none is collected. ``skipped``: what it asks for cannot be had."""
+
+    file: Path
+    level: Literal["error", "skipped", "warning"]
+    text: str
+
+    def __str__(self) -> str:
+        text = self.text.removeprefix(f"{self.file}: ")
+        return f"{self.file}: {self.level}: {text}"
+
+
+def task_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Of the task folders that these are, or that are below them."""
+    for path in paths:
+        if path.is_file() and path.name in TASK_FILES:
+            yield path
+        elif path.is_dir():
+            yield from _below(path)
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    found = task_file_in(directory)
+    if found:
+        yield found
+        return
+    for each in sorted(directory.iterdir()):
+        if each.is_dir() and not each.is_symlink() and not each.name.startswith("."):
+            yield from _below(each)
+
+
+def findings(files: Iterable[Path], ttl: float | None = None) -> Iterator[Finding]:
+    """In order of the files; ``ttl`` is how long a task may live, where the configuration says it."""
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for file in files:
+        try:
+            folder = read_task(file)
+        except TaskFolderError as error:
+            yield Finding(file, "error", str(error))
+            continue
+        by_name[folder.name].append(file)
+        yield from _of(folder, ttl)
+    for name, several in by_name.items():
+        for file in several[1:]:
+            yield Finding(file, "error", f"a task of the name {name!r} is also {several[0]}: results would be mixed up")
+
+
+def _of(folder: TaskFolder, ttl: float | None) -> Iterator[Finding]:
+    file = folder.file
+    yield from (Finding(file, "warning", warning) for warning in folder.warnings)
+    yield from (Finding(file, "skipped", obstacle) for obstacle in folder.obstacles)
+    steps: list[Step | None] = [*folder.config.steps] or [None]
+    for step in steps:
+        yield from _tried(file, lambda step=step: _scripts(folder, step))  # type: ignore[misc]
+    if not all((folder.step_instruction(step) if step else folder.instruction).strip() for step in steps):
+        yield Finding(
+            file, "warning", f"an agent is told nothing: {folder.layout.instruction or 'instruction'} is empty"
+        )
+    yield from _tried(file, lambda: _links(folder))
+    places: list[TaskPlace] = []
+    yield from _tried(file, lambda: _places(folder, steps, places))
+    yield from _bases(file, places)
+    seconds = sum(_seconds(folder, step) for step in steps)
+    if ttl is not None and seconds > ttl:
+        told = f"agent and verifier may take {seconds:.0f} s together, and a task lives for {ttl:.0f} s (ttl)"
+        yield Finding(file, "error", told)
+
+
+def _tried(file: Path, look: Callable[[], Iterable[str]]) -> Iterator[Finding]:
+    """What ``look`` finds; what it raises is an error of the task's."""
+    try:
+        yield from (Finding(file, "warning", text) for text in look())
+    except TaskFolderError as error:
+        yield Finding(file, "error", str(error))
+
+
+def _scripts(folder: TaskFolder, step: Step | None) -> Iterator[str]:
+    missing = []
+    for find in (task_inputs.solution_of, task_inputs.tests_of):
+        try:
+            script = find(folder, step).script
+        except TaskFolderError as error:
+            missing.append(str(error))
+            continue
+        if task_inputs.is_without_run_bit(script):
+            yield f"{script.relative_to(folder.path)} has no run bit: it is given one in the sandbox"
+    if missing:
+        raise TaskFolderError("; ".join(missing))
+
+
+def _links(folder: TaskFolder) -> Iterator[str]:
+    for name in ("environment", "solution", "tests", "steps"):
+        task_inputs.check_links(folder, folder.path / name)
+    yield from ()
+
+
+def _places(folder: TaskFolder, steps: list[Step | None], places: list[TaskPlace]) -> Iterator[str]:
+    places.append(agents_place(folder))
+    places.extend(place for step in steps if (place := verifiers_place(folder, step)) not in places)
+    for place in places:
+        told = place.told
+        if told:
+            yield told
+        place.keys(0)
+
+
+def _bases(file: Path, places: Iterable[TaskPlace]) -> Iterator[Finding]:
+    unpinned = {image for place in places for image in bases_of(place) if "@sha256:" not in image}
+    for image in sorted(unpinned.difference(_OURS)):
+        told = f"{image} is not pinned: the next build may have another, so say {image}@sha256:…"
+        yield Finding(file, "warning", told)
+
+
+def bases_of(place: TaskPlace) -> list[str]:
+    """The images that it stands on, without those that its own Dockerfile makes."""
+    if place.context is None:
+        return [place.image] if place.image else []
+    made: set[str] = set()
+    found = []
+    for line in (place.context / "Dockerfile").read_text(encoding="utf-8", errors="replace").splitlines():
+        match = _FROM.match(line)
+        if match:
+            image, name = match.groups()
+            if image not in made and "$" not in image:
+                found.append(image)
+            made.add(name or "")
+    return found
+
+
+def _seconds(folder: TaskFolder, step: Step | None) -> float:
+    agent, verifier = folder.config.agent, folder.config.verifier
+    own = (step.agent.timeout_sec if step else None) or agent.timeout_sec or 0.0
+    return own + (step.verifier.timeout_sec if step else verifier.timeout_sec)
