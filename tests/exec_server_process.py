@@ -144,6 +144,9 @@ class LoopbackSandbox(WorkspaceFiles):
     def upload(self, local_path: str | PathLike[str], remote_path: str, **terms: Any) -> None:
         self._on_terms(lambda client: upload_directly(client, Path(local_path), remote_path), **terms)
 
+    def download(self, remote_path: str, local_path: str | PathLike[str], **terms: Any) -> None:
+        self._on_terms(lambda client: client.download_to(remote_path, Path(local_path)), **terms)
+
     def _through(self, act: Callable[[ExecClient], T]) -> T:
         return act(self.client)
 

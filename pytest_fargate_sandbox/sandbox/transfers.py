@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import stat
 import threading
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError, UnsafeArchiveError
+from pytest_fargate_sandbox.sandbox.exec.staged_downloads import TooLittle
+from pytest_fargate_sandbox.sandbox.task.addresses import through_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +36,11 @@ _REMEDIES = (
 )  # fmt: skip
 """By what the sandbox says of it; the first that fits."""
 
-_warned = threading.Event()
+_WORTH_A_DETOUR_BYTES = 5 * 1000 * 1000
+"""Out of a sandbox, by the Session Manager: what takes longer than seven seconds."""
+
+_warned, _told = threading.Event(), threading.Event()
+_log = logging.getLogger("pytest_fargate_sandbox.transfers")
 
 
 class Transfers:
@@ -48,7 +55,34 @@ class Transfers:
         local = Path(local_path)
         fetch = _fetch_tree if local.is_dir() else _fetch_file
         if self._by_s3(local, lambda staging: fetch(client, staging, local, remote_path) or True) is None:
+            self._tell_what_is_faster(local)
             upload_directly(client, local, remote_path)
+
+    def download(self, client: ExecClient, remote_path: str, local: Path) -> None:
+        """Where the way carries little, what is big goes by S3 in this direction too."""
+        bucket = self._cfg.s3_bucket
+        if through_sessions(self._cfg) and bucket and not self._bucket_is_away.is_set():
+            from pytest_fargate_sandbox.providers.aws.s3_outbox import S3Outbox
+
+            try:
+                outbox = S3Outbox(self._aws, bucket, self._cfg.s3_prefix)
+                client.download_by(outbox, remote_path, local, at_least=_WORTH_A_DETOUR_BYTES)
+                return
+            except TooLittle:
+                pass
+            except RemoteFileError as error:
+                if error.kind != _UNREACHABLE:
+                    raise
+                self._bucket_is_away.set()
+                self._warn(str(error))
+        client.download_to(remote_path, local)
+        self._tell_what_is_faster(local)
+
+    def _tell_what_is_faster(self, local: Path) -> None:
+        is_slow = through_sessions(self._cfg) and not self._cfg.s3_bucket
+        if is_slow and not _told.is_set() and local.is_file() and local.stat().st_size > _WORTH_A_DETOUR_BYTES:
+            _told.set()
+            _log.warning("a session carries 0.7 MB/s: with `s3_bucket` what is big goes by S3, in both directions")
 
     def load(self, client: ExecClient, snapshot: Snapshot, remote_dir: str) -> tuple[str, ...]:
         """What of it could not be kept."""

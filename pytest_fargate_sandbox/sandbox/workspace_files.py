@@ -51,7 +51,8 @@ class WorkspaceFiles:
         timeout_sec: float | None = None,
     ) -> None:
         """Copy a file or a whole directory out of the sandbox."""
-        self._on_terms(lambda client: client.download_to(remote_path, Path(local_path)), user, timeout_sec)
+        transfers = self._transfers()
+        self._on_terms(lambda client: transfers.download(client, remote_path, Path(local_path)), user, timeout_sec)
 
     def read_file(self, remote_path: str, *, max_bytes: int | None = None, user: str | None = None) -> bytes:
         """The content of a file that fits in memory; of more than ``max_bytes`` it is a ``too_large`` error."""

@@ -80,6 +80,7 @@ LESSONS = {
     "files.path_verbs": Lesson(
         modules=("artifacts.globs", "files.path_protocol", "files.path_verbs"), after=("files.file_verbs",)
     ),
+    "files.push_verbs": Lesson(modules=("files.push_protocol", "files.push_verbs"), after=("files.file_verbs",)),
     "artifacts.artifact_verbs": Lesson(
         modules=(
             "artifacts.artifact_frames",

@@ -26,9 +26,9 @@ WORTH_STAGING_BYTES = 512 * 1024
 _LARGEST_PUT_BYTES = 5 * 1024**3
 """S3 takes no more in one piece; such a thing goes over the tunnel."""
 
-_URL_SECONDS = 900
+URL_SECONDS = 900
 _CHUNK = 1 << 20
-_DEFAULT_PREFIX = "fargate-sandbox"
+DEFAULT_PREFIX = "fargate-sandbox"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class S3Staging:
     def __init__(self, aws: Aws, bucket: str, prefix: str | None) -> None:
         self._aws = aws
         self._bucket = bucket
-        self._prefix = (prefix or _DEFAULT_PREFIX).strip("/")
+        self._prefix = (prefix or DEFAULT_PREFIX).strip("/")
 
     def stage(self, content: IO[bytes], size: int) -> Staged:
         """Upload ``content`` unless the bucket has it. Raises ``AwsError``."""
@@ -62,7 +62,7 @@ class S3Staging:
     ) -> Staged:
         key = f"{self._prefix}/{name}"
         self._put_once(key, content, size, check)
-        url = self._aws.presigned("get_object", expires=_URL_SECONDS, Bucket=self._bucket, Key=key)
+        url = self._aws.presigned("get_object", expires=URL_SECONDS, Bucket=self._bucket, Key=key)
         return Staged(url, digest, trusted_roots(self._aws, url))
 
     def _put_once(self, key: str, content: IO[bytes], size: int, check: Callable[[], None]) -> None:

@@ -15,11 +15,13 @@ from pytest_fargate_sandbox.sandbox.exec.artifact_calls import ArtifactCalls
 from pytest_fargate_sandbox.sandbox.exec.downloads import Download
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import misbehaviour
 from pytest_fargate_sandbox.sandbox.exec.snapshot_calls import SnapshotCalls
+from pytest_fargate_sandbox.sandbox.exec.staged_downloads import Place, StagedDownload
 from pytest_fargate_sandbox.sandbox.exec.uploads import Upload
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.files import archives, file_protocol
 from pytest_fargate_sandbox.server.files.path_protocol import FindPaths, MakeDirectory, PathFacts, Remove, Stat
+from pytest_fargate_sandbox.server.files.push_protocol import Push
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK, Malformed
 from pytest_fargate_sandbox.server.snapshots.snapshot_protocol import CompareTree, KnowTree, SaveSnapshot
 
@@ -101,13 +103,16 @@ class RemoteFiles:
         A file goes into ``local_path`` if that is a directory. A directory's content goes into ``local_path``, which
         is made if need be; an archive that wants to leave it changes nothing.
         """
-        local = Path(local_path)
-        download = self._download(remote_path, 1 + max_retries)
-        try:
-            target = local / Path(remote_path).name if local.is_dir() else local
-            download.save_file(target)
-        except RemoteIsADirectory:
-            download.save_tree(local)
+        _land(self._download(remote_path, 1 + max_retries), remote_path, Path(local_path))
+
+    def download_by(self, place: Place, remote_path: str, local_path: Path, *, at_least: int) -> None:
+        """The same, by way of somewhere that the sandbox puts it; ``TooLittle`` where it has less than that."""
+
+        def request(**fields: object) -> Push:
+            return self._request(Push, path=remote_path, **fields)
+
+        download = StagedDownload(self._calls, remote_path, place=place, request=request, at_least=at_least)
+        _land(download, remote_path, local_path)
 
     def read_file(self, path: str, max_bytes: int | None = None) -> bytes:
         """The content of a small file; one of more than ``max_bytes`` is an error of the kind ``too_large``."""
@@ -268,3 +273,10 @@ def _blocks_of(data: bytes | Path) -> Iterator[bytes]:
         return
     for start in range(0, len(data), BLOCK):
         yield data[start : start + BLOCK]
+
+
+def _land(download: Download, remote_path: str, local: Path) -> None:
+    try:
+        download.save_file(local / Path(remote_path).name if local.is_dir() else local)
+    except RemoteIsADirectory:
+        download.save_tree(local)

@@ -27,28 +27,28 @@ def fetch(request: Fetch, land: "Land", how: "How | None" = None) -> None:
     """``how`` is how it is unpacked, by who checks what comes by himself."""
     import urllib.request
 
-    address = _parsed(request.url)
+    address = parsed("fetch", request.url)
     try:
-        trust = _trusting(request.roots) if request.roots else None
+        trust = trusting(request.roots) if request.roots else None
         with urllib.request.urlopen(request.url, timeout=_SILENCE_SEC, context=trust) as source:
             _put(request, _Checked(source, request), land, how)
-    except (OSError, ValueError, ImportError, _http_exceptions()) as error:
+    except (OSError, ValueError, ImportError, http_exceptions()) as error:
         raise Failure("unreachable", "%s could not be fetched: %s" % (address.hostname, error)) from None
 
 
-def _parsed(url: str) -> "SplitResult":
+def parsed(verb: str, url: str) -> "SplitResult":
     import urllib.parse
 
     try:
         address = urllib.parse.urlsplit(url)
     except ValueError as error:
-        raise Failure("bad_request", "fetch: this is no URL: %s" % error) from None
+        raise Failure("bad_request", "%s: this is no URL: %s" % (verb, error)) from None
     if address.scheme not in ("http", "https"):
-        raise Failure("bad_request", "fetch: http and https only, not %.20r" % address.scheme)
+        raise Failure("bad_request", "%s: http and https only, not %.20r" % (verb, address.scheme))
     return address
 
 
-def _trusting(roots: str) -> "SSLContext":
+def trusting(roots: str) -> "SSLContext":
     import ssl
 
     context = ssl.create_default_context()
@@ -56,7 +56,7 @@ def _trusting(roots: str) -> "SSLContext":
     return context
 
 
-def _http_exceptions() -> "type[Exception]":
+def http_exceptions() -> "type[Exception]":
     from http.client import HTTPException
 
     return HTTPException
