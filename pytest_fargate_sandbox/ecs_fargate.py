@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
-    from pytest_fargate_sandbox.sandbox.machine import Admission
+    from pytest_fargate_sandbox.sandbox.machine_ties import Admission
 
 _log = logging.getLogger("pytest_fargate_sandbox")
 

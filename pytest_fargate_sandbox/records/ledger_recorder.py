@@ -10,7 +10,7 @@ from pytest_fargate_sandbox.leaves.names import TAG_LEDGER, Cause
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.records import exit_guard
 from pytest_fargate_sandbox.records.ledger import Ledger
-from pytest_fargate_sandbox.sandbox.machine import Recorder
+from pytest_fargate_sandbox.sandbox.machine_ties import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

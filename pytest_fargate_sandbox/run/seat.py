@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.run.bound import NOTHING
-from pytest_fargate_sandbox.sandbox.machine import Admission
+from pytest_fargate_sandbox.sandbox.machine_ties import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,8 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
-from pytest_fargate_sandbox.sandbox.machine import Admission, Machine, Recorder
+from pytest_fargate_sandbox.sandbox.machine import Machine
+from pytest_fargate_sandbox.sandbox.machine_ties import Admission, Recorder
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
