@@ -10,6 +10,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError
 from pytest_fargate_sandbox.plugin import made_of, marker, outcomes
+from pytest_fargate_sandbox.plugin.ahead import AHEAD
 from pytest_fargate_sandbox.run.prepared_trees import PreparedTrees
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Prepared:
         own = marker.checked((), keys, where)
         wanted = {key: value for key, value in self._keys.items() if key not in _OF_THE_TEST}
         spec = self._leases.wish(self._item, self._config, marker.overlay(wanted, own)).spec
+        of_the_test = {key: value for key, value in own.items() if key not in _OF_THE_PREPARATION}
+        self._tell_ahead(of_the_test)
         parts = {
             "its task": made_of.task(spec.config),
             "slot=": str(bool(spec.slots)),
@@ -70,12 +73,17 @@ class Prepared:
         }
         make = partial(self._prepare, name, prepare, spec, path, list(exclude))
         snapshot = PreparedTrees(self._leases.run.directory).snapshot(name, parts, make)
-        of_the_test = {key: value for key, value in own.items() if key not in _OF_THE_PREPARATION}
         test_keys = marker.overlay(dict(self._keys), of_the_test)
         sandbox: Sandbox = self._leases.factory(
             self._request, self._config, marker.overlay(test_keys, {"snapshot": {path: snapshot}})
         )()
         return sandbox
+
+    def _tell_ahead(self, keys: dict[str, Any]) -> None:
+        """While the first of them is being prepared, sandboxes for the others can be launched."""
+        running = self._leases.setups.running()
+        if running:
+            self._item.config.stash[AHEAD].learn_prepared(running[-1]._fixturedef, self._config, keys)
 
     def _named(self, made_from: Sequence[str | Path], where: str) -> dict[str, Path]:
         if isinstance(made_from, (str, Path)):

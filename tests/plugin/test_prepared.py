@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,6 +140,28 @@ def test_key(fargate_prepared):
             "*fargate_prepared('key'): fargate has no key 'slots'; did you mean 'slot'?*",
         ]
     )
+
+
+def test_sandboxes_are_launched_ahead_once_it_is_known_of_what_kind_they_are(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import pytest
+
+@pytest.fixture
+def data(fargate_prepared):
+    return fargate_prepared("data", "mkdir -p /srv/data", path="/srv/data", cpu=512, memory=1024)
+
+@pytest.mark.fargate(allowed_changes=[])
+@pytest.mark.parametrize("number", range(3))
+def test_it(data, number):
+    assert data.exec("sleep 1").ok
+"""
+    )
+    result = _run(pytester, "-p", "no:xdist", "--fargate-prelaunch=1", "--fargate-report-json=report.json")
+    result.assert_outcomes(passed=3)
+    told = json.loads((pytester.path / "report.json").read_text())
+    assert [each["prelaunched"] for each in told["sandboxes"]].count(True) >= 2
+    assert told["counts"]["launched"] == 4, "one for the preparation, and one for each test"
 
 
 def test_a_machine_of_its_own_begins_with_it_too_and_files_of_the_test_come_on_top(pytester: pytest.Pytester) -> None:
