@@ -48,7 +48,9 @@ class WebSocket:
         return bool(self._pending)
 
     def send(self, message: bytes | str) -> None:
-        """Make it ready; ``flush`` sends it."""
+        """Make it ready; ``flush`` sends it. Raises ``WebSocketEnded`` where the other side has said farewell."""
+        if not self._is_open:
+            raise WebSocketEnded(self._why())
         if isinstance(message, str):
             self._protocol.send_text(message.encode())
         else:
@@ -56,6 +58,8 @@ class WebSocket:
         self._collect()
 
     def ping(self) -> None:
+        if not self._is_open:
+            return  # that it ends is noticed
         self._protocol.send_ping(b"")
         self._collect()
 
@@ -87,6 +91,8 @@ class WebSocket:
             if len(data) < _PIECE and not isinstance(self.sock, ssl.SSLSocket):
                 break  # what comes now is noticed
         self._collect()
+        if not (self._arrived or self._is_open):
+            raise WebSocketEnded(self._why())
         arrived, self._arrived = self._arrived, []
         return arrived
 
@@ -126,8 +132,8 @@ class WebSocket:
         self._pending += b"".join(self._protocol.data_to_send())
 
     def _why(self) -> str:
-        code = self._protocol.close_code
-        return f"it was closed with {code} {self._protocol.close_reason or ''}".rstrip() if code else "it broke"
+        farewell = self._protocol.close_rcvd
+        return f"it was closed with {farewell.code} {farewell.reason}".rstrip() if farewell else "it broke"
 
 
 def need_library() -> None:
