@@ -36,7 +36,7 @@ class TaskResults:
     def _open(self) -> None:
         """Where tests that drive agents themselves are all there is, we come late: with the first attempt."""
         if self._path is not None:
-            self._file = ResultsFile(self._path, goes_on=False)
+            self._file = ResultsFile(self._path)
             self._path = None
             for record in self._earlier.values():
                 self._file.add(record)

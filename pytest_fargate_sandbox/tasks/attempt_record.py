@@ -24,10 +24,9 @@ def is_evaluable(record: Mapping[str, Any]) -> bool:
 class ResultsFile:
     """Lines are written as attempts end: a run that breaks off has told what it knew."""
 
-    def __init__(self, path: Path, *, goes_on: bool) -> None:
-        """``goes_on``: behind what stands there already."""
+    def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = path.open("a" if goes_on else "w", encoding="utf-8")
+        self._file: IO[str] = path.open("w", encoding="utf-8")
 
     def add(self, record: Mapping[str, Any]) -> None:
         self._file.write(json.dumps({"version": VERSION, **record}, ensure_ascii=False) + "\n")

@@ -23,11 +23,6 @@ def task_file_in(directory: Path) -> Path | None:
     return next((file for name in TASK_FILES if (file := directory / name).is_file()), None)
 
 
-def task_folder_above(path: Path) -> Path | None:
-    """The task folder that ``path`` is, or is in."""
-    return next((each for each in (path, *path.parents) if task_file_in(each)), None)
-
-
 def read_task(file: Path) -> TaskFolder:
     """The task of a ``task.toml`` or a ``task.yaml``. Raises ``TaskFolderError``."""
     try:

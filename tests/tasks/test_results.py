@@ -23,7 +23,7 @@ def record(task: str, agent: str, verdict: str, number: int = 1, **more: Any) ->
 
 def test_lines_are_there_as_soon_as_they_are_known_and_read_again(tmp_path: Path) -> None:
     path = tmp_path / "new/results.jsonl"
-    file = ResultsFile(path, goes_on=False)
+    file = ResultsFile(path)
     file.add(record("a", "oracle", "pass"))
     assert json.loads(path.read_text())["version"] == 1
     file.add(record("a", "oracle", "fail"))

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_fargate_sandbox import TaskFolderError
 from pytest_fargate_sandbox.tasks.task_folder import Artifact, HealthCheck
-from pytest_fargate_sandbox.tasks.task_reading import read_task, task_folder_above
+from pytest_fargate_sandbox.tasks.task_reading import read_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,10 +254,3 @@ def test_an_instruction_comes_without_its_canary(tmp_path: Path) -> None:
     assert _read(tmp_path, "").instruction == "Do it.\n# canary stays\n"
     (tmp_path / "instruction.md").write_text("\n# Title\nDo it.\n")
     assert _read(tmp_path, "").instruction == "\n# Title\nDo it.\n"
-
-
-def test_the_task_above_a_file_is_found(tmp_path: Path) -> None:
-    _read(tmp_path, "")
-    (tmp_path / "tests").mkdir()
-    assert task_folder_above(tmp_path / "tests/test_it.py") == tmp_path
-    assert task_folder_above(tmp_path.parent) is None
