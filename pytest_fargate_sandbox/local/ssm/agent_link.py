@@ -36,6 +36,7 @@ class AgentLink:
             self._agents_end.close()
         received = self._channel.receive() if self._wait() else None
         if received is None or "failed" in received[0]:
+            self._channel.close()
             raise CannotStart(received[0]["failed"] if received else "the agent has ended as soon as it was started")
         self.is_connected = True
         threading.Thread(target=self._listen, name="ssm-agent", daemon=True).start()

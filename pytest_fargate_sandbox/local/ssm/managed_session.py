@@ -231,8 +231,7 @@ class ManagedSession:
         self.cut_agent()
         client = self._client
         if client is not None:
-            client.send(Opcode.BINARY, encode(state_message(CHANNEL_CLOSED, self._last_words(output))))
-            client.close(Close.NORMAL, "Bye")
+            client.close(Close.NORMAL, "Bye", encode(state_message(CHANNEL_CLOSED, self._last_words(output))))
         self._on_end(self)
 
     def _last_words(self, output: str) -> dict[str, Any]:

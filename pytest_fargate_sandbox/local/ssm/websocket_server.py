@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _LARGEST = 1 << 20
 """Of a message. What the real gateway takes is not known; the official client sends a kilobyte."""
+_PATIENCE_SEC = 1.0
 _LENGTH_16, _LENGTH_64 = 126, 127
 
 
@@ -107,9 +108,18 @@ class WebSocket:
                 return False
         return True
 
-    def close(self, code: Close, reason: str) -> None:
-        """In good order, and for good: what the peer still says is not heard."""
+    def close(self, code: Close, reason: str, last: bytes = b"") -> None:
+        """In good order, with a last message, and for good: what the peer still says is not heard.
+
+        One that does not read is cut off: the session's end must not wait for it.
+        """
+        impatience = threading.Timer(_PATIENCE_SEC, self.cut)
+        impatience.daemon = True
+        impatience.start()
+        if last:
+            self.send(Opcode.BINARY, last)
         self.send(Opcode.CLOSE, struct.pack(">H", code) + reason.encode()[:120])
+        impatience.cancel()
         self.cut()
 
     def cut(self) -> None:

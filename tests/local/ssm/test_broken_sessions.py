@@ -165,7 +165,7 @@ def test_what_is_slow_takes_its_time_both_ways(task: ExecTask, faults: Callable[
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[EngineProcess]:
     """Connections grow old here, sessions are idle soon, and agents are late."""
-    times = ["--session-idle", str(IDLE_SEC), "--session-reconnect", str(RECONNECT_SEC), "--agent-delay", "0.5-1"]
+    times = ["--session-idle", str(IDLE_SEC), "--session-reconnect", str(RECONNECT_SEC), "--agent-delay", "1.5-2"]
     engine = EngineProcess("--runner", "namespaces", *times)
     yield engine
     assert engine.close() == 0
