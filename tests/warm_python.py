@@ -22,27 +22,37 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-PYTEST = ("-m", "pytest", "-pno:cacheprovider", "-pno:anyio")
+PYTEST = ("-m", "pytest", "-pno:anyio")
 """For a run within a test. anyio's plugin would import asyncio, in each worker of it."""
 
 _LOADED = "boto3", "botocore.client", "botocore.endpoint", "botocore.signers", "paramiko", "xml.etree.ElementTree"
+_LARGEST_REQUEST = 1 << 20
 
 
 def run(*arguments: str, given: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """As ``subprocess.run`` of this Python with these arguments, which begin with ``-m`` or ``-c``."""
     with TemporaryDirectory() as directory:
-        files = [Path(directory, name) for name in ("stdin", "stdout", "stderr")]
-        for file, text in zip(files, (given, "", ""), strict=True):
-            file.write_text(text)
+        paths = [Path(directory, name) for name in ("stdin", "stdout", "stderr")]
+        for path, text in zip(paths, (given, "", ""), strict=True):
+            path.write_text(text)
+        files = [path.open("r+") for path in paths]
         request = {
             "arguments": arguments,
-            "files": [str(file) for file in files],
             "environment": dict(os.environ),
             "directory": str(Path.cwd()),
             "umask": _umask(),
         }
-        code = _warm_python().run(request, timeout)
-        return subprocess.CompletedProcess(arguments, code, files[1].read_text(), files[2].read_text())
+        try:
+            code = _warm_python().run(request, [file.fileno() for file in files], timeout)
+        finally:
+            for file in files:
+                file.close()
+        return subprocess.CompletedProcess(arguments, code, paths[1].read_text(), paths[2].read_text())
+
+
+def as_interpreter() -> str:
+    """What may stand where the command of a Python is asked for, which ends with its standard input."""
+    return f"{sys.executable} -I -S {Path(__file__).with_name('warm_worker.py')} {_warm_python().address}"
 
 
 def _umask() -> int:
@@ -57,39 +67,78 @@ def _warm_python() -> _WarmPython:
 
 
 class _WarmPython:
-    """It ends with this process, whose end of the connection goes then."""
+    """It ends with this process, whose end of its standard input goes then."""
 
     def __init__(self) -> None:
-        ours, its = socket.socketpair()
-        with its:
-            program = [sys.executable, __file__, str(its.fileno())]
-            self.process = subprocess.Popen(program, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL)
-        self._socket = ours
-        self._lines = ours.makefile("r")
+        self._directory = TemporaryDirectory()
+        self.address = str(Path(self._directory.name, "socket"))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen()
+            program = [sys.executable, __file__, str(listener.fileno())]
+            self.process = subprocess.Popen(program, pass_fds=[listener.fileno()], stdin=subprocess.PIPE)
 
-    def run(self, request: dict[str, Any], timeout: float) -> int:
-        self._socket.sendall((json.dumps(request) + "\n").encode())
-        pid = int(self._lines.readline())
-        if not select.select([self._socket], [], [], timeout)[0]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            self._lines.readline()
+    def run(self, request: dict[str, Any], files: list[int], timeout: float) -> int:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(self.address)
+            socket.send_fds(connection, [_line(request)], files)
+            answers = connection.makefile("r")
+            pid = int(answers.readline())
+            in_time = select.select([connection], [], [], timeout)[0]
+            if not in_time:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            code = int(answers.readline())
+        if not in_time:
             raise subprocess.TimeoutExpired(request["arguments"], timeout)
-        return int(self._lines.readline())
+        return code
 
 
-def _serve(connection: socket.socket) -> dict[str, Any]:
+def _line(message: object) -> bytes:
+    return (json.dumps(message) + "\n").encode()
+
+
+def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
     """Returns in each copy, with what is asked of it."""
-    for line in connection.makefile("r"):
-        pid = os.fork()
-        if pid == 0:
-            connection.close()
-            request: dict[str, Any] = json.loads(line)
-            return request
-        connection.sendall(f"{pid}\n".encode())
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        connection.sendall(f"{code}\n".encode())
-    os._exit(0)
+    ended, news = os.pipe()
+    os.set_blocking(news, False)
+    signal.set_wakeup_fd(news)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    waiting: dict[int, socket.socket] = {}
+    while True:
+        ready = select.select([listener, ended, sys.stdin], [], [])[0]
+        if sys.stdin in ready:
+            os._exit(0)
+        if ended in ready:
+            os.read(ended, 100)
+            _tell(waiting)
+        if listener in ready:
+            connection, _ = listener.accept()
+            data, files, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST, 3)
+            while not data.endswith(b"\n"):
+                data += connection.recv(_LARGEST_REQUEST)
+            pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for each in (listener, connection, *waiting.values()):
+                    each.close()
+                os.close(ended)
+                os.close(news)
+                return json.loads(data), files
+            for file in files:
+                os.close(file)
+            waiting[pid] = connection
+            connection.sendall(_line(pid))
+
+
+def _tell(waiting: dict[int, socket.socket]) -> None:
+    """Whoever waits for one that has ended."""
+    for pid in list(waiting):
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        if reaped:
+            with waiting.pop(pid) as connection, suppress(OSError):
+                connection.sendall(_line(os.waitstatus_to_exitcode(status)))
 
 
 def _load() -> None:
@@ -100,13 +149,12 @@ def _load() -> None:
     gc.freeze()  # or each copy looks through all of it, and has it copied
 
 
-def _become(request: dict[str, Any]) -> None:
+def _become(request: dict[str, Any], files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["directory"])
     os.umask(request["umask"])
-    for number, name in enumerate(request["files"]):
-        file = os.open(name, os.O_RDWR)
+    for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     how, what, *rest = request["arguments"]
@@ -120,6 +168,4 @@ def _become(request: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     _load()
-    with socket.socket(fileno=int(sys.argv[1])) as _connection:
-        _request = _serve(_connection)
-    _become(_request)
+    _become(*_serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 import pytest
@@ -11,17 +12,24 @@ from tests import warm_python
 
 
 def run_pytest(pytester: pytest.Pytester, *args: str, given: str = "", timeout: float = 120) -> pytest.RunResult:
-    """As ``pytester.runpytest_subprocess``."""
+    """As ``pytester.runpytest_subprocess``; what ``-n`` starts is warm as well."""
     began = time.perf_counter()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(pytester.path), os.environ.get("PYTHONPATH")])))
         patch.chdir(pytester.path)
-        done = warm_python.run(
-            *warm_python.PYTEST, f"--basetemp={pytester.path}-temporary", *args, given=given, timeout=timeout
-        )
+        command = [word for arg in args for word in _warm(arg)]
+        temporary = f"--basetemp={pytester.path}-temporary"
+        done = warm_python.run(*warm_python.PYTEST, temporary, *command, given=given, timeout=timeout)
     print(done.stdout, done.stderr, sep="\n")
     took = time.perf_counter() - began
     return pytest.RunResult(done.returncode, done.stdout.splitlines(), done.stderr.splitlines(), took)
+
+
+def _warm(argument: str) -> list[str]:
+    """``-n2`` is ``--tx=2*popen --dist=load``, says xdist; a ``--dist`` that comes later counts."""
+    if not re.fullmatch("-n[1-9]", argument):
+        return [argument]
+    return [f"--tx={argument[2:]}*popen//python={warm_python.as_interpreter()}", "--dist=load"]
 
 
 def run(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunResult:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.plugin.one_process import run
+from tests.plugin.one_process import run, run_pytest
 from tests.task_folders import TOML, make_task
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def results(pytester: pytest.Pytester) -> Path:
 
 @pytest.mark.usefixtures("results")
 def test_each_try_of_each_agent_is_graded(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
-    result = pytester.runpytest_subprocess(*GRADE, "-n4", "--fargate-results=r.jsonl", timeout=120)
+    result = run_pytest(pytester, *GRADE, "-n4", "--fargate-results=r.jsonl", timeout=120)
     records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]
     assert {(each["agent"], each["try"]): each["verdict"] for each in records} == {
         ("good", "1"): "pass",
@@ -171,16 +171,12 @@ def test_a_changed_verifier_grades_old_work_again(pytester: pytest.Pytester, sha
         work.mkdir(parents=True)
         (work / "hello.txt").write_text("hello\n")
     kept = ("-p", "no:cacheprovider", "--fargate-tasks", "--fargate-store=kept", "-rs")
-    first = pytester.runpytest_subprocess(
-        *kept, "--fargate-submissions=results", "--fargate-results=r.jsonl", "-n2", timeout=60
-    )
+    first = run_pytest(pytester, *kept, "--fargate-submissions=results", "--fargate-results=r.jsonl", "-n2", timeout=60)
     first.assert_outcomes(passed=3)
     test = "#!/bin/bash\necho 0 > /logs/verifier/reward.txt\necho hello is not enough any more\n"
     make_task(pytester.path / "tasks/b", test=test)
     shared_engine_log.forget()
-    again = pytester.runpytest_subprocess(
-        *kept, "--fargate-regrade=r.jsonl", "--fargate-results=r2.jsonl", "-n2", timeout=60
-    )
+    again = run_pytest(pytester, *kept, "--fargate-regrade=r.jsonl", "--fargate-results=r2.jsonl", "-n2", timeout=60)
     again.assert_outcomes(failed=1, skipped=2)
     again.stdout.fnmatch_lines_random(
         [

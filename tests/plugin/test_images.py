@@ -65,7 +65,7 @@ def test_each_directory_is_built_once_for_all_workers_and_other_images_run_besid
     pytester: pytest.Pytester, engine_log: EngineLog
 ) -> None:
     pytester.makepyfile(test_others=OTHERS.replace("BASE", busybox_image()))
-    run_pytest(pytester, "-n", "2", "-p", "no:cacheprovider").assert_outcomes(passed=6)
+    run_pytest(pytester, "-n2", "-p", "no:cacheprovider").assert_outcomes(passed=6)
     assert engine_log.engines_started() == 1
     builds = [line for line in engine_log.lines if line.get("operation") == "StartBuild" and line["status"] == 200]
     assert len(builds) == 2
@@ -81,7 +81,7 @@ def test_a_failed_build_is_an_error_of_each_test_that_needs_it_with_one_log(
     (pytester.path / f"two-{name}" / "Dockerfile").write_text(
         f"FROM {busybox_image()}\nRUN echo no such package; exit 9\n"
     )
-    result = run_pytest(pytester, "-n", "2", "-p", "no:cacheprovider", "-k", "test_one or test_two")
+    result = run_pytest(pytester, "-n2", "-p", "no:cacheprovider", "-k", "test_one or test_two")
     result.assert_outcomes(passed=1, errors=2)
     assert str(result.stdout).count("\nno such package") == 2
     assert shared_engine_log.calls("StartBuild") == 2

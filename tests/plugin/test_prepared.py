@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox import Snapshot
+from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def test_each(seeded, fed, number):
 
 
 def _run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *args, *SMALL, timeout=120)
+    return run_pytest(pytester, "-p", "no:cacheprovider", *args, *SMALL, timeout=120)
 
 
 def _times(pytester: pytest.Pytester, name: str = "done") -> int:

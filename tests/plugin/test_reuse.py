@@ -14,6 +14,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
+from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ def fargate(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *SMALL, *args, timeout=90)
+    return run_pytest(pytester, "-p", "no:cacheprovider", *SMALL, *args, timeout=90)
 
 
 def told(pytester: pytest.Pytester) -> dict[str, Any]:

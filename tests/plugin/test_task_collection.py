@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugin.one_process import run_pytest
 from tests.plugin.test_imports import HEAVY
 from tests.task_folders import make_task
 
@@ -73,7 +74,7 @@ def test_who_names_what_is_inside_a_task_gets_no_test_and_imports_nothing(
 
 @pytest.mark.usefixtures("hostile")
 def test_nothing_is_imported_in_workers_either(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-n2", "--fargate-tasks", "-k", "none", "tasks/x")
+    result = run_pytest(pytester, "-p", "no:cacheprovider", "-n2", "--fargate-tasks", "-k", "none", "tasks/x")
     result.stdout.fnmatch_lines(["*2 workers [[]0 items[]]*"])
     assert not (pytester.path / "imported").exists()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugin.one_process import run_pytest
 from tests.task_folders import SOLVE, TOML, make_task
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ OUTCOMES = {
 @pytest.mark.usefixtures("tasks")
 def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     args = ("-n4", "--fargate-adversaries=replaces", "--junitxml=junit.xml")
-    result = pytester.runpytest_subprocess(*RUN, *args, timeout=120)
+    result = run_pytest(pytester, *RUN, *args, timeout=120)
     found: dict[str, dict[str, str]] = {}
     for line in result.outlines:
         word, _, rest = line.partition(" ")
@@ -87,7 +88,7 @@ def pytest_fargate_sandbox_started(item, sandbox):
     sandbox.aws.call("ecs", "StopTask", cluster="local", task=sandbox.task_arn)
 """
     )
-    result = pytester.runpytest_subprocess(*RUN, "-p", "no:xdist", "-m", "oracle", timeout=60)
+    result = run_pytest(pytester, *RUN, "-p", "no:xdist", "-m", "oracle", timeout=60)
     result.assert_outcomes(errors=1, deselected=5)
     result.stdout.fnmatch_lines(["*not a failure of the test*", "*1 run again after infrastructure errors*"])
     assert shared_engine_log.cut_off() == []
@@ -98,8 +99,8 @@ def test_the_last_failed_are_run_again_alone(pytester: pytest.Pytester) -> None:
     make_task(pytester.path / "a", test=GIVES_ALL)
     make_task(pytester.path / "b")
     run = ("--fargate-tasks", "-p", "no:xdist", "--fargate-adversaries=none")
-    pytester.runpytest_subprocess(*run, "-k", "nop", timeout=60).assert_outcomes(passed=1, failed=1, deselected=2)
-    pytester.runpytest_subprocess(*run, "--lf", timeout=60).assert_outcomes(failed=1)
+    run_pytest(pytester, *run, "-k", "nop", timeout=60).assert_outcomes(passed=1, failed=1, deselected=2)
+    run_pytest(pytester, *run, "--lf", timeout=60).assert_outcomes(failed=1)
 
 
 def test_results_are_carried_on_with_and_flaky_tasks_quarantined(
@@ -116,7 +117,7 @@ def pytest_fargate_modify_task(item, task):
     )
     run = (*RUN, "--fargate-adversaries=none", "--fargate-repeat=2", "--fargate-results=new/results.jsonl")
     quarantine = "--fargate-quarantine=q.txt"
-    first = pytester.runpytest_subprocess(*run, "-n2", quarantine, "-k", "not sound or nop", timeout=60)
+    first = run_pytest(pytester, *run, "-n2", quarantine, "-k", "not sound or nop", timeout=60)
     first.assert_outcomes(passed=5, failed=1)
     first.stdout.fnmatch_lines(
         ["flaky * oracle * 1 of 2 * 0.50 [[]0.09, 0.91] * 0.00 (k=2)", "evaluable: 6 of 6 attempts"]
@@ -130,9 +131,7 @@ def pytest_fargate_modify_task(item, task):
     assert found["cost_usd"] > 0
     assert found["phases"]["verify"] > 0
     shared_engine_log.forget()
-    second = pytester.runpytest_subprocess(
-        *run, "-p", "no:xdist", "--fargate-resume=new/results.jsonl", quarantine, timeout=60
-    )
+    second = run_pytest(pytester, *run, "-p", "no:xdist", "--fargate-resume=new/results.jsonl", quarantine, timeout=60)
     second.assert_outcomes(passed=2, deselected=6)
     assert shared_engine_log.calls("RunTask") == 4
     second.stdout.fnmatch_lines(["evaluable: 8 of 8 attempts"])
