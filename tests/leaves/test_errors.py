@@ -31,6 +31,12 @@ EACH_ERROR = [
     errors.RemoteFileNotFound("no /x", path="/x", kind="not_found", errno=2),
     errors.RemotePermissionError("not yours", path="/x", kind="permission", errno=13),
     errors.RemoteIsADirectory("/x is a directory", path="/x", kind="is_directory", errno=21),
+    errors.UnknownUser("there is no user 'x' in this container", kind="unknown_user"),
+    errors.FileTimeout("not done within its 2.0 s (timeout_sec)", timeout_sec=2.0),
+    errors.Cancelled("given up by its caller"),
+    errors.TaskFolderError("task.toml:1:2: does not parse", path="task.toml", line=1, column=2),
+    errors.NoVerdict("the verifier left no reward"),
+    errors.SandboxBroken("the agent broke its sandbox"),
     errors.UnsafeArchiveError("../x leaves the folder", member="../x"),
 ]
 

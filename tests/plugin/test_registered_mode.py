@@ -42,6 +42,6 @@ def test_the_marker_the_option_and_the_errors_know_it(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     result = run_pytest(pytester, "-p", "no:cacheprovider", "-p", "no:xdist")
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*expected 'exec' or 'agent' or 'served'; did you mean 'served'?*"])
+    result.stdout.fnmatch_lines(["*expected 'exec' or 'agent' or 'ecs-exec' or 'served'; did you mean 'served'?*"])
     told = run_pytest(pytester, "--markers")
-    told.stdout.fnmatch_lines(["*mode: 'exec', 'agent' or 'served'*"])
+    told.stdout.fnmatch_lines(["*mode: 'exec', 'agent', 'ecs-exec' or 'served'*"])

@@ -69,7 +69,7 @@ def test_is_shown_in_full(fargate_sandbox):
             "$ sleep 60 *[[]in the background, *",
             "$ echo so far; sleep 60 *[[]cut short by Failed: Timeout (>1.0s) from pytest-timeout., *",
             "  so far",
-            "*/workspace.py:*: in upload",
+            "*/workspace_files.py:*: in upload",
             "FAILED *::test_hangs - Failed: Timeout (>1.0s) from pytest-timeout.",
             "ERROR *::test_dies - SandboxLost: *",
         ]
@@ -109,7 +109,7 @@ def test_it(fargate_sandbox):
     )
     result.assert_outcomes(passed=1)
     report = json.loads((pytester.path / "report.json").read_text())
-    counts = {"launched": 2, "prelaunched_unused": 0, "retried": 1, "kept": 0, "leaked": 0}
+    counts = {"launched": 2, "prelaunched_unused": 0, "retried": 1, "kept": 0, "left": 0, "reused": 0, "leaked": 0}
     assert report["counts"] == {**counts, "slots_leased": 0, "slots_retired": 0}
     assert report["retries"][0]["error"]["type"] == "SandboxLost"
     assert [each["tests"] for each in report["sandboxes"]][-1] == [

@@ -222,8 +222,7 @@ def test_an_inner_end_that_lies_only_ends_its_tunnel(records: list[tuple[int, in
             pass
         else:
             stream.settimeout(0.5)  # and nobody reads
-            wait_until(lambda: way.error, deadline=10, what="the end of the tunnel")
-            stream.close()
+        wait_until(lambda: way.error, deadline=10, what="the end of the tunnel")
         assert isinstance(way.error, Broken)
 
 
