@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE
+from pytest_fargate_sandbox.local.runners.namespaces import linux
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
 from tests.local.running_tasks import RunningTasks
 
@@ -49,11 +50,9 @@ print(json.dumps({**{address: met(address) for address in sys.argv[1:]}, "packet
 
 
 def main() -> None:
-    internet = subprocess.Popen(["unshare", "--net", sys.executable, "-c", _SERVE], stdout=subprocess.PIPE)
-    assert internet.stdout is not None
-    assert internet.stdout.readline() == b"up\n"
+    internet = _served("unshare", "--net")
     _connect(internet.pid)
-    mine = subprocess.Popen([sys.executable, "-c", _SERVE], stdout=subprocess.PIPE)  # what the machine itself serves
+    mine = _served()  # what the machine itself serves
     runner = NamespacesRunner(images={}, gate_address=("127.0.0.1", 1))
     tasks = RunningTasks(runner)
     try:
@@ -67,6 +66,15 @@ def main() -> None:
         mine.kill()
         internet.kill()
     print(json.dumps(told), flush=True)
+
+
+def _served(*before: str) -> subprocess.Popen[bytes]:
+    """Until we end, however that is."""
+    command = [*before, sys.executable, "-c", _SERVE]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=linux.die_with_parent)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"up\n"
+    return server
 
 
 def _met_in(tasks: RunningTasks, *, has_way_out: bool) -> dict[str, str]:
