@@ -131,9 +131,11 @@ def test_an_image_that_cannot_be_pulled_is_launched_twice_and_told_in_full_once(
     result.stdout.fnmatch_lines([f"{launches} launched*"])
 
 
-# SIGHUP comes with the terminal, below.
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+@pytest.mark.parametrize(
+    ("workers", "number"),
+    [(workers, number) for workers in ("-n0", "-n2") for number in (signal.SIGINT, signal.SIGTERM)]
+    + [("-n2", signal.SIGHUP)],  # without workers it comes with the terminal, below
+)
 def test_nothing_is_alive_after_a_signal(
     pytester: pytest.Pytester,
     shared_engine_log: EngineLog,
