@@ -46,7 +46,7 @@ S = TypeVar("S")
 
 _LEAVING_SEC = 10.0
 """So long a cancelled task waits for its thread. What takes longer, an image that is being built, ends by itself."""
-_LOOK_SEC = 0.01
+_LOOK_SEC = 0.03
 _SLICE_SEC = 1.0
 
 

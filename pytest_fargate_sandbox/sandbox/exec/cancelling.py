@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 GIVEN_UP = "its start was given up by its caller"
 
-_LOOK_SEC = 0.02
+_ends = threading.BoundedSemaphore(4)
+"""At once: a hundred that are given up together would each open a connection of their own to say so."""
+
+_LOOK_SEC = 0.05
 _AGAIN_SEC = 0.1
 """What is to be ended may not have begun when that is tried first."""
 
@@ -31,7 +34,8 @@ def ended_by(cancel: threading.Event | None, end: Callable[[], None]) -> Iterato
             if done.is_set():
                 return
         while not done.is_set():
-            end()
+            with _ends:
+                end()
             done.wait(_AGAIN_SEC)
 
     threading.Thread(target=watch, name="cancel", daemon=True).start()
