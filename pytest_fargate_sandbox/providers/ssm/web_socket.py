@@ -100,10 +100,13 @@ class WebSocket:
         self.sock.close()
 
     def _shake_hands(self) -> None:
+        """What follows the other side's answer may be its farewell, and have come with it."""
+        from websockets.protocol import State
+
         self._collect()
         self.sock.sendall(self._pending)
         self._pending = b""
-        while not self._is_open:
+        while self._protocol.state is State.CONNECTING:
             data = self.sock.recv(_PIECE)
             if not data:
                 raise WebSocketEnded("it was closed before it was open")
