@@ -99,8 +99,8 @@ class Share:
         """Remove what is his; whether there was none, and the directories in which he may have something too."""
         last = OSError(errno.EBUSY, "somebody keeps moving what is to be removed")
         for rounds in range(_ROUNDS):
-            his, open_ones = self._entries(directory)
-            if not his:
+            his, open_ones, is_whole = self._entries(directory)
+            if not his and is_whole:
                 return rounds == 0, open_ones
             try:
                 for name in his:
@@ -109,20 +109,24 @@ class Share:
                 last = error
         raise last
 
-    def _entries(self, directory: int) -> "tuple[list[bytes], list[bytes]]":
-        """What is his, and the directories of neighbours, who may open them at any time, and those open to all."""
-        his, open_ones = [], []
+    def _entries(self, directory: int) -> "tuple[list[bytes], list[bytes], bool]":
+        """What is his, and the directories of neighbours, who may open them at any time, and those open to all.
+
+        And whether that is all: what has gone since it was listed may only have another name by now.
+        """
+        his, open_ones, is_whole = [], [], True
         for text in os.listdir(directory):
             name = os.fsencode(text)
             try:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             except OSError:
+                is_whole = False
                 continue
             if status.st_uid == self._uid:
                 his.append(name)
             elif stat.S_ISDIR(status.st_mode) and self._may_open(status):
                 open_ones.append(name)
-        return his, open_ones
+        return his, open_ones, is_whole
 
     def _may_open(self, directory: os.stat_result) -> bool:
         return directory.st_uid in self._places.tenants or bool(directory.st_mode & stat.S_IWOTH)
