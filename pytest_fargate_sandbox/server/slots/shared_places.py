@@ -19,8 +19,8 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TICK_NS = 50 * 1000 * 1000
 """Times of files advance in ticks of the kernel's, of 10 ms at most; with some to spare."""
 
-_ROUNDS = 16
-"""Who renames what is to be removed is faster than we are, but not always."""
+_PATIENCE_SEC = 2.0
+"""Who renames what is to be removed, all the time, is faster than we are, but not always."""
 
 
 class SharedPlaces:
@@ -98,10 +98,13 @@ class Share:
     def _clear(self, directory: int) -> "tuple[bool, list[bytes]]":
         """Remove what is his; whether there was none, and the directories in which he may have something too."""
         last = OSError(errno.EBUSY, "somebody keeps moving what is to be removed")
-        for rounds in range(_ROUNDS):
+        end = time.monotonic() + _PATIENCE_SEC
+        was_clean = True
+        while time.monotonic() < end:
             his, open_ones, is_whole = self._entries(directory)
             if not his and is_whole:
-                return rounds == 0, open_ones
+                return was_clean, open_ones
+            was_clean = False
             try:
                 for name in his:
                     emptying.remove(name, directory, self._uid)

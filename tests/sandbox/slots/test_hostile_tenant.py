@@ -87,13 +87,7 @@ def _uid(slot: Slot) -> int:
     return int(slot.exec("id -u").stdout)
 
 
-MOVES = pytest.param(
-    "moves_what_is_removed",
-    marks=pytest.mark.xfail(strict=False, reason="known hole: a listing may miss what gets another name meanwhile"),
-)
-
-
-@pytest.mark.parametrize("deed", ["fills_open_directories", MOVES, "gives_objects_away"])
+@pytest.mark.parametrize("deed", ["fills_open_directories", "moves_what_is_removed", "gives_objects_away"])
 def test_a_neighbour_does_not_hinder_a_reset(
     machine: EcsFargateSandbox, slot: Slot, neighbour: Slot, deed: str
 ) -> None:
