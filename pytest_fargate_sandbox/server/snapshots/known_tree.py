@@ -29,7 +29,7 @@ NO_CONTENT = bytes(32)
 UNKNOWN_CONTENT = b"\xff" * 32
 """Of a file with holes, which may be larger than anybody would read."""
 
-_TICK_SEC = 0.012
+TICK_SEC = 0.012
 """A ctime is the last tick of the kernel's clock, of which there are 100 in a second at least: what is written within
 the same tick has the same one."""
 
@@ -144,7 +144,7 @@ class KnownTree:
 
     def sign(self, root: bytes) -> None:
         """What was noted has come to stand there, and from now on it may be touched."""
-        time.sleep(_TICK_SEC)
+        time.sleep(TICK_SEC)
         directory = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._sign(directory, b"")
@@ -213,7 +213,7 @@ def signatures(entries: "Entries") -> bytes:
 
 
 def _is_old(status: os.stat_result, now: float) -> bool:
-    return status.st_ctime < now - _TICK_SEC
+    return status.st_ctime < now - TICK_SEC
 
 
 def are_old(entries: "Iterable[tuple[bytes, os.stat_result]]", now: float) -> bool:

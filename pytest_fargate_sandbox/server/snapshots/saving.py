@@ -55,6 +55,7 @@ class Saving:
         except OSError as error:
             raise Failure.of_os_error(error, self._root) from None
         digest = hashlib.sha256()
+        time.sleep(known_tree.TICK_SEC)  # what was changed before we were asked is told from what changes meanwhile
         try:
             for block in self._directory(directory, b"", [glob.begin for glob in self._globs]):
                 digest.update(block)
