@@ -121,7 +121,7 @@ def test_a_session_that_somebody_ends_is_followed_by_another(shared: EcsFargateS
     with ThreadPoolExecutor(1) as pool:
         counting = pool.submit(shared.exec, "for i in 1 2 3 4 5 6; do echo $i; sleep 0.3; done")
         time.sleep(0.5)
-        shared.aws.call("ssm", "TerminateSession", SessionId=way._session.id)
+        shared.aws.call("ssm", "TerminateSession", SessionId=way._connection.id)
         assert counting.result().stdout.split() == list("123456")
 
 

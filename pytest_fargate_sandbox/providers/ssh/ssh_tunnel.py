@@ -1,16 +1,10 @@
 """``SshTunnel``: one SSH connection to a task, and everything that travels through it.
 
-Streams are opened on demand (``dial``); a local port is opened only where somebody asks for one. When the
-connection breaks, what was under way raises ``TransportError`` and the next ``dial`` connects again: one attempt at
-a time, whose outcome all who wait for it share. Where the other side has ports that lead here, nobody may dial, so
-the tunnel connects again by itself.
+Streams are opened on demand (``dial``); a local port is opened only where somebody asks for one.
 """
 
 from __future__ import annotations
 
-import logging
-import socket
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -20,8 +14,8 @@ import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - befor
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.forwards import Forward
 from pytest_fargate_sandbox.leaves.sockets import LOOPBACK, Listener
-from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, pauses, wait_until
-from pytest_fargate_sandbox.providers.ssh.local_listener import LocalListener
+from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
+from pytest_fargate_sandbox.providers.lasting_tunnel import SHORTEST_LIFE_SECONDS, LastingTunnel
 from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_patiently
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import SshConnection, SshServer
 from pytest_fargate_sandbox.providers.ssh.ssh_spec import private_key_of
@@ -30,6 +24,7 @@ from pytest_fargate_sandbox.providers.ssh.tunnel_relays import TunnelRelays
 from pytest_fargate_sandbox.providers.ssh.tunnel_reverses import Reverses
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable
     from pathlib import Path
     from types import TracebackType
@@ -40,15 +35,9 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssh.ssh_stream import ChannelStream
 
 _PROBE_SECONDS = 5.0
-_RECONNECT_SECONDS = 15.0
-_LONGEST_HEALING_PAUSE = 5.0
-_SHORTEST_LIFE_SECONDS = 0.25
-"""The tunnel's own pace, so that a server which lets us in and breaks off, again and again, keeps nobody busy."""
-
-_log = logging.getLogger(__name__)
 
 
-class SshTunnel:
+class SshTunnel(LastingTunnel[SshConnection]):
     """A tunnel to ``user@host:port``, built on paramiko.
 
     The key is a ``KeyPair``, its text or a paramiko key (``private_key``), or a file (``key_file``). ``host_key`` is
@@ -63,6 +52,8 @@ class SshTunnel:
     whatever TCP says. ``reach`` makes the connection to the server where its address is not to be used.
     Safe to use from many threads.
     """
+
+    _reconnect_seconds = 15.0
 
     def __init__(
         self,
@@ -81,18 +72,12 @@ class SshTunnel:
         reach: Callable[[float], socket.socket] | None = None,
     ) -> None:
         self._server = SshServer(host, port, user, private_key_of(key_file, private_key), host_key, dead_after, reach)
-        self._forward_port = forward_port
+        super().__init__(str(self._server), forward_port, local_port_override)
         self._forwards = [Forward.parse(spec, "forwards") for spec in forwards or ()]
         self._reverses = Reverses(
             (Forward.parse(spec, "reverses", 1) for spec in reverses or ()), f"tunnel from {host}:{port}"
         )
-        self._local_port_override = local_port_override
-        self._lock = threading.RLock()
-        self._connection: SshConnection | None = None
-        self._closed = threading.Event()
-        self._last_failure: tuple[float, TransportError] | None = None
         self._relays = TunnelRelays(f"tunnel to {host}:{port}")
-        self._listeners: dict[Forward, LocalListener] = {}
 
     # --- its life -------------------------------------------------------------------------------------------------
 
@@ -116,12 +101,7 @@ class SshTunnel:
                 self._connection.close()
             self._closed.clear()
             patience = max_retries * initial_backoff
-
-            def may_go_on() -> None:
-                self._stop_if_closed()
-                if still_alive:
-                    still_alive()
-
+            may_go_on = self._while(still_alive)
             self._connect(
                 lambda: connect_patiently(
                     self._server, patience=patience, longest_pause=initial_backoff, may_go_on=may_go_on
@@ -133,33 +113,6 @@ class SshTunnel:
             except BaseException:
                 self.close()
                 raise
-
-    def close(self) -> None:
-        """End the tunnel and all that goes through it; no thread, port or socket is left."""
-        self._closed.set()  # a thread that is connecting has the lock, and lets go of it when it sees this
-        with self._lock:
-            listeners, self._listeners = self._listeners, {}
-            relays, self._relays = self._relays, TunnelRelays(self._relays.name)
-            connection, self._connection = self._connection, None
-        for listener in listeners.values():
-            listener.close()
-        if connection:
-            connection.close()
-        self._reverses.end_connections()
-        relays.close()
-
-    def reconnect(self) -> None:
-        """Replace the connection, whatever its state. Local ports stay, reverse ports are reclaimed."""
-        with self._lock:
-            if self._connection is None:
-                raise self._not_open()
-            self._connection.close()
-            self._connect_again(_RECONNECT_SECONDS)
-
-    @property
-    def is_open(self) -> bool:
-        connection = self._connection
-        return connection is not None and connection.is_alive
 
     def __enter__(self) -> SshTunnel:
         self.open()
@@ -174,43 +127,14 @@ class SshTunnel:
 
     def dial(self, port: int, timeout: float = 10.0, *, host: str = LOOPBACK) -> ChannelStream:
         """A stream to a port on the other side; it behaves like a connected socket."""
-        end = time.monotonic() + timeout
-        for pause in pauses(0.01, _SHORTEST_LIFE_SECONDS):
-            connection = self._live_connection(timeout)
-            try:
-                return connection.open_stream(host, port, timeout)
-            except TransportError:
-                if connection.is_alive or time.monotonic() + pause > end:
-                    raise
-            # It was dead already and nobody had noticed, or broke just now. Nothing was sent: asking again is safe.
-            self._closed.wait(pause)
-        raise AssertionError("unreachable: the pauses never end")
+        return self._asked(lambda connection: connection.open_stream(host, port, timeout), timeout)
 
     def request_reverse(self, remote_port: int, host: str, port: int) -> int:
         """Open a port on the other side's loopback (0: any free one) that leads to ``host:port`` here; which it is."""
         with self._lock:
             return self._reverses.add(self._live_connection(), Forward(Listener(LOOPBACK, remote_port), host, port))
 
-    @property
-    def local_port(self) -> int:
-        """The local port that leads to ``forward_port``; opened when it is first asked for."""
-        if self._forward_port is None:
-            raise TransportError("this tunnel has no forward_port, so there is no local port to it")
-        return self.expose(self._forward_port, self._local_port_override or 0)
-
-    def expose(self, port: int, local_port: int = 0) -> int:
-        """The local port that leads to ``port`` on the other side; asked for again, it is the same one."""
-        with self._lock:
-            if self._connection is None:
-                raise self._not_open()
-            return self._listen(Forward(Listener(LOOPBACK, local_port), LOOPBACK, port))
-
     # --- is it well? ----------------------------------------------------------------------------------------------
-
-    def check_health(self, timeout: float = 5.0) -> bool:
-        """Whether the other side answers now. Never raises, never reconnects."""
-        connection = self._connection
-        return connection is not None and connection.is_alive and connection.answers(timeout)
 
     def wait_ready(self, *, health_url: str | None = None, timeout: float = 120.0) -> None:
         """Wait until ``health_url`` answers with a success; without one, until ``forward_port`` takes a connection."""
@@ -237,27 +161,6 @@ class SshTunnel:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _live_connection(self, patience: float = _RECONNECT_SECONDS) -> SshConnection:
-        connection = self._connection
-        if connection is None:
-            raise self._not_open()
-        if connection.is_alive:
-            return connection
-        return self._replace(connection, patience)
-
-    def _replace(self, dead: SshConnection, patience: float) -> SshConnection:
-        """Connect again in place of ``dead``, unless somebody did, or failed to, while we waited for our turn."""
-        asked = time.monotonic()
-        with self._lock:
-            if self._connection is None:
-                raise self._not_open()
-            if self._connection is not dead:
-                return self._connection
-            if self._last_failure and self._last_failure[0] > asked:
-                raise TransportError(self._last_failure[1].message)
-            dead.close()
-            return self._connect_again(patience)
-
     def _connect_again(self, patience: float) -> SshConnection:
         return self._connect(
             lambda: connect_patiently(self._server, patience=patience, may_go_on=self._stop_if_closed, again=True)
@@ -274,7 +177,7 @@ class SshTunnel:
                 connection.close()
                 raise
         except TransportError as error:
-            self._last_failure = (time.monotonic(), error)
+            self._has_failed(error)
             raise
         self._connection = connection
         connection.when_gone(lambda: self._has_gone(connection))
@@ -282,47 +185,18 @@ class SshTunnel:
 
     def _has_gone(self, connection: SshConnection) -> None:
         if self._reverses and not self._closed.is_set():
-            self._relays.run(lambda: self._heal(connection))
-
-    def _heal(self, dead: SshConnection) -> None:
-        """Until that has worked, or somebody else did it: nobody here may ask, and the other side cannot."""
-        self._closed.wait(max(0.0, _SHORTEST_LIFE_SECONDS - dead.age))
-        for pause in pauses(_SHORTEST_LIFE_SECONDS, _LONGEST_HEALING_PAUSE):
-            try:
-                self._replace(dead, _RECONNECT_SECONDS)
-                return
-            except TransportError as error:
-                _log.info("%s", error)  # whoever dials is told
-            if self._closed.wait(pause):
-                return
+            self._relays.run(lambda: self._heal(max(0.0, SHORTEST_LIFE_SECONDS - connection.age)))
 
     def _pin_host_key(self, connection: SshConnection) -> None:
         if self._server.host_key is None:
             self._server = self._server.with_host_key(connection.host_key)
 
-    def _listen(self, forward: Forward) -> int:
-        """The local port of ``forward``, opened unless it is open. The caller holds the lock."""
-        if forward not in self._listeners:
-            try:
-                sock = socket.create_server(forward.listener)
-            except OSError as error:
-                port = forward.listener.port
-                raise TransportError(
-                    f"cannot open local port {port}: {error.strerror}; choose another, or 0 for any", local_port=port
-                ) from error
+    def _carry(self, accepted: socket.socket, forward: Forward) -> None:
+        self._relays.carry_to(accepted, lambda: self.dial(forward.host_port, host=forward.host))
 
-            def carry(accepted: socket.socket) -> None:
-                self._relays.carry_to(accepted, lambda: self.dial(forward.host_port, host=forward.host))
-
-            self._listeners[forward] = LocalListener(sock, carry, f"local port of {self._server}")
-        return self._listeners[forward].port
-
-    def _stop_if_closed(self) -> None:
-        if self._closed.is_set():
-            raise self._not_open()
-
-    def _not_open(self) -> TransportError:
-        return TransportError(f"the tunnel to {self._server} is not open: call open() first")
+    def _taken_apart(self) -> list[Callable[[], None]]:
+        relays, self._relays = self._relays, TunnelRelays(self._relays.name)
+        return [*super()._taken_apart(), self._reverses.end_connections, relays.close]
 
 
 def _expect_success(url: str, timeout: float) -> None:
