@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,7 @@ from pytest_fargate_sandbox.plugin.option_table import OPTIONS, TABLE, Option
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pytest_fargate_sandbox.plugin.config_files import Setting
 
@@ -79,14 +80,24 @@ def declare(parser: pytest.Parser) -> None:
 
 def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read every source; whatever is wrong is a ``pytest.UsageError``."""
+    return settled(partial(_spoken, config, environ=environ), partial(_files, config), config.invocation_params.dir)
+
+
+def settled(
+    spoken: Callable[[Option], Iterable[tuple[Any, str]]],
+    files: Callable[[str | None], Iterable[Setting]],
+    directory: Path,
+) -> Settings:
+    """``spoken`` gives what is said of an option, first what counts; ``files`` what stands in files, of which the
+    option ``config`` may name one. Relative paths start from ``directory``."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for option in TABLE:
-        for value, source in _spoken(config, option, environ):
+        for value, source in spoken(option):
             values[option.key] = checked(option, value, source)
             sources[option.key] = source
             break
-    for key, value, source in _files(config, values.get("run.config")):
+    for key, value, source in files(values.get("run.config")):
         if key not in values:
             values[key], sources[key] = value, source
     values.update(_size(values))
@@ -103,7 +114,7 @@ def resolve(config: pytest.Config, environ: Mapping[str, str] = os.environ) -> S
         return settings
     from pytest_fargate_sandbox.plugin.engine_choice import running_engine
 
-    engine = running_engine(config.invocation_params.dir / Path(settings.run["engine"]).expanduser())
+    engine = running_engine(directory / Path(settings.run["engine"]).expanduser())
     return settings._replace(run={**settings.run, "engine": engine})
 
 
@@ -144,18 +155,24 @@ def _help(option: Option) -> str:
     return f"{text[0].upper()}{text[1:]} [{option.variable}]"
 
 
-def _spoken(config: pytest.Config, option: Option, environ: Mapping[str, str]) -> Iterator[tuple[Any, str]]:
+def _spoken(
+    config: pytest.Config, option: Option, environ: Mapping[str, str] = os.environ
+) -> Iterator[tuple[Any, str]]:
     given = config.getoption(option.ini, default=None)
     if given is None:  # before pytest has parsed all of the command line
         given = getattr(config.known_args_namespace, option.ini, None)
     if given is not None:
         yield given, option.flag
-    if environ.get(option.variable):
-        yield environ[option.variable], option.variable
+    yield from said_by(environ, option)
     written = _ini(config).get(option.ini)
     if written is not None:
         file = config.inipath.name if config.inipath else "the ini"
         yield written.value, f"-o {option.ini}" if written.origin == "override" else f"{option.ini} in {file}"
+
+
+def said_by(environ: Mapping[str, str], option: Option) -> Iterator[tuple[str, str]]:
+    if environ.get(option.variable):
+        yield environ[option.variable], option.variable
 
 
 def _ini(config: pytest.Config) -> Any:
@@ -220,7 +237,12 @@ def _files(config: pytest.Config, path: str | None) -> Iterator[Setting]:
         from pytest_fargate_sandbox.plugin import config_files
 
         yield from config_files.settings_in(config.invocation_params.dir / path)
-    pyproject = config.rootpath / "pyproject.toml"
+    yield from of_project(config.rootpath)
+
+
+def of_project(directory: Path) -> Iterator[Setting]:
+    """What our table in the project's pyproject.toml says, if it has one."""
+    pyproject = directory / "pyproject.toml"
     if pyproject.is_file() and b"fargate" in pyproject.read_bytes().lower():
         from pytest_fargate_sandbox.plugin import config_files
 
