@@ -50,7 +50,7 @@ _LOOK_SEC = 0.03
 _SLICE_SEC = 1.0
 
 
-class _Threads:
+class Threads:
     """Where blocking verbs run, no more at once than there may be."""
 
     def __init__(self, most: int) -> None:
@@ -113,7 +113,7 @@ def _cancellable(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate
 
 
 class _Awaited(Generic[S]):
-    def __init__(self, blocking: S, threads: _Threads) -> None:
+    def __init__(self, blocking: S, threads: Threads) -> None:
         self.blocking = blocking
         """What does the work, for whatever has no verb here."""
         self.threads = threads
@@ -174,7 +174,7 @@ class AsyncWorkspace(_Awaited[Workspace]):
 
     @classmethod
     def over(cls, workspace: Workspace, *, threads: int = 64) -> AsyncWorkspace:
-        return AsyncWorkspace(workspace, _Threads(threads))
+        return AsyncWorkspace(workspace, Threads(threads))
 
     async def spawn(self, *args: Any, **options: Any) -> AsyncProcess:
         """Start a command and return a handle on it, as ``Workspace.spawn``."""
@@ -190,7 +190,14 @@ class AsyncSandbox(AsyncWorkspace):
     def __init__(self, cfg: EcsFargateConfig, *, task_id: str, run_id: str, threads: int = 64, **options: Any) -> None:
         """``options`` are those of ``EcsFargateSandbox``; so many ``threads`` run verbs at once."""
         sandbox = EcsFargateSandbox(cfg, task_id=task_id, run_id=run_id, **options)
-        super().__init__(sandbox, _Threads(threads))
+        super().__init__(sandbox, Threads(threads))
+
+    @classmethod
+    def of(cls, sandbox: EcsFargateSandbox, *, threads: int = 64) -> Self:
+        """The verbs of a sandbox that exists already, and may be started."""
+        made = cls.__new__(cls)
+        _Awaited.__init__(made, sandbox, Threads(threads))
+        return made
 
     start = _cancellable(EcsFargateSandbox.start)
     reconnect_tunnel = _awaited(EcsFargateSandbox.reconnect_tunnel)

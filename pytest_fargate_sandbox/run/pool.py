@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
-from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import Cancelled, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
@@ -36,6 +36,7 @@ from pytest_fargate_sandbox.run.task_lease import TaskLease
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import recognised
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pytest_fargate_sandbox.run.bound import Description
@@ -51,6 +52,7 @@ class _Lessee(NamedTuple):
     test: str
     purpose: str | None = None
     instead: Instead = NOTHING
+    cancel: threading.Event | None = None
 
 
 class Pool:
@@ -69,12 +71,14 @@ class Pool:
         prelaunch: int | str,
         last_run: Any = None,
         reuse: str | None = None,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """``owner``: the ``pid`` and ``pid_began`` of the process that outlives all others of the run.
 
         ``secret`` is what the keys to each task are derived from, so that every worker can take every task over.
         ``prelaunch``: ``auto``, or how many of each kind to have ahead of need, times the workers; ``last_run``: what
         ``kind_notes.learnt`` said of it. ``reuse``: the name under which machines are left, and were.
+        ``sleep`` passes the time while a task waits for room; it may raise ``Cancelled``.
         """
         self._run_id, self._directory, self._secret = run_id, directory, secret
         self._worker, self._owner, self._workers = worker, owner, workers
@@ -84,7 +88,7 @@ class Pool:
         state = self._state = SharedState(directory)
         self._ledger, self._rate = Ledger(run_id), LaunchRate(state)
         tasks = self._tasks = RunTasks(self._ledger)
-        self._bound = TaskBound(state, max_tasks, worker, tasks)
+        self._bound = TaskBound(state, max_tasks, worker, tasks, sleep)
         kinds = KindNotes(last_run)
         filler = ShelfFiller(
             state,
@@ -109,17 +113,27 @@ class Pool:
         planned += places
         self._shelf.plan(spec, sorted(planned))
 
-    def lease(self, spec: SandboxSpec, *, keep: str, test: str, lasting: bool = False) -> Lease:
+    def lease(
+        self,
+        spec: SandboxSpec,
+        *,
+        keep: str,
+        test: str,
+        lasting: bool = False,
+        cancel: threading.Event | None = None,
+    ) -> Lease:
         """A started sandbox or slot, and in it what the spec says. Raises what ``EcsFargateSandbox.start`` raises.
 
-        ``lasting``: it ends with the run, so that it may be left to the next one, or was by the one before.
+        ``lasting``: it ends with the run, so that it may be left to the next one, or was by the one before. ``cancel``:
+        gives up the start of a task of its own, as that of ``EcsFargateSandbox.start`` does.
         """
         entry = f"setup-{secrets.token_hex(8)}"
         self._ledger.own(entry, "waiting", test=test)
         try:
             if spec.slots:
                 return self._slots.lease(spec, keep=keep, test=test)
-            return self._lease(spec, _Lessee(keep, test, SESSION if lasting and _can_be_as_new(spec) else None))
+            purpose = SESSION if lasting and _can_be_as_new(spec) else None
+            return self._lease(spec, _Lessee(keep, test, purpose, cancel=cancel))
         finally:
             self._ledger.write(entry, "waited")
 
@@ -156,6 +170,9 @@ class Pool:
             ahead = self._shelf.claim(spec, test=lessee.test, patience=spec.config.startup_timeout_sec)
         try:
             lease = self._started(built, ahead, phases, lessee)
+        except Cancelled:  # which says nothing of its kind
+            self._shelf.gave_up(spec)
+            raise
         except SandboxError as error:
             told = self._shelf.failed(spec, error, test=lessee.test, was_ahead=ahead is not None)
             if told is error:
@@ -217,7 +234,7 @@ class Pool:
         )
         try:
             with _timed(phases, "place"):
-                sandbox.start(outside_endpoints=spec.outside)
+                sandbox.start(outside_endpoints=spec.outside, cancel=lessee.cancel)
                 if self._reuse and lessee.purpose and not self._reuse.begin(sandbox, lessee.purpose):
                     lease.leave = None
         except BaseException:
