@@ -1,0 +1,1 @@
+"""Sandboxes for other harnesses than pytest. Each module is imported by its harness, and takes its extra."""

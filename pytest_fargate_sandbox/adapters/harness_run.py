@@ -1,0 +1,149 @@
+"""What the sandboxes of one harness process share, as the workers of a pytest run do: one engine, one ledger, images by
+their content, the rate of launches and the bound on tasks. Whatever ends the process, its tasks end with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import secrets
+import threading
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+import anyio
+
+from pytest_fargate_sandbox.async_sandbox import AsyncSandbox, Threads
+from pytest_fargate_sandbox.leaves.errors import Cancelled
+from pytest_fargate_sandbox.leaves.process_identity import this_process
+from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
+from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
+from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
+from pytest_fargate_sandbox.records import exit_guard
+from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.records.run_report import run_report
+from pytest_fargate_sandbox.records.sweeping import sweep_run
+from pytest_fargate_sandbox.run.pool import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.run.lease import Lease
+    from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
+
+_AT_ONCE = 256
+"""So many sandboxes are started or ended side by side; what else is asked for waits its turn."""
+
+
+@cache
+def harness_run() -> HarnessRun:
+    """That of this process, made when it is first asked for."""
+    return HarnessRun()
+
+
+class HarnessLease:
+    """A started sandbox; ``end`` gives it up, and is to be called."""
+
+    def __init__(self, lease: Lease, threads: Threads) -> None:
+        self.blocking = lease
+        self.sandbox = AsyncSandbox.of(lease.sandbox)  # type: ignore[arg-type]
+        self._threads = threads
+
+    async def end(self, *, keep: bool = False) -> None:
+        """Stop the task, also where the caller is being cancelled. ``keep``: let it live until its time is over."""
+        with anyio.CancelScope(shield=True):
+            await self._threads.run(lambda: self.blocking.end(may_keep=keep), lambda: None)
+
+
+class HarnessRun:
+    """``lease`` gives a started sandbox. It ends with the process, and so does all that it has made."""
+
+    def __init__(self) -> None:
+        exit_guard.watch_signals()  # here we may be in the main thread
+        self.run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        self.ledger = Ledger(self.run_id)
+        self._directory = TemporaryDirectory()
+        self._secret = secrets.token_bytes(32)
+        self._owner = this_process()
+        self._threads = Threads(_AT_ONCE)
+        self._engine: EngineChoice | None = None
+        atexit.register(self.end)
+
+    async def lease(self, spec: SandboxSpec, settings: Settings, *, holder: str, name: str) -> HarnessLease:
+        """A started sandbox. Raises what ``EcsFargateSandbox.start`` raises; cancelled, it leaves no task.
+
+        ``holder``: for whom it is; of all that one has at once the bound on tasks must have room, others queue for it.
+        ``name`` becomes a part of the task's id. An image that is being built when the caller is cancelled is built to
+        its end, since others may wait for it, and no task is launched of it.
+        """
+        if self._engine is None:
+            self._engine = EngineChoice(settings)
+        handed, cancel = _Handed(), threading.Event()
+        pool = self._pool(settings, holder, cancel)
+
+        def start() -> None:
+            lease = pool.lease(spec, keep="always", test=name, cancel=cancel)
+            handed.put(lease)
+            if cancel.is_set():
+                handed.give_back()
+                raise Cancelled("given up by its caller")
+
+        try:
+            await self._threads.run(start, cancel.set)
+        except BaseException:
+            cancel.set()
+            with anyio.CancelScope(shield=True):
+                await self._threads.run(handed.give_back, lambda: None)
+            raise
+        return HarnessLease(handed.take(), self._threads)
+
+    def _pool(self, settings: Settings, holder: str, cancel: threading.Event) -> Pool:
+        """As each worker of a pytest run has one: what they share is in the directory and the ledger."""
+        return Pool(
+            run_id=self.run_id,
+            directory=self._directory.path,
+            secret=self._secret,
+            worker=holder,
+            owner=self._owner,
+            max_tasks=settings.run["max_tasks"],
+            workers=1,
+            prelaunch=0,
+            sleep=_sleeping(cancel),
+        )
+
+    def end(self) -> None:
+        with builds_stopped():
+            exit_guard.stop_live_tasks()
+            sweep_run(self.run_id)
+        if self.ledger.path.exists():
+            counts = run_report(self.ledger.entries(), cluster="")["counts"]
+            if not any(counts[alive] for alive in ("leaked", "kept", "left")):
+                self.ledger.drop()
+        self._directory.remove()
+
+
+class _Handed:
+    """A lease on its way from a thread to whoever has asked for it, who may be gone: one of both has it in the end."""
+
+    def __init__(self) -> None:
+        self._held: list[Lease] = []
+
+    def put(self, lease: Lease) -> None:
+        self._held.append(lease)
+
+    def take(self) -> Lease:
+        return self._held.pop()
+
+    def give_back(self) -> None:
+        with contextlib.suppress(IndexError):
+            self.take().end(may_keep=False)
+
+
+def _sleeping(cancel: threading.Event) -> Callable[[float], None]:
+    def sleep(seconds: float) -> None:
+        if cancel.wait(seconds):
+            raise Cancelled("given up by its caller, while it waited for room")
+
+    return sleep
