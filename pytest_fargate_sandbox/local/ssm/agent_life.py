@@ -85,23 +85,25 @@ class AgentLife:
         with task.changed:
             if task.changed.wait_for(lambda: task.is_ending or container.is_stopped, delay):
                 return
-        why_not = self._why_not()
+        try:
+            why_not = self._why_not()
+            if not why_not:
+                self._come_up(running)
+        except Exception as error:  # whatever it is, no agent will come any more
+            why_not = str(error) if isinstance(error, CannotStart) else repr(error)
         if why_not:
             task.agent_becomes(container, "STOPPED", why_not)
-            return
+
+    def _come_up(self, running: RunningTask) -> None:
         if self._has_credentials():
             link = AgentLink(self._sessions.session_ended)
-            try:
-                link.start(running, container.name)
-            except CannotStart as error:
-                task.agent_becomes(container, "STOPPED", str(error))
-                return
+            link.start(running, self._container.name)
             with self._lock:
                 if self._has_ended:
                     link.close()
                     return
                 self._sessions.agent_connected(self._target, link)
-        task.agent_becomes(container, "RUNNING")
+        self._task.agent_becomes(self._container, "RUNNING")
 
     def _has_credentials(self) -> bool:
         """Without them it runs all the same, and is refused wherever it calls."""

@@ -32,6 +32,9 @@ class AgentLink:
         """Raises ``CannotStart``."""
         try:
             running.start_agent(container, self._agents_end.socket)
+        except BaseException:
+            self._channel.close()
+            raise
         finally:
             self._agents_end.close()
         received = self._channel.receive() if self._wait() else None

@@ -57,8 +57,7 @@ class SessionManager:
             ending = [session for session in self._sessions.values() if session.agent is agent]
         if agent is not None:
             agent.close()
-        for session in ending:
-            session.end("")
+        _end_all(ending)
 
     def is_connected(self, target: str) -> bool:
         agent = self._agents.get(target)
@@ -111,8 +110,7 @@ class SessionManager:
         return self._sessions.get(session_id)
 
     def close(self) -> None:
-        for session in list(self._sessions.values()):
-            session.end("")
+        _end_all(list(self._sessions.values()))
 
     def _url(self, session_id: str) -> str:
         return f"ws://127.0.0.1:{self._port}{CHANNEL_PATH}{session_id}?role=publish_subscribe&cell-number=AAEAAQ"
@@ -161,3 +159,12 @@ class SessionManager:
             if now >= due:
                 session.cut_client() if is_clients else session.cut_agent()
                 cuts[session] = (now + every, not is_clients)
+
+
+def _end_all(sessions: list[ManagedSession]) -> None:
+    """Side by side: each may have a client that takes its time."""
+    threads = [threading.Thread(target=session.end, args=("",), name="ssm-end", daemon=True) for session in sessions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

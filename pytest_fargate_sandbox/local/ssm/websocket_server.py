@@ -6,8 +6,10 @@ https://www.rfc-editor.org/rfc/rfc6455
 from __future__ import annotations
 
 import base64
+import contextlib
 import enum
 import hashlib
+import socket
 import struct
 import threading
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +18,6 @@ from pytest_fargate_sandbox.leaves.sockets import wake
 from pytest_fargate_sandbox.server.requests.http1 import Disconnected
 
 if TYPE_CHECKING:
-    import socket
     from typing import Any
 
     from pytest_fargate_sandbox.server.requests.http1 import Reader
@@ -76,14 +77,17 @@ class WebSocket:
         self._connection = connection
         self._reader = reader
         self._lock = threading.Lock()
-        self._is_closed = False
+        self._is_closing = self._is_closed = False
         head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         connection.sendall(f"{head}Sec-WebSocket-Accept: {key}\r\n\r\n".encode("latin-1"))
 
     def receive(self) -> Received | None:
         """The next message; None when the WebSocket has ended, however it did."""
         try:
-            return self._receive()
+            received = self._receive()
+            while received is not None and self._is_closed:
+                received = self._receive()
+            return received
         except _Broken as broken:
             self.close(broken.code, str(broken))
         except (OSError, Disconnected):
@@ -111,16 +115,21 @@ class WebSocket:
     def close(self, code: Close, reason: str, last: bytes = b"") -> None:
         """In good order, with a last message, and for good: what the peer still says is not heard.
 
-        One that does not read is cut off: the session's end must not wait for it.
+        It is read all the same: a peer that cannot even acknowledge what came before may take all of that for lost. One
+        that does not read, or does not go, is cut off: the session's end must not wait for it.
         """
+        if self._is_closing:
+            return
+        self._is_closing = True
         impatience = threading.Timer(_PATIENCE_SEC, self.cut)
         impatience.daemon = True
         impatience.start()
         if last:
             self.send(Opcode.BINARY, last)
         self.send(Opcode.CLOSE, struct.pack(">H", code) + reason.encode()[:120])
-        impatience.cancel()
-        self.cut()
+        self._is_closed = True
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
 
     def cut(self) -> None:
         """Without a word. From any thread; whoever waits in ``receive`` or ``send`` is woken."""

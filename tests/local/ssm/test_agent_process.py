@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.local.call_journal import CallJournal
+from pytest_fargate_sandbox.local.ecs.engine_task import EngineContainer, EngineTask, Placement
+from pytest_fargate_sandbox.local.faults import Faults
+from pytest_fargate_sandbox.local.runners.runner_contract import ContainerSpec
+from pytest_fargate_sandbox.local.ssm.agent_life import AgentLife, ManagedAgent
+from pytest_fargate_sandbox.local.ssm.session_manager import SessionManager
+from pytest_fargate_sandbox.local.ssm.session_times import SessionTimes
 from tests.local.ssm.exec_task import launch
 
 if TYPE_CHECKING:
@@ -42,3 +50,26 @@ def test_commands_have_the_limits_of_the_containers_own_program(engine: EnginePr
     peer.wait_for_end()
     assert peer.output().split() == [b"123", b"456", b"/srv", b"0022"]
     engine.stop(limited.arn)
+
+
+class _Unready:
+    """A runner's task of which nothing works."""
+
+    def start_agent(self, _container: str, _channel: Any) -> None:
+        raise ValueError("no such namespace")
+
+
+def test_an_agent_that_cannot_be_started_is_not_awaited_for_ever_whatever_the_reason() -> None:
+    placement = Placement(
+        "arn:aws:ecs:eu-west-1:123456789012:cluster/local", "definition", "", "", "", "", 20, "", (), False, {}, "",
+        "FARGATE", "", "1.4.0", (), True, "role",
+    )  # fmt: skip
+    container = EngineContainer({"name": "main", "image": "x"}, "arn", agent=ManagedAgent())
+    task = EngineTask("1", "arn", placement, [container], [], CallJournal(None))
+    spec = ContainerSpec("main", "x", None, None, {})
+    life = AgentLife(SessionManager(1, Faults(), SessionTimes()), task, container, spec)
+    life.start_later(cast("Any", _Unready()), (0.0, 0.0))
+    agent = container.agent
+    assert agent is not None
+    wait_until(lambda: agent.last_status == "STOPPED" or None, deadline=5, what="word of an agent that cannot start")
+    assert "no such namespace" in agent.reason

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import struct
+import time
 import urllib.parse
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -118,6 +119,20 @@ def test_who_breaks_the_rules_is_told_which_and_hung_up_on(task: ExecTask, sent:
         connection.sendall(sent)
         opcode, payload = read_frame(connection)
         assert (opcode, struct.unpack(">H", payload[:2])[0]) == (8, code)
+
+
+def test_who_is_still_talking_when_a_session_ends_hears_its_last_words(task: ExecTask) -> None:
+    opened = task.start()
+    connection, _ = dial(opened["StreamUrl"])
+    with closing(connection):
+        connection.sendall(frame(1, opening(opened["TokenValue"])))
+        read_frame(connection)
+        task.engine.client("ssm").terminate_session(SessionId=opened["SessionId"])
+        for _ in range(5):  # as an acknowledgement of what came before
+            connection.sendall(frame(2, b"x" * 200))
+            time.sleep(0.02)
+        while (received := read_frame(connection))[1][4:36].strip() != b"channel_closed":
+            assert received[0] != 8
 
 
 def test_no_garbage_harms_other_sessions_or_the_agent(task: ExecTask) -> None:
