@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from itertools import accumulate
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _VISIBLE = {number: f"\\x{number:02x}" for number in (*range(0x20), *range(0x7F, 0xA0))} | {9: "\t", 10: "\n"}
@@ -16,3 +18,31 @@ def printable(text: str) -> str:
     """
     shown = _COLOUR.sub("", text).replace("\r\n", "\n").translate(_VISIBLE)
     return shown.encode("utf-8", "backslashreplace").decode("utf-8")  # a name that is no UTF-8
+
+
+def one_line(text: str, columns: int) -> str:
+    """``text`` on one line of at most so many columns, cut with an ellipsis where there is more of it.
+
+    What could turn the line round, hide a part of it or move the cursor is written out, as in Python.
+    """
+    seen = unicodedata.normalize("NFC", _COLOUR.sub("", text[: 8 * columns + 80]).strip().replace("\t", " "))
+    shown = "".join(sign if sign.isprintable() else _written_out(sign) for sign in seen)
+    ends = list(accumulate(map(_columns_of, shown)))
+    if not ends or ends[-1] <= columns:
+        return shown
+    return shown[: sum(1 for end in ends if end < columns)] + "…" if columns > 0 else ""
+
+
+def columns_of(text: str) -> int:
+    """How many columns a terminal takes for it."""
+    return sum(map(_columns_of, text))
+
+
+def _columns_of(sign: str) -> int:
+    if unicodedata.category(sign) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+
+
+def _written_out(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")

@@ -9,6 +9,7 @@ from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.providers.images import image_builder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
@@ -26,12 +27,18 @@ class ImageBuilder(image_builder.ImageBuilder):
         force_build: bool = False,
         aws: Aws | None = None,
         shared_dir: Path | None = None,
+        on_build: Callable[[str], object] = lambda _build: None,
     ) -> str:
         if aws is None and cfg.cluster == LOCAL_CLUSTER:
             found = resolve_place(cfg)
             cfg, aws = found.cfg, found.aws
         return image_builder.ImageBuilder.ensure_image_built(
-            cfg=cfg, environment_name=environment_name, force_build=force_build, aws=aws, shared_dir=shared_dir
+            cfg=cfg,
+            environment_name=environment_name,
+            force_build=force_build,
+            aws=aws,
+            shared_dir=shared_dir,
+            on_build=on_build,
         )
 
     ensure_image_built.__doc__ = image_builder.ImageBuilder.ensure_image_built.__doc__

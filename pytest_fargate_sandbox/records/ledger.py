@@ -48,6 +48,8 @@ class Entry:
     events: list[str] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)
     """When each event first happened."""
+    latest: dict[str, float] = field(default_factory=dict)
+    """When each happened last."""
     tasks: int = 0
     """How many its start has had: what fails for a passing reason is launched again."""
 
@@ -215,6 +217,7 @@ class Ledger:
         entry = self._entries.setdefault(name, Entry(name))
         entry.events.append(step)
         entry.times.setdefault(step, when)
+        entry.latest[step] = when
         entry.facts.update(event)
         arn = str(event.get("task_arn") or "")
         if arn:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
@@ -128,7 +129,7 @@ class Pool:
         gives up the start of a task of its own, as that of ``EcsFargateSandbox.start`` does.
         """
         entry = f"setup-{secrets.token_hex(8)}"
-        self._ledger.own(entry, "waiting", test=test)
+        self._ledger.own(entry, "waiting", test=test, worker=self._worker)
         try:
             if spec.slots:
                 return self._slots.lease(spec, keep=keep, test=test)
@@ -262,8 +263,8 @@ class Pool:
         context = Path(directory).resolve()
         known = (target.aws.identity_hash, target.cfg.cpu_architecture, context)
         if known not in self._images:
-            entry = f"image-{context.name}"
-            self._ledger.write(entry, "building", directory=str(context))
+            entry = f"image-{context.name}-{crc32(bytes(context)):08x}"
+            self._ledger.write(entry, "building", directory=str(context), **target.facts)
             try:
                 self._images[known] = ImageBuilder.ensure_image_built(
                     cfg=replaced(target.cfg, environment_dir=str(context), image_template=None),
@@ -271,6 +272,7 @@ class Pool:
                     force_build=force_build,
                     aws=target.aws,
                     shared_dir=self._directory,
+                    on_build=lambda build: self._ledger.write(entry, "build", build=build),
                 )
             finally:
                 self._ledger.write(entry, "built")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.plugin.progress import _LiveLine
+from pytest_fargate_sandbox.plugin.live_lines import LiveLines
 from tests.plugin.one_process import run_pytest
+from tests.tmux_screen import TmuxScreen
 from tests.warm_python import PYTEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.engine_of_tests import EngineOfTests
     from tests.plugin.conftest import EngineLog
@@ -29,7 +32,7 @@ class Writer:
     width_of_current_line = 3
 
     def __init__(self) -> None:
-        self._file: io.StringIO | _LiveLine = io.StringIO()
+        self._file: io.StringIO | LiveLines = io.StringIO()
 
 
 class Screen(io.StringIO):
@@ -40,8 +43,8 @@ class Screen(io.StringIO):
 def test_it_goes_below_pytests_line_and_goes_before_pytest_writes_on() -> None:
     writer, screen = Writer(), Screen()
     before = writer._file
-    line = _LiveLine(writer, screen)
-    line.show("2 starting")
+    line = LiveLines(writer, screen)
+    line.show(["2 starting"])
     assert screen.getvalue() == "\n\r2 starting\x1b[1A\x1b[4G"
     line.write("...")
     assert screen.getvalue().endswith("\x1b[1A\x1b[4G\x1b[J")
@@ -111,3 +114,22 @@ def test_nothing_is_drawn_without_a_terminal(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
     result = run_pytest(pytester, "-p", "no:xdist", timeout=60)
     assert "starting (" not in result.stdout.str()
+
+
+@pytest.mark.usefixtures("slow_engine")
+def test_on_a_narrow_terminal_it_is_short_and_leaves_the_screen_as_it_is_without_it(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    pytester.makepyfile(TESTS)
+    quiet = ["-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--no-summary"]
+    command = [sys.executable, *PYTEST, *quiet]
+    screens = []
+    for name, variables in (("drawn", []), ("not-drawn", ["env", "CI=true"])):
+        (tmp_path / name).mkdir()
+        with TmuxScreen(tmp_path / name, [*variables, *command], 20, 60, cwd=pytester.path) as screen:
+            if not variables:
+                screen.wait_for(lambda text: re.search("\n1 test waits \\d+ s$", text), "the live line")
+            screens.append(screen.wait_for(lambda text: "code 0" in text, "the end of the run"))
+    drawn, not_drawn = (re.sub("[0-9]", "0", text) for text in screens)
+    assert drawn == not_drawn
+    assert "test waits" not in drawn

@@ -60,11 +60,13 @@ class ImageBuilder:
         force_build: bool = False,
         aws: Aws | None = None,
         shared_dir: Path | None = None,
+        on_build: Callable[[str], object] = lambda _build: None,
     ) -> str:
         """The url of the image of ``cfg.environment_dir``, built if ECR has none of this content.
 
         ``shared_dir``: a directory of a whole test run; what was built or failed there once holds for all of the run.
-        Without it a failure is shared by those that wait at the same time. Raises ImageBuildError or ConfigError.
+        Without it a failure is shared by those that wait at the same time. ``on_build`` is told of each build that is
+        waited for, by its id. Raises ImageBuildError or ConfigError.
         """
         if not cfg.environment_dir:
             raise ConfigError("environment_dir is not set: name a directory with a Dockerfile", key="environment_dir")
@@ -74,7 +76,7 @@ class ImageBuilder:
         def described(place: _Place) -> BuildRequest:
             return place.request(context=place.upload(context, tag))
 
-        return make_image(cfg, tag, described, force=force_build, aws=aws, shared_dir=shared_dir)
+        return make_image(cfg, tag, described, force=force_build, aws=aws, shared_dir=shared_dir, on_build=on_build)
 
 
 def make_image(
@@ -85,12 +87,13 @@ def make_image(
     force: bool = False,
     aws: Aws | None = None,
     shared_dir: Path | None = None,
+    on_build: Callable[[str], object] = lambda _build: None,
 ) -> str:
     """The url of the image ``tag``: looked up, or else made as ``describe`` says, once for everybody."""
     asked = time.time()
     aws = aws or connect(region=cfg.region, endpoint_url=cfg.endpoint_url)
     directory = (shared_dir or cache_directory()) / "images" / aws.identity_hash
-    place = _Place(cfg, aws, tag, directory)
+    place = _Place(cfg, aws, tag, directory, on_build)
 
     def produce() -> str:
         try:
@@ -116,6 +119,7 @@ class _Place:
     aws: Aws
     tag: str
     directory: Path
+    on_build: Callable[[str], object]
 
     def produce(self, describe: Callable[[_Place], BuildRequest], *, force: bool) -> str:
         found = None if force else self._found()
@@ -153,6 +157,7 @@ class _Place:
             builds = codebuild.builds_of(request.image)
             running = next((build for build in builds if build["buildStatus"] == "IN_PROGRESS"), None)
             if running is not None:
+                self.on_build(running["id"])
                 build = codebuild.wait(running["id"], request.timeout_minutes)
             elif builds and not force and self._found():  # it was pushed while we looked
                 return request.image
@@ -167,6 +172,7 @@ class _Place:
     def _started(self, codebuild: CodeBuild, request: BuildRequest, previous: str) -> dict[str, Any]:
         own_builds.go_on()
         build = codebuild.start(request, previous)
+        self.on_build(build["id"])
         with own_builds.own(build["id"], lambda: codebuild.stop(build["id"])):
             return codebuild.wait(build["id"], request.timeout_minutes)
 
