@@ -1,0 +1,169 @@
+"""Harbor's trials on AWS Fargate, or on the embedded engine where there is no account.
+
+    harbor run -e pytest_fargate_sandbox.adapters.harbor:FargateEnvironment -p tasks -a oracle
+
+All trials of a process share an engine, images by their content, a rate of launches and the bound ``max_tasks``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_fargate_sandbox.adapters.harness_version import check_version, missing
+
+try:
+    from harbor.environments.base import BaseEnvironment, ExecResult, SandboxBuildFailedError
+    from harbor.environments.capabilities import EnvironmentCapabilities, EnvironmentResourceCapabilities
+    from harbor.environments.definition import COMPOSE_FILE_NAME, require_agent_environment_definition
+except ModuleNotFoundError as error:
+    missing(error, "harbor", "3.12")
+finally:
+    check_version("harbor", "harbor")
+
+from pytest_fargate_sandbox.adapters.harbor_options import OFFERED, FargateOptions
+from pytest_fargate_sandbox.adapters.harbor_output import OutputTeller
+from pytest_fargate_sandbox.adapters.harbor_task import spec_of, user_of
+from pytest_fargate_sandbox.adapters.harness_run import harness_run
+from pytest_fargate_sandbox.adapters.harness_settings import config_of, settings_of
+from pytest_fargate_sandbox.leaves.errors import ImageBuildError
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.adapters.harness_run import HarnessLease
+    from pytest_fargate_sandbox.async_sandbox import AsyncSandbox
+    from pytest_fargate_sandbox.plugin.options import Settings
+
+_NO_PROGRAM = 127
+
+
+class FargateEnvironment(BaseEnvironment):
+    """One trial's container: a task on Fargate, reached through an SSH tunnel or the Session Manager."""
+
+    options_model = FargateOptions
+    _shell: ClassVar[tuple[str, ...]] = ("bash", "-c")
+
+    @staticmethod
+    def type() -> str:
+        return "fargate"
+
+    @property
+    def capabilities(self) -> EnvironmentCapabilities:
+        return EnvironmentCapabilities(disable_internet=True)
+
+    @classmethod
+    def resource_capabilities(cls) -> EnvironmentResourceCapabilities:
+        """A task has what it asks for, rounded up to a size of Fargate's, and no more."""
+        return EnvironmentResourceCapabilities(
+            cpu_limit=True, cpu_request=True, memory_limit=True, memory_request=True, fractional_cpus=True
+        )
+
+    @classmethod
+    def preflight(cls, kwargs: dict[str, Any] | None = None) -> None:
+        super().preflight(kwargs)
+        config_of(_settings(cls.parse_options(kwargs)))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._lease: HarnessLease | None = None
+        super().__init__(*args, **kwargs)
+        self._settings = _settings(self.options)
+        self._usual_user: str | None = None
+
+    def _validate_definition(self) -> None:
+        require_agent_environment_definition(self.environment_dir, docker_image=self.task_env_config.docker_image)
+        if (self.environment_dir / COMPOSE_FILE_NAME).exists():
+            raise ValueError(
+                f"{self.environment_dir / COMPOSE_FILE_NAME}: a sandbox on Fargate is one container, and compose files "
+                "are not read: say [environment].docker_image, or have a Dockerfile alone"
+            )
+        if self._host_mounts:
+            targets = ", ".join(mount["target"] for mount in self._host_mounts)
+            raise ValueError(
+                f"a sandbox on Fargate has no directories of this machine ({targets}): put files into the image, or "
+                "name EFS volumes in the file of --ek config=FILE (volumes)"
+            )
+
+    # --- its life ---------------------------------------------------------------------------------------------------
+
+    async def start(self, force_build: bool) -> None:
+        spec, told = spec_of(self, self._settings, force_build=force_build)
+        if told:
+            self.logger.info(told)
+        if spec.config.environment_dir:
+            self._usual_user = user_of(self.environment_dir / "Dockerfile")
+        try:
+            self._lease = await harness_run().lease(
+                spec, self._settings, holder=self.trial_paths.trial_dir.name, name=self.session_id
+            )
+        except ImageBuildError as error:
+            raise SandboxBuildFailedError(str(error)) from error
+        if self.task_env_config.workdir:
+            await self._sandbox.mkdir(self.task_env_config.workdir)
+        await self.ensure_dirs(self._mount_targets(writable_only=True))
+        await self._upload_environment_dir_after_start()
+
+    async def stop(self, delete: bool) -> None:
+        """Without ``delete`` the task lives until its time is over: ``fargate-sandbox ps`` has it."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await lease.end(keep=not delete)
+
+    @property
+    def _sandbox(self) -> AsyncSandbox:
+        if self._lease is None:
+            raise RuntimeError(f"{self.session_id} has no sandbox: it was not started, or is stopped")
+        return self._lease.sandbox
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    async def exec(
+        self,
+        command: str,
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        timeout_sec: int | None = None,
+        user: str | int | None = None,
+    ) -> ExecResult:
+        """By bash, where the image has it. Cancelled, it ends all that the command has started."""
+        who = self._resolve_user(user)
+        who = self._usual_user if who is None else str(who)
+        emit = self._output_callback()
+        teller = OutputTeller(emit) if emit else None
+        result = await self._sandbox.exec(
+            [*self._shell, command],
+            timeout_sec or None,
+            cwd=cwd or self.task_env_config.workdir,
+            env=self._merge_env(env),
+            user=who,
+            on_output=teller.hear if teller else None,
+        )
+        if teller:
+            await teller.end()
+        if result.could_not_begin and result.return_code == _NO_PROGRAM and self._shell[0] == "bash":
+            self._shell = ("sh", "-c")  # type: ignore[misc]
+            return await self.exec(command, cwd, env, timeout_sec, user)
+        if result.timed_out:
+            raise RuntimeError(f"Command timed out after {timeout_sec} seconds")
+        return ExecResult(stdout=result.stdout, stderr=result.stderr, return_code=result.return_code)
+
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    async def upload_file(self, source_path: Path | str, target_path: str) -> None:
+        await self._sandbox.upload(source_path, target_path)
+
+    async def upload_dir(self, source_dir: Path | str, target_dir: str) -> None:
+        if not Path(source_dir).is_dir():
+            raise FileNotFoundError(f"there is no directory {source_dir}")
+        await self._sandbox.upload(source_dir, target_dir)
+
+    async def download_file(self, source_path: str, target_path: Path | str) -> None:
+        Path(target_path).parent.mkdir(parents=True, exist_ok=True)
+        await self._sandbox.download(source_path, target_path)
+
+    async def download_dir(self, source_dir: str, target_dir: Path | str) -> None:
+        Path(target_dir).parent.mkdir(parents=True, exist_ok=True)
+        await self._sandbox.download(source_dir, target_dir)
+
+
+def _settings(options: Any) -> Settings:
+    given = {name: getattr(options, name) for name in OFFERED}
+    return settings_of(given, source="--ek")
