@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn
 
-_SUBCOMMANDS = ("engine", "ps", "exec", "shell", "watch", "logs", "stop", "sweep", "sidecar-image", "prebuild", "tasks")
+_SUBCOMMANDS = (
+    *("engine", "ps", "top", "exec", "shell", "watch", "logs", "stop", "sweep"),
+    *("sidecar-image", "prebuild", "tasks"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

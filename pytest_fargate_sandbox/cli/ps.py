@@ -39,8 +39,8 @@ def _row(task: KnownTask) -> tuple[str, ...]:
         task.id[:12],
         task.name,
         _state(task),
-        _span(time.time() - facts.get("born", began)),
-        _span(left),
+        span(time.time() - facts.get("born", began)),
+        span(left),
         str(facts.get("cluster", "")),
         str(facts.get("image") or ""),
         ", ".join(task.tests),
@@ -53,7 +53,8 @@ def _state(task: KnownTask) -> str:
     return "KEPT" if task.kept else task.status
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """As a person reads it."""
     minutes, rest = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

@@ -32,7 +32,7 @@ def run(arguments: Any) -> int:
     if arguments.tasks:
         return _worst([_stop_named(each) for each in arguments.tasks])
     known = known_tasks()
-    stopped = [_stop(task) for task in known.alive if arguments.all or (task.kept and not task.entry.is_left)]
+    stopped = [stop_known(task) for task in known.alive if arguments.all or (task.kept and not task.entry.is_left)]
     return max(known.tell_of_silence(), _worst(stopped))
 
 
@@ -41,17 +41,18 @@ def _worst(stopped: list[bool]) -> int:
 
 
 def _stop_named(wanted: str) -> bool:
-    left = [_stop(task) for task in known_tasks(wanted).alive if task.is_left_as(wanted)]
+    left = [stop_known(task) for task in known_tasks(wanted).alive if task.is_left_as(wanted)]
     if left:
         return all(left)
     try:
-        return _stop(find_task(wanted))
+        return stop_known(find_task(wanted))
     except SandboxError as error:
         print(f"fargate-sandbox: {error}", file=sys.stderr)
         return False
 
 
-def _stop(task: KnownTask) -> bool:
+def stop_known(task: KnownTask) -> bool:
+    """Stop it, and print what came of that."""
     cluster, launched = str(task.entry.facts["cluster"]), task.entry.times.get("launched", 0.0)
     if not stop_task(task.aws, cluster, task.arn, "stopped by fargate-sandbox stop", launched=launched):
         print(f"{task.id} could not be stopped", file=sys.stderr)

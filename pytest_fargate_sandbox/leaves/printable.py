@@ -25,7 +25,7 @@ def one_line(text: str, columns: int) -> str:
 
     What could turn the line round, hide a part of it or move the cursor is written out, as in Python.
     """
-    seen = unicodedata.normalize("NFC", _COLOUR.sub("", text[: 8 * columns + 80]).strip().replace("\t", " "))
+    seen = unicodedata.normalize("NFC", _COLOUR.sub("", text[: 8 * columns + 80]).rstrip().replace("\t", " "))
     shown = "".join(sign if sign.isprintable() else _written_out(sign) for sign in seen)
     ends = list(accumulate(map(_columns_of, shown)))
     if not ends or ends[-1] <= columns:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fargate_sandbox.plugin.live_lines import LiveLines
-    from pytest_fargate_sandbox.plugin.live_words import Moment
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
+    from pytest_fargate_sandbox.run.live_words import Moment
 
 _EVERY_SEC = 0.5
 
@@ -70,7 +70,7 @@ class Progress:
         while not self._run.begun:
             if self._over.wait(_EVERY_SEC):
                 return
-        from pytest_fargate_sandbox.plugin.live_words import describe, worker_lines
+        from pytest_fargate_sandbox.run.live_words import describe, worker_lines
 
         for moment in self._moments():
             columns, rows = lines.size
@@ -82,10 +82,10 @@ class Progress:
 
     def _moments(self) -> Iterator[Moment]:
         from pytest_fargate_sandbox.leaves.shared_state import SharedState
-        from pytest_fargate_sandbox.plugin.live_words import Moment, OnTheShelf, left_sec
         from pytest_fargate_sandbox.records.ledger import Ledger
         from pytest_fargate_sandbox.run.account_room import why_tests_wait
         from pytest_fargate_sandbox.run.build_news import BuildNews
+        from pytest_fargate_sandbox.run.live_words import Moment, OnTheShelf, left_sec
 
         ledger, state = Ledger(self._run.run_id), SharedState(self._run.directory)
         shelf, builds = OnTheShelf(ledger), BuildNews()

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.records.ledger import Entry
+
 VCPU_HOUR_USD = 0.04048
 GB_HOUR_USD = 0.004445
 """us-east-1, Linux/x86, on demand."""
@@ -28,3 +34,19 @@ def task_cost_usd(
     hourly += max(0, (storage_gib or 20) - 20) * STORAGE_GB_HOUR_USD
     address = PUBLIC_ADDRESS_HOUR_USD if public_address else 0.0
     return (hourly * (SPOT_SHARE if spot else 1.0) + address) * hours
+
+
+def entry_cost_usd(entry: Entry) -> float:
+    """The task of a ledger's entry, up to now where it is not over; nothing where its size was not written down."""
+    facts = entry.facts
+    if not facts.get("cpu") or "launched" not in entry.times:
+        return 0.0
+    end = entry.times.get("stopped", time.time())
+    return task_cost_usd(
+        cpu=int(facts["cpu"]),
+        memory=int(facts["memory"]),
+        seconds=end - entry.times["launched"],
+        storage_gib=facts.get("storage_gib"),
+        spot=bool(facts.get("spot")),
+        public_address=bool(facts.get("public_address")),
+    )

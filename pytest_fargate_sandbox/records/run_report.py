@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import statistics
-import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
-from pytest_fargate_sandbox.records.costs import task_cost_usd
+from pytest_fargate_sandbox.records.costs import entry_cost_usd
 from pytest_fargate_sandbox.records.slot_records import retired_slots, slot_leases
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
             "slots_retired": len(retired_slots(entries)),
             "leaked": sum(1 for entry in launches if not (entry.is_over or entry.is_kept or entry.is_taken_over)),
         },
-        "cost_usd": round(sum(_cost(entry) for entry in launches), 6),
-        "unused_usd": round(sum(_cost(entry) for entry in launches if entry.is_shelved), 6),
+        "cost_usd": round(sum(entry_cost_usd(entry) for entry in launches), 6),
+        "unused_usd": round(sum(entry_cost_usd(entry) for entry in launches if entry.is_shelved), 6),
         "sandboxes": [_sandbox(entry, slots) for entry in launches],
         "slots": slots,
         "retired": retired_slots(entries),
@@ -95,18 +94,3 @@ def _is_kept(entry: Entry) -> bool:
 def _was_left(entry: Entry) -> bool:
     """By an earlier run, and was of use to this one."""
     return "left_by" in entry.facts and "set_up" in entry.events
-
-
-def _cost(entry: Entry) -> float:
-    facts = entry.facts
-    if not facts.get("cpu"):
-        return 0.0
-    end = entry.times.get("stopped", time.time())
-    return task_cost_usd(
-        cpu=int(facts["cpu"]),
-        memory=int(facts["memory"]),
-        seconds=end - entry.times["launched"],
-        storage_gib=facts.get("storage_gib"),
-        spot=bool(facts.get("spot")),
-        public_address=bool(facts.get("public_address")),
-    )

@@ -54,4 +54,4 @@ def _said(aws: Aws, build: dict[str, Any]) -> str:
     if not logs.get("groupName") or not logs.get("streamName"):
         return ""
     tail = stream_tail(aws, logs["groupName"], logs["streamName"], _LINES)
-    return next((line for line in reversed(tail.splitlines()) if line.strip()), "")
+    return next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")

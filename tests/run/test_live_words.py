@@ -6,8 +6,8 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.printable import columns_of
-from pytest_fargate_sandbox.plugin.live_words import Moment, describe, left_sec, worker_lines
 from pytest_fargate_sandbox.records.ledger import Entry, this_process
+from pytest_fargate_sandbox.run.live_words import Moment, describe, left_sec, worker_lines
 
 
 def an_entry(*events: str, t: float = 100.0, **facts: object) -> Entry:

@@ -43,12 +43,11 @@ class Moment:
     """What the tests that have not run will take, at the rate of the others."""
 
     def __post_init__(self) -> None:
+        self.standings: Standings = [(entry, found) for entry in self.entries if (found := standing(entry))]
         self._by_state: defaultdict[str, Standings] = defaultdict(list)
-        for entry in self.entries:
-            found = standing(entry)
-            if found is not None:
-                idle = found.state == stands.AHEAD and entry.task_arn in self.ready
-                self._by_state["idle" if idle else found.state].append((entry, found))
+        for entry, found in self.standings:
+            idle = found.state == stands.AHEAD and entry.task_arn in self.ready
+            self._by_state["idle" if idle else found.state].append((entry, found))
 
     def at(self, *states: str) -> Standings:
         return [each for state in states for each in self._by_state[state]]
