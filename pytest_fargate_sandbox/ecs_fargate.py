@@ -167,6 +167,12 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
             _log.warning("%s is kept, and not tagged so: %s", kept.task_arn, error)
         return kept
 
+    def let_outlive(self) -> KeptTask:
+        """As ``keep``, and go on with it: from now on it ends with its time, or by ``stop``, and with no process."""
+        self._kept = kept = self.let_live()
+        self._lines.let_go(kept.task_arn)
+        return kept
+
     def hand_over(self, owner: Mapping[str, Any]) -> None:
         """The task is from now on shared by processes of a run, and ends with ``owner``, one of them."""
         self.note("shared", **owner)
