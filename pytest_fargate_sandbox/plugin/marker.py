@@ -161,6 +161,9 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, (str, Path)) and bool(str(value))
 
 
+TENANTS = ("agent", "verifier")
+"""Of benchmark tasks: who is alone on a machine with one slot, where the other never is."""
+
 _IS_WHOLE = (lambda value: _is_number(value, (int, str)) and str(value).isdigit(), "a whole number")
 
 _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
@@ -201,7 +204,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
         lambda value: isinstance(value, (list, tuple)) and all(_is_relative_glob(each) for each in value),
         "a list of globs relative to the snapshot's directory, without ..",
     ),
-    "slot": (lambda value: isinstance(value, bool), "True or False"),
+    "slot": (lambda value: isinstance(value, bool) or value in TENANTS, "True or False"),
     "retries": (lambda value: _is_number(value) and value >= 0, "0 or more"),
 }
 """For each key what fits, and what was expected of what does not: in words, or one of some."""

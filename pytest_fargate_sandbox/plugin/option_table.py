@@ -184,6 +184,13 @@ TABLE = (
         "a patch",
         metavar="DIR",
     ),
+    Option(
+        "task_slots",
+        "try the tasks that allow it in slots, on machines that many tasks share; where that does not come to what a "
+        "sound task comes to, sandboxes of its own decide",
+        "bool",
+        default=False,
+    ),
     Option("results", "write a line of JSON for each attempt at a task to this file", metavar="FILE"),
     Option(
         "resume",

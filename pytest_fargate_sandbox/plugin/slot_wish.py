@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
 
-def in_a_slot(spec: SandboxSpec, slots: int) -> SandboxSpec:
-    """The same, in one of so many slots of its machine. Raises ``ConfigError``."""
+def in_a_slot(spec: SandboxSpec, slots: int, tenants: str = "") -> SandboxSpec:
+    """The same, in one of so many slots of its machine; ``tenants`` are alone there. Raises ``ConfigError``."""
+    slots = 1 if tenants else slots
     mode = recognised(spec.config)
     if mode is not None and not mode.takes_commands:
         raise marker.wrong("slot", True, 'mode "exec": a slot is for commands, and an agent has a task of its own')
@@ -24,4 +25,4 @@ def in_a_slot(spec: SandboxSpec, slots: int) -> SandboxSpec:
         refuse_unfit(int(spec.config.memory), slots, None)
     except ConfigError as error:
         raise ConfigError(f"{OPTIONS['slots'].flag}={slots}: {error.message}", key="slots", value=slots) from None
-    return dataclasses.replace(spec, slots=slots)
+    return dataclasses.replace(spec, slots=slots, tenants=tenants)

@@ -11,6 +11,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.config import nearest
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.plugin import options, outcomes
+from pytest_fargate_sandbox.plugin.slots_for_tasks import SLOTS, SlotsForTasks
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
 from pytest_fargate_sandbox.plugin.task_reach import TaskWarning, in_its_network
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.tasks.reward import Reward
     from pytest_fargate_sandbox.tasks.submissions import Submission, Submissions
     from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
+    from pytest_fargate_sandbox.tasks.task_slot import TaskSlot
     from pytest_fargate_sandbox.tasks.task_trial import Actor, Workplace
 
 
@@ -195,8 +197,14 @@ class TaskItem(pytest.Function):
 
     def attempt(self, make: Callable[..., Any]) -> None:
         make = in_its_network(make, self.config)
-        trial = Trial(self.folder, self.actor, make, self.config.stash.get(STORE, None))
-        attempt = self.stash[ATTEMPT] = Attempt(trial, self.stash[NAMED])
+        slots = self.config.stash.get(SLOTS, None)
+        again = ""
+        if slots is not None and not isinstance(self.actor, Again) and slots.may_have(self.folder, self.kind):
+            again = self._attempt_in_slots(make, slots)
+            if not again:
+                return
+        trial, attempt = self._begun(make)
+        trial.log.note(again)
         with attempt.judged(breaking_is_failing=self._has_to_solve):
             reward = self._reward(trial, attempt)
             attempt.graded(reward)
@@ -205,6 +213,25 @@ class TaskItem(pytest.Function):
                 pytest.xfail(f"{problem}, as environment_mode = 'shared' lets him")
             if problem:
                 pytest.fail(attempt.story(problem), pytrace=False)
+
+    def _attempt_in_slots(self, make: Callable[..., Any], slots: SlotsForTasks) -> str:
+        """Why sandboxes of its own have to decide, if they have to."""
+        trial, attempt = self._begun(make, slots.room)
+        with attempt.judged(breaking_is_failing=False):
+            reward = slots.tried(trial)
+        if isinstance(reward, str):
+            return f"in slots there was no verdict ({reward}), so sandboxes of its own decide"
+        if not slots.decides(self.folder, self.kind, reward):
+            return f"in slots the reward was {reward.value:g}, so sandboxes of its own decide"
+        attempt.graded(reward)
+        return ""
+
+    def _begun(
+        self, make: Callable[..., Any], in_slot: Callable[[Any], TaskSlot] | None = None
+    ) -> tuple[Trial, Attempt]:
+        trial = Trial(self.folder, self.actor, make, self.config.stash.get(STORE, None), in_slot=in_slot)
+        attempt = self.stash[ATTEMPT] = Attempt(trial, self.stash[NAMED])
+        return trial, attempt
 
     def _reward(self, trial: Trial, attempt: Attempt) -> Reward:
         if not isinstance(self.actor, Again):

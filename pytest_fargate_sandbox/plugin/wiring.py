@@ -62,6 +62,7 @@ def _artifacts(config: pytest.Config, run: PytestRun) -> Artifacts:
 
 def wire_tasks(config: pytest.Config) -> None:
     """What the process needs to have task folders for tests."""
+    from pytest_fargate_sandbox.plugin.slots_for_tasks import SLOTS, SlotsForTasks
     from pytest_fargate_sandbox.plugin.task_collection import TaskCollection
     from pytest_fargate_sandbox.plugin.task_items import REGRADED, STORE, SUBMISSIONS, check_adversaries
     from pytest_fargate_sandbox.tasks.crossing_store import store_at
@@ -80,6 +81,8 @@ def wire_tasks(config: pytest.Config) -> None:
     where = run["store"]
     if where is not None:
         config.stash[STORE] = store_at(where, config.invocation_params.dir)
+    if run["task_slots"]:
+        config.stash[SLOTS] = SlotsForTasks(lambda: _run_of(config).directory)
     if run["regrade"] is not None:
         if where is None:
             raise pytest.UsageError("--fargate-regrade takes --fargate-store: where the work is that was verified then")

@@ -69,7 +69,8 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
     if keys.get("slot"):
         from pytest_fargate_sandbox.plugin.slot_wish import in_a_slot
 
-        spec = in_a_slot(spec, settings.run["slots"])
+        tenants = keys["slot"] if keys["slot"] in marker.TENANTS else ""
+        spec = in_a_slot(spec, settings.run["slots"], tenants)
     return Wish(spec, keys.get("keep", settings.run["keep"]))
 
 

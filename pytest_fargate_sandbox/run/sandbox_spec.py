@@ -41,11 +41,13 @@ class SandboxSpec:
     force_build: bool = False
     slots: int = 0
     """So many tests its machine is for, each of which has a slot there; 0: it is for this one alone."""
+    tenants: str = ""
+    """Whom alone its machine has, one at a time, each as a user of the slot's and no more; empty: anybody."""
 
     @property
     def kind(self) -> str:
         """The same for all specs whose tasks are interchangeable."""
-        made_of = [dataclasses.asdict(self.config), [dataclasses.asdict(each) for each in self.outside]]
+        made_of = [dataclasses.asdict(self.config), [dataclasses.asdict(each) for each in self.outside], self.tenants]
         text = json.dumps(made_of, sort_keys=True, default=repr)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -55,6 +57,11 @@ class SandboxSpec:
             workspace.load(snapshot, directory)
         for remote, local in self.files.items():
             workspace.upload(local, remote)
+
+    @property
+    def isolation(self) -> str | None:
+        """What has to stand between slots, where it is not the best that can be had."""
+        return "user" if self.tenants else None
 
     @property
     def wants(self) -> Wants:

@@ -154,7 +154,7 @@ class SlotPool:
         try:
             machine = self._start(dataclasses.replace(spec, files={}, snapshots={}), test, a_slot)
             try:
-                machine.sandbox.open_slots(spec.slots)
+                machine.sandbox.open_slots(spec.slots, require_isolation=spec.isolation)
             except BaseException:
                 machine.end(may_keep=False)
                 raise

@@ -19,9 +19,11 @@ from pytest_fargate_sandbox.leaves.errors import (
     TaskFolderError,
 )
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
+from pytest_fargate_sandbox.tasks.own_paths import NEVER, is_workspace, overlaps_verifiers
 from pytest_fargate_sandbox.tasks.task_folder import Artifact
 from pytest_fargate_sandbox.tasks.task_inputs import content_digest
 from pytest_fargate_sandbox.tasks.task_places import mode_of
+from pytest_fargate_sandbox.tasks.task_slot import claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,15 +34,6 @@ if TYPE_CHECKING:
 
 PUBLISHED = "/logs/artifacts"
 """What an agent puts there crosses over, whatever else is declared."""
-
-NEVER = ("/tests", "/logs/verifier", "/solution", "/oracle")
-"""The verifier's own: nothing of the agent's comes to stand there."""
-
-_SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr")
-"""Directories at the root in which no workspace is: what lies there decides what the verifier's own programs are."""
-
-_NOT_ITSELF = ("/", "/opt", "/var")
-"""Directories that have workspaces in them and are none."""
 
 
 class Crossed(NamedTuple):
@@ -114,9 +107,7 @@ class Crossing:
             if not each.is_tree:
                 sandbox.upload(each.content, each.source)
                 continue
-            if each.replaces:
-                sandbox.exec(["rm", "-rf", "--", each.source], check=True)
-            sandbox.exec(["mkdir", "-p", "--", each.source], check=True)
+            claim(sandbox, each.source, emptied=each.replaces)
             sandbox.load(each.content, each.source)
 
     def forget(self) -> None:
@@ -165,22 +156,10 @@ def _at_any_depth(exclude: Sequence[str]) -> list[str]:
     return [glob for each in plain if each for glob in (each, f"**/{each}")]
 
 
-def is_workspace(path: str) -> bool:
-    """Whether all of it may cross over, of a task that was written without a thought of that."""
-    parts = PurePosixPath(path).parts
-    is_system = len(parts) > 1 and parts[1] in _SYSTEM and parts[:3] != ("/", "usr", "src")
-    return path not in _NOT_ITSELF and not is_system and not _overlaps_verifiers(path)
-
-
 def _check_place(folder: TaskFolder, said: str, source: str) -> None:
-    if source == "/" or _overlaps_verifiers(source):
+    if source == "/" or overlaps_verifiers(source):
         raise TaskFolderError(
             f"{folder.name}: the artifact {said} would bring the agent's files to where the verifier's are "
             f"({', '.join(NEVER)})",
             path=str(folder.file),
         )
-
-
-def _overlaps_verifiers(path: str) -> bool:
-    here = PurePosixPath(path)
-    return any(here == own or here in own.parents or own in here.parents for own in map(PurePosixPath, NEVER))

@@ -19,6 +19,7 @@ from pytest_fargate_sandbox.records.costs import task_cost_usd
 from pytest_fargate_sandbox.tasks import reward, task_inputs
 from pytest_fargate_sandbox.tasks.crossing import Crossing
 from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
+from pytest_fargate_sandbox.tasks.task_slot import TaskSlot, claim, who_acts
 from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail, TrialLog
 from pytest_fargate_sandbox.tasks.verifying import Verifying, verifier_digests
 from pytest_fargate_sandbox.tasks.whose_fault import agents_own, why_from_inside
@@ -64,8 +65,7 @@ class Workplace:
     @property
     def user(self) -> str | None:
         own = self.step.agent.user if self.step else None
-        user = self.folder.config.agent.user if own is None else own
-        return None if user is None else str(user)
+        return who_acts(self.sandbox, self.folder.config.agent.user if own is None else own)
 
     def run(self, command: str | Sequence[str], env: Mapping[str, str] | None = None) -> int:
         """As the agent, in his time. Its output's end is noted where it fails."""
@@ -90,16 +90,24 @@ class Trial:
     """``run`` gives the reward; ``log`` has the rest, whatever became of it."""
 
     def __init__(
-        self, folder: TaskFolder, actor: Actor | None, make: Callable[..., Any], store: CrossingStore | None = None
+        self,
+        folder: TaskFolder,
+        actor: Actor | None,
+        make: Callable[..., Any],
+        store: CrossingStore | None = None,
+        *,
+        in_slot: Callable[[Any], TaskSlot] | None = None,
     ) -> None:
         """``make``: a started sandbox by the marker's keys; who made it stops what is left running.
 
         Without an actor, somebody else acts between ``begin`` and ``judged``. ``store`` is for what crosses over.
+        With ``in_slot`` it is in slots, of which that makes what they are here: for a folder that fits them.
         """
         self.folder = folder
-        self.log = TrialLog()
+        self.log = TrialLog(in_slots=in_slot is not None)
         self._actor = actor
         self._make = make
+        self._in_slot = in_slot
         self._store = store
         self._workspace = ""
         self._running: dict[Any, float] = {}
@@ -267,7 +275,8 @@ class Trial:
 
     def _sandbox(self, role: str, place: TaskPlace, seconds: float) -> Any:
         with self.log.timed(f"start {role}"):
-            sandbox = self._make(**place.keys(seconds))
+            keys = place.keys(seconds)
+            sandbox = self._in_slot(self._make(slot=role, **keys)) if self._in_slot else self._make(**keys)
         self.log.images[role] = sandbox.image
         self._running[sandbox] = time.monotonic()
         return sandbox
@@ -305,9 +314,12 @@ def _is_gated(step: Step, found: Reward) -> bool:
 def _workspace(sandbox: Any, place: TaskPlace) -> str:
     """Where commands begin: the image's, or what the task says, which is made where it is not there."""
     if place.said.workdir:
-        sandbox.exec(["mkdir", "-p", place.said.workdir], check=True)
+        claim(sandbox, place.said.workdir)
         return place.said.workdir
-    return str(sandbox.exec(["pwd"], check=True).stdout).strip() or "/"
+    found = str(sandbox.exec(["pwd"], check=True).stdout).strip() or "/"
+    if isinstance(sandbox, TaskSlot):
+        claim(sandbox, found)
+    return found
 
 
 def _await_health(sandbox: Any, check: HealthCheck | None, workspace: str) -> None:

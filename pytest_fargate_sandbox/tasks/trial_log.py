@@ -37,6 +37,8 @@ class TrialLog:
     notes: list[str] = field(default_factory=list)
     shared: bool = False
     """Whether a verdict comes out of the sandbox that the agent was in."""
+    in_slots: bool = False
+    """Whether it was tried in slots, and not in sandboxes of its own."""
     rewards: dict[str, float] = field(default_factory=dict)
     cost_usd: float = 0.0
     """Of all its sandboxes, as ``records/costs.py`` has it."""

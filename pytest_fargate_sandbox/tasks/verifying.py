@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.errors import NoVerdict, RemoteFileError, RemoteFileNotFound
 from pytest_fargate_sandbox.tasks import pytest_output, reward, task_inputs
 from pytest_fargate_sandbox.tasks.task_places import verifiers_place
+from pytest_fargate_sandbox.tasks.task_slot import who_acts
 from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Verifying:
             timeout_sec=self._timeout_sec,
             cwd=workspace,
             env=task_inputs.resolved(self._env, "verifier.env"),
-            user=self._user,
+            user=who_acts(sandbox, self._user),
             on_output=tail,
             max_output_bytes=MOST_OUTPUT,
         )
@@ -95,10 +96,9 @@ class Verifying:
         return {**self._folder.config.verifier.env, **(self._step.verifier.env if self._step else {})}
 
     @property
-    def _user(self) -> str | None:
+    def _user(self) -> str | int | None:
         own = self._step.verifier.user if self._step else None
-        user = self._folder.config.verifier.user if own is None else own
-        return None if user is None else str(user)
+        return self._folder.config.verifier.user if own is None else own
 
 
 def verifier_digests(folder: TaskFolder) -> dict[str, str]:

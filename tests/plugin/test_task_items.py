@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.components import need
 from tests.plugin.one_process import run_pytest
 from tests.task_folders import SOLVE, TOML, make_task
 
@@ -180,4 +181,35 @@ def pytest_fargate_sandbox_started(item, sandbox):
         ("killed/task.toml::oracle", "oracle", "error"),
         ("other/task.toml::oracle", "oracle", "pass"),
     ]
+    assert shared_engine_log.cut_off() == []
+
+
+NEEDS_ROOT = "#!/bin/bash\ntouch /etc/by-root || exit\necho hello > hello.txt\n"
+
+
+def test_in_slots_the_outcomes_are_those_of_sandboxes(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
+    """What passes there, passes; all else is tried again, and the first task of a kind has no machine to share."""
+    need("another user")
+    tasks = pytester.path / "tasks"
+    make_task(tasks / "1-first")
+    make_task(tasks / "2-sound")
+    make_task(tasks / "3-generous", test=GIVES_ALL)
+    make_task(tasks / "4-root", solve=NEEDS_ROOT)
+    args = ("-p", "no:xdist", "--fargate-adversaries=exits", "--fargate-task-slots", "--fargate-results=r.jsonl")
+    some = "not first and not root and not exits or first and oracle or root and oracle or sound"
+    result = run_pytest(pytester, *RUN, *args, "-k", some, timeout=120)
+    result.assert_outcomes(passed=6, failed=1, deselected=5)
+    records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]
+    assert {record["test"].removeprefix("tasks/"): (record["in_slots"], record["verdict"]) for record in records} == {
+        "1-first/task.toml::oracle": (False, "pass"),
+        "2-sound/task.toml::oracle": (True, "pass"),
+        "2-sound/task.toml::nop": (True, "fail"),
+        "2-sound/task.toml::exits": (False, "fail"),
+        "3-generous/task.toml::oracle": (True, "pass"),
+        "3-generous/task.toml::nop": (False, "pass"),
+        "4-root/task.toml::oracle": (False, "pass"),
+    }
+    told = result.stdout.str()
+    assert "nop got the whole reward, and does nothing" in told
+    assert "in slots the reward was 1, so sandboxes of its own decide" in told
     assert shared_engine_log.cut_off() == []
