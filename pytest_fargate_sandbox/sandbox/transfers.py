@@ -82,7 +82,7 @@ class Transfers:
         is_slow = through_sessions(self._cfg) and not self._cfg.s3_bucket
         if is_slow and not _told.is_set() and local.is_file() and local.stat().st_size > _WORTH_A_DETOUR_BYTES:
             _told.set()
-            _log.warning("a session carries 0.7 MB/s: with `s3_bucket` what is big goes by S3, in both directions")
+            _log.warning("sessions carry 0.7 MB/s, and up to 2.5 side by side: with `s3_bucket` what is big goes by S3")
 
     def load(self, client: ExecClient, snapshot: Snapshot, remote_dir: str) -> tuple[str, ...]:
         """What of it could not be kept."""

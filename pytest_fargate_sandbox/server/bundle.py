@@ -117,6 +117,7 @@ LESSONS = {
             "tunnel.passage",
             "tunnel.records",
             "tunnel.tunnel_verbs",
+            "tunnel.tunnels",
             "tunnel.ready_sockets",
         ),
     ),
@@ -298,13 +299,14 @@ def lesson(name: str) -> tuple[str, bytes]:
 
 @lru_cache(maxsize=1)
 def tunnel_program() -> str:
-    """A program that takes tunnels, for a container beside ours; its arguments are at which port, and for which."""
+    """A program that takes tunnels, for a container beside ours; its arguments are those of ``take_tunnels``."""
     modules = [*LESSONS["tunnel.tunnel_verbs"].modules, "tunnel.lone_end"]
     modules.remove("tunnel.tunnel_verbs")
     sources = {_PACKAGE: "", f"{_PACKAGE}.server": "", f"{_PACKAGE}.server.tunnel": "", **_sources_of(modules)}
     loader = importlib.resources.files(f"{_PACKAGE}.server").joinpath("loader.py").read_text("utf-8")
     start = (
-        f"from {_PACKAGE}.server.tunnel.lone_end import take_tunnels\nimport sys\ntake_tunnels(*map(int, sys.argv[1:]))"
+        f"from {_PACKAGE}.server.tunnel.lone_end import take_tunnels\nimport sys\n"
+        "take_tunnels(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])"
     )
     text = chr(0).join([f"{_without_prose(loader)}\n{start}\n", *(part for each in sources.items() for part in each)])
     packed = base64.b64encode(zlib.compress(text.encode("utf-8"), 9)).decode("ascii")

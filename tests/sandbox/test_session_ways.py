@@ -16,7 +16,8 @@ import pytest
 
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxLost, TransportError
-from pytest_fargate_sandbox.providers.ssm import ssm_session, ssm_tunnel
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.providers.ssm import load_meter, session_carrier, ssm_tunnel
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named, mode_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,28 @@ def test_who_does_not_read_holds_up_no_other(shared: EcsFargateSandbox) -> None:
         assert sleeper.result().stdout.strip() == str(1 << 20)
 
 
+def test_while_much_is_carried_there_are_further_sessions_which_go_again(
+    shared: EcsFargateSandbox, faults: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_meter, "_WORTH_BYTES", 100_000)
+    monkeypatch.setattr(load_meter, "_QUIET_SEC", 1.0)
+    way: Any = shared.running().connection.tunnel
+    way = getattr(way, "_way", way)
+    seen, content = {1}, os.urandom(800_000)
+    faults(ssm_cut=0.8, ssm_double=9)
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(shared.write_file, "/tmp/much", content)
+        while not under_way.done():
+            seen.add(sum(carrier.is_used for carrier in way._connection._carriers))
+            time.sleep(0.01)
+        under_way.result()
+    assert max(seen) == 4
+    assert shared.read_file("/tmp/much") == content
+    faults(ssm_cut=0, ssm_double=0)
+    wait_until(lambda: len(way._connection._carriers) == 1 or None, deadline=20, what="an end of the further sessions")
+    assert hash_in(shared)
+
+
 def test_a_session_that_somebody_ends_is_followed_by_another(shared: EcsFargateSandbox) -> None:
     way: Any = shared.running().connection.tunnel
     way = getattr(way, "_way", way)
@@ -141,7 +164,7 @@ def test_an_agent_that_code_in_the_container_kills_is_named(
     cfg = EcsFargateConfig(cluster="local", ecs_exec=True)
     with EcsFargateSandbox(cfg, task_id="killed", run_id="ways") as sandbox:
         sandbox.start()
-        monkeypatch.setattr(ssm_session, "_DEAD_SEC", 1.0)
+        monkeypatch.setattr(session_carrier, "_DEAD_SEC", 1.0)
         monkeypatch.setattr(ssm_tunnel, "_AGENT_SECONDS", 1.0)
         sandbox.spawn("sleep 0.3; kill -9 -1")
         tunnel = sandbox.running().connection.tunnel

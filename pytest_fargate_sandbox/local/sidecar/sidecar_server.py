@@ -93,7 +93,8 @@ def _inner_listeners(environment: Mapping[str, str]) -> list[socket.socket]:
         return []
     port = int(environment[names.ENV_SSHD_PORT])
     listener = socket.create_server((LOOPBACK, port))
-    threading.Thread(target=take_tunnels, args=(int(tunnel_port), port), name="tunnels", daemon=True).start()
+    asked = (int(tunnel_port), port, environment[names.ENV_TOKEN_SHA256])
+    threading.Thread(target=take_tunnels, args=asked, name="tunnels", daemon=True).start()
     return [listener]
 
 

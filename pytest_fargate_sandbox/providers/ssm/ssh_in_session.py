@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from pytest_fargate_sandbox.providers.ssm.ssm_tunnel import SsmTunnel
+from pytest_fargate_sandbox.providers.ssm.tunnel_opening import TunnelOpening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 class SshInSession(SshTunnel):
     """SSH as ever, over a stream of an ``SsmTunnel``: alone it would die of the first message that comes twice."""
 
-    def __init__(self, aws: Aws, *, host: str, port: int, tunnel_port: int, **asked: Any) -> None:
+    def __init__(self, aws: Aws, *, host: str, port: int, tunnel_port: int, token: str, **asked: Any) -> None:
         """``host`` is what a session is started with; ``tunnel_port`` is where the sidecar takes the tunnel."""
-        self._way = SsmTunnel(aws=aws, target=host, port=tunnel_port)
+        self._way = SsmTunnel(aws=aws, target=host, port=tunnel_port, opening=TunnelOpening(token))
         super().__init__(host=host, port=port, reach=lambda timeout: self._way.dial(port, timeout), **asked)
 
     def open(

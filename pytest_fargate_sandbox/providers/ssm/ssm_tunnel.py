@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from itertools import count
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
@@ -17,26 +18,33 @@ from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_unti
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.lasting_tunnel import SHORTEST_LIFE_SECONDS, LastingTunnel
 from pytest_fargate_sandbox.providers.ssm.bridge_framing import BridgeFraming, bridge_command
+from pytest_fargate_sandbox.providers.ssm.port_framing import PortFraming
 from pytest_fargate_sandbox.providers.ssm.session_calls import (
     execute_command,
     is_denied,
     is_not_connected,
     start_session,
 )
-from pytest_fargate_sandbox.providers.ssm.ssm_session import KILLED, SsmSession
-from pytest_fargate_sandbox.providers.ssm.web_socket import need_library
+from pytest_fargate_sandbox.providers.ssm.session_carrier import KILLED, SessionCarrier
+from pytest_fargate_sandbox.providers.ssm.ssm_session import SsmSession
+from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocketEnded, need_library
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
+    from pytest_fargate_sandbox.providers.ssm.session_calls import StartedSession
+    from pytest_fargate_sandbox.providers.ssm.tunnel_opening import TunnelOpening
 
 _SESSION_SECONDS = 20.0
 """From its start until the other end of its tunnel answers."""
 _AGENT_SECONDS = 5.0
 """An agent that was there and is not may be connecting again; one that was killed stays away for minutes."""
 _LISTEN_SECONDS = 10.0
+
+_MOST_SESSIONS = 4
+"""Side by side: each is a process in the container, and of the little that there is of it they share the CPU."""
 
 _BRIDGED = (
     "these credentials may not start a session (ssm:StartSession), only execute commands: the way in is a terminal, "
@@ -47,7 +55,10 @@ _log = logging.getLogger(__name__)
 
 
 class SsmTunnel(LastingTunnel[SsmSession]):
-    """A tunnel to ``port`` of ``target``, where ``opening`` makes a connection a tunnel, if that takes anything.
+    """A tunnel to ``port`` of ``target``, where ``opening`` makes a connection a tunnel.
+
+    While much goes through it, further sessions are started, and take their share. ``may_bridge``: a terminal will do
+    where these credentials may start no session.
 
     ``reverses`` are ports of the task's loopback that lead to a host and a port here (``"PORT:HOST:PORT"``).
     Safe to use from many threads.
@@ -61,9 +72,10 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         aws: Aws,
         target: str,
         port: int,
-        opening: bytes = b"",
+        opening: TunnelOpening,
         forward_port: int | None = None,
         reverses: Iterable[str] = (),
+        may_bridge: bool = False,
     ) -> None:
         super().__init__(target, forward_port)
         self._aws = aws
@@ -74,7 +86,9 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         self._seen = "nothing was tried yet"
         self._agent_was_away = False
         self._refusal: AwsError | None = None
+        self._may_bridge = may_bridge
         self._is_bridged = False
+        self._numbers = count(1)
 
     # --- its life -------------------------------------------------------------------------------------------------
 
@@ -163,7 +177,7 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         return self._connection
 
     def _try(self) -> SsmSession:
-        session = self._bridged() if self._is_bridged else self._forwarded()
+        session = SsmSession(self._carrier(0), self._has_gone, self._has_load)
         session.open(_SESSION_SECONDS)
         try:
             for forward in self._reverses:
@@ -173,17 +187,19 @@ class SsmTunnel(LastingTunnel[SsmSession]):
             raise
         return session
 
-    def _forwarded(self) -> SsmSession:
-        try:
-            started = start_session(self._aws, self._target, self._port)
-        except AwsError as error:
-            if not (is_denied(error) and self._opening):
-                raise
-            self._refusal = error
-            return self._bridged()
-        return SsmSession(self._aws, started, self._opening, self._has_gone)
+    def _carrier(self, number: int) -> SessionCarrier:
+        """Not connected yet. Raises ``AwsError``."""
+        if not self._is_bridged:
+            try:
+                started = start_session(self._aws, self._target, self._port)
+                return SessionCarrier(self._aws, started, PortFraming(), self._opening.of(number), number)
+            except AwsError as error:
+                if number or not (is_denied(error) and self._may_bridge):
+                    raise
+                self._refusal = error
+        return SessionCarrier(self._aws, self._bridge(), BridgeFraming(), self._opening.of(number), number)
 
-    def _bridged(self) -> SsmSession:
+    def _bridge(self) -> StartedSession:
         """Where these credentials may execute commands, and nothing else. Raises the first refusal if not even that."""
         try:
             started = execute_command(self._aws, self._target, bridge_command(self._port))
@@ -194,7 +210,22 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         if not self._is_bridged:
             self._is_bridged = True
             _log.warning("%s", _BRIDGED)
-        return SsmSession(self._aws, started, self._opening, self._has_gone, BridgeFraming())
+        return started
+
+    def _has_load(self, session: SsmSession) -> None:
+        threading.Thread(target=self._widen, args=(session,), name=f"widening {self._target}", daemon=True).start()
+
+    def _widen(self, session: SsmSession) -> None:
+        for _ in range(1, _MOST_SESSIONS):
+            if self._closed.is_set() or not session.is_alive:
+                return
+            try:
+                carrier = self._carrier(next(self._numbers))
+                carrier.connect()
+            except (AwsError, OSError, WebSocketEnded) as error:
+                _log.info("no further session with %s: %s", self._target, error)
+                return
+            session.join(carrier)
 
     def _has_gone(self) -> None:
         if self._reverses and not self._closed.is_set():

@@ -9,7 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import SshSidecarConfig, replaced
-from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, SIDECAR_CONTAINER, SIDECAR_REFERENCE, SIDECAR_TUNNEL_PORT
+from pytest_fargate_sandbox.leaves.names import (
+    ENV_TOKEN_SHA256,
+    LOCAL_CLUSTER,
+    SIDECAR_CONTAINER,
+    SIDECAR_REFERENCE,
+    SIDECAR_TUNNEL_PORT,
+)
 from pytest_fargate_sandbox.sandbox.connection import Door
 from pytest_fargate_sandbox.sandbox.keyring import make_keyring
 from pytest_fargate_sandbox.sandbox.modes.by_sessions import check_sessions
@@ -92,7 +98,8 @@ class BesideSidecar(Mode):
         listeners: Iterable[str] = (),
         hosts: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        return sidecar_environment(
+        own = {ENV_TOKEN_SHA256: keyring.token_sha256} if cfg.connect_via == "ssm" else {}
+        return own | sidecar_environment(
             sidecar_of(cfg),
             authorized_key=keyring.client.public,
             host_key=keyring.host.private,
@@ -116,7 +123,7 @@ class BesideSidecar(Mode):
         if cfg.connect_via == "ssm":
             from pytest_fargate_sandbox.providers.ssm.ssh_in_session import SshInSession
 
-            inside = SshInSession(aws, tunnel_port=SIDECAR_TUNNEL_PORT, **asked)
+            inside = SshInSession(aws, tunnel_port=SIDECAR_TUNNEL_PORT, token=keyring.token, **asked)
             return Door(inside, SIDECAR_CONTAINER, inside.why_closed)
         from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 

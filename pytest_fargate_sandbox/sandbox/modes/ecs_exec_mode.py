@@ -91,13 +91,14 @@ class EcsExecMode(OwnServer):
 
     def connection(self, cfg: EcsFargateConfig, aws: Aws, host: str, keyring: Keyring, routes: Routes) -> Connection:
         from pytest_fargate_sandbox.providers.ssm.ssm_tunnel import SsmTunnel
-        from pytest_fargate_sandbox.providers.ssm.tunnel_opening import tunnel_opening
+        from pytest_fargate_sandbox.providers.ssm.tunnel_opening import TunnelOpening
 
         tunnel = SsmTunnel(
             aws=aws,
             target=host,
             port=EXEC_SERVER_PORT,
-            opening=tunnel_opening(keyring.token),
+            opening=TunnelOpening(keyring.token),
+            may_bridge=True,
             forward_port=EXEC_SERVER_PORT,
             reverses=routes.specs,
         )

@@ -1,15 +1,17 @@
 """The end of a tunnel that is in the task: it connects to ports of the task's loopback, and listens there."""
 
+import collections
 import errno
 import os
 import re
 import select
 import socket
+import threading
 from functools import partial
 
 from pytest_fargate_sandbox.server.tunnel.passage import Passage
 from pytest_fargate_sandbox.server.tunnel.ready_sockets import READABLE, WRITABLE, Turns
-from pytest_fargate_sandbox.server.tunnel.records import LISTEN, OPEN, Broken, Record
+from pytest_fargate_sandbox.server.tunnel.records import LISTEN, MARK, OPEN, Broken, Record, RecordReader
 
 _LOOPBACK = "127.0.0.1"
 _ADDRESS = re.compile(rb"(127\.[0-9.]{5,11}):([0-9]{1,5})\Z")
@@ -22,22 +24,47 @@ _MOST_STREAMS = 512
 """Beyond that no further callers are taken from inside; those who ask from outside have shown the token."""
 
 
+class Carrier:
+    """One connection by which records come and go."""
+
+    def __init__(self, sock: socket.socket, number: int) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.number = number
+        self.reader: "RecordReader | None" = None
+        """The passage's own, if none."""
+        self.outgoing = bytearray()
+        self.is_leaving = False
+        self.over = threading.Event()
+
+    def send(self) -> None:
+        try:
+            del self.outgoing[: self.sock.send(self.outgoing) if self.outgoing else 0]
+        except BlockingIOError:
+            pass
+
+
 class InnerEnd:
-    """Serves a ``carrier`` until it ends; ``only_port`` is where it leads to, if not to all of them."""
+    """Serves a ``carrier`` until it ends; ``only_port`` is where it leads to, if not to all of them.
+
+    By further ones that ``join`` goes the same: records take the carriers in turn.
+    """
 
     def __init__(self, carrier: socket.socket, only_port: int = 0) -> None:
-        self._carrier = carrier
         self._only_port = only_port
         self._turns = Turns()
         self._passage = Passage(self._turns, self._asked, first=2, most=_MOST_RECORD)
+        self._carriers = collections.deque([Carrier(carrier, 0)])
+        """Those that records may go by, the next one first."""
+        self._others: "set[Carrier]" = set()
+        """Those that come, and those that go."""
         self._listeners: "list[socket.socket]" = []
-        self._outgoing = bytearray()
         self._is_over = False
 
     def serve(self, early: bytes = b"") -> None:
         """``early`` is what was read from the carrier already."""
-        self._carrier.setblocking(False)
         self._passage.wanted = self._watch
+        self._passage.left = self._leave
         try:
             self._passage.beat()
             self._passage.take(early)
@@ -50,30 +77,82 @@ class InnerEnd:
             for listener in self._listeners:
                 listener.close()
             self._turns.close()
+            for carrier in [*self._carriers, *self._others]:
+                carrier.over.set()
+
+    def join(self, sock: socket.socket, number: int, early: bytes) -> None:
+        """From another thread: returns when this carrier is not needed any more."""
+        carrier = Carrier(sock, number)
+
+        def begin() -> None:
+            carrier.reader = self._passage.further_reader()
+            self._others.add(carrier)
+            self._watch()
+            self._take(carrier, early)
+
+        if self._turns.call(begin):
+            carrier.over.wait()
 
     # --- what carries it --------------------------------------------------------------------------------------------
     def _watch(self) -> None:
-        mask = READABLE | (WRITABLE if self._outgoing or self._passage.has_more else 0)
-        self._turns.watch(self._carrier, mask, self._carry)
+        for carrier in [*self._carriers, *self._others]:
+            is_wanted = carrier.outgoing or (carrier not in self._others and self._passage.has_more)
+            mask = READABLE | (WRITABLE if is_wanted else 0)
+            self._turns.watch(carrier.sock, mask, partial(self._carry, carrier))
 
-    def _carry(self) -> None:
+    def _carry(self, carrier: Carrier) -> None:
         try:
-            data = self._carrier.recv(_PIECE)
+            data = carrier.sock.recv(_PIECE)
         except BlockingIOError:
             pass
         else:
-            self._is_over = not data
-            self._passage.take(data)
-        while len(self._outgoing) < _ENOUGH:
+            if not data:
+                self._ended(carrier)
+                return
+            self._take(carrier, data)
+        while len(self._carriers[0].outgoing) < _ENOUGH:
             record = self._passage.next_record()
             if not record:
                 break
-            self._outgoing += record
-        try:
-            del self._outgoing[: self._carrier.send(self._outgoing) if self._outgoing else 0]
-        except BlockingIOError:
-            pass
+            self._carriers[0].outgoing += record
+            self._carriers.rotate(-1)
+        if not carrier.over.is_set():
+            carrier.send()
+            self._let_go(carrier)
         self._watch()
+
+    def _take(self, carrier: Carrier, data: bytes) -> None:
+        reader = carrier.reader
+        had_begun = reader is None or reader.has_begun
+        self._passage.take(data, reader)
+        if reader and reader.has_begun and not had_begun:
+            self._others.discard(carrier)
+            self._carriers.append(carrier)
+            carrier.outgoing += MARK
+            self._passage.have_carriers(len(self._carriers))
+
+    def _leave(self, number: int) -> None:
+        """What is still to go by it goes."""
+        for carrier in [each for each in self._carriers if each.number == number != 0]:
+            self._carriers.remove(carrier)
+            self._others.add(carrier)
+            carrier.is_leaving = True
+            self._passage.have_carriers(len(self._carriers))
+            self._let_go(carrier)
+
+    def _let_go(self, carrier: Carrier) -> None:
+        if carrier.is_leaving and not carrier.outgoing:
+            self._drop(carrier)
+
+    def _ended(self, carrier: Carrier) -> None:
+        """One that records go by cannot be done without: those on their way are lost."""
+        self._is_over = self._is_over or carrier in self._carriers
+        self._drop(carrier)
+
+    def _drop(self, carrier: Carrier) -> None:
+        self._others.discard(carrier)
+        self._turns.forget(carrier.sock)
+        carrier.over.set()
 
     # --- what the other end asks for --------------------------------------------------------------------------------
     def _asked(self, record: Record) -> None:

@@ -19,6 +19,8 @@ class Lane:
         self.is_open = False
         self.is_queued = False
         """Whether it has its place among those that are read next."""
+        self.window = WINDOW
+        """As much the other end may have under way to us."""
         self.room = WINDOW
         """How much the other end still takes."""
         self.has_ended = False
@@ -44,7 +46,7 @@ class Lane:
     def take(self, data: bytes) -> None:
         """From the other end, for the socket."""
         self._pending += data
-        if len(self._pending) + self._taken > WINDOW:
+        if len(self._pending) + self._taken > self.window:
             raise Broken("more comes than there is room for")
 
     def take_end(self) -> None:

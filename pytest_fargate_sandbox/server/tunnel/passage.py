@@ -4,13 +4,14 @@ import collections
 import socket
 import struct
 
-from pytest_fargate_sandbox.server.tunnel.lane import Lane
+from pytest_fargate_sandbox.server.tunnel.lane import WINDOW, Lane
 from pytest_fargate_sandbox.server.tunnel.ready_sockets import READABLE, WRITABLE, Turns
 from pytest_fargate_sandbox.server.tunnel.records import (
     BEAT,
     DATA,
     END,
     HEAD_SIZE,
+    LEAVE,
     LISTEN,
     MAX_DATA,
     OPEN,
@@ -19,6 +20,7 @@ from pytest_fargate_sandbox.server.tunnel.records import (
     RESET,
     ROOM,
     Broken,
+    Order,
     Record,
     RecordReader,
     RecordWriter,
@@ -47,10 +49,14 @@ class Passage:
         self.heard_beat: "Callable[[], None]" = self._beat_back if first == 2 else lambda: None
         self.wanted: "Callable[[], None]" = lambda: None
         """Called when there is a record to be fetched, where there was none."""
+        self.left: "Callable[[int], None]" = lambda _carrier: None
+        """Told which carrier the other end has taken leave of."""
         self._asked = asked
+        self._window = WINDOW
         self._next_stream = first
         self._most = min(most - HEAD_SIZE, MAX_DATA)
-        self._reader = RecordReader()
+        self._order = Order()
+        self._reader = RecordReader(self._order)
         self._writer = RecordWriter()
         self._lanes: "dict[int, Lane]" = {}
         self._answered: "dict[int, Callable[[Record], None]]" = {}
@@ -67,6 +73,7 @@ class Passage:
             END: self._take_end,
             RESET: self._take_reset,
             BEAT: lambda _record: self.heard_beat(),
+            LEAVE: lambda record: self.left(record.stream),
         }
 
     def __len__(self) -> int:
@@ -74,9 +81,20 @@ class Passage:
         return len(self._lanes)
 
     # --- what is carried --------------------------------------------------------------------------------------------
-    def take(self, data: bytes) -> None:
+    def further_reader(self) -> RecordReader:
+        """For ``take``, of what another carrier brings: records may overtake each other from now on."""
+        self._order.is_shared = True
+        return RecordReader(self._order)
+
+    def have_carriers(self, count: int) -> None:
+        """So much more of each stream may be under way; of those there are now, that stays."""
+        self._window = WINDOW * count
+        for lane in self._lanes.values():
+            self._widen(lane)
+
+    def take(self, data: bytes, reader: "RecordReader | None" = None) -> None:
         """From the other end. Raises ``Broken``: nothing more can come of it then."""
-        for record in self._reader.feed(data):
+        for record in (reader or self._reader).feed(data):
             if record.kind not in self._acts:
                 raise Broken("there is no record of the kind %d" % record.kind)
             self._acts[record.kind](record)
@@ -154,6 +172,10 @@ class Passage:
     def beat(self) -> None:
         self._say(BEAT, 0)
 
+    def leave(self, carrier: int) -> None:
+        """Nothing may be sent by it any more."""
+        self._say(LEAVE, carrier)
+
     def break_off(self, stream: int) -> None:
         """End it, if it is there."""
         self._answered.pop(stream, None)
@@ -216,7 +238,14 @@ class Passage:
     # --- sockets ----------------------------------------------------------------------------------------------------
     def _open(self, lane: Lane) -> None:
         lane.is_open = True
+        self._widen(lane)
         self._write(lane)
+
+    def _widen(self, lane: Lane) -> None:
+        more = self._window - lane.window
+        if lane.is_open and more > 0:
+            lane.window = self._window
+            self._say(ROOM, lane.stream, _ROOM.pack(more))
 
     def _write(self, lane: Lane) -> None:
         if not lane.is_open:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
 import socket
 import threading
 import time
@@ -20,9 +21,13 @@ from pytest_fargate_sandbox.server.tunnel.lane import WINDOW
 from pytest_fargate_sandbox.server.tunnel.records import (
     BEAT,
     DATA,
+    MARK,
+    MAX_DATA,
     OPEN,
     OPENED,
     Broken,
+    Order,
+    Record,
     RecordReader,
     RecordWriter,
 )
@@ -239,7 +244,7 @@ def test_who_was_not_asked_for_leads_nowhere(serve: Callable[..., int]) -> None:
 def test_a_request_that_came_twice_is_passed_over_and_a_record_that_is_missing_is_noticed() -> None:
     writer = RecordWriter()
     first, second, third = (writer.record(BEAT, number) for number in range(3))
-    reader = RecordReader()
+    reader = RecordReader(Order())
     seen = [
         record.stream
         for byte in b"POST / HTTP/1.1\r\n\r\n{}\n" + first * 2 + second * 3
@@ -252,8 +257,34 @@ def test_a_request_that_came_twice_is_passed_over_and_a_record_that_is_missing_i
 
 
 def test_numbers_begin_anew_when_they_are_used_up() -> None:
-    writer, reader = RecordWriter(), RecordReader()
+    writer, order = RecordWriter(), Order()
+    reader = RecordReader(order)
     reader.feed(writer.record(BEAT, 0))
-    writer._next = reader._expected = (1 << 32) - 1
+    writer._next = order._expected = (1 << 32) - 1
     records = [writer.record(BEAT, number) for number in range(3)]
     assert [each.stream for record in records for each in reader.feed(record * 2)] == [0, 1, 2]
+
+
+def test_by_several_carriers_records_overtake_each_other_and_come_out_in_order_and_once() -> None:
+    writer, order = RecordWriter(), Order()
+    order.is_shared = True
+    readers = [RecordReader(order) for _ in range(3)]
+    for reader in readers:
+        reader.feed(MARK)
+    dice, seen = random.Random(7), [0]
+    lines: list[list[bytes]] = [[], [], []]
+    for number in range(500):
+        record = writer.record(BEAT, number)
+        if number:
+            dice.choice(lines).extend([record] * dice.choice((1, 1, 1, 2)))
+    while any(lines):
+        number = dice.choice([number for number, line in enumerate(lines) if line])
+        seen += [record.stream for record in readers[number].feed(lines[number].pop(0))]
+    assert seen == list(range(500))
+
+
+def test_who_sends_ever_more_behind_a_record_that_never_comes_is_broken_with() -> None:
+    order = Order()
+    order.is_shared = True
+    with pytest.raises(Broken):
+        all(order.take(number, Record(DATA, 1, bytes(MAX_DATA))) == [] for number in range(1, 1000))

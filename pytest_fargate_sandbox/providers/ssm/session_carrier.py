@@ -1,0 +1,301 @@
+"""One session of a tunnel: a WebSocket that may be cut and is resumed, and the records that go by it at AWS's pace."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.session_message import (
+    CHANNEL_CLOSED,
+    Flag,
+    PayloadType,
+    content_of,
+    flag_payload,
+)
+from pytest_fargate_sandbox.leaves.waiting import pauses
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.providers.ssm.data_channel import DataChannel
+from pytest_fargate_sandbox.providers.ssm.handshake import opening_frame
+from pytest_fargate_sandbox.providers.ssm.session_calls import fresh_token
+from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocket, WebSocketEnded
+from pytest_fargate_sandbox.server.tunnel.ready_sockets import READABLE, WRITABLE
+from pytest_fargate_sandbox.server.tunnel.records import MARK
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from pytest_fargate_sandbox.leaves.session_message import SessionMessage
+    from pytest_fargate_sandbox.providers.aws.aws import Aws
+    from pytest_fargate_sandbox.providers.ssm.bridge_framing import BridgeFraming
+    from pytest_fargate_sandbox.providers.ssm.port_framing import PortFraming
+    from pytest_fargate_sandbox.providers.ssm.session_calls import StartedSession
+    from pytest_fargate_sandbox.server.tunnel.passage import Passage
+    from pytest_fargate_sandbox.server.tunnel.ready_sockets import Turns
+
+MESSAGE_BYTES = 1024
+"""As the official client sends them; what the service takes beyond that is not written anywhere."""
+_PACE_SEC = 0.0012
+"""Between two messages: the official client sleeps 1 ms, which takes 1.06 to 1.6. Those that went faster on AWS report
+stalls: https://github.com/aws/session-manager-plugin/issues/145
+"""
+_CATCH_UP_SEC = 0.005
+"""A thread that woke late makes up for so much of it."""
+
+_SILENT_SEC = 10.0
+"""Nothing comes for so long, though something must: the connection is dead, whatever TCP says."""
+_DEAD_SEC = 30.0
+"""The connection is well, and nothing of ours is acknowledged: there is no agent any more."""
+_PING_SEC = 60.0
+_RESUME_SEC = 60.0
+_FRUITLESS = 20
+"""Connections in a row on which nothing came."""
+KILLED = (
+    "whoever is root there can kill it (`kill -9 -1` does), and ECS looks for a dead one only every 15 minutes: start "
+    "another sandbox"
+)
+_LOOK_SEC = 1.0
+_MOST_ANSWER = 64 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+class SessionCarrier:
+    """``connect`` is for any thread; all else is the business of the one that serves ``turns``, once it ``begin``s.
+
+    ``opening`` is what makes it a carrier; ``number`` is the one that it names, and 0 is the first one's.
+    """
+
+    def __init__(
+        self,
+        aws: Aws,
+        session: StartedSession,
+        framing: PortFraming | BridgeFraming,
+        opening: bytes,
+        number: int = 0,
+    ) -> None:
+        self.id = session.id
+        self.number = number
+        self.is_leaving = self.is_over = False
+        self.carries = False
+        """Whether records may go by it."""
+        self.most = framing.most(MESSAGE_BYTES)
+        """How long a record may be that goes in."""
+        self._aws = aws
+        self._session = session
+        self._framing = framing
+        self._opening = opening
+        self._channel = DataChannel()
+        self._turns: Turns | None = None
+        self._socket: WebSocket | None = None
+        self._answer = bytearray()
+        self._has_answer = False
+        self._fruitless = 0
+        self._next_send = self._heard = self._asked = 0.0
+
+    def connect(self) -> None:
+        self._connect(self._session.token)
+
+    def begin(self, turns: Turns, hear: Callable[[bytes], None], closing: threading.Event) -> None:
+        """``hear`` is told what comes by it."""
+        self._turns, self._hear_records, self._closing = turns, hear, closing
+        self._watch()
+
+    @property
+    def is_used(self) -> bool:
+        return self.carries and not self.is_leaving
+
+    # --- turn by turn -----------------------------------------------------------------------------------------------
+
+    def patience(self, has_more: bool) -> float:
+        """How long nothing has to be done unless something comes."""
+        now = time.monotonic()
+        wait = self._channel.tick(now)
+        if self.is_used and has_more and self._channel.room > 0:
+            return max(0.0, self._next_send - now)
+        return _LOOK_SEC if wait is None else wait
+
+    def serve(self, passage: Passage, now: float) -> int:
+        """Send what is due. How many bytes of records that was."""
+        try:
+            sent = self._send_records(passage, now) if self.is_used else 0
+            self._flush()
+            self._check_life(now)
+        except TransportError:
+            self._give_up()
+            return 0
+        return sent
+
+    def _send_records(self, passage: Passage, now: float) -> int:
+        sent = 0
+        while now >= self._next_send and self._channel.room > 0:
+            record = passage.next_record()
+            if not record:
+                break
+            self._send(PayloadType.DATA, self._framing.wrap(record))
+            self._next_send = max(self._next_send, now - _CATCH_UP_SEC) + _PACE_SEC
+            sent += len(record)
+        return sent
+
+    def _send(self, kind: int, payload: bytes) -> None:
+        self._channel.send(kind, payload, time.monotonic())
+
+    def _flush(self) -> None:
+        socket, outgoing = self._socket, self._channel.outgoing
+        if socket is None:
+            return
+        try:
+            while outgoing:
+                socket.send(outgoing.popleft())
+            socket.flush()
+        except WebSocketEnded as error:
+            self._reconnect(str(error))
+            return
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._socket and self._turns:
+            mask = READABLE | (WRITABLE if self._socket.has_pending else 0)
+            self._turns.watch(self._socket.sock, mask, self._receive)
+
+    # --- what comes -------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        try:
+            self._receive_messages()
+        except TransportError:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """In an ``except``: where it ends, so does the tunnel, but for one that has not begun, or was done with."""
+        if self.is_used or not self.number:
+            raise
+        self.is_over = True
+
+    def _receive_messages(self) -> None:
+        assert self._socket is not None
+        now = time.monotonic()
+        try:
+            frames = self._socket.receive()
+        except WebSocketEnded as error:
+            self._reconnect(str(error))
+            return
+        self._heard, self._asked = now, 0.0
+        if frames:
+            self._fruitless = 0
+        for frame in frames:
+            for message in self._channel.take(frame, now):
+                self._take(message)
+        self._flush()
+
+    def _take(self, message: SessionMessage) -> None:
+        if message.type == CHANNEL_CLOSED:
+            said = str(content_of(message).get("Output") or "").strip()
+            raise TransportError(f"the session was ended{': ' + said[:300] if said else ' from the other side'}")
+        self._framing.take(message, self._send, self._hear, self._opening)
+
+    def _hear(self, data: bytes) -> None:
+        self._hear_records(data if self._has_answer else self._behind_answer(data))
+
+    def _behind_answer(self, data: bytes) -> bytes:
+        """What comes once the opening was answered well."""
+        self._answer += data
+        head, mark, rest = bytes(self._answer).partition(b"\r\n\r\n")
+        if not mark and len(self._answer) < _MOST_ANSWER:
+            return b""
+        status = head.split(b"\r\n")[0].split(b" ")[1:2]
+        if status != [b"200"]:
+            is_stranger = status == [b"401"]
+            raise TransportError(
+                "the exec server does not take our token: it is another sandbox's"
+                if is_stranger
+                else f"the exec server opens no tunnel: {head[:100].decode('latin-1')!r}"
+            )
+        self._has_answer = True
+        if self.number:
+            self._send(PayloadType.DATA, self._framing.wrap(MARK))
+            self.carries = True
+        return rest
+
+    # --- connections ------------------------------------------------------------------------------------------------
+
+    def _connect(self, token: str) -> None:
+        self._socket = WebSocket(self._session.url, ca_bundle=self._aws.ca_bundle)
+        self._socket.send(opening_frame(token))
+        self._socket.flush()
+        self._heard = time.monotonic()
+        self._asked = 0.0
+
+    def _check_life(self, now: float) -> None:
+        if self._channel.waits and now - self._channel.progress > _DEAD_SEC:
+            raise TransportError(
+                f"the SSM agent in the container has acknowledged nothing for {_DEAD_SEC:.0f} s; {KILLED}"
+            )
+        expects = now - self._channel.progress if self._channel.waits else now - self._asked if self._asked else 0.0
+        if expects > _SILENT_SEC and now - self._heard > _SILENT_SEC:
+            self._reconnect("it fell silent")
+        elif now - self._heard > _PING_SEC and not self._asked and self._socket:
+            self._asked = now
+            self._socket.ping()
+
+    def _reconnect(self, why: str) -> None:
+        """The same session on a new connection. Raises ``TransportError`` where that cannot be."""
+        self.close()
+        _log.info("session %s: %s; it is resumed", self.id, why)
+        self._fruitless += 1
+        if self._fruitless > _FRUITLESS:
+            raise TransportError(f"the session breaks as soon as it is resumed: {why}")
+        end = time.monotonic() + _RESUME_SEC
+        for pause in pauses(0.05, 2.0):
+            if self._fruitless > 1 and self._closing.wait(pause):
+                return
+            failure = self._resume()
+            if not failure or self._closing.wait(pause):
+                return
+            if time.monotonic() > end:
+                raise TransportError(f"the session could not be resumed within {_RESUME_SEC:.0f} s: {failure}")
+
+    def _resume(self) -> str:
+        """Why it was in vain, if it was. Raises ``TransportError`` where it always will be."""
+        try:
+            token = fresh_token(self._aws, self._session)
+            self._channel.reconnected(time.monotonic())
+            self._connect(token)
+            self._watch()
+        except TransportError:
+            raise
+        except AwsError as error:
+            if error.gone or not error.transient:
+                raise TransportError(f"the session cannot be resumed: {error.message}") from error
+            return error.message
+        except (OSError, WebSocketEnded) as error:
+            return str(error) or type(error).__name__
+        return ""
+
+    # --- its end ----------------------------------------------------------------------------------------------------
+
+    def say_farewell(self) -> None:
+        """So that the agent ends as well, and does not wait for its idle time-out."""
+        if self._socket and self._has_answer:
+            self._send(PayloadType.FLAG, flag_payload(Flag.TERMINATE_SESSION))
+
+    def still_speaks(self) -> bool:
+        """Whether its last words are still to be sent; sends some."""
+        if self._socket is None or not self._has_answer:
+            return False
+        try:
+            while self._channel.outgoing:
+                self._socket.send(self._channel.outgoing.popleft())
+            self._socket.flush()
+        except WebSocketEnded:
+            return False
+        return self._socket.has_pending
+
+    def close(self) -> None:
+        if self._socket:
+            if self._turns:
+                self._turns.forget(self._socket.sock)
+            self._socket.close()
+            self._socket = None
