@@ -7,6 +7,9 @@ All trials of a process share an engine, images by their content, a rate of laun
 
 from __future__ import annotations
 
+import asyncio
+import tempfile
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +19,7 @@ try:
     from harbor.environments.base import BaseEnvironment, ExecResult, SandboxBuildFailedError
     from harbor.environments.capabilities import EnvironmentCapabilities, EnvironmentResourceCapabilities
     from harbor.environments.definition import COMPOSE_FILE_NAME, require_agent_environment_definition
+    from harbor.environments.tar_transfer import extract_dir_from_file, remote_pack_command, tar_pack_succeeded
 except ModuleNotFoundError as error:
     missing(error, "harbor", "3.12")
 finally:
@@ -26,7 +30,7 @@ from pytest_fargate_sandbox.adapters.harbor_output import OutputTeller
 from pytest_fargate_sandbox.adapters.harbor_task import spec_of, user_of
 from pytest_fargate_sandbox.adapters.harness_run import harness_run
 from pytest_fargate_sandbox.adapters.harness_settings import config_of, settings_of
-from pytest_fargate_sandbox.leaves.errors import ImageBuildError
+from pytest_fargate_sandbox.leaves.errors import ImageBuildError, UnsafeArchiveError
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.adapters.harness_run import HarnessLease
@@ -161,7 +165,24 @@ class FargateEnvironment(BaseEnvironment):
 
     async def download_dir(self, source_dir: str, target_dir: Path | str) -> None:
         Path(target_dir).parent.mkdir(parents=True, exist_ok=True)
-        await self._sandbox.download(source_dir, target_dir)
+        try:
+            await self._sandbox.download(source_dir, target_dir)
+        except UnsafeArchiveError as error:  # an agent may leave a pipe, or a link to anywhere, beside what counts
+            self.logger.warning(f"{source_dir}: {error}: the rest of it is downloaded without what is like that")
+            await self._download_the_safe_part(source_dir, Path(target_dir))
+
+    async def _download_the_safe_part(self, source_dir: str, target_dir: Path) -> None:
+        archive = f"/tmp/.fargate-sandbox-{uuid.uuid4().hex}.tar.gz"
+        try:
+            packed = await self.exec(remote_pack_command(source_dir, archive), cwd="/", user="root")
+            if not tar_pack_succeeded(packed.return_code, stdout=packed.stdout, stderr=packed.stderr):
+                raise RuntimeError(f"{source_dir} could not be packed: {packed.stderr or packed.stdout}")
+            with tempfile.TemporaryDirectory() as directory:
+                here = Path(directory, "archive")
+                await self._sandbox.download(archive, here)
+                await asyncio.to_thread(extract_dir_from_file, here, target_dir)
+        finally:
+            await self._sandbox.remove(archive, missing_ok=True)
 
 
 def _settings(options: Any) -> Settings:
