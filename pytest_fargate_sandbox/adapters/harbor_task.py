@@ -63,6 +63,6 @@ def user_of(dockerfile: Path) -> str | None:
 
 def _network(environment: Any, settings: Settings) -> str:
     """A task that says nothing has the internet, in Harbor; the option is for who has none to give, or wants none."""
-    mode = environment.network_policy.network_mode
+    of_task = environment.network_policy.network_mode
     said = settings.config.get("network")
-    return said if said and mode == NetworkMode.PUBLIC else _NETWORKS[mode]
+    return str(said) if said and of_task == NetworkMode.PUBLIC else _NETWORKS[of_task]
