@@ -9,7 +9,7 @@ import contextlib
 import secrets
 import threading
 import time
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,7 +19,7 @@ from pytest_fargate_sandbox.leaves.errors import Cancelled
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
-from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
+from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped, stop_own_builds
 from pytest_fargate_sandbox.records import exit_guard
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.run_report import run_report
@@ -78,8 +78,6 @@ class HarnessRun:
         ``name`` becomes a part of the task's id. An image that is being built when the caller is cancelled is built to
         its end, since others may wait for it, and no task is launched of it.
         """
-        if self._engine is None:
-            self._engine = EngineChoice(settings)
         handed, cancel = _Handed(), threading.Event()
         pool = self._pool(settings, holder, cancel)
 
@@ -99,8 +97,21 @@ class HarnessRun:
             raise
         return HarnessLease(handed.take(), self._threads)
 
+    async def build(self, spec: SandboxSpec, settings: Settings) -> None:
+        """Have its image built, where it is one that is, before anybody waits for a sandbox of it.
+
+        Raises what the start of one would. Who is cancelled here has begun nothing yet: builds of this process end.
+        """
+        pool = self._pool(settings, "builds", threading.Event())
+        directory = spec.config.environment_dir
+        if directory:
+            build = partial(pool.image_of, spec.config, directory, force_build=spec.force_build)
+            await self._threads.run(build, stop_own_builds)
+
     def _pool(self, settings: Settings, holder: str, cancel: threading.Event) -> Pool:
         """As each worker of a pytest run has one: what they share is in the directory and the ledger."""
+        if self._engine is None:
+            self._engine = EngineChoice(settings)
         return Pool(
             run_id=self.run_id,
             directory=self._directory.path,

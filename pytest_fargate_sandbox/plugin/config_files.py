@@ -30,7 +30,7 @@ class Setting(NamedTuple):
 
 def settings_in(path: Path) -> Iterator[Setting]:
     """What a file says, or ``[tool.pytest_fargate_sandbox]`` of a pyproject.toml."""
-    yield from _settings(_read(path), path.name, "")
+    yield from _settings(read_mapping(path), path.name, "")
 
 
 def _settings(mapping: Mapping[str, Any], source: str, under: str) -> Iterator[Setting]:
@@ -74,7 +74,7 @@ def _fields() -> tuple[str, ...]:
     return tuple(EcsFargateConfig.__dataclass_fields__)
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read_mapping(path: Path) -> Mapping[str, Any]:
     """The mapping in ``path``, by its suffix."""
     parse = _PARSERS.get(path.suffix.lower())
     if parse is None:

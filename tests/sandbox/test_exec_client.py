@@ -355,6 +355,7 @@ def test_an_upload_that_is_refused_says_why_and_does_not_go_on(
     ("arguments", "told"),
     [
         ({"cmd": "echo \0"}, r"command='echo \\x00' has a NUL byte in it"),
+        ({"cmd": ["echo", "\ud800"]}, r"command\[1\]='\\ud800' has half a character in it"),
         ({"cmd": 5}, "command=5: expected a string for the shell, or a list of strings"),
         ({"cmd": b"true"}, "command=b'true': expected a string for the shell, or a list of strings"),
         ({"cmd": ["echo", 5]}, r"command\[1\]=5: expected a string"),

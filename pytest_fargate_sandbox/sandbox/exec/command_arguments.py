@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError
+from pytest_fargate_sandbox.server.protocol import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +83,10 @@ def _text(name: str, value: Any) -> str:
         raise ValueError(f"{name}={value!r}: expected a string")
     if "\0" in text:
         raise ValueError(f"{name}={value!r} has a NUL byte in it")
+    try:
+        encoded(text)
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}={value!r} has half a character in it") from None
     return text
 
 
