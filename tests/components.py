@@ -6,7 +6,9 @@ fails in CI, unless it is one of those that not every machine can have. ``tests/
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,7 +101,10 @@ def _no_limits(controller: str) -> str | None:
 
 
 def _no_module(name: str) -> str | None:
-    return None if find_spec(name) else f"{name} is not installed here (pip install {name.replace('_', '-')})"
+    with contextlib.suppress(ModuleNotFoundError):  # what it stands in is missing
+        if find_spec(name):
+            return None
+    return f"{name} is not installed here (pip install {re.sub('[_.]', '-', name)})"
 
 
 def _no_session_peer(program: str, wanted: str) -> str | None:
@@ -120,10 +125,12 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "another user": unprivileged.problem,
     "rerunfailures": partial(_no_module, "pytest_rerunfailures"),
     "timeout": partial(_no_module, "pytest_timeout"),
+    "opentelemetry": partial(_no_module, "opentelemetry.sdk"),
+    "pytest-opentelemetry": partial(_no_module, "pytest_opentelemetry"),
     "asciinema": partial(_no_module, "asciinema"),
     "aws": lambda: None if shutil.which("aws") else "the AWS command line is not installed here (pip install awscli)",
     "pyssm": partial(_no_session_peer, "bin/pyssm", "a Python from 3.12 on"),
     "ssm-session": partial(_no_session_peer, "node_modules/ssm-session", "node and npm"),
 }
-_NOT_EVERYWHERE = frozenset({"aws", "pyssm", "ssm-session"})
-"""Of a language, or a version of one, that nothing else here needs."""
+_NOT_EVERYWHERE = frozenset({"aws", "pyssm", "ssm-session", "pytest-opentelemetry"})
+"""Of a language, or a version of one, that nothing else here needs; or what would slow every run of pytest down."""

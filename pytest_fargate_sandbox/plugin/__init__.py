@@ -100,11 +100,13 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     from pytest_fargate_sandbox.plugin import mfa_code, wiring
+    from pytest_fargate_sandbox.plugin.traces import TRACES
 
     run = wiring.wire_controller(node.config)
     run.take_name()
     mfa_code.ask_before_workers(run.settings)
     node.workerinput["fargate_sandbox"] = run.for_worker()
+    node.config.stash[TRACES].tell(node.workerinput)
 
 
 @pytest.hookimpl(trylast=True)

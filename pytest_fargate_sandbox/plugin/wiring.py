@@ -24,6 +24,7 @@ from pytest_fargate_sandbox.plugin.rerun import Reruns
 from pytest_fargate_sandbox.plugin.summary import Summary
 from pytest_fargate_sandbox.plugin.task_attempts import TaskReports
 from pytest_fargate_sandbox.plugin.task_results import TaskResults
+from pytest_fargate_sandbox.plugin.traces import TRACES, Traces
 from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable, records_in
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ def _run_of(config: pytest.Config) -> PytestRun:
         settings = config.stash[SETTINGS]
         config.stash[RUN] = PytestRun(config, settings)
         _register(config, signals=EndingSignals(config.stash[RUN]), engine_choice=EngineChoice(settings))
+        config.stash[TRACES] = Traces(config)
+        _register(config, traces=config.stash[TRACES])
     return config.stash[RUN]
 
 

@@ -6,16 +6,17 @@ rate of launches, the shelf of prelaunched ones, and the ledger.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import secrets
 import time
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
+from pytest_fargate_sandbox.leaves import tracing
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
 from pytest_fargate_sandbox.leaves.errors import Cancelled, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
@@ -347,10 +348,12 @@ def _can_be_as_new(spec: SandboxSpec) -> bool:
     return mode is not None and mode.takes_commands and spec.fares_as_its_kind and not spec.outside
 
 
-@contextmanager
+@contextlib.contextmanager
 def _timed(phases: dict[str, float], name: str) -> Iterator[None]:
     began = time.monotonic()
     try:
-        yield
+        # What ``place`` takes is the start itself, whose phases have spans of their own.
+        with contextlib.nullcontext() if name == "place" else tracing.span(f"sandbox {name}", fargate__phase=name):
+            yield
     finally:
         phases[name] = phases.get(name, 0.0) + time.monotonic() - began

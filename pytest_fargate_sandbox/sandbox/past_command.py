@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 _REMEMBERED = 2000
 """Characters of each stream, and of the command."""
 _WHY = 100
+_TRACED = 200
+"""Characters of a command in a trace, which goes who knows where."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,14 @@ class RunningCommand:
         self._began = time.time()
         self._since = time.monotonic()
         self._heard = ("", "")
+        self._span = tracing.begin("command", process__command_line=_traced(command)) if tracing.is_on() else None
         self.was_cut = False
         """Whether it was begun and given up; else what failed was no command yet."""
+
+    def environment(self, env: Mapping[str, str | None] | None) -> Mapping[str, str | None] | None:
+        """``env``, with what says where the command stands in a trace, if there is one."""
+        traced = tracing.environment(self._span) if self._span else {}
+        return {**traced, **(env or {})} if traced and isinstance(env or {}, Mapping) else env
 
     def hear(self, stdout: str, stderr: str) -> None:
         """It is given up, and this has come of its output."""
@@ -74,6 +85,11 @@ class RunningCommand:
     def _past(
         self, return_code: int | None, state: str, stdout: str = "", stderr: str = "", took: float | None = None
     ) -> PastCommand:
+        if self._span:
+            self._span.set_attribute("fargate.state", state)
+            if return_code is not None:
+                self._span.set_attribute("process.exit.code", return_code)
+            self._span.end()
         return PastCommand(
             command=_one_line(self._command)[:_REMEMBERED],
             began=self._began,
@@ -87,3 +103,9 @@ class RunningCommand:
 
 def _one_line(command: str | Sequence[str]) -> str:
     return command if isinstance(command, str) else shlex.join(map(str, command))
+
+
+def _traced(command: Any) -> str:
+    """Before anybody has checked that it is one."""
+    words = command if isinstance(command, (list, tuple)) else [command]
+    return " ".join(map(str, words))[:_TRACED]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves import tracing
 from pytest_fargate_sandbox.leaves.errors import StartError, TransportError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_EXPIRES, TAG_OWNER, TAG_RUN, TAG_TASK, Cause
 from pytest_fargate_sandbox.leaves.waiting import pauses
@@ -268,7 +269,8 @@ class Start:
         began = time.monotonic()
         self.record("phase", name=name)
         try:
-            yield
+            with tracing.span(f"sandbox {name}", fargate__task_id=self.task_id, fargate__phase=name):
+                yield
         except AwsError as error:
             if error.gone:
                 raise lost_engine(error, name) from error

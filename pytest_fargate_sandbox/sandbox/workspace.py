@@ -83,7 +83,7 @@ class Workspace(WorkspaceFiles):
                     command,
                     timeout=timeout,
                     cwd=cwd,
-                    env=env,
+                    env=running.environment(env),
                     user=user,
                     stdin=stdin,
                     on_output=on_output,
@@ -118,11 +118,12 @@ class Workspace(WorkspaceFiles):
         ``on_output`` is called from a thread with each chunk as it comes, and ``wait`` gives so much of each stream.
         """
         lifeline = self._machine.running().lifeline
+        running = RunningCommand(command)
         process = self._through(
             lambda client: client.spawn(
                 command,
                 cwd=cwd,
-                env=env,
+                env=running.environment(env),
                 user=user,
                 guard=lifeline,
                 timeout=timeout_sec,
@@ -131,7 +132,7 @@ class Workspace(WorkspaceFiles):
                 max_output_bytes=max_output_bytes,
             )
         )
-        self.history.append(RunningCommand(command).left_running())
+        self.history.append(running.left_running())
         return process
 
     def open_terminal(

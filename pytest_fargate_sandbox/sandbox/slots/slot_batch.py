@@ -72,6 +72,8 @@ class _Batch:
     def _run(self, machine: Machine, runs: dict[int, SlotRun]) -> None:
         places = list(runs)
         remembered = {index: RunningCommand(str(run.command)) for index, run in runs.items()}
+        for index, asked in runs.items():
+            asked.env = dict(remembered[index].environment(asked.env) or {})
         lost: SandboxError | None = None
         outcomes: dict[int, ExecResult | SandboxError] = {}
         try:

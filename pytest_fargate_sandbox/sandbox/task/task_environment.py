@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves import tracing
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ _PLACES = re.compile(r"\{(task_id|task_ip|ssh_tunnel_port)\}")
 def filled_in(
     environment: Mapping[str, str] | None, *, task_id: str, task_ip: str | None, routes: Routes
 ) -> dict[str, str]:
-    """``environment`` with its placeholders filled in, and the variables of the outside endpoints."""
+    """``environment`` with its placeholders filled in, beside the variables of endpoints and of a trace."""
     known = {"task_id": task_id}
     if task_ip:
         known["task_ip"] = task_ip
     if routes:
         known["ssh_tunnel_port"] = str(routes.inner_ports[0])
     filled = {name: _fill(name, value, known) for name, value in (environment or {}).items()}
-    return {**filled, **routes.environment}
+    return {**tracing.environment(), **filled, **routes.environment}
 
 
 def host_name(task_id: str) -> str:
