@@ -57,7 +57,7 @@ class EcsFargateConfig:
     assign_public_ip: bool = False
     image_template: str | None = None
     register_task_definition_per_task: bool = True
-    """False, or no image: the named definition's own image runs. Tasks of a kind share their definition anyway."""
+    """False, or no image: the named definition runs as it is. Else one is registered, for all tasks of a kind."""
     cpu: str = "8192"
     memory: str = "32768"
     execution_role_arn: str | None = None
@@ -72,7 +72,7 @@ class EcsFargateConfig:
     """The least time-out of a command."""
 
     def of_this_library(self, trial_name: str) -> config.EcsFargateConfig:
-        own_image = self.image_template if self.register_task_definition_per_task else None
+        as_it_is = bool(self.task_definition) and not (self.register_task_definition_per_task and self.image_template)
         prefix = "/".join(part for part in ((self.s3_prefix or "").strip("/"), _plain(trial_name)) if part)
         return config.EcsFargateConfig(
             region=self.region,
@@ -82,7 +82,7 @@ class EcsFargateConfig:
             subnets=self.subnets,
             security_groups=self.security_groups,
             assign_public_ip=self.assign_public_ip,
-            image_template=own_image if self.task_definition else self.image_template,
+            image_template=None if as_it_is else self.image_template,
             cpu=self.cpu,
             memory=self.memory,
             execution_role_arn=self.execution_role_arn,
@@ -95,6 +95,7 @@ class EcsFargateConfig:
             s3_bucket=self.s3_bucket,
             s3_prefix=prefix or None,
             ecs_exec=True,
+            definition_as_is=as_it_is,
         )
 
 

@@ -134,6 +134,8 @@ class EcsFargateConfig:
     reached through the Session Manager, and nothing has to let us in."""
     ecs_exec: bool = False
     """ECS Exec mode, without a sidecar (``ssh_sidecar=None``): the Session Manager leads to the exec server itself."""
+    definition_as_is: bool = False
+    """ECS Exec mode registers nothing: ``task_definition`` runs as it is, and the server comes through a session."""
     network: Literal["none", "public"] | None = None
     """What a task reaches: nothing, or the internet. None: on the local engine nothing, on AWS what its subnets do."""
     no_network_subnets: Sequence[str] = field(default_factory=list)

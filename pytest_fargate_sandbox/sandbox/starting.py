@@ -183,8 +183,13 @@ class Start:
     def _run_task(self, plan: Plan, attempts: Attempts) -> dict[str, Any]:
         request = run_request(
             self.cfg,
-            task_definition=registrations.registered(self.aws, plan.registration, self.owner),
+            task_definition=(
+                plan.registration["taskDefinitionArn"]
+                if plan.commands
+                else registrations.registered(self.aws, plan.registration, self.owner)
+            ),
             overrides=plan.overrides,
+            commands=plan.commands,
             tags=self._tags(),
             owner=self.owner,
         )

@@ -238,12 +238,12 @@ exec {" ".join(_DROPPED_PYTHON)} {" ".join(_FLAGS)} "{_START}"
 """
 
 
-def server_command(runtime: str, *lessons: str) -> tuple[list[str], list[str]]:
+def server_command(runtime: str, *lessons: str, source: str = "") -> tuple[list[str], list[str]]:
     """The main container's ``entryPoint`` and ``command``, for a ``runtime`` of image, sidecar or auto.
 
     These ``lessons`` it knows from the start: who cannot reach it without them cannot teach it.
     """
-    source = shipped_source(*lessons)
+    source = source or shipped_source(*lessons)
     if runtime == "sidecar":
         return [*_DROPPED_PYTHON, *_FLAGS, _START], [source]
     otherwise = _NO_PYTHON if runtime == "image" else _ASK_THE_SIDECAR

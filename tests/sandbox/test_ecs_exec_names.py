@@ -61,8 +61,11 @@ def test_a_configuration_takes_what_it_took_in_its_order() -> None:
 def test_without_a_definition_for_each_task_the_named_ones_image_runs() -> None:
     named = {"task_definition": "base:3", "image_template": "image:1"}
     assert EcsFargateConfig(**named).of_this_library("t").image_template == "image:1"
-    kept = EcsFargateConfig(**named, register_task_definition_per_task=False)
-    assert kept.of_this_library("t").image_template is None
+    for kept in (EcsFargateConfig(**named, register_task_definition_per_task=False), EcsFargateConfig(**named)):
+        ours = kept.of_this_library("t")
+        is_kept = not kept.register_task_definition_per_task
+        assert (ours.definition_as_is, ours.image_template) == (is_kept, None if is_kept else "image:1")
+    assert EcsFargateConfig(task_definition="base:3").of_this_library("t").definition_as_is
 
 
 def test_commands_know_where_the_tests_are_which_were_uploaded(sandbox: EcsFargateSandbox) -> None:

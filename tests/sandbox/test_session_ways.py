@@ -173,10 +173,41 @@ def test_an_agent_that_code_in_the_container_kills_is_named(
         assert sandbox.is_running
 
 
+def test_a_definition_runs_as_it_is_and_its_server_is_brought_through_whatever_the_way_does(
+    engine: EngineOfTests, faults: Callable[..., None]
+) -> None:
+    main = {"name": "main", "image": "host", "entryPoint": ["/bin/sh", "-c"], "command": ["exit 5"]}
+    role = "arn:aws:iam::123456789012:role/task"
+    named = engine.aws.call(
+        "ecs",
+        "RegisterTaskDefinition",
+        family="as-it-is",
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        executionRoleArn=role,
+        taskRoleArn=role,
+        containerDefinitions=[main],
+    )["taskDefinition"]["taskDefinitionArn"]
+    cfg = EcsFargateConfig(cluster="local", ecs_exec=True, task_definition=named, definition_as_is=True)
+    before = engine.count()
+    for fault in ({"ssm_double": 30}, {"ssm_double": 30, "ssm_denied": 50}):
+        faults(**fault)
+        with EcsFargateSandbox(cfg, task_id="as it is", run_id="ways") as sandbox:
+            sandbox.start()
+            assert hash_in(sandbox)
+            assert engine.task(str(sandbox.task_arn))["taskDefinitionArn"] == named
+    assert (engine.count() - before)["RegisterTaskDefinition"] == 0
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"ssh_sidecar": SshSidecarConfig()}, "without a sidecar.*leave that out"),
     ({"ssh_sidecar": SshSidecarConfig(), "container_port": 80}, "agent-server mode has to"),
     ({"extra_env": {"AWS_ACCESS_KEY_ID": "x"}}, "keeps the SSM agent from working"),
+    ({"definition_as_is": True}, "no `task_definition` to run"),
+    ({"definition_as_is": True, "task_definition": "x", "image_template": "y"}, "image_template: RunTask cannot"),
+    ({"definition_as_is": True, "ecs_exec": False, "ssh_sidecar": SshSidecarConfig(exec_server_port=1)}, "no sidecar"),
     ({"runtime": "sidecar"}, "no sidecar that could bring a Python"),
     ({"platform_version": "1.3.0"}, "1.4.0 or LATEST"),
     ({"cluster": "bench"}, "task_role_arn. is missing"),

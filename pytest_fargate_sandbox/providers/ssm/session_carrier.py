@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.session_message import (
@@ -20,8 +20,8 @@ from pytest_fargate_sandbox.providers.ssm.data_channel import DataChannel
 from pytest_fargate_sandbox.providers.ssm.handshake import opening_frame
 from pytest_fargate_sandbox.providers.ssm.session_calls import fresh_token
 from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocket, WebSocketEnded
+from pytest_fargate_sandbox.server.awaited_server import TOO_EARLY
 from pytest_fargate_sandbox.server.tunnel.ready_sockets import READABLE, WRITABLE
-from pytest_fargate_sandbox.server.tunnel.records import MARK
 
 if TYPE_CHECKING:
     import threading
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssm.bridge_framing import BridgeFraming
     from pytest_fargate_sandbox.providers.ssm.port_framing import PortFraming
     from pytest_fargate_sandbox.providers.ssm.session_calls import StartedSession
-    from pytest_fargate_sandbox.server.tunnel.passage import Passage
     from pytest_fargate_sandbox.server.tunnel.ready_sockets import Turns
 
 MESSAGE_BYTES = 1024
@@ -62,10 +61,21 @@ _MOST_ANSWER = 64 * 1024
 _log = logging.getLogger(__name__)
 
 
+class ServerAwaited(TransportError):
+    """What answers there waits for a server to be brought."""
+
+
+class Records(Protocol):
+    """What goes by a carrier: ``Passage`` is one."""
+
+    def next_record(self) -> bytes: ...
+
+
 class SessionCarrier:
     """``connect`` is for any thread; all else is the business of the one that serves ``turns``, once it ``begin``s.
 
-    ``opening`` is what makes it a carrier; ``number`` is the one that it names, and 0 is the first one's.
+    ``opening`` is what makes it a carrier, and ``greeting`` what is said when that was answered well; ``number`` is the
+    one that it names, and 0 is the first one's.
     """
 
     def __init__(
@@ -75,6 +85,7 @@ class SessionCarrier:
         framing: PortFraming | BridgeFraming,
         opening: bytes,
         number: int = 0,
+        greeting: bytes = b"",
     ) -> None:
         self.id = session.id
         self.number = number
@@ -87,6 +98,7 @@ class SessionCarrier:
         self._session = session
         self._framing = framing
         self._opening = opening
+        self._greeting = greeting
         self._channel = DataChannel()
         self._turns: Turns | None = None
         self._socket: WebSocket | None = None
@@ -117,10 +129,10 @@ class SessionCarrier:
             return max(0.0, self._next_send - now)
         return _LOOK_SEC if wait is None else wait
 
-    def serve(self, passage: Passage, now: float) -> int:
+    def serve(self, records: Records, now: float) -> int:
         """Send what is due. How many bytes of records that was."""
         try:
-            sent = self._send_records(passage, now) if self.is_used else 0
+            sent = self._send_records(records, now) if self.is_used else 0
             self._flush()
             self._check_life(now)
         except TransportError:
@@ -128,10 +140,10 @@ class SessionCarrier:
             return 0
         return sent
 
-    def _send_records(self, passage: Passage, now: float) -> int:
+    def _send_records(self, records: Records, now: float) -> int:
         sent = 0
         while now >= self._next_send and self._channel.room > 0:
-            record = passage.next_record()
+            record = records.next_record()
             if not record:
                 break
             self._send(PayloadType.DATA, self._framing.wrap(record))
@@ -206,6 +218,8 @@ class SessionCarrier:
         if not mark and len(self._answer) < _MOST_ANSWER:
             return b""
         status = head.split(b"\r\n")[0].split(b" ")[1:2]
+        if status == [b"%d" % TOO_EARLY]:
+            raise ServerAwaited("the task still waits for its server")
         if status != [b"200"]:
             is_stranger = status == [b"401"]
             raise TransportError(
@@ -214,9 +228,9 @@ class SessionCarrier:
                 else f"the exec server opens no tunnel: {head[:100].decode('latin-1')!r}"
             )
         self._has_answer = True
-        if self.number:
-            self._send(PayloadType.DATA, self._framing.wrap(MARK))
-            self.carries = True
+        if self._greeting:
+            self._send(PayloadType.DATA, self._framing.wrap(self._greeting))
+        self.carries = self.carries or self.number != 0
         return rest
 
     # --- connections ------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.ssm.load_meter import LoadMeter
 from pytest_fargate_sandbox.providers.ssm.outer_end import OuterEnd
+from pytest_fargate_sandbox.providers.ssm.session_carrier import ServerAwaited
 from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocketEnded
 from pytest_fargate_sandbox.server.tunnel.ready_sockets import Turns
 from pytest_fargate_sandbox.server.tunnel.records import Broken
@@ -50,6 +51,7 @@ class SsmSession:
     ) -> None:
         self.id = carrier.id
         self.why = ""
+        self.awaits_server = False
         self._on_gone, self._on_load = on_gone, on_load
         self._turns = Turns()
         self.outer = OuterEnd(self._turns, carrier.most)
@@ -123,6 +125,7 @@ class SsmSession:
             self._say_farewell()
         except (TransportError, AwsError) as error:
             self.why = error.message
+            self.awaits_server = isinstance(error, ServerAwaited)
         except (Broken, MalformedFrame, MalformedMessage) as error:
             self.why = f"what answers in the session is not the other end of our tunnel: {error}"
         except (OSError, WebSocketEnded) as error:

@@ -19,6 +19,7 @@ from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.lasting_tunnel import SHORTEST_LIFE_SECONDS, LastingTunnel
 from pytest_fargate_sandbox.providers.ssm.bridge_framing import BridgeFraming, bridge_command
 from pytest_fargate_sandbox.providers.ssm.port_framing import PortFraming
+from pytest_fargate_sandbox.providers.ssm.server_delivery import NUMBER, deliver
 from pytest_fargate_sandbox.providers.ssm.session_calls import (
     execute_command,
     is_denied,
@@ -28,6 +29,8 @@ from pytest_fargate_sandbox.providers.ssm.session_calls import (
 from pytest_fargate_sandbox.providers.ssm.session_carrier import KILLED, SessionCarrier
 from pytest_fargate_sandbox.providers.ssm.ssm_session import SsmSession
 from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocketEnded, need_library
+from pytest_fargate_sandbox.server.awaited_server import DELIVERY
+from pytest_fargate_sandbox.server.tunnel.records import MARK
 
 if TYPE_CHECKING:
     import socket
@@ -58,7 +61,7 @@ class SsmTunnel(LastingTunnel[SsmSession]):
     """A tunnel to ``port`` of ``target``, where ``opening`` makes a connection a tunnel.
 
     While much goes through it, further sessions are started, and take their share. ``may_bridge``: a terminal will do
-    where these credentials may start no session.
+    where these credentials may start no session. ``server`` is the source of the one that is brought where none is yet.
 
     ``reverses`` are ports of the task's loopback that lead to a host and a port here (``"PORT:HOST:PORT"``).
     Safe to use from many threads.
@@ -76,6 +79,7 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         forward_port: int | None = None,
         reverses: Iterable[str] = (),
         may_bridge: bool = False,
+        server: Callable[[], str] | None = None,
     ) -> None:
         super().__init__(target, forward_port)
         self._aws = aws
@@ -87,6 +91,7 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         self._agent_was_away = False
         self._refusal: AwsError | None = None
         self._may_bridge = may_bridge
+        self._server = server
         self._is_bridged = False
         self._numbers = count(1)
 
@@ -178,7 +183,13 @@ class SsmTunnel(LastingTunnel[SsmSession]):
 
     def _try(self) -> SsmSession:
         session = SsmSession(self._carrier(0), self._has_gone, self._has_load)
-        session.open(_SESSION_SECONDS)
+        try:
+            session.open(_SESSION_SECONDS)
+        except TransportError:
+            if session.awaits_server and self._server:
+                carrier = self._carrier(NUMBER, DELIVERY)
+                deliver(carrier, self._server(), _SESSION_SECONDS)
+            raise
         try:
             for forward in self._reverses:
                 session.outer.listen(forward.listener, (forward.host, forward.host_port), _LISTEN_SECONDS)
@@ -187,17 +198,21 @@ class SsmTunnel(LastingTunnel[SsmSession]):
             raise
         return session
 
-    def _carrier(self, number: int) -> SessionCarrier:
+    def _carrier(self, number: int, opening: bytes = b"") -> SessionCarrier:
         """Not connected yet. Raises ``AwsError``."""
+        started, framing = self._started(may_bridge=number == 0)
+        greeting = MARK if number > 0 else b""
+        return SessionCarrier(self._aws, started, framing, opening or self._opening.of(number), number, greeting)
+
+    def _started(self, *, may_bridge: bool) -> tuple[StartedSession, PortFraming | BridgeFraming]:
         if not self._is_bridged:
             try:
-                started = start_session(self._aws, self._target, self._port)
-                return SessionCarrier(self._aws, started, PortFraming(), self._opening.of(number), number)
+                return start_session(self._aws, self._target, self._port), PortFraming()
             except AwsError as error:
-                if number or not (is_denied(error) and self._may_bridge):
+                if not (may_bridge and is_denied(error) and self._may_bridge):
                     raise
                 self._refusal = error
-        return SessionCarrier(self._aws, self._bridge(), BridgeFraming(), self._opening.of(number), number)
+        return self._bridge(), BridgeFraming()
 
     def _bridge(self) -> StartedSession:
         """Where these credentials may execute commands, and nothing else. Raises the first refusal if not even that."""

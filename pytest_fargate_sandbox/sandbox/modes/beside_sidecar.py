@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import SshSidecarConfig, replaced
+from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.names import (
     ENV_TOKEN_SHA256,
     LOCAL_CLUSTER,
@@ -36,6 +37,12 @@ class BesideSidecar(Mode):
     """The half of a ``Mode`` that is about the sidecar."""
 
     def check(self, cfg: EcsFargateConfig) -> None:
+        if cfg.definition_as_is:
+            raise ConfigError(
+                "definition_as_is=True: a definition as it stands has no sidecar; only ECS Exec mode needs none "
+                "(ecs_exec=True, without ssh_sidecar)",
+                key="definition_as_is",
+            )
         if cfg.connect_via == "ssm":
             check_sessions(cfg)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.leaves.names import ENV_TOKEN_SHA256, ENV_TTL
+from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256, ENV_TTL
 from pytest_fargate_sandbox.sandbox.connection import Connection, Door, ServerConnection
 from pytest_fargate_sandbox.sandbox.keyring import make_keyring
 from pytest_fargate_sandbox.sandbox.modes.beside_sidecar import plain_sidecar
@@ -13,6 +14,8 @@ from pytest_fargate_sandbox.sandbox.modes.by_sessions import check_sessions
 from pytest_fargate_sandbox.sandbox.modes.mode import Environments
 from pytest_fargate_sandbox.sandbox.modes.own_server import EXEC_SERVER_PORT, OwnServer
 from pytest_fargate_sandbox.sandbox.task.task_environment import filled_in
+from pytest_fargate_sandbox.server.awaited_server import awaiting_source
+from pytest_fargate_sandbox.server.bundle import server_command, shipped_source
 
 if TYPE_CHECKING:
     from collections.abc import Collection, MutableMapping
@@ -49,6 +52,8 @@ class EcsExecMode(OwnServer):
                 key="ecs_exec",
             )
         check_sessions(cfg)
+        if cfg.definition_as_is:
+            _check_as_it_is(cfg)
         if _KEY in (cfg.extra_env or {}):
             raise _breaks_the_agent("extra_env", cfg.container_name)
         if cfg.runtime == "sidecar":
@@ -72,6 +77,8 @@ class EcsExecMode(OwnServer):
     def environments(self, cfg: EcsFargateConfig, *, task_id: str, keyring: Keyring, routes: Routes) -> Environments:
         filled_in(cfg.extra_env, task_id=task_id, task_ip="unknown yet", routes=routes)  # raises before the launch
         own = {ENV_TOKEN_SHA256: keyring.token_sha256, ENV_TTL: str(cfg.max_task_lifetime_sec)}
+        if cfg.definition_as_is:
+            own[ENV_SERVER_PORT] = str(EXEC_SERVER_PORT)
         return Environments({cfg.container_name: own})
 
     def complete(self, _cfg: EcsFargateConfig, main: Payload, _logs: Payload | None) -> list[Payload]:
@@ -82,6 +89,14 @@ class EcsExecMode(OwnServer):
         # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
         main.get("linuxParameters", {}).pop("initProcessEnabled", None)
         return []
+
+    def command_as_it_is(self, _cfg: EcsFargateConfig, main: Payload) -> list[str]:
+        _check_agents_home(main)
+        source = awaiting_source(shipped_source(_LESSON))
+        entry_point, arguments = server_command("image", source=source)
+        if main.get("entryPoint", [])[-1:] == ["-c"]:  # a shell that takes one word
+            return [f"set -- {shlex.join(arguments)}\n{entry_point[2]}"]
+        return [*entry_point, *arguments]
 
     def clock(self, cfg: EcsFargateConfig) -> str:
         return cfg.container_name
@@ -99,11 +114,23 @@ class EcsExecMode(OwnServer):
             port=EXEC_SERVER_PORT,
             opening=TunnelOpening(keyring.token),
             may_bridge=True,
+            server=(lambda: shipped_source(_LESSON)) if cfg.definition_as_is else None,
             forward_port=EXEC_SERVER_PORT,
             reverses=routes.specs,
         )
         door = Door(tunnel, cfg.container_name, tunnel.why_closed)
         return ServerConnection(host, door, EXEC_SERVER_PORT, token=keyring.token)
+
+
+def _check_as_it_is(cfg: EcsFargateConfig) -> None:
+    if not cfg.task_definition:
+        raise ConfigError("definition_as_is=True: there is no `task_definition` to run", key="task_definition")
+    for key in ("image_template", "environment_dir", "volumes", "user"):
+        if getattr(cfg, key):
+            raise ConfigError(
+                f"definition_as_is=True and {key}: RunTask cannot change that in a definition; leave one of them out",
+                key=key,
+            )
 
 
 def _check_agents_home(main: Payload) -> None:

@@ -72,6 +72,9 @@ class Mode(Protocol):
     def complete(self, cfg: EcsFargateConfig, main: Payload, logs: Payload | None) -> list[Payload]:
         """Complete ``main``, the main container's definition, in place; return those of the containers beside it."""
 
+    def command_as_it_is(self, cfg: EcsFargateConfig, main: Payload) -> list[str]:
+        """What ``main`` runs where its definition is not to be changed, and all that differs travels with RunTask."""
+
     # --- the way in, and the end ----------------------------------------------------------------------------------
 
     def clock(self, cfg: EcsFargateConfig) -> str:

@@ -25,7 +25,7 @@ from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
 from pytest_fargate_sandbox.sandbox.task.stopping import ask_to_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.providers.aws.aws import Aws
@@ -55,16 +55,18 @@ def run_request(
     *,
     task_definition: str,
     overrides: Mapping[str, Mapping[str, str]],
+    commands: Mapping[str, Sequence[str]] | None = None,
     tags: Mapping[str, str],
     owner: str,
 ) -> dict[str, Any]:
-    """The parameters of RunTask, but for its token. ``overrides`` is the environment of each container."""
+    """The parameters of RunTask, but for its token. ``overrides`` is the environment of each container, and
+    ``commands`` what it runs if not what its definition says."""
     request: dict[str, Any] = {
         "cluster": cfg.cluster,
         "taskDefinition": task_definition,
         "count": 1,
         "networkConfiguration": {"awsvpcConfiguration": _network(cfg)},
-        "overrides": _overrides(overrides),
+        "overrides": _overrides(overrides, commands or {}),
         "tags": _tags({**(cfg.tags or {}), **tags}),
         "startedBy": started_by(owner),
     }
@@ -240,10 +242,14 @@ def _network(cfg: EcsFargateConfig) -> dict[str, Any]:
     return network
 
 
-def _overrides(environments: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def _overrides(environments: Mapping[str, Mapping[str, str]], commands: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     overrides = {
         "containerOverrides": [
-            {"name": name, "environment": [{"name": key, "value": values[key]} for key in sorted(values)]}
+            {
+                "name": name,
+                "environment": [{"name": key, "value": values[key]} for key in sorted(values)],
+                **({"command": list(commands[name])} if name in commands else {}),
+            }
             for name, values in environments.items()
             if values
         ]

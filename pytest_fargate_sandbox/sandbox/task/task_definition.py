@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
@@ -37,6 +37,8 @@ class Plan:
 
     registration: Payload
     overrides: Mapping[str, Mapping[str, str]]
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What containers run instead, where nothing is registered and a definition runs as it is."""
 
 
 def make_plan(
@@ -49,7 +51,12 @@ def make_plan(
     keyring: Keyring,
     routes: Routes,
 ) -> Plan:
-    environments = mode_of(cfg).environments(cfg, task_id=task_id, keyring=keyring, routes=routes)
+    mode = mode_of(cfg)
+    environments = mode.environments(cfg, task_id=task_id, keyring=keyring, routes=routes)
+    if cfg.definition_as_is and base:
+        main, _ = _split(cfg, base)
+        commands = {cfg.container_name: mode.command_as_it_is(cfg, main)}
+        return Plan(dict(base), environments.overrides, commands)
     registered = registration(cfg, image=image, region=region, environment=environments.registered, base=base)
     return Plan(registered, environments.overrides)
 

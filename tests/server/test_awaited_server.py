@@ -1,0 +1,62 @@
+"""What waits for a server takes that one and no other, however it comes, and not for ever."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.leaves import names
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.server.awaited_server import DELIVERY, TAKEN, awaiting_source, lines_of
+from pytest_fargate_sandbox.server.bundle import server_command, shipped_source
+from tests.server.interpreters import interpreters, oldest_and_newest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SOURCE = shipped_source("tunnel.tunnel_verbs")
+
+
+@pytest.fixture(params=oldest_and_newest())
+def port(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
+    """Where one is awaited, for two seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = int(free.getsockname()[1])
+    (tmp_path / "python3").symlink_to(interpreters()[request.param])
+    entry_point, command = server_command("image", source=awaiting_source(SOURCE))
+    told = {names.ENV_SERVER_PORT: str(port), names.ENV_TOKEN_SHA256: "0" * 64, names.ENV_TTL: "2"}
+    with subprocess.Popen(
+        [*entry_point, *command], env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", **told}
+    ) as process:
+        yield port
+        assert process.wait(10) == names.EXIT_EXPIRED
+
+
+def said_to(port: int, data: bytes) -> bytes:
+    def connected() -> socket.socket | None:
+        try:
+            return socket.create_connection(("127.0.0.1", port), 5)
+        except ConnectionRefusedError:
+            return None
+
+    with wait_until(connected, deadline=5, what="somebody who listens") as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(9999), b""))
+
+
+def test_the_one_that_was_meant_is_taken_though_all_of_it_comes_twice_and_no_other_is(port: int) -> None:
+    assert b" 425 " in said_to(port, b"POST /x HTTP/1.1\r\n\r\n")
+    for other in ([*lines_of(SOURCE[:-4] + "AAAA", 1000)], [*lines_of(SOURCE, 1000)][1:], [b"\xff\n", b"1\n"], []):
+        assert TAKEN not in said_to(port, DELIVERY + b"".join(other))
+    assert said_to(port, DELIVERY * 2 + b"".join(line * 2 for line in lines_of(SOURCE, 1000))).endswith(TAKEN)
+    assert b'"version"' in said_to(port, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+def test_it_is_not_awaited_for_ever(port: int) -> None:
+    assert b" 425 " in said_to(port, b"anything\n")
