@@ -96,9 +96,7 @@ class FargateSandboxSession(AgentsWorkspace):
         await self._give_up(keep=self.state.pause_on_exit)
 
     async def _terminate_ambiguous_mount_transition(self) -> None:
-        """Nobody knows what is mounted: that is worth keeping to nobody."""
-        await self._before_shutdown()
-        await self._give_up()
+        """Not even then is it ended: there is no snapshot of what is in it, and who has it is told by an error."""
 
     async def _give_up(self, *, keep: bool = False) -> None:
         holding, self._holding = self._holding, None

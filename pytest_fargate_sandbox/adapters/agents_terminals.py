@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 _SIZE = (160, 40)
 _FIRST_YIELD_SEC, _NEXT_YIELD_SEC = 10.0, 0.25
-_MOST_UNREAD = 4 * 1024 * 1024
+_LEAST_KEPT, _MOST_PIECES = 4 * 1024 * 1024, 64
+"""Of what nobody reads."""
 
 _log = logging.getLogger("pytest_fargate_sandbox.adapters")
 
@@ -181,16 +182,13 @@ class _Heard:
     # --- in the loop ---------------------------------------------------------------------------------------------
 
     def _hear(self, data: bytes) -> None:
+        """Nobody is woken by it: who collects takes it when his time is over, so that a flood stays within bounds."""
         if data:
             self.unread.append(data)
-            waiting = sum(map(len, self.unread))
-            while waiting > _MOST_UNREAD:
-                waiting -= len(self.unread[0])
-                first = self.unread.popleft()
-                if waiting < _MOST_UNREAD:
-                    self.unread.appendleft(first[waiting - _MOST_UNREAD :])
-                    break
-            self.changed.set()
+            if len(self.unread) > _MOST_PIECES or sum(map(len, self.unread)) > 2 * _LEAST_KEPT:
+                kept = b"".join(self.unread)[-_LEAST_KEPT:]
+                self.unread.clear()
+                self.unread.append(kept)
 
     def _hear_end(self, exit_code: int | None, error: SandboxError | None) -> None:
         self.is_over, self.exit_code, self.error = True, exit_code, error

@@ -40,16 +40,24 @@ class AgentsWorkspace(BaseSandboxSession):
 
     async def persist_workspace(self) -> io.IOBase:
         """The workspace without what the manifest excludes. Mounts are taken down first, and come back in any case."""
-        return cast(
-            io.IOBase,
-            await with_ephemeral_mounts_removed(
+        packed: list[io.IOBase] = []
+
+        async def pack() -> io.IOBase:
+            packed.append(await self._packed())
+            return packed[0]
+
+        try:
+            return await with_ephemeral_mounts_removed(
                 self,
-                self._packed,
+                pack,
                 error_path=self._workspace_root_path(),
                 error_cls=WorkspaceArchiveReadError,
                 operation_error_context_key="snapshot_error_before_remount_corruption",
-            ),
-        )
+            )
+        except BaseException:
+            for archive in packed:  # which nobody gets, since a mount did not come back
+                archive.close()
+            raise
 
     @retry_async(retry_if=lambda error, _self: is_worth_another_try(error))
     async def _packed(self) -> io.IOBase:

@@ -119,6 +119,10 @@ class Process:
         told = result_of(result, self._command, output[protocol.STDOUT], output[protocol.STDERR])
         return self._guard.checked(told)
 
+    def explain(self, result: protocol.Result) -> None:
+        """Raise ``SandboxLost`` where that is its end because its task's is."""
+        self._guard.checked(result_of(result, self._command, b"", b""))
+
     def read(self, *, timeout: float = 0.0) -> bytes:
         """What it has said on stdout since the last ``read``; waits up to ``timeout`` seconds for the first byte."""
         return self._read_on(protocol.STDOUT, timeout)

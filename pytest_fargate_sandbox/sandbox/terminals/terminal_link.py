@@ -57,6 +57,8 @@ class TerminalLink(threading.Thread):
     def _listen(self) -> None:
         try:
             result = self._follow()
+            if result is not None:
+                self._process.explain(result)
         except SandboxError as error:
             self._listener.ended(None, error)
         else:
