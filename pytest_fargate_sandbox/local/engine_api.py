@@ -46,13 +46,19 @@ _NOT_AUTHORIZED = (
 _OTHERS_AT_IT = "Too many concurrent attempts to create a new revision of the specified family."
 _NO_MORE_CPUS = "You've reached the limit on the number of vCPUs you can run concurrently"
 _NO_SUCH_TASK = "The referenced task was not found."
-_NO_SESSIONS = (
-    f"User: arn:aws:iam::{ACCOUNT_ID}:user/local is not authorized to perform: ssm:StartSession on resource: "
-    f"arn:aws:ecs:{REGION}:{ACCOUNT_ID}:task because no identity-based policy allows the ssm:StartSession action"
-)
+
+
+def _denied(action: str) -> str:
+    return (
+        f"User: arn:aws:iam::{ACCOUNT_ID}:user/local is not authorized to perform: {action} on resource: "
+        f"arn:aws:ecs:{REGION}:{ACCOUNT_ID}:task because no identity-based policy allows the {action} action"
+    )
+
+
 _EXCEPTIONS = {
     "expired-token": ("", "ExpiredTokenException", "The security token included in the request is expired"),
-    "ssm-denied": ("StartSession", "AccessDeniedException", _NO_SESSIONS),
+    "ssm-denied": ("StartSession", "AccessDeniedException", _denied("ssm:StartSession")),
+    "exec-denied": ("ExecuteCommand", "AccessDeniedException", _denied("ecs:ExecuteCommand")),
     "access-denied": ("RunTask", "AccessDeniedException", _NOT_AUTHORIZED),
     "throttle": ("RunTask", "ThrottlingException", RATE_EXCEEDED),
     "quota": ("RunTask", "ThrottlingException", _NO_MORE_CPUS),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
-from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxLost, TransportError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, SandboxLost, TransportError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.ssm import load_meter, session_carrier, ssm_tunnel
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named, mode_of
@@ -29,7 +29,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "ecs-exec": {"ecs_exec": True},
     "ssm": {"connect_via": "ssm", "ssh_sidecar": SshSidecarConfig(exec_server_port=19542)},
 }
-FAULTS = ("ssm-double", "ssm-lost-ack", "ssm-cut", "ssm-slow", "ssm-denied")
+FAULTS = ("ssm-double", "ssm-lost-ack", "ssm-cut", "ssm-slow", "ssm-denied", "exec-denied")
 CALL = (
     "import os, socket, sys; s = socket.create_connection(('127.0.0.1', int(os.environ['SERVICE'].split(':')[2])), 20)"
 )
@@ -199,6 +199,16 @@ def test_a_definition_runs_as_it_is_and_its_server_is_brought_through_whatever_t
             assert hash_in(sandbox)
             assert engine.task(str(sandbox.task_arn))["taskDefinitionArn"] == named
     assert (engine.count() - before)["RegisterTaskDefinition"] == 0
+
+
+def test_where_nothing_is_allowed_the_first_refusal_is_told_and_the_task_ended(
+    engine: EngineOfTests, faults: Callable[..., None]
+) -> None:
+    faults(ssm_denied=50, exec_denied=50)
+    sandbox = EcsFargateSandbox(EcsFargateConfig(cluster="local", ecs_exec=True), task_id="nothing", run_id="ways")
+    with pytest.raises(SandboxError, match="ssm:StartSession"):
+        sandbox.start()
+    assert "nothing" not in {tag["value"] for arn in engine.alive() for tag in engine.task(arn)["tags"]}
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

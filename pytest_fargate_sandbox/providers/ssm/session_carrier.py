@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import urllib.parse
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
@@ -108,7 +109,15 @@ class SessionCarrier:
         self._next_send = self._heard = self._asked = 0.0
 
     def connect(self) -> None:
-        self._connect(self._session.token)
+        """Raises ``TransportError``, and ``ConfigError`` where a proxy is none that can be used."""
+        try:
+            self._connect(self._session.token)
+        except (OSError, WebSocketEnded) as error:
+            host = urllib.parse.urlsplit(self._session.url).hostname
+            raise TransportError(
+                f"no connection to {host}, where sessions are: {error}; is the Session Manager in this region, and can "
+                "it be reached from here (network, proxy, a VPC endpoint for ssmmessages)?"
+            ) from error
 
     def begin(self, turns: Turns, hear: Callable[[bytes], None], closing: threading.Event) -> None:
         """``hear`` is told what comes by it."""

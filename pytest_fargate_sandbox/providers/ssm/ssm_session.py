@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, TransportError
 from pytest_fargate_sandbox.leaves.session_message import MalformedMessage
 from pytest_fargate_sandbox.leaves.smux_frames import MalformedFrame
 from pytest_fargate_sandbox.leaves.waiting import pauses
@@ -51,7 +51,7 @@ class SsmSession:
     ) -> None:
         self.id = carrier.id
         self.why = ""
-        self.awaits_server = False
+        self.failure: Exception | None = None
         self._on_gone, self._on_load = on_gone, on_load
         self._turns = Turns()
         self.outer = OuterEnd(self._turns, carrier.most)
@@ -76,6 +76,8 @@ class SsmSession:
             pass
         if not self._ready.is_set():
             self.close()
+            if isinstance(self.failure, (ConfigError, ServerAwaited)):
+                raise self.failure
             raise TransportError(self.why or f"nothing answers in the session within {timeout:.0f} s")
 
     @property
@@ -123,9 +125,8 @@ class SsmSession:
                 self._turns.turn(min(carrier.patience(passage.has_more) for carrier in self._carriers))
                 self._serve(time.monotonic())
             self._say_farewell()
-        except (TransportError, AwsError) as error:
-            self.why = error.message
-            self.awaits_server = isinstance(error, ServerAwaited)
+        except (TransportError, AwsError, ConfigError) as error:
+            self.why, self.failure = error.message, error
         except (Broken, MalformedFrame, MalformedMessage) as error:
             self.why = f"what answers in the session is not the other end of our tunnel: {error}"
         except (OSError, WebSocketEnded) as error:

@@ -26,7 +26,7 @@ from pytest_fargate_sandbox.providers.ssm.session_calls import (
     is_not_connected,
     start_session,
 )
-from pytest_fargate_sandbox.providers.ssm.session_carrier import KILLED, SessionCarrier
+from pytest_fargate_sandbox.providers.ssm.session_carrier import KILLED, ServerAwaited, SessionCarrier
 from pytest_fargate_sandbox.providers.ssm.ssm_session import SsmSession
 from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocketEnded, need_library
 from pytest_fargate_sandbox.server.awaited_server import DELIVERY
@@ -185,10 +185,9 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         session = SsmSession(self._carrier(0), self._has_gone, self._has_load)
         try:
             session.open(_SESSION_SECONDS)
-        except TransportError:
-            if session.awaits_server and self._server:
-                carrier = self._carrier(NUMBER, DELIVERY)
-                deliver(carrier, self._server(), _SESSION_SECONDS)
+        except ServerAwaited:
+            if self._server:
+                deliver(self._carrier(NUMBER, DELIVERY), self._server(), _SESSION_SECONDS)
             raise
         try:
             for forward in self._reverses:

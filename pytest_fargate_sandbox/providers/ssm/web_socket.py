@@ -8,6 +8,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.providers.ssm.proxied_connection import connected
 
 if TYPE_CHECKING:
     from websockets.client import ClientProtocol
@@ -26,7 +27,7 @@ class WebSocket:
         """Raises ``WebSocketEnded`` and ``OSError``."""
         self._protocol = _protocol(url)
         uri = self._protocol.uri
-        sock = socket.create_connection((uri.host, uri.port), timeout)
+        sock = connected(uri.host, uri.port, timeout, secure=uri.secure)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if uri.secure:

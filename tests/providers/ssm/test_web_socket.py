@@ -1,17 +1,26 @@
-"""A WebSocket that is closed as the service closes each of them, now and then."""
+"""A WebSocket that is closed as the service closes each of them, now and then; and what leads to one."""
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 from websockets.sync.server import serve
 
+from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocket, WebSocketEnded
+from tests.own_ca import OwnCa
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from websockets.sync.server import ServerConnection
 
 
@@ -36,3 +45,110 @@ def test_after_a_farewell_nothing_is_sent_and_what_came_before_it_is_there() -> 
         web_socket.close()
         server.shutdown()
         thread.join(10)
+
+
+# --- by way of a proxy ----------------------------------------------------------------------------------------------
+class Proxy:
+    """Answers CONNECT so, and leads wherever it is asked to ``target``."""
+
+    def __init__(self, target: int, answer: bytes) -> None:
+        self.asked: list[bytes] = []
+        self._target, self._answer = target, answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.place = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        try:
+            client, _ = self._listener.accept()
+        except OSError:
+            return
+        with client, socket.create_connection(("127.0.0.1", self._target), 10) as server:
+            self.asked.append(client.recv(9999))
+            client.sendall(self._answer)
+
+            def carry(source: socket.socket, target: socket.socket) -> None:
+                while data := source.recv(9999):
+                    target.sendall(data)
+                target.shutdown(socket.SHUT_RDWR)
+
+            if b" 200 " in self._answer:
+                back = threading.Thread(target=self._quietly, args=(carry, server, client))
+                back.start()
+                self._quietly(carry, client, server)
+                back.join(10)
+
+    def _quietly(self, carry: Callable[..., None], *ends: socket.socket) -> None:
+        try:
+            carry(*ends)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._listener.close()
+        self._thread.join(10)
+
+
+@contextmanager
+def proxied(
+    tmp_path: Path, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
+) -> Iterator[tuple[Proxy, str]]:
+    """A proxy before a gateway of a name that nobody here knows, and the file of the CA that vouches for it."""
+    authority = OwnCa()
+    (tmp_path / "ca.pem").write_text(authority.root)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.shown_by(tmp_path / "server.pem", x509.DNSName("gateway.invalid")))
+
+    def part(connection: ServerConnection) -> None:
+        connection.send(f"hello {connection.recv()}")
+
+    with serve(part, "127.0.0.1", 0, ssl=context) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        proxy = Proxy(server.socket.getsockname()[1], answer)
+        try:
+            yield proxy, str(tmp_path / "ca.pem")
+        finally:
+            proxy.close()
+            server.shutdown()
+            thread.join(10)
+
+
+def test_the_proxy_of_the_environment_leads_to_it_and_is_told_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proxied(tmp_path) as (proxy, bundle):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:p%40ss@{proxy.place}")
+        monkeypatch.setenv("NO_PROXY", "elsewhere.invalid")
+        web_socket = WebSocket("wss://gateway.invalid/x", ca_bundle=bundle)
+        web_socket.send("world")
+        web_socket.flush()
+        assert wait_until(lambda: web_socket.receive() or None, deadline=10, what="an answer") == [b"hello world"]
+        web_socket.close()
+    assert proxy.asked[0].startswith(b"CONNECT gateway.invalid:443 HTTP/1.1\r\n")
+    assert b"Proxy-Authorization: Basic bWU6cEBzcw==\r\n" in proxy.asked[0]
+
+
+def test_a_proxy_that_refuses_is_named_with_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
+    with proxied(tmp_path, answer) as (proxy, bundle):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.place}")
+        with pytest.raises(OSError, match=rf"the proxy at {proxy.place} .* says 407 Proxy Auth"):
+            WebSocket("wss://gateway.invalid/x", ca_bundle=bundle)
+
+
+def test_a_proxy_of_a_kind_that_cannot_lead_there_is_named_and_none_is_asked_where_none_shall_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    with pytest.raises(ConfigError, match=r"socks5://127.0.0.1, and a session takes one of http:// alone"):
+        WebSocket("wss://gateway.invalid/x")
+    monkeypatch.setenv("NO_PROXY", ".invalid")
+    with pytest.raises(socket.gaierror):
+        WebSocket("wss://gateway.invalid/x")
