@@ -38,6 +38,9 @@ _LIMITS = {"memory": ("memory.max", "memory.limit_in_bytes"), "CPU": ("cpu.max",
 SESSION_PEERS = Path(sys.prefix) / "session-peers"
 """Foreign clients of the Session Manager, with packages of their own."""
 
+AXE = Path(sys.prefix) / "page-checks/node_modules/axe-core/axe.min.js"
+"""https://github.com/dequelabs/axe-core: whether everybody can use a page."""
+
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"])
 
 
@@ -128,9 +131,10 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "opentelemetry": partial(_no_module, "opentelemetry.sdk"),
     "pytest-opentelemetry": partial(_no_module, "pytest_opentelemetry"),
     "asciinema": partial(_no_module, "asciinema"),
+    "axe": lambda: None if AXE.exists() else f"{AXE} is not there: with npm, run tests/set-up {sys.prefix}",
     "aws": lambda: None if shutil.which("aws") else "the AWS command line is not installed here (pip install awscli)",
     "pyssm": partial(_no_session_peer, "bin/pyssm", "a Python from 3.12 on"),
     "ssm-session": partial(_no_session_peer, "node_modules/ssm-session", "node and npm"),
 }
-_NOT_EVERYWHERE = frozenset({"aws", "pyssm", "ssm-session", "pytest-opentelemetry"})
+_NOT_EVERYWHERE = frozenset({"aws", "axe", "pyssm", "ssm-session", "pytest-opentelemetry"})
 """Of a language, or a version of one, that nothing else here needs; or what would slow every run of pytest down."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SUBCOMMANDS = (
     *("engine", "ps", "top", "exec", "shell", "watch", "logs", "stop", "sweep"),
-    *("sidecar-image", "prebuild", "tasks"),
+    *("sidecar-image", "prebuild", "tasks", "report"),
 )
 
 

@@ -86,7 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_fargate_sandbox.plugin import mfa_code
 
         mfa_code.leave_it_to_the_controller()
-    if settings.run["report_json"] and not hasattr(config, "workerinput"):
+    if any(settings.run[name] for name in ("report_json", "html", "compare")) and not hasattr(config, "workerinput"):
         from pytest_fargate_sandbox.plugin import wiring
 
         wiring.wire_controller(config)

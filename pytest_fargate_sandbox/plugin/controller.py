@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.options import Settings
     from pytest_fargate_sandbox.plugin.outcome_book import OutcomeBook
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
+    from pytest_fargate_sandbox.plugin.run_book import RunBook
     from pytest_fargate_sandbox.records.ledger import Ledger
 
 
 class Controller:
     """Ends the run when everybody else has: xdist has stopped its workers, fixtures are torn down."""
 
-    def __init__(self, config: pytest.Config, settings: Settings, run: PytestRun, book: OutcomeBook) -> None:
+    def __init__(
+        self, config: pytest.Config, settings: Settings, run: PytestRun, book: OutcomeBook, run_book: RunBook
+    ) -> None:
         self._config = config
         self._settings = settings
         self._run = run
-        self._book = book
+        self._book, self._run_book = book, run_book
         self._began = time.time()
         self._holds_engine = False
         self.report: dict[str, Any] | None = None
@@ -63,14 +66,14 @@ class Controller:
             self._holds_engine = True
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_sessionfinish(self) -> Generator[None, Any, Any]:
+    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, Any, Any]:
         """Behind all that end something here, the threads of ``Leases`` too, and before the terminal's summary."""
         try:
             return (yield)
         finally:
-            self._end_run()
+            self._end_run(exitstatus)
 
-    def _end_run(self) -> None:
+    def _end_run(self, exitstatus: int) -> None:
         ledger = self._ledger
         if ledger is not None:
             from pytest_fargate_sandbox.records.run_report import run_report
@@ -85,6 +88,7 @@ class Controller:
             if not any(self.report["counts"][alive] for alive in ("leaked", "kept", "left")):
                 ledger.drop()
         self._write_report()
+        self._run_book.end(exitstatus)
         if self._run.reuse_book:
             self._run.reuse_book.let_go()
         self._run.remove()

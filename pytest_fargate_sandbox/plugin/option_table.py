@@ -210,5 +210,16 @@ TABLE = (
     ),
     Option("quarantine", "tasks that are flaky are added to this file, and those in it are skipped", metavar="FILE"),
     Option("report_json", "write the run, as data, to this file", metavar="FILE"),
+    Option(
+        "html",
+        "write the run, as a page to look at, to this file, which needs no network; of a run that was killed "
+        "`fargate-sandbox report` makes it",
+        metavar="FILE",
+    ),
+    Option(
+        "compare",
+        "tell what is otherwise than in this earlier run: its id, `last`, or the file of its `--fargate-report-json`",
+        metavar="RUN",
+    ),
 )
 OPTIONS: Mapping[str, Option] = {option.name: option for option in TABLE}

@@ -33,18 +33,31 @@ class OutcomeBook:
             return
         # Of a worker that was killed xdist reports no times.
         new = {"test": report.nodeid, "outcome": "passed", "began": report.start or None, "ended": None}
-        test = self._tests.setdefault(report.nodeid, new)
+        test = self._tests.setdefault(report.nodeid, {**new, "worker": _worker(report), "times": {}})
         test["outcome"] = max(test["outcome"], _outcome(report), key=_GRAVITY.index)
         test["ended"] = report.stop or test["ended"]
+        if report.stop:
+            began, _ = test["times"].get(report.when, (report.start, None))
+            test["times"][report.when] = (began, report.stop)
         properties = dict(report.user_properties)
         test["attempts"] = int(str(properties.get(RETRIED, 0))) + 1
         test["infrastructure"] = properties.get(PROPERTY)
         for key, name in _LISTS.items():
             test[key] = [value for each, value in report.user_properties if each == name]
 
+    def test(self, nodeid: str) -> dict[str, Any] | None:
+        """How it has come out up to now."""
+        return self._tests.get(nodeid)
+
     def tests(self) -> list[dict[str, Any]]:
         """Plain values, in the order in which they were begun."""
         return list(self._tests.values())
+
+
+def _worker(report: pytest.TestReport) -> str:
+    """xdist says whose a report is, to the controller alone."""
+    node = getattr(report, "node", None)
+    return str(node.gateway.id) if node is not None else "main"
 
 
 def _outcome(report: pytest.TestReport) -> str:

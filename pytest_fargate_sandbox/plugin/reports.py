@@ -9,6 +9,7 @@ import pytest
 
 from pytest_fargate_sandbox.plugin import marker, option_table, outcomes, short_errors, told_to_others, vocabulary
 from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
+from pytest_fargate_sandbox.plugin.kept_stories import keep_story
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -40,10 +41,13 @@ class Reports:
             if not self._in_full:
                 short_errors.tell_plainly(call, report)
             outcomes.judge(item, call, report)
-        stories = [(lease, lease.story() if report.failed else "") for lease in self._leases.of(item)]
+        logs = [(lease, lease.logs() if report.failed else "") for lease in self._leases.of(item)]
+        stories = [(lease, lease.story(log) if report.failed else "") for lease, log in logs]
         report.sections += [(f"Sandbox {lease.task_id}", story) for lease, story in stories if story]
         saved = self._artifacts.save(item, call, report, [lease for lease, _ in stories])
         report.sections += [("Saved of this test", saved.told())] if saved else []
+        if report.failed and self._leases.run.begun:
+            keep_story(self._leases.run, item, report, logs)
         told_to_others.tell(item, report, call.excinfo.value if call.excinfo else None, stories, saved)
         return report
 

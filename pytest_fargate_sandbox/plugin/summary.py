@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.controller import Controller
     from pytest_fargate_sandbox.plugin.options import Settings
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
+    from pytest_fargate_sandbox.plugin.run_book import RunBook
     from pytest_fargate_sandbox.records.kept_tasks import KeptTask
 
 _SHOWN_RETRIES = 5
@@ -21,14 +22,16 @@ _SHOWN_RETRIES = 5
 class Summary:
     """Speaks for all workers, in the one process that has the terminal."""
 
-    def __init__(self, settings: Settings, run: PytestRun, controller: Controller) -> None:
+    def __init__(self, settings: Settings, run: PytestRun, controller: Controller, book: RunBook) -> None:
         self._settings = settings
         self._run = run
-        self._controller = controller
+        self._controller, self._book = controller, book
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         report = self._controller.report
         if report is None:
+            if self._book.page:
+                terminalreporter.write_line(f"the run as a page: {self._book.page}")
             return
         terminalreporter.write_sep("=", "fargate sandboxes")
         if not self._settings.configured:
@@ -38,6 +41,10 @@ class Summary:
         if report["counts"]["kept"] or report["counts"]["left"]:
             for line in _living(self._run.run_id, report):
                 terminalreporter.write_line(line)
+        for line in self._book.changes:
+            terminalreporter.write_line(line)
+        if self._book.page:
+            terminalreporter.write_line(f"the run as a page: {self._book.page}")
 
 
 def _lines(report: dict[str, Any]) -> Iterator[str]:

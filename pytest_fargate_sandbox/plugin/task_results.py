@@ -12,15 +12,24 @@ from pytest_fargate_sandbox.tasks.quarantine import add_to_quarantine, flaky_in
 from pytest_fargate_sandbox.tasks.results_table import table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 
 class TaskResults:
     """In the one process that all reports come to."""
 
-    def __init__(self, results: Path | None, quarantine: Path | None, earlier: Mapping[str, dict[str, Any]]) -> None:
-        """``earlier``: what a run found that this one goes on with."""
+    def __init__(
+        self,
+        results: Path | None,
+        quarantine: Path | None,
+        earlier: Mapping[str, dict[str, Any]],
+        tell: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        """``earlier``: what a run found that this one goes on with; ``tell`` is told of every attempt."""
+        for record in earlier.values():
+            tell(record)
+        self._tell = tell
         self._records: dict[str, dict[str, Any]] = dict(earlier)
         self._quarantine = quarantine
         self._earlier = earlier
@@ -58,6 +67,7 @@ class TaskResults:
 
     def _take(self, record: dict[str, Any]) -> None:
         self._records[record["test"]] = record
+        self._tell(record)
         try:
             self._open()
             if self._file is not None:

@@ -21,6 +21,7 @@ from pytest_fargate_sandbox.plugin.progress import Progress
 from pytest_fargate_sandbox.plugin.pytest_run import RUN, PytestRun
 from pytest_fargate_sandbox.plugin.reports import Reports
 from pytest_fargate_sandbox.plugin.rerun import Reruns
+from pytest_fargate_sandbox.plugin.run_book import RunBook
 from pytest_fargate_sandbox.plugin.summary import Summary
 from pytest_fargate_sandbox.plugin.task_attempts import TaskReports
 from pytest_fargate_sandbox.plugin.task_results import TaskResults
@@ -127,15 +128,20 @@ def wire_controller(config: pytest.Config) -> PytestRun:
     if first:
         settings = config.stash[SETTINGS]
         book = OutcomeBook()
-        controller = Controller(config, settings, run, book)
+        run_book = RunBook(config, run, book)
+        run_book.check()
+        controller = Controller(config, settings, run, book, run_book)
         _register(
             config,
             controller=controller,
             interrupts=Interrupts(run),
-            summary=Summary(settings, run, controller),
+            run_book=run_book,
+            summary=Summary(settings, run, controller, run_book),
             progress=Progress(config, run),
             outcome_book=book,
-            task_results=TaskResults(_path(config, "results"), _path(config, "quarantine"), _earlier(config)),
+            task_results=TaskResults(
+                _path(config, "results"), _path(config, "quarantine"), _earlier(config), run_book.attempt
+            ),
         )
     return run
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.leaves.user_cache import write_private
+from pytest_fargate_sandbox.records import run_records
 from pytest_fargate_sandbox.records.ledger import Ledger, alone_with, ledger_directory
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def remove_unless_grown(path: Path, stat: os.stat_result) -> bool:
     """Whether it is gone: nobody has just begun to use it again."""
     with alone_with(path) as file:
         if file and path.stat().st_size == stat.st_size:
+            run_records.archive(Ledger.at(path).run_id, file)
             path.unlink()
             return True
     return False

@@ -24,12 +24,14 @@ from urllib.parse import quote, unquote
 
 from pytest_fargate_sandbox.leaves.process_identity import still_runs, this_process
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory, write_private
+from pytest_fargate_sandbox.records import run_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _SUFFIX = ".jsonl"
+_WORDS = {"phase": "name", "refused": "refusal"}
 _STEPS = ("launching", "launched", "stopped")
 _NO_EVENT = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
@@ -50,6 +52,8 @@ class Entry:
     """When each event first happened."""
     latest: dict[str, float] = field(default_factory=dict)
     """When each happened last."""
+    moments: list[tuple[str, float, str]] = field(default_factory=list)
+    """All events with their times, and which phase began, or why a launch was refused."""
     tasks: int = 0
     """How many its start has had: what fails for a passing reason is launched again."""
 
@@ -218,6 +222,7 @@ class Ledger:
         entry.events.append(step)
         entry.times.setdefault(step, when)
         entry.latest[step] = when
+        entry.moments.append((step, when, str(event.get(_WORDS.get(step, ""), ""))))
         entry.facts.update(event)
         arn = str(event.get("task_arn") or "")
         if arn:
@@ -230,8 +235,10 @@ class Ledger:
             _log.warning("%s: %.80r is no event; such lines are skipped", self.path, line)
 
     def drop(self) -> None:
-        """Remove the file: nothing in it matters any more."""
-        with self._lock, alone_with(self.path):
+        """Remove the file: nothing in it matters any more, but to whoever looks back at the run."""
+        with self._lock, alone_with(self.path) as file:
+            if file:
+                run_records.archive(self.run_id, file)
             self.path.unlink(missing_ok=True)
             self._forget()
 

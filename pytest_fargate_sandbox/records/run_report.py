@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.records.costs import entry_cost_usd
+from pytest_fargate_sandbox.records.machine_spans import spans_of
 from pytest_fargate_sandbox.records.slot_records import retired_slots, slot_leases
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
         "slots": slots,
         "retired": retired_slots(entries),
         "retries": [{"test": each["test"], "error": each["error"]} for each in retries],
+        "waits": [_wait(entry) for entry in entries if "waiting" in entry.events],
+        "refusals": [_refusal(moment) for entry in entries for moment in entry.moments if moment[0] == "refused"],
     }
 
 
@@ -78,6 +81,8 @@ def _sandbox(entry: Entry, slots: list[dict[str, Any]]) -> dict[str, Any]:
         "phases": entry.facts.get("phases") or {},
         "launch_sec": entry.facts.get("launch_sec"),
         "times": {step: entry.times[step] for step in _STEPS if step in entry.times},
+        "spans": spans_of(entry),
+        "cost_usd": round(entry_cost_usd(entry), 6),
         "commands": entry.facts.get("commands") or [],
         "cause": entry.facts.get("cause") or "",
         "kept": _is_kept(entry),
@@ -85,6 +90,16 @@ def _sandbox(entry: Entry, slots: list[dict[str, Any]]) -> dict[str, Any]:
         "reused": _was_left(entry),
         "not_left": entry.facts.get("why") or "" if "not_left" in entry.events else "",
     }
+
+
+def _wait(entry: Entry) -> dict[str, Any]:
+    """Of a test, for its sandbox, whatever that took."""
+    return {"test": entry.facts["test"], "began": entry.times["waiting"], "ended": entry.times.get("waited")}
+
+
+def _refusal(moment: tuple[str, float, str]) -> dict[str, Any]:
+    """Of a launch, by the account."""
+    return {"t": moment[1], "why": moment[2]}
 
 
 def _is_kept(entry: Entry) -> bool:

@@ -132,8 +132,8 @@ class Lease(ABC):
             if not self.left:
                 self._give_up()
 
-    def story(self) -> str:
-        """What one wants to know who sees a test fail: the task, its start, the last commands, its log, its end."""
+    def story(self, log: str) -> str:
+        """What one wants to know who sees a test fail: the task, its start, the last commands, its end, its ``log``."""
         sandbox = self.sandbox
         lines = list(self._where())
         start = list(self._beginning())
@@ -145,8 +145,7 @@ class Lease(ABC):
             lines += [f"terminal {terminal.name}:", *(f"  {line}" for line in terminal.capture().splitlines())]
         if sandbox.cause:
             lines.append(f"the task ended: {sandbox.cause}")
-        logs = self.logs()
-        return printable("\n".join([*lines, *(["container log (end):", logs] if logs else [])]))
+        return printable("\n".join([*lines, *(["container log (end):", log] if log else [])]))
 
 
 def _told(past: PastCommand) -> list[str]:

@@ -42,6 +42,7 @@ def test_each_launch_is_a_sandbox_with_its_story(ledger: Ledger) -> None:
     times = sandbox.pop("times")
     assert list(times) == ["launched", "ready", "stopped"]
     assert list(times.values()) == sorted(times.values())
+    assert [sandbox.pop("spans") is None, sandbox.pop("cost_usd") > 0] == [False, True]
     assert sandbox == {
         "task_arn": "arn:a",
         "image": "python",

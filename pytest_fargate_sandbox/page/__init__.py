@@ -1,0 +1,1 @@
+"""A run to look at: one page, made of what was written down while it ran."""

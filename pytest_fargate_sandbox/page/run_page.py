@@ -1,0 +1,105 @@
+"""One file that shows a run: no network, nothing that a sandbox has said can become a part of the page.
+
+The policy in it lets its own script and style run, which are known by their digests, and load nothing. What the run was
+is JSON in which no ``<`` stands; stories and recordings are packed, and unpacked when somebody wants to see one.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from pytest_fargate_sandbox.page.comparing import compared, told
+from pytest_fargate_sandbox.page.page_data import page_data
+from pytest_fargate_sandbox.page.story_data import story_data
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.page.finished_run import FinishedRun
+
+_SCRIPTS = ("elements", "timeline", "painting", "moving", "screen", "player", "story", "tables", "page")
+_UNSAFE = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_MOST_RECORDINGS = 24 * 1024 * 1024
+"""Bytes of a page, packed; what would not fit is told of."""
+
+
+def write_page(path: Path, run: FinishedRun, earlier: FinishedRun | None = None) -> None:
+    """In one step: nobody ever sees half of it. Raises ``OSError``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            _write(file, path, run, earlier)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def changes_in(run: FinishedRun, earlier: FinishedRun) -> list[str]:
+    return list(told(compared(run.report, earlier.report, earlier.name)))
+
+
+def _write(file: IO[str], path: Path, run: FinishedRun, earlier: FinishedRun | None) -> None:
+    stories = run.tests_with_stories
+    data = page_data(run.report, stories)
+    data["run"] = run.name
+    data["links"] = {
+        number: links
+        for number, test in enumerate(run.report["tests"])
+        if (links := [_link(each, path.parent) for each in test.get("artifacts") or ()])
+    }
+    data["compared"] = compared(run.report, earlier.report, earlier.name) if earlier else None
+    head, style, script = _asset("page.html"), _asset("page.css"), "\n".join(_asset(f"{each}.js") for each in _SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
+    for word, value in {
+        "POLICY": f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "base-uri 'none'; form-action 'none'",
+        "STYLE": style,
+    }.items():
+        head = head.replace(f"@{word}@", value)
+    file.write(head)
+    file.write(f'<script type="application/json" id="run">{embedded(data)}</script>\n')
+    room = _MOST_RECORDINGS
+    for number, test in enumerate(stories):
+        story, recordings = story_data(run.story_of(test))
+        for place, recording in enumerate(recordings):
+            text = packed(recording["text"])
+            room -= len(text)
+            story["recordings"].append({**recording, "text": None, "is_here": room > 0})
+            if room > 0:
+                file.write(f'<script type="text/plain" id="recording-{number}-{place}">{text}</script>\n')
+        file.write(f'<script type="text/plain" id="story-{number}">{packed(json.dumps(story))}</script>\n')
+    file.write(f"<script>{script}</script>\n</body>\n</html>\n")
+
+
+def embedded(data: Any) -> str:
+    """JSON that no text in it can lead out of."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for character, escaped in _UNSAFE.items():
+        text = text.replace(character, escaped)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def packed(text: str) -> str:
+    raw = text.encode("utf-8", "backslashreplace")
+    return base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()
+
+
+def _link(file: str, directory: Path) -> list[str]:
+    """How it is called, and where it is from the page; relative, so that both may be moved together."""
+    where = os.path.relpath(file, directory)
+    return [Path(file).name, "./" + quote(os.fsencode(where))]
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

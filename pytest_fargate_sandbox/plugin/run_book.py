@@ -1,0 +1,149 @@
+"""What is kept of the run for whoever looks back: the controller's half of its records, and the page made of them."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.leaves.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_fargate_sandbox.page.finished_run import FinishedRun
+    from pytest_fargate_sandbox.plugin.outcome_book import OutcomeBook
+    from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
+    from pytest_fargate_sandbox.records.run_records import RunRecords
+
+RECORDS_VERSION = 1
+
+
+class RunBook:
+    """Writes nothing of a run that uses no sandbox, unless a page of it is wanted."""
+
+    def __init__(self, config: pytest.Config, run: PytestRun, outcomes: OutcomeBook) -> None:
+        self._config, self._run, self._outcomes = config, run, outcomes
+        name = run.settings.run["html"]
+        self.page: Path | None = config.invocation_params.dir / name if name else None
+        self._compared: str | None = run.settings.run["compare"]
+        self._earlier: FinishedRun | None = None
+        self._began = time.time()
+        self._unwritten: list[tuple[str, dict[str, Any]]] = []
+        self._records: RunRecords | None = None
+        self.changes: list[str] = []
+        """Sentences of what is otherwise than in the run that this one is compared with."""
+
+    def check(self) -> None:
+        """Tell at the start, and not after an hour, what the page could not be made of, or written to."""
+        if self._config.option.collectonly:
+            return
+        if self.page is not None:
+            _check_writable(self.page)
+        if self._compared is not None:
+            from pytest_fargate_sandbox.page.finished_run import find_run
+
+            try:
+                self._earlier = find_run(self._compared, self._config.invocation_params.dir)
+            except ConfigError as error:
+                raise pytest.UsageError(f"--fargate-compare: {error}") from None
+
+    # --- as it goes -------------------------------------------------------------------------------------------------
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._write("began", test=nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        test = self._outcomes.test(nodeid)
+        if test is not None:
+            self._write("test", **test)
+
+    def attempt(self, record: Mapping[str, Any]) -> None:
+        """At a benchmark task."""
+        self._write("attempt", **{key: record[key] for key in _OF_AN_ATTEMPT if key in record})
+
+    def _write(self, event: str, **facts: Any) -> None:
+        if self._records is None:
+            self._unwritten.append((event, facts))
+            if self._is_wanted:
+                self._begin()
+        else:
+            self._records.write(event, **facts)
+
+    @property
+    def _is_wanted(self) -> bool:
+        if self.page is not None or self._compared is not None:
+            return True
+        if not self._run.begun:
+            return False
+        from pytest_fargate_sandbox.records.ledger import Ledger
+
+        return Ledger(self._run.run_id).path.exists()
+
+    def _begin(self) -> None:
+        from pytest_fargate_sandbox.leaves.process_identity import this_process
+        from pytest_fargate_sandbox.records.run_records import RunRecords
+
+        self._records = RunRecords(self._run.run_id)
+        settings = self._run.settings
+        self._records.write(
+            "run",
+            version=RECORDS_VERSION,
+            began=round(self._began, 3),
+            title=self._config.rootpath.name,
+            cluster=str(settings.config["cluster"]),
+            max_tasks=settings.run["max_tasks"],
+            **this_process(),
+        )
+        for event, facts in self._unwritten:
+            self._records.write(event, **facts)
+        self._unwritten.clear()
+
+    # --- at its end -------------------------------------------------------------------------------------------------
+
+    def end(self, exitstatus: int) -> None:
+        """All else of the run has ended. What cannot be told of it is no failure of its tests."""
+        if self._records is None and not self._is_wanted:
+            return
+        if self._records is None:
+            self._begin()
+        if self._records is not None:
+            self._records.write("ended", exitstatus=int(exitstatus))
+        from pytest_fargate_sandbox.records.run_records import forget_old_runs
+
+        forget_old_runs()
+        if self.page is not None or self._compared is not None:
+            self._make_page()
+
+    def _make_page(self) -> None:
+        from pytest_fargate_sandbox.page.finished_run import find_run
+        from pytest_fargate_sandbox.page.run_page import changes_in, write_page
+
+        try:
+            run = find_run(self._run.run_id)
+            if self._earlier is not None:
+                self.changes = changes_in(run, self._earlier)
+            if self.page is not None:
+                write_page(self.page, run, self._earlier)
+        except (OSError, ConfigError) as error:
+            self.page = None
+            warnings.warn(pytest.PytestWarning(f"--fargate-html: {error}"), stacklevel=2)
+
+
+_OF_AN_ATTEMPT = ("test", "task", "agent", "try", "verdict", "reward", "trouble", "said", "began", "ended")
+
+
+def _check_writable(path: Path) -> None:
+    was_there = path.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        if not was_there:
+            path.unlink()
+    except OSError as error:
+        raise pytest.UsageError(f"--fargate-html: {path}: {error.strerror}") from None

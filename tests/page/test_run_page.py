@@ -1,0 +1,158 @@
+"""The page as a file, from records alone; how it looks and works is tried in a browser, next door."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_fargate_sandbox.cli.main import main
+from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.page.finished_run import find_run
+from pytest_fargate_sandbox.page.run_page import changes_in, write_page
+from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.records.run_records import KEPT_RUNS, RunRecords, all_runs, forget_old_runs
+from tests.page.made_runs import HOSTILE, made_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _data(page: Path) -> dict[str, Any]:
+    [data] = re.findall(r'<script type="application/json" id="run">(.*?)</script>', page.read_text())
+    return dict(json.loads(data))
+
+
+def test_a_page_of_five_hundred_tests_is_smaller_than_a_megabyte(tmp_path: Path) -> None:
+    made_run("made", 500)
+    write_page(tmp_path / "page.html", find_run("made"))
+    assert (tmp_path / "page.html").stat().st_size < 1_000_000
+    data = _data(tmp_path / "page.html")
+    assert [len(data["tests"]), data["state"], data["evaluable"]] == [500, "finished", [500, 500]]
+    assert data["counts"]["launched"] == 501
+    assert data["counts"]["prelaunched_unused"] == 1
+    assert data["grid"]["cells"][0][2:5] == [0, 50, 50]  # every tenth test fails, and each of them is one of those
+
+
+def test_stories_take_no_memory_however_many_there_are(tmp_path: Path) -> None:
+    """Of twice as many failures a page takes no more, beyond what each test has."""
+
+    def peak(name: str, failing: int) -> int:
+        made_run(name, 300, failing=failing)
+        run = find_run(name)
+        tracemalloc.start()
+        try:
+            write_page(tmp_path / "page.html", run)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few, many = peak("few", 100), peak("many", 1)
+    assert (tmp_path / "page.html").stat().st_size > 300_000
+    assert many < few * 1.3
+
+
+def test_nothing_that_a_sandbox_says_becomes_a_part_of_the_page(tmp_path: Path) -> None:
+    made_run("made", 30, hostile=HOSTILE)
+    write_page(tmp_path / "page.html", find_run("made"))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert [text.count("<img"), text.count("taken</"), text.count("\x1b"), text.count("\u2028")] == [0, 0, 0, 0]
+    assert text.count("<script") == text.count("</script>")
+    assert "\u202e" not in text
+
+
+def test_what_was_written_down_is_enough_when_all_its_processes_were_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = made_run("20260101-killed", 20, ended=False)
+    with (records.directory / "tests.jsonl").open("a") as file:
+        file.write('{"event": "test", "test": "cut of')  # killed within a line, or a disk was full
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "2026"]) == 0
+    assert capsys.readouterr().out == "20260101-killed.html\n"
+    data = _data(tmp_path / "20260101-killed.html")
+    assert data["state"] == "killed"
+    assert data["tests"][-1][:2] == ["test_cut", "unfinished"]
+    assert len(data["machines"]) == 21
+
+
+def test_a_ledger_that_is_dropped_stays_with_the_records() -> None:
+    records, ledger = RunRecords("some"), Ledger("some")
+    records.write("run", version=1, began=1.0)
+    ledger.write(ledger.open_entry(cpu="256", memory="512"), "launched", task_arn="arn:1")
+    ledger.drop()
+    assert find_run("some").report["counts"]["launched"] == 1
+    assert oct(records.ledger.stat().st_mode & 0o777) == "0o600"
+    Ledger("without records").write("entry", "launched", task_arn="arn:2")
+    Ledger("without records").drop()
+    assert all_runs() == ["some"]
+
+
+def test_the_latest_runs_are_kept() -> None:
+    for number in range(KEPT_RUNS + 2):
+        RunRecords(f"run-{number:02}").write("run")
+        os.utime(RunRecords(f"run-{number:02}").directory, (number, number))
+    forget_old_runs()
+    assert all_runs() == [f"run-{number:02}" for number in range(2, KEPT_RUNS + 2)]
+
+
+def test_a_run_without_any_sandbox_is_a_page_too(tmp_path: Path) -> None:
+    RunRecords("empty").write("run", began=1.0)
+    RunRecords("empty").write("test", test="test_plain", outcome="passed", began=2.0, ended=3.0)
+    write_page(tmp_path / "page.html", find_run("empty"))
+    assert _data(tmp_path / "page.html")["machines"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{}", "is no file of --fargate-report-json"),
+        ('{"version": 1, "tests": [1], "sandboxes": []}', "is no file of --fargate-report-json"),
+        ("\udcff", "is no file of --fargate-report-json"),
+        ("[" * 100_000, "is no file of --fargate-report-json"),
+        ('{"version": 2, "tests": [], "sandboxes": []}', "is of version 2, and 1 is the latest known here: look at it"),
+    ],
+)
+def test_a_file_that_is_no_report_is_told_of(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "some.json").write_text(content, errors="surrogateescape")
+    with pytest.raises(ConfigError, match=told):
+        find_run("some.json", tmp_path)
+
+
+def test_a_run_that_nobody_knows_is_told_of_with_those_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "nothing"]) == 1
+    assert "there is no run nothing, and no such file; nothing is kept of any here" in capsys.readouterr().err
+    made_run("2026-1", 1)
+    made_run("2026-2", 1)
+    assert main(["report", "2026-3"]) == 1
+    assert "no such file; the latest are 2026-2, 2026-1" in capsys.readouterr().err
+    assert main(["report", "2026"]) == 1
+    assert "2026 is the beginning of several runs: 2026-1, 2026-2" in capsys.readouterr().err
+    assert main(["report", "last", "--output", "/proc/page.html"]) == 1
+    assert "/proc/page.html: " in capsys.readouterr().err
+
+
+def test_it_is_told_what_is_otherwise_than_in_an_earlier_report_of_the_first_form(tmp_path: Path) -> None:
+    """Which knew less of its machines and tests than one of today."""
+    made_run("made", 20)
+    run = find_run("made")
+    tests = [{"test": each["test"], "outcome": "passed", "began": 1.0, "ended": 1.01} for each in run.report["tests"]]
+    machines = [
+        {key: value for key, value in each.items() if key not in ("spans", "cost_usd")}
+        for each in run.report["sandboxes"]
+    ]
+    old = {**run.report, "version": 1, "tests": tests, "sandboxes": machines}
+    old = {key: value for key, value in old.items() if key not in ("waits", "refusals", "attempts", "max_tasks")}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    earlier = find_run("old.json", tmp_path)
+    first, *changed = changes_in(run, earlier)
+    assert first == "against old.json: 2 with another outcome, 1 flakier, 20 slower"
+    assert changed == [
+        f"  {each['test']}: passed → failed" for each in run.report["tests"] if each["outcome"] == "failed"
+    ]
+    write_page(tmp_path / "page.html", earlier, run)
+    assert _data(tmp_path / "page.html")["compared"]["outcomes"][0][1:] == ["failed", "passed"]
