@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pytest_fargate_sandbox.page.comparing import compared, told
+from pytest_fargate_sandbox.page.earlier_run import compared, told
 from pytest_fargate_sandbox.page.page_data import page_data
 from pytest_fargate_sandbox.page.story_data import story_data
 
