@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +87,7 @@ def test_more_than_may_run_at_once_wait_for_room(run: HarnessRun) -> None:
 
     async def act() -> None:
         async with anyio.create_task_group() as group:
-            for name in ("one", "two", "three"):
+            for name in ("one", "two"):
                 group.start_soon(one, name)
 
     anyio.run(act)
@@ -150,3 +152,12 @@ def test_the_harness_says_more_than_the_environment_and_that_more_than_the_proje
     assert (config.cpu, config.memory, config.cluster) == ("512", "1024", "local")
     assert config.ssh_sidecar is not None
     assert config.ssh_sidecar.exec_server_port
+
+
+@pytest.mark.parametrize("adapter", ["harbor"])
+def test_an_adapter_without_its_harness_says_what_brings_it(adapter: str) -> None:
+    if find_spec(adapter):
+        return  # in an environment of its own tests
+    with pytest.raises(ModuleNotFoundError) as met:
+        import_module(f"pytest_fargate_sandbox.adapters.{adapter}")
+    assert f"`pip install 'pytest-fargate-sandbox[{adapter}]'` brings, on Python 3." in str(met.value)

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOTHING = '[environment]\nnetwork_mode = "no-network"\n'
-LOOK = (
-    "#!/bin/sh\n[ $(cat /tmp/who) = nobody ] && [ $PWD = /work ] && r=1 || r=0\necho $r > /logs/verifier/reward.txt\n"
-)
+SEPARATE = '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\nnetwork_mode = "no-network"\n'
+LOOK = "#!/bin/sh\n[ $(cat /logs/artifacts/who) = nobody ] && [ $PWD = /work ] && r=1 || r=0\n"
+LOOK += "echo $r > /logs/verifier/reward.txt\n"
 
 
 @pytest.fixture
@@ -50,23 +50,20 @@ def dockerfile(*lines: str) -> str:
 def test_tasks_of_the_same_content_have_one_image_and_its_user_runs_what_no_other_is_said_for(
     harbor: Callable[..., Any], builder: EngineOfTests, tmp_path: Path
 ) -> None:
-    for name in ("one", "two"):
-        make_task(
-            tmp_path / "tasks" / name,
-            toml=NOTHING,
-            solve="#!/bin/sh\nid -un > /tmp/who\n",
-            test=LOOK,
-            files={"environment/Dockerfile": dockerfile("USER nobody")},
-        )
+    parts = {"solve": "#!/bin/sh\nid -un > /logs/artifacts/who\n", "test": LOOK}
+    image = {"environment/Dockerfile": dockerfile("USER nobody")}
+    make_task(tmp_path / "tasks" / "one", toml=NOTHING, files=image, **parts)
+    own = {"tests/Dockerfile": dockerfile("COPY test.sh /tests/test.sh")}
+    make_task(tmp_path / "tasks" / "own-verifier", toml=SEPARATE + NOTHING, files={**image, **own}, **parts)
     make_task(
         tmp_path / "tasks" / "fails",
         toml=NOTHING,
         files={"environment/Dockerfile": dockerfile("RUN echo no such thing && exit 3")},
     )
     job = harbor(tmp_path / "tasks", "oracle", "--force-build", "-n", "3")
-    assert job.rewards == {"fails": "SandboxBuildFailedError", "one": 1, "two": 1}
+    assert job.rewards == {"fails": "SandboxBuildFailedError", "one": 1, "own-verifier": 1}
     assert "no such thing" in job.trials["fails"]["exception_info"]["exception_message"]
-    assert builds(builder) == 2
+    assert builds(builder) == 3
 
 
 def test_a_start_that_is_given_up_while_its_image_is_built_leaves_no_task(
