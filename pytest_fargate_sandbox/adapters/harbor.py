@@ -27,10 +27,10 @@ finally:
 
 from pytest_fargate_sandbox.adapters.harbor_options import OFFERED, FargateOptions
 from pytest_fargate_sandbox.adapters.harbor_output import OutputTeller
-from pytest_fargate_sandbox.adapters.harbor_task import spec_of, user_of
+from pytest_fargate_sandbox.adapters.harbor_task import spec_of
 from pytest_fargate_sandbox.adapters.harness_run import harness_run
 from pytest_fargate_sandbox.adapters.harness_settings import config_of, settings_of
-from pytest_fargate_sandbox.leaves.errors import ImageBuildError, UnsafeArchiveError
+from pytest_fargate_sandbox.leaves.errors import ImageBuildError, RemotePermissionError, UnsafeArchiveError
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.adapters.harness_run import HarnessLease
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.options import Settings
 
 _NO_PROGRAM = 127
+_USERS: dict[tuple[str, bool], str] = {}
+"""Of images that do not run as root: their own user. Harbor becomes others, so their tasks are root's from then on."""
 
 
 class FargateEnvironment(BaseEnvironment):
@@ -89,11 +91,22 @@ class FargateEnvironment(BaseEnvironment):
     # --- its life ---------------------------------------------------------------------------------------------------
 
     async def start(self, force_build: bool) -> None:
-        spec, told = spec_of(self, self._settings, force_build=force_build)
+        image = (self.environment_id, force_build)
+        self._usual_user = _USERS.get(image)
+        try:
+            await self._begin(force_build)
+        except RemotePermissionError:
+            if self._usual_user:
+                raise
+            _USERS[image] = await self._images_user()
+            await self.stop(delete=True)
+            self._usual_user = _USERS[image]
+            await self._begin(force_build)
+
+    async def _begin(self, force_build: bool) -> None:
+        spec, told = spec_of(self, self._settings, force_build=force_build, as_root=self._usual_user is not None)
         if told:
             self.logger.info(told)
-        if spec.config.environment_dir:
-            self._usual_user = user_of(self.environment_dir / "Dockerfile")
         try:
             self._lease = await harness_run().lease(
                 spec, self._settings, holder=self.trial_paths.trial_dir.name, name=self.session_id
@@ -104,6 +117,10 @@ class FargateEnvironment(BaseEnvironment):
             await self._sandbox.mkdir(self.task_env_config.workdir)
         await self.ensure_dirs(self._mount_targets(writable_only=True))
         await self._upload_environment_dir_after_start()
+
+    async def _images_user(self) -> str:
+        done = await self._sandbox.exec('echo "$(id -u):$(id -g)"', check=True)
+        return str(done.stdout).strip()
 
     async def stop(self, delete: bool) -> None:
         """Without ``delete`` the task lives until its time is over: ``fargate-sandbox ps`` has it."""

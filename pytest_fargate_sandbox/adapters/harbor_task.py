@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING, Any
 
 from harbor.environments.definition import should_use_prebuilt_docker_image
@@ -16,15 +15,14 @@ from pytest_fargate_sandbox.tasks import fargate_fit
 from pytest_fargate_sandbox.tasks.task_folder import Surroundings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_fargate_sandbox.plugin.options import Settings
 
-_INSTRUCTION = re.compile(r"^[ \t]*(FROM|USER)[ \t]+(\S+)", re.IGNORECASE | re.MULTILINE)
 _NETWORKS = {NetworkMode.NO_NETWORK: "none", NetworkMode.PUBLIC: "public"}
 
 
-def spec_of(environment: Any, settings: Settings, *, force_build: bool) -> tuple[SandboxSpec, str]:
+def spec_of(
+    environment: Any, settings: Settings, *, force_build: bool, as_root: bool = False
+) -> tuple[SandboxSpec, str]:
     """The spec, and what was rounded up for Fargate, in words. Raises ``ConfigError`` and ``TaskFolderError``."""
     size = fargate_fit.fit(
         Surroundings(
@@ -43,22 +41,12 @@ def spec_of(environment: Any, settings: Settings, *, force_build: bool) -> tuple
         said |= {"image_template": image, "environment_dir": None}
     else:
         said |= {"image_template": None, "environment_dir": str(environment.environment_dir)}
-        if user_of(environment.environment_dir / "Dockerfile") is not None:
-            said["user"] = "root"  # who can become any other, as Harbor expects
+    if as_root:
+        said["user"] = "root"
     base = config_of(settings)
     values = {each.name: getattr(base, each.name) for each in dataclasses.fields(base)}
     config = EcsFargateConfig.from_dict({**values, **said})
     return SandboxSpec(config, exec_timeout=config.max_task_lifetime_sec, force_build=force_build), size.told
-
-
-def user_of(dockerfile: Path) -> str | None:
-    """Who runs the commands of an image by its Dockerfile's last stage; None: whoever ran those of its base."""
-    if not dockerfile.is_file():
-        return None
-    user = None
-    for instruction, word in _INSTRUCTION.findall(dockerfile.read_text(errors="replace")):
-        user = word if instruction.upper() == "USER" else None
-    return user
 
 
 def _network(environment: Any, settings: Settings) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from harbor.environments.base import SandboxBuildFailedError
 
-from pytest_fargate_sandbox.adapters.harbor_task import spec_of, user_of
+from pytest_fargate_sandbox.adapters.harbor_task import spec_of
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from tests.engine_of_tests import EngineOfTests
 from tests.real_podman import busybox_image
@@ -87,22 +87,6 @@ def test_an_image_counts_more_than_a_dockerfile_but_for_a_forced_build(environme
     there = environment({"Dockerfile": "FROM x\n"}, docker_image="host")
     found = [spec_of(there, there._settings, force_build=force)[0].config for force in (False, True)]
     assert [(each.image_template, bool(each.environment_dir)) for each in found] == [("host", False), (None, True)]
-
-
-@pytest.mark.parametrize(
-    ("lines", "user"),
-    [
-        ("FROM a\nUSER x\n", "x"),
-        ("FROM a\nUSER x\nFROM b\n", None),
-        ("FROM a\nuser x\nUSER 1000:1000\n", "1000:1000"),
-        ("FROM a\n# USER x\n", None),
-    ],
-)
-def test_whose_commands_they_are_says_the_last_stage_of_a_dockerfile(
-    tmp_path: Path, lines: str, user: str | None
-) -> None:
-    (tmp_path / "Dockerfile").write_text(lines)
-    assert user_of(tmp_path / "Dockerfile") == user
 
 
 def test_a_failed_build_is_harbors_own_error(environment: Callable[..., Any], builder: EngineOfTests) -> None:
