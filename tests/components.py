@@ -41,6 +41,9 @@ SESSION_PEERS = Path(sys.prefix) / "session-peers"
 AXE = Path(sys.prefix) / "page-checks/node_modules/axe-core/axe.min.js"
 """https://github.com/dequelabs/axe-core: whether everybody can use a page."""
 
+FOREIGN_CLIENTS = Path(sys.prefix) / "foreign-clients"
+"""Programs of others that use ECS; below ``root`` as they lie in an image, too."""
+
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"])
 
 
@@ -116,6 +119,12 @@ def _no_session_peer(program: str, wanted: str) -> str | None:
     return f"{SESSION_PEERS / program} is not there: with {wanted}, run tests/local/ssm/install-peers {sys.prefix}"
 
 
+def _no_foreign_client(path: str, wanted: str = "pip") -> str | None:
+    if (FOREIGN_CLIENTS / path).exists():
+        return None
+    return f"{FOREIGN_CLIENTS / path} is not there: with {wanted}, run tests/local/install-clients {sys.prefix}"
+
+
 _COMPONENTS: dict[str, Callable[[], str | None]] = {
     **{name: partial(_no_program, name) for name in _PACKAGES},
     "busybox": _no_busybox,
@@ -132,9 +141,11 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "pytest-opentelemetry": partial(_no_module, "pytest_opentelemetry"),
     "asciinema": partial(_no_module, "asciinema"),
     "axe": lambda: None if AXE.exists() else f"{AXE} is not there: with npm, run tests/set-up {sys.prefix}",
-    "aws": lambda: None if shutil.which("aws") else "the AWS command line is not installed here (pip install awscli)",
+    "aws": partial(_no_foreign_client, "root/opt/clients/awscli"),
+    "swe-rex": partial(_no_foreign_client, "root/opt/clients/swerex"),
+    "js-sdk": partial(_no_foreign_client, "node_modules/@aws-sdk/client-ecs", "node and npm"),
     "pyssm": partial(_no_session_peer, "bin/pyssm", "a Python from 3.12 on"),
     "ssm-session": partial(_no_session_peer, "node_modules/ssm-session", "node and npm"),
 }
-_NOT_EVERYWHERE = frozenset({"aws", "axe", "pyssm", "ssm-session", "pytest-opentelemetry"})
+_NOT_EVERYWHERE = frozenset({"axe", "js-sdk", "pyssm", "ssm-session", "pytest-opentelemetry"})
 """Of a language, or a version of one, that nothing else here needs; or what would slow every run of pytest down."""

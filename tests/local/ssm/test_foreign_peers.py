@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.components import SESSION_PEERS
+from tests.components import FOREIGN_CLIENTS, SESSION_PEERS
 from tests.local.ssm.exec_task import PORT, opened_by_ecs
 from tests.local.ssm.session_peer import SessionPeer
 
@@ -119,9 +120,11 @@ def test_the_aws_command_line_hands_the_session_to_its_plugin(task: ExecTask, tm
     plugin = tmp_path / "session-manager-plugin"
     plugin.write_text(f'#!/bin/sh\n[ "$1" = --version ] || printf "%s\\n" "$1" > {tmp_path}/session\n')
     plugin.chmod(0o755)
-    environment = {**_environment(task), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    packages = str(FOREIGN_CLIENTS / "root/opt/clients")
+    environment = {**_environment(task), "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": packages}
     asked = ["--cluster", "local", "--task", task.arn, "--command", "echo hello", "--interactive"]
-    subprocess.run(["aws", "ecs", "execute-command", *asked], env=environment, timeout=_TIMEOUT_SEC, check=True)
+    command = [sys.executable, "-m", "awscli", "ecs", "execute-command", *asked]
+    subprocess.run(command, env=environment, timeout=_TIMEOUT_SEC, check=True)
     peer = SessionPeer(opened_by_ecs(json.loads((tmp_path / "session").read_text())))
     assert peer.wait_for_end() == ""
     assert peer.output() == b"hello\r\n"
