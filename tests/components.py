@@ -138,7 +138,7 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "rerunfailures": partial(_no_module, "pytest_rerunfailures"),
     "timeout": partial(_no_module, "pytest_timeout"),
     "opentelemetry": partial(_no_module, "opentelemetry.sdk"),
-    "pytest-opentelemetry": partial(_no_module, "pytest_opentelemetry"),
+    "pytest-opentelemetry": partial(_no_module, "pytest_opentelemetry.plugin"),
     "asciinema": partial(_no_module, "asciinema"),
     "axe": lambda: None if AXE.exists() else f"{AXE} is not there: with npm, run tests/set-up {sys.prefix}",
     "aws": partial(_no_foreign_client, "root/opt/clients/awscli"),

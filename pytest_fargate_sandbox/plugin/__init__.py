@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import hookspecs, option_table, options
+from pytest_fargate_sandbox.plugin import hookspecs, marker_table, options
 from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_agent,
     fargate_config,
@@ -24,10 +24,9 @@ from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_task,
     fargate_verifier,
 )
-from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 __all__ = [
     "fargate_agent",
@@ -42,22 +41,6 @@ __all__ = [
     "fargate_task",
     "fargate_verifier",
 ]
-
-_MARKER = (
-    "fargate(image=, environment=, task=, cpu=, memory=, storage=, ttl=, mode=, container_port=, keep=, env=, files=, "
-    "outside=, exec_timeout=, artifacts=, artifacts_when=, snapshot=, allowed_changes=, slot=, network=, retries=): "
-    "what the test's sandbox is made of, and what becomes of it. image: a reference or template; environment: a "
-    "directory with a Dockerfile, relative to the test's file; task: a task folder, for fargate_task; cpu: CPU units; "
-    "memory: MiB; storage: GiB; ttl: seconds; mode: {modes}; container_port: where an agent listens; "
-    "keep: {keep}; env: a mapping; files: a mapping of remote to local paths; outside: a list of OutsideEndpoint or "
-    "(url, env_var); exec_timeout: seconds; artifacts: a list of globs of files that --fargate-artifacts saves after "
-    "the test; artifacts_when: {when}; snapshot: the path of a saved snapshot that the sandbox begins "
-    "with, or a mapping of directories there to such paths; allowed_changes: a list of globs, relative to the "
-    "snapshot's directory: a test that changes its sandbox elsewhere there fails; slot: True for a clean slot of "
-    "a machine that tests share, instead of a "
-    "machine of its own; network: {networks}, what it reaches; retries: how often to run again after "
-    "an infrastructure error."
-)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -76,7 +59,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", _marker())
+    config.addinivalue_line("markers", marker_table.registered())
     config.stash[options.SETTINGS] = settings = options.resolve(config)
     if settings.run["tasks"]:
         from pytest_fargate_sandbox.plugin import wiring
@@ -117,20 +100,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         wiring.wire(config)
         marker.note_mistakes(items)
         lifetimes.tell_of_short_ones(items)
-
-
-def _marker() -> str:
-    return _MARKER.format(
-        modes=_either(MODES),
-        keep=_either(option_table.KEEP),
-        when=_either(reversed(option_table.ARTIFACTS_WHEN)),
-        networks=_either(option_table.NETWORKS),
-    )
-
-
-def _either(words: Iterable[str]) -> str:
-    *others, last = map(repr, words)
-    return f"{', '.join(others)} or {last}"
 
 
 def _concern_us(items: list[pytest.Item]) -> Iterator[bool]:
