@@ -5,10 +5,11 @@ A place that cannot be reached today keeps nobody from the others: it is told of
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.leaves.side_by_side import side_by_side
 from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 
@@ -74,11 +75,7 @@ def at_each_place(
         except BaseException as error:
             others.append(error)
 
-    threads = [threading.Thread(target=ask, args=(place,), daemon=True) for place in by_place(entries)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side([partial(ask, place) for place in by_place(entries)])
     if others:
         raise others[0]
     return answers

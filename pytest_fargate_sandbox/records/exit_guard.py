@@ -12,8 +12,10 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.side_by_side import side_by_side
 from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
 
 if TYPE_CHECKING:
@@ -68,9 +70,7 @@ def stop_live_tasks() -> None:
         return
     tasks = list(_live.values())
     _live.clear()
-    stopper = threading.Thread(target=_stop_all, args=(tasks,), name="fargate-sandbox-crash", daemon=True)
-    stopper.start()
-    stopper.join(_PATIENCE_SEC)
+    side_by_side([lambda: _stop_all(tasks)], seconds=_PATIENCE_SEC, name="fargate-sandbox-crash")
 
 
 def _stop_all(tasks: list[LiveTask]) -> None:
@@ -82,11 +82,7 @@ def _stop_all(tasks: list[LiveTask]) -> None:
         ):
             task.on_stopped()
 
-    threads = [threading.Thread(target=stop, args=(task,), daemon=True) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side([partial(stop, task) for task in tasks], seconds=_PATIENCE_SEC)
 
 
 def watch_signals() -> None:

@@ -171,3 +171,22 @@ def test_sixteen_trials_at_once_share_a_definition_and_leave_nothing(
     calls = engine.count() - before
     assert calls["RunTask"] == 16
     assert calls["RegisterTaskDefinition"] <= 1
+
+
+ABANDONED = """
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
+cfg = EcsFargateConfig(cluster="local", cpu="256", memory="512", ssh_sidecar=SshSidecarConfig(exec_server_port=19542))
+for number in range(2):
+    sandbox = EcsFargateSandbox(cfg, task_id=f"left-{number}", run_id="left")
+    sandbox.start()
+    print(sandbox.task_arn)
+"""
+
+
+def test_what_a_program_on_this_python_does_not_stop_ends_with_it(engine: EngineOfTests) -> None:
+    """From 3.12 on there are no threads at a program's end, which is when that is done."""
+    done = subprocess.run([sys.executable, "-c", ABANDONED], capture_output=True, text=True, check=False)
+    left = set(done.stdout.split())
+    assert len(left) == 2
+    assert not left & set(engine.alive()), done.stderr
+    assert done.stderr == ""
