@@ -25,10 +25,10 @@ class Oracle:
         )
         goes_to = folder.layout.solution_goes_to
         if folder.is_terminal_bench:
-            there.sandbox.upload(inputs.script, f"{goes_to}/{inputs.script_name}")
+            there.bring(inputs.script, f"{goes_to}/{inputs.script_name}")
         else:
             with task_inputs.staged(folder, inputs.directories[0]) as staged:
-                there.sandbox.upload(staged, goes_to)
+                there.bring(staged, goes_to)
         if task_inputs.is_without_run_bit(inputs.script) and not folder.is_terminal_bench:
             there.log.note(f"{inputs.script.relative_to(folder.path)} has no run bit: it was given one")
         script = f"{goes_to}/{inputs.script_name}"

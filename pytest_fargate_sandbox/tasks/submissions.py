@@ -44,11 +44,11 @@ class Submission:
         """Raises ``NoVerdict`` where the image has nothing to unpack it with."""
         there.log.hashes["submission"] = digest_of(self.path)
         if self.path.is_dir():
-            there.sandbox.upload(self.path, there.workspace)
+            there.bring(self.path, there.workspace)
             return
         suffix = suffix_of(self.path)
         file = f"{_ROOM}{suffix}"
-        there.sandbox.upload(self.path, file)
+        there.bring(self.path, file)
         code = there.run(_UNPACKED_BY[suffix].format(file=file))
         there.sandbox.exec(["rm", "-f", file])
         if code == _NOT_FOUND:

@@ -11,6 +11,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     ExecFailed,
     ExecTimeout,
     NoVerdict,
+    RemotePermissionError,
     SandboxBroken,
     SandboxError,
     TaskFolderError,
@@ -66,6 +67,19 @@ class Workplace:
     def user(self) -> str | None:
         own = self.step.agent.user if self.step else None
         return who_acts(self.sandbox, self.folder.config.agent.user if own is None else own)
+
+    def bring(self, local: Any, remote: str) -> None:
+        """What he does not bring himself. Where nothing of his has run yet, it is not his doing that it cannot be."""
+        try:
+            self.sandbox.upload(local, remote)
+        except RemotePermissionError as error:
+            if self.step not in (None, *self.folder.config.steps[:1]):
+                raise
+            raise TaskFolderError(
+                f"{self.folder.name}: its image's user may not write {error.path or remote}: have the image begin as "
+                "root, and name its user under [agent] and [verifier]",
+                path=str(self.folder.file),
+            ) from None
 
     def run(self, command: str | Sequence[str], env: Mapping[str, str] | None = None) -> int:
         """As the agent, in his time. Its output's end is noted where it fails."""

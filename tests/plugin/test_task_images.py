@@ -35,6 +35,8 @@ def test_images_are_built_and_the_older_format_is_graded(pytester: pytest.Pytest
         },
     )
     make_task(tasks / "fails", toml="", files={"environment/Dockerfile": f"{base}RUN echo no such thing && exit 3\n"})
+    not_root = f"{base}RUN mkdir /logs && chmod 777 /app /logs\nUSER nobody\n"
+    make_task(tasks / "nobodys", toml="", solve=SOLVE, files={"environment/Dockerfile": not_root})
     bash = "RUN printf '#!/bin/sh\\nexec sh \"$@\"\\n' > /bin/bash && chmod +x /bin/bash\n"
     files = {
         "task.yaml": "instruction: Say hello.\ndifficulty: easy\n",
@@ -52,7 +54,10 @@ def test_images_are_built_and_the_older_format_is_graded(pytester: pytest.Pytest
         *("--fargate-adversaries=none", "-k", "oracle or (old and nop)"),
         timeout=200,
     )
-    result.assert_outcomes(passed=3, errors=1)
+    result.assert_outcomes(passed=3, errors=2)
+    result.stdout.fnmatch_lines(
+        ["*nobodys: its image's user may not write /solution: have the image begin as root, and name its user under*"]
+    )
     result.stdout.fnmatch_lines_random(
         [
             "PASSED tasks/own/task.toml::oracle",

@@ -91,6 +91,47 @@ def test_what_an_agent_does_to_his_sandbox_is_his_own_affair(
     assert verdict(trial(make_task(tmp_path / "t"), Says(script))) == expected, why
 
 
+STEPS = """\
+[environment]
+docker_image = "host"
+workdir = "/app"
+[[steps]]
+name = "one"
+min_reward = 1.0
+[[steps]]
+name = "two"
+"""
+EATS = """\
+for each in /proc/[0-9]*; do echo 1000 > $each/oom_score_adj; done
+echo 0 > /proc/$$/oom_score_adj
+exec python3 -c "
+kept = []
+while True:
+    kept.append(bytearray(10**7))
+"
+"""
+FILLS = "head -c 100000000 /dev/zero > /dev/shm/app/x; echo hello > /tmp/hello.txt"
+SMALL_DISK = STEPS.replace("/app", "/dev/shm/app") + '[verifier]\nenvironment_mode = "separate"\n'
+
+
+def test_an_agent_who_takes_all_memory_until_the_server_dies_has_broken_his_sandbox(
+    tmp_path: Path, trial: MakeTrial
+) -> None:
+    folder = make_task(tmp_path / "t", toml=TOML + "cpus = 0.25\nmemory_mb = 512\n")
+    with pytest.raises(SandboxBroken, match=r"the agent broke its sandbox: the task ended .* while it was at work"):
+        trial(folder, Says(EATS)).run()
+
+
+def test_an_agent_who_fills_the_disk_has_broken_his_sandbox(tmp_path: Path, trial: MakeTrial) -> None:
+    """It is told by the first who wants to write there: what the next step brings along."""
+    files = {
+        f"steps/{name}/tests/test.sh": "#!/bin/bash\necho 1 > /logs/verifier/reward.txt\n" for name in ("one", "two")
+    }
+    folder = make_task(tmp_path / "t", toml=SMALL_DISK, files={**files, "steps/two/workdir/given": b"x" * 1000000})
+    with pytest.raises(SandboxBroken, match="the disk is full, before step 'two'"):
+        trial(folder, Says(FILLS)).run()
+
+
 VERIFIERS = {
     "says nothing": ("exit 0\n", "the verifier left no reward"),
     "says yes": ("echo yes > /logs/verifier/reward.txt; exit 3\n", "reward.txt has 'yes': expected a number"),
@@ -180,18 +221,6 @@ command = "cat /tmp/agent.txt > dump.txt; echo $PLAIN >> dump.txt"
         *("start agent", "prepare", "agent", "collect", "cross"),
         *("start verifier", "verify"),
     }
-
-
-STEPS = """\
-[environment]
-docker_image = "host"
-workdir = "/app"
-[[steps]]
-name = "one"
-min_reward = 1.0
-[[steps]]
-name = "two"
-"""
 
 
 def test_each_step_has_its_verdict_and_the_agent_one_sandbox(tmp_path: Path, trial: MakeTrial) -> None:
