@@ -82,6 +82,7 @@ class TaskCollection:
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._tell_of_lost(config, items)
+        self._mark_twins(config, items)
         done = [item for item in items if item.nodeid in self._judged]
         if done:
             config.hook.pytest_deselected(items=done)
@@ -104,6 +105,22 @@ class TaskCollection:
             told = ", ".join(map(str, lost[:_TOLD]))
             more = f" and {len(lost) - _TOLD} more" if len(lost) > _TOLD else ""
             config.issue_config_time_warning(TaskWarning(f"no task of this run is meant by {told}{more}"), stacklevel=2)
+
+    @staticmethod
+    def _mark_twins(config: pytest.Config, items: list[pytest.Item]) -> None:
+        """What was handed in names the folder of its task alone."""
+        from pytest_fargate_sandbox.plugin.task_items import SUBMISSIONS, TWIN, TaskItem
+
+        if SUBMISSIONS not in config.stash:
+            return
+        folders: dict[str, set[Path]] = {}
+        ours = [item for item in items if isinstance(item, TaskItem)]
+        for item in ours:
+            folders.setdefault(item.path.parent.name, set()).add(item.path.parent)
+        for item in ours:
+            twins = folders[item.path.parent.name] - {item.path.parent}
+            if twins:
+                item.stash[TWIN] = min(twins)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -23,6 +23,7 @@ from pytest_fargate_sandbox.tasks.verifying import verifier_digests
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
     from pytest_fargate_sandbox.tasks.crossing_store import CrossingStore
@@ -43,6 +44,9 @@ REGRADED: pytest.StashKey[Mapping[str, Mapping[str, Any]]] = pytest.StashKey()
 
 STORE: pytest.StashKey[CrossingStore] = pytest.StashKey()
 """Where that work is kept."""
+
+TWIN: pytest.StashKey[Path] = pytest.StashKey()
+"""Another task of the run whose folder has the same name, where that alone says what was handed in for whom."""
 
 
 class TaskFile(pytest.Module):
@@ -188,6 +192,9 @@ class TaskItem(pytest.Function):
             "try": self.number,
         }
         named["task"] = self.folder.name
+        if TWIN in self.stash:
+            told = f"it cannot be told whether this was handed in for {self.path.parent} or for {self.stash[TWIN]}"
+            raise TaskFolderError(f"{told}: give them folders of two names, or name one of them", path=str(self.path))
         if self.folder.obstacles:
             pytest.skip(f"{self.folder.name}: {'; '.join(self.folder.obstacles)}")
         super().setup()

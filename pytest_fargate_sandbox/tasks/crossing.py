@@ -101,7 +101,12 @@ class Crossing:
 
     def give(self, sandbox: Any) -> None:
         """Into the verifier's, where nobody of the agent's runs yet."""
+        trees: list[PurePosixPath] = []
         for each in self.all:
+            if _leads_elsewhere(sandbox, each, trees):
+                continue
+            if each.is_tree:
+                trees.append(PurePosixPath(each.source))
             if self._store is not None and not each.content.exists():
                 self._store.get(sandbox.aws, each.sha256, each.content)
             if not each.is_tree:
@@ -124,6 +129,20 @@ class Crossing:
                 raise
         sandbox.download(artifact.source, room)
         return Crossed(artifact.source, False, room, content_digest(room), False)
+
+
+def _leads_elsewhere(sandbox: Any, crossed: Crossed, trees: Sequence[PurePosixPath]) -> bool:
+    """Whether its place is behind a link that came over in one of these trees: an agent would choose where it goes.
+
+    It is as it is there then: the link that he left.
+    """
+    path = PurePosixPath(crossed.source)
+    ways = [path, *path.parents] if crossed.is_tree else path.parents
+    inside = [way for way in ways if any(tree in way.parents for tree in trees)]
+    try:
+        return any(sandbox.stat(str(way), follow=False).kind != "directory" for way in reversed(inside))
+    except RemoteFileNotFound:  # it is made
+        return False
 
 
 def what_crosses(folder: TaskFolder, step: Step | None, workspace: str) -> Iterator[tuple[Artifact, bool]]:

@@ -41,7 +41,9 @@ class Submission:
     path: Path
 
     def act(self, there: Workplace) -> None:
-        """Raises ``NoVerdict`` where the image has nothing to unpack it with."""
+        """Raises ``NoVerdict`` where the image has nothing to unpack it with, or where it is no agent's."""
+        if self.path.is_symlink():
+            raise NoVerdict(f"{self.path} is a link: what somebody handed in stands there itself")
         there.log.hashes["submission"] = digest_of(self.path)
         if self.path.is_dir():
             there.bring(self.path, there.workspace)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.printable import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -188,7 +190,7 @@ class TaskFolder:
 
     @property
     def name(self) -> str:
-        return self.config.task.name if self.config.task else self.path.name
+        return printable(self.config.task.name) if self.config.task else self.path.name
 
     @property
     def is_terminal_bench(self) -> bool:
@@ -197,10 +199,16 @@ class TaskFolder:
     @property
     def instruction(self) -> str:
         """Without the mark that tells crawlers not to train on it, and would tell the agent where it comes from."""
-        return self.written_instruction or without_canary(_text(self.path / self.layout.instruction))
+        return self.written_instruction or without_canary(self._text(self.path / self.layout.instruction))
 
     def step_instruction(self, step: Step) -> str:
-        return without_canary(_text(self.path / "steps" / step.name / "instruction.md"))
+        return without_canary(self._text(self.path / "steps" / step.name / "instruction.md"))
+
+    def _text(self, path: Path) -> str:
+        """Of a file in the folder: nobody is told what stands elsewhere."""
+        if not (path.is_file() and path.resolve().is_relative_to(self.path.resolve())):
+            return ""
+        return path.read_text(encoding="utf-8", errors="replace")
 
 
 def without_canary(text: str) -> str:
@@ -213,7 +221,3 @@ def without_canary(text: str) -> str:
 def _is_canary(line: str) -> bool:
     told = line.lower()
     return "canary" in told and (told.startswith("#") or (told.startswith("<!--") and told.endswith("-->")))
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"\$\{([^}:]+)(?::-(.*))?\}")
 
 
+_OURS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN_FILE")
+"""What a task that somebody else wrote would only have to name, to have it where the internet is."""
+
+
 class Inputs(NamedTuple):
     """Directories, the later over the earlier, and the script in them that is run."""
 
@@ -57,6 +61,7 @@ def tests_of(folder: TaskFolder, step: Step | None) -> Inputs:
 def _checked_script(folder: TaskFolder, script: Path, what: str) -> Path:
     if not script.is_file():
         raise _wrong(folder, script, f"is not there: the task has {what}")
+    check_inside(folder, script)
     with script.open("rb") as file:
         first = file.readline(4096)
     if first.startswith(b"#!") and first.endswith(b"\r\n"):
@@ -94,6 +99,7 @@ def staged(folder: TaskFolder, directory: Path, *more: Path) -> Iterator[Path]:
 
 def check_links(folder: TaskFolder, directory: Path) -> bool:
     """Whether there are links below. Whoever wrote a task is not to have this machine's files uploaded."""
+    check_inside(folder, directory)
     root = folder.path.resolve()
     has_links = False
     for link in _links(directory):
@@ -106,6 +112,12 @@ def check_links(folder: TaskFolder, directory: Path) -> bool:
         if link.is_dir() and link.parent.resolve().is_relative_to(target):
             raise _wrong(folder, link, "is a link to a directory that it stands in")
     return has_links
+
+
+def check_inside(folder: TaskFolder, path: Path) -> None:
+    """Raises ``TaskFolderError`` where a link on the way leads out of the task's folder."""
+    if not path.resolve().is_relative_to(folder.path.resolve()):
+        raise _wrong(folder, path, f"is behind a link out of the task's folder, at {path.resolve()}")
 
 
 def _links(directory: Path) -> Iterator[Path]:
@@ -151,6 +163,8 @@ def resolved(env: Mapping[str, str], where: str, environ: Mapping[str, str] = os
         found = _VARIABLE.fullmatch(value)
         if found is None:
             values[name] = value
+        elif found[1] in _OURS:
+            raise TaskFolderError(f"{where}.{name} is {value}, and no task is given this machine's keys to AWS")
         elif found[1] in environ:
             values[name] = environ[found[1]]
         elif found[2] is not None:

@@ -67,6 +67,7 @@ def agents_place(folder: TaskFolder) -> TaskPlace:
         files = None if dockerfile.is_file() or not dockerfile.parent.is_dir() else dockerfile.parent
         return TaskPlace(said, image=said.docker_image, files=files, network_mode=network)
     if dockerfile.is_file():
+        task_inputs.check_inside(folder, dockerfile)
         return TaskPlace(said, context=dockerfile.parent, network_mode=network)
     raise TaskFolderError(
         f"{folder.name}: there is neither environment.docker_image nor {folder.layout.dockerfile}",
@@ -88,6 +89,7 @@ def verifiers_place(folder: TaskFolder, step: Step | None) -> TaskPlace:
         if verifier.environment is not None and verifier.environment.docker_image:
             return TaskPlace(said, image=verifier.environment.docker_image, network_mode=network, has_tests=True)
         if (tests / "Dockerfile").is_file():
+            task_inputs.check_inside(folder, tests / "Dockerfile")
             return TaskPlace(said, context=tests, network_mode=network, has_tests=True)
     return dataclasses.replace(agents, said=said, network_mode=network)
 

@@ -211,6 +211,9 @@ class TaskSlot:
     def aws(self) -> Any:
         return self._machine.aws
 
+    def stat(self, path: str, *, follow: bool) -> Any:
+        return self._machine.stat(path, follow=follow)
+
     def reconnect_tunnel(self) -> None:
         self._machine.reconnect_tunnel()
 

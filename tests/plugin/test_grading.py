@@ -195,3 +195,17 @@ def test_a_changed_verifier_grades_old_work_again(pytester: pytest.Pytester, sha
     }
     without = pytester.runpytest_inprocess("--fargate-tasks", "--fargate-regrade=r.jsonl", "-p", "no:xdist")
     without.stderr.fnmatch_lines(["ERROR: --fargate-regrade takes --fargate-store: *"])
+
+
+def test_what_may_be_for_either_of_two_tasks_is_graded_for_none(pytester: pytest.Pytester) -> None:
+    make_task(pytester.path / "tasks/a/hello")
+    make_task(pytester.path / "tasks/b/hello")
+    for name in ("hello", "agent/hello/1"):
+        (pytester.path / "results" / name).mkdir(parents=True)
+    result = pytester.runpytest_inprocess(*GRADE, "-p", "no:xdist", "--fargate-results=r.jsonl", "tasks")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        ["*it cannot be told whether this was handed in for *tasks/a/hello or for *tasks/b/hello*"]
+    )
+    verdicts = [json.loads(line)["verdict"] for line in (pytester.path / "r.jsonl").read_text().splitlines()]
+    assert verdicts == ["error", "error"]

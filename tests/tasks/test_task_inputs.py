@@ -8,6 +8,7 @@ import pytest
 
 from pytest_fargate_sandbox import TaskFolderError
 from pytest_fargate_sandbox.tasks import task_inputs
+from pytest_fargate_sandbox.tasks.task_places import agents_place
 from pytest_fargate_sandbox.tasks.task_reading import read_task
 
 if TYPE_CHECKING:
@@ -92,3 +93,44 @@ def test_a_value_may_be_a_variable_of_here() -> None:
     assert task_inputs.resolved(env, "env", {"HERE": "x"}) == {"A": "x", "B": "else", "C": "as ${it} is", "D": ""}
     with pytest.raises(TaskFolderError, match=r"^env.KEY is \$\{SECRET\}, and SECRET is not set here$"):
         task_inputs.resolved({"KEY": "${SECRET}"}, "env", {})
+
+
+@pytest.mark.parametrize("name", ["tests", "tests/test.sh", "solution", "solution/solve.sh", "steps"])
+def test_no_file_comes_from_behind_a_link_out_of_the_folder(
+    folder: Path, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What the author of a task links to is this machine's, and would be read where the internet is."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "there"
+    (folder / name).rename(elsewhere)
+    (folder / name).symlink_to(elsewhere)
+    task = read_task(folder / "task.toml")
+    one, two = task.config.steps
+    with pytest.raises(TaskFolderError, match="out of the task's folder"):  # noqa: PT012 - any of these
+        task_inputs.tests_of(task, None)
+        task_inputs.solution_of(task, None)
+        task_inputs.solution_of(task, two)
+        with task_inputs.staged(task, folder / "steps" / one.name / "tests"):
+            pass
+
+
+def test_neither_an_instruction_nor_a_build_comes_from_elsewhere(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "Dockerfile").write_text("FROM scratch\n")
+    (folder / "instruction.md").symlink_to(elsewhere / "Dockerfile")
+    (folder / "environment").symlink_to(elsewhere)
+    task = read_task(folder / "task.toml")
+    assert task.instruction == ""
+    with pytest.raises(TaskFolderError, match="environment/Dockerfile is behind a link out of the task's folder"):
+        agents_place(task)
+
+
+def test_no_task_is_given_this_machines_keys() -> None:
+    with pytest.raises(TaskFolderError, match="no task is given this machine's keys to AWS"):
+        task_inputs.resolved({"X": "${AWS_SECRET_ACCESS_KEY}"}, "solution.env", {"AWS_SECRET_ACCESS_KEY": "secret"})
+
+
+def test_a_name_is_nothing_that_a_terminal_obeys(folder: Path) -> None:
+    (folder / "task.toml").write_text('[task]\nname = "a/b\\u001b[2J"\n')
+    assert read_task(folder / "task.toml").name == "a/b\\x1b[2J"

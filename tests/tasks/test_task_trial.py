@@ -10,7 +10,7 @@ import pytest
 from pytest_fargate_sandbox import NoVerdict, SandboxBroken, TaskFolderError
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
-from tests.task_folders import TOML, make_task
+from tests.task_folders import TEST, TOML, make_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,6 +130,29 @@ def test_an_agent_who_fills_the_disk_has_broken_his_sandbox(tmp_path: Path, tria
     folder = make_task(tmp_path / "t", toml=SMALL_DISK, files={**files, "steps/two/workdir/given": b"x" * 1000000})
     with pytest.raises(SandboxBroken, match="the disk is full, before step 'two'"):
         trial(folder, Says(FILLS)).run()
+
+
+THROUGH = """\
+mkdir -p /tmp/mine /logs/artifacts
+printf '#!/bin/sh\\necho fooled; exit 0\\n' > /tmp/mine/grep
+chmod 755 /tmp/mine/grep
+cp -r /tmp/mine /usr/local/bin/ && cp /tmp/mine/grep /usr/local/bin/grep
+ln -s /usr/local/bin /logs/artifacts/model
+ln -s /usr/local/bin /app/out
+"""
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "mode"),
+    [('"/logs/artifacts/model"', "separate"), ('"out"', ""), ('"out/grep"', "")],
+)
+def test_nothing_crosses_over_through_a_link_that_crossed_over(
+    tmp_path: Path, trial: MakeTrial, artifacts: str, mode: str
+) -> None:
+    """An artifact that lies in another one would be laid where the agent's link leads: over the verifier's programs."""
+    toml = f"artifacts = [{artifacts}]\n{TOML}" + (f'[verifier]\nenvironment_mode = "{mode}"\n' if mode else "")
+    folder = make_task(tmp_path / "t", toml=toml, test=TEST.replace("grep", "PATH=/usr/local/bin:$PATH grep"))
+    assert verdict(trial(folder, Says(THROUGH))) == 0
 
 
 VERIFIERS = {
