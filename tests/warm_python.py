@@ -2,6 +2,9 @@
 
 Half of what a run of pytest with one sandbox takes is to import pytest, boto3 and paramiko. What is ours is not among
 it: each program imports that as it would anywhere.
+
+A copy's children can have copies too, by ``INTERPRETER``. With a session of its own it serves them from in there, so
+that who signals all of the session, as a terminal does, meets them.
 """
 
 from __future__ import annotations
@@ -20,13 +23,21 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, AnyStr
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PYTEST = ("-m", "pytest", "-pno:anyio")
 """For a run within a test. anyio's plugin would import asyncio, in each worker of it."""
 
 _LOADED = "boto3", "botocore.client", "botocore.endpoint", "botocore.signers", "paramiko", "xml.etree.ElementTree"
 _LARGEST_REQUEST = 1 << 20
+_ADDRESS = "TESTS_WARM_PYTHON"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+INTERPRETER = f"{sys.executable} -I -S {Path(__file__).with_name('warm_worker.py')}"
+"""What may stand, in what runs warm, where the command of a Python is asked for that ends with its standard input."""
 
 
 def run(*arguments: str, given: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -35,24 +46,60 @@ def run(*arguments: str, given: str = "", timeout: float = 60) -> subprocess.Com
         paths = [Path(directory, name) for name in ("stdin", "stdout", "stderr")]
         for path, text in zip(paths, (given, "", ""), strict=True):
             path.write_text(text)
-        files = [path.open("r+") for path in paths]
-        request = {
-            "arguments": arguments,
-            "environment": dict(os.environ),
-            "directory": str(Path.cwd()),
-            "umask": _umask(),
-        }
+        with paths[0].open() as stdin, paths[1].open("w") as stdout, paths[2].open("w") as stderr:
+            process = Popen(arguments, stdin=stdin, stdout=stdout, stderr=stderr)
         try:
-            code = _warm_python().run(request, [file.fileno() for file in files], timeout)
-        finally:
-            for file in files:
-                file.close()
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
         return subprocess.CompletedProcess(arguments, code, paths[1].read_text(), paths[2].read_text())
 
 
-def as_interpreter() -> str:
-    """What may stand where the command of a Python is asked for, which ends with its standard input."""
-    return f"{sys.executable} -I -S {Path(__file__).with_name('warm_worker.py')} {_warm_python().address}"
+class Popen(subprocess.Popen[AnyStr]):
+    """As ``subprocess.Popen`` of this Python with these arguments, which begin with ``-m`` or ``-c``.
+
+    The warm Python waits for the end of its copy, and says what came of it.
+    """
+
+    def __init__(self, arguments: Sequence[str], **options: Any) -> None:
+        super().__init__([sys.executable, *arguments], **options)
+
+    def _execute_child(self, args: Sequence[str], *how: Any) -> None:
+        directory, environment, new_session = how[4], how[5], how[20]
+        pipes = how[9:15]
+        request = {
+            "arguments": args[1:],
+            "environment": dict(os.environ if environment is None else environment),
+            "directory": str(directory or Path.cwd()),
+            "umask": _umask(),
+            "new session": new_session,
+        }
+        files = [number if pipe == -1 else pipe for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
+        self._news = socket.socket(socket.AF_UNIX)
+        self._news.connect(_warm_python().address)
+        socket.send_fds(self._news, [_line(request)], files)
+        self._told = self._news.makefile("r")
+        self.pid = int(self._told.readline())
+        self._child_created = True
+        self._close_pipe_fds(*pipes)
+
+    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+        return self._end(0)
+
+    def _wait(self, timeout: float | None) -> int:
+        code = self._end(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
+
+    def _end(self, timeout: float | None) -> int | None:
+        if self.returncode is None and select.select([self._news], [], [], timeout)[0]:
+            self.returncode = int(self._told.readline())
+            self._told.close()
+            self._news.close()
+        return self.returncode
 
 
 def _umask() -> int:
@@ -72,42 +119,33 @@ class _WarmPython:
     def __init__(self) -> None:
         self._directory = TemporaryDirectory()
         self.address = str(Path(self._directory.name, "socket"))
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self.address)
-            listener.listen()
+        with _listener(self.address) as listener:
             program = [sys.executable, __file__, str(listener.fileno())]
             self.process = subprocess.Popen(program, pass_fds=[listener.fileno()], stdin=subprocess.PIPE)
 
-    def run(self, request: dict[str, Any], files: list[int], timeout: float) -> int:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(self.address)
-            socket.send_fds(connection, [_line(request)], files)
-            answers = connection.makefile("r")
-            pid = int(answers.readline())
-            in_time = select.select([connection], [], [], timeout)[0]
-            if not in_time:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            code = int(answers.readline())
-        if not in_time:
-            raise subprocess.TimeoutExpired(request["arguments"], timeout)
-        return code
+
+def _listener(address: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen()
+    return listener
 
 
 def _line(message: object) -> bytes:
     return (json.dumps(message) + "\n").encode()
 
 
-def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
-    """Returns in each copy, with what is asked of it."""
+def _serve(listener: socket.socket, lifeline: int) -> tuple[dict[str, Any], list[int]]:
+    """Returns in each copy, with what is asked of it. Nobody writes to ``lifeline``: it ends with whom this is for."""
+    address = listener.getsockname()
     ended, news = os.pipe()
     os.set_blocking(news, False)
     signal.set_wakeup_fd(news)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     waiting: dict[int, socket.socket] = {}
     while True:
-        ready = select.select([listener, ended, sys.stdin], [], [])[0]
-        if sys.stdin in ready:
+        ready = select.select([listener, ended, lifeline], [], [])[0]
+        if lifeline in ready:
             os._exit(0)
         if ended in ready:
             os.read(ended, 100)
@@ -120,12 +158,16 @@ def _serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for number in (signal.SIGCHLD, *_SIGNALS):
+                    signal.signal(number, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
                 for each in (listener, connection, *waiting.values()):
                     each.close()
                 os.close(ended)
                 os.close(news)
-                return json.loads(data), files
+                request = json.loads(data)
+                request["environment"][_ADDRESS] = address
+                return request, files
             for file in files:
                 os.close(file)
             waiting[pid] = connection
@@ -149,7 +191,26 @@ def _load() -> None:
     gc.freeze()  # or each copy looks through all of it, and has it copied
 
 
+def _with_a_session(request: dict[str, Any], files: list[int]) -> tuple[dict[str, Any], list[int]]:
+    """Returns in this copy, and in those that its children ask for, as long as it lives, with what is asked of each."""
+    os.setsid()
+    lifeline, kept = os.pipe()
+    address = f"{request['environment'][_ADDRESS]}.{os.getpid()}"
+    with _listener(address) as listener:
+        if os.fork():
+            os.close(lifeline)
+            request["environment"][_ADDRESS] = address
+            return request, files
+        for file in (kept, *files):
+            os.close(file)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        return _serve(listener, lifeline)
+
+
 def _become(request: dict[str, Any], files: list[int]) -> None:
+    if request["new session"]:
+        request, files = _with_a_session(request, files)
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["directory"])
@@ -168,4 +229,4 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
 
 if __name__ == "__main__":
     _load()
-    _become(*_serve(socket.socket(fileno=int(sys.argv[1]))))
+    _become(*_serve(socket.socket(fileno=int(sys.argv[1])), sys.stdin.fileno()))

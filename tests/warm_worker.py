@@ -1,25 +1,27 @@
 """Stands where a Python is to be started: gives what it was given to a warm one, and lives as long as its copy does.
 
-python -I -S warm_worker.py SOCKET -u -c PROGRAM
+TESTS_WARM_PYTHON=SOCKET python -I -S warm_worker.py -u -c PROGRAM
 """
 
 import json
 import os
+import signal
 import socket
 import sys
 
 _STANDARD = (0, 1, 2)
 
 if __name__ == "__main__":
-    _, address, *arguments = sys.argv
     request = {
-        "arguments": [each for each in arguments if each != "-u"],
+        "arguments": [each for each in sys.argv[1:] if each != "-u"],
         "environment": dict(os.environ),
         "directory": os.getcwd(),  # noqa: PTH109  pathlib takes longer to import than all else here
         "umask": os.umask(0o022),
+        "new session": False,
     }
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the copy meets it as well
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(address)
+    connection.connect(os.environ["TESTS_WARM_PYTHON"])
     socket.send_fds(connection, [(json.dumps(request) + "\n").encode()], _STANDARD)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in _STANDARD:  # or whoever waits for the end of its output waits for ours as well

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from itertools import islice
@@ -20,8 +18,9 @@ from tests.chaos import faults
 from tests.chaos.faults import NothingToStrike, Storm, dealt
 from tests.chaos.parts import Parts
 from tests.chaos.tally import Tally
+from tests.plugin.one_process import warm
 from tests.processes import children
-from tests.warm_python import PYTEST
+from tests.warm_python import PYTEST, Popen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,15 +62,9 @@ class Run:
         self._temporary = folder / "tmp"
         self._temporary.mkdir()
         environment["TMPDIR"] = str(self._temporary)
-        command = [
-            sys.executable,
-            *PYTEST,
-            "-n2",
-            "--fargate-infra-retries=8",
-        ]
-        command.append("--fargate-artifacts=saved")
+        command = [*PYTEST, *warm("-n2"), "--fargate-infra-retries=8", "--fargate-artifacts=saved"]
         with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = Popen[bytes](
                 command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
             )
 

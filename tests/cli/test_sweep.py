@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place.local_cluster import local_engine
 from pytest_fargate_sandbox.providers.aws.aws_patience import patience_for
 from pytest_fargate_sandbox.records.ledger import Ledger
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,9 +56,7 @@ def killed(aws: Aws) -> Callable[..., list[str]]:  # noqa: ARG001  the engine mu
     """``killed(*names)``: the tasks of a process that has started these sandboxes and was killed."""
 
     def kill(*names: str) -> list[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, *names], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        process = Popen[str](["-c", SCRIPT, *names], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         arns = [line.strip() for line in iter(process.stdout.readline, "ready\n")]
         process.kill()

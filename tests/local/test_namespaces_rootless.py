@@ -21,7 +21,10 @@ _TOGETHER = (
     ("local/test_namespaces_network.py", "local/test_namespaces_sidecar.py", "sandbox/test_fargate_conformance.py"),
 )
 """Each is a run of pytest; there are a few, for they take long one after the other."""
-_FOR_EVERYBODY = "a_large_file or a_hundred_megabytes or many_commands_at_once or is_not_swept or no_descriptor"
+_FOR_EVERYBODY = (
+    "a_large_file or a_hundred_megabytes or many_commands_at_once or is_not_swept or no_descriptor"
+    " or many_small_files or a_transfer_has_the_time or commands_and_files_share or a_large_stdin"
+)
 """Says nothing about users, and has been run already."""
 
 

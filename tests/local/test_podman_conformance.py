@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
-from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
+from pytest_fargate_sandbox.conformance import BEHAVIOURS
 from tests.real_podman import busybox_image, debian_image, podman
 from tests.server_memory import NOTHING, seen_by
 
@@ -28,25 +28,22 @@ def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module", params=_IMAGES)
-def sandbox(podman_engine: None, request: pytest.FixtureRequest) -> Iterator[EcsFargateSandbox]:  # noqa: ARG001
+@pytest.mark.parametrize("image", _IMAGES)
+@pytest.mark.usefixtures("podman_engine")
+def test_conformance(image: str, subtests: pytest.Subtests) -> None:
+    """One test, or each worker that has some of the list would have a container of its own."""
     cfg = EcsFargateConfig(
         cluster="local",
-        image_template=_IMAGES[request.param](),
+        image_template=_IMAGES[image](),
         cpu="1024",
         memory="2048",
         max_task_lifetime_sec=600,
         ssh_sidecar=SshSidecarConfig(exec_server_port=19542),
     )
-    with EcsFargateSandbox(cfg, task_id=f"conformance-{request.param}", run_id="podman") as sandbox:
+    with EcsFargateSandbox(cfg, task_id=f"conformance-{image}", run_id="podman") as sandbox:
         sandbox.start()
-        yield sandbox
-
-
-@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=str)
-def test_conformance(sandbox: EcsFargateSandbox, behaviour: Behaviour) -> None:
-    behaviour(sandbox)
-
-
-def test_the_memory_of_its_server_is_closed(sandbox: EcsFargateSandbox) -> None:
-    assert seen_by(sandbox, 1) == NOTHING
+        for behaviour in BEHAVIOURS:
+            with subtests.test(str(behaviour)):
+                behaviour(sandbox)
+        with subtests.test("the memory of its server is closed"):
+            assert seen_by(sandbox, 1) == NOTHING

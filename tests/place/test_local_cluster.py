@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place import local_cluster
 from pytest_fargate_sandbox.place.engine_process import EngineProcess
 from pytest_fargate_sandbox.place.local_cluster import local_engine
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,9 +47,7 @@ def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]
 
 class User:
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", USER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.process = Popen[str](["-c", USER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     @property
     def engine_pid(self) -> int:

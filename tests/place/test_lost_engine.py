@@ -23,7 +23,9 @@ from pytest_fargate_sandbox.place.engine_process import EngineProcess, Pulse
 from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
+from tests import warm_python
 from tests.local.engine_process import alive, processes_of, wait_for_end
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,8 +89,8 @@ def mine(directory: Path, local_config: Callable[..., EcsFargateConfig]) -> Iter
 @pytest.fixture
 def askers(directory: Path) -> Iterator[list[subprocess.Popen[str]]]:  # noqa: ARG001
     """Three runs, as far as the engine is concerned."""
-    command = [sys.executable, "-c", ASKER]
-    made = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    command = ["-c", ASKER]
+    made = [Popen[str](command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     yield made
     for each in made:
         each.communicate()
@@ -164,8 +166,7 @@ def test_a_start_goes_on_though_its_engine_is_killed_and_a_stop_waits_for_none_t
     hanging = local_engine()
     family = processes_of(hanging.pid)
     os.kill(hanging.pid, signal.SIGSTOP)
-    command = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "ps"]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    shown = warm_python.run("-m", "pytest_fargate_sandbox.cli.main", "ps")
     assert shown.returncode == 1
     assert f"the local engine of {directory} (process {hanging.pid}) does not answer" in shown.stderr
     assert alive([hanging.pid]), "who does not use it leaves it alone"
@@ -182,7 +183,7 @@ def test_an_engine_that_hangs_elsewhere_delays_no_start(
     """A dead process left a task there: it cannot be swept now, which is told."""
     sandbox("warm-up").start()
     elsewhere = {**os.environ, "FARGATE_ENGINE_DIR": str(tmp_path / "elsewhere")}
-    other = subprocess.Popen([sys.executable, "-c", VICTIM], stdout=subprocess.PIPE, text=True, env=elsewhere)
+    other = Popen[str](["-c", VICTIM], stdout=subprocess.PIPE, text=True, env=elsewhere)
     assert other.stdout is not None
     hanging = int(other.stdout.readline())
     os.kill(hanging, signal.SIGSTOP)

@@ -9,17 +9,17 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from tests.components import need
-from tests.warm_python import PYTEST
+from tests.plugin.one_process import warm
+from tests.warm_python import PYTEST, Popen
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -127,9 +127,9 @@ def started(pytester: pytest.Pytester) -> Iterator[Callable[..., subprocess.Pope
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*args: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, *PYTEST, *args]
+        command = [*PYTEST, *(word for arg in args for word in warm(arg))]
         with (pytester.path / "output.txt").open("wb") as output:
-            process = subprocess.Popen(command, cwd=pytester.path, stdout=output, stderr=output, start_new_session=True)
+            process = Popen[bytes](command, cwd=pytester.path, stdout=output, stderr=output, start_new_session=True)
         processes.append(process)
         return process
 

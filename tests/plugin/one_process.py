@@ -17,7 +17,7 @@ def run_pytest(pytester: pytest.Pytester, *args: str, given: str = "", timeout: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(pytester.path), os.environ.get("PYTHONPATH")])))
         patch.chdir(pytester.path)
-        command = [word for arg in args for word in _warm(arg)]
+        command = [word for arg in args for word in warm(arg)]
         temporary = f"--basetemp={pytester.path}-temporary"
         done = warm_python.run(*warm_python.PYTEST, temporary, *command, given=given, timeout=timeout)
     print(done.stdout, done.stderr, sep="\n")
@@ -25,11 +25,11 @@ def run_pytest(pytester: pytest.Pytester, *args: str, given: str = "", timeout: 
     return pytest.RunResult(done.returncode, done.stdout.splitlines(), done.stderr.splitlines(), took)
 
 
-def _warm(argument: str) -> list[str]:
+def warm(argument: str) -> list[str]:
     """``-n2`` is ``--tx=2*popen --dist=load``, says xdist; a ``--dist`` that comes later counts."""
     if not re.fullmatch("-n[1-9]", argument):
         return [argument]
-    return [f"--tx={argument[2:]}*popen//python={warm_python.as_interpreter()}", "--dist=load"]
+    return [f"--tx={argument[2:]}*popen//python={warm_python.INTERPRETER}", "--dist=load"]
 
 
 def run(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunResult:

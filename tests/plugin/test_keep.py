@@ -87,8 +87,8 @@ def test_always_keeps_what_passed_too_and_what_is_interrupted_there_ends(
         (["exec", "test_it", "echo begun; sleep 78"], b"", signal.SIGINT),
         (["exec", "test_it", "echo begun; sleep 79"], b"", signal.SIGTERM),
     ):
-        command = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", *words]
-        with subprocess.Popen(command, stdin=PIPE if typed else DEVNULL, stdout=PIPE, stderr=PIPE) as process:
+        command = ["-m", "pytest_fargate_sandbox.cli.main", *words]
+        with warm_python.Popen[bytes](command, stdin=PIPE if typed else DEVNULL, stdout=PIPE, stderr=PIPE) as process:
             assert process.stdout is not None
             if process.stdin is not None:
                 process.stdin.write(typed)

@@ -9,7 +9,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,8 @@ import pytest
 
 from tests.components import need
 from tests.local.engine_process import ROLE, EngineProcess
-from tests.plugin.one_process import run_pytest
-from tests.warm_python import PYTEST
+from tests.plugin.one_process import run_pytest, warm
+from tests.warm_python import PYTEST, Popen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,14 +117,12 @@ def test_workers_on_two_machines_stay_below_every_bucket(
         "memory": "512",
         "image": "host",
     }
-    command = [sys.executable, *PYTEST, f"-n{workers}", "-W", "error"]
+    command = [*PYTEST, *warm(f"-n{workers}"), "-W", "error"]
     command += [f"--fargate-{name}={value}" for name, value in options.items()]
     machines = []
     for name in ("one", "other"):
         environment = {**os.environ, **account.exports, "XDG_CACHE_HOME": str(pytester.path / f"cache-{name}")}
-        machines.append(
-            subprocess.Popen(command, cwd=pytester.path, env=environment, stdout=subprocess.PIPE, text=True)
-        )
+        machines.append(Popen[str](command, cwd=pytester.path, env=environment, stdout=subprocess.PIPE, text=True))
     for machine in machines:
         output, _ = machine.communicate(timeout=2400)
         assert machine.returncode == 0, output

@@ -6,7 +6,6 @@ import io
 import os
 import pty
 import re
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import pytest
 from pytest_fargate_sandbox.plugin.live_lines import LiveLines
 from tests.plugin.one_process import run_pytest
 from tests.tmux_screen import TmuxScreen
-from tests.warm_python import PYTEST
+from tests.warm_python import PYTEST, Popen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,8 +68,8 @@ def slow_engine(shared_engine_log: EngineLog, engine: EngineOfTests) -> Iterator
 
 def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
     master, terminal = pty.openpty()
-    command = [sys.executable, *PYTEST, *args]
-    process = subprocess.Popen(
+    command = [*PYTEST, *args]
+    process = Popen[bytes](
         command, cwd=pytester.path, stdout=terminal, stderr=terminal, stdin=terminal,
         env={**os.environ, "TERM": "xterm"},
     )  # fmt: skip

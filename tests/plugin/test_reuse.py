@@ -6,17 +6,17 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
+from tests import warm_python
 from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -31,8 +31,7 @@ ONE_PROCESS = "-p", "no:xdist"
 
 
 def fargate(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return warm_python.run("-m", "pytest_fargate_sandbox.cli.main", *words)
 
 
 def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.plugin.one_process import run_pytest
 from tests.real_podman import busybox_image
 from tests.task_folders import make_task
 
@@ -49,7 +50,8 @@ def test_images_are_built_and_the_older_format_is_graded(pytester: pytest.Pytest
     for name, content in files.items():
         (tasks / "old" / name).parent.mkdir(parents=True, exist_ok=True)
         (tasks / "old" / name).write_text(content)
-    result = pytester.runpytest_subprocess(
+    result = run_pytest(
+        pytester,
         *("-p", "no:cacheprovider", "--fargate-tasks", "--fargate-runner=podman", "-n3", "-rA"),
         *("--fargate-adversaries=none", "-k", "oracle or (old and nop)"),
         timeout=200,

@@ -154,8 +154,8 @@ def test_a_task_has_the_internet_unless_it_or_the_option_says_otherwise(pytester
         test = f"#!/bin/bash\n[ $(cat seen) = {ways} ] && echo 1 > /logs/verifier/reward.txt\n"
         make_task(pytester.path / name, toml=toml, solve=seen, test=test)
     run = (*RUN, "-p", "no:xdist", "-k", "oracle")
-    pytester.runpytest_subprocess(*run, timeout=60).assert_outcomes(passed=2, deselected=10)
-    closed = pytester.runpytest_subprocess(*run, "--fargate-network=none", timeout=60)
+    run_pytest(pytester, *run, timeout=60).assert_outcomes(passed=2, deselected=10)
+    closed = run_pytest(pytester, *run, "--fargate-network=none", timeout=60)
     closed.assert_outcomes(passed=1, errors=1, deselected=10)
 
 
@@ -173,7 +173,7 @@ def pytest_fargate_sandbox_started(item, sandbox):
         os.kill(os.getpid(), signal.SIGKILL)
 """
     )
-    result = pytester.runpytest_subprocess(*RUN, "-n2", "--fargate-results=r.jsonl", "-m", "oracle", timeout=60)
+    result = run_pytest(pytester, *RUN, "-n2", "--fargate-results=r.jsonl", "-m", "oracle", timeout=60)
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["evaluable: 1 of 2 attempts (1 WorkerCrash)"])
     records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]

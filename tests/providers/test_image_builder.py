@@ -7,7 +7,6 @@ import itertools
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -28,6 +27,7 @@ from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
 from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
 from tests.local.engine_process import EngineProcess
 from tests.real_podman import busybox_image, podman, remove_images
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,8 +76,8 @@ class Account:
         return [build for build in builds if f":{self._prefix}" in str(build["environment"]["environmentVariables"])]
 
     def program(self, shared: Path, *directories: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", _PROGRAM, *self.keys, str(shared), *map(str, directories)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = ["-c", _PROGRAM, *self.keys, str(shared), *map(str, directories)]
+        return Popen[str](command, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.fixture(scope="module")

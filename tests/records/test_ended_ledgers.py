@@ -14,6 +14,7 @@ import pytest
 from pytest_fargate_sandbox.records.ended_ledgers import compact
 from pytest_fargate_sandbox.records.ledger import Ledger, all_ledgers, ledger_directory
 from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,7 +187,7 @@ def test_a_ledger_that_was_over_and_grows_is_read_again(grow: Callable[[str], No
 @pytest.mark.usefixtures("cache")
 def test_a_process_that_dies_after_a_look_is_swept() -> None:
     an_ended_run("run")
-    process = subprocess.Popen([sys.executable, "-c", HOLD, "launching"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = Popen[bytes](["-c", HOLD, "launching"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     for _ in range(2):
@@ -203,13 +204,12 @@ def test_sweeps_and_deaths_all_at_once() -> None:
     """Processes write to one ledger and are killed while others sweep: in the end nothing is left."""
     an_ended_run("run")
     sweepers = [
-        subprocess.Popen([sys.executable, "-c", SWEEP.replace("sweep_ledgers()\n", "while True: sweep_ledgers()\n")])
-        for _ in range(2)
+        Popen[bytes](["-c", SWEEP.replace("sweep_ledgers()\n", "while True: sweep_ledgers()\n")]) for _ in range(2)
     ]
     try:
         for _ in range(4):
             crowd = [
-                subprocess.Popen([sys.executable, "-c", HOLD, *events], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                Popen[bytes](["-c", HOLD, *events], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
                 for events in (["launching"], ["launching", "stopped"], ["launching", "stopped", "launching"])
             ]
             for process in crowd:
@@ -290,9 +290,7 @@ def test_a_ledger_that_is_used_over_and_over_does_not_grow_for_ever() -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_what_a_living_process_has_ended_stays_in_its_ledger() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, "launching", "stopped"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    process = Popen[bytes](["-c", HOLD, "launching", "stopped"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     (its,) = Ledger("run").entries()
@@ -306,9 +304,7 @@ def test_what_a_living_process_has_ended_stays_in_its_ledger() -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_no_line_is_lost_while_others_compact() -> None:
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITE, f"w{number}"], stdout=subprocess.DEVNULL) for number in range(3)
-    ]
+    writers = [Popen[bytes](["-c", WRITE, f"w{number}"], stdout=subprocess.DEVNULL) for number in range(3)]
     path, times = Ledger("run").path, 0
     while any(writer.poll() is None for writer in writers):
         long_ago("run", entries=700)
@@ -341,9 +337,7 @@ def test_what_is_over_and_old_is_dropped_unread() -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_a_run_that_is_silent_for_hours_has_its_ledger_until_its_process_ends() -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, "launching", "stopped"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    process = Popen[bytes](["-c", HOLD, "launching", "stopped"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     for _ in range(3):

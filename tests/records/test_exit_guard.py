@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.sweeping import owned_tasks, sweep_expired, sweep_ledgers, sweep_run
 from pytest_fargate_sandbox.sandbox.task.causes import is_ending
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +34,8 @@ class Victim:
     """A process that has started a sandbox, and after ``go_on`` does what the test says."""
 
     def __init__(self, then: str, before: str = "") -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", before + SCRIPT + then],
+        self.process = Popen[str](
+            ["-c", before + SCRIPT + then],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -6,7 +6,6 @@ import json
 import signal
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.sweeping import sweep_ledgers, sweep_run
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,8 +43,8 @@ class Process:
     """One that has a sandbox, whose state it has told; it ends as ``then`` says when it is told to go on."""
 
     def __init__(self, script: str, *args: str, say: str = SAY, then: str = "") -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{script}{say}sys.stdin.readline()\n{then}", *args],
+        self.process = Popen[str](
+            ["-c", f"{script}{say}sys.stdin.readline()\n{then}", *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

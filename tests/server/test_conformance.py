@@ -1,4 +1,4 @@
-"""The exec server and its client, held to the list that every sandbox is held to."""
+"""The exec server, on the newest Python at hand, and its client, held to the list that every sandbox is held to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
+from tests.server.interpreters import interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackSandbox]:
-    server = ExecServerProcess(tmp_path_factory.mktemp("conformance"))
+    *_, newest = interpreters().values()
+    server = ExecServerProcess(tmp_path_factory.mktemp("conformance"), newest)
     yield LoopbackSandbox(server.client)
     server.close()
 
