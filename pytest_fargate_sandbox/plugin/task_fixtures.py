@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.plugin import marker
+from pytest_fargate_sandbox.plugin.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
 from pytest_fargate_sandbox.plugin.task_reach import in_its_network
 from pytest_fargate_sandbox.tasks.task_in_hand import TaskInHand
@@ -29,7 +30,7 @@ def begin(request: pytest.FixtureRequest, make: Callable[..., Any]) -> TaskInHan
     item.stash[NAMED] = {"task": folder.name, "agent": getattr(item, "originalname", item.name), "try": 1}
     if folder.obstacles:
         pytest.skip(f"{folder.name}: {'; '.join(folder.obstacles)}")
-    trial = Trial(folder, None, in_its_network(make, request.config))
+    trial = Trial(folder, None, with_pinned_image(in_its_network(make, request.config), request.config))
     item.stash[ATTEMPT] = Attempt(trial, item.stash[NAMED])
     return TaskInHand(trial)
 

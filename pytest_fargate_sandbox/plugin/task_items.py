@@ -11,6 +11,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.config import nearest
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.plugin import options, outcomes
+from pytest_fargate_sandbox.plugin.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.plugin.slots_for_tasks import SLOTS, SlotsForTasks
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
 from pytest_fargate_sandbox.plugin.task_reach import TaskWarning, in_its_network
@@ -203,7 +204,7 @@ class TaskItem(pytest.Function):
         return self.path, 0, f"{self.path.parent.name}::{self.name}"
 
     def attempt(self, make: Callable[..., Any]) -> None:
-        make = in_its_network(make, self.config)
+        make = with_pinned_image(in_its_network(make, self.config), self.config)
         slots = self.config.stash.get(SLOTS, None)
         again = ""
         if slots is not None and not isinstance(self.actor, Again) and slots.may_have(self.folder, self.kind):

@@ -12,8 +12,10 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.names import SIDECAR_REFERENCE
+from pytest_fargate_sandbox.plugin.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.images.mirror import mirrored
+from pytest_fargate_sandbox.providers.images.pinning import pinned
 from pytest_fargate_sandbox.providers.images.public_registry import Reference, digest_of
 from pytest_fargate_sandbox.providers.images.sidecar_build import _CONTEXT, _tag, sidecar_reference
 from tests.local.engine_process import EngineProcess
@@ -104,6 +106,21 @@ def test_the_digest_of_a_tag_is_asked_without_an_account(registry: str) -> None:
     assert digest_of(Reference.parse(f"{registry}/a/b:none")) == ""
 
 
+def test_a_tag_is_what_it_was_when_the_run_first_had_it(registry: str, tmp_path: Path) -> None:
+    image = f"{registry}/a/b:1.2"
+    assert pinned(image, tmp_path) == f"{registry}/a/b@{_DIGEST}"
+    (known,) = tmp_path.glob("digest-*.json")
+    known.write_text(known.read_text().replace("ab", "cd"))  # by a process that came first
+    assert pinned(image, tmp_path) == f"{registry}/a/b@{_DIGEST.replace('ab', 'cd')}"
+
+
+@pytest.mark.parametrize(
+    "image", ["host", "127.0.0.1:9/a/b:1", "1.dkr.ecr.us-east-1.amazonaws.com/a:1", f"a@{_DIGEST}"]
+)
+def test_what_no_registry_tells_of_stays_as_it_is(image: str, tmp_path: Path) -> None:
+    assert pinned(image, tmp_path) == image
+
+
 def test_a_registry_out_of_reach_tells_no_digest() -> None:
     assert digest_of(Reference.parse("127.0.0.1:9/a/b:1")) == ""
 
@@ -125,6 +142,13 @@ def test_an_image_is_copied_once_and_run_from_there(aws: Aws, tmp_path: Path) ->
         podman().succeeds("rmi", "-f", first)
     finally:
         podman().succeeds("rmi", source)
+
+
+def test_tasks_are_launched_by_digest_but_on_the_embedded_engine(registry: str, pytester: pytest.Pytester) -> None:
+    image = f"{registry}/a/b:1.2"
+    for cluster, launched in (("bench", f"{registry}/a/b@{_DIGEST}"), ("local", image)):
+        config = pytester.parseconfigure("--fargate-tasks", f"--fargate-cluster={cluster}")
+        assert with_pinned_image(lambda **keys: keys["image"], config)(image=image) == launched
 
 
 @pytest.mark.parametrize("image", ["host", "", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a:b"])

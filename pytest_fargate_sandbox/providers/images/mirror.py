@@ -22,7 +22,7 @@ def mirrored(cfg: EcsFargateConfig, image: str, *, aws: Aws, shared_dir: Path | 
 
     A tag is copied again when it stands for another digest; where the registry does not tell digests, once for the tag.
     """
-    if not cfg.mirror_images or not _is_public(image):
+    if not cfg.mirror_images or not is_public(image):
         return image
     reference = Reference.parse(image)
     digest = digest_of(reference)
@@ -33,7 +33,7 @@ def mirrored(cfg: EcsFargateConfig, image: str, *, aws: Aws, shared_dir: Path | 
     return make_image(cfg, tag, lambda place: place.request(source_image=source), aws=aws, shared_dir=shared_dir)
 
 
-def _is_public(image: str) -> bool:
+def is_public(image: str) -> bool:
     """An ECR registry needs no copy, and the engine's own name for the host's root is no image at all."""
     host = image.partition("/")[0]
     private = ".dkr.ecr." in host or ".dkr-ecr." in host
