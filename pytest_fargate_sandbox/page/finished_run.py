@@ -105,10 +105,12 @@ def _from_records(records: RunRecords) -> FinishedRun:
             run._recordings.setdefault(test, {})[key] = offset
     live = Ledger(records.run_id)
     ledger = live if live.path.exists() else Ledger.at(records.ledger)
+    entries = ledger.entries()
+    latest = max((moment[1] for entry in entries for moment in entry.moments[-1:]), default=0.0)
     run.report = {
-        **run_report(ledger.entries(), cluster=str(seen.head.get("cluster", "local"))),
+        **run_report(entries, cluster=str(seen.head.get("cluster", "local"))),
         **{key: seen.head.get(key) for key in ("began", "title", "max_tasks")},
-        "ended": seen.latest,
+        "ended": seen.ended or max(seen.latest, latest),
         "state": seen.state,
         "tests": list(seen.tests()),
         "attempts": list(seen.attempts.values()),
@@ -140,6 +142,10 @@ class _Seen:
             self.attempts[test] = event
         elif kind == "test":
             self._tests[test] = event
+
+    @property
+    def ended(self) -> float | None:
+        return self._ended.get("t")
 
     @property
     def state(self) -> str:

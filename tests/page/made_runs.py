@@ -48,7 +48,7 @@ def made_run(
         machines += _machine(number, test, f"gw{worker}", [at, called, ended_at], hostile)
         lines += _test(number, test, f"gw{worker}", [at, called, ended_at], number % failing == 0, hostile)
     machines += _unused(tests, max(free))
-    lines += [_line("ended", max(free), exitstatus=1)] if ended else [_line("began", max(free), test="test_cut")]
+    lines += [_line("ended", max(free), exitstatus=1)] if ended else [_line("began", BEGAN + 2, test="test_cut")]
     (records.directory / "tests.jsonl").write_text("\n".join(lines) + "\n")
     records.ledger.write_text("\n".join(machines) + "\n")
     return records

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox.page.finished_run import find_run
 from pytest_fargate_sandbox.page.run_page import write_page
+from pytest_fargate_sandbox.sandbox.terminals.ghostty_screen import GhosttyScreen
+from pytest_fargate_sandbox.sandbox.terminals.pyte_screen import PyteScreen
 from tests.components import AXE, need, program
 from tests.page.browser import Browser
 from tests.page.made_runs import HOSTILE, made_run
+from tests.sandbox.terminals.test_against_tmux import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,6 +156,37 @@ def test_a_recording_is_played(browser: Browser, page: Path) -> None:
     )
     browser.until("document.querySelector('.player button').ariaLabel === 'Play'")  # it has come to its end
     assert browser.run(screen) == "last inverse "
+
+
+def test_a_recordings_screen_shows_what_terminals_show(browser: Browser) -> None:
+    """Of each sequence in the table that our terminals are held against; but these, which no recording needs."""
+    rows = [row for row in table() if row.name not in _SHOWN_OTHERWISE]
+    script = files("pytest_fargate_sandbox.page").joinpath("assets", "screen.js").read_text()
+    draw = """
+        const screen = new Screen(20, 8);
+        screen.write(text);
+        screen.shows = false;
+        const place = document.createElement("pre");
+        screen.show(place);
+        return [...place.children].map((line) => line.textContent.trimEnd()).join("\\n").trimEnd();"""
+    sequences = json.dumps([row.sequence.decode("utf-8", "replace") for row in rows])
+    shown = browser.run(f"(() => {{ {script}; return {sequences}.map((text) => {{ {draw} }}); }})()")
+    assert [row.name for row, ours in zip(rows, shown, strict=True) if ours not in _drawn(row.sequence)] == []
+
+
+_SHOWN_OTHERWISE = {
+    *("no wrap and back", "new line mode", "DECSTR ends origin mode", "DECSTR and the character set"),
+    *("G2 by a single shift", "locking shift 2", "DCS through tmux"),
+}
+
+
+def _drawn(sequence: bytes) -> Iterator[str]:
+    """By each of the two emulators that are not ours."""
+    for kind in (GhosttyScreen, PyteScreen):
+        screen = kind(20, 8)
+        screen.feed(sequence)
+        yield "\n".join(line.rstrip() for line in screen.text().split("\n")).rstrip()
+        screen.close()
 
 
 def test_its_theme_is_ones_own_choice(browser: Browser, page: Path) -> None:

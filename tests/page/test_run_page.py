@@ -78,6 +78,7 @@ def test_what_was_written_down_is_enough_when_all_its_processes_were_killed(
     assert data["state"] == "killed"
     assert data["tests"][-1][:2] == ["test_cut", "unfinished"]
     assert len(data["machines"]) == 21
+    assert data["took"] >= max(span[1] for machine in data["machines"] for span in machine[5])
 
 
 def test_a_ledger_that_is_dropped_stays_with_the_records() -> None:

@@ -19,9 +19,12 @@ function when(position) {
 }
 
 function colours() {
+  if (view.palette) return view.palette;
   const style = getComputedStyle(document.documentElement);
   const named = (name) => style.getPropertyValue(`--${name}`).trim();
-  return { ink: named("ink"), soft: named("soft"), line: named("line"), card: named("card"), bad: named("bad"), accent: named("accent") };
+  view.palette = Object.fromEntries(["ink", "soft", "line", "card", "bad", "accent"].map((name) => [name, named(name)]));
+  view.palette.shade = `${view.palette.accent}33`;
+  return view.palette;
 }
 
 function paint() {
@@ -37,7 +40,7 @@ function paint() {
     canvas.style.width = `${view.width}px`;
     canvas.style.height = `${view.height}px`;
   }
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { alpha: false });
   const palette = colours();
   context.setTransform(dots, 0, 0, dots, 0, 0);
   context.fillStyle = palette.card;
@@ -68,9 +71,9 @@ function paintRow(context, palette, y, top) {
   for (let place = firstSeen(row.items); place < row.items.length && row.items[place].from <= view.to; place += 1) {
     const item = row.items[place];
     if (x(item.to) < free) continue; // less than a pixel, and there is one already
-    for (const [name, from, to] of [...item.spans, ...(item.waits ?? []), ...item.tests.map((bar) => [bar.name, bar.from, bar.to])]) {
-      paintPhase(context, name, x(from), top + 2, Math.max(0.75, x(to) - x(from)), ROW - 4);
-    }
+    paintSpans(context, item.spans, top);
+    for (const [name, from, to] of item.waits ?? []) if (x(to) - x(from) > LEAST) paintPhase(context, name, x(from), top + 2, x(to) - x(from), ROW - 4);
+    for (const bar of item.tests) paintPhase(context, bar.name, x(bar.from), top + 2, Math.max(0.75, x(bar.to) - x(bar.from)), ROW - 4);
     if (item.flags.includes("ahead") || item.flags.includes("unused")) paintAhead(context, palette, item, top);
     if (view.selected === item) {
       context.strokeStyle = palette.ink;
@@ -84,6 +87,26 @@ function paintRow(context, palette, y, top) {
     context.fillStyle = palette.soft;
     context.fillText(row.worker || "–", 2, top + ROW / 2, gutter() - 6);
   }
+}
+
+/* Phases that are too narrow to be told apart are one, as the longest of them. */
+function paintSpans(context, spans, top) {
+  let narrow = null;
+  const end = () => {
+    if (narrow) paintPhase(context, narrow.name, x(narrow.from), top + 2, Math.max(0.75, x(narrow.to) - x(narrow.from)), ROW - 4);
+    narrow = null;
+  };
+  for (const [name, from, to] of spans) {
+    if (x(to) - x(from) >= LEAST) {
+      end();
+      paintPhase(context, name, x(from), top + 2, x(to) - x(from), ROW - 4);
+    } else if (name !== "idle") {
+      narrow ??= { from, most: -1 };
+      if (to - from > narrow.most) Object.assign(narrow, { name, most: to - from });
+      narrow.to = to;
+    }
+  }
+  end();
 }
 
 /* The first that may still be seen: rows hold machines one after the other. */
@@ -110,9 +133,9 @@ function paintPhase(context, name, left, top, width, height) {
   const phase = PHASES[name] ?? PHASES.idle;
   const y = top + height * phase.low;
   const tall = height * (phase.high - phase.low);
-  context.fillStyle = width < 3 || phase.pattern === "plain" ? phase.colour : pattern(context, name, phase.colour, phase.pattern);
+  context.fillStyle = width < 5 || phase.pattern === "plain" ? phase.colour : pattern(context, name, phase.colour, phase.pattern);
   context.fillRect(left, y, width, tall);
-  if (width > 5 && phase.pattern !== "plain") {
+  if (width > 9 && phase.pattern !== "plain") {
     context.strokeStyle = phase.colour;
     context.lineWidth = 1;
     context.strokeRect(left + 0.5, y + 0.5, width - 1, tall - 1);
@@ -169,7 +192,7 @@ function pattern(context, key, colour, kind) {
 
 /* How many machines there were at once, the bound on them, and when the account refused one more. */
 function paintStrip(context, palette) {
-  const most = Math.max(run.bound ?? 0, ...view.alive.map(([, count]) => count), 1);
+  const most = Math.max(run.bound ?? 0, view.most, 1);
   const y = (count) => STRIP - 6 - (count / most) * (STRIP - 24);
   context.fillStyle = palette.card;
   context.fillRect(0, 0, view.width, STRIP);
@@ -177,23 +200,12 @@ function paintStrip(context, palette) {
   context.beginPath();
   context.rect(gutter(), 0, view.width - gutter(), STRIP);
   context.clip();
-  context.beginPath();
-  context.moveTo(x(view.all[0]), y(0));
-  let before = 0;
-  for (const [moment, count] of view.alive) {
-    context.lineTo(x(moment), y(before));
-    context.lineTo(x(moment), y(count));
-    before = count;
+  for (const [left, width, count] of columnsOfStrip()) {
+    context.fillStyle = palette.shade;
+    context.fillRect(left, y(count), width, y(0) - y(count));
+    context.fillStyle = palette.accent;
+    context.fillRect(left, y(count), width, 1.5);
   }
-  context.lineTo(x(view.all[1]), y(before));
-  context.lineTo(x(view.all[1]), y(0));
-  context.globalAlpha = 0.2;
-  context.fillStyle = palette.accent;
-  context.fill();
-  context.globalAlpha = 1;
-  context.strokeStyle = palette.accent;
-  context.lineWidth = 1.25;
-  context.stroke();
   if (run.bound) {
     context.setLineDash([5, 4]);
     context.strokeStyle = palette.bad;
@@ -209,6 +221,22 @@ function paintStrip(context, palette) {
   context.fillStyle = palette.soft;
   context.fillText(String(most), 2, y(most), gutter() - 8);
   context.fillText("alive", 2, STRIP - 12, gutter() - 8);
+}
+
+/* Of each pixel the most that there were, however many steps fall into it. */
+function columnsOfStrip() {
+  const columns = [];
+  let [at, count] = [gutter(), 0];
+  for (const [moment, next] of view.alive) {
+    const here = Math.max(gutter(), Math.min(view.width, x(moment)));
+    if (here - at >= 1) {
+      columns.push([at, here - at, count]);
+      [at, count] = [here, next];
+    } else if (moment <= view.from) count = next;
+    else count = here === at ? next : Math.max(count, next);
+  }
+  columns.push([at, Math.max(0, Math.min(view.width, x(view.all[1])) - at), count]);
+  return columns;
 }
 
 function paintAxis(context, palette) {

@@ -31,13 +31,31 @@ class Screen {
   reset() {
     this.lines = Array.from({ length: this.rows }, () => []);
     [this.x, this.y, this.top, this.bottom, this.style, this.saved, this.other] = [0, 0, 0, this.rows - 1, {}, null, null];
-    [this.wraps, this.shows, this.graphic] = [false, true, false];
+    [this.wraps, this.shows, this.graphic, this.wrapping, this.inserting, this.fromTop] = [false, true, false, true, false, false];
+    this.stops = new Set(Array.from({ length: Math.ceil(MOST_CELLS / 8) }, (_, each) => each * 8));
   }
 
   moveTo(y, x) {
     this.y = Math.max(0, Math.min(this.rows - 1, y));
     this.x = Math.max(0, Math.min(this.columns - 1, x));
     this.wraps = false;
+  }
+
+  /* Where a program says: with origin mode from the region's top on, and not out of it. */
+  place(y, x) {
+    this.moveTo(this.fromTop ? Math.min(this.bottom, this.top + y) : y, x);
+  }
+
+  /* Up and down stop at the region's edge, for who is not beyond it. */
+  climb(by) {
+    const [least, most] = [this.y >= this.top ? this.top : 0, this.y <= this.bottom ? this.bottom : this.rows - 1];
+    this.moveTo(Math.max(least, Math.min(most, this.y + by)), this.x);
+  }
+
+  tab() {
+    let x = this.x + 1;
+    while (x < this.columns - 1 && !this.stops.has(x)) x += 1;
+    this.moveTo(this.y, x);
   }
 
   write(text) {
@@ -48,7 +66,7 @@ class Screen {
       if (all[place] === "\x1b") {
         const taken = this.escape(all, place);
         if (!taken) {
-          this.rest = all.length - place < 4096 ? all.slice(place) : "";
+          this.rest = all.slice(place);
           return;
         }
         place += taken;
@@ -65,28 +83,37 @@ class Screen {
     if (character === "\n" || character === "\v" || character === "\f") this.down();
     else if (character === "\r") this.moveTo(this.y, 0);
     else if (character === "\b") this.moveTo(this.y, this.x - 1);
-    else if (character === "\t") this.moveTo(this.y, (Math.floor(this.x / 8) + 1) * 8);
+    else if (character === "\t") this.tab();
     else if (code === 14 || code === 15) this.graphic = code === 14;
-    else if (code >= 32 && code !== 127) this.print(this.graphic ? LINES[character] ?? character : character, code);
+    else if (code >= 32 && (code < 127 || code > 159)) this.print(this.graphic ? LINES[character] ?? character : character, code);
   }
 
   print(character, code) {
     if (/^\p{M}$/u.test(character) || code === 0x200d || (code >= 0xfe00 && code <= 0xfe0f)) {
-      const cell = this.lines[this.y][Math.max(0, this.x - 1)];
+      const cell = this.lines[this.y][this.wraps ? this.x : Math.max(0, this.x - 1)];
       if (cell && cell[0].length < 16) cell[0] += character;
       return;
     }
     const wide = isWide(code);
-    if (this.wraps || (wide && this.x === this.columns - 1)) {
+    if (wide && this.x === this.columns - 1 && !this.wrapping) return;
+    if (this.wrapping && (this.wraps || (wide && this.x === this.columns - 1))) {
       this.x = 0;
       this.down();
     }
     this.wraps = false;
+    if (this.inserting) this.widen(wide ? 2 : 1);
     this.lines[this.y][this.x] = [character, this.style];
     if (wide && this.x + 1 < this.columns) this.lines[this.y][this.x + 1] = ["", this.style];
     const next = this.x + (wide ? 2 : 1);
-    this.wraps = next >= this.columns;
+    this.wraps = this.wrapping && next >= this.columns;
     this.x = Math.min(next, this.columns - 1);
+  }
+
+  widen(by) {
+    const line = this.lines[this.y];
+    padded(line, this.x);
+    line.splice(this.x, 0, ...Array.from({ length: Math.min(by, this.columns) }, () => [" ", this.style]));
+    line.length = Math.min(line.length, this.columns);
   }
 
   down() {
@@ -112,38 +139,50 @@ class Screen {
     const kind = all[start + 1];
     if (kind === undefined) return 0;
     if (kind === "[") {
-      const found = /^\x1b\[([0-?]*)([ -/]*)([@-~])/.exec(all.slice(start, start + 256));
+      const found = /^\x1b\[([\x00-\x17\x19\x1c-?]*)([@-~\x18\x1a\x1b])/.exec(all.slice(start, start + 256));
       if (!found) return all.length - start < 256 ? 0 : 2;
-      if (!found[2]) this.control(found[1], found[3]);
+      for (const each of found[1]) if (each < " ") this.put(each); // what is meant at once is done at once
+      if (found[2] === "\x1b") return found[0].length - 1;
+      this.control([...found[1]].filter((each) => each >= " ").join(""), found[2]);
       return found[0].length;
     }
     if ("]P_^X".includes(kind)) {
       const found = /\x07|\x1b\\/.exec(all.slice(start + 2, start + 65536));
-      return found ? 2 + found.index + found[0].length : all.length - start < 65536 ? 0 : 2;
+      return found ? 2 + found.index + found[0].length : all.length - start < 65536 ? 0 : 65536; // nobody's title is that long
     }
     if ("()*+ #%".includes(kind)) {
       if (all[start + 2] === undefined) return 0;
       if (kind === "(") this.graphic = all[start + 2] === "0";
+      if (kind === "#" && all[start + 2] === "8") this.align();
       return 3;
     }
-    const acts = { D: () => this.down(), M: () => this.up(), E: () => { this.x = 0; this.down(); }, c: () => this.reset(), 7: () => this.save(), 8: () => this.restore() };
+    const acts = { D: () => this.down(), M: () => this.up(), E: () => { this.x = 0; this.down(); }, c: () => this.reset(), H: () => this.stops.add(this.x), 7: () => this.save(), 8: () => this.restore() };
     acts[kind]?.();
     return 2;
   }
 
   save() {
-    this.saved = [this.y, this.x, this.style];
+    this.saved = [this.y, this.x, this.style, this.graphic, this.fromTop];
   }
 
   restore() {
-    const [y, x_, style] = this.saved ?? [0, 0, {}];
+    const [y, x_, style, graphic, fromTop] = this.saved ?? [0, 0, {}, false, false];
+    Object.assign(this, { style, graphic, fromTop });
     this.moveTo(y, x_);
-    this.style = style;
+  }
+
+  align() {
+    this.lines = Array.from({ length: this.rows }, () => Array.from({ length: this.columns }, () => ["E", {}]));
+    [this.top, this.bottom] = [0, this.rows - 1];
+    this.moveTo(0, 0);
   }
 
   control(text, final) {
-    if (/^[<=>]/.test(text)) return;
+    if (text === "!" && final === "p") this.soften();
+    if (/^[<=>]|[ -/]/.test(text)) return;
     if (text.startsWith("?")) {
+      if (final === "J") this.eraseScreen(Number(text.slice(1)) || 0);
+      if (final === "K") this.eraseLine(Number(text.slice(1)) || 0);
       if (final === "h" || final === "l") for (const mode of text.slice(1).split(";")) this.mode(Number(mode), final === "h");
       return;
     }
@@ -151,12 +190,13 @@ class Screen {
     const n = numbers[0] || 1;
     const line = this.lines[this.y];
     const acts = {
-      A: () => this.moveTo(this.y - n, this.x), B: () => this.moveTo(this.y + n, this.x), C: () => this.moveTo(this.y, this.x + n), D: () => this.moveTo(this.y, this.x - n),
-      E: () => this.moveTo(this.y + n, 0), F: () => this.moveTo(this.y - n, 0), G: () => this.moveTo(this.y, n - 1), "`": () => this.moveTo(this.y, n - 1), d: () => this.moveTo(n - 1, this.x),
-      H: () => this.moveTo(n - 1, (numbers[1] || 1) - 1), f: () => this.moveTo(n - 1, (numbers[1] || 1) - 1),
+      A: () => this.climb(-n), B: () => this.climb(n), e: () => this.climb(n), a: () => this.moveTo(this.y, this.x + n), C: () => this.moveTo(this.y, this.x + n), D: () => this.moveTo(this.y, this.x - n),
+      E: () => { this.climb(n); this.moveTo(this.y, 0); }, F: () => { this.climb(-n); this.moveTo(this.y, 0); }, G: () => this.moveTo(this.y, n - 1), "`": () => this.moveTo(this.y, n - 1), d: () => this.place(n - 1, this.x),
+      H: () => this.place(n - 1, (numbers[1] || 1) - 1), f: () => this.place(n - 1, (numbers[1] || 1) - 1),
       J: () => this.eraseScreen(numbers[0]), K: () => this.eraseLine(numbers[0]),
       L: () => this.insideRegion(() => this.scroll(-n, this.y)), M: () => this.insideRegion(() => this.scroll(n, this.y)),
-      P: () => { padded(line, this.x); line.splice(this.x, n); }, "@": () => { padded(line, this.x); line.splice(this.x, 0, ...Array.from({ length: Math.min(n, this.columns) }, () => [" ", this.style])); line.length = Math.min(line.length, this.columns); },
+      g: () => (numbers[0] === 3 ? this.stops.clear() : numbers[0] ? null : this.stops.delete(this.x)), h: () => { if (numbers[0] === 4) this.inserting = true; }, l: () => { if (numbers[0] === 4) this.inserting = false; },
+      P: () => { padded(line, this.x); line.splice(this.x, n); }, "@": () => this.widen(n),
       X: () => this.blank(line, this.x, Math.min(this.columns, this.x + n)), S: () => this.scroll(n), T: () => this.scroll(-n),
       r: () => this.region(numbers), m: () => { this.style = styled(this.style, numbers); }, s: () => this.save(), u: () => this.restore(),
       b: () => { const cell = line[this.x - 1]; if (cell?.[0]) for (let each = Math.min(n, this.columns); each > 0; each -= 1) this.print(cell[0], cell[0].codePointAt(0)); },
@@ -165,13 +205,20 @@ class Screen {
   }
 
   insideRegion(act) {
-    if (this.y >= this.top && this.y <= this.bottom) act();
+    if (this.y < this.top || this.y > this.bottom) return;
+    act();
+    this.moveTo(this.y, 0);
   }
 
   region(numbers) {
     const [top, bottom] = [(numbers[0] || 1) - 1, (numbers[1] || this.rows) - 1];
-    if (top < bottom && bottom < this.rows) [this.top, this.bottom] = [top, bottom];
-    this.moveTo(0, 0);
+    if (top >= bottom || top >= this.rows) return;
+    [this.top, this.bottom] = [top, Math.min(bottom, this.rows - 1)];
+    this.place(0, 0);
+  }
+
+  soften() {
+    Object.assign(this, { top: 0, bottom: this.rows - 1, style: {}, graphic: false, wrapping: true, inserting: false, fromTop: false, shows: true, saved: null });
   }
 
   blank(line, from, to) {
@@ -185,21 +232,27 @@ class Screen {
   }
 
   eraseScreen(how) {
+    if (how > 3) return;
     if (how < 2) this.eraseLine(how);
     for (let y = 0; y < this.rows; y += 1) if (how >= 2 || (how === 1 ? y < this.y : y > this.y)) this.lines[y] = [];
   }
 
   mode(number, on) {
     if (number === 25) this.shows = on;
+    if (number === 7) this.wrapping = on;
+    if (number === 6) {
+      this.fromTop = on;
+      this.place(0, 0);
+    }
     if (![47, 1047, 1049].includes(number) || on === Boolean(this.other)) return;
     if (on) {
-      this.other = { lines: this.lines, at: [this.y, this.x] };
+      this.other = { lines: this.lines, at: number === 1049 ? [this.y, this.x] : null };
       this.lines = Array.from({ length: this.rows }, () => []);
     } else {
       const { lines, at } = this.other;
       this.lines = Array.from({ length: this.rows }, (_, y) => lines[y] ?? []);
       this.other = null;
-      this.moveTo(...at);
+      if (at) this.moveTo(...at);
     }
   }
 
@@ -219,7 +272,7 @@ class Screen {
   }
 }
 
-const LINES = { j: "┘", k: "┐", l: "┌", m: "└", n: "┼", q: "─", t: "├", u: "┤", v: "┴", w: "┬", x: "│", a: "▒", "`": "◆", "~": "·" };
+const LINES = { f: "°", g: "±", h: "␤", i: "␋", o: "⎺", p: "⎻", r: "⎼", s: "⎽", y: "≤", z: "≥", "{": "π", "|": "≠", "}": "£", j: "┘", k: "┐", l: "┌", m: "└", n: "┼", q: "─", t: "├", u: "┤", v: "┴", w: "┬", x: "│", a: "▒", "`": "◆", "~": "·" };
 
 function padded(line, to) {
   for (let place = 0; place < to; place += 1) line[place] ??= [" ", {}];

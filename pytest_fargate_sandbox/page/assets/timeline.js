@@ -18,6 +18,7 @@ const PHASES = {
 };
 const PHASE_OF = { image: "prepare", definition: "prepare", files: "server", place: "prepare" };
 const ROW = 20;
+const LEAST = 2.5; // pixels
 const STRIP = 72;
 const AXIS = 22;
 const view = { from: 0, to: 1, rows: [], selected: null, patterns: new Map(), asked: false };
@@ -83,6 +84,7 @@ function drawTimeline() {
   view.all = [Math.min(...view.items.map((item) => item.from)), Math.max(...view.items.map((item) => item.to)) + 0.01];
   [view.from, view.to] = view.all;
   view.alive = aliveOver(run.machines);
+  view.most = Math.max(...view.alive.map(([, count]) => count));
   const button = (label, name, act) => element("button", { type: "button", "aria-label": name, onclick: act }, label);
   view.canvas = element("canvas", { "aria-hidden": "true" });
   view.inner = element("div", {}, view.canvas);
@@ -96,7 +98,7 @@ function drawTimeline() {
     view.said, view.tip));
   listen();
   new ResizeObserver(redraw).observe(view.box);
-  document.addEventListener("themed", () => { view.patterns.clear(); redraw(); });
+  document.addEventListener("themed", () => { view.patterns.clear(); view.palette = null; redraw(); });
 }
 
 function aliveOver(machines) {

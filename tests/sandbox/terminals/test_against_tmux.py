@@ -65,7 +65,7 @@ class Row(NamedTuple):
     opinions: dict[str, Opinion]
 
 
-def _table() -> list[Row]:
+def table() -> list[Row]:
     rows: list[Row] = []
     for line in Path(__file__).with_name("escape_sequences.txt").read_text().split("\n"):
         if line.startswith("    "):
@@ -101,12 +101,12 @@ def tmux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealTmux]:
 
 
 def test_a_screen_shows_what_tmux_shows_or_the_table_says_who_is_right(tmux: RealTmux) -> None:
-    table = _table()
-    assert len(table) > 300
-    theirs = tmux.screens([row.sequence for row in table])
+    rows = table()
+    assert len(rows) > 300
+    theirs = tmux.screens([row.sequence for row in rows])
     for screen, kind in _SCREENS.items():
         problems = [
-            _problem(row, row.opinions.get(screen), kind, shown) for row, shown in zip(table, theirs, strict=True)
+            _problem(row, row.opinions.get(screen), kind, shown) for row, shown in zip(rows, theirs, strict=True)
         ]
         assert not list(filter(None, problems)), screen
 
