@@ -13,6 +13,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.adapters.harness_version import check_version, missing
+
 try:
     from agents.sandbox import Manifest
     from agents.sandbox._mount_security import redact_mount_error_data
@@ -20,8 +22,9 @@ try:
     from agents.sandbox.session.sandbox_client import BaseSandboxClient
     from agents.sandbox.snapshot import resolve_snapshot
 except ModuleNotFoundError as error:
-    told = f"{error}: FargateSandboxClient needs what `pip install 'pytest-fargate-sandbox[openai-agents]'` brings"
-    raise ModuleNotFoundError(told, name=error.name) from None
+    missing(error, "openai-agents", "3.10")
+finally:
+    check_version("openai-agents", "openai-agents")
 
 from pytest_fargate_sandbox.adapters.agents_errors import OURS, start_error
 from pytest_fargate_sandbox.adapters.agents_options import (

@@ -154,10 +154,12 @@ def test_the_harness_says_more_than_the_environment_and_that_more_than_the_proje
     assert config.ssh_sidecar.exec_server_port
 
 
-@pytest.mark.parametrize("adapter", ["harbor"])
-def test_an_adapter_without_its_harness_says_what_brings_it(adapter: str) -> None:
-    if find_spec(adapter):
+@pytest.mark.parametrize(
+    ("adapter", "module", "extra"), [("harbor", "harbor", "harbor"), ("openai_agents", "agents", "openai-agents")]
+)
+def test_an_adapter_without_its_harness_says_what_brings_it(adapter: str, module: str, extra: str) -> None:
+    if find_spec(module):
         return  # in an environment of its own tests
     with pytest.raises(ModuleNotFoundError) as met:
         import_module(f"pytest_fargate_sandbox.adapters.{adapter}")
-    assert f"`pip install 'pytest-fargate-sandbox[{adapter}]'` brings, on Python 3." in str(met.value)
+    assert f"`pip install 'pytest-fargate-sandbox[{extra}]'` brings, on Python 3." in str(met.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -300,6 +301,29 @@ def test_what_another_process_has_paused_is_found_by_its_state_and_by_its_name(
         assert not alive()
 
     run(act())
+
+
+_INTERRUPTED = """
+import asyncio
+from pytest_fargate_sandbox.adapters.openai_agents import FargateSandboxClient
+async def act():
+    async with await FargateSandboxClient().create() as session:
+        print("begun", flush=True)
+        await session.exec("sleep 86381")
+asyncio.run(act())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_is_interrupted_leaves_no_task(alive: Alive, number: signal.Signals) -> None:
+    program = subprocess.Popen([sys.executable, "-c", _INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    with program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"begun\n"
+        assert len(alive()) == 1
+        program.send_signal(number)
+        program.wait(30)
+    assert not alive()
 
 
 def test_a_state_holds_no_keys_and_survives_json(client: FargateSandboxClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import signal
@@ -76,6 +77,19 @@ def test_a_command_that_takes_too_long_is_killed_and_says_how_long_it_had(run: R
     assert run(session.exec("pgrep", "-f", "^sleep 86397", shell=False)).exit_code == 1
     with pytest.raises(ExecTimeoutError):
         run(session.exec("sleep 5", timeout=0))
+
+
+def test_a_command_that_is_given_up_ends_with_all_that_it_has_started(run: Run, session: Any) -> None:
+    async def act() -> None:
+        waiting = asyncio.ensure_future(session.exec("sleep 86398 & sleep 86398"))
+        while (await session.exec("pgrep", "-f", "^sleep 86398", shell=False)).exit_code:
+            await asyncio.sleep(0.05)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert (await session.exec("pgrep", "-f", "^sleep 86398", shell=False)).exit_code == 1
+
+    run(act())
 
 
 def test_a_program_that_is_not_there_is_a_result(run: Run, session: Any) -> None:
