@@ -7,6 +7,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import secrets
+import signal
 import threading
 import time
 from functools import cache, partial
@@ -19,7 +20,7 @@ from pytest_fargate_sandbox.leaves.errors import Cancelled
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
-from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped, stop_own_builds
+from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
 from pytest_fargate_sandbox.records import exit_guard
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.run_report import run_report
@@ -61,7 +62,8 @@ class HarnessRun:
     """``lease`` gives a started sandbox. It ends with the process, and so does all that it has made."""
 
     def __init__(self) -> None:
-        exit_guard.watch_signals()  # here we may be in the main thread
+        # Here we may be in the main thread. At Ctrl-C harnesses end what they have begun, or keep it: that is theirs.
+        exit_guard.watch_signals(but=signal.SIGINT)
         self.run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         self.ledger = Ledger(self.run_id)
         self._directory = TemporaryDirectory()
@@ -69,7 +71,8 @@ class HarnessRun:
         self._owner = this_process()
         self._threads = Threads(_AT_ONCE)
         self._engine: EngineChoice | None = None
-        atexit.register(self.end)
+        # Before Python waits for threads, such as one in which an image is built, and while there may be new ones.
+        getattr(threading, "_register_atexit", atexit.register)(self.end)
 
     async def lease(self, spec: SandboxSpec, settings: Settings, *, holder: str, name: str) -> HarnessLease:
         """A started sandbox. Raises what ``EcsFargateSandbox.start`` raises; cancelled, it leaves no task.
@@ -106,7 +109,8 @@ class HarnessRun:
         directory = spec.config.environment_dir
         if directory:
             build = partial(pool.image_of, spec.config, directory, force_build=spec.force_build)
-            await self._threads.run(build, stop_own_builds)
+            with contextlib.ExitStack() as stack:  # until its thread has seen it, or it would begin anew
+                await self._threads.run(build, lambda: stack.enter_context(builds_stopped()))
 
     def _pool(self, settings: Settings, holder: str, cancel: threading.Event) -> Pool:
         """As each worker of a pytest run has one: what they share is in the directory and the ledger."""

@@ -85,12 +85,15 @@ def _stop_all(tasks: list[LiveTask]) -> None:
     side_by_side([partial(stop, task) for task in tasks], seconds=_PATIENCE_SEC)
 
 
-def watch_signals() -> None:
-    """Handle these signals from now on, if this is the main thread: no other may. Done once."""
+def watch_signals(*, but: int | None = None) -> None:
+    """Handle these signals from now on, if this is the main thread: no other may. Done once.
+
+    ``but``: one that somebody else answers, who ends what he has begun, or keeps it.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:
-        if number in _previous:
+        if number in _previous or number == but:
             continue
         current = signal.getsignal(number)
         if current is not signal.SIG_IGN and current is not None:  # None: somebody's handler in C, not ours to touch
