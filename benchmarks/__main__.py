@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import benchmarks
+from benchmarks._pictures import draw
 from benchmarks.figures import HEADER, Figure, row, save
 
 RESULTS = Path(__file__).parent / "results"
@@ -22,7 +23,9 @@ def names() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of: {', '.join(names())} (default: all)")
-    chosen = parser.parse_args().names or names()
+    parser.add_argument("--html", type=Path, metavar="FILE", help="draw the figures, and what was measured before")
+    arguments = parser.parse_args()
+    chosen = arguments.names or names()
     unknown = [name for name in chosen if name not in names()]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(names())}")
@@ -35,6 +38,8 @@ def main() -> int:
             print(row(figure), flush=True)
         save(taken, RESULTS / f"{name}.json")
         missed = missed or any(figure.kept is False for figure in taken)
+    if arguments.html:
+        draw(RESULTS, arguments.html)
     return int(missed)
 
 

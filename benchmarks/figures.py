@@ -71,8 +71,17 @@ def row(figure: Figure) -> str:
 HEADER = "| figure | measured | asked | kept | of |\n| --- | --- | --- | --- | --- |"
 
 
+_EARLIER = 20
+
+
 def save(figures: Iterable[Figure], path: Path) -> None:
+    """What stood there before is kept beside it, the last of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        earlier = path.with_suffix(".earlier.jsonl")
+        lines = earlier.read_text(encoding="utf-8").splitlines() if earlier.exists() else []
+        lines.append(json.dumps(json.loads(path.read_text(encoding="utf-8"))))
+        earlier.write_text("\n".join(lines[-_EARLIER:]) + "\n", encoding="utf-8")
     rows = [{**asdict(figure), "kept": figure.kept} for figure in figures]
     for each in rows:
         if math.isnan(each["bound"]):

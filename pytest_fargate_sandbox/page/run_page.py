@@ -7,10 +7,12 @@ is JSON in which no ``<`` stands; stories and recordings are packed, and unpacke
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
 import hashlib
 import json
 import os
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +23,8 @@ from pytest_fargate_sandbox.page.page_data import page_data
 from pytest_fargate_sandbox.page.story_data import story_data
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_fargate_sandbox.page.finished_run import FinishedRun
 
 _SCRIPTS = ("elements", "timeline", "painting", "moving", "screen", "player", "story", "tables", "page")
@@ -31,11 +35,34 @@ _MOST_RECORDINGS = 24 * 1024 * 1024
 
 def write_page(path: Path, run: FinishedRun, earlier: FinishedRun | None = None) -> None:
     """In one step: nobody ever sees half of it. Raises ``OSError``."""
+    with _in_place_of(path) as file:
+        _write(file, path, run, earlier)
+
+
+def check_writable(path: Path) -> None:
+    """Raises the ``OSError`` that writing a page there would; what stands there stays as it is."""
+    with suppress(_NotNow), _in_place_of(path):
+        raise _NotNow
+
+
+class _NotNow(Exception):
+    pass
+
+
+@contextmanager
+def _in_place_of(path: Path) -> Iterator[IO[str]]:
+    """A file that takes the place of that one, or of what its link leads to, if the block ends well."""
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    if path.exists() and not path.is_file():
+        number = errno.EISDIR if path.is_dir() else errno.EINVAL
+        raise OSError(number, "is no regular file" if number == errno.EINVAL else os.strerror(number), str(path))
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    draft = path.with_name(f".{path.name[:200]}.{os.getpid()}")
     try:
         with draft.open("w", encoding="utf-8") as file:
-            _write(file, path, run, earlier)
+            yield file
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -24,16 +24,16 @@ def keep_story(run: PytestRun, item: pytest.Item, report: pytest.TestReport, tol
     """``told``: the test's sandboxes, each with its log."""
     from pytest_fargate_sandbox.records.run_records import RunRecords
 
-    records = RunRecords(run.run_id)
+    records, met = RunRecords(run.run_id), getattr(report, "fargate_infrastructure", None)
     records.write(
         "story",
         test=item.nodeid,
         attempt=int(str(dict(item.user_properties).get(RETRIED, 0))) + 1,
-        when=report.when,
+        when=met["phase"] if met else report.when,
         began=report.start,
         ended=report.stop,
         error=_middle_out(report.longreprtext),
-        infrastructure=getattr(report, "fargate_infrastructure", None),
+        infrastructure=met,
         sandboxes=[_sandbox(lease, log) for lease, log in told],
     )
     for lease, _ in told:

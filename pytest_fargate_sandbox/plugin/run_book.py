@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ class RunBook:
         self._earlier: FinishedRun | None = None
         self._began = time.time()
         self._unwritten: list[tuple[str, dict[str, Any]]] = []
+        self._ended: set[str] = set()
         self._records: RunRecords | None = None
         self.changes: list[str] = []
         """Sentences of what is otherwise than in the run that this one is compared with."""
@@ -43,7 +43,12 @@ class RunBook:
         if self._config.option.collectonly:
             return
         if self.page is not None:
-            _check_writable(self.page)
+            from pytest_fargate_sandbox.page.run_page import check_writable
+
+            try:
+                check_writable(self.page)
+            except OSError as error:
+                raise pytest.UsageError(f"--fargate-html: {self.page}: {error.strerror}") from None
         if self._compared is not None:
             from pytest_fargate_sandbox.page.finished_run import find_run
 
@@ -61,6 +66,7 @@ class RunBook:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         test = self._outcomes.test(nodeid)
         if test is not None:
+            self._ended.add(nodeid)
             self._write("test", **test)
 
     def attempt(self, record: Mapping[str, Any]) -> None:
@@ -112,6 +118,9 @@ class RunBook:
             return
         if self._records is None:
             self._begin()
+        for test in self._outcomes.tests():
+            if test["test"] not in self._ended:  # xdist tells of no end where a worker has crashed
+                self._write("test", **test)
         if self._records is not None:
             self._records.write("ended", exitstatus=int(exitstatus))
         from pytest_fargate_sandbox.records.run_records import forget_old_runs
@@ -136,14 +145,3 @@ class RunBook:
 
 
 _OF_AN_ATTEMPT = ("test", "task", "agent", "try", "verdict", "reward", "trouble", "said", "began", "ended")
-
-
-def _check_writable(path: Path) -> None:
-    was_there = path.exists()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
-        if not was_there:
-            path.unlink()
-    except OSError as error:
-        raise pytest.UsageError(f"--fargate-html: {path}: {error.strerror}") from None

@@ -13,7 +13,7 @@ import pytest
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.page.finished_run import find_run
-from pytest_fargate_sandbox.page.run_page import changes_in, write_page
+from pytest_fargate_sandbox.page.run_page import changes_in, check_writable, write_page
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.run_records import KEPT_RUNS, RunRecords, all_runs, forget_old_runs
 from tests.page.made_runs import HOSTILE, made_run
@@ -36,6 +36,19 @@ def test_a_page_of_five_hundred_tests_is_smaller_than_a_megabyte(tmp_path: Path)
     assert data["counts"]["launched"] == 501
     assert data["counts"]["prelaunched_unused"] == 1
     assert data["grid"]["cells"][0][2:5] == [0, 50, 50]  # every tenth test fails, and each of them is one of those
+
+
+def test_a_page_takes_the_place_of_what_a_link_leads_to_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    RunRecords("empty").write("run", began=1.0)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "old.html").write_text("old")
+    (tmp_path / "link.html").symlink_to("there/old.html")
+    check_writable(tmp_path / "link.html")
+    assert (tmp_path / "there" / "old.html").read_text() == "old"
+    write_page(tmp_path / "link.html", find_run("empty"))
+    assert (tmp_path / "link.html").is_symlink()
+    assert _data(tmp_path / "there" / "old.html")["run"] == "empty"
+    assert [each.name for each in (tmp_path / "there").iterdir()] == ["old.html"]
 
 
 def test_stories_take_no_memory_however_many_there_are(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def test_what_cannot_be_is_told_before_anything_runs(pytester: pytest.Pytester) 
     source = "def test_it(): open('ran', 'w')"
     for option, told in {
         "--fargate-html=/proc/page.html": "ERROR: --fargate-html: /proc/page.html: *",
+        "--fargate-html=/dev/full": "ERROR: --fargate-html: /dev/full: is no regular file",
         "--fargate-html=.": f"ERROR: --fargate-html: {pytester.path}: Is a directory",
         "--fargate-compare=yesterday": "ERROR: --fargate-compare: there is no run yesterday, and no such file; *",
     }.items():
