@@ -9,12 +9,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from agents.sandbox import Manifest, SandboxRunConfig
-from agents.sandbox.entries import File
-from agents.sandbox.errors import ConfigurationError, ErrorCode, ExecTransportError, WorkspaceStartError
+from agents.sandbox.entries import File, S3Mount
+from agents.sandbox.entries.mounts.base import InContainerMountStrategy
+from agents.sandbox.entries.mounts.patterns import MountpointMountPattern
+from agents.sandbox.errors import (
+    ConfigurationError,
+    ErrorCode,
+    ExecTransportError,
+    MountConfigError,
+    WorkspaceStartError,
+)
 from agents.sandbox.sandboxes.unix_local import UnixLocalSandboxClient
 from agents.sandbox.session import SandboxSessionState
 from agents.sandbox.session.sandbox_client import BaseSandboxClientOptions
@@ -83,6 +91,7 @@ def test_options_make_the_task_and_its_tags(
 def test_options_may_come_as_a_dictionary(client: FargateSandboxClient) -> None:
     config = SandboxRunConfig(client=client, options={"name": "mine", "timeouts": {"exec_s": 120}})
     assert config.options == FargateSandboxClientOptions(name="mine", timeouts=FargateTimeouts(exec_s=120))
+    assert FargateSandboxClientOptions("python:3.12-slim", 512).cpu == 512
     assert BaseSandboxClientOptions.parse(config.options.model_dump(mode="json")) == config.options
 
 
@@ -110,6 +119,44 @@ def test_what_keeps_a_task_from_starting_is_told_in_the_sdk_s_words(
         run(client.create(options=FargateSandboxClientOptions(cpu=300)))
     assert refused.value.error_code == ErrorCode.SANDBOX_CONFIG_INVALID
     assert not alive()
+
+
+@pytest.mark.parametrize("root", ["/etc/passwd/x", "/proc/x"])
+def test_a_workspace_that_cannot_be_made_keeps_its_session_from_starting(
+    run: Run, client: FargateSandboxClient, alive: Alive, root: str
+) -> None:
+    async def act() -> None:
+        session = await client.create(manifest=Manifest(root=root))
+        with pytest.raises(WorkspaceStartError):
+            await session.start()
+        await client.delete(session)
+
+    run(act())
+    assert not alive()
+
+
+def test_a_workspace_is_where_the_manifest_says(run: Run, client: FargateSandboxClient, alive: Alive) -> None:
+    async def act() -> None:
+        manifest = Manifest(root="/srv/of some/depth", entries={"a/file": File(content=b"here")})
+        async with await client.create(manifest=manifest) as session:
+            assert await said(session, "pwd; cat a/file") == "/srv/of some/depth\nhere"
+
+    run(act())
+    assert not alive()
+
+
+class OwnMount(S3Mount):
+    type: Literal["own_mount"] = "own_mount"
+
+
+def test_a_mount_that_the_sdk_does_not_trust_is_refused_before_there_is_a_task(
+    run: Run, client: FargateSandboxClient, engine: EngineOfTests
+) -> None:
+    strategy = InContainerMountStrategy(pattern=MountpointMountPattern())
+    before = engine.count()["RunTask"]
+    with pytest.raises(MountConfigError, match="custom mount"):
+        run(client.create(manifest=Manifest(entries={"own": OwnMount(bucket="x", mount_strategy=strategy)})))
+    assert engine.count()["RunTask"] == before
 
 
 def test_sessions_of_another_client_are_not_taken(run: Run, client: FargateSandboxClient, tmp_path: Path) -> None:

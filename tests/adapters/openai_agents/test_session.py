@@ -77,6 +77,12 @@ def test_a_command_that_takes_too_long_is_killed_and_says_how_long_it_had(run: R
     assert run(session.exec("pgrep", "-f", "^sleep 86397", shell=False)).exit_code == 1
     with pytest.raises(ExecTimeoutError):
         run(session.exec("sleep 5", timeout=0))
+    before = session.state.timeouts
+    session.state.timeouts = before.model_copy(update={"exec_s": 1.0})
+    with pytest.raises(ExecTimeoutError) as late:
+        run(session.exec("sleep 5"))
+    assert late.value.timeout_s == 1.0
+    session.state.timeouts = before
 
 
 def test_a_command_that_is_given_up_ends_with_all_that_it_has_started(run: Run, session: Any) -> None:
@@ -117,6 +123,12 @@ def test_a_file_is_read_as_it_was_written_and_its_directories_are_made(run: Run,
     run(session.write(Path("a/b/file"), payload))
     with run(session.read(Path("/workspace/a/b/file"))) as file:
         assert file.read() == (said.encode() if isinstance(said, str) else said)
+
+
+def test_a_large_file_goes_both_ways(run: Run, session: Any) -> None:
+    content = os.urandom(5_000_000)
+    run(session.write(Path("random"), io.BytesIO(content)))
+    assert run(session.read(Path("random"))).read() == content
 
 
 def test_only_bytes_and_text_are_written(run: Run, session: Any) -> None:

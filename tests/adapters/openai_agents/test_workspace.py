@@ -6,7 +6,6 @@ import asyncio
 import io
 import tarfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,11 +20,9 @@ from agents.sandbox.errors import (
 )
 from agents.sandbox.snapshot import LocalSnapshotSpec
 
-from pytest_fargate_sandbox import FileTimeout, TransportError
-from pytest_fargate_sandbox.adapters.agents_errors import is_worth_another_try
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from pytest_fargate_sandbox.adapters.openai_agents import FargateSandboxClient
 
@@ -165,20 +162,6 @@ def test_what_tar_says_is_told_and_is_not_tried_again(run: Run, session: Any) ->
         assert unwritten.value.context["reason"] == "tar_failed"
     finally:
         run(session.exec("mv /usr/bin/tar.away /usr/bin/tar"))
-
-
-def test_a_timeout_and_trouble_that_passes_are_tried_again_and_nothing_else() -> None:
-    read_error = WorkspaceArchiveReadError(path=Path("/workspace"), cause=TransportError("the connection broke"))
-    assert is_worth_another_try(read_error)
-    assert is_worth_another_try(WorkspaceArchiveReadError(path=Path("/"), cause=FileTimeout("took too long")))
-
-    class Unavailable(Exception):
-        status_code = 503
-
-    assert is_worth_another_try(WorkspaceArchiveReadError(path=Path("/"), cause=Unavailable()))
-    Unavailable.status_code = 404
-    assert not is_worth_another_try(WorkspaceArchiveReadError(path=Path("/"), cause=Unavailable()))
-    assert not is_worth_another_try(WorkspaceArchiveReadError(path=Path("/")))
 
 
 def test_packing_that_took_too_long_is_done_again(run: Run, session: Any) -> None:
