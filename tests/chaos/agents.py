@@ -58,7 +58,8 @@ _LONGEST = 300_000
 class Model:
     """On our side. It notes what it was asked, and its answers can be known beforehand."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, longest: int = _LONGEST) -> None:
+        self._longest = longest
         self._seed = seed
         self.asked: set[int] = set()
         model = self
@@ -90,7 +91,7 @@ class Model:
 
     def answer(self, number: int) -> bytes:
         chance = random.Random(f"{self._seed} {number}")
-        return chance.randbytes(chance.randint(1, _LONGEST))
+        return chance.randbytes(chance.randint(1, self._longest))
 
     def close(self) -> None:
         self._server.shutdown()

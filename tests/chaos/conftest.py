@@ -56,7 +56,7 @@ def dead_after(soak: bool) -> float:
 @pytest.fixture
 def system(
     request: pytest.FixtureRequest,
-    engine: EngineOfTests,  # noqa: ARG001  it must be there first, and go last
+    engine: EngineOfTests,
     local_config: Callable[..., EcsFargateConfig],
     dead_after: float,
     tmp_path: Path,
@@ -64,6 +64,8 @@ def system(
     """``indirect``: which of them."""
     ways: dict[str, Callable[[], AbstractContextManager[System]]] = {
         "fargate": lambda: systems.fargate(local_config(), dead_after),
+        "ecs-exec": lambda: systems.in_a_session(engine, local_config(ssh_sidecar=None, ecs_exec=True), dead_after),
+        "ssm": lambda: systems.in_a_session(engine, local_config(connect_via="ssm"), dead_after),
         "openssh": lambda: systems.openssh(tmp_path, dead_after),
         "relays": lambda: systems.openssh(tmp_path, dead_after, by_local_port=True),
     }

@@ -19,16 +19,26 @@ if TYPE_CHECKING:
     from tests.engine_of_tests import EngineOfTests
 
 
+@pytest.fixture(params=["auto", "ssm"])
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def model(seed: int) -> Iterator[Model]:
-    model = Model(seed)
+def model(seed: int, way: str) -> Iterator[Model]:
+    """A session carries a hundredth of what a connection does."""
+    model = Model(seed, 30_000) if way == "ssm" else Model(seed)
     yield model
     model.close()
 
 
 @pytest.fixture
 def system(
-    engine: EngineOfTests, local_config: Callable[..., EcsFargateConfig], model: Model, dead_after: float
+    way: str,
+    engine: EngineOfTests,
+    local_config: Callable[..., EcsFargateConfig],
+    model: Model,
+    dead_after: float,
 ) -> Iterator[System]:
     main = {"name": "main", "image": "host", "entryPoint": ["python3", "-c", PROGRAM]}
     engine.aws.call(
@@ -41,7 +51,8 @@ def system(
         memory="512",
         containerDefinitions=[main],
     )
-    cfg = local_config(ssh_sidecar=SshSidecarConfig(), container_port=8000, task_definition="chaos-agent")
+    common = {"ssh_sidecar": SshSidecarConfig(), "container_port": 8000, "task_definition": "chaos-agent"}
+    cfg = local_config(**common, connect_via=way)
     with agent(cfg, model, dead_after) as system:
         yield system
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos import faults
-from tests.chaos.workloads import Commands, Dialogues, Files, StreamedInput, Trees
+from tests.chaos.workloads import BriefCommands, Commands, Dialogues, Files, StreamedInput, Trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def mostly(fault: Fault, system: System) -> list[Fault]:
     return [*[fault] * 3, *[faults.cut_in_a_lull(system.proxy)] * 3, faults.black_hole(system.proxy)]
 
 
-@pytest.mark.trials("system", "fargate", "openssh", "relays")
+@pytest.mark.trials("system", "fargate", "openssh", "relays", "ecs-exec", "ssm")
 def test_commands_are_cut(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     cuts = [faults.cut(system.proxy)]
     trial("commands, 16 threads", Commands(system, seed), cuts, acts=10_000, errors=_FEW)
@@ -37,6 +37,16 @@ def test_commands_are_cut(system: System, seed: int, trial: Callable[..., Tally]
 def test_commands_meet_all_faults(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     everything = faults.all_on_the_wire(system.proxy)
     trial("commands, 16 threads, all faults", Commands(system, seed), everything, acts=3000, seconds=5.0, errors=_FEW)
+
+
+@pytest.mark.parametrize("system", ["ecs-exec", "ssm"], indirect=True)
+def test_commands_in_a_session_meet_all_faults(
+    system: System, seed: int, trial: Callable[..., Tally], soak: bool
+) -> None:
+    """In short without the silence: of what was lost in it, the agent sends a kilobyte again each tenth of a second."""
+    everything = faults.all_on_the_wire(system.proxy)
+    everything = [fault for fault in everything if soak or fault.name != "black hole"]
+    trial("brief commands, 16 threads, all faults", BriefCommands(system, seed), everything, acts=3000, errors=_FEW)
 
 
 @pytest.mark.trials("system", "openssh", "relays", "fargate")
@@ -51,13 +61,13 @@ def test_trees_are_cut(system: System, seed: int, trial: Callable[..., Tally], t
     trial("trees there and back", Trees(system, seed, tmp_path), breaks, acts=250)
 
 
-@pytest.mark.trials("system", "fargate", "openssh", "relays")
+@pytest.mark.trials("system", "fargate", "openssh", "relays", "ecs-exec", "ssm")
 def test_input_that_is_streamed_is_cut(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     breaks = mostly(faults.cut(system.proxy), system)
     trial("streamed input, 4 threads", StreamedInput(system, seed), breaks, acts=1000)
 
 
-@pytest.mark.trials("system", "openssh", "relays", "fargate")
+@pytest.mark.trials("system", "openssh", "relays", "fargate", "ecs-exec", "ssm")
 def test_dialogues_are_cut(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     breaks = mostly(faults.cut(system.proxy), system)
     trial("dialogues with processes, 4 threads", Dialogues(system, seed), breaks, acts=2000)

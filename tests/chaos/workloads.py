@@ -129,6 +129,14 @@ class Commands(_InASandbox):
         self._run(number, f"echo {number}; sleep {chance.uniform(0, 0.8):.2f}; echo end", b"%d\nend\n" % number)
 
 
+class BriefCommands(Commands):
+    """What fits where little is carried."""
+
+    def act(self, number: int) -> None:
+        chance = self.chance(number)
+        chance.choice([self._brief, self._failing, self._slow])(number, chance)
+
+
 class StreamedInput(_InASandbox):
     """Commands whose input is too large for the request, and is sent while they read it."""
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 WAYS: dict[str, dict[str, Any]] = {
     "ecs-exec": {"ecs_exec": True},
-    "ssm": {"connect_via": "ssm", "ssh_sidecar": SshSidecarConfig(exec_server_port=19542)},
+    "ssm": {"connect_via": "ssm", "ssh_sidecar": SshSidecarConfig(exec_server_port=19542, image="host")},
 }
+"""The sidecar is the one of AWS: its script, and OpenSSH's sshd."""
 
 
 IN_SHORT = {
@@ -45,7 +46,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("behaviour", chosen, ids=str)
 
 
-@pytest.fixture(scope="module", params=WAYS)
+_OF_AWS = [pytest.mark.root, pytest.mark.needs("namespaces", "sshd")]
+
+
+@pytest.fixture(scope="module", params=["ecs-exec", pytest.param("ssm", marks=_OF_AWS)])
 def shared(request: pytest.FixtureRequest, _engine_of_tests: EngineOfTests) -> Iterator[EcsFargateSandbox]:
     cfg = EcsFargateConfig(cluster="local", **WAYS[request.param])
     with EcsFargateSandbox(cfg, task_id=request.param, run_id="conformance") as sandbox:

@@ -45,10 +45,10 @@ _CATCH_UP_SEC = 0.005
 """A thread that woke late makes up for so much of it."""
 
 _SILENT_SEC = 10.0
-"""Nothing comes for so long, though something must: the connection is dead, whatever TCP says."""
+"""Nothing comes for so long, though something must: the connection is dead, whatever TCP says. A third of it, and it is
+asked: somebody may wait for what the other side has to say, and that may be lost."""
 _DEAD_SEC = 30.0
 """The connection is well, and nothing of ours is acknowledged: there is no agent any more."""
-_PING_SEC = 60.0
 _RESUME_SEC = 60.0
 _FRUITLESS = 20
 """Connections in a row on which nothing came."""
@@ -56,7 +56,7 @@ KILLED = (
     "whoever is root there can kill it (`kill -9 -1` does), and ECS looks for a dead one only every 15 minutes: start "
     "another sandbox"
 )
-_LOOK_SEC = 1.0
+_LOOK_SEC, _SHORTEST_LOOK_SEC = 1.0, 0.05
 _MOST_ANSWER = 64 * 1024
 
 _log = logging.getLogger(__name__)
@@ -136,7 +136,8 @@ class SessionCarrier:
         wait = self._channel.tick(now)
         if self.is_used and has_more and self._channel.room > 0:
             return max(0.0, self._next_send - now)
-        return _LOOK_SEC if wait is None else wait
+        look = self._asked + _SILENT_SEC if self._asked else self._heard + _SILENT_SEC / 3
+        return min(max(look - now, _SHORTEST_LOOK_SEC), _LOOK_SEC if wait is None else wait)
 
     def serve(self, records: Records, now: float) -> int:
         """Send what is due. How many bytes of records that was."""
@@ -245,7 +246,7 @@ class SessionCarrier:
     # --- connections ------------------------------------------------------------------------------------------------
 
     def _connect(self, token: str) -> None:
-        self._socket = WebSocket(self._session.url, ca_bundle=self._aws.ca_bundle)
+        self._socket = WebSocket(self._session.url, ca_bundle=self._aws.ca_bundle, timeout=_SILENT_SEC)
         self._socket.send(opening_frame(token))
         self._socket.flush()
         self._heard = time.monotonic()
@@ -259,7 +260,7 @@ class SessionCarrier:
         expects = now - self._channel.progress if self._channel.waits else now - self._asked if self._asked else 0.0
         if expects > _SILENT_SEC and now - self._heard > _SILENT_SEC:
             self._reconnect("it fell silent")
-        elif now - self._heard > _PING_SEC and not self._asked and self._socket:
+        elif now - self._heard > _SILENT_SEC / 3 and not self._asked and self._socket:
             self._asked = now
             self._socket.ping()
 
