@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.sidecar_image import add_place_options, place_of
+from pytest_fargate_sandbox.leaves import progress_bar
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SUMMARY = "build the images of benchmark tasks, shared bases first, so that a later run builds nothing"
 
 _AT_ONCE = 8
-_WIDTH = 30
+_LOOKS_SEC = 0.5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +32,8 @@ def run(arguments: Any) -> int:
     from pytest_fargate_sandbox.tasks.task_lint import task_files
 
     rounds = in_rounds(contexts_of(task_files(arguments.paths)))
-    bar = _Bar(sum(map(len, rounds)))
-    if not bar.most:
+    most = sum(map(len, rounds))
+    if not most:
         print("no task there has a Dockerfile: nothing to build")
         return 0
     cfg, aws = place_of(arguments)
@@ -43,47 +44,44 @@ def run(arguments: Any) -> int:
 
         return resolve_image(replaced(cfg, environment_dir=str(context), image_template=None), aws, context.name, None)
 
-    failed = [problem for contexts in rounds for problem in _built(contexts, build, arguments.at_once, bar)]
-    bar.end()
-    print("\n".join(failed) or f"{bar.most} images are there")
+    with progress_bar.shown("images", most, in_bytes=False):
+        count = itertools.count(1)
+        failed = [
+            problem
+            for contexts in rounds
+            for problem in _built(contexts, build, arguments.at_once, lambda done: _tell(next(count), most, done))
+        ]
+    print("\n".join(failed) or f"{most} images are there")
     return 1 if failed else 0
 
 
-def _built(contexts: Iterable[Path], build: Callable[[Path], str], at_once: int, bar: _Bar) -> Iterable[str]:
+def _built(
+    contexts: Iterable[Path], build: Callable[[Path], str], at_once: int, tell: Callable[[Path], object]
+) -> Iterable[str]:
     """What failed of them, in a sentence each; what is built stays built."""
     from pytest_fargate_sandbox.leaves.errors import SandboxError
 
     with ThreadPoolExecutor(max(1, at_once), "prebuild") as pool:
         builds = {pool.submit(build, context): context for context in contexts}
         try:
-            for done in as_completed(builds):
-                bar.step(builds[done])
-                try:
-                    done.result()
-                except SandboxError as error:
-                    yield f"{builds[done]}: {error}"
+            pending = set(builds)
+            while pending:
+                done, pending = wait(pending, _LOOKS_SEC, FIRST_COMPLETED)
+                progress_bar.moved(0, ", ".join(sorted(str(builds[each]) for each in pending if each.running())))
+                for each in done:
+                    tell(builds[each])
+                    try:
+                        each.result()
+                    except SandboxError as error:
+                        yield f"{builds[each]}: {error}"
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-class _Bar:
-    """How far it has come: a line that is drawn again on a terminal, a line each elsewhere."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._done = 0
-        self._is_drawn = sys.stderr.isatty()
-        self._lock = threading.Lock()
-
-    def step(self, context: Path) -> None:
-        with self._lock:
-            self._done += 1
-            full = self._done * _WIDTH // self.most
-            line = f"[{'=' * full:<{_WIDTH}}] {self._done}/{self.most} {context}"
-            sys.stderr.write(f"\r\033[K{line[:110]}" if self._is_drawn else f"{line}\n")
-            sys.stderr.flush()
-
-    def end(self) -> None:
-        if self._is_drawn:
-            print(file=sys.stderr)
+def _tell(number: int, most: int, context: Path) -> None:
+    """How far it has come: by the bar of a terminal, in a line each elsewhere."""
+    if progress_bar.is_shown():
+        progress_bar.moved(1)
+    else:
+        print(f"{number}/{most} {context}", file=sys.stderr)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError, UnsafeArchiveError
+from pytest_fargate_sandbox.leaves.progress_bar import shown
 from pytest_fargate_sandbox.sandbox.exec.staged_downloads import TooLittle
 from pytest_fargate_sandbox.sandbox.task.addresses import through_sessions
 
@@ -54,9 +55,10 @@ class Transfers:
     def upload(self, client: ExecClient, local_path: str | PathLike[str], remote_path: str) -> None:
         local = Path(local_path)
         fetch = _fetch_tree if local.is_dir() else _fetch_file
-        if self._by_s3(local, lambda staging: fetch(client, staging, local, remote_path) or True) is None:
-            self._tell_what_is_faster(local)
-            upload_directly(client, local, remote_path)
+        with shown(f"upload to {remote_path}", None if local.is_dir() else local.stat().st_size):
+            if self._by_s3(local, lambda staging: fetch(client, staging, local, remote_path) or True) is None:
+                self._tell_what_is_faster(local)
+                upload_directly(client, local, remote_path)
 
     def download(self, client: ExecClient, remote_path: str, local: Path) -> None:
         """Where the way carries little, what is big goes by S3 in this direction too."""
@@ -75,7 +77,8 @@ class Transfers:
                     raise
                 self._bucket_is_away.set()
                 self._warn(str(error))
-        client.download_to(remote_path, local)
+        with shown(f"download of {remote_path}"):
+            client.download_to(remote_path, local)
         self._tell_what_is_faster(local)
 
     def _tell_what_is_faster(self, local: Path) -> None:
@@ -86,6 +89,10 @@ class Transfers:
 
     def load(self, client: ExecClient, snapshot: Snapshot, remote_dir: str) -> tuple[str, ...]:
         """What of it could not be kept."""
+        with shown(f"load into {remote_dir}", snapshot.size):
+            return self._loaded(client, snapshot, remote_dir)
+
+    def _loaded(self, client: ExecClient, snapshot: Snapshot, remote_dir: str) -> tuple[str, ...]:
         not_kept = self._by_s3(snapshot.path, lambda staging: _fetch_snapshot(client, staging, snapshot, remote_dir))
         return client.load(snapshot.path, remote_dir) if not_kept is None else not_kept
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import IO, TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.leaves.progress_bar import shown
 from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
 from pytest_fargate_sandbox.sandbox.snapshot import Snapshot, place_for, saved
 from pytest_fargate_sandbox.sandbox.starts import Starts
@@ -248,7 +249,8 @@ class Workspace(WorkspaceFiles):
         The file goes with the snapshot, or stays where ``to`` says. See docs/snapshots.md.
         """
         file, keeps = place_for(to)
-        self._on_terms(lambda client: client.save(path, exclude, file), user, timeout_sec)
+        with shown(f"save {path}"):
+            self._on_terms(lambda client: client.save(path, exclude, file), user, timeout_sec)
         return saved(file, keeps)
 
     def load(

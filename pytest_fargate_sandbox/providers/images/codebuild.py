@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves import progress_bar
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
@@ -66,14 +67,15 @@ class CodeBuild:
     def wait(self, build_id: str, timeout_minutes: float) -> dict[str, Any]:
         """The build when it is over, however that was. Raises ImageBuildError when it takes too long."""
         try:
-            return wait_until(
-                lambda: self._finished(build_id),
-                deadline=timeout_minutes * 60,
-                what=f"the end of build {build_id}",
-                first_pause=0.1,
-                longest_pause=10.0,
-                sleep=go_on,
-            )
+            with progress_bar.shown(f"image build {build_id.rpartition(':')[2][:8]}", in_bytes=False):
+                return wait_until(
+                    lambda: self._finished(build_id),
+                    deadline=timeout_minutes * 60,
+                    what=f"the end of build {build_id}",
+                    first_pause=0.1,
+                    longest_pause=2.0 if progress_bar.is_shown() else 10.0,
+                    sleep=go_on,
+                )
         except WaitTimeout as late:
             build = self._described(build_id)
             phase = str(build.get("currentPhase", ""))
@@ -127,7 +129,12 @@ class CodeBuild:
 
     def _finished(self, build_id: str) -> dict[str, Any] | None:
         build = self._described(build_id)
-        return None if build["buildStatus"] == "IN_PROGRESS" else build
+        if build["buildStatus"] != "IN_PROGRESS":
+            return build
+        if progress_bar.is_shown():
+            lines = self._log_tail(build).strip().splitlines()
+            progress_bar.moved(1, lines[-1] if lines else "")
+        return None
 
     def _described(self, build_id: str) -> dict[str, Any]:
         builds = self._aws.call("codebuild", "BatchGetBuilds", ids=[build_id])["builds"]

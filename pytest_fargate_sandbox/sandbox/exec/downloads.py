@@ -7,6 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from pytest_fargate_sandbox.leaves import progress_bar
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import parsed
 from pytest_fargate_sandbox.sandbox.exec.long_answer import LongAnswer
@@ -158,6 +159,7 @@ class _Incoming:
 
     def _counted(self, data: bytes) -> bytes:
         self._size += len(data)
+        progress_bar.moved(len(data))
         if self._size > self._limits.disk_bytes:
             raise Malformed(f"more than {self._limits.disk_bytes} bytes come, and no end of them")
         if self._size >= self._look_at:

@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves import progress_bar
 from pytest_fargate_sandbox.server import protocol
 from pytest_fargate_sandbox.server.files import file_protocol
 from pytest_fargate_sandbox.server.requests.http1 import Disconnected
@@ -58,7 +59,7 @@ class Upload:
         return arrived.landed
 
     def _send(self) -> None:
-        blocks = self._blocks()
+        blocks = progress_bar.moving(self._blocks())
         # Else a file that is being sent when the connection breaks stays open until the garbage is collected.
-        with closing(blocks), self._calls.open(self._request, blocks, skip=self._request.skip) as answer:  # type: ignore[type-var]
+        with closing(blocks), self._calls.open(self._request, blocks, skip=self._request.skip) as answer:
             answer.read_message(protocol.Nothing)
