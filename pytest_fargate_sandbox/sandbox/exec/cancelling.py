@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,9 +18,74 @@ GIVEN_UP = "its start was given up by its caller"
 _ends = threading.BoundedSemaphore(4)
 """At once: a hundred that are given up together would each open a connection of their own to say so."""
 
-_LOOK_SEC = 0.05
+_LOOK_SEC = 0.02
+_LAST_LOOK_SEC = 1.0
+"""So long the watch goes on when there is nothing to be watched: beginning it takes longer than a quick command."""
+
 _AGAIN_SEC = 0.1
 """What is to be ended may not have begun when that is tried first."""
+
+
+class _Watched:
+    """Something that is ended, again and again until it is ``done``, from when ``cancel`` is set."""
+
+    def __init__(self, cancel: threading.Event, end: Callable[[], None]) -> None:
+        self.cancel, self._end = cancel, end
+        self.done = threading.Event()
+
+    def end(self) -> None:
+        while not self.done.is_set():
+            with _ends:
+                self._end()
+            self.done.wait(_AGAIN_SEC)
+
+
+class _Watch:
+    """One thread that looks after all of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: set[_Watched] = set()
+        self._goes_on = False
+
+    def begin(self, watched: _Watched) -> None:
+        with self._lock:
+            self._watched.add(watched)
+            begins, self._goes_on = not self._goes_on, True
+        if begins:
+            threading.Thread(target=self._look, name="cancel", daemon=True).start()
+
+    def end(self, watched: _Watched) -> None:
+        watched.done.set()
+        with self._lock:
+            self._watched.discard(watched)
+
+    def _look(self) -> None:
+        last = time.monotonic()
+        while True:
+            time.sleep(_LOOK_SEC)
+            with self._lock:
+                given_up = {watched for watched in self._watched if watched.cancel.is_set()}
+                self._watched -= given_up
+                if self._watched or given_up:
+                    last = time.monotonic()
+                elif time.monotonic() - last > _LAST_LOOK_SEC:
+                    self._goes_on = False
+                    return
+            for watched in given_up:
+                threading.Thread(target=watched.end, name="cancel", daemon=True).start()
+
+
+_watch = _Watch()
+
+
+def _begin_anew() -> None:
+    """A forked child has none of its parent's threads."""
+    global _watch
+    _watch = _Watch()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 @contextmanager
@@ -27,22 +94,12 @@ def ended_by(cancel: threading.Event | None, end: Callable[[], None]) -> Iterato
     if cancel is None:
         yield
         return
-    done = threading.Event()
-
-    def watch() -> None:
-        while not cancel.wait(_LOOK_SEC):
-            if done.is_set():
-                return
-        while not done.is_set():
-            with _ends:
-                end()
-            done.wait(_AGAIN_SEC)
-
-    threading.Thread(target=watch, name="cancel", daemon=True).start()
+    watch, watched = _watch, _Watched(cancel, end)
+    watch.begin(watched)
     try:
         yield
     finally:
-        done.set()
+        watch.end(watched)
 
 
 @contextmanager
