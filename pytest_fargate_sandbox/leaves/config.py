@@ -146,6 +146,8 @@ class EcsFargateConfig:
     """The main container's user; None: the image's own."""
     runtime: Literal["auto", "image", "sidecar"] = "auto"
     """Whose Python runs the exec server: the image's, the sidecar's, or the image's if it has one."""
+    runtime_image: str | None = None
+    """In ECS Exec mode, the image whose Python ``runtime="sidecar"`` brings; None: the sidecar's own."""
     owner: str | None = None
     """Who sweeps what; None: the AWS identity."""
     cpu_architecture: Literal["X86_64", "ARM64"] = "X86_64"

@@ -42,6 +42,7 @@ SIDECAR_REFERENCE: Final = (
 """The sidecar's image where nobody named one: public Alpine by digest on AWS; the engine brings its own under it."""
 
 SIDECAR_CONTAINER: Final = "ssh-sidecar"
+RUNTIME_CONTAINER: Final = "fargate-sandbox-runtime"
 
 # --- the volume that both containers mount --------------------------------------------------------------------------
 SHARED_VOLUME: Final = "fargate-sandbox"
@@ -63,6 +64,8 @@ RUNTIME_READY: Final = RUNTIME_DIR + "/ready"
 
 RUNTIME_DROP: Final = "drop"
 """The value of ``ENV_RUNTIME`` that has the sidecar bring its Python without being asked."""
+RUNTIME_ONLY: Final = "only"
+"""The value that has it do nothing else, and end."""
 
 # --- what travels to a single task, in its RunTask overrides --------------------------------------------------------
 ENV_SERVER_PORT: Final = "FARGATE_SANDBOX_PORT"

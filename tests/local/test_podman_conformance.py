@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 _IMAGES: dict[str, Callable[[], str]] = {"busybox": busybox_image, "debian": debian_image}
 
+_IN_SHORT = {
+    "an_exit_code_is_a_result",
+    "a_directory_goes_there_and_back",
+}
+
 
 @pytest.fixture(scope="module")
 def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -26,6 +31,27 @@ def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("FARGATE_ENGINE_DIR", str(tmp_path_factory.mktemp("engine")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.mark.usefixtures("podman_engine")
+def test_by_sessions_with_a_python_from_elsewhere(subtests: pytest.Subtests) -> None:
+    cfg = EcsFargateConfig(
+        cluster="local",
+        image_template=busybox_image(),
+        cpu="1024",
+        memory="2048",
+        max_task_lifetime_sec=600,
+        ecs_exec=True,
+        runtime="sidecar",
+    )
+    with EcsFargateSandbox(cfg, task_id="sessions", run_id="podman") as sandbox:
+        sandbox.start()
+        for behaviour in BEHAVIOURS:
+            if behaviour.name in _IN_SHORT:
+                with subtests.test(str(behaviour)):
+                    behaviour(sandbox)
+        terminal = sandbox.open_terminal("t")
+        assert terminal.run("echo $((6*7))").stdout == "42\n"
 
 
 @pytest.mark.parametrize("image", _IMAGES)

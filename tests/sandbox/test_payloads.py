@@ -121,8 +121,6 @@ def test_what_is_asked_for_is_what_aws_takes(way: str, setting: str, outside: bo
     plain = {"cluster": "bench", "region": "eu-west-1", "subnets": ["subnet-1"], "security_groups": ["sg-1"]}
     given = {**plain, "assign_public_ip": True, "execution_role_arn": ROLE, **WAYS[way], **SETTINGS[setting]}
     cfg = EcsFargateConfig(**given)
-    if cfg.ecs_exec and cfg.runtime == "sidecar":
-        return  # it has none, and is refused
     assert type(recognised(cfg)) is type(MODES[way].make())
     for operation, call in calls_for(cfg, outside=outside).items():
         assert wrong_with(operation, call) == []

@@ -211,6 +211,16 @@ def test_where_nothing_is_allowed_the_first_refusal_is_told_and_the_task_ended(
     assert "nothing" not in {tag["value"] for arn in engine.alive() for tag in engine.task(arn)["tags"]}
 
 
+def test_a_python_is_brought_before_the_main_container_begins(engine: EngineOfTests) -> None:
+    cfg = EcsFargateConfig(cluster="local", ecs_exec=True, runtime="sidecar", runtime_image="host")
+    with EcsFargateSandbox(cfg, task_id="runtime", run_id="ways") as sandbox:
+        sandbox.start()
+        assert "/run/fargate-sandbox/runtime/" in sandbox.exec("tr '\\0' ' ' </proc/1/cmdline").stdout
+        containers = {each["name"]: each for each in engine.task(str(sandbox.task_arn))["containers"]}
+        assert containers["fargate-sandbox-runtime"]["exitCode"] == 0
+        assert sandbox.is_running
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"ssh_sidecar": SshSidecarConfig()}, "without a sidecar.*leave that out"),
     ({"ssh_sidecar": SshSidecarConfig(), "container_port": 80}, "agent-server mode has to"),
@@ -218,7 +228,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"definition_as_is": True}, "no `task_definition` to run"),
     ({"definition_as_is": True, "task_definition": "x", "image_template": "y"}, "image_template: RunTask cannot"),
     ({"definition_as_is": True, "ecs_exec": False, "ssh_sidecar": SshSidecarConfig(exec_server_port=1)}, "no sidecar"),
-    ({"runtime": "sidecar"}, "no sidecar that could bring a Python"),
+    ({"definition_as_is": True, "task_definition": "x", "runtime": "sidecar"}, "leave one of them out"),
     ({"platform_version": "1.3.0"}, "1.4.0 or LATEST"),
     ({"cluster": "bench"}, "task_role_arn. is missing"),
 ]

@@ -43,6 +43,9 @@ def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: s
     """
     expires = time.monotonic() + float(environment.get(names.ENV_TTL) or 14400)
     _make_work_dir(shared_dir)
+    if environment.get(names.ENV_RUNTIME) == names.RUNTIME_ONLY:
+        _serve_runtime(environment, shared_dir)
+        return 0 if Path(_within(shared_dir, names.RUNTIME_READY)).exists() else 1
     _add_hosts(environment.get(names.ENV_HOSTS))
     host_key = paramiko.Ed25519Key.from_private_key(io.StringIO(environment[names.ENV_HOST_KEY]))
     authorized_key = environment[names.ENV_AUTHORIZED_KEY]
@@ -147,7 +150,7 @@ def _serve_runtime(environment: Mapping[str, str], shared_dir: str) -> None:
     """Wait for the main container's wish, unless it is known beforehand, then bring a Python."""
     wanted = Path(_within(shared_dir, names.RUNTIME_WANTED))
     for pause in pauses(0.02, 0.25):
-        if environment.get(names.ENV_RUNTIME) == names.RUNTIME_DROP or wanted.exists():
+        if environment.get(names.ENV_RUNTIME) or wanted.exists():
             break
         time.sleep(pause)
     target = _within(shared_dir, names.RUNTIME_DIR)

@@ -5,14 +5,24 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.config import replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.leaves.names import ENV_SERVER_PORT, ENV_TOKEN_SHA256, ENV_TTL
+from pytest_fargate_sandbox.leaves.names import (
+    ENV_SERVER_PORT,
+    ENV_TOKEN_SHA256,
+    ENV_TTL,
+    RUNTIME_CONTAINER,
+    SHARED_DIR,
+    SHARED_VOLUME,
+    SIDECAR_REFERENCE,
+)
 from pytest_fargate_sandbox.sandbox.connection import Connection, Door, ServerConnection
 from pytest_fargate_sandbox.sandbox.keyring import make_keyring
 from pytest_fargate_sandbox.sandbox.modes.beside_sidecar import plain_sidecar
 from pytest_fargate_sandbox.sandbox.modes.by_sessions import check_sessions
 from pytest_fargate_sandbox.sandbox.modes.mode import Environments
 from pytest_fargate_sandbox.sandbox.modes.own_server import EXEC_SERVER_PORT, OwnServer
+from pytest_fargate_sandbox.sandbox.task.runtime_container import runtime_container
 from pytest_fargate_sandbox.sandbox.task.task_environment import filled_in
 from pytest_fargate_sandbox.server.awaited_server import awaiting_source
 from pytest_fargate_sandbox.server.bundle import server_command, shipped_source
@@ -56,11 +66,6 @@ class EcsExecMode(OwnServer):
             _check_as_it_is(cfg)
         if _KEY in (cfg.extra_env or {}):
             raise _breaks_the_agent("extra_env", cfg.container_name)
-        if cfg.runtime == "sidecar":
-            raise ConfigError(
-                'runtime="sidecar": ECS Exec mode has no sidecar that could bring a Python; use an image that has one',
-                key="runtime",
-            )
 
     def suits_anybody(self, _cfg: EcsFargateConfig, _outside: Collection[OutsideEndpoint]) -> bool:
         return True
@@ -71,8 +76,12 @@ class EcsExecMode(OwnServer):
     def make_keyring(self, _cfg: EcsFargateConfig, aws: Aws, *, task_id: str, secret: bytes | None) -> Keyring:
         return make_keyring(aws, task_id=task_id, secret=secret)
 
-    def with_own_images(self, cfg: EcsFargateConfig, _aws: Aws) -> EcsFargateConfig:
-        return cfg
+    def with_own_images(self, cfg: EcsFargateConfig, aws: Aws) -> EcsFargateConfig:
+        if cfg.runtime != "sidecar" or cfg.runtime_image:
+            return cfg
+        from pytest_fargate_sandbox.providers.images.sidecar_build import sidecar_reference
+
+        return replaced(cfg, runtime_image=sidecar_reference(cfg, aws))
 
     def environments(self, cfg: EcsFargateConfig, *, task_id: str, keyring: Keyring, routes: Routes) -> Environments:
         filled_in(cfg.extra_env, task_id=task_id, task_ip="unknown yet", routes=routes)  # raises before the launch
@@ -81,14 +90,19 @@ class EcsExecMode(OwnServer):
             own[ENV_SERVER_PORT] = str(EXEC_SERVER_PORT)
         return Environments({cfg.container_name: own})
 
-    def complete(self, _cfg: EcsFargateConfig, main: Payload, _logs: Payload | None) -> list[Payload]:
+    def complete(self, cfg: EcsFargateConfig, main: Payload, logs: Payload | None) -> list[Payload]:
         _check_agents_home(main)
-        self._have_server(main, "image", EXEC_SERVER_PORT, _LESSON)
+        self._have_server(main, "sidecar" if cfg.runtime == "sidecar" else "image", EXEC_SERVER_PORT, _LESSON)
         # AWS asks for an init process, which reaps what the agent starts. Our server does that as the first process,
         # and as that alone it outlives a `kill -9 -1`.
         # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
         main.get("linuxParameters", {}).pop("initProcessEnabled", None)
-        return []
+        if cfg.runtime != "sidecar":
+            return []
+        shared = {"sourceVolume": SHARED_VOLUME, "containerPath": SHARED_DIR, "readOnly": False}
+        main["mountPoints"] = [*main.get("mountPoints", []), shared]
+        main["dependsOn"] = [*main.get("dependsOn", []), {"containerName": RUNTIME_CONTAINER, "condition": "SUCCESS"}]
+        return [runtime_container(cfg.runtime_image or SIDECAR_REFERENCE, logs)]
 
     def command_as_it_is(self, _cfg: EcsFargateConfig, main: Payload) -> list[str]:
         _check_agents_home(main)
@@ -131,6 +145,8 @@ def _check_as_it_is(cfg: EcsFargateConfig) -> None:
                 f"definition_as_is=True and {key}: RunTask cannot change that in a definition; leave one of them out",
                 key=key,
             )
+    if cfg.runtime == "sidecar":
+        raise ConfigError('definition_as_is=True and runtime="sidecar": leave one of them out', key="runtime")
 
 
 def _check_agents_home(main: Payload) -> None:

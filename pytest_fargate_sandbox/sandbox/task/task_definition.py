@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.fargate_rules import DEFAULT_STORAGE_GIB, FARGATE_SIZES, TASK_DEFINITION_BYTES
-from pytest_fargate_sandbox.leaves.names import SHARED_VOLUME, SIDECAR_CONTAINER, STOP_TIMEOUT_SEC
+from pytest_fargate_sandbox.leaves.names import RUNTIME_CONTAINER, SHARED_VOLUME, SIDECAR_CONTAINER, STOP_TIMEOUT_SEC
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_of
 from pytest_fargate_sandbox.sandbox.task.container_parts import Payload, merge_environment
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
 
 _OUR_VOLUMES = re.compile(rf"{SHARED_VOLUME}|efs-\d+")
+_OUR_CONTAINERS = (SIDECAR_CONTAINER, RUNTIME_CONTAINER)
 _CLONED = ("taskRoleArn", "executionRoleArn", "volumes", "runtimePlatform", "proxyConfiguration", "pidMode")
 """What a clone takes over from its base as it stands. The rest is ours, or is not for Fargate."""
 
@@ -127,7 +128,7 @@ def _split(cfg: EcsFargateConfig, base: Mapping[str, Any]) -> tuple[Payload, lis
     for each in containers:
         if "mountPoints" in each:
             each["mountPoints"] = _not_ours(each["mountPoints"], "sourceVolume")
-    return mains[0], [each for each in containers if each["name"] not in (cfg.container_name, SIDECAR_CONTAINER)]
+    return mains[0], [each for each in containers if each["name"] not in (cfg.container_name, *_OUR_CONTAINERS)]
 
 
 def _not_ours(parts: Sequence[Payload], name: str) -> list[Payload]:

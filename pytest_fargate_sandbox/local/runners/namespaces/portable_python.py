@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox import server
-from pytest_fargate_sandbox.leaves.names import ENV_RUNTIME, RUNTIME_DROP
+from pytest_fargate_sandbox.leaves.names import ENV_RUNTIME, RUNTIME_DROP, RUNTIME_ONLY
 from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart
 
@@ -32,7 +32,7 @@ class Runtime:
 
     def find(self, environment: Mapping[str, str]) -> Bind | None:
         """What shows the runtime to a sidecar with this environment; None where no image can need it."""
-        if not self._wanted and environment.get(ENV_RUNTIME) != RUNTIME_DROP:
+        if not self._wanted and environment.get(ENV_RUNTIME) not in (RUNTIME_DROP, RUNTIME_ONLY):
             return None
         self._make()
         if self._problem:
