@@ -10,6 +10,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.config import nearest
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
+from pytest_fargate_sandbox.leaves.printable import one_line
 from pytest_fargate_sandbox.plugin import options, outcomes
 from pytest_fargate_sandbox.plugin.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.plugin.slots_for_tasks import SLOTS, SlotsForTasks
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 _NOBODY = "none"
+_LONGEST_NAME = 255
 
 SUBMISSIONS: pytest.StashKey[Submissions] = pytest.StashKey()
 """What is graded, where that was asked for."""
@@ -141,8 +143,8 @@ class Again:
 
 
 def _as_name(text: str) -> str:
-    """Of a node: brackets and colons are pytest's own."""
-    return text.replace("::", "--").replace("[", "(")
+    """Of a node, on one line: brackets and colons are pytest's own."""
+    return one_line(text, _LONGEST_NAME).replace("::", "--").replace("[", "(")
 
 
 def _attempt(request: pytest.FixtureRequest, fargate_sandbox_factory: Callable[..., Sandbox]) -> None:

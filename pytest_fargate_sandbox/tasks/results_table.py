@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_fargate_sandbox.leaves.printable import printable
+from pytest_fargate_sandbox.leaves.printable import one_line
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
 from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable
 from pytest_fargate_sandbox.tasks.task_statistics import all_of, mean_share, share
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 60
 _LONGEST_NAME = 60
+_LONGEST_LINE = 500
 
 
 class _Row(NamedTuple):
@@ -43,7 +44,8 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from _evaluable(records)
     yield from _changed(records)
     twice = _of_one_name(records)
-    yield from (f"two tasks are called {name}: {', '.join(files)}" for name, files in twice.items())
+    for name, files in twice.items():
+        yield one_line(f"two tasks are called {name}: {', '.join(files)}", _LONGEST_LINE)
 
 
 _HEAD = ("task", "agent", "passed", "pass@1 (95 %)", "pass^k")
@@ -65,8 +67,8 @@ def _cells(row: _Row) -> tuple[str, ...]:
     every = all_of(k, row.passed, k)
     more = f" ({row.tries - k} more without verdict)" if row.tries > k else ""
     return (
-        printable(row.task)[:_LONGEST_NAME],
-        printable(row.agent)[:_LONGEST_NAME],
+        one_line(row.task, _LONGEST_NAME),
+        one_line(row.agent, _LONGEST_NAME),
         f"{row.passed} of {k}{more}",
         str(share(row.passed, row.evaluable) or "-"),
         "-" if every is None else f"{every:.2f} (k={k})",
@@ -83,7 +85,7 @@ def _agents(rows: Sequence[_Row]) -> Iterator[tuple[str, ...]]:
         k = min((row.evaluable for row in tried), default=0)
         every = [all_of(k, row.passed, row.evaluable) or 0.0 for row in tried]
         yield (
-            printable(agent)[:_LONGEST_NAME],
+            one_line(agent, _LONGEST_NAME),
             str(len(theirs)),
             f"{sum(row.passed for row in tried)} of {sum(row.evaluable for row in tried)}",
             str(mean_share([row.passed / row.evaluable for row in tried]) or "-"),
@@ -112,7 +114,7 @@ def _changed(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"verified again: {len(again)}, of which {len(changed)} with another verdict"
     for record in changed[:MOST_ROWS]:
         why = (record.get("trouble") or {}).get("message") or record.get("said") or ""
-        yield printable(f"  {record['test']}: {record['was']} → {record['verdict']}{why and f' ({why})'}")
+        yield one_line(f"  {record['test']}: {record['was']} → {record['verdict']}{why and f' ({why})'}", _LONGEST_LINE)
 
 
 def _of_one_name(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

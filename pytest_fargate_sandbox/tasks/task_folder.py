@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.printable import printable
+from pytest_fargate_sandbox.leaves.printable import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SHARED, SEPARATE = "shared", "separate"
 """What ``environment_mode`` may be."""
+
+_LONGEST_NAME = 200
 
 NETWORK_MODES = ("public", "no-network", "allowlist")
 
@@ -190,7 +192,7 @@ class TaskFolder:
 
     @property
     def name(self) -> str:
-        return printable(self.config.task.name) if self.config.task else self.path.name
+        return one_line(self.config.task.name, _LONGEST_NAME) if self.config.task else self.path.name
 
     @property
     def is_terminal_bench(self) -> bool:

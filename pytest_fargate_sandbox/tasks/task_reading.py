@@ -31,13 +31,24 @@ def read_task(file: Path) -> TaskFolder:
         raise TaskFolderError(f"{file}: cannot be read: {error.strerror}", path=str(file)) from None
     except UnicodeDecodeError as error:
         raise TaskFolderError(f"{file}: is not UTF-8: {error}", path=str(file)) from None
-    return dataclasses.replace(folder, obstacles=(*folder.obstacles, *_in_compose(folder)))
+    return dataclasses.replace(
+        folder,
+        obstacles=(*folder.obstacles, *_in_compose(folder)),
+        warnings=(*folder.warnings, *_not_read(folder)),
+    )
 
 
 def _read_yaml(file: Path) -> TaskFolder:
     from pytest_fargate_sandbox.tasks.task_yaml import read_yaml
 
     return read_yaml(file)
+
+
+def _not_read(folder: TaskFolder) -> Iterator[str]:
+    for name in ("tests", "solution"):
+        file = folder.path / name / ".harborignore"
+        if file.exists():
+            yield f"{file}: nobody reads it here: what it names goes into sandboxes as well"
 
 
 def _in_compose(folder: TaskFolder) -> Iterator[str]:

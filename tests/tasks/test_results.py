@@ -78,6 +78,13 @@ def test_the_table_has_what_wants_attention_and_hides_no_trouble() -> None:
     ]
 
 
+def test_no_name_makes_a_line_of_its_own() -> None:
+    forged = "x\nevaluable: 9 of 9 attempts"
+    lines = list(table_of([record(forged, forged, "pass", was="fail"), record("b", "oracle", "fail")]))
+    assert [line for line in lines if line.startswith("evaluable")] == ["evaluable: 2 of 2 attempts"]
+    assert not any("\n" in line for line in lines)
+
+
 def test_two_tasks_of_one_name_are_told() -> None:
     records = [record("a", "oracle", "pass"), {**record("a", "nop", "fail"), "test": "other/a/task.toml::nop"}]
     assert list(table_of(records))[-1] == "two tasks are called a: other/a/task.toml, tasks/a/task.toml"

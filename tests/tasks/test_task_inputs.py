@@ -132,5 +132,5 @@ def test_no_task_is_given_this_machines_keys() -> None:
 
 
 def test_a_name_is_nothing_that_a_terminal_obeys(folder: Path) -> None:
-    (folder / "task.toml").write_text('[task]\nname = "a/b\\u001b[2J"\n')
-    assert read_task(folder / "task.toml").name == "a/b\\x1b[2J"
+    (folder / "task.toml").write_text('[task]\nname = "a/b\\u001b[2J\\n5 passed"\n')
+    assert read_task(folder / "task.toml").name == "a/b\\x1b[2J\\n5 passed"
