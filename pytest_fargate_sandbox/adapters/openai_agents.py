@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.adapters.harness_version import check_version, missing
 
 try:
+    check_version("openai-agents", "openai-agents")
     from agents.sandbox import Manifest
     from agents.sandbox._mount_security import redact_mount_error_data
     from agents.sandbox.session.manager import Instrumentation
@@ -23,8 +24,6 @@ try:
     from agents.sandbox.snapshot import resolve_snapshot
 except ModuleNotFoundError as error:
     missing(error, "openai-agents", "3.10")
-finally:
-    check_version("openai-agents", "openai-agents")
 
 from pytest_fargate_sandbox.adapters.agents_errors import OURS, start_error
 from pytest_fargate_sandbox.adapters.agents_options import (
