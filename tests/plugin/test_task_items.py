@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.page import figures
+from pytest_fargate_sandbox.page.finished_run import find_run
 from tests.components import need
 from tests.plugin.one_process import run_pytest
 from tests.task_folders import SOLVE, TOML, make_task
@@ -181,6 +183,12 @@ def pytest_fargate_sandbox_started(item, sandbox):
         ("killed/task.toml::oracle", "oracle", "error"),
         ("other/task.toml::oracle", "oracle", "pass"),
     ]
+    kept = find_run("last").report
+    assert sorted((each["test"], each["outcome"]) for each in kept["tests"]) == [
+        ("killed/task.toml::oracle", "error"),
+        ("other/task.toml::oracle", "passed"),
+    ]
+    assert [figures.evaluable(kept), len(kept["attempts"])] == [(1, 2), 2]
     assert shared_engine_log.cut_off() == []
 
 

@@ -33,7 +33,7 @@ function seconds(value) {
 }
 
 function money(value) {
-  return value === null || value === undefined ? "" : `$${value.toFixed(value < 1 ? 4 : 2)}`;
+  return value === null || value === undefined ? "" : `$${value > 0 && value < 0.001 ? value.toFixed(6) : value.toFixed(value < 1 ? 4 : 2)}`;
 }
 
 function clock(offset) {

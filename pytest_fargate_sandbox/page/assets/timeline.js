@@ -24,7 +24,8 @@ const AXIS = 22;
 const view = { from: 0, to: 1, rows: [], selected: null, patterns: new Map(), asked: false };
 
 function itemsOfRun() {
-  const used = run.machines.map(machineItem);
+  const slotted = new Set(run.slots.map(([id]) => id.split(",")[0]));
+  const used = run.machines.map((machine) => machineItem(machine, slotted));
   const slots = run.slots.map(([id, worker, own, from, to]) => ({ worker, label: id, from, to: to ?? run.took, flags: [], spans: own.length ? [] : [["idle", from, to]], tests: own.map((number) => testBar(number, from, to ?? run.took)) }));
   const items = [...used, ...slots].filter((item) => item.from !== null && item.from !== undefined);
   const holders = new Map();
@@ -41,11 +42,13 @@ function itemsOfRun() {
   return items;
 }
 
-function machineItem(machine) {
+function machineItem(machine, slotted) {
   const spans = machine[MACHINE.spans].map(([name, from, to]) => [PHASE_OF[name] ?? name, from, to ?? run.took]);
   const from = spans.length ? spans[0][1] : null;
   const to = spans.length ? Math.max(...spans.map((span) => span[2])) : null;
-  const tests = machine[MACHINE.tests].map((number) => testBar(number, from, to)).filter((bar) => bar && bar.to > bar.from);
+  const ready = spans.find(([name]) => name === "idle")?.[1] ?? to;
+  const own = slotted.has(machine[MACHINE.id]) ? [] : machine[MACHINE.tests]; // those of slots have bars of their own
+  const tests = own.map((number) => testBar(number, ready, to)).filter((bar) => bar.to > bar.from);
   return { worker: machine[MACHINE.worker], label: machine[MACHINE.id], image: machine[MACHINE.image], cause: machine[MACHINE.cause], flags: machine[MACHINE.flags], from, to, spans, tests, number: machine[MACHINE.tests][0] };
 }
 
