@@ -9,6 +9,7 @@ that who signals all of the session, as a terminal does, meets them.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -18,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -222,9 +224,24 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     sys.argv[:] = [how, *rest]
     sys.path[:1] = [request["directory"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     if how == "-m":
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        try:
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            _end(ended)
+            raise
     else:
         exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+
+
+def _end(ended: SystemExit) -> None:
+    """As Python ends, but without taking all apart that was imported, which would have it copied first."""
+    if ended.code is None or isinstance(ended.code, int):
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit((ended.code or 0) & 0xFF)
 
 
 if __name__ == "__main__":

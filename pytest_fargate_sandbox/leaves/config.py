@@ -63,7 +63,7 @@ class SshSidecarConfig:
         if bool(self.public_key_secret_arn) != bool(self.private_key_secret_arn):
             missing = "private_key_secret_arn" if self.public_key_secret_arn else "public_key_secret_arn"
             raise _wrong(f"ssh_sidecar.{missing}", "", "both secrets, or neither for a fresh key pair each session")
-        if self.public_key_secret_arn and not SECRET_ARN.fullmatch(self.public_key_secret_arn):
+        if self.public_key_secret_arn and not re.fullmatch(SECRET_ARN, self.public_key_secret_arn):
             raise _wrong("ssh_sidecar.public_key_secret_arn", self.public_key_secret_arn, "the ARN of a secret")
 
     @classmethod

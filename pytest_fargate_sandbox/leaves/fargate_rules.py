@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 
@@ -39,9 +38,7 @@ MISSING_GRACE_SEC: Final = 60.0  # https://docs.aws.amazon.com/AmazonECS/latest/
 """For so long ECS may not know a task that it has just made. AWS says "eventual consistency", and no number."""
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
-SECRET_ARN: Final = re.compile(
-    r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+(:[^:]*:[^:]*:[^:]*)?"
-)
+SECRET_ARN: Final = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+(:[^:]*:[^:]*:[^:]*)?"
 """After the name come a JSON key, a version's stage and its id: all three, if only to be empty, or none."""
 
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html

@@ -21,8 +21,9 @@ _FIELDS = {
 _RUN_OPTIONS = {"mode": "sidecar_mode", "retries": "infra_retries"}
 
 _SYNONYMS = {other: word for word, other in {**_FIELDS, **_RUN_OPTIONS}.items()}
-_OTHER_NAME = re.compile(rf"\b({'|'.join(_FIELDS.values())})\b")
-_BACKTICKED = re.compile(r"`([a-z_0-9.]+)`(?! \(of the marker| in \[tool)")
+_OTHER_NAME = rf"\b({'|'.join(_FIELDS.values())})\b"
+_BACKTICKED = r"`([a-z_0-9.]+)`(?! \(of the marker| in \[tool)"
+"""Compiled when something is advised: who does not use us waits for this module too."""
 
 _OF_THE_ENGINE = {
     r"\(--runner (\w+)\)": r"(--fargate-runner=\1)",
@@ -59,7 +60,7 @@ def in_our_words(keys: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def by_word(text: str) -> str:
     """``text`` with our words where it has other names."""
-    return _OTHER_NAME.sub(lambda match: word_for(match[0]), text)
+    return re.sub(_OTHER_NAME, lambda match: word_for(match[0]), text)
 
 
 def as_advice(text: str, flags: Mapping[str, str], of_marker: Collection[str], fields: Collection[str]) -> str:
@@ -76,7 +77,7 @@ def as_advice(text: str, flags: Mapping[str, str], of_marker: Collection[str], f
             return f"`{flag}`"
         return f"`{word}` in [tool.pytest_fargate_sandbox]" if word in fields else match[0]
 
-    advice = _BACKTICKED.sub(where, by_word(text))
+    advice = re.sub(_BACKTICKED, where, by_word(text))
     for option, ours in _OF_THE_ENGINE.items():
         advice = re.sub(option, ours, advice)
     return advice

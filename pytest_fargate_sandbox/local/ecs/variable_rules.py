@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _FILE = re.compile(r"arn:aws[a-z-]*:s3:::[^/]+/.+\.env")
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Secret.html: an ARN, or a parameter's name.
 _SECRETS = (
-    SECRET_ARN,
+    re.compile(SECRET_ARN),
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-ssm-paramstore.html
     re.compile(r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{12}:parameter/[\w./-]+(:\d+)?"),
     re.compile(r"[\w./-]+"),
