@@ -26,8 +26,7 @@ _WHO = form_call("GetCallerIdentity", _STS)
 _SUBNETS = form_call("DescribeSubnets", _EC2)
 _GET = Request("GET", f"/{_BUCKET}/a%20b%2Bc")
 _PUT = Request("PUT", f"/{_BUCKET}/put", body=b"content")
-_MD5 = base64.b64encode(hashlib.md5(_PUT.body).digest()).decode()
-_QUARTER = 15 * 60
+_MD5, _QUARTER = base64.b64encode(hashlib.md5(_PUT.body).digest()).decode(), 15 * 60
 
 
 @pytest.fixture(scope="module")

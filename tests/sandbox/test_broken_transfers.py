@@ -193,7 +193,11 @@ def test_an_attempt_that_is_stuck_is_cut_and_gone_on_from(
     proxy: FaultProxy, server: ExecServerProcess, tmp_path: Path
 ) -> None:
     """Nobody has told the server that its connection is dead."""
-    with client_of(proxy, server, limits=LIMITS._replace(work_sec=1.0)) as client:
+    with client_of(proxy, server) as client:
+        began = time.monotonic()
+        client.upload(f"{tmp_path}/there", bytes(len(OLD)))
+        honest_sec = time.monotonic() - began
+    with client_of(proxy, server, limits=LIMITS._replace(work_sec=1.0 + 10 * honest_sec)) as client:
         proxy.swallow_after(2_000_000)
         client.upload(f"{tmp_path}/there", OLD)
         assert (tmp_path / "there").read_bytes() == OLD

@@ -17,7 +17,6 @@ from pytest_fargate_sandbox.leaves.errors import (
     SandboxError,
     SandboxLost,
     StartError,
-    StartTimeout,
 )
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.records.kept_tasks import kept_tasks
@@ -203,39 +202,6 @@ def test_no_secret_is_on_the_control_plane(sandbox: Callable[..., EcsFargateSand
     assert mine.running().keyring.client.private.splitlines()[2] not in described
 
 
-def test_a_command_under_way_when_the_task_dies_is_told_why(
-    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
-) -> None:
-    mine = sandbox()
-    mine.start()
-    arn = str(mine.task_arn)
-    stopper = threading.Timer(
-        0.5, lambda: engine.aws.call("ecs", "StopTask", cluster="local", task=arn, reason="a whim")
-    )
-    stopper.start()
-    began = time.monotonic()
-    with pytest.raises(SandboxLost, match="a whim") as caught:
-        mine.exec("sleep 60")
-    stopper.join()
-    assert time.monotonic() - began < 15
-    assert caught.value.cause == Cause.STOPPED_BY_USER
-    assert caught.value.task_arn == arn
-    assert mine.cause == Cause.STOPPED_BY_USER
-    assert not mine.is_running
-
-
-@pytest.mark.root
-def test_a_command_that_wants_too_much_memory_says_so_and_the_sandbox_lives_on(
-    sandbox: Callable[..., EcsFargateSandbox],
-) -> None:
-    mine = sandbox(cpu="256", memory="512")
-    mine.start()
-    greedy = mine.exec(["python3", "-c", "b'x' * (900 << 20)"])
-    assert (greedy.return_code, greedy.oom_killed) == (137, True)
-    modest = mine.exec("kill -9 $$")
-    assert (modest.return_code, modest.oom_killed) == (137, False)
-
-
 def test_the_time_to_live_is_in_the_task(sandbox: Callable[..., EcsFargateSandbox]) -> None:
     mine = sandbox(max_task_lifetime_sec=2)
     mine.start()
@@ -243,37 +209,6 @@ def test_the_time_to_live_is_in_the_task(sandbox: Callable[..., EcsFargateSandbo
         mine.exec("sleep 60")
     assert caught.value.cause == Cause.EXPIRED
     assert "max_task_lifetime_sec" in str(caught.value)
-
-
-def test_a_launch_that_is_answered_500_for_ever_ends_with_its_time(
-    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
-) -> None:
-    mine = sandbox(startup_timeout_sec=1.5)
-    engine.fault(server_error=10**6)
-    began = time.monotonic()
-    try:
-        with pytest.raises(StartTimeout, match="startup_timeout_sec") as caught:
-            mine.start()
-    finally:
-        engine.fault(server_error=0)
-    assert time.monotonic() - began < 4
-    assert "ServerException" in str(caught.value)
-    assert (caught.value.phase, caught.value.transient) == ("launch", True)
-
-
-def test_a_server_that_is_killed_ends_the_sandbox_with_its_exit_code(
-    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
-) -> None:
-    engine.fault(die_after=1)
-    try:
-        mine = sandbox()
-        mine.start()
-        with pytest.raises(SandboxLost) as caught:
-            mine.exec("sleep 20")
-    finally:
-        engine.fault(die_after=0)
-    assert caught.value.cause == Cause.ESSENTIAL_EXITED
-    assert caught.value.exit_codes["main"] == 137
 
 
 def test_files_and_trees_go_both_ways(sandbox: Callable[..., EcsFargateSandbox], tmp_path: Path) -> None:
@@ -324,62 +259,6 @@ def test_no_thread_is_left_when_the_last_sandbox_is_stopped(sandbox: Callable[..
         assert not thread.is_alive(), thread.name
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [{"throttle": 2}, {"capacity": 2}, {"missing": 3}, {"fail_start": 1}, {"lost_launch": 1}],
-    ids=lambda faults: next(iter(faults)),
-)
-def test_what_passes_does_not_stop_a_start(
-    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, faults: dict[str, float]
-) -> None:
-    before = set(engine.alive())
-    engine.fault(**faults)
-    mine = sandbox()
-    try:
-        mine.start()
-    finally:
-        engine.fault(**dict.fromkeys(faults, 0))
-    assert mine.exec("true").ok
-    assert len(set(engine.alive()) - before) == 1
-
-
-def test_a_task_that_ecs_does_not_know_yet_is_stopped_all_the_same(
-    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
-) -> None:
-    mine = sandbox()
-    mine.start()
-    arn = str(mine.describe_task()["taskArn"])
-    engine.fault(stop_not_found=1)
-    mine.stop()
-    engine.wait_until_gone(arn)
-
-
-def test_a_quota_is_told_at_once_with_the_remedy(
-    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
-) -> None:
-    engine.fault(quota=1)
-    with pytest.raises(StartError, match="Service Quotas") as caught:
-        sandbox().start()
-    assert caught.value.cause == Cause.QUOTA
-
-
-def test_a_task_that_dies_while_it_starts_is_told_and_nothing_is_left(
-    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
-) -> None:
-    before = set(engine.alive())
-    mine = sandbox(image_template="no-such-image:1")
-    began = time.monotonic()
-    with pytest.raises(StartError, match="no-such-image:1") as caught:
-        mine.start()
-    assert time.monotonic() - began < 10
-    assert caught.value.cause == Cause.PULL_FAILED
-    assert "execution role" not in str(caught.value), "there is none on the local cluster"
-    assert not caught.value.transient
-    assert set(engine.alive()) <= before
-    assert not mine.is_running
-    assert mine.cause == Cause.PULL_FAILED
-
-
 def test_stopping_is_quick_and_does_not_wait(sandbox: Callable[..., EcsFargateSandbox]) -> None:
     mine = sandbox()
     mine.start()
@@ -407,40 +286,3 @@ def test_a_kept_sandbox_can_be_entered_again(sandbox: Callable[..., EcsFargateSa
     assert kept.task_arn not in [each.task_arn for each in kept_tasks()], "the keys go with the task"
     with pytest.raises(StartError):
         EcsFargateSandbox.attach(kept)
-
-
-def test_a_broken_tunnel_is_mended_and_no_command_runs_twice(sandbox: Callable[..., EcsFargateSandbox]) -> None:
-    mine = sandbox()
-    mine.start()
-    tunnel = mine.ssh_tunnel
-    assert tunnel is not None
-    breaker = threading.Timer(0.4, lambda: tunnel._connection.close())  # type: ignore[union-attr]
-    breaker.start()
-    result = mine.exec("echo once >> /tmp/count; sleep 1; cat /tmp/count")
-    breaker.join()
-    assert result.stdout == "once\n"
-    mine.reconnect_tunnel()
-    assert mine.exec("cat /tmp/count").stdout == "once\n"
-
-
-def test_a_task_that_spot_takes_back_says_so(sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests) -> None:
-    engine.fault(spot_after=1)
-    try:
-        mine = sandbox()
-        mine.start()
-        with pytest.raises(SandboxLost) as caught:
-            mine.exec("sleep 20")
-    finally:
-        engine.fault(spot_after=0)
-    assert caught.value.cause == Cause.SPOT_RECLAIMED
-
-
-def test_a_background_process_of_a_dead_task_is_told_why(
-    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
-) -> None:
-    mine = sandbox()
-    mine.start()
-    process = mine.spawn("sleep 60")
-    engine.aws.call("ecs", "StopTask", cluster="local", task=str(mine.task_arn), reason="a whim")
-    with pytest.raises(SandboxLost, match="a whim"):
-        process.wait(timeout=20)

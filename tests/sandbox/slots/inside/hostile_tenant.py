@@ -19,8 +19,7 @@ import sys
 import time
 
 POPULATED = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x8000
-PROBES = {}
-DEEDS = {}
+PROBES, DEEDS = {}, {}
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -58,7 +57,6 @@ def contents(path):
         os.close(file)
 
 
-# --- what he can reach ---------------------------------------------------------------------------------------------
 @probe
 def files(told):
     home, secret = told["home"], told["home"] + "/secret"
@@ -200,7 +198,6 @@ def new_rights(told):
     return reached(ways)
 
 
-# --- what he does --------------------------------------------------------------------------------------------------
 def in_children(count, act):
     for _ in range(count):
         if os.fork() == 0:
