@@ -27,6 +27,11 @@ class Keyring:
         """All that the container knows of it: commands can read the environment of a process of their own user."""
         return hashlib.sha256(self.token.encode()).hexdigest()
 
+    @property
+    def tunnel_token(self) -> str:
+        """What the sidecar's end of tunnels is told: whoever has taken its port from it learns nothing of the token."""
+        return hmac.digest(self.token.encode(), b"tunnel", "sha256").hex()
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, in clear: for a file that nobody else can read."""
         return {"client": self.client.private, "host": self.host.private, "token": self.token}

@@ -86,6 +86,12 @@ def test_a_port_inside_is_exposed_here(shared: EcsFargateSandbox) -> None:
         assert b" 200 " in connection.recv(100)
 
 
+@pytest.mark.parametrize("shared", ["ssm"], indirect=True)
+def test_who_takes_tunnels_beside_a_sidecar_learns_nothing_that_opens_the_server(shared: EcsFargateSandbox) -> None:
+    started: Any = shared.running()
+    assert started.keyring.token.encode() not in started.connection.tunnel._way._opening.of(0)
+
+
 def hash_in(sandbox: EcsFargateSandbox, size: int = 150_000) -> bool:
     data = os.urandom(size)
     result = sandbox.exec("sha256sum", stdin=data, timeout_sec=120)

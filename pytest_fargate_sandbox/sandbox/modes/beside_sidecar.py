@@ -6,6 +6,7 @@ import dataclasses
 import socket
 from abc import abstractmethod
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import SshSidecarConfig, replaced
@@ -105,7 +106,7 @@ class BesideSidecar(Mode):
         listeners: Iterable[str] = (),
         hosts: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        own = {ENV_TOKEN_SHA256: keyring.token_sha256} if cfg.connect_via == "ssm" else {}
+        own = {ENV_TOKEN_SHA256: sha256(keyring.tunnel_token.encode()).hexdigest()} if cfg.connect_via == "ssm" else {}
         return own | sidecar_environment(
             sidecar_of(cfg),
             authorized_key=keyring.client.public,
@@ -130,7 +131,7 @@ class BesideSidecar(Mode):
         if cfg.connect_via == "ssm":
             from pytest_fargate_sandbox.providers.ssm.ssh_in_session import SshInSession
 
-            inside = SshInSession(aws, tunnel_port=SIDECAR_TUNNEL_PORT, token=keyring.token, **asked)
+            inside = SshInSession(aws, tunnel_port=SIDECAR_TUNNEL_PORT, token=keyring.tunnel_token, **asked)
             return Door(inside, SIDECAR_CONTAINER, inside.why_closed)
         from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 
