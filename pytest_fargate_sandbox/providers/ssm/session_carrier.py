@@ -191,8 +191,8 @@ class SessionCarrier:
             self._give_up()
 
     def _give_up(self) -> None:
-        """In an ``except``: where it ends, so does the tunnel, but for one that has not begun, or was done with."""
-        if self.is_used or not self.number:
+        """In an ``except``: where it ends, so does the tunnel, but for one by which nothing went yet."""
+        if self.carries or not self.number:
             raise
         self.is_over = True
 

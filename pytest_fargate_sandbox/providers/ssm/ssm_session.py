@@ -119,6 +119,7 @@ class SsmSession:
         try:
             self._beaten = time.monotonic()
             passage.heard_beat = self._take_beat
+            passage.left = self._take_leave
             self._carriers[0].connect()
             self._begin(self._carriers[0], passage.take)
             while not self._closing.is_set():
@@ -187,6 +188,11 @@ class SsmSession:
         self._beats += 1
         self._carriers[0].carries = True
         self._ready.set()
+
+    def _take_leave(self, number: int) -> None:
+        """All has come that went by it, either way."""
+        for carrier in self._carriers:
+            carrier.is_over = carrier.is_over or (carrier.is_leaving and carrier.number == number)
 
     def _say_farewell(self) -> None:
         end = time.monotonic() + _FAREWELL_SEC

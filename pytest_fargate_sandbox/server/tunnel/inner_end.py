@@ -34,7 +34,6 @@ class Carrier:
         self.reader: "RecordReader | None" = None
         """The passage's own, if none."""
         self.outgoing = bytearray()
-        self.is_leaving = False
         self.over = threading.Event()
 
     def send(self) -> None:
@@ -116,9 +115,7 @@ class InnerEnd:
                 break
             self._carriers[0].outgoing += record
             self._carriers.rotate(-1)
-        if not carrier.over.is_set():
-            carrier.send()
-            self._let_go(carrier)
+        carrier.send()
         self._watch()
 
     def _take(self, carrier: Carrier, data: bytes) -> None:
@@ -132,17 +129,12 @@ class InnerEnd:
             self._passage.have_carriers(len(self._carriers))
 
     def _leave(self, number: int) -> None:
-        """What is still to go by it goes."""
+        """What is still to go by it goes; the other end, which is told so behind all that, is who closes it."""
         for carrier in [each for each in self._carriers if each.number == number != 0]:
             self._carriers.remove(carrier)
             self._others.add(carrier)
-            carrier.is_leaving = True
             self._passage.have_carriers(len(self._carriers))
-            self._let_go(carrier)
-
-    def _let_go(self, carrier: Carrier) -> None:
-        if carrier.is_leaving and not carrier.outgoing:
-            self._drop(carrier)
+            self._passage.leave(number)
 
     def _ended(self, carrier: Carrier) -> None:
         """One that records go by cannot be done without: those on their way are lost."""

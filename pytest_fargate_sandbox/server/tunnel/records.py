@@ -10,7 +10,7 @@ OPEN, OPENED, REFUSED, DATA, ROOM, END, RESET, LISTEN, BEAT, LEAVE = range(10)
 """``OPEN`` names the port that the stream is for; from inside, the listener that it came to. ``OPENED`` and ``REFUSED``
 answer it, and ``LISTEN``, with the port or with why not. ``ROOM``: so many more bytes may come. ``END``: of one
 direction. ``RESET``: of both, at once. A ``BEAT`` says that somebody is there; to one of the client's comes another.
-``LEAVE``: nothing more comes by the carrier of that number, and nothing more is to go by it.
+``LEAVE``: nothing more comes by the carrier of that number, and nothing more is to go by it; another one answers it.
 """
 
 _HEAD = struct.Struct(">IHBI")

@@ -77,8 +77,7 @@ def test_who_knows_the_token_gets_through_though_others_hold_all_that_they_can(p
     ids=["another's token", "no tunnel to join", "nothing", "too much", "silence", "nonsense"],
 )
 def test_others_are_hung_up_on(port: int, opening: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", port), 5) as carrier:
-        carrier.sendall(opening)
+    with socket.create_connection(("127.0.0.1", port), 5) as carrier, contextlib.suppress(OSError):
+        carrier.sendall(opening)  # it may be reset before all is said
         carrier.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(ConnectionResetError):
-            assert b"\0" not in answer(carrier)
+        assert b"\0" not in answer(carrier)
