@@ -110,7 +110,7 @@ def _no_module(name: str) -> str | None:
     with contextlib.suppress(ModuleNotFoundError):  # what it stands in is missing
         if find_spec(name):
             return None
-    return f"{name} is not installed here (pip install {re.sub('[_.]', '-', name)})"
+    return f"{name} is not installed here (pip install {re.sub('[_.]', '-', name.removesuffix('.plugin'))})"
 
 
 def _no_session_peer(program: str, wanted: str) -> str | None:

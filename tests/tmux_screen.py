@@ -23,7 +23,7 @@ class TmuxScreen:
     def __init__(self, directory: Path, command: Sequence[str], columns: int, rows: int, *, cwd: Path) -> None:
         self._tmux = [program("tmux"), "-u", "-f", "/dev/null", "-S", str(directory / "tmux")]
         script = directory / "in-tmux"
-        script.write_text(f"{shlex.join(command)}\nprintf 'code %d' $?\nexec sleep 1000\n")
+        script.write_text(f"trap : INT\n{shlex.join(command)}\nprintf 'code %d' $?\nexec sleep 1000\n")
         size = ["-x", str(columns), "-y", str(rows)]
         options = ["set", "-g", "status", "off", ";", "set", "-g", "default-terminal", "screen-256color", ";"]
         self._tell(*options, "new-session", "-d", *size, "-c", str(cwd), f"exec sh {shlex.quote(str(script))}")
@@ -38,6 +38,11 @@ class TmuxScreen:
 
     def resize(self, columns: int, rows: int) -> None:
         self._tell("resize-window", "-x", str(columns), "-y", str(rows))
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """Whether no program has left it on its other screen, or without a cursor."""
+        return self._tell("display-message", "-p", "#{alternate_on} #{cursor_flag}").split() == ["0", "1"]
 
     def wait_for(self, is_there: Callable[[str], object], what: str, seconds: float = 30) -> str:
         """The screen, once it is like that."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.printable import printable
 from pytest_fargate_sandbox.records.ledger import Ledger, all_ledgers
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def find_run(wanted: str) -> Ledger:
     if found:
         raise SandboxError(f"{wanted!r} begins several runs: {_named(found)}")
     others = f"there are: {_named(known)}" if known else "there is none"
-    raise SandboxError(f"no run that goes on, or has left something, begins with {wanted!r}; {others}")
+    raise SandboxError(
+        f"no run that goes on, or has left something, begins with {wanted!r}; {others}. "
+        "Of one that is over, `fargate-sandbox report` tells"
+    )
 
 
 def _goes_on(entries: Iterable[Entry]) -> bool:
@@ -48,4 +52,4 @@ def _began(ledger: Ledger) -> float:
 
 def _named(ledgers: list[Ledger]) -> str:
     newest = sorted(ledgers, key=_began, reverse=True)
-    return ", ".join([each.run_id for each in newest[:_MOST_NAMED]] + ["…"] * (len(ledgers) > _MOST_NAMED))
+    return ", ".join([printable(each.run_id) for each in newest[:_MOST_NAMED]] + ["…"] * (len(ledgers) > _MOST_NAMED))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_fargate_sandbox.cli.ps import span
@@ -15,6 +16,7 @@ from pytest_fargate_sandbox.run.live_words import Moment, describe
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.records.ledger import Entry, Ledger
     from pytest_fargate_sandbox.records.standing import Standing
+    from pytest_fargate_sandbox.run.live_words import Standings
 
 _STATES = {
     stands.WAITING: "waits",
@@ -24,13 +26,14 @@ _STATES = {
     stands.STARTING: "starts",
     stands.AHEAD: "ahead",
     stands.RUNNING: "runs",
+    stands.SLOT: "slot",
     stands.KEPT: "kept",
     stands.LEFT: "left",
     stands.OVER: "over",
 }
 """In the order of the rows, and how they are called where no phase is."""
 _ORDER = list(_STATES)
-_ALIVE = (stands.STARTING, stands.AHEAD, stands.RUNNING, stands.KEPT, stands.LEFT)
+_ALIVE = (stands.STARTING, stands.AHEAD, stands.RUNNING, stands.SLOT, stands.KEPT, stands.LEFT)
 
 
 class _Row(NamedTuple):
@@ -78,8 +81,8 @@ class RunView:
         self._moment = Moment(entries, now, said=self._news.lines(entries) if is_there else {})
         self._total = {"usd": sum(map(_cost, entries)), "began": _began(entries, now), "is_there": is_there}
         found = sorted(self._moment.standings, key=lambda each: (_ORDER.index(each[1].state), _first(each[1])))
-        slots = _slots_in_use(entries)
-        self._rows = [_Row(entry, place, slots.get(entry.task_arn, 0)) for entry, place in found]
+        slots = _slots_in_use(found)
+        self._rows = [_Row(entry, place, slots[entry.task_arn]) for entry, place in found]
 
     def choose(self, steps: int) -> None:
         """Another row, so many below."""
@@ -131,6 +134,8 @@ class RunView:
         entry, place = row.entry, row.stands
         if column == "TASK":
             return _id_of(entry)[:8]
+        if column == "STATE" and place.state == stands.SLOT:
+            return f"slot {entry.facts.get('slot', '')}"
         if column == "STATE":
             return _STATES[place.state] if place.state == stands.AHEAD else place.phase or _STATES[place.state]
         if column == "FOR":
@@ -182,7 +187,8 @@ def _line(columns: list[_Column], cells: list[str], width: int) -> str:
 
 
 def _id_of(entry: Entry) -> str:
-    return str(entry.task_arn or "").rpartition("/")[2]
+    """Of a slot its machine's."""
+    return str(entry.task_arn or entry.facts.get("machine") or "").rpartition("/")[2]
 
 
 def _labels(entry: Entry) -> dict[str, Any]:
@@ -206,7 +212,6 @@ def _cost(entry: Entry) -> float:
         return 0.0  # another version's lines
 
 
-def _slots_in_use(entries: list[Entry]) -> dict[str | None, int]:
+def _slots_in_use(standings: Standings) -> Counter[str | None]:
     """By the ARNs of machines."""
-    leased = [entry.facts.get("machine") for entry in entries if entry.events[-1:] == ["slot_leased"]]
-    return {machine: leased.count(machine) for machine in leased}
+    return Counter(entry.facts.get("machine") for entry, place in standings if place.state == stands.SLOT)

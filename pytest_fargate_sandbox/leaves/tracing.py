@@ -54,12 +54,14 @@ def environment(of: Span | None = None) -> dict[str, str]:
     """
     if not is_on():
         return {}
-    from opentelemetry.trace import set_span_in_context
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+    from opentelemetry.trace import get_current_span
 
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier, set_span_in_context(of) if of else _parent())
-    return {name.upper(): value for name, value in carrier.items()}
+    context = (of or get_current_span(_parent())).get_span_context()
+    if not context.is_valid:
+        return {}
+    # https://www.w3.org/TR/trace-context/#traceparent-header
+    told = {"TRACEPARENT": f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"}
+    return {**told, "TRACESTATE": context.trace_state.to_header()} if context.trace_state else told
 
 
 def hang_on(variables: Mapping[str, str]) -> None:

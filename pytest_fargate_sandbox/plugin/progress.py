@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.run.live_words import Moment
 
 _EVERY_SEC = 0.5
+_FEW_ROWS = 6
+"""Of a terminal that has no room for a line for each worker."""
 
 
 class Progress:
@@ -75,7 +77,7 @@ class Progress:
         for moment in self._moments():
             columns, rows = lines.size
             told = describe(moment, columns - 1)
-            if told and self._config.option.verbose > 0:
+            if told and self._config.option.verbose > 0 and rows > _FEW_ROWS:
                 lines.show([told, *worker_lines(moment, columns - 1, max(1, rows // 2))])
             else:
                 lines.show([told] if told else [])

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.records.ledger import Entry
 
 BUILDING, WAITING, REFUSED, LAUNCHING, STARTING = "building", "waiting", "refused", "launching", "starting"
-AHEAD, RUNNING, KEPT, LEFT, OVER = "ahead", "running", "kept", "left", "over"
+AHEAD, RUNNING, SLOT, KEPT, LEFT, OVER = "ahead", "running", "slot", "kept", "left", "over"
 
 
 class Standing(NamedTuple):
@@ -27,6 +27,8 @@ def standing(entry: Entry) -> Standing | None:
         return Standing(BUILDING, times["building"])
     if last == "waiting":
         return Standing(WAITING, entry.times["waiting"]) if entry.owner_lives else None
+    if "slot_leased" in entry.events and "slot_ended" not in entry.events:
+        return Standing(SLOT, entry.times["slot_leased"])
     if entry.is_unnamed and last != "given_up":
         return _launching(entry)
     return _of_a_task(entry) if entry.task_arn else None

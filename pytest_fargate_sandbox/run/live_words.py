@@ -24,6 +24,10 @@ _WORTH_SHOWING = 12
 _SIGN_OF_A_RATE = 3
 """Tests that are over, before anything is said of how long the others will take."""
 
+_STATES_OF_WORKERS = (
+    *(stands.WAITING, stands.STARTING, stands.REFUSED, stands.LAUNCHING),
+    *(stands.RUNNING, stands.SLOT),
+)
 Standings = list[tuple["Entry", "Standing"]]
 
 
@@ -171,7 +175,9 @@ def _the_longest_wait(moment: Moment) -> str:
 
 def _by_worker(moment: Moment) -> dict[str, Standings]:
     found: defaultdict[str, Standings] = defaultdict(list)
-    for entry, stood in moment.at(stands.WAITING, stands.STARTING, stands.REFUSED, stands.LAUNCHING, stands.RUNNING):
+    for entry, stood in moment.at(*_STATES_OF_WORKERS):
+        if entry.is_shared:  # by all of them
+            continue
         worker = entry.facts.get("worker") or (entry.facts.get("labels") or {}).get(TAG_WORKER)
         if worker:
             found[str(worker)].append((entry, stood))
@@ -181,11 +187,12 @@ def _by_worker(moment: Moment) -> dict[str, Standings]:
 def _doing(moment: Moment, found: Standings) -> str:
     """What is waited for comes before what runs."""
     entry, stood = found[0]
-    test = str(entry.facts.get("test") or (entry.facts.get("labels") or {}).get(TAG_TEST) or "a test")
+    tests = entry.facts.get("tests") if stood.state == stands.SLOT else None
+    test = str(entry.facts.get("test") or (entry.facts.get("labels") or {}).get(TAG_TEST) or (tests or ["a test"])[-1])
     starts = [each for _, each in found if each.phase]
     if starts and stood.state == stands.WAITING:
         return f"{test}: {starts[-1].phase} ({_seconds(moment.longest(found[:1]))})"
-    word = {stands.WAITING: "waits", stands.RUNNING: "runs"}.get(stood.state, stood.phase)
+    word = {stands.WAITING: "waits", stands.RUNNING: "runs", stands.SLOT: "runs"}.get(stood.state, stood.phase)
     return f"{test}: {word} ({_seconds(max(0.0, moment.now - stood.since))})"
 
 

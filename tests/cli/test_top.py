@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_fargate_sandbox.cli.run_view import RunView
 from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.printable import columns_of
 from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.run.live_words import Moment, worker_lines
 from tests.tmux_screen import TmuxScreen
 
 if TYPE_CHECKING:
@@ -72,6 +74,17 @@ def test_a_person_sees_a_run_enters_its_machine_and_stops_it(
         assert not sandbox.describe_task() or sandbox.describe_task()["desiredStatus"] == "STOPPED"  # type: ignore[index]
 
 
+def test_ctrl_c_leaves_the_terminal_as_it_was_and_ctrl_z_does_not_leave_it(tmp_path: Path) -> None:
+    _a_run("run-1", ("a", "opened", {}))
+    with TmuxScreen(tmp_path, [*TOP, "-d", "0.2"], 60, 8, cwd=tmp_path) as screen:
+        screen.wait_for(lambda text: "q quit" in text, "the run")
+        screen.type("C-z", "x")
+        screen.wait_for(lambda text: "no task here that lives" in text, "that it goes on")
+        screen.type("C-c")
+        assert screen.wait_for(lambda text: "code" in text, "the end").strip() == "code 130"
+        assert screen.is_as_it_was
+
+
 def _a_run(name: str, *events: tuple[str, str, dict[str, object]]) -> Ledger:
     ledger = Ledger(name)
     for entry, event, facts in events:
@@ -110,6 +123,30 @@ def test_it_fits_and_nothing_hostile_gets_to_the_terminal(columns: int, rows: in
             assert lines[view.chosen_line]
 
 
+def test_each_slot_that_is_in_use_has_a_row_with_its_test(capsys: pytest.CaptureFixture[str]) -> None:
+    task = {"task_arn": "x/abcdef", "labels": {TAG_WORKER: "gw0", TAG_TEST: "a.py::test_a"}}
+    leases = [(name, {"machine": "x/abcdef", "worker": name, "slot": at}) for at, name in enumerate(("gw1", "gw2"))]
+    _a_run(
+        "slots",
+        *(("m", event, task) for event in ("opened", "launching", "launched", "ready", "shared")),
+        *((f"slot-{name}", "slot_leased", {**facts, "tests": [f"a.py::test_{name}"]}) for name, facts in leases),
+        ("slot-gw3", "slot_leased", {"machine": "x/abcdef", "worker": "gw3", "slot": 2, "tests": []}),
+        ("slot-gw3", "slot_ended", {}),
+    )
+    assert main(["top"]) == 0
+    machine, *slots = (line.split() for line in capsys.readouterr().out.splitlines()[3:])
+    assert [machine[0], *machine[-4:]] == ["abcdef", "2", "slots", "in", "use"]
+    assert [each[:3] + each[-2:] for each in slots] == [
+        ["abcdef", "slot", "0", "gw1", "a.py::test_gw1"],
+        ["abcdef", "slot", "1", "gw2", "a.py::test_gw2"],
+    ]
+    entries = Ledger("slots").entries()
+    assert [line.split(" (")[0] for line in worker_lines(Moment(entries, time.time()), 80, 9)] == [
+        "gw1: a.py::test_gw1: runs",
+        "gw2: a.py::test_gw2: runs",
+    ]
+
+
 def test_without_a_terminal_it_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     _a_run("run-1", ("a", "opened", {}), ("a", "launched", {"task_arn": "x/abc", "image": "i"}))
     assert main(["top"]) == 0
@@ -124,7 +161,7 @@ def test_a_run_that_is_not_there_is_told_with_those_that_are(capsys: pytest.Capt
     _a_run("run-1", ("a", "opened", {}))
     _a_run("run-2", ("a", "opened", {}))
     assert main(["top", "nobody's"]) == 1
-    assert re.search('begins with "nobody\'s"; there are: (run-[12]), (?!\\1)run-[12]\n$', capsys.readouterr().err)
+    assert re.search('begins with "nobody\'s"; there are: (run-[12]), (?!\\1)run-[12]. Of', capsys.readouterr().err)
     assert main(["top", "run"]) == 1
     assert re.search("'run' begins several runs: (run-[12]), (?!\\1)run-[12]\n$", capsys.readouterr().err)
     with pytest.raises(SystemExit):
