@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KEPT_RUNS = 30
 MOST_BYTES = 64 * 1024 * 1024
 """Of one run's events: what would go beyond is not written."""
+_MAY_GO_ON_SEC = 6 * 3600.0
 _TESTS, _LEDGER = "tests.jsonl", "ledger.jsonl"
 
 
@@ -90,13 +91,19 @@ def archive(run_id: str, ledger: IO[bytes] | BinaryIO) -> None:
 
 def all_runs() -> list[str]:
     """The ids of those that something is kept of, the latest last."""
-    found = [(each.stat().st_mtime, each.name) for each in _directory().iterdir() if each.is_dir()]
-    return [unquote(name) for _, name in sorted(found)]
+    return [unquote(name) for _, name in _by_last_event()]
 
 
 def forget_old_runs() -> None:
-    for run_id in all_runs()[:-KEPT_RUNS]:
-        shutil.rmtree(RunRecords(run_id).directory, ignore_errors=True)
+    """Not those that may go on still, while many shorter ones come and go."""
+    for last_event, name in _by_last_event()[:-KEPT_RUNS]:
+        if time.time() - last_event > _MAY_GO_ON_SEC:
+            shutil.rmtree(_directory() / name, ignore_errors=True)
+
+
+def _by_last_event() -> list[tuple[float, str]]:
+    found = [(each.parent.name, each) for each in _directory().glob(f"*/{_TESTS}")]
+    return sorted((each.stat().st_mtime, name) for name, each in found)
 
 
 def _append(descriptor: int, line: bytes) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.page.finished_run import find_run
 from pytest_fargate_sandbox.page.run_page import changes_in, check_writable, write_page
 from pytest_fargate_sandbox.records.ledger import Ledger
@@ -55,7 +56,7 @@ def test_stories_take_no_memory_however_many_there_are(tmp_path: Path) -> None:
     """Of twice as many failures a page takes no more, beyond what each test has."""
 
     def peak(name: str, failing: int) -> int:
-        made_run(name, 300, failing=failing)
+        made_run(name, 100, failing=failing)
         run = find_run(name)
         tracemalloc.start()
         try:
@@ -64,8 +65,8 @@ def test_stories_take_no_memory_however_many_there_are(tmp_path: Path) -> None:
         finally:
             tracemalloc.stop()
 
-    few, many = peak("few", 100), peak("many", 1)
-    assert (tmp_path / "page.html").stat().st_size > 300_000
+    few, many = peak("few", 50), peak("many", 1)
+    assert (tmp_path / "page.html").stat().st_size > 120_000
     assert many < few * 1.3
 
 
@@ -106,12 +107,25 @@ def test_a_ledger_that_is_dropped_stays_with_the_records() -> None:
     assert all_runs() == ["some"]
 
 
-def test_the_latest_runs_are_kept() -> None:
+def test_the_latest_runs_are_kept_and_whatever_may_go_on() -> None:
     for number in range(KEPT_RUNS + 2):
         RunRecords(f"run-{number:02}").write("run")
-        os.utime(RunRecords(f"run-{number:02}").directory, (number, number))
+        os.utime(RunRecords(f"run-{number:02}").directory / "tests.jsonl", (number, number))
     forget_old_runs()
     assert all_runs() == [f"run-{number:02}" for number in range(2, KEPT_RUNS + 2)]
+    RunRecords("new").write("run")
+    RunRecords("run-02").write("began", test="a long one")
+    forget_old_runs()
+    assert len(all_runs()) == KEPT_RUNS
+    assert {"new", "run-02"} <= set(all_runs())
+
+
+def test_it_is_known_whether_a_run_was_interrupted_or_goes_on() -> None:
+    records = RunRecords("some")
+    records.write("run", began=1.0, **this_process())
+    assert find_run("some").report["state"] == "running"
+    records.write("ended", exitstatus=2)
+    assert find_run("some").report["state"] == "interrupted"
 
 
 def test_a_run_without_any_sandbox_is_a_page_too(tmp_path: Path) -> None:
