@@ -15,7 +15,7 @@ from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.process_identity import still_runs
 from pytest_fargate_sandbox.page.page_data import page_data
 from pytest_fargate_sandbox.records.ledger import Ledger
-from pytest_fargate_sandbox.records.run_records import RunRecords, all_runs
+from pytest_fargate_sandbox.records.run_records import RECORDS_VERSION, RunRecords, all_runs
 from pytest_fargate_sandbox.records.run_report import REPORT_VERSION, run_report
 
 if TYPE_CHECKING:
@@ -103,6 +103,9 @@ def _from_records(records: RunRecords) -> FinishedRun:
         elif event["event"] == "recording":
             key = (str(event.get("task_id")), str(event.get("terminal")))
             run._recordings.setdefault(test, {})[key] = offset
+    if seen.head.get("version", RECORDS_VERSION) != RECORDS_VERSION:
+        text = f"the records of {records.run_id} are of version {seen.head['version']}: look at it with what wrote it"
+        raise ConfigError(text, key="run", value=records.run_id)
     live = Ledger(records.run_id)
     ledger = live if live.path.exists() else Ledger.at(records.ledger)
     entries = ledger.entries()

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
     from pytest_fargate_sandbox.records.run_records import RunRecords
 
-RECORDS_VERSION = 1
-
 
 class RunBook:
     """Writes nothing of a run that uses no sandbox, unless a page of it is wanted."""
@@ -93,7 +91,7 @@ class RunBook:
 
     def _begin(self) -> None:
         from pytest_fargate_sandbox.leaves.process_identity import this_process
-        from pytest_fargate_sandbox.records.run_records import RunRecords
+        from pytest_fargate_sandbox.records.run_records import RECORDS_VERSION, RunRecords
 
         self._records = RunRecords(self._run.run_id)
         settings = self._run.settings
@@ -139,7 +137,7 @@ class RunBook:
                 self.changes = changes_in(run, self._earlier)
             if self.page is not None:
                 write_page(self.page, run, self._earlier)
-        except (OSError, ConfigError) as error:
+        except Exception as error:  # a page is not worth the outcome of a run
             self.page = None
             warnings.warn(pytest.PytestWarning(f"--fargate-html: {error}"), stacklevel=2)
 

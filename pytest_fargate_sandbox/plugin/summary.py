@@ -30,8 +30,7 @@ class Summary:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         report = self._controller.report
         if report is None:
-            if self._book.page:
-                terminalreporter.write_line(f"the run as a page: {self._book.page}")
+            self._tell_of_page(terminalreporter)
             return
         terminalreporter.write_sep("=", "fargate sandboxes")
         if not self._settings.configured:
@@ -41,6 +40,9 @@ class Summary:
         if report["counts"]["kept"] or report["counts"]["left"]:
             for line in _living(self._run.run_id, report):
                 terminalreporter.write_line(line)
+        self._tell_of_page(terminalreporter)
+
+    def _tell_of_page(self, terminalreporter: pytest.TerminalReporter) -> None:
         for line in self._book.changes:
             terminalreporter.write_line(line)
         if self._book.page:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+RECORDS_VERSION = 1
+"""Of the form of the events; more of them, and more in them, may come in the same one."""
+
 KEPT_RUNS = 30
 MOST_BYTES = 64 * 1024 * 1024
 """Of one run's events: what would go beyond is not written."""

@@ -126,6 +126,9 @@ def test_it_is_known_whether_a_run_was_interrupted_or_goes_on() -> None:
     assert find_run("some").report["state"] == "running"
     records.write("ended", exitstatus=2)
     assert find_run("some").report["state"] == "interrupted"
+    records.write("run", version=2)
+    with pytest.raises(ConfigError, match="the records of some are of version 2: look at it with what wrote it"):
+        find_run("some")
 
 
 def test_a_run_without_any_sandbox_is_a_page_too(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ function toggle(number) {
   if (open) {
     row.told = element("tr", { class: "told" }, element("td", { colspan: COLUMNS.length }, storyOf(number)));
     row.line.after(row.told);
+    history.replaceState(null, "", `#test-${number}`); // to be copied
   } else {
     row.told.remove();
     row.told = null;
@@ -124,7 +125,7 @@ function showTest(number) {
   if (!row.told) toggle(number);
   row.line.scrollIntoView({ block: "start", behavior: calm.matches ? "auto" : "smooth" });
   row.opens.focus({ preventScroll: true });
-  if (location.hash !== `#test-${number}`) history.replaceState(null, "", `#test-${number}`);
+  history.replaceState(null, "", `#test-${number}`);
 }
 
 function drawGrid() {
