@@ -35,7 +35,9 @@ function itemAt(event) {
 
 function told(item) {
   const marks = item.flags.includes("unused") ? ", launched ahead and never used" : item.flags.includes("ahead") ? ", launched ahead" : "";
-  const phases = item.spans.filter(([, from, to]) => to - from >= 0.001).map(([name, from, to]) => `${PHASES[name]?.title ?? name} ${seconds(to - from)}`);
+  const sums = new Map();
+  for (const [name, from, to] of item.spans) sums.set(name, (sums.get(name) ?? 0) + to - from);
+  const phases = [...sums].filter(([, took]) => took >= 0.001).map(([name, took]) => `${PHASES[name]?.title ?? name} ${seconds(took)}`);
   const waits = (item.waits ?? []).map(([, from, to]) => `waited ${seconds(to - from)}`);
   const own = item.tests.slice(0, 6).map((bar) => `${GLYPHS[run.tests[bar.number][TEST.outcome]]} ${run.tests[bar.number][TEST.name]} ${seconds(bar.to - bar.from)}`);
   const more = item.tests.length > 6 ? [`and ${item.tests.length - 6} tests more`] : [];

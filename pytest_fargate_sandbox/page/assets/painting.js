@@ -145,7 +145,8 @@ function paintPhase(context, name, left, top, width, height) {
     context.textAlign = "center";
     context.textBaseline = "middle";
     context.font = "bold 11px system-ui, sans-serif";
-    context.fillText(phase.sign, left + width / 2, y + tall / 2 + 0.5);
+    const seen = context.canvas === view.canvas ? [gutter(), view.width] : [0, Infinity];
+    context.fillText(phase.sign, (Math.max(left, seen[0]) + Math.min(left + width, seen[1])) / 2, y + tall / 2 + 0.5);
     context.textAlign = "left";
     context.font = "11px system-ui, sans-serif";
   }

@@ -11,7 +11,7 @@ const PHASES = {
   address: { title: "address", colour: "#56b4e9", pattern: "bars", low: 0.3, high: 0.9 },
   tunnel: { title: "tunnel", colour: "#009e73", pattern: "slant", low: 0.3, high: 0.9 },
   server: { title: "server", colour: "#e3d324", pattern: "dots", low: 0.3, high: 0.9 },
-  idle: { title: "ready, no test", colour: "#8a94a3", pattern: "plain", low: 0.55, high: 0.67 },
+  idle: { title: "ready", colour: "#8a94a3", pattern: "plain", low: 0.55, high: 0.67 },
   stop: { title: "stop", colour: "#e69f00", pattern: "cross", low: 0.3, high: 0.9 },
   passed: { title: "test, passed", colour: "#117a63", pattern: "plain", low: 0.22, high: 1 },
   failed: { title: "test, not passed", colour: "#c6460b", pattern: "plain", low: 0.22, high: 1, sign: "✗" },
