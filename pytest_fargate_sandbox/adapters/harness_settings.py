@@ -13,6 +13,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.plugin import config_files, options, vocabulary
+from pytest_fargate_sandbox.sandbox.modes.mode_registry import recognised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,4 +56,8 @@ def config_of(settings: options.Settings) -> EcsFargateConfig:
         config: EcsFargateConfig = options.base_config(settings)
     except pytest.UsageError as error:
         raise ConfigError(str(error)) from None
+    mode = recognised(config)
+    if mode is not None and not mode.takes_commands:
+        told = "in agent-server mode the image's own command runs, and a harness has commands of its own to run"
+        raise ConfigError(f"{told}: sidecar_mode=exec, or ecs-exec", key="sidecar_mode")
     return config

@@ -139,6 +139,11 @@ def test_an_option_that_is_wrong_is_told_with_the_harness_s_own_name_of_it(given
         settings(**given)
 
 
+def test_a_mode_without_commands_is_none_for_a_harness() -> None:
+    with pytest.raises(ConfigError, match="sidecar_mode=exec, or ecs-exec"):
+        config_of(settings(sidecar_mode="agent"))
+
+
 def test_the_harness_says_more_than_the_environment_and_that_more_than_the_project(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         '[tool.pytest_fargate_sandbox]\nregion = "project"\nmemory = 1024\nttl = 7\nowner = "me"\n'

@@ -16,7 +16,7 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.records.kept_tasks import kept_task
 from pytest_fargate_sandbox.records.ledger import ledger_paths
 from tests.adapters.harbor.conftest import NAME
-from tests.task_folders import make_task
+from tests.task_folders import TOML, make_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,6 +137,19 @@ def test_a_trial_that_is_cancelled_half_way_ends_its_task_and_no_other(
         assert await goes_on == "done\n"
 
     asyncio.run(act())
+
+
+def test_a_start_that_takes_too_long_and_a_task_that_its_agent_ends_are_told_as_that(
+    harbor: Callable[..., Any], engine: EngineOfTests, tmp_path: Path
+) -> None:
+    slow = make_task(tmp_path / "slow", toml=TOML + "build_timeout_sec = 1.0\n")
+    engine.fault(slow_pull=10)
+    try:
+        assert harbor(slow, "oracle").rewards == {"slow": "EnvironmentStartTimeoutError"}
+    finally:
+        engine.fault(slow_pull=0)
+    ends = make_task(tmp_path / "ends", solve="#!/bin/bash\nkill -TERM 1\nsleep 5\n")
+    assert harbor(ends, "oracle").rewards == {"ends": "SandboxLost"}
 
 
 def test_what_is_not_to_be_deleted_is_kept_and_can_be_entered(
