@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.engine_of_tests import EngineOfTests
 
-LONG = "#!/bin/bash\ntouch /tmp/runs\nsleep 300\n"
+LONG = "#!/bin/bash\necho begun\ntouch /tmp/runs\nsleep 300\n"
 
 
 @pytest.fixture
@@ -70,17 +70,44 @@ def wait_for_tasks(engine: EngineOfTests, before: set[str], count: int) -> None:
     wait_until(lambda: len(set(engine.alive()) - before) >= count or None, deadline=60, what=f"{count} tasks")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "term"])
-def test_an_interrupted_run_leaves_no_task_and_no_ledger(
-    process: Callable[..., Any], engine: EngineOfTests, tmp_path: Path, number: signal.Signals
+def wait_for_agent(task: str) -> None:
+    """Look into the trial as a person does while it runs."""
+    look = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "exec", task, "--", "test", "-e", "/tmp/runs"]
+    wait_until(
+        lambda: subprocess.run(look, capture_output=True, check=False).returncode == 0 or None,
+        deadline=60,
+        what="the agent's first words",
+    )
+
+
+def test_ctrl_c_saves_what_agents_have_said_and_leaves_no_task_and_no_ledger(
+    process: Callable[..., Any], engine: EngineOfTests, tmp_path: Path
 ) -> None:
-    for each in range(4):
+    for each in range(3):
         make_task(tmp_path / "tasks" / f"t{each}", solve=LONG)
     before, ledgers = set(engine.alive()), set(ledger_paths())
-    running = process("-n", "4", "--ek", "max_tasks=3")  # the fourth waits for room
-    wait_for_tasks(engine, before, 3)
-    running.send_signal(number)
-    output, _ = running.communicate(timeout=40)
+    running = process("-n", "3", "--ek", "max_tasks=2")  # the third waits for room
+    wait_for_tasks(engine, before, 2)
+    for task in set(engine.alive()) - before:
+        wait_for_agent(task)
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=60)
+    assert set(engine.alive()) <= before, output
+    assert set(ledger_paths()) <= ledgers, output
+    said = [path.read_text() for path in (tmp_path / "jobs").glob("*/t*/agent/oracle.txt")]
+    assert said == ["begun\n"] * 2, output
+
+
+def test_a_run_that_is_told_to_end_leaves_no_task_and_no_ledger(
+    process: Callable[..., Any], engine: EngineOfTests, tmp_path: Path
+) -> None:
+    for each in range(2):
+        make_task(tmp_path / "tasks" / f"t{each}", solve=LONG)
+    before, ledgers = set(engine.alive()), set(ledger_paths())
+    running = process()
+    wait_for_tasks(engine, before, 2)
+    running.terminate()
+    output, _ = running.communicate(timeout=60)
     assert set(engine.alive()) <= before, output
     assert set(ledger_paths()) <= ledgers, output
 
