@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import textwrap
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.fresh_keys import fresh_key_pair
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,8 +38,8 @@ class Sidecar:
         }
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port: int = listener.getsockname()[1]
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(listener.fileno()), str(shared_dir)],
+            self.process = Popen[bytes](
+                ["-c", _PROGRAM, str(listener.fileno()), str(shared_dir)],
                 env={**os.environ, **self.environment},
                 pass_fds=[listener.fileno()],
                 stdout=subprocess.PIPE,

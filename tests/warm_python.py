@@ -10,6 +10,7 @@ that who signals all of the session, as a terminal does, meets them.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import json
 import os
@@ -35,6 +36,9 @@ PYTEST = ("-m", "pytest", "-pno:anyio")
 
 _LOADED = "boto3", "botocore.client", "botocore.endpoint", "botocore.signers", "paramiko", "xml.etree.ElementTree"
 _LARGEST_REQUEST = 1 << 20
+_MOST_DESCRIPTORS = 8
+_SPARE = 500
+"""From here on are numbers that nobody asks for."""
 _ADDRESS = "TESTS_WARM_PYTHON"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -69,7 +73,7 @@ class Popen(subprocess.Popen[AnyStr]):
         super().__init__([sys.executable, *arguments], **options)
 
     def _execute_child(self, args: Sequence[str], *how: Any) -> None:
-        directory, environment, new_session = how[4], how[5], how[20]
+        descriptors, directory, environment, new_session = list(how[3]), how[4], how[5], how[20]
         pipes = how[9:15]
         request = {
             "arguments": args[1:],
@@ -77,11 +81,12 @@ class Popen(subprocess.Popen[AnyStr]):
             "directory": str(directory or Path.cwd()),
             "umask": _umask(),
             "new session": new_session,
+            "descriptors": descriptors,
         }
         files = [number if pipe == -1 else pipe for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
         self._news = socket.socket(socket.AF_UNIX)
         self._news.connect(_warm_python().address)
-        socket.send_fds(self._news, [_line(request)], files)
+        socket.send_fds(self._news, [_line(request)], [*files, *descriptors])
         self._told = self._news.makefile("r")
         self.pid = int(self._told.readline())
         self._child_created = True
@@ -154,7 +159,7 @@ def _serve(listener: socket.socket, lifeline: int) -> tuple[dict[str, Any], list
             _tell(waiting)
         if listener in ready:
             connection, _ = listener.accept()
-            data, files, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST, 3)
+            data, files, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST, _MOST_DESCRIPTORS)
             while not data.endswith(b"\n"):
                 data += connection.recv(_LARGEST_REQUEST)
             pid = os.fork()
@@ -217,7 +222,10 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     os.environ.update(request["environment"])
     os.chdir(request["directory"])
     os.umask(request["umask"])
-    for number, file in enumerate(files):
+    spare = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _SPARE) for file in files]
+    for file in files:
+        os.close(file)
+    for number, file in zip((0, 1, 2, *request["descriptors"]), spare, strict=True):
         os.dup2(file, number)
         os.close(file)
     how, what, *rest = request["arguments"]

@@ -18,6 +18,7 @@ if __name__ == "__main__":
         "directory": os.getcwd(),  # noqa: PTH109  pathlib takes longer to import than all else here
         "umask": os.umask(0o022),
         "new session": False,
+        "descriptors": [],
     }
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the copy meets it as well
     connection = socket.socket(socket.AF_UNIX)

@@ -19,6 +19,7 @@ _ROOT = Path(__file__).parents[2]
 SOMEBODY = 20042
 """No account need have this number."""
 
+_HAS_ALL = "import sys, importlib.util as u; sys.exit(not all(map(u.find_spec, ('pytest', 'paramiko', 'boto3'))))"
 _ENTER = f"""
 mount --bind "$1" "$HOME/project"
 mount --bind "$2" "$HOME/packages"
@@ -53,7 +54,7 @@ class Somebody:
         return self._run(self.command(*arguments), timeout)
 
     def may_test_with(self, python: str) -> bool:
-        return self._run([*self._enter(), python, "-c", "import pytest, paramiko, boto3"], 60).returncode == 0
+        return self._run([*self._enter(), python, "-c", _HAS_ALL], 60).returncode == 0
 
     def _enter(self) -> Sequence[str]:
         return ["unshare", "--mount", "/bin/sh", "-ec", _ENTER, "sh", str(_ROOT), sysconfig.get_path("purelib")]

@@ -49,7 +49,7 @@ OUTCOMES = {
 
 @pytest.mark.usefixtures("tasks")
 def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
-    args = ("-n4", "--fargate-adversaries=replaces", "--junitxml=junit.xml")
+    args = ("-n2", "--fargate-adversaries=replaces", "--junitxml=junit.xml")
     result = run_pytest(pytester, *RUN, *args, timeout=120)
     found: dict[str, dict[str, str]] = {}
     for line in result.outlines:
