@@ -226,15 +226,22 @@ class TaskItem(pytest.Function):
 
     def _attempt_in_slots(self, make: Callable[..., Any], slots: SlotsForTasks) -> str:
         """Why sandboxes of its own have to decide, if they have to."""
-        trial, attempt = self._begun(make, slots.room)
+        had: list[Any] = []
+
+        def made(**keys: Any) -> Any:
+            had.append(make(**keys))
+            return had[-1]
+
+        trial, attempt = self._begun(made, slots.room)
         with attempt.judged(breaking_is_failing=False):
             reward = slots.tried(trial)
-        if isinstance(reward, str):
-            return f"in slots there was no verdict ({reward}), so sandboxes of its own decide"
-        if not slots.decides(self.folder, self.kind, reward):
-            return f"in slots the reward was {reward.value:g}, so sandboxes of its own decide"
-        attempt.graded(reward)
-        return ""
+        if not isinstance(reward, str) and slots.decides(self.folder, self.kind, reward):
+            attempt.graded(reward)
+            return ""
+        for slot in had:  # there is nothing in them that anybody would keep
+            slot.stop()
+        told = f"there was no verdict ({reward})" if isinstance(reward, str) else f"the reward was {reward.value:g}"
+        return f"in slots {told}, so sandboxes of its own decide"
 
     def _begun(
         self, make: Callable[..., Any], in_slot: Callable[[Any], TaskSlot] | None = None
