@@ -48,17 +48,23 @@ class Traces:
             tracing.hang_on(tracing.environment())  # what threads begin meanwhile
             return (yield)
         with tracing.span(item.nodeid, pytest__nodeid=item.nodeid, pytest__span_type="test") as self._span:
-            return (yield)
+            try:
+                return (yield)
+            finally:
+                self._span = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             tracing.failed(self._span, f"{report.nodeid}: {report.when}")
 
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        if self._run is not None and exitstatus:
-            tracing.failed(self._run, f"exit status {int(exitstatus)}")
-
-    def pytest_unconfigure(self) -> None:
-        if self._run is not None:
-            self._run.end()
-        tracing.flush()
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, Any, Any]:
+        """Around all that ends here; whoever has set OpenTelemetry up may shut it down next."""
+        try:
+            return (yield)
+        finally:
+            if self._run is not None:
+                if exitstatus:
+                    tracing.failed(self._run, f"exit status {int(exitstatus)}")
+                self._run.end()
+            tracing.flush()
