@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from pytest_fargate_sandbox.adapters.harness_version import check_version, missing
+
 try:
     from inspect_ai.util import (
         ExecRemoteStreamingOptions,
@@ -16,8 +18,9 @@ try:
         sandboxenv,
     )
 except ModuleNotFoundError as error:
-    told_of = f"{error}: this is what `pip install 'pytest-fargate-sandbox[inspect]'` brings"
-    raise ModuleNotFoundError(told_of, name=error.name) from None
+    missing(error, "inspect", "3.11")
+finally:
+    check_version("inspect-ai", "inspect")
 
 from pytest_fargate_sandbox.adapters import inspect_compose, inspect_kept, inspect_samples, inspect_specs
 from pytest_fargate_sandbox.adapters.inspect_config import FargateSandboxConfig
