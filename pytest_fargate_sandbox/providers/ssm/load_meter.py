@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SPAN_SEC = 6.0
+_SPAN_SEC = 10.0
 _WORTH_BYTES = 2_500_000
 """Within that time; one session carries 0.7 MB/s."""
 _QUIET_SEC = 60.0

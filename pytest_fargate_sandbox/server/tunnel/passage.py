@@ -87,8 +87,11 @@ class Passage:
         return RecordReader(self._order)
 
     def have_carriers(self, count: int) -> None:
-        """So much more of each stream may be under way; of those there are now, that stays."""
-        self._window = WINDOW * count
+        """Of each stream, more may be under way by several; of those there are now, that stays.
+
+        Twice as much, however many: what is under way is what all else waits behind.
+        """
+        self._window = WINDOW * min(count, 2)
         for lane in self._lanes.values():
             self._widen(lane)
 
