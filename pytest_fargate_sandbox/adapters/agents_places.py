@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from pytest_fargate_sandbox.adapters.harness_settings import config_of, settings
 from pytest_fargate_sandbox.async_sandbox import AsyncSandbox
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import nearest, replaced
-from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, SandboxLost, StartError, TransportError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartTimeout, TransportError
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import TAG_WORKER
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 
+_log = logging.getLogger("pytest_fargate_sandbox.adapters")
 _LOCKS = 64
 _LOOK_SEC = 0.05
 
@@ -147,17 +149,14 @@ def _kept_as(state: FargateSandboxSessionState, config: EcsFargateConfig) -> Ite
 
 
 def _entered(kept: KeptTask) -> EcsFargateSandbox | None:
-    """None where it is gone. Trouble that may pass is raised: one more of its name would be one too many."""
+    """None where it is gone. One that lives and does not answer is an error: a second of its name is one too many."""
     try:
         return EcsFargateSandbox.attach(kept)
-    except (AwsError, TransportError):
+    except (AwsError, TransportError, StartTimeout):
         raise
-    except (SandboxLost, StartError) as error:
-        if isinstance(error, StartError) and error.transient:
-            raise
+    except SandboxError as error:
+        _log.info("the sandbox %s is gone, and made anew: %s", kept.task_id, error)
         kept.forget()
-        return None
-    except SandboxError:  # it ran on an engine that is no more
         return None
 
 

@@ -35,6 +35,7 @@ from pytest_fargate_sandbox.adapters.openai_agents import (
     FargateSandboxSessionState,
     FargateTimeouts,
 )
+from tests.adapters.openai_agents.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,9 +198,9 @@ def test_options_and_timeouts_do_not_change_and_have_defaults() -> None:
     times = options.timeouts
     assert (times.exec_s, times.cleanup_s, times.upload_s, times.download_s) == (300, 30, 1800, 1800)
     assert (times.workspace_s, times.fast_s, options.pause_on_exit) == (300, 30, False)
-    for frozen, name in ((options, "image"), (times, "exec_s")):
+    for value, name in ((options, "image"), (times, "exec_s")):
         with pytest.raises(ValueError, match="frozen"):
-            setattr(frozen, name, 5)
+            setattr(value, name, 5)
 
 
 def test_a_setting_of_the_client_that_is_none_is_told_with_what_is_meant() -> None:
@@ -270,6 +271,26 @@ def test_a_paused_one_that_is_gone_is_made_anew_under_its_name(
             assert again.state.task_arn != arn
             assert await said(again, "cat note") == "as it came\n"
             again.state.pause_on_exit = False
+        assert not alive()
+
+    run(act())
+
+
+def test_of_a_paused_one_that_stands_still_no_second_is_made(
+    run: Run, client: FargateSandboxClient, alive: Alive
+) -> None:
+    async def act() -> None:
+        session = await client.create(options=FargateSandboxClientOptions(pause_on_exit=True))
+        await session.start()
+        await session.exec("echo kept > file")
+        with frozen(session):
+            await session.shutdown()
+            again = await client.resume(state_again(client, session))
+            assert len(alive()) == 1
+            assert not await again.running()
+        assert await said(again, "cat file") == "kept\n"
+        again.state.pause_on_exit = False
+        await again.shutdown()
         assert not alive()
 
     run(act())

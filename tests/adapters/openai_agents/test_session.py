@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import signal
 import socket
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ from agents.sandbox.types import User
 from agents.sandbox.workspace_paths import SandboxPathGrant
 
 from pytest_fargate_sandbox.adapters.openai_agents import FargateSandboxClientOptions
-from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.adapters.openai_agents.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,40 +240,10 @@ def test_a_task_that_stands_still_is_not_running_and_that_is_known_within_ten_se
 ) -> None:
     made = run(client.create(options=FargateSandboxClientOptions()))
     run(made.start())
-    frozen = processes_beside(made, "sleep 86391")
-    try:
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
+    with frozen(made):
         began = time.monotonic()
         assert not run(made.running())
         assert time.monotonic() - began < 10
-    finally:
-        for pid in frozen:
-            os.kill(pid, signal.SIGCONT)
     run(client.delete(made))
     assert not run(made.running())
     assert not alive()
-
-
-def processes_beside(session: Any, command: str) -> list[int]:
-    """As this machine knows them, all that run in the sandbox's container."""
-    session._inner.sandbox.blocking.spawn(command.split())
-
-    def line(process: Path) -> str:
-        try:
-            return (process / "cmdline").read_text().replace("\0", " ").strip()
-        except OSError:
-            return ""
-
-    def space(process: Path) -> str:
-        try:
-            return str((process / "ns/pid").readlink())
-        except OSError:
-            return ""
-
-    its = wait_until(
-        lambda: next((space(each) for each in Path("/proc").glob("[0-9]*") if line(each) == command), None),
-        deadline=5,
-        what=command,
-    )
-    return [int(process.name) for process in Path("/proc").glob("[0-9]*") if space(process) == its]
