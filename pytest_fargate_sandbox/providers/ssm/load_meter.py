@@ -17,7 +17,7 @@ class LoadMeter:
         if now - self._began > _SPAN_SEC:
             self._began, self._bytes = now, 0
         self._bytes += size
-        if self.is_high:
+        if size and self.is_high:
             self._loaded = now
 
     @property
