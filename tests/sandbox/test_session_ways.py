@@ -126,11 +126,12 @@ def test_while_much_is_carried_there_are_further_sessions_which_go_again(
     shared: EcsFargateSandbox, faults: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(load_meter, "_WORTH_BYTES", 100_000)
+    monkeypatch.setattr(load_meter, "_SPAN_SEC", 1.0)
     monkeypatch.setattr(load_meter, "_QUIET_SEC", 1.0)
     way: Any = shared.running().connection.tunnel
     way = getattr(way, "_way", way)
     seen, content = {1}, os.urandom(800_000)
-    faults(ssm_cut=0.8, ssm_double=9)
+    faults(ssm_cut=1.5, ssm_double=9)
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(shared.write_file, "/tmp/much", content)
         while not under_way.done():
