@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -55,3 +56,27 @@ def test_to_look_for_those_of_thousands_takes_no_longer_than_for_those_of_one(ch
         return min(took)
 
     assert seconds(3000) < 5 * seconds(1)
+
+
+def test_those_who_look_at_once_share_a_look_and_see_what_was_there_when_they_asked(child: int) -> None:
+    at_once = 32
+    gate, seen = threading.Barrier(at_once), []
+
+    def look() -> None:
+        gate.wait()
+        seen.append(ProcessTree(child, 901).members())
+
+    def all_look(threads: list[threading.Thread]) -> None:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    began = time.process_time()
+    all_look([threading.Thread(target=look) for _ in range(at_once)])
+    together = time.process_time() - began
+    began = time.process_time()
+    for _ in range(at_once):
+        ProcessTree(child, 901).members()
+    assert together < 0.6 * (time.process_time() - began)
+    assert seen == [[child]] * at_once

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 GIVEN_UP = "its start was given up by its caller"
 
-_ends = threading.BoundedSemaphore(4)
+_ends = threading.BoundedSemaphore(16)
 """At once: a hundred that are given up together would each open a connection of their own to say so."""
 
 _LOOK_SEC = 0.02

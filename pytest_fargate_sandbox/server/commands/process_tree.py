@@ -9,6 +9,7 @@ It is raised for commands anyway, so that the kernel, out of memory, takes a com
 
 import os
 import signal
+import threading
 import time
 
 TYPE_CHECKING = False
@@ -75,7 +76,7 @@ class AllProcesses:
         return {process.pid for process in processes if process.parent == server}
 
     def members(self) -> "list[int]":
-        processes = list(_running())
+        processes = _looks.take()
         found = self._roots(processes)
         children: "dict[int, list[int]]" = {}
         for process in processes:
@@ -157,7 +158,7 @@ class Forest(AllProcesses):
 
     def living(self) -> "list[ProcessTree]":
         """Those of which something may live, or come to."""
-        processes = list(_running())
+        processes = _looks.take()
         leaders = self._leaders(processes)
         sessions = {process.session for process in processes}.intersection(leaders)
         marks = set(map(_mark_of_orphan, processes))
@@ -169,6 +170,31 @@ class Forest(AllProcesses):
         """A process that has a dead leader's number is a stranger, and so is its session."""
         numbers = {process.pid for process in processes}
         return {tree.leader for tree in self._trees if not (tree.leader_is_gone and tree.leader in numbers)}
+
+
+class _Looks:
+    """One look at all processes serves all who asked for one before it began: a hundred trees may end together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counting = threading.Lock()
+        self._asked = 0
+        self._served = 0
+        self._seen: "list[_Process]" = []
+
+    def take(self) -> "list[_Process]":
+        with self._counting:
+            self._asked += 1
+            number = self._asked
+        with self._lock:
+            if self._served < number:
+                served = self._asked
+                self._seen = list(_running())
+                self._served = served
+            return self._seen
+
+
+_looks = _Looks()
 
 
 def _running() -> "Iterable[_Process]":
