@@ -50,6 +50,8 @@ class Lifeline:
         """``result``, unless the command was killed because its task ends: ``SandboxLost``."""
         if result.return_code in _KILLED and not result.oom_killed:
             lost = self._task.loss()
+            if lost is None and not self._connection.is_well():  # who ends the server from within, ECS learns of later
+                lost = self._task.loss(_VERDICT_SEC)
             if lost:
                 self.cause = lost.cause
                 raise lost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,27 @@ def test_a_command_under_way_when_the_task_dies_is_told_why(
     assert caught.value.task_arn == arn
     assert mine.cause == Cause.STOPPED_BY_USER
     assert not mine.is_running
+
+
+def test_a_task_that_is_ended_from_within_is_lost_for_what_ran_there_and_for_what_comes(
+    sandbox: Callable[..., EcsFargateSandbox],
+) -> None:
+    mine = sandbox()
+    mine.start()
+    mine.spawn("trap '' TERM; while :; do sleep 0.1; done")  # so that ECS learns of it when all is told
+    with ThreadPoolExecutor() as pool:
+        runs = pool.submit(mine.exec, "touch /tmp/runs; sleep 60")
+        mine.exec("until [ -e /tmp/runs ]; do sleep 0.05; done")
+
+        def go_on() -> None:
+            mine.exec("trap '' TERM; kill -TERM 1")
+            while mine.exec("true"):
+                pass
+
+        for act in (go_on, runs.result):
+            with pytest.raises(SandboxLost) as caught:
+                act()
+            assert caught.value.cause == Cause.ESSENTIAL_EXITED
 
 
 @pytest.mark.root

@@ -67,8 +67,7 @@ class Commands:
             if request.id in self._known:
                 return self._known[request.id], False
             self._refuse_what_is_gone(request.id)
-            if self._is_closing:
-                raise Failure("stopping", "the sandbox is being stopped")
+            self.refuse_if_closing()
             user = CommandUser(request.user) if request.user is not None else tenant
             if tenant and user is not tenant:
                 raise Failure(
@@ -77,6 +76,10 @@ class Commands:
             command = Command(request.id, self.work_dir, user)
             self._known[request.id] = command
             return command, True
+
+    def refuse_if_closing(self) -> None:
+        if self._is_closing:
+            raise Failure("stopping", "the sandbox is being stopped")
 
     def find(self, command_id: str) -> Command:
         with self._lock:

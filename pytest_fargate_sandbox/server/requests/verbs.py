@@ -51,6 +51,7 @@ class Verbs:
         self._by_path.update({protocol.PREFIX + request.VERB: (request, act) for request, act in requests})
 
     def health(self, exchange: Exchange) -> None:
+        self.commands.refuse_if_closing()
         python = sys.version.split()[0]
         exchange.answer(protocol.Health(python=python, pid=os.getpid(), memory_hidden=self._memory_hidden))
 
