@@ -15,7 +15,8 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 try:
@@ -55,6 +56,7 @@ class Threads:
 
     def __init__(self, most: int) -> None:
         self._limiter = anyio.CapacityLimiter(most)
+        self._under_way: dict[threading.Event, Callable[[], None]] = {}
 
     async def run(self, act: Callable[[], R], give_up: Callable[[], None]) -> R:
         """What ``act`` gives; where the task is cancelled, ``give_up`` has it come to its end first."""
@@ -64,9 +66,11 @@ class Threads:
             if next(turn):
                 raise Cancelled("given up before it began")
             threading.current_thread().name = "fargate-sandbox-verb"
+            self._under_way[ended] = give_up
             try:
                 return act()
             finally:
+                del self._under_way[ended]
                 ended.set()
 
         try:
@@ -75,10 +79,38 @@ class Threads:
             if not next(turn):  # nor will it begin
                 raise
             give_up()
-            with anyio.move_on_after(_LEAVING_SEC, shield=True):
-                while not ended.is_set():
-                    await anyio.sleep(_LOOK_SEC)
+            deadline = anyio.current_time() + _LEAVING_SEC
+            with anyio.CancelScope(shield=True):
+                while not ended.is_set() and anyio.current_time() < deadline:
+                    with suppress(anyio.get_cancelled_exc_class()):  # asyncio's own come through the shield, and again
+                        await anyio.sleep(_LOOK_SEC)
             raise
+
+    async def finish(self, act: Callable[[], object]) -> None:
+        """``act`` is done, however often the caller is cancelled meanwhile, who learns it afterwards."""
+        begun = threading.Event()
+        cancelled: BaseException | None = None
+
+        def marked() -> None:
+            begun.set()
+            act()
+
+        while not begun.is_set():
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self.run(marked, lambda: None)
+            except anyio.get_cancelled_exc_class() as error:  # noqa: PERF203
+                cancelled = error
+        if cancelled:
+            raise cancelled
+
+    def give_up_all(self) -> bool:
+        """For the end of the process: whether all that was under way has come to its end, after no long time."""
+        under_way = list(self._under_way.items())
+        for _, give_up in under_way:
+            give_up()
+        deadline = time.monotonic() + _LEAVING_SEC
+        return all(ended.wait(max(0.0, deadline - time.monotonic())) for ended, _ in under_way)
 
 
 @contextmanager
@@ -209,8 +241,7 @@ class AsyncSandbox(AsyncWorkspace):
 
     async def stop(self) -> None:
         """End the task, also where the caller is being cancelled."""
-        with anyio.CancelScope(shield=True):
-            await self.threads.run(self.blocking.stop, lambda: None)
+        await self.threads.finish(self.blocking.stop)
 
     @property
     def is_running(self) -> bool:

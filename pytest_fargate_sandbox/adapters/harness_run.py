@@ -13,8 +13,6 @@ import time
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-import anyio
-
 from pytest_fargate_sandbox.async_sandbox import AsyncSandbox, Threads
 from pytest_fargate_sandbox.leaves.errors import Cancelled
 from pytest_fargate_sandbox.leaves.process_identity import this_process
@@ -54,8 +52,7 @@ class HarnessLease:
 
     async def end(self, *, keep: bool = False) -> None:
         """Stop the task, also where the caller is being cancelled. ``keep``: let it live until its time is over."""
-        with anyio.CancelScope(shield=True):
-            await self._threads.run(lambda: self.blocking.end(may_keep=keep), lambda: None)
+        await self._threads.finish(lambda: self.blocking.end(may_keep=keep))
 
 
 class HarnessRun:
@@ -95,8 +92,7 @@ class HarnessRun:
             await self._threads.run(start, cancel.set)
         except BaseException:
             cancel.set()
-            with anyio.CancelScope(shield=True):
-                await self._threads.run(handed.give_back, lambda: None)
+            await self._threads.finish(handed.give_back)
             raise
         return HarnessLease(handed.take(), self._threads)
 
@@ -131,8 +127,9 @@ class HarnessRun:
     def end(self) -> None:
         with builds_stopped():
             exit_guard.stop_live_tasks()
+            is_quiet = self._threads.give_up_all()  # or what still starts would write a ledger anew
             sweep_run(self.run_id)
-        if self.ledger.path.exists():
+        if is_quiet and self.ledger.path.exists():
             counts = run_report(self.ledger.entries(), cluster="")["counts"]
             if not any(counts[alive] for alive in ("leaked", "kept", "left")):
                 self.ledger.drop()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,6 +125,62 @@ def test_a_start_that_is_given_up_half_way_leaves_no_task(run: HarnessRun, engin
         engine.fault(slow_pull=0)
     wait_until(lambda: set(engine.alive()) <= before or None, deadline=5, what="the end of the task")
     assert [entry.is_over for entry in run.ledger.entries() if entry.task_arn] == [True]
+
+
+async def begun(run: HarnessRun, engine: EngineOfTests) -> asyncio.Task[Any]:
+    """A start whose task is launched, and slow."""
+    before = set(engine.alive())
+    start = asyncio.create_task(leased(run, "begun", image="host"))
+    while set(engine.alive()) == before:
+        await asyncio.sleep(0.02)
+    return start
+
+
+def wait_for_threads() -> None:
+    wait_until(
+        lambda: not any(each.name == "fargate-sandbox-verb" for each in threading.enumerate()) or None,
+        deadline=20,
+        what="the end of the threads",
+    )
+
+
+def test_asyncio_s_second_cancel_does_not_lose_sight_of_a_start(run: HarnessRun, engine: EngineOfTests) -> None:
+    before = set(engine.alive())
+
+    async def act() -> None:
+        start = await begun(run, engine)
+        start.cancel()
+        await asyncio.sleep(0)
+        start.cancel()  # as a loop that is closed cancels all that a cancelled parent has cancelled
+        with pytest.raises(asyncio.CancelledError):
+            await start
+        assert set(engine.alive()) <= before
+        assert [entry.is_over for entry in run.ledger.entries() if entry.task_arn] == [True]
+
+    engine.fault(slow_pull=10)
+    try:
+        asyncio.run(act())
+    finally:
+        engine.fault(slow_pull=0)
+
+
+def test_what_still_starts_at_the_end_of_the_process_leaves_no_task_and_no_ledger(
+    run: HarnessRun, engine: EngineOfTests
+) -> None:
+    before = set(engine.alive())
+    engine.fault(slow_pull=10)
+    loop = asyncio.new_event_loop()
+    try:
+        start = loop.run_until_complete(begun(run, engine))
+        run.end()  # nobody has cancelled it, nor runs its loop
+    finally:
+        engine.fault(slow_pull=0)
+    assert isinstance(loop.run_until_complete(asyncio.gather(start, return_exceptions=True))[0], Exception)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    wait_for_threads()
+    assert set(engine.alive()) <= before
+    assert not run.ledger.path.exists()
 
 
 @pytest.mark.parametrize(
