@@ -17,6 +17,9 @@ def _either(words: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}"
 
 
+_MODES = "{modes}"
+"""A plugin of the user's may register one after this file was imported."""
+
 MEANINGS = {
     "image": "a reference or a template",
     "environment": "a directory with a Dockerfile, relative to the test's file; not together with `image`",
@@ -25,7 +28,7 @@ MEANINGS = {
     "memory": "MiB",
     "storage": "GiB, 21 to 200",
     "ttl": "seconds until the task [ends by itself](#time-to-live)",
-    "mode": f"{_either(MODES)}; the last has no sidecar and no open port, see [the way in](aws.md#the-way-in)",
+    "mode": f"{_MODES}; `ecs-exec` has no sidecar and no open port, see [the way in](aws.md#the-way-in)",
     "container_port": "where an agent listens, which `local_port` leads to; further ports, in every mode, by `expose`",
     "keep": f"{_either(KEEP)}: whether the task outlives its test",
     "env": "a mapping",
@@ -46,15 +49,19 @@ MEANINGS = {
 
 def registered() -> str:
     """The marker as pytest is told of it."""
-    told = "; ".join(f"{key}: {_plain(meaning)}" for key, meaning in MEANINGS.items())
+    told = "; ".join(f"{key}: {_plain(_with_modes(meaning))}" for key, meaning in MEANINGS.items())
     keys = ", ".join(f"{key}=" for key in MEANINGS)
     return f"fargate({keys}): what the test's sandbox is made of, and what becomes of it. {told}."
 
 
 def table() -> str:
     """For the docs."""
-    rows = [f"| `{key}` | {meaning} |" for key, meaning in MEANINGS.items()]
+    rows = [f"| `{key}` | {_with_modes(meaning)} |" for key, meaning in MEANINGS.items()]
     return "\n".join(["| key | meaning |", "| --- | --- |", *rows]) + "\n"
+
+
+def _with_modes(meaning: str) -> str:
+    return meaning.replace(_MODES, _either(MODES))
 
 
 def _plain(meaning: str) -> str:
