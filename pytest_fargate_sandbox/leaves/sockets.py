@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LOOPBACK = "127.0.0.1"
 LOOPBACKS = tuple(f"127.0.0.{number}" for number in range(1, 10))
@@ -16,6 +21,23 @@ class Listener(NamedTuple):
 
     address: str
     port: int
+
+
+_LONGEST_ADDRESS = 103
+"""Bytes, of the platform that has the least: https://man7.org/linux/man-pages/man7/unix.7.html (sun_path)"""
+
+
+@contextlib.contextmanager
+def address_of(path: Path) -> Iterator[str]:
+    """What a socket is bound or connected to for this path: by its directory, where it is too long and that can be."""
+    if len(os.fsencode(path)) <= _LONGEST_ADDRESS or not Path("/proc/self/fd").is_dir():
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
 
 
 def wake(sock: socket.socket) -> None:

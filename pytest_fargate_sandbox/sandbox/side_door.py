@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.leaves.sockets import wake
+from pytest_fargate_sandbox.leaves.sockets import address_of, wake
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.server.requests.http1 import BLOCK
 
@@ -64,7 +64,7 @@ class SideDoor:
             if self._listener is None:
                 try:
                     self._open()
-                except OSError as error:  # a home that is read-only, a path too long for a socket
+                except OSError as error:  # a home that is read-only
                     _log.info("`fargate-sandbox exec` and `shell` do not reach this process: %s", error)
 
     def lead_no_more_to(self, task_arn: str | None) -> None:
@@ -82,7 +82,8 @@ class SideDoor:
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            listener.bind(str(path))
+            with address_of(path) as address:
+                listener.bind(address)
             path.chmod(0o600)
             listener.listen()
         except OSError:
@@ -190,7 +191,8 @@ def visit(task_arn: str, **wish: Any) -> socket.socket:
         visitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             visitor.settimeout(_REPLY_SEC)
-            visitor.connect(str(path))
+            with address_of(path) as address:
+                visitor.connect(address)
             visitor.sendall(json.dumps({"task": task_arn, **wish}).encode() + b"\n")
             answer = _reply(visitor)
         except ConnectionRefusedError:
