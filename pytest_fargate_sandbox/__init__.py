@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.names import VERSION
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.async_sandbox import AsyncProcess, AsyncSandbox, AsyncWorkspace
+    from pytest_fargate_sandbox.async_sandbox import (
+        AsyncProcess as AsyncProcess,
+    )
+    from pytest_fargate_sandbox.async_sandbox import (
+        AsyncSandbox as AsyncSandbox,
+    )
+    from pytest_fargate_sandbox.async_sandbox import (
+        AsyncWorkspace as AsyncWorkspace,
+    )
     from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
     from pytest_fargate_sandbox.leaves.errors import (
@@ -84,10 +92,7 @@ _HOMES = {
 
 __version__ = VERSION
 
-__all__ = [
-    "AsyncProcess",
-    "AsyncSandbox",
-    "AsyncWorkspace",
+__all__ = [  # without what takes an extra: `import *` works without it
     "Cancelled",
     "Changes",
     "ConfigError",
@@ -135,4 +140,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES})

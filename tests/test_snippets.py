@@ -136,7 +136,8 @@ def test_statements_run(machine: EcsFargateSandbox, name: str, tmp_path: Path, m
         slots = [stack.enter_context(slot) for slot in machine.slots(2)]
         new = EcsFargateSandbox(machine.cfg, task_id="new", run_id="snippets")
         stack.callback(new.stop)
-        names: dict[str, Any] = {each: getattr(pytest_fargate_sandbox, each) for each in pytest_fargate_sandbox.__all__}
+        public = [name for name in dir(pytest_fargate_sandbox) if not name.startswith("_")]
+        names: dict[str, Any] = {name: getattr(pytest_fargate_sandbox, name) for name in public}
         exec("import socket, urllib.request", names)
         names.update(
             Path=Path, sandbox=machine, slot=slots[0], other_slot=slots[1], cfg=machine.cfg, config=machine.cfg

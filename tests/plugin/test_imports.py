@@ -24,3 +24,10 @@ def test_a_run_that_does_not_use_the_plugin_imports_nothing_heavy(tmp_path: obje
     loaded = loaded_after(run)
     assert not loaded.intersection(HEAVY)
     assert "pytest_fargate_sandbox.leaves.config" not in loaded
+
+
+def test_all_of_the_package_can_be_imported_at_once_without_what_extras_bring() -> None:
+    hidden = "import sys; sys.modules['anyio'] = sys.modules['websockets'] = sys.modules['pyte'] = None"
+    program = f"{hidden}; from pytest_fargate_sandbox import *; print(EcsFargateSandbox.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "EcsFargateSandbox\n"
