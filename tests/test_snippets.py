@@ -98,7 +98,7 @@ while True:
     visitor = server.accept()[0]
     visitor.settimeout(1)
     try:
-        visitor.recv(100)
+        visitor.recv(4096)
         visitor.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
     except OSError:
         pass
