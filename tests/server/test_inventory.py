@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from pytest_fargate_sandbox.server.renewal import inventory
 from pytest_fargate_sandbox.server.renewal.inventory import Inventory, NotAsBefore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ODD = os.fsdecode(b"odd\n\xff")
@@ -116,4 +117,47 @@ def test_whatever_else_was_done_to_what_was_there_is_told(
     before = noted(tree)
     deed(tree)
     with pytest.raises(NotAsBefore, match=re.escape(told)):
+        before.added()
+
+
+@pytest.fixture
+def restless(tree: Path) -> Iterator[Path]:
+    """Somebody makes and removes there all the time: a directory, a pipe in it, and a file."""
+    (tree / "restless").mkdir()
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            (tree / "restless" / "d").mkdir()
+            os.mkfifo(tree / "restless" / "d" / "pipe")
+            (tree / "restless" / "file").write_text("")
+            (tree / "restless" / "file").unlink()
+            shutil.rmtree(tree / "restless" / "d")
+
+    coming_and_going = threading.Thread(target=come_and_go)
+    coming_and_going.start()
+    yield tree
+    is_over.set()
+    coming_and_going.join()
+
+
+def test_what_goes_away_while_it_is_noted_was_never_there(restless: Path) -> None:
+    for _ in range(100):
+        noted(restless)
+
+
+def test_what_goes_away_while_it_is_looked_for_is_there_no_more(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = noted(tree)
+    knows = before._knows
+
+    def knows_and_loses(path: bytes) -> bool:
+        """Between the listing of a directory and a look at what is in it."""
+        if path == os.fsencode(tree / "etc" / "passwd"):
+            (tree / "etc" / "passwd").unlink()
+        if path == os.fsencode(tree / "empty"):
+            (tree / "empty").rmdir()
+        return knows(path)
+
+    monkeypatch.setattr(before, "_knows", knows_and_loses)
+    with pytest.raises(NotAsBefore, match="2 files that were there are there no more"):
         before.added()

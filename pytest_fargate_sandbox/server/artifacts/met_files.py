@@ -56,7 +56,8 @@ class MetFiles:
             try:
                 file, status = self._opened(entry)
             except (OSError, Failure) as error:
-                yield Met(entry.names, error=error)
+                if entry.is_link or not isinstance(error, FileNotFoundError):  # else it went away meanwhile
+                    yield Met(entry.names, error=error)
             else:
                 yield from _while_open(entry.names, file, status)
         for path, reason in walk.troubles:

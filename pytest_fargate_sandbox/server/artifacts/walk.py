@@ -93,7 +93,8 @@ class Walk:
         try:
             directory = self._confines.open_directory(names)
         except (OSError, Failure) as error:
-            self.troubles.append((names, error))
+            if names == self._base or not isinstance(error, FileNotFoundError):  # else it went away meanwhile
+                self.troubles.append((names, error))
             return None
         if names == self._base or os.fstat(directory).st_dev not in self._closed:
             return directory

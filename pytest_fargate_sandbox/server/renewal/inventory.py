@@ -34,9 +34,12 @@ class Inventory:
         self._mounts = _mounts()
         names, others = array.array("q"), set()
         for path, entry, _ in self._walk(lambda _path: True):
+            try:
+                if not _has_content(entry):
+                    others.add(_key_of(path, entry))
+            except FileNotFoundError:  # it went away meanwhile
+                continue
             names.append(hash(path))
-            if not _has_content(entry):
-                others.add(_key_of(path, entry))
         self._names = array.array("q", sorted(names))
         self._others = others
         self._moment = _moment_now(work_dir)
@@ -50,11 +53,15 @@ class Inventory:
             raise NotAsBefore("the clock was set back")
         added, changed, seen = [], [], 0
         for path, entry, is_known in self._walk(self._knows):
-            seen += is_known
             if not is_known:
                 added.append(path)
-            elif self._was_changed(path, entry):
-                changed.append(path)
+                continue
+            try:
+                if self._was_changed(path, entry):
+                    changed.append(path)
+            except FileNotFoundError:  # it went away meanwhile
+                continue
+            seen += 1
         if changed:
             more = " and %d more" % (len(changed) - _TOLD) if len(changed) > _TOLD else ""
             raise NotAsBefore("%s%s: changed" % (", ".join(map(os.fsdecode, changed[:_TOLD])), more))
@@ -69,7 +76,7 @@ class Inventory:
 
     def _was_changed(self, path: bytes, entry: "os.DirEntry[Any]") -> bool:
         if _has_content(entry):
-            return entry.stat(follow_symlinks=False).st_ctime_ns > self._moment
+            return _status_of(path, entry).st_ctime_ns > self._moment
         return _key_of(path, entry) not in self._others
 
     def _walk(self, is_known: "Callable[[bytes], bool]") -> "Iterator[tuple[bytes, os.DirEntry[Any], bool]]":
@@ -82,14 +89,19 @@ class Inventory:
             except OSError:
                 continue
             try:
-                for entry in os.scandir(opened if _IS_QUICK else directory or b"/"):
-                    path = directory + b"/" + os.fsencode(entry.name)
-                    if path == self._work_dir or not self._mounts.get(path, True):
-                        continue
-                    known = is_known(path)
-                    yield path, entry, known
-                    if known and entry.is_dir(follow_symlinks=False):
-                        pending.append(path)
+                with os.scandir(opened if _IS_QUICK else directory or b"/") as entries:
+                    for entry in entries:
+                        path = directory + b"/" + os.fsencode(entry.name)
+                        if path == self._work_dir or not self._mounts.get(path, True):
+                            continue
+                        known = is_known(path)
+                        yield path, entry, known
+                        if known and entry.is_dir(follow_symlinks=False):
+                            pending.append(path)
+            except (FileNotFoundError, NotADirectoryError):  # it went away meanwhile
+                continue
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, os.fsdecode(directory)) from None
             finally:
                 os.close(opened)
 
@@ -99,8 +111,15 @@ def _has_content(entry: "os.DirEntry[Any]") -> bool:
 
 
 def _key_of(path: bytes, entry: "os.DirEntry[Any]") -> int:
-    found = entry.stat(follow_symlinks=False)
+    found = _status_of(path, entry)
     return hash((path, found.st_mode, found.st_uid, found.st_gid, found.st_rdev))
+
+
+def _status_of(path: bytes, entry: "os.DirEntry[Any]") -> os.stat_result:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError as error:  # which names it as it was found: below a directory that was open
+        raise OSError(error.errno, error.strerror, os.fsdecode(path)) from None
 
 
 def _mounts() -> "dict[bytes, bool]":

@@ -51,7 +51,10 @@ class Renewal:
             if self._work_dir is None:
                 raise Failure("no_renewal", "the server has no directory of its own here")
             if self._inventory is None:
-                self._inventory = Inventory(self._work_dir)
+                try:
+                    self._inventory = Inventory(self._work_dir)
+                except OSError as error:
+                    raise Failure.of_os_error(error, os.fsdecode(error.filename or b"")) from None
 
     def renew(self, begin: bool, wait: float) -> Renewed:
         with self._lock:
@@ -93,10 +96,15 @@ def _what_is_left(inventory: Inventory) -> str:
 
 
 def _remove(path: bytes) -> None:
-    parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        name = os.path.basename(path)
-        remove(name, parent, os.stat(name, dir_fd=parent, follow_symlinks=False).st_uid)
+        owner = os.lstat(path).st_uid
+        parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:  # it has gone by itself
+        return
+    try:
+        remove(os.path.basename(path), parent, owner)
+    except OSError as error:  # which may name what is in it, and without where that was
+        raise OSError(error.errno, error.strerror, os.fsdecode(path)) from None
     finally:
         os.close(parent)
 

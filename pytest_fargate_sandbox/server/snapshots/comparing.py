@@ -126,6 +126,12 @@ class Comparison:
         after = [glob.step(state, decoded(name)) for glob, state in zip(self._globs, states)]
         try:
             file = os.open(name, known_tree.DIRECTORY, dir_fd=directory)
+        except FileNotFoundError:  # it went away meanwhile
+            known = self._tree.directories.get(os.path.dirname(path))
+            if known is not None and name in known.names.split(b"/"):
+                yield _removed(path)
+                yield from map(_removed, self._tree.below(path))
+            return
         except OSError as error:
             yield Difference(how=UNSEEN, path=decoded(path), why=error.strerror or str(error))
             return
