@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 _FORGE = """\
 forge() {
-    mkdir -p /logs/verifier
-    echo 1 > /logs/verifier/reward.txt
-    echo '{"reward": 1}' > /logs/verifier/reward.json
+    mkdir -p /logs/verifier/.forged
+    echo 1 > /logs/verifier/.forged/reward.txt
+    echo '{"reward": 1}' > /logs/verifier/.forged/reward.json
+    mv -f /logs/verifier/.forged/reward.* /logs/verifier
 } 2> /dev/null
 """
+"""Whole files take the place of what is there, whoever owns it: one that is read while it is written is empty."""
 
 _EXITS = "exit 0\n"
 

@@ -81,7 +81,9 @@ def _on_second_look(sandbox: Any) -> str | None:
     try:
         found = wait_until(probe, deadline=_LOOK_SEC, what="an answer of the server, or the end of its task")
     except WaitTimeout:
-        found = "the server in it does not answer, and its sidecar does" if _is_sidecar_there(sandbox) else _NOT_HIS
+        found = _NOT_HIS
+        if _is_sidecar_there(sandbox):  # by a new way, which may have been what was missing
+            found = probe() or "the server in it does not answer, and its sidecar does"
     return found if found != _NOT_HIS else None
 
 

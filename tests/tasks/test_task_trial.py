@@ -62,13 +62,25 @@ def test_the_solution_gets_the_reward_and_who_does_nothing_does_not(
 ADVERSARY_TABLE = {"exits": (0, 0), "forges": (0, 0), "replaces": (0, 1), "lingers": (0, 1)}
 """What each gets of a verifier of its own, and of one in the agent's sandbox."""
 
+COMES_AGAIN = """\
+[ ! -e /tmp/.linger ] || for each in $(seq 1000); do [ ! -e /logs/verifier/reward.json ] || break; sleep 0.01; done
+"""
+
 
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_no_adversary_gets_anything_of_a_verifier_of_its_own(tmp_path: Path, trial: MakeTrial, name: str) -> None:
-    test = "#!/bin/bash\ngrep -qx hello hello.txt && r=1 || r=0\necho $r > /logs/verifier/reward.txt\nsleep 0.2\n"
+    test = f"#!/bin/bash\ngrep -qx hello hello.txt && r=1 || r=0\necho $r > /logs/verifier/reward.txt\n{COMES_AGAIN}"
     apart, beside = (make_task(tmp_path / toml[-8:-2].strip(), toml=toml, test=test) for toml in (TOML, SHARED))
     got = tuple(verdict(trial(folder, ADVERSARIES[name])) for folder in (apart, beside))
     assert got == ADVERSARY_TABLE[name]
+
+
+def test_who_lingers_never_leaves_half_a_reward(tmp_path: Path, trial: MakeTrial) -> None:
+    """Each is another file: in one that is written anew, a moment of it has nothing, and that would be no reward."""
+    test = f"#!/bin/bash\n{COMES_AGAIN}cd /logs/verifier && ln reward.json one\n"
+    test += "for each in $(seq 500); do [ reward.json -ef one ] || exit 0; sleep 0.01; done\necho the same file\n"
+    tried = trial(make_task(tmp_path / "t", toml=SHARED, test=test), ADVERSARIES["lingers"])
+    assert (verdict(tried), tried.log.output) == (1, "")
 
 
 @pytest.mark.parametrize(
@@ -102,14 +114,18 @@ min_reward = 1.0
 name = "two"
 """
 EATS = """\
-for each in /proc/[0-9]*; do echo 1000 > $each/oom_score_adj; done
 echo 0 > /proc/$$/oom_score_adj
 exec python3 -c "
-kept = []
+import contextlib, glob, os
+held = os.memfd_create('held')
 while True:
-    kept.append(bytearray(10**7))
+    for each in set(glob.glob('/proc/[0-9]*')) - {f'/proc/{os.getpid()}'}:
+        with contextlib.suppress(OSError), open(each + '/oom_score_adj', 'w') as score:  # it may be gone
+            score.write('1000')
+    os.write(held, bytes(10**6))
 "
 """
+"""The memory is no process's own, so that the kernel goes by the scores alone; the server takes its own score back."""
 FILLS = "head -c 100000000 /dev/zero > /dev/shm/app/x; echo hello > /tmp/hello.txt"
 SMALL_DISK = STEPS.replace("/app", "/dev/shm/app") + '[verifier]\nenvironment_mode = "separate"\n'
 
