@@ -37,8 +37,7 @@ class Verifying:
     def run(self, sandbox: Any, workspace: str) -> Reward:
         """Raises ``NoVerdict``, and what a sandbox raises."""
         script = self._bring_tests(sandbox)
-        result, output = self._run_tests(sandbox, script, workspace)
-        self._log.output = output
+        result, output = self._run_tests(sandbox, script, workspace), self._log.output
         if result.timed_out:
             raise NoVerdict(f"the verifier ran out of time after {self._timeout_sec:g} s", log=output)
         return self._reward(sandbox, result, output)
@@ -64,18 +63,22 @@ class Verifying:
             with task_inputs.staged(self._folder, directory, *beside) as staged:
                 sandbox.upload(staged, TESTS)
 
-    def _run_tests(self, sandbox: Any, script: str, workspace: str) -> tuple[ExecResult, str]:
+    def _run_tests(self, sandbox: Any, script: str, workspace: str) -> ExecResult:
+        """What it said is in the log, also where its sandbox dies under it."""
         tail = Tail()
-        result: ExecResult = sandbox.exec(
-            f"bash {script}" if self._folder.is_terminal_bench else script,
-            timeout_sec=self._timeout_sec,
-            cwd=workspace,
-            env=task_inputs.resolved(self._env, "verifier.env"),
-            user=who_acts(sandbox, self._user),
-            on_output=tail,
-            max_output_bytes=MOST_OUTPUT,
-        )
-        return result, str(tail)
+        try:
+            result: ExecResult = sandbox.exec(
+                f"bash {script}" if self._folder.is_terminal_bench else script,
+                timeout_sec=self._timeout_sec,
+                cwd=workspace,
+                env=task_inputs.resolved(self._env, "verifier.env"),
+                user=who_acts(sandbox, self._user),
+                on_output=tail,
+                max_output_bytes=MOST_OUTPUT,
+            )
+        finally:
+            self._log.output = str(tail)
+        return result
 
     def _reward(self, sandbox: Any, result: ExecResult, output: str) -> Reward:
         try:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox import EcsFargateSandbox
+from pytest_fargate_sandbox import EcsFargateSandbox, ecs_fargate
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.cli.run_view import RunView
 from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.printable import columns_of
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.run.live_words import Moment, worker_lines
+from pytest_fargate_sandbox.sandbox.side_door import SideDoor
 from tests.tmux_screen import TmuxScreen
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ TOP = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "top"]
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("c")))  # short: there are sockets in it
+    """And a door in it, though this process may hold sandboxes that were made while it had another."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("c")))
+    monkeypatch.setattr(ecs_fargate, "DOOR", SideDoor())
 
 
 def test_a_person_sees_a_run_enters_its_machine_and_stops_it(
