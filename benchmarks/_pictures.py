@@ -36,7 +36,7 @@ h2 small { color: var(--soft); font-weight: 400; }
 .value { text-align: right; font-variant-numeric: tabular-nums; font-weight: 600; }
 .kept { color: var(--good); } .missed { color: var(--bad); }
 svg { width: 100%; height: 34px; display: block; }
-.track { fill: var(--line); } .bar { fill: var(--plain); } .kept .bar, .bar.kept { fill: var(--good); }
+.track { fill: var(--line); } .bar { fill: var(--plain); } .bar.kept { fill: var(--good); }
 .bar.missed { fill: var(--bad); } .line { stroke: var(--ink); stroke-width: 2; }
 .before { fill: var(--ink); opacity: .35; }
 @media (max-width: 760px) { .row { grid-template-columns: 1fr auto; } .row svg { grid-column: 1 / -1; } }

@@ -15,6 +15,8 @@ _WORTH_TELLING = 0.25
 """Slower or faster by less is noise, and so is what is less than …"""
 _WORTH_SEC = 0.5
 _MOST = 200
+_SHOWN = 10
+"""Tests, on a terminal."""
 _GOOD = ("passed", "xfailed", "skipped")
 
 
@@ -23,7 +25,7 @@ def compared(report: Mapping[str, Any], earlier: Mapping[str, Any], name: str) -
     tests = {test["test"]: test for test in report["tests"]}
     before = {test["test"]: test for test in earlier["tests"]}
     both = [test for test in tests if test in before]
-    outcomes = [(test, str(before[test]["outcome"]), str(tests[test]["outcome"])) for test in both]
+    outcomes = [(test, shown(before[test]["outcome"]), shown(tests[test]["outcome"])) for test in both]
     changed = sorted((each for each in outcomes if each[1] != each[2]), key=lambda each: each[2] in _GOOD)
     tries = [(test, before[test].get("attempts", 1), tests[test].get("attempts", 1)) for test in both]
     return {
@@ -45,9 +47,6 @@ def told(changes: Mapping[str, Any]) -> Iterator[str]:
     number = len(changes["outcomes"])
     yield f"against {changes['name']}: {', '.join([f'{number} with another outcome', *parts])}"
     yield from (f"  {test}: {before} → {now}" for test, before, now in changes["outcomes"][:_SHOWN])
-
-
-_SHOWN = 10
 
 
 def _greater(now: Mapping[str, float], before: Mapping[str, float], worth: float) -> list[tuple[str, float, float]]:

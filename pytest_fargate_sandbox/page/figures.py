@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import SETUP_PHASES
+from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,7 +84,7 @@ def evaluable(report: Mapping[str, Any]) -> tuple[int, int]:
     """Of how many attempts, or where there are none of how many tests, the outcome says something."""
     attempts = [each for each in report.get("attempts", ()) if each["verdict"] != "skipped"]
     if attempts:
-        return sum(each["verdict"] in ("pass", "fail") for each in attempts), len(attempts)
+        return sum(map(is_evaluable, attempts)), len(attempts)
     tests = [each for each in report["tests"] if each["outcome"] != "skipped"]
     return sum(each["outcome"] in _EVALUABLE for each in tests), len(tests)
 

@@ -84,7 +84,7 @@ def _report_in(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no file of --fargate-report-json", key="run", value=str(path)) from None
     if not isinstance(version, int) or version > REPORT_VERSION:
         raise ConfigError(
-            f"{path} is of version {version}, and {REPORT_VERSION} is the latest known here: look at it with the "
+            f"{path} is of version {version!r}, and {REPORT_VERSION} is the latest known here: look at it with the "
             "version that wrote it",
             key="run",
             value=str(path),
@@ -104,7 +104,7 @@ def _from_records(records: RunRecords) -> FinishedRun:
             key = (str(event.get("task_id")), str(event.get("terminal")))
             run._recordings.setdefault(test, {})[key] = offset
     if seen.head.get("version", RECORDS_VERSION) != RECORDS_VERSION:
-        text = f"the records of {records.run_id} are of version {seen.head['version']}: look at it with what wrote it"
+        text = f"the records of {records.run_id} are of version {seen.head['version']!r}: look at it with what wrote it"
         raise ConfigError(text, key="run", value=records.run_id)
     live = Ledger(records.run_id)
     ledger = live if live.path.exists() else Ledger.at(records.ledger)

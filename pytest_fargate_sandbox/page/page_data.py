@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.page.figures import cost_by_test, distributions, evaluable, sentences
 from pytest_fargate_sandbox.page.shown_text import shown
+from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable
 from pytest_fargate_sandbox.tasks.task_statistics import share
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _grid(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
             continue
         cell = cells.setdefault((shown(attempt["task"]), shown(attempt["agent"])), [0, 0, 0])
         cell[0] += attempt["verdict"] == "pass"
-        cell[1] += attempt["verdict"] in ("pass", "fail")
+        cell[1] += is_evaluable(attempt)
         cell[2] += 1
     tasks, agents = (_numbered(names[place] for names in cells) for place in (0, 1))
     return {

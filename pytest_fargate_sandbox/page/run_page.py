@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -61,7 +62,10 @@ def _in_place_of(path: Path) -> Iterator[IO[str]]:
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     draft = path.with_name(f".{path.name[:200]}.{os.getpid()}")
     try:
-        with draft.open("w", encoding="utf-8") as file:
+        draft.unlink(missing_ok=True)  # of a process of that number that was killed
+        with draft.open("x", encoding="utf-8") as file:
+            if path.exists():
+                shutil.copymode(path, draft)
             yield file
         draft.replace(path)
     finally:

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import time
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, unquote
 
@@ -25,7 +26,8 @@ RECORDS_VERSION = 1
 
 KEPT_RUNS = 30
 MOST_BYTES = 64 * 1024 * 1024
-"""Of one run's events: what would go beyond is not written."""
+"""Of one run's events: a story or a recording that would go beyond is not written."""
+_LARGE = ("story", "recording")
 _MAY_GO_ON_SEC = 6 * 3600.0
 _TESTS, _LEDGER = "tests.jsonl", "ledger.jsonl"
 
@@ -43,7 +45,7 @@ class RunRecords:
 
     @property
     def exist(self) -> bool:
-        return self.directory.is_dir()
+        return (self.directory / _TESTS).is_file()
 
     def write(self, event: str, **facts: Any) -> bool:
         """Append an event. Whether it was written."""
@@ -53,7 +55,8 @@ class RunRecords:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             descriptor = os.open(self.directory / _TESTS, flags, 0o600)
             try:
-                return _append(descriptor, f"\n{told}\n".encode())
+                most = MOST_BYTES if event in _LARGE else 2 * MOST_BYTES  # how tests came out always has room
+                return _append(descriptor, f"\n{told}\n".encode(), most)
             finally:
                 os.close(descriptor)
         except OSError:
@@ -105,12 +108,15 @@ def forget_old_runs() -> None:
 
 
 def _by_last_event() -> list[tuple[float, str]]:
-    found = [(each.parent.name, each) for each in _directory().glob(f"*/{_TESTS}")]
-    return sorted((each.stat().st_mtime, name) for name, each in found)
+    found = []
+    for each in _directory().glob(f"*/{_TESTS}"):
+        with suppress(FileNotFoundError):  # another run, which ends now, has forgotten it
+            found.append((each.stat().st_mtime, each.parent.name))
+    return sorted(found)
 
 
-def _append(descriptor: int, line: bytes) -> bool:
-    if os.fstat(descriptor).st_size + len(line) > MOST_BYTES:
+def _append(descriptor: int, line: bytes, most: int) -> bool:
+    if os.fstat(descriptor).st_size + len(line) > most:
         return False
     return os.write(descriptor, line) == len(line)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.page.finished_run import find_run
 from pytest_fargate_sandbox.page.run_page import changes_in, check_writable, write_page
+from pytest_fargate_sandbox.records import run_records
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.run_records import KEPT_RUNS, RunRecords, all_runs, forget_old_runs
 from tests.page.made_runs import HOSTILE, made_run
@@ -118,6 +121,54 @@ def test_the_latest_runs_are_kept_and_whatever_may_go_on() -> None:
     forget_old_runs()
     assert len(all_runs()) == KEPT_RUNS
     assert {"new", "run-02"} <= set(all_runs())
+
+
+def test_how_tests_came_out_is_written_down_though_stories_have_filled_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_records, "MOST_BYTES", 1000)
+    records = RunRecords("some")
+    assert records.write("story", text="x" * 800)
+    assert not records.write("story", text="x" * 800)
+    assert records.write("test", test="test_it", outcome="passed", why="x" * 300)
+    assert records.write("ended", exitstatus=0)
+
+
+def test_what_another_run_forgets_meanwhile_is_no_trouble() -> None:
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            RunRecords("brief").write("run")
+            shutil.rmtree(RunRecords("brief").directory)
+
+    RunRecords("lasting").write("run")
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(300):
+            assert "lasting" in all_runs()
+    finally:
+        stop.set()
+        other.join()
+
+
+def test_outcomes_of_an_earlier_report_say_nothing_to_a_terminal(tmp_path: Path) -> None:
+    made_run("made", 5)
+    report = {"version": 1, **find_run("made").report}
+    report["tests"] = [{**test, "outcome": "\x1b]0;taken\x07"} for test in report["tests"]]
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    [head, *lines] = changes_in(find_run("made"), find_run(str(tmp_path / "report.json")))
+    assert "5 with another outcome" in head
+    assert not any("\x1b" in line or "\x07" in line for line in lines)
+
+
+def test_a_page_that_only_its_owner_may_read_stays_so(tmp_path: Path) -> None:
+    made_run("made", 2)
+    page = tmp_path / "page.html"
+    page.touch(mode=0o600)
+    write_page(page, find_run("made"))
+    assert oct(page.stat().st_mode & 0o777) == "0o600"
 
 
 def test_it_is_known_whether_a_run_was_interrupted_or_goes_on() -> None:
