@@ -11,7 +11,7 @@ import asyncio
 import tempfile
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.adapters.harness_version import check_version, missing
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.options import Settings
 
 _NO_PROGRAM = 127
+_BASH, _SH = ("bash", "-c"), ("sh", "-c")
 _USERS: dict[tuple[str, bool], str] = {}
 """Of images that do not run as root: their own user. Harbor becomes others, so their tasks are root's from then on."""
 
@@ -46,7 +47,6 @@ class FargateEnvironment(BaseEnvironment):
     """One trial's container: a task on Fargate, reached through an SSH tunnel or the Session Manager."""
 
     options_model = FargateOptions
-    _shell: ClassVar[tuple[str, ...]] = ("bash", "-c")
 
     @staticmethod
     def type() -> str:
@@ -70,6 +70,7 @@ class FargateEnvironment(BaseEnvironment):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._lease: HarnessLease | None = None
+        self._shell = _BASH
         super().__init__(*args, **kwargs)
         self._settings = _settings(self.options)
         self._usual_user: str | None = None
@@ -149,8 +150,9 @@ class FargateEnvironment(BaseEnvironment):
         who = self._usual_user if who is None else str(who)
         emit = self._output_callback()
         teller = OutputTeller(emit) if emit else None
+        shell = self._shell
         result = await self._sandbox.exec(
-            [*self._shell, command],
+            [*shell, command],
             timeout_sec or None,
             cwd=cwd or self.task_env_config.workdir,
             env=self._merge_env(env),
@@ -159,8 +161,8 @@ class FargateEnvironment(BaseEnvironment):
         )
         if teller:
             await teller.end()
-        if result.could_not_begin and result.return_code == _NO_PROGRAM and self._shell[0] == "bash":
-            self._shell = ("sh", "-c")  # type: ignore[misc]
+        if result.could_not_begin and result.return_code == _NO_PROGRAM and shell == _BASH:
+            self._shell = _SH
             return await self.exec(command, cwd, env, timeout_sec, user)
         if result.timed_out:
             raise RuntimeError(f"Command timed out after {timeout_sec} seconds")

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import secrets
 import signal
 import threading
 import time
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.async_sandbox import AsyncSandbox, Threads
-from pytest_fargate_sandbox.leaves.errors import Cancelled
+from pytest_fargate_sandbox.leaves.errors import Cancelled, ConfigError
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
@@ -36,9 +37,13 @@ _AT_ONCE = 256
 """So many sandboxes are started or ended side by side; what else is asked for waits its turn."""
 
 
-@cache
 def harness_run() -> HarnessRun:
     """That of this process, made when it is first asked for."""
+    return _run_of(os.getpid())
+
+
+@cache
+def _run_of(_pid: int) -> HarnessRun:
     return HarnessRun()
 
 
@@ -65,9 +70,9 @@ class HarnessRun:
         self.ledger = Ledger(self.run_id)
         self._directory = TemporaryDirectory()
         self._secret = secrets.token_bytes(32)
-        self._owner = this_process()
+        self._owner, self._pid = this_process(), os.getpid()
         self._threads = Threads(_AT_ONCE)
-        self._engine: EngineChoice | None = None
+        self._engine: tuple[str, Any] | None = None
         # Before Python waits for threads, such as one in which an image is built, and while there may be new ones.
         getattr(threading, "_register_atexit", atexit.register)(self.end)
 
@@ -110,8 +115,7 @@ class HarnessRun:
 
     def _pool(self, settings: Settings, holder: str, cancel: threading.Event) -> Pool:
         """As each worker of a pytest run has one: what they share is in the directory and the ledger."""
-        if self._engine is None:
-            self._engine = EngineChoice(settings)
+        self._choose_engine(settings)
         return Pool(
             run_id=self.run_id,
             directory=self._directory.path,
@@ -124,7 +128,18 @@ class HarnessRun:
             sleep=_sleeping(cancel),
         )
 
+    def _choose_engine(self, settings: Settings) -> None:
+        chosen = settings.run["runner"], settings.run["engine"]
+        if self._engine is None:
+            EngineChoice(settings)
+            self._engine = chosen
+        elif chosen != self._engine:
+            before, now = (f"runner={runner}, engine={engine}" for runner, engine in (self._engine, chosen))
+            raise ConfigError(f"a process has one engine, and this one has it by {before}: {now} takes another process")
+
     def end(self) -> None:
+        if os.getpid() != self._pid:  # a forked child does not answer for what its parent has made
+            return
         with builds_stopped():
             exit_guard.stop_live_tasks()
             is_quiet = self._threads.give_up_all()  # or what still starts would write a ledger anew
@@ -149,8 +164,11 @@ class _Handed:
         return self._held.pop()
 
     def give_back(self) -> None:
-        with contextlib.suppress(IndexError):
-            self.take().end(may_keep=False)
+        try:
+            lease = self.take()
+        except IndexError:
+            return
+        lease.end(may_keep=False)
 
 
 def _sleeping(cancel: threading.Event) -> Callable[[float], None]:

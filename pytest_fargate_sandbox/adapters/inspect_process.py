@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -20,6 +21,7 @@ from inspect_ai.util import (
     SandboxEnvironmentLimits,
 )
 
+from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.server.protocol import STDERR, STDOUT
 
 if TYPE_CHECKING:
@@ -60,7 +62,12 @@ class FargateProcess(ExecRemoteProcess):
             cmd, cwd=options.cwd, env=options.env, user=user, stdin=None if stays_open else given or b""
         )
         if stays_open and given:
-            await process.write(given)
+            try:
+                await process.write(given)
+            except BaseException:
+                with anyio.CancelScope(shield=True), suppress(SandboxError):
+                    await process.kill()
+                raise
         return cls(process, has_stdin=stays_open)
 
     @property
@@ -81,11 +88,11 @@ class FargateProcess(ExecRemoteProcess):
                 await self._look()
             return self._events.popleft()
         except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(SandboxError):
                 await self.kill()
             raise
 
-    async def _look(self, wait: float = _ONE_LOOK_SEC) -> None:
+    async def _look(self, wait: float = _ONE_LOOK_SEC, *, is_killed: bool = False) -> None:
         limit = max(self._heard.values()) + _ONE_LOOK_BYTES
         look, stdout, stderr = self._process.blocking.look, self._heard[STDOUT], self._heard[STDERR]
         result, output = await self._process.threads.run(lambda: look(stdout, stderr, wait, limit), lambda: None)
@@ -98,8 +105,10 @@ class FargateProcess(ExecRemoteProcess):
             if text := self._decoders[kind].decode(output[kind], final=is_whole):
                 self._events.append(event(data=text))
         if is_whole:
+            if not is_killed:
+                await self._process.threads.run(lambda: self._process.blocking.explain(result), lambda: None)
             self._is_over = True
-            self._events.append(ExecCompleted(exit_code=result.return_code or 0))
+            self._events.append(ExecCompleted(exit_code=-1 if result.return_code is None else result.return_code))
 
     async def write_stdin(self, data: str | bytes) -> None:
         self._check_stdin("write_stdin")
@@ -121,7 +130,7 @@ class FargateProcess(ExecRemoteProcess):
         if self._is_over:
             return
         await self._process.kill()
-        await self._look(0.0)
+        await self._look(0.0, is_killed=True)
         self._is_over = True
         self._events = deque(event for event in self._events if not isinstance(event, ExecCompleted))
 

@@ -54,13 +54,19 @@ class KeptTask:
 def kept_tasks() -> Iterator[KeptTask]:
     """All that this user has kept on this machine, and has not ended by our means."""
     for path in sorted(cache_directory("kept").glob("*.json")):
-        yield KeptTask(**json.loads(path.read_text()))
+        if kept := _read(path):
+            yield kept
 
 
 def kept_task(task_arn: str) -> KeptTask | None:
-    """That one, if it is kept, by a version of this package that wrote as this one does."""
+    """That one, if it is kept."""
+    return _read(_path(task_arn.rpartition("/")[2]))
+
+
+def _read(path: Path) -> KeptTask | None:
+    """None of one that has just been forgotten, or that another version of this package has kept in another form."""
     try:
-        return KeptTask(**json.loads(_path(task_arn.rpartition("/")[2]).read_text()))
+        return KeptTask(**json.loads(path.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import re
 import threading
 from importlib import import_module
@@ -226,3 +227,27 @@ def test_an_adapter_without_its_harness_says_what_brings_it(adapter: str, module
     with pytest.raises(ModuleNotFoundError) as met:
         import_module(f"pytest_fargate_sandbox.adapters.{adapter}")
     assert f"`pip install 'pytest-fargate-sandbox[{extra}]'` brings, on Python 3." in str(met.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # that others fork so is what it is about
+def test_a_forked_child_ends_nothing_of_its_parents(run: HarnessRun) -> None:
+    async def act() -> None:
+        lease = await leased(run, "parents")
+        child = multiprocessing.get_context("fork").Process(target=run.end)  # as at the end of a pool's worker
+        child.start()
+        child.join(30)
+        assert child.exitcode == 0
+        assert (await lease.sandbox.exec("echo lives")).stdout == "lives\n"
+        await lease.end()
+
+    anyio.run(act)
+
+
+def test_a_second_engine_in_one_process_is_refused(run: HarnessRun) -> None:
+    async def act() -> None:
+        lease = await leased(run, "first")
+        with pytest.raises(ConfigError, match=r"one engine, and this one has it by runner=auto.*runner=podman"):
+            await leased(run, "second", runner="podman")
+        await lease.end()
+
+    anyio.run(act)
