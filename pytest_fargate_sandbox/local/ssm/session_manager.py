@@ -6,8 +6,10 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.side_by_side import side_by_side
 from pytest_fargate_sandbox.local.ssm.managed_session import ManagedSession
 
 if TYPE_CHECKING:
@@ -163,8 +165,4 @@ class SessionManager:
 
 def _end_all(sessions: list[ManagedSession]) -> None:
     """Side by side: each may have a client that takes its time."""
-    threads = [threading.Thread(target=session.end, args=("",), name="ssm-end", daemon=True) for session in sessions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side([partial(session.end, "") for session in sessions], name="ssm-end")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import socket
+import time
 import urllib.parse
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
@@ -21,17 +22,26 @@ def connected(host: str, port: int, timeout: float, *, secure: bool) -> socket.s
     if not proxy:
         return socket.create_connection((host, port), timeout)
     named = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        proxy_port = named.port or _DEFAULT_PORT
+    except ValueError:  # which quotes a part of the password
+        raise ConfigError(
+            f"the proxy for {host} is no URL: what is special in its user's name and password must be escaped (%2F for "
+            "a slash)",
+            key="connect_via",
+        ) from None
     if named.scheme != "http" or not named.hostname:
         raise ConfigError(
             f"the proxy for {host} is {named.scheme}://{named.hostname or ''}, and a session takes one of http:// "
             "alone: name such a one in HTTPS_PROXY, or the host in NO_PROXY",
             key="connect_via",
         )
-    where = f"{named.hostname}:{named.port or _DEFAULT_PORT}"
-    sock = socket.create_connection((named.hostname, named.port or _DEFAULT_PORT), timeout)
+    where = f"{named.hostname}:{proxy_port}"
+    sock = socket.create_connection((named.hostname, proxy_port), timeout)
     try:
         sock.sendall(_request(f"{host}:{port}", named))
-        status, reason = _answer(sock)
+        status, reason = _answer(sock, time.monotonic() + timeout)
+        sock.settimeout(timeout)
         if status != b"200":
             told = f"{status.decode()} {reason.decode('latin-1')}".strip() or "nothing that is HTTP"
             raise OSError(f"the proxy at {where} does not lead to {host}:{port}: it says {told[:200]}")
@@ -58,10 +68,11 @@ def _request(target: str, proxy: urllib.parse.SplitResult) -> bytes:
     return f"{head}\r\n".encode("latin-1")
 
 
-def _answer(sock: socket.socket) -> tuple[bytes, bytes]:
+def _answer(sock: socket.socket, end: float) -> tuple[bytes, bytes]:
     """A byte at a time: what comes behind it is the host's."""
     head = b""
     while not head.endswith(b"\r\n\r\n") and len(head) < _LONGEST_ANSWER:
+        sock.settimeout(max(0.001, end - time.monotonic()))
         byte = sock.recv(1)
         if not byte:
             break

@@ -159,14 +159,15 @@ class SsmSession:
         if count != self._count:
             self._count = count
             passage.have_carriers(max(1, count))
-        if self._load.is_high and not self._is_wide:
+        if self._load.is_high and not self._is_wide and len(self._carriers) == 1:  # the last ones have gone
             self._is_wide = True
             self._on_load(self)
         elif self._is_wide and self._load.has_fallen(now):
             self._is_wide = False
             for carrier in self._carriers[1:]:
-                carrier.is_leaving = True
-                passage.leave(carrier.number)
+                if not carrier.is_leaving:
+                    carrier.is_leaving = True
+                    passage.leave(carrier.number)
 
     def _drop(self, carrier: SessionCarrier) -> None:
         self._carriers.remove(carrier)
@@ -177,9 +178,9 @@ class SsmSession:
     def _end(self) -> None:
         self._over.set()
         self.outer.passage.close()
+        self._turns.close()  # first: one that joins just now is to be closed as well
         for carrier in self._carriers:
             carrier.close()
-        self._turns.close()
         if not self._closing.is_set():
             _log.info("session %s is over: %s", self.id, self.why)
             self._on_gone()

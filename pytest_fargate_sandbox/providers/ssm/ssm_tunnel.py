@@ -12,7 +12,7 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.forwards import Forward
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
@@ -28,7 +28,7 @@ from pytest_fargate_sandbox.providers.ssm.session_calls import (
 )
 from pytest_fargate_sandbox.providers.ssm.session_carrier import KILLED, ServerAwaited, SessionCarrier
 from pytest_fargate_sandbox.providers.ssm.ssm_session import SsmSession
-from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocketEnded, need_library
+from pytest_fargate_sandbox.providers.ssm.web_socket import need_library
 from pytest_fargate_sandbox.server.awaited_server import DELIVERY
 from pytest_fargate_sandbox.server.tunnel.records import MARK
 
@@ -227,7 +227,10 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         return started
 
     def _has_load(self, session: SsmSession) -> None:
-        threading.Thread(target=self._widen, args=(session,), name=f"widening {self._target}", daemon=True).start()
+        try:
+            threading.Thread(target=self._widen, args=(session,), name=f"widening {self._target}", daemon=True).start()
+        except RuntimeError as error:
+            _log.info("no further session with %s: %s", self._target, error)
 
     def _widen(self, session: SsmSession) -> None:
         for _ in range(1, _MOST_SESSIONS):
@@ -236,7 +239,7 @@ class SsmTunnel(LastingTunnel[SsmSession]):
             try:
                 carrier = self._carrier(next(self._numbers))
                 carrier.connect()
-            except (AwsError, OSError, WebSocketEnded) as error:
+            except (SandboxError, OSError) as error:
                 _log.info("no further session with %s: %s", self._target, error)
                 return
             session.join(carrier)

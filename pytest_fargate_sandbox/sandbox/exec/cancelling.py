@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 GIVEN_UP = "its start was given up by its caller"
 
-_ends = threading.BoundedSemaphore(16)
-"""At once: a hundred that are given up together would each open a connection of their own to say so."""
+_AT_ONCE = 16
+"""A hundred that are given up together would each open a connection of their own to say so."""
+_ends = threading.BoundedSemaphore(_AT_ONCE)
+
+_QUEUE_SEC = 1.0
+"""So long a place is waited for: they may be taken by those of another sandbox, which does not answer."""
 
 _LOOK_SEC = 0.02
 _LAST_LOOK_SEC = 1.0
@@ -35,8 +39,13 @@ class _Watched:
 
     def end(self) -> None:
         while not self.done.is_set():
-            with _ends:
-                self._end()
+            has_place = _ends.acquire(timeout=_QUEUE_SEC)
+            try:
+                if not self.done.is_set():
+                    self._end()
+            finally:
+                if has_place:
+                    _ends.release()
             self.done.wait(_AGAIN_SEC)
 
 
@@ -53,7 +62,13 @@ class _Watch:
             self._watched.add(watched)
             begins, self._goes_on = not self._goes_on, True
         if begins:
-            threading.Thread(target=self._look, name="cancel", daemon=True).start()
+            try:
+                threading.Thread(target=self._look, name="cancel", daemon=True).start()
+            except RuntimeError:
+                with self._lock:
+                    self._watched.discard(watched)
+                    self._goes_on = False
+                raise
 
     def end(self, watched: _Watched) -> None:
         watched.done.set()
@@ -73,7 +88,14 @@ class _Watch:
                     self._goes_on = False
                     return
             for watched in given_up:
-                threading.Thread(target=watched.end, name="cancel", daemon=True).start()
+                self._begin_to_end(watched)
+
+    def _begin_to_end(self, watched: _Watched) -> None:
+        try:
+            threading.Thread(target=watched.end, name="cancel", daemon=True).start()
+        except RuntimeError:  # no more threads now: at a later look
+            with self._lock:
+                self._watched.add(watched)
 
 
 _watch = _Watch()
@@ -81,8 +103,8 @@ _watch = _Watch()
 
 def _begin_anew() -> None:
     """A forked child has none of its parent's threads."""
-    global _watch
-    _watch = _Watch()
+    global _watch, _ends
+    _watch, _ends = _Watch(), threading.BoundedSemaphore(_AT_ONCE)
 
 
 os.register_at_fork(after_in_child=_begin_anew)

@@ -75,9 +75,11 @@ class InnerEnd:
             self._passage.close()
             for listener in self._listeners:
                 listener.close()
-            self._turns.close()
-            for carrier in [*self._carriers, *self._others]:
-                carrier.over.set()
+            try:
+                self._turns.close()
+            finally:
+                for carrier in [*self._carriers, *self._others]:
+                    carrier.over.set()
 
     def join(self, sock: socket.socket, number: int, early: bytes) -> None:
         """From another thread: returns when this carrier is not needed any more."""
@@ -95,7 +97,8 @@ class InnerEnd:
     # --- what carries it --------------------------------------------------------------------------------------------
     def _watch(self) -> None:
         for carrier in [*self._carriers, *self._others]:
-            is_wanted = carrier.outgoing or (carrier not in self._others and self._passage.has_more)
+            is_next = carrier is self._carriers[0]  # the others wait for it, ready as they are
+            is_wanted = carrier.outgoing or (is_next and self._passage.has_more)
             mask = READABLE | (WRITABLE if is_wanted else 0)
             self._turns.watch(carrier.sock, mask, partial(self._carry, carrier))
 
@@ -104,6 +107,9 @@ class InnerEnd:
             data = carrier.sock.recv(_PIECE)
         except BlockingIOError:
             pass
+        except OSError:  # reset, with the agent's process that had it
+            self._ended(carrier)
+            return
         else:
             if not data:
                 self._ended(carrier)
@@ -115,8 +121,12 @@ class InnerEnd:
                 break
             self._carriers[0].outgoing += record
             self._carriers.rotate(-1)
-        carrier.send()
-        self._watch()
+        try:
+            carrier.send()
+        except OSError:
+            self._ended(carrier)
+        else:
+            self._watch()
 
     def _take(self, carrier: Carrier, data: bytes) -> None:
         reader = carrier.reader

@@ -20,6 +20,8 @@ _NUMBERS = 1 << 32
 _FIRST = b"\0\0\0\0"
 MARK = _HEAD.pack(0, 0, BEAT, 0)
 """With what is sent by a further carrier before anything else: of this number there was one long before."""
+_COST = 256
+"""Of a record that is kept, in bytes, beside its data."""
 _MOST_EARLY = 16 * 1024 * 1024
 """Bytes that overtook others on their way."""
 
@@ -68,14 +70,14 @@ class Order:
         self._expected = (number + 1) % _NUMBERS
         while self._expected in self._early:
             ready.append(self._early.pop(self._expected))
-            self._early_bytes -= len(ready[-1].data) + HEAD_SIZE
+            self._early_bytes -= len(ready[-1].data) + _COST
             self._expected = (self._expected + 1) % _NUMBERS
         return ready
 
     def _keep(self, number: int, record: Record) -> None:
         if number not in self._early:
             self._early[number] = record
-            self._early_bytes += len(record.data) + HEAD_SIZE
+            self._early_bytes += len(record.data) + _COST
         if not self.is_shared or self._early_bytes > _MOST_EARLY:
             raise Broken("record %d comes, and %d is the next one" % (number, self._expected))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -149,6 +150,10 @@ def test_a_proxy_of_a_kind_that_cannot_lead_there_is_named_and_none_is_asked_whe
     monkeypatch.setenv("NO_PROXY", "")
     with pytest.raises(ConfigError, match=r"socks5://127.0.0.1, and a session takes one of http:// alone"):
         WebSocket("wss://gateway.invalid/x")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:pa/ss@127.0.0.1:1")
+    with pytest.raises(ConfigError, match="must be escaped") as met:
+        WebSocket("wss://gateway.invalid/x")
+    assert "pa" not in re.findall(r"\w+", str(met.value))
     monkeypatch.setenv("NO_PROXY", ".invalid")
     with pytest.raises(socket.gaierror):
         WebSocket("wss://gateway.invalid/x")

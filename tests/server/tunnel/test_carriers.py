@@ -1,0 +1,101 @@
+"""Further connections by which a tunnel's records come and go, at the end that is in the task."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_fargate_sandbox.server.tunnel.inner_end import InnerEnd
+from pytest_fargate_sandbox.server.tunnel.lane import WINDOW
+from pytest_fargate_sandbox.server.tunnel.records import BEAT, MARK, OPEN, Broken, Order, Record, RecordWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def tunnel() -> Iterator[tuple[InnerEnd, socket.socket, threading.Thread]]:
+    ours, theirs = socket.socketpair()
+    inner = InnerEnd(theirs)
+    serving = threading.Thread(target=inner.serve)
+    serving.start()
+    yield inner, ours, serving
+    ours.close()
+    serving.join(10)
+    theirs.close()
+    assert not serving.is_alive()
+
+
+@contextlib.contextmanager
+def joined(inner: InnerEnd) -> Iterator[socket.socket]:
+    """The far end of one more, over TCP, since that is what can be reset."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        far = socket.create_connection(server.getsockname())
+        near, _ = server.accept()
+    joining = threading.Thread(target=inner.join, args=(near, 1, b""))
+    joining.start()
+    try:
+        yield far
+    finally:
+        far.close()
+        joining.join(10)
+        near.close()
+        assert not joining.is_alive()
+
+
+def test_one_that_is_reset_before_records_go_by_it_is_only_dropped(
+    tunnel: tuple[InnerEnd, socket.socket, threading.Thread],
+) -> None:
+    inner, ours, serving = tunnel
+    with joined(inner) as far:
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+    ours.settimeout(10)
+    ours.sendall(RecordWriter().record(BEAT, 0, b""))
+    assert ours.recv(1000)
+    assert serving.is_alive()
+
+
+def test_one_that_stands_still_takes_no_time_of_the_processor(
+    tunnel: tuple[InnerEnd, socket.socket, threading.Thread],
+) -> None:
+    """What is ready for it waits, while others that could take more are not asked again and again."""
+    inner, ours, _ = tunnel
+    told, writer = threading.Event(), RecordWriter()
+    ours.sendall(writer.record(BEAT, 0, b""))  # none joins a tunnel by which nothing has gone
+    assert ours.recv(1000)
+    with joined(inner) as far, socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        far.sendall(MARK)
+        far.settimeout(10)
+        assert far.recv(1000)
+        server.settimeout(10)
+        port = b"%d" % server.getsockname()[1]
+        ours.sendall(b"".join(writer.record(OPEN, 2 * number + 1, port) for number in range(16)))
+        callers = [server.accept()[0] for _ in range(16)]
+        for caller in callers:  # more than the ways take while nobody reads
+            caller.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                caller.send(bytes(WINDOW))
+        told.wait(0.3)
+        began = time.process_time()
+        told.wait(0.5)
+        assert time.process_time() - began < 0.2
+        for caller in callers:
+            caller.close()
+
+
+def test_records_that_are_kept_until_their_turn_count_for_what_they_cost() -> None:
+    order = Order()
+    order.is_shared = True
+    kept = 0
+    with contextlib.suppress(Broken):
+        for number in range(1, 100_000):
+            kept = number
+            order.take(number, Record(BEAT, 0, b""))
+    assert 10_000 < kept < 70_000
