@@ -80,7 +80,7 @@ def is_within_a_span() -> bool:
         return False
     from opentelemetry.trace import get_current_span
 
-    return get_current_span().get_span_context().is_valid
+    return bool(get_current_span().get_span_context().is_valid)
 
 
 def failed(span: Span | None, why: str) -> None:
