@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +35,41 @@ def somebody() -> Iterator[Somebody]:
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         yield Somebody(Path(directory) / "home")
+
+
+_TWO_TASKS = """
+import sys
+from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
+from tests.local.running_tasks import RunningTasks
+tasks = RunningTasks(NamespacesRunner(images={}, gate_address=("127.0.0.1", 1)))
+try:
+    for _ in range(2):
+        print(tasks.run(f"ls {sys.argv[1]}"), flush=True)
+        input()
+finally:
+    tasks.close()
+    tasks.runner.close()
+"""
+"""Of one runner, which has looked at the host before the first."""
+
+
+def test_what_is_hidden_and_goes_keeps_no_later_task_from_starting(somebody: Somebody) -> None:
+    with tempfile.TemporaryDirectory(dir="/opt") as directory:
+        Path(directory).chmod(0o755)
+        closed = Path(directory, "closed")
+        closed.write_text("for root alone")
+        closed.chmod(0o600)
+        tasks = subprocess.Popen(
+            somebody.command("-c", _TWO_TASKS, directory),
+            env=somebody.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert tasks.stdout
+        assert tasks.stdout.readline() == "(0, 'closed\\n')\n"
+        closed.unlink()
+        assert tasks.communicate("\n\n", timeout=60)[0] == "(0, '')\n"
 
 
 @pytest.mark.parametrize("tests", _TOGETHER, ids=" ".join)

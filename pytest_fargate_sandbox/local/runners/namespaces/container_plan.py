@@ -29,6 +29,8 @@ class Bind:
     """As it is, then."""
     overlaid: bool = False
     """Through an overlay, where the kernel lets us: a socket, a pipe or a lock in it is not the host's then."""
+    is_cover: bool = False
+    """It only hides what is there: where that has gone since it was found, it is left out."""
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,12 @@ def enter_root(plan: ContainerPlan) -> None:
     linux.pivot_root(".", ".")
     # "/" is the new root from here on, with the host's mounted over it until it is detached.
     _mount_kernel_file_systems(rootless=plan.rootless)
+    covers = {bind.target for bind in plan.binds if bind.is_cover}
     for target, copy in copies:
-        _attach(copy, target)
+        if target in covers and not os.path.lexists(target):
+            os.close(copy)
+        else:
+            _attach(copy, target)
     _hide_and_protect()
     _write_network_files(plan)
     linux.attach_mount(hosts, "/etc/hosts")

@@ -99,7 +99,8 @@ def assembled_host(directory: Path) -> HostLayers:
     empty_directory, empty_file = _make_directory(directory / NOTHING, 0o555), directory / "empty"
     empty_file.touch(mode=0o444)
     private = _uppermost(privacy.private_among_programs(), privacy.own_among_programs())
-    binds += [Bind(str(empty_directory if Path(path).is_dir() else empty_file), path) for path in private]
+    empty = {path: empty_directory if Path(path).is_dir() else empty_file for path in private}
+    binds += [Bind(str(source), path, is_cover=True) for path, source in empty.items()]
     interpreter = _private_interpreter()
     binds += [replace(bind, overlaid=True) for bind in _bind_interpreter(layer, interpreter)]
     return HostLayers((str(layer),), tuple(binds), _programs_of(interpreter))
