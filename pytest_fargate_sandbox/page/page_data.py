@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.page.figures import cost_by_test, distributions, evaluable, sentences
 from pytest_fargate_sandbox.page.shown_text import shown
-from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable
+from pytest_fargate_sandbox.tasks.attempt_groups import groups_of
 from pytest_fargate_sandbox.tasks.task_statistics import share
 
 if TYPE_CHECKING:
@@ -116,21 +116,14 @@ def _grid(attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """Tasks by agents, each cell with how many of how many evaluable ones passed, and of how many tries at all."""
     if not attempts:
         return None
-    cells: dict[tuple[str, str], list[int]] = {}
-    for attempt in attempts:
-        if attempt["verdict"] == "skipped":
-            continue
-        cell = cells.setdefault((shown(attempt["task"]), shown(attempt["agent"])), [0, 0, 0])
-        cell[0] += attempt["verdict"] == "pass"
-        cell[1] += is_evaluable(attempt)
-        cell[2] += 1
-    tasks, agents = (_numbered(names[place] for names in cells) for place in (0, 1))
+    groups = groups_of(attempts)
+    tasks, agents = _numbered(group.task for group in groups), _numbered(group.agent for group in groups)
     return {
-        "tasks": list(tasks),
-        "agents": list(agents),
+        "tasks": list(map(shown, tasks)),
+        "agents": list(map(shown, agents)),
         "cells": [
-            [tasks[task], agents[agent], *cell, *(share(cell[0], cell[1]) or ())]
-            for (task, agent), cell in cells.items()
+            [tasks[group.task], agents[group.agent], *group[2:], *(share(group.passed, group.evaluable) or ())]
+            for group in groups
         ],
     }
 

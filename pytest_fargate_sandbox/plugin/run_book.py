@@ -142,4 +142,4 @@ class RunBook:
             warnings.warn(pytest.PytestWarning(f"--fargate-html: {error}"), stacklevel=2)
 
 
-_OF_AN_ATTEMPT = ("test", "task", "agent", "try", "verdict", "reward", "trouble", "said", "began", "ended")
+_OF_AN_ATTEMPT = ("test", "task", "folder", "agent", "try", "verdict", "reward", "trouble", "said", "began", "ended")

@@ -111,7 +111,7 @@ ATTEMPT: pytest.StashKey[Attempt] = pytest.StashKey()
 """Of the current attempt."""
 
 NAMED: pytest.StashKey[Mapping[str, Any]] = pytest.StashKey()
-"""What a test of a task is an attempt of: ``task``, ``agent`` and ``try``."""
+"""What a test of a task is an attempt of: ``task`` and its ``folder``, from pytest's root, ``agent`` and ``try``."""
 
 
 class TaskReports:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
@@ -27,7 +28,9 @@ def begin(request: pytest.FixtureRequest, make: Callable[..., Any]) -> TaskInHan
 
     item = cast("pytest.Item", cast(Any, request)._pyfuncitem)
     folder = _folder(request, item)
-    item.stash[NAMED] = {"task": folder.name, "agent": getattr(item, "originalname", item.name), "try": 1}
+    where = os.path.relpath(folder.path, item.config.rootpath)
+    agent = getattr(item, "originalname", item.name)
+    item.stash[NAMED] = {"task": folder.name, "folder": where, "agent": agent, "try": 1}
     if folder.obstacles:
         pytest.skip(f"{folder.name}: {'; '.join(folder.obstacles)}")
     trial = Trial(folder, None, with_pinned_image(in_its_network(make, request.config), request.config))

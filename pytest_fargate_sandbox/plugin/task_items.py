@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,6 @@ from pytest_fargate_sandbox.tasks.task_trial import Trial
 from pytest_fargate_sandbox.tasks.verifying import verifier_digests
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
@@ -191,6 +191,7 @@ class TaskItem(pytest.Function):
     def setup(self) -> None:
         self.stash[NAMED] = named = {
             "task": self.nodeid.partition("::")[0],
+            "folder": os.path.relpath(self.path.parent, self.config.rootpath),
             "agent": self.actor.name,
             "try": self.number,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,8 +63,8 @@ class TaskResults:
         if file.endswith(("/task.toml", "/task.yaml")) or file in ("task.toml", "task.yaml"):
             trouble = {"kind": "WorkerCrash", "message": "its worker was killed, or crashed"}
             agent = name.partition("[")[0]
-            record = {"test": crashitem, "task": file, "agent": agent, "try": 1, "verdict": "error", "reward": None}
-            self._take({**record, "trouble": trouble})
+            named = {"task": file, "folder": str(PurePosixPath(file).parent), "agent": agent, "try": 1}
+            self._take({"test": crashitem, **named, "verdict": "error", "reward": None, "trouble": trouble})
 
     def _take(self, record: dict[str, Any]) -> None:
         self._records[record["test"]] = record

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.printable import one_line
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
+from pytest_fargate_sandbox.tasks.attempt_groups import folders_of_one_name, groups_of
 from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable
 from pytest_fargate_sandbox.tasks.task_statistics import all_of, mean_share, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pytest_fargate_sandbox.tasks.attempt_groups import AttemptGroup
+
 MOST_ROWS = 60
 _LONGEST_NAME = 60
 _LONGEST_LINE = 500
 
 
-class _Row(NamedTuple):
-    task: str
-    agent: str
-    passed: int
-    evaluable: int
-    tries: int
-
-    @property
-    def wants_attention(self) -> bool:
-        """Of who tries the task itself: that it did not go as it goes with a sound one."""
-        wanted = self.tries if self.agent == "oracle" else 0
-        is_trial_of_task = self.agent in ("oracle", "nop", *ADVERSARIES)
-        return not is_trial_of_task or self.evaluable < self.tries or self.passed != wanted
-
-
 def table_of(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Lines: of each task that is not as it should be, of each agent, and what all of it is worth."""
-    rows = _rows([record for record in records if record["verdict"] != "skipped"])
-    shown = [row for row in rows if row.wants_attention]
+    rows = groups_of(records)
+    shown = [row for row in rows if _wants_attention(row)]
     if shown:
         yield from _aligned([_HEAD, *map(_cells, shown[:MOST_ROWS])])
         if len(shown) > MOST_ROWS:
@@ -43,26 +31,22 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from _aligned([_AGENTS_HEAD, *_agents(rows)])
     yield from _evaluable(records)
     yield from _changed(records)
-    twice = _of_one_name(records)
-    for name, files in twice.items():
-        yield one_line(f"two tasks are called {name}: {', '.join(files)}", _LONGEST_LINE)
+    for name, folders in folders_of_one_name(records).items():
+        yield one_line(f"two tasks are called {name}: {', '.join(folders)}", _LONGEST_LINE)
 
 
 _HEAD = ("task", "agent", "passed", "pass@1 (95 %)", "pass^k")
 _AGENTS_HEAD = ("agent", "tasks", "passed", "pass@1 (95 %)", "pass^k")
 
 
-def _rows(records: Sequence[Mapping[str, Any]]) -> list[_Row]:
-    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
-    for record in records:
-        groups.setdefault((record["task"], record["agent"], record["test"].partition("::")[0]), []).append(record)
-    return [
-        _Row(task, agent, sum(each["verdict"] == "pass" for each in group), sum(map(is_evaluable, group)), len(group))
-        for (task, agent, _), group in groups.items()
-    ]
+def _wants_attention(row: AttemptGroup) -> bool:
+    """Of who tries the task itself: that it did not go as it goes with a sound one."""
+    wanted = row.tries if row.agent == "oracle" else 0
+    is_trial_of_task = row.agent in ("oracle", "nop", *ADVERSARIES)
+    return not is_trial_of_task or row.evaluable < row.tries or row.passed != wanted
 
 
-def _cells(row: _Row) -> tuple[str, ...]:
+def _cells(row: AttemptGroup) -> tuple[str, ...]:
     k = row.evaluable
     every = all_of(k, row.passed, k)
     more = f" ({row.tries - k} more without verdict)" if row.tries > k else ""
@@ -75,9 +59,9 @@ def _cells(row: _Row) -> tuple[str, ...]:
     )
 
 
-def _agents(rows: Sequence[_Row]) -> Iterator[tuple[str, ...]]:
+def _agents(rows: Sequence[AttemptGroup]) -> Iterator[tuple[str, ...]]:
     """Each task counts once, however often it was tried."""
-    by_agent: dict[str, list[_Row]] = {}
+    by_agent: dict[str, list[AttemptGroup]] = {}
     for row in rows:
         by_agent.setdefault(row.agent, []).append(row)
     for agent, theirs in by_agent.items():
@@ -115,13 +99,6 @@ def _changed(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for record in changed[:MOST_ROWS]:
         why = (record.get("trouble") or {}).get("message") or record.get("said") or ""
         yield one_line(f"  {record['test']}: {record['was']} → {record['verdict']}{why and f' ({why})'}", _LONGEST_LINE)
-
-
-def _of_one_name(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    files: dict[str, set[str]] = {}
-    for record in records:
-        files.setdefault(record["task"], set()).add(record["test"].partition("::")[0])
-    return {name: sorted(found) for name, found in files.items() if len(found) > 1}
 
 
 def _aligned(lines: Sequence[tuple[str, ...]]) -> Iterator[str]:

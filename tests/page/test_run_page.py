@@ -42,6 +42,18 @@ def test_a_page_of_five_hundred_tests_is_smaller_than_a_megabyte(tmp_path: Path)
     assert data["grid"]["cells"][0][2:5] == [0, 50, 50]  # every tenth test fails, and each of them is one of those
 
 
+def test_two_tasks_of_one_name_are_two_rows(tmp_path: Path) -> None:
+    records = RunRecords("some")
+    records.write("run", began=1.0)
+    for folder, verdict in (("tasks/a", "pass"), ("other/a", "fail")):
+        test = f"{folder}/task.toml::oracle"
+        records.write("attempt", test=test, task="a", folder=folder, agent="oracle", verdict=verdict)
+    write_page(tmp_path / "page.html", find_run("some"))
+    grid = _data(tmp_path / "page.html")["grid"]
+    assert grid["tasks"] == ["a (tasks/a)", "a (other/a)"]
+    assert [cell[:5] for cell in grid["cells"]] == [[0, 0, 1, 1, 1], [1, 0, 0, 1, 1]]
+
+
 def test_a_page_takes_the_place_of_what_a_link_leads_to_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     RunRecords("empty").write("run", began=1.0)
     (tmp_path / "there").mkdir()

@@ -67,7 +67,7 @@ def test_each_try_of_each_agent_is_graded(pytester: pytest.Pytester, shared_engi
         ("packed", "zip"): "pass",
         ("links", "1"): "fail",
     }
-    assert {each["task"] for each in records} == {"hello"}
+    assert {(each["task"], each["folder"]) for each in records} == {("hello", "tasks/hello")}
     result.stdout.fnmatch_lines_random(
         [
             "PASSED tasks/hello/task.toml::good::1",
@@ -159,6 +159,7 @@ def test_unsaid(fargate_task): pass
         "test_its_own_mistake": "error",
         "test_steps": "error",
     }
+    assert {each["folder"] for each in records} == {"tasks/hello", "tasks/mute", "tasks/steps"}
     assert shared_engine_log.cut_off() == []
 
 

@@ -85,9 +85,19 @@ def test_no_name_makes_a_line_of_its_own() -> None:
     assert not any("\n" in line for line in lines)
 
 
-def test_two_tasks_of_one_name_are_told() -> None:
-    records = [record("a", "oracle", "pass"), {**record("a", "nop", "fail"), "test": "other/a/task.toml::nop"}]
-    assert list(table_of(records))[-1] == "two tasks are called a: other/a/task.toml, tasks/a/task.toml"
+def test_two_tasks_of_one_name_are_told_apart() -> None:
+    other = [{**record("a", "oracle", "fail", number), "folder": "other/a"} for number in range(2)]
+    lines = list(table_of([{**record("a", "oracle", "pass"), "folder": "tasks/a"}, *other, record("b", "nop", "fail")]))
+    assert lines[1].startswith("a (other/a)  oracle  0 of 2 ")
+    assert lines[3].split()[:5] == ["oracle", "2", "1", "of", "3"]
+    assert lines[-1] == "two tasks are called a: other/a, tasks/a"
+
+
+def test_a_task_that_several_files_of_tests_try_is_one() -> None:
+    driven = {**record("a", "test_agent", "pass"), "test": "test_agents.py::test_agent", "folder": "tasks/a"}
+    lines = list(table_of([{**record("a", "oracle", "pass"), "folder": "tasks/a"}, driven]))
+    assert lines[1].split() == ["a", "test_agent", "1", "of", "1", "1.00", "[0.21,", "1.00]", "1.00", "(k=1)"]
+    assert not [line for line in lines if line.startswith("two tasks")]
 
 
 def test_a_quarantine_gets_what_is_flaky_once_and_keeps_what_people_wrote(tmp_path: Path) -> None:
