@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.printable import printable
+from pytest_fargate_sandbox.leaves.what_is_meant import meant_by
 from pytest_fargate_sandbox.records.ledger import Ledger, all_ledgers
+from pytest_fargate_sandbox.records.standing import began
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,15 +31,15 @@ def find_run(wanted: str) -> Ledger:
                 "no run that has begun a sandbox goes on; `fargate-sandbox ps` lists the tasks that live"
             )
         return max(under_way, key=_began)
-    found = [ledger for ledger in known if ledger.run_id.startswith(wanted)]
-    exact = [ledger for ledger in found if ledger.run_id == wanted]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
+    found = meant_by(wanted, known, lambda ledger: [ledger.run_id])
+    if len(found) == 1:
+        return found[0]
     if found:
         raise SandboxError(f"{wanted!r} begins several runs: {_named(found)}")
-    others = f"there are: {_named(known)}" if known else "there is none"
+    others = [ledger for ledger in known if _goes_on(ledger.entries()) or _has_left_something(ledger.entries())]
+    told = f"there are: {_named(others)}" if others else "there is none"
     raise SandboxError(
-        f"no run that goes on, or has left something, begins with {wanted!r}; {others}. "
+        f"no run that goes on, or has left something, begins with {wanted!r}; {told}. "
         "Of one that is over, `fargate-sandbox report` tells"
     )
 
@@ -46,8 +48,12 @@ def _goes_on(entries: Iterable[Entry]) -> bool:
     return any(entry.owner_lives for entry in {entry.owner: entry for entry in entries if entry.owner[0]}.values())
 
 
+def _has_left_something(entries: Iterable[Entry]) -> bool:
+    return any(entry.task_arn and (entry.is_kept or not entry.is_over) for entry in entries)
+
+
 def _began(ledger: Ledger) -> float:
-    return min((time for entry in ledger.entries() for time in entry.times.values()), default=0.0)
+    return began(ledger.entries(), default=0.0)
 
 
 def _named(ledgers: list[Ledger]) -> str:

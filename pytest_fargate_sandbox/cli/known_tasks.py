@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.names import TAG_TEST
+from pytest_fargate_sandbox.leaves.what_is_meant import meant_by
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
 from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, at_each_place
@@ -17,7 +18,7 @@ from pytest_fargate_sandbox.records.ledger import Entry, Ledger, all_ledgers
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
@@ -81,7 +82,7 @@ def known_tasks(wanted: str = "") -> KnownTasks:
         id(entry): (ledger, entry)
         for ledger in all_ledgers()
         for entry in ledger.entries()
-        if entry.task_arn and (entry.is_kept or not entry.is_over) and _fits(wanted, entry, str.startswith)
+        if entry.task_arn and (entry.is_kept or not entry.is_over) and meant_by(wanted, [entry], _names)
     }
     known = KnownTasks()
     for place, answer in at_each_place([entry for _, entry in ledgers.values()], _described_at):
@@ -100,10 +101,6 @@ def known_tasks(wanted: str = "") -> KnownTasks:
 def _described_at(place: EntriesAtPlace) -> tuple[Aws | None, dict[str, dict[str, Any]]]:
     aws = place.connect()
     return aws, describe_tasks(aws, place.cluster, list(place.by_arn))[0] if aws else {}
-
-
-def _fits(wanted: str, entry: Entry, fits: Callable[[str, str], bool]) -> bool:
-    return any(fits(name, wanted) for name in _names(entry))
 
 
 def _names(entry: Entry) -> Iterator[str]:
@@ -129,10 +126,9 @@ def _count(place: EntriesAtPlace) -> str:
 def find_task(wanted: str) -> KnownTask:
     """The one whose id, name or test begins like this. Raises ``SandboxError`` when there is none, or more than one."""
     known = known_tasks(wanted)
-    found = known.alive
-    exact = [task for task in found if _fits(wanted, task.entry, str.__eq__)]
-    if len(exact) == 1 or len(found) == 1:
-        return (exact or found)[0]
+    found = meant_by(wanted, known.alive, lambda task: _names(task.entry))
+    if len(found) == 1:
+        return found[0]
     if not found:
         sentences = [f"no task that lives begins with {wanted!r}; `fargate-sandbox ps` lists them", *known.silent]
         raise SandboxError("\n".join(sentences))

@@ -79,7 +79,11 @@ class RunView:
         is_there = self._ledger.path.exists()
         entries = self._ledger.entries()
         self._moment = Moment(entries, now, said=self._news.lines(entries) if is_there else {})
-        self._total = {"usd": sum(map(_cost, entries)), "began": _began(entries, now), "is_there": is_there}
+        self._total = {
+            "usd": sum(map(_cost, entries)),
+            "began": stands.began(entries, default=now),
+            "is_there": is_there,
+        }
         found = sorted(self._moment.standings, key=lambda each: (_ORDER.index(each[1].state), _first(each[1])))
         slots = _slots_in_use(found)
         self._rows = [_Row(entry, place, slots[entry.task_arn]) for entry, place in found]
@@ -199,10 +203,6 @@ def _labels(entry: Entry) -> dict[str, Any]:
 def _first(place: Standing) -> float:
     """What lasts longest comes first; of what is over, the last."""
     return -place.since if place.state == stands.OVER else place.since
-
-
-def _began(entries: list[Entry], now: float) -> float:
-    return min((time for entry in entries for time in entry.times.values()), default=now)
 
 
 def _cost(entry: Entry) -> float:

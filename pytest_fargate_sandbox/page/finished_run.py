@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.process_identity import still_runs
+from pytest_fargate_sandbox.leaves.what_is_meant import meant_by
 from pytest_fargate_sandbox.page.page_data import page_data
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.run_records import RECORDS_VERSION, RunRecords, all_runs
@@ -56,12 +57,10 @@ def find_run(said: str, directory: Path | None = None) -> FinishedRun:
     path = (directory or Path()) / said
     if path.is_file():
         return FinishedRun(said, _report_in(path))
-    known = [run_id for run_id in all_runs() if said == LAST or run_id.startswith(said)]
-    if said in known:
-        known = [said]
-    if not known or (len(known) > 1 and said != LAST):
-        raise ConfigError(_not_found(said, known), key="run", value=said)
-    return _from_records(RunRecords(known[-1]))
+    found = all_runs()[-1:] if said == LAST else meant_by(said, all_runs(), lambda run_id: [run_id])
+    if len(found) != 1:
+        raise ConfigError(_not_found(said, found), key="run", value=said)
+    return _from_records(RunRecords(found[0]))
 
 
 def _not_found(said: str, known: list[str]) -> str:

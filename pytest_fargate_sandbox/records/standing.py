@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_fargate_sandbox.records.ledger import Entry
 
 BUILDING, WAITING, REFUSED, LAUNCHING, STARTING = "building", "waiting", "refused", "launching", "starting"
@@ -17,6 +19,11 @@ class Standing(NamedTuple):
     state: str
     since: float
     phase: str = ""
+
+
+def began(entries: Iterable[Entry], *, default: float) -> float:
+    """When the first event of a run was; ``default`` where it has none."""
+    return min((time for entry in entries for time in entry.times.values()), default=default)
 
 
 def standing(entry: Entry) -> Standing | None:

@@ -171,6 +171,22 @@ def test_a_run_that_is_not_there_is_told_with_those_that_are(capsys: pytest.Capt
         main(["top", "-d", "nan"])
 
 
+def test_a_script_that_has_ended_and_left_nothing_is_none_of_those_that_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for number, stopped in ((1, ["stopped"]), (2, [])):
+        ledger = _a_run(f"library-{number}", ("a", "launched", {"task_arn": "x/abc"}))
+        for event in stopped:
+            ledger.write("a", event)
+        ledger.write("a", "noted", pid=2**22 + 1)  # its process has ended
+    assert main(["top", "run"]) == 1
+    assert "begins with 'run'; there are: library-2. Of one" in capsys.readouterr().err
+    Ledger("library-2").write("a", "stopped")
+    assert main(["top", "run"]) == 1
+    assert "begins with 'run'; there is none. Of one" in capsys.readouterr().err
+    assert main(["top", "library-1"]) == 0
+
+
 def test_records_of_another_version_are_shown_as_far_as_they_are_understood(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
