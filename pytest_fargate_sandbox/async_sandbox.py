@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(told, name=error.name) from None
 
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
-from pytest_fargate_sandbox.leaves.errors import Cancelled
+from pytest_fargate_sandbox.leaves.errors import Cancelled, SandboxError
 from pytest_fargate_sandbox.sandbox.exec.leash import CALLERS, Leash
 from pytest_fargate_sandbox.sandbox.exec.process import Process
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
@@ -51,6 +51,35 @@ _LOOK_SEC = 0.03
 _SLICE_SEC = 1.0
 
 
+class _Errand(Generic[R]):
+    """An act in a thread. Who asked for it may leave: what it gives is undone then, by the later of the two."""
+
+    def __init__(self, act: Callable[[], R], undo: Callable[[R], object] | None) -> None:
+        self._act, self._undo = act, undo
+        self._begin, self._part = itertools.count(), itertools.count()
+        self._given: list[R] = []
+
+    def run(self) -> R:
+        given = self._act()
+        self._given.append(given)
+        if next(self._part):
+            self.undo()
+        return given
+
+    def begins(self) -> bool:
+        """Whether it is the first that asks: the thread, or else the caller, for whom it will not begin then."""
+        return not next(self._begin)
+
+    def is_left_with_a_result(self) -> bool:
+        """The caller leaves: whether it is his to have it undone."""
+        return bool(next(self._part)) and self._undo is not None
+
+    def undo(self) -> None:
+        if self._undo:
+            with suppress(SandboxError):  # it ends with its sandbox then
+                self._undo(self._given[0])
+
+
 class Threads:
     """Where blocking verbs run, no more at once than there may be."""
 
@@ -58,33 +87,44 @@ class Threads:
         self._limiter = anyio.CapacityLimiter(most)
         self._under_way: dict[threading.Event, Callable[[], None]] = {}
 
-    async def run(self, act: Callable[[], R], give_up: Callable[[], None]) -> R:
-        """What ``act`` gives; where the task is cancelled, ``give_up`` has it come to its end first."""
-        ended, turn = threading.Event(), itertools.count()
+    async def run(
+        self, act: Callable[[], R], give_up: Callable[[], None], undo: Callable[[R], object] | None = None
+    ) -> R:
+        """What ``act`` gives. Where the task is cancelled, ``give_up`` has it come to its end first.
+
+        ``undo`` is called, once and in a thread, with what it gave all the same, before that or after it.
+        """
+        errand, ended = _Errand(act, undo), threading.Event()
 
         def named() -> R:
-            if next(turn):
+            if not errand.begins():
                 raise Cancelled("given up before it began")
             threading.current_thread().name = "fargate-sandbox-verb"
-            self._under_way[ended] = give_up
-            try:
-                return act()
-            finally:
-                del self._under_way[ended]
-                ended.set()
+            return self._noted(errand.run, ended, give_up)
 
         try:
             return await anyio.to_thread.run_sync(named, abandon_on_cancel=True, limiter=self._limiter)
         except anyio.get_cancelled_exc_class():
-            if not next(turn):  # nor will it begin
+            if errand.begins():
                 raise
             give_up()
+            if errand.is_left_with_a_result():
+                ended = threading.Event()
+                _start(lambda: self._noted(errand.undo, ended, lambda: None))
             deadline = anyio.current_time() + _LEAVING_SEC
             with anyio.CancelScope(shield=True):
                 while not ended.is_set() and anyio.current_time() < deadline:
                     with suppress(anyio.get_cancelled_exc_class()):  # asyncio's own come through the shield, and again
                         await anyio.sleep(_LOOK_SEC)
             raise
+
+    def _noted(self, act: Callable[[], R], ended: threading.Event, give_up: Callable[[], None]) -> R:
+        self._under_way[ended] = give_up
+        try:
+            return act()
+        finally:
+            del self._under_way[ended]
+            ended.set()
 
     async def finish(self, act: Callable[[], object]) -> None:
         """``act`` is done, however often the caller is cancelled meanwhile, who learns it afterwards."""
@@ -113,8 +153,15 @@ class Threads:
         return all(ended.wait(max(0.0, deadline - time.monotonic())) for ended, _ in under_way)
 
 
+def _start(act: Callable[[], object]) -> None:
+    try:
+        threading.Thread(target=act, name="fargate-sandbox-undo", daemon=True).start()
+    except RuntimeError:  # no more threads now, and it is to be done
+        act()
+
+
 @contextmanager
-def _held_by(leash: Leash) -> Iterator[None]:
+def held_by(leash: Leash) -> Iterator[None]:
     token = CALLERS.set(leash)
     try:
         yield
@@ -125,7 +172,7 @@ def _held_by(leash: Leash) -> Iterator[None]:
 def _awaited(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[_Awaited[Any], P], Awaitable[R]]:
     async def run(self: _Awaited[Any], /, *args: P.args, **kwargs: P.kwargs) -> R:
         leash = Leash()
-        with _held_by(leash):
+        with held_by(leash):
             return await self.threads.run(lambda: verb(self.blocking, *args, **kwargs), leash.give_up)
 
     functools.update_wrapper(run, verb)
@@ -209,9 +256,9 @@ class AsyncWorkspace(_Awaited[Workspace]):
         return AsyncWorkspace(workspace, Threads(threads))
 
     async def spawn(self, *args: Any, **options: Any) -> AsyncProcess:
-        """Start a command and return a handle on it, as ``Workspace.spawn``."""
+        """Start a command and return a handle on it, as ``Workspace.spawn``; who is cancelled meanwhile leaves none."""
         spawn = functools.partial(self.blocking.spawn, *args, **options)
-        return AsyncProcess(await self.threads.run(spawn, lambda: None), self.threads)
+        return AsyncProcess(await self.threads.run(spawn, lambda: None, undo=Process.kill), self.threads)
 
 
 class AsyncSandbox(AsyncWorkspace):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from pytest_fargate_sandbox import AsyncSandbox, AsyncWorkspace, ExecFailed
+from pytest_fargate_sandbox.async_sandbox import Threads
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -83,6 +86,62 @@ def test_a_hundred_cancelled_commands_are_gone_when_callers_go_on(backend: str, 
     assert shared.exec("pgrep -f '^sleep 86399'").stdout == "", "who waited has gone on, and they run"
     took = time.monotonic() - asked[0]
     assert took < _PATIENCE, f"{took:.2f} s"
+
+
+def test_a_cancelled_spawn_leaves_no_process(backend: str, shared: EcsFargateSandbox) -> None:
+    async def act() -> None:
+        sandbox = AsyncWorkspace.over(shared)
+        for after in (0.0, 0.001, 0.004, 0.01, 0.03):
+            with anyio.move_on_after(after) as scope:
+                process = await sandbox.spawn("sleep 86398 & sleep 86398")
+            if not scope.cancelled_caught:
+                await process.kill()
+            assert (await sandbox.exec("pgrep -f '^sleep 86398'")).stdout == "", f"{after}: it runs on"
+
+    run(backend, act)
+
+
+@pytest.mark.parametrize("passes", [None, 0, 1, 2], ids=lambda passes: f"passes={passes}")
+@pytest.mark.parametrize("way", ["scope", "task"])
+def test_what_a_thread_has_made_is_its_caller_s_or_undone_once(backend: str, way: str, passes: int | None) -> None:
+    """Cancelled while it is made, or when it is there and has been on its way for so many passes of the loop."""
+    begun, goes_on = threading.Event(), threading.Event()
+    received, undone = [], []
+
+    def make() -> str:
+        begun.set()
+        goes_on.wait(_PATIENCE)
+        return "made"
+
+    def undo(made: str) -> None:
+        time.sleep(0.1)
+        undone.append(made)
+
+    async def caller() -> None:
+        try:
+            received.append(await Threads(1).run(make, goes_on.set, undo))
+        finally:
+            assert received + undone == ["made"], "its caller has gone on"
+
+    async def act() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(caller)
+            await anyio.to_thread.run_sync(begun.wait)
+            if passes is not None:
+                goes_on.set()
+                time.sleep(0.05)  # it is made now, and the loop has not heard of it
+            for _ in range(passes or 0):
+                await anyio.sleep(0)
+            if way == "scope" or backend == "trio":
+                group.cancel_scope.cancel()
+                return
+            for _ in range(3):
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    task.cancel()
+                await asyncio.sleep(0)
+
+    run(backend, act)
+    assert received + undone == ["made"]
 
 
 def test_a_cancelled_start_leaves_no_task(

@@ -23,13 +23,13 @@ from agents.sandbox.session.pty_types import (
 )
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox.exec.process import Process
 from pytest_fargate_sandbox.sandbox.terminals.terminal_link import TerminalLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pytest_fargate_sandbox.async_sandbox import AsyncSandbox
-    from pytest_fargate_sandbox.sandbox.exec.process import Process
     from pytest_fargate_sandbox.server.protocol import Result
 
 _SIZE = (160, 40)
@@ -68,11 +68,12 @@ class AgentTerminals:
                 return sandbox.blocking.spawn_on_terminal(command, _SIZE, cwd=cwd, env=terminal_env, user=user)
             return sandbox.blocking.spawn(command, cwd=cwd, env=env, user=user, stdin=b"")
 
-        process = await self._spawned(sandbox, spawn, within_sec)
+        with anyio.fail_after(within_sec):
+            process = await sandbox.threads.run(spawn, lambda: None, undo=Process.kill)
         heard = _Heard(sandbox, process, tty=tty)
         process_id = allocate_pty_process_id(set(self._known))
-        await self._make_room()
         self._known[process_id] = heard
+        await self._make_room()
         if len(self._known) >= PTY_PROCESSES_WARNING:
             _log.warning("%d processes are open in one session; of more than %d the one that was idle for the longest "
                          "is ended", len(self._known), PTY_PROCESSES_MAX)  # fmt: skip
@@ -102,22 +103,10 @@ class AgentTerminals:
 
     async def end_all(self) -> None:
         known, self._known = list(self._known.values()), {}
-        with anyio.CancelScope(shield=True):
-            await asyncio.gather(*(self._end(heard) for heard in known))
-
-    async def _spawned(self, sandbox: AsyncSandbox, spawn: Callable[[], Process], within_sec: float) -> Process:
-        """The process; who is cancelled meanwhile, or has waited for long enough, leaves none."""
-        spawning = asyncio.ensure_future(sandbox.threads.run(spawn, lambda: None))
-        try:
-            return await asyncio.wait_for(asyncio.shield(spawning), within_sec)
-        except BaseException:
-            if not (spawning.done() and spawning.exception()):
-                with anyio.move_on_after(self._cleanup_sec, shield=True), suppress(SandboxError):
-                    await sandbox.threads.run((await spawning).kill, lambda: None)
-            raise
+        await asyncio.gather(*(self._end(heard) for heard in known))
 
     async def _make_room(self) -> None:
-        if len(self._known) >= PTY_PROCESSES_MAX:
+        if len(self._known) > PTY_PROCESSES_MAX:
             seen = [(number, heard.used_at, heard.is_over) for number, heard in self._known.items()]
             number = process_id_to_prune_from_meta(seen)
             if number is not None:
@@ -145,7 +134,7 @@ class AgentTerminals:
         )
 
     async def _end(self, heard: _Heard) -> None:
-        with anyio.move_on_after(self._cleanup_sec):
+        with anyio.move_on_after(self._cleanup_sec, shield=True):
             try:
                 await heard.end()
             except SandboxError as error:

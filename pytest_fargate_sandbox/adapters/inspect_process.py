@@ -65,8 +65,8 @@ class FargateProcess(ExecRemoteProcess):
             try:
                 await process.write(given)
             except BaseException:
-                with anyio.CancelScope(shield=True), suppress(SandboxError):
-                    await process.kill()
+                with suppress(SandboxError):
+                    await sandbox.threads.finish(process.blocking.kill)
                 raise
         return cls(process, has_stdin=stays_open)
 
