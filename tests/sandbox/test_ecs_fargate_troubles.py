@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,10 @@ from pytest_fargate_sandbox.leaves.errors import (
     StartTimeout,
 )
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.leaves.results import ExecResult
+from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
+from tests.lying_server import LyingServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +68,26 @@ def test_a_task_that_is_ended_from_within_is_lost_for_what_ran_there_and_for_wha
             with pytest.raises(SandboxLost) as caught:
                 act()
             assert caught.value.cause == Cause.ESSENTIAL_EXITED
+
+
+def test_a_server_that_always_says_it_is_stopping_costs_one_inquiry_and_not_one_for_each_command(
+    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
+) -> None:
+    mine = sandbox()
+    mine.start()
+    with LyingServer(lambda talk: talk.answer(b"{}", 500)) as server:
+        client = ExecClient(port=server.port, token="its own")
+        lifeline = Lifeline(mine._machine.running().task, SimpleNamespace(is_well=client.health))  # type: ignore[arg-type]
+        killed = ExecResult("", "", 143)
+        began = time.monotonic()
+        with ThreadPoolExecutor() as pool:
+            for _ in range(3):
+                assert list(pool.map(lifeline.checked, [killed] * 4)) == [killed] * 4
+        assert time.monotonic() - began < 8
+        engine.aws.call("ecs", "StopTask", cluster="local", task=str(mine.task_arn), reason="a whim")
+        with pytest.raises(SandboxLost, match="a whim"):
+            lifeline.checked(killed)
+        client.close()
 
 
 @pytest.mark.root
