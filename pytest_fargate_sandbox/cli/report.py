@@ -21,21 +21,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: Any) -> int:
     from pytest_fargate_sandbox.leaves.errors import ConfigError
+    from pytest_fargate_sandbox.page.earlier_run import compared, told
     from pytest_fargate_sandbox.page.finished_run import find_run
-    from pytest_fargate_sandbox.page.run_page import changes_in, write_page
+    from pytest_fargate_sandbox.page.run_page import write_page
     from pytest_fargate_sandbox.records.run_records import all_runs
 
     if arguments.which is None:
         print(*all_runs(), sep="\n")
         return 0
     found = find_run(arguments.which)
-    earlier = find_run(arguments.compare) if arguments.compare else None
+    changes = compared(found, find_run(arguments.compare)) if arguments.compare else None
     path = arguments.output or Path(f"{Path(found.name).stem}.html")
     try:
-        write_page(path, found, earlier)
+        write_page(path, found, changes)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", key="output", value=str(path)) from None
-    if earlier is not None:
-        print(*changes_in(found, earlier), sep="\n")
+    if changes is not None:
+        print(*told(changes), sep="\n")
     print(path)
     return 0

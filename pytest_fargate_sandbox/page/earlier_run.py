@@ -11,6 +11,8 @@ from pytest_fargate_sandbox.page.shown_text import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pytest_fargate_sandbox.page.finished_run import FinishedRun
+
 _WORTH_TELLING = 0.25
 """Slower or faster by less is noise, and so is what is less than …"""
 _WORTH_SEC = 0.5
@@ -20,8 +22,9 @@ _SHOWN = 10
 _GOOD = ("passed", "xfailed", "skipped")
 
 
-def compared(report: Mapping[str, Any], earlier: Mapping[str, Any], name: str) -> dict[str, Any]:
+def compared(run: FinishedRun, earlier_run: FinishedRun) -> dict[str, Any]:
     """Plain values: rows of ``[test, before, now]``, those first that matter most."""
+    report, earlier = run.report, earlier_run.report
     tests = {test["test"]: test for test in report["tests"]}
     before = {test["test"]: test for test in earlier["tests"]}
     both = [test for test in tests if test in before]
@@ -29,7 +32,7 @@ def compared(report: Mapping[str, Any], earlier: Mapping[str, Any], name: str) -
     changed = sorted((each for each in outcomes if each[1] != each[2]), key=lambda each: each[2] in _GOOD)
     tries = [(test, before[test].get("attempts", 1), tests[test].get("attempts", 1)) for test in both]
     return {
-        "name": shown(name),
+        "name": shown(earlier_run.name),
         "new": sum(test not in before for test in tests),
         "gone": sum(test not in tests for test in before),
         "outcomes": _rows(changed),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,11 @@ class FinishedRun:
     def tests_with_stories(self) -> list[str]:
         return list(self._stories)
 
+    @cached_property
+    def page_data(self) -> dict[str, Any]:
+        """Raises whatever a report does that is none."""
+        return page_data(self.report, self.tests_with_stories)
+
     def story_of(self, test: str) -> dict[str, Any]:
         """Its reports that failed, in order, and what its terminals showed."""
         if self.records is None:
@@ -56,7 +62,7 @@ def find_run(said: str, directory: Path | None = None) -> FinishedRun:
     """Raises ``ConfigError`` where there is no such run, or a version of it that is not known."""
     path = (directory or Path()) / said
     if path.is_file():
-        return FinishedRun(said, _report_in(path))
+        return _from_report(said, path)
     found = all_runs()[-1:] if said == LAST else meant_by(said, all_runs(), lambda run_id: [run_id])
     if len(found) != 1:
         raise ConfigError(_not_found(said, found), key="run", value=said)
@@ -71,12 +77,12 @@ def _not_found(said: str, known: list[str]) -> str:
     return f"there is no run {said}, and no such file; {told}"
 
 
-def _report_in(path: Path) -> dict[str, Any]:
+def _from_report(name: str, path: Path) -> FinishedRun:
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        version = report["version"]
+        run = FinishedRun(name, json.loads(path.read_text(encoding="utf-8")))
+        version = run.report["version"]
         if isinstance(version, int) and version <= REPORT_VERSION:
-            page_data(report, ())  # whoever looks at it meets no surprise
+            _ = run.page_data  # whoever looks at it meets no surprise
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", key="run", value=str(path)) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -88,7 +94,7 @@ def _report_in(path: Path) -> dict[str, Any]:
             key="run",
             value=str(path),
         )
-    return dict(report)
+    return run
 
 
 def _from_records(records: RunRecords) -> FinishedRun:

@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pytest_fargate_sandbox.page.earlier_run import compared, told
-from pytest_fargate_sandbox.page.page_data import page_data
 from pytest_fargate_sandbox.page.story_data import story_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_fargate_sandbox.page.finished_run import FinishedRun
 
@@ -34,10 +32,10 @@ _MOST_RECORDINGS = 24 * 1024 * 1024
 """Bytes of a page, packed; what would not fit is told of."""
 
 
-def write_page(path: Path, run: FinishedRun, earlier: FinishedRun | None = None) -> None:
-    """In one step: nobody ever sees half of it. Raises ``OSError``."""
+def write_page(path: Path, run: FinishedRun, changes: Mapping[str, Any] | None = None) -> None:
+    """In one step: nobody ever sees half of it. ``changes`` are those since an earlier run. Raises ``OSError``."""
     with _in_place_of(path) as file:
-        _write(file, path, run, earlier)
+        _write(file, path, run, changes)
 
 
 def check_writable(path: Path) -> None:
@@ -72,20 +70,13 @@ def _in_place_of(path: Path) -> Iterator[IO[str]]:
         draft.unlink(missing_ok=True)
 
 
-def changes_in(run: FinishedRun, earlier: FinishedRun) -> list[str]:
-    return list(told(compared(run.report, earlier.report, earlier.name)))
-
-
-def _write(file: IO[str], path: Path, run: FinishedRun, earlier: FinishedRun | None) -> None:
-    stories = run.tests_with_stories
-    data = page_data(run.report, stories)
-    data["run"] = run.name
-    data["links"] = {
+def _write(file: IO[str], path: Path, run: FinishedRun, changes: Mapping[str, Any] | None) -> None:
+    links = {
         number: links
         for number, test in enumerate(run.report["tests"])
         if (links := [_link(each, path.parent) for each in test.get("artifacts") or ()])
     }
-    data["compared"] = compared(run.report, earlier.report, earlier.name) if earlier else None
+    data = {**run.page_data, "run": run.name, "links": links, "compared": changes}
     head, style, script = _asset("page.html"), _asset("page.css"), "\n".join(_asset(f"{each}.js") for each in _SCRIPTS)
     script = f'"use strict";\n(() => {{\n{script}\n}})();\n'
     for word, value in {
@@ -97,7 +88,7 @@ def _write(file: IO[str], path: Path, run: FinishedRun, earlier: FinishedRun | N
     file.write(head)
     file.write(f'<script type="application/json" id="run">{embedded(data)}</script>\n')
     room = _MOST_RECORDINGS
-    for number, test in enumerate(stories):
+    for number, test in enumerate(run.tests_with_stories):
         story, recordings = story_data(run.story_of(test))
         for place, recording in enumerate(recordings):
             text = packed(recording["text"])

@@ -89,13 +89,13 @@ class RunBook:
 
         return Ledger(self._run.run_id).path.exists()
 
-    def _begin(self) -> None:
+    def _begin(self) -> RunRecords:
         from pytest_fargate_sandbox.leaves.process_identity import this_process
         from pytest_fargate_sandbox.records.run_records import RECORDS_VERSION, RunRecords
 
-        self._records = RunRecords(self._run.run_id)
+        records = self._records = RunRecords(self._run.run_id)
         settings = self._run.settings
-        self._records.write(
+        records.write(
             "run",
             version=RECORDS_VERSION,
             began=round(self._began, 3),
@@ -105,8 +105,9 @@ class RunBook:
             **this_process(),
         )
         for event, facts in self._unwritten:
-            self._records.write(event, **facts)
+            records.write(event, **facts)
         self._unwritten.clear()
+        return records
 
     # --- at its end -------------------------------------------------------------------------------------------------
 
@@ -114,13 +115,11 @@ class RunBook:
         """All else of the run has ended. What cannot be told of it is no failure of its tests."""
         if self._records is None and not self._is_wanted:
             return
-        if self._records is None:
-            self._begin()
+        records = self._records or self._begin()
         for test in self._outcomes.tests():
             if test["test"] not in self._ended:  # xdist tells of no end where a worker has crashed
-                self._write("test", **test)
-        if self._records is not None:
-            self._records.write("ended", exitstatus=int(exitstatus))
+                records.write("test", **test)
+        records.write("ended", exitstatus=int(exitstatus))
         from pytest_fargate_sandbox.records.run_records import forget_old_runs
 
         forget_old_runs()
@@ -128,15 +127,16 @@ class RunBook:
             self._make_page()
 
     def _make_page(self) -> None:
+        from pytest_fargate_sandbox.page.earlier_run import compared, told
         from pytest_fargate_sandbox.page.finished_run import find_run
-        from pytest_fargate_sandbox.page.run_page import changes_in, write_page
+        from pytest_fargate_sandbox.page.run_page import write_page
 
         try:
             run = find_run(self._run.run_id)
-            if self._earlier is not None:
-                self.changes = changes_in(run, self._earlier)
+            changes = compared(run, self._earlier) if self._earlier else None
+            self.changes = list(told(changes)) if changes else []
             if self.page is not None:
-                write_page(self.page, run, self._earlier)
+                write_page(self.page, run, changes)
         except Exception as error:  # a page is not worth the outcome of a run
             self.page = None
             warnings.warn(pytest.PytestWarning(f"--fargate-html: {error}"), stacklevel=2)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.page.earlier_run import compared
 from pytest_fargate_sandbox.page.finished_run import find_run
 from pytest_fargate_sandbox.page.run_page import write_page
 from pytest_fargate_sandbox.sandbox.terminals.ghostty_screen import GhosttyScreen
@@ -32,7 +33,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("XDG_CACHE_HOME", str(directory / "cache"))
         made_run("hostile", 60, hostile=HOSTILE)
         made_run("before", 60, hostile=HOSTILE, failing=7)
-        write_page(directory / "page.html", find_run("hostile"), find_run("before"))
+        run = find_run("hostile")
+        write_page(directory / "page.html", run, compared(run, find_run("before")))
     return directory / "page.html"
 
 

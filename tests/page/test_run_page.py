@@ -15,8 +15,9 @@ import pytest
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.process_identity import this_process
+from pytest_fargate_sandbox.page.earlier_run import compared, told
 from pytest_fargate_sandbox.page.finished_run import find_run
-from pytest_fargate_sandbox.page.run_page import changes_in, check_writable, write_page
+from pytest_fargate_sandbox.page.run_page import check_writable, write_page
 from pytest_fargate_sandbox.records import run_records
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.run_records import KEPT_RUNS, RunRecords, all_runs, forget_old_runs
@@ -170,7 +171,7 @@ def test_outcomes_of_an_earlier_report_say_nothing_to_a_terminal(tmp_path: Path)
     report = {"version": 1, **find_run("made").report}
     report["tests"] = [{**test, "outcome": "\x1b]0;taken\x07"} for test in report["tests"]]
     (tmp_path / "report.json").write_text(json.dumps(report))
-    [head, *lines] = changes_in(find_run("made"), find_run(str(tmp_path / "report.json")))
+    [head, *lines] = told(compared(find_run("made"), find_run(str(tmp_path / "report.json"))))
     assert "5 with another outcome" in head
     assert not any("\x1b" in line or "\x07" in line for line in lines)
 
@@ -243,10 +244,10 @@ def test_it_is_told_what_is_otherwise_than_in_an_earlier_report_of_the_first_for
     old = {key: value for key, value in old.items() if key not in ("waits", "refusals", "attempts", "max_tasks")}
     (tmp_path / "old.json").write_text(json.dumps(old))
     earlier = find_run("old.json", tmp_path)
-    first, *changed = changes_in(run, earlier)
+    first, *changed = told(compared(run, earlier))
     assert first == "against old.json: 2 with another outcome, 1 flakier, 20 slower"
     assert changed == [
         f"  {each['test']}: passed → failed" for each in run.report["tests"] if each["outcome"] == "failed"
     ]
-    write_page(tmp_path / "page.html", earlier, run)
+    write_page(tmp_path / "page.html", earlier, compared(earlier, run))
     assert _data(tmp_path / "page.html")["compared"]["outcomes"][0][1:] == ["failed", "passed"]
