@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.outcome_words import OUTCOMES
 from pytest_fargate_sandbox.page.figures import cost_by_test, phase_seconds, test_seconds
 from pytest_fargate_sandbox.page.shown_text import shown
 
@@ -19,7 +20,6 @@ _WORTH_SEC = 0.5
 _MOST = 200
 _SHOWN = 10
 """Tests, on a terminal."""
-_GOOD = ("passed", "xfailed", "skipped")
 
 
 def compared(run: FinishedRun, earlier_run: FinishedRun) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def compared(run: FinishedRun, earlier_run: FinishedRun) -> dict[str, Any]:
     before = {test["test"]: test for test in earlier["tests"]}
     both = [test for test in tests if test in before]
     outcomes = [(test, shown(before[test]["outcome"]), shown(tests[test]["outcome"])) for test in both]
-    changed = sorted((each for each in outcomes if each[1] != each[2]), key=lambda each: each[2] in _GOOD)
+    changed = sorted((each for each in outcomes if each[1] != each[2]), key=lambda each: _is_as_wanted(each[2]))
     tries = [(test, before[test].get("attempts", 1), tests[test].get("attempts", 1)) for test in both]
     return {
         "name": shown(earlier_run.name),
@@ -50,6 +50,10 @@ def told(changes: Mapping[str, Any]) -> Iterator[str]:
     number = len(changes["outcomes"])
     yield f"against {changes['name']}: {', '.join([f'{number} with another outcome', *parts])}"
     yield from (f"  {test}: {before} → {now}" for test, before, now in changes["outcomes"][:_SHOWN])
+
+
+def _is_as_wanted(outcome: str) -> bool:
+    return outcome in OUTCOMES and OUTCOMES[outcome].is_as_wanted
 
 
 def _greater(now: Mapping[str, float], before: Mapping[str, float], worth: float) -> list[tuple[str, float, float]]:

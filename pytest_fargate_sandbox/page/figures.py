@@ -7,13 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import SETUP_PHASES
+from pytest_fargate_sandbox.leaves.outcome_words import OUTCOMES, SKIPPED
 from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _BINS = 24
-_EVALUABLE = ("passed", "failed", "xfailed", "xpassed")
 
 
 def distribution(name: str, unit: str, values: Sequence[float]) -> dict[str, Any]:
@@ -85,8 +85,8 @@ def evaluable(report: Mapping[str, Any]) -> tuple[int, int]:
     attempts = [each for each in report.get("attempts", ()) if each["verdict"] != "skipped"]
     if attempts:
         return sum(map(is_evaluable, attempts)), len(attempts)
-    tests = [each for each in report["tests"] if each["outcome"] != "skipped"]
-    return sum(each["outcome"] in _EVALUABLE for each in tests), len(tests)
+    tests = [each["outcome"] for each in report["tests"] if each["outcome"] != SKIPPED]
+    return sum(each in OUTCOMES and OUTCOMES[each].is_evaluable for each in tests), len(tests)
 
 
 def sentences(report: Mapping[str, Any]) -> Iterator[str]:

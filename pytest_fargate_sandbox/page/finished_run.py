@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.outcome_words import UNFINISHED
 from pytest_fargate_sandbox.leaves.process_identity import still_runs
 from pytest_fargate_sandbox.leaves.what_is_meant import meant_by
 from pytest_fargate_sandbox.page.page_data import page_data
@@ -166,4 +167,4 @@ class _Seen:
         yield from self._tests.values()
         for test, began in self._begun.items():
             if test not in self._tests:
-                yield {"test": test, "outcome": "unfinished", "began": began, "ended": None}
+                yield {"test": test, "outcome": UNFINISHED, "began": began, "ended": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.outcome_words import OUTCOMES
 from pytest_fargate_sandbox.page.figures import cost_by_test, distributions, evaluable, sentences
 from pytest_fargate_sandbox.page.shown_text import shown
 from pytest_fargate_sandbox.tasks.attempt_groups import groups_of
@@ -35,6 +36,10 @@ def page_data(report: Mapping[str, Any], stories: Sequence[str]) -> dict[str, An
         "task_seconds": round(sum(map(_alive, report["sandboxes"])), 1),
         "evaluable": evaluable(report),
         "sentences": [shown(sentence) for sentence in sentences(report)],
+        "outcomes": {
+            word: {"glyph": outcome.glyph, "hue": outcome.hue, "isAsWanted": outcome.is_as_wanted}
+            for word, outcome in OUTCOMES.items()
+        },
         "tests": [_test(test, moments, costs, places) for test in report["tests"]],
         "machines": [_machine(machine, moments, numbers) for machine in report["sandboxes"]],
         "slots": [_slot(slot, moments, numbers) for slot in report.get("slots", ())],
@@ -69,7 +74,7 @@ def _test(
     began, ended = (test.get("times") or {}).get("call") or (None, None)
     return [
         shown(test["test"]),
-        test["outcome"],
+        shown(test["outcome"]),
         shown(test.get("worker") or ""),
         [moments.of(each) for each in (test["began"], began, ended, test["ended"])],
         test.get("attempts", 1),

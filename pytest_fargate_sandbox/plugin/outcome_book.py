@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.outcome_words import ERROR, FAILED, PASSED, XFAILED, XPASSED, gravest
 from pytest_fargate_sandbox.plugin.artifacts import FILE, TROUBLE
 from pytest_fargate_sandbox.plugin.outcomes import PROPERTY
 from pytest_fargate_sandbox.plugin.rerun import RETRIED
 
 if TYPE_CHECKING:
     import pytest
-
-_GRAVITY = ("passed", "skipped", "xfailed", "xpassed", "failed", "error")
-"""What a test is called of whose phases one came out like this, the last of them that fits."""
 
 _LISTS = {"tasks": "fargate_task", "artifacts": FILE, "artifacts_trouble": TROUBLE}
 """What there may be several of, by the properties that they are."""
@@ -32,9 +30,9 @@ class OutcomeBook:
             self._tests.pop(report.nodeid, None)
             return
         # Of a worker that was killed xdist reports no times.
-        new = {"test": report.nodeid, "outcome": "passed", "began": report.start or None, "ended": None}
+        new = {"test": report.nodeid, "outcome": PASSED, "began": report.start or None, "ended": None}
         test = self._tests.setdefault(report.nodeid, {**new, "worker": _worker(report), "times": {}})
-        test["outcome"] = max(test["outcome"], _outcome(report), key=_GRAVITY.index)
+        test["outcome"] = gravest(test["outcome"], _outcome(report))
         test["ended"] = report.stop or test["ended"]
         if report.stop:
             began, _ = test["times"].get(report.when, (report.start, None))
@@ -62,7 +60,7 @@ def _worker(report: pytest.TestReport) -> str:
 
 def _outcome(report: pytest.TestReport) -> str:
     if report.failed:
-        return "failed" if report.when == "call" else "error"
+        return FAILED if report.when == "call" else ERROR
     if hasattr(report, "wasxfail"):
-        return "xfailed" if report.skipped else "xpassed"
+        return XFAILED if report.skipped else XPASSED
     return report.outcome

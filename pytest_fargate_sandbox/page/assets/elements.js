@@ -3,7 +3,6 @@
 const run = JSON.parse(document.getElementById("run").textContent);
 const TEST = { name: 0, outcome: 1, worker: 2, times: 3, attempts: 4, infrastructure: 5, cost: 6, story: 7 };
 const MACHINE = { id: 0, worker: 1, image: 2, flags: 3, tests: 4, spans: 5, cost: 6, cause: 7 };
-const GLYPHS = { passed: "✓", failed: "✗", error: "!", skipped: "–", xfailed: "x", xpassed: "X", unfinished: "…" };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 function element(tag, attributes = {}, ...children) {
@@ -40,8 +39,13 @@ function clock(offset) {
   return new Date((run.began + offset) * 1000).toLocaleTimeString();
 }
 
+/* Those first that want to be seen first. A report of another version may have words of its own. */
+function outcomeOf(name) {
+  return Object.hasOwn(run.outcomes, name) ? run.outcomes[name] : { glyph: "?", hue: "odd", isAsWanted: false };
+}
+
 function outcome(name) {
-  return element("span", { class: `outcome ${name}` }, `${GLYPHS[name] ?? "?"} ${name}`);
+  return element("span", { class: `outcome ${outcomeOf(name).hue}` }, `${outcomeOf(name).glyph} ${name}`);
 }
 
 function pairs(rows) {

@@ -39,7 +39,7 @@ function told(item) {
   for (const [name, from, to] of item.spans) sums.set(name, (sums.get(name) ?? 0) + to - from);
   const phases = [...sums].filter(([, took]) => took >= 0.001).map(([name, took]) => `${PHASES[name]?.title ?? name} ${seconds(took)}`);
   const waits = (item.waits ?? []).map(([, from, to]) => `waited ${seconds(to - from)}`);
-  const own = item.tests.slice(0, 6).map((bar) => `${GLYPHS[run.tests[bar.number][TEST.outcome]]} ${run.tests[bar.number][TEST.name]} ${seconds(bar.to - bar.from)}`);
+  const own = item.tests.slice(0, 6).map((bar) => `${outcomeOf(run.tests[bar.number][TEST.outcome]).glyph} ${run.tests[bar.number][TEST.name]} ${seconds(bar.to - bar.from)}`);
   const more = item.tests.length > 6 ? [`and ${item.tests.length - 6} tests more`] : [];
   const only = item.number === undefined || item.tests.length ? [] : [run.tests[item.number]?.[TEST.name] ?? ""];
   return [`${item.label}${marks} (${item.worker || "–"})`, [...waits, ...phases].join(", "), ...own, ...more, ...only, item.cause ? `ended: ${item.cause}` : ""].filter(Boolean).join("\n");

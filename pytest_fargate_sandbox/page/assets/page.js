@@ -70,7 +70,7 @@ function drawHead() {
   if (run.tests.length) {
     const bar = element("div", { class: "share", "aria-hidden": "true" });
     for (const [name, number] of counted) {
-      const part = element("i", { class: name });
+      const part = element("i", { class: outcomeOf(name).hue });
       part.style.flexGrow = number;
       bar.append(part);
     }

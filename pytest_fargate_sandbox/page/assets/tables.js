@@ -8,7 +8,8 @@ const COLUMNS = [
   { name: "Attempts", of: (test) => test[TEST.attempts], tell: (value) => (value > 1 ? `${value}×` : ""), number: true },
   { name: "Cost", of: (test) => test[TEST.cost], tell: money, number: true },
 ];
-const GRAVITY = ["error", "failed", "unfinished", "xpassed", "passed", "xfailed", "skipped"];
+const GRAVITY = Object.keys(run.outcomes);
+const AGAIN = "run again";
 const ROWS_AT_ONCE = 150;
 const tests = { rows: new Map(), order: [], shown: [], drawn: 0, by: null, down: false, only: new Set(), words: "" };
 
@@ -17,8 +18,8 @@ function drawTests() {
   const search = element("input", { type: "search", id: "search", placeholder: "Search tests, errors, workers ( / )", "aria-label": "Search tests", oninput: () => { tests.words = search.value.trim().toLowerCase(); refill(); } });
   const counted = GRAVITY.map((name) => [name, run.tests.filter((test) => test[TEST.outcome] === name).length]).filter(([, number]) => number);
   const again = run.tests.filter((test) => test[TEST.attempts] > 1).length;
-  if (again) counted.push(["run again", again]);
-  const chips = counted.map(([name, number]) => element("button", { type: "button", "aria-pressed": "false", onclick: (event) => choose(name, event.currentTarget) }, `${GLYPHS[name] ?? "↻"} ${name} ${number}`));
+  if (again) counted.push([AGAIN, again]);
+  const chips = counted.map(([name, number]) => element("button", { type: "button", "aria-pressed": "false", onclick: (event) => choose(name, event.currentTarget) }, `${name === AGAIN ? "↻" : outcomeOf(name).glyph} ${name} ${number}`));
   const heads = COLUMNS.map((column) => element("th", { scope: "col", class: column.number ? "number" : null, "aria-sort": "none" },
     element("button", { type: "button", onclick: () => sortBy(column) }, column.name)));
   tests.heads = heads;
@@ -56,7 +57,7 @@ function compare(a, b) {
 
 function isWanted(test) {
   const only = tests.only;
-  if (only.size && !only.has(test[TEST.outcome]) && !(only.has("run again") && test[TEST.attempts] > 1)) return false;
+  if (only.size && !only.has(test[TEST.outcome]) && !(only.has(AGAIN) && test[TEST.attempts] > 1)) return false;
   const where = `${test[TEST.name]}\n${test[TEST.infrastructure]}\n${test[TEST.worker]}`.toLowerCase();
   return tests.words.split(/\s+/).every((word) => where.includes(word));
 }

@@ -55,8 +55,8 @@ function machineItem(machine, slotted) {
 /* A test that ran again was on this machine before, perhaps: then its time is not here. */
 function testBar(number, from, to) {
   const [began, callBegan, callEnded, ended] = run.tests[number][TEST.times];
-  const bad = !["passed", "skipped", "xfailed"].includes(run.tests[number][TEST.outcome]);
-  return { number, name: bad ? "failed" : "passed", from: Math.max(from, callBegan ?? began ?? from), to: Math.min(to, callEnded ?? ended ?? to) };
+  const { isAsWanted } = outcomeOf(run.tests[number][TEST.outcome]);
+  return { number, name: isAsWanted ? "passed" : "failed", from: Math.max(from, callBegan ?? began ?? from), to: Math.min(to, callEnded ?? ended ?? to) };
 }
 
 /* By worker, each in as few rows as hold what it had at once. */
