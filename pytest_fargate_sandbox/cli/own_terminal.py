@@ -10,6 +10,7 @@ import sys
 from typing import IO, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.terminal_size import terminal_size
 from pytest_fargate_sandbox.sandbox.terminals.recording import Recording
 from pytest_fargate_sandbox.sandbox.terminals.terminal_link import TerminalLink
 
@@ -32,11 +33,8 @@ def is_at_terminal() -> bool:
 
 
 def own_size() -> tuple[int, int]:
-    """Columns and rows of the terminal that we have; one that tells none, or has gone, is as the first ones were."""
-    columns = rows = 0
-    with contextlib.suppress(OSError):
-        columns, rows = os.get_terminal_size(1)
-    return columns or 80, rows or 24
+    """Columns and rows of the terminal that we have."""
+    return terminal_size(1)
 
 
 class OwnTerminal:

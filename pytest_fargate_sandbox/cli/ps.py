@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.known_tasks import KnownTask, known_tasks
+from pytest_fargate_sandbox.leaves.times_in_words import span_in_column
 
 if TYPE_CHECKING:
     import argparse
@@ -39,8 +40,8 @@ def _row(task: KnownTask) -> tuple[str, ...]:
         task.id[:12],
         task.name,
         _state(task),
-        span(time.time() - facts.get("born", began)),
-        span(left),
+        span_in_column(time.time() - facts.get("born", began)),
+        span_in_column(left),
         str(facts.get("cluster", "")),
         str(facts.get("image") or ""),
         ", ".join(task.tests),
@@ -51,10 +52,3 @@ def _state(task: KnownTask) -> str:
     if task.entry.is_left:
         return f"LEFT {task.entry.facts['reuse']}"
     return "KEPT" if task.kept else task.status
-
-
-def span(seconds: float) -> str:
-    """As a person reads it."""
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

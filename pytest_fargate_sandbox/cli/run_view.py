@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_fargate_sandbox.cli.ps import span
 from pytest_fargate_sandbox.leaves.names import SETUP_PHASES, TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.printable import columns_of, one_line
+from pytest_fargate_sandbox.leaves.times_in_words import span_in_column
 from pytest_fargate_sandbox.records import standing as stands
 from pytest_fargate_sandbox.records.costs import entry_cost_usd
 from pytest_fargate_sandbox.run.build_news import BuildNews
@@ -119,7 +119,7 @@ class RunView:
 
     def _head(self, columns: int) -> list[str]:
         machines = sum(1 for row in self._rows if row.entry.task_arn)
-        told = [f"run {self._ledger.run_id}", span(self._moment.now - self._total["began"])]
+        told = [f"run {self._ledger.run_id}", span_in_column(self._moment.now - self._total["began"])]
         told += [f"{machines} machine{'s' * (machines != 1)}", f"${self._total['usd']:.4f}"]
         if not self._total["is_there"]:
             told.append("over")
@@ -143,7 +143,7 @@ class RunView:
         if column == "STATE":
             return _STATES[place.state] if place.state == stands.AHEAD else place.phase or _STATES[place.state]
         if column == "FOR":
-            return span(self._moment.now - place.since)
+            return span_in_column(self._moment.now - place.since)
         if column == "WORKER" and place.state != stands.AHEAD:
             return str(entry.facts.get("worker") or _labels(entry).get(TAG_WORKER) or "")
         if column == "COST" and entry.task_arn:

@@ -14,6 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.printable import one_line
+from pytest_fargate_sandbox.leaves.terminal_size import terminal_size
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -93,7 +94,7 @@ class _Bar:
         self._says = says or self._says
         if time.monotonic() >= self._draws_next:
             self._draws_next = time.monotonic() + _EVERY_SEC
-            self._write(f"\r\x1b[K{one_line(self._line(), _columns() - 1)}")
+            self._write(f"\r\x1b[K{one_line(self._line(), terminal_size(sys.stderr)[0] - 1)}")
             self._is_drawn = True
 
     def erase(self) -> None:
@@ -129,9 +130,3 @@ def _size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} {_UNITS[-1]}"
-
-
-def _columns() -> int:
-    with contextlib.suppress(OSError, ValueError):
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    return 80

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import SETUP_PHASES
 from pytest_fargate_sandbox.leaves.outcome_words import OUTCOMES, SKIPPED
+from pytest_fargate_sandbox.leaves.times_in_words import span
 from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def sentences(report: Mapping[str, Any]) -> Iterator[str]:
         median, slowest = statistics.median(phases[name]), max(phases[name])
         share = sums[name] / (sum(sums.values()) or 1.0)
         yield (
-            f"Most of what starts took was “{name}”: {share:.0%} of it, {_span(median)} at the median and "
-            f"{_span(slowest)} at most."
+            f"Most of what starts took was “{name}”: {share:.0%} of it, {span(median)} at the median and "
+            f"{span(slowest)} at most."
         )
     if report["retries"]:
         kinds = Counter(_kind_of(retry) for retry in report["retries"])
@@ -108,9 +109,9 @@ def sentences(report: Mapping[str, Any]) -> Iterator[str]:
     waited = sum(map(_wait_seconds, report.get("waits", ())))
     if waited >= 1.0:
         room = sum(phases.get("waited", ()))
-        told = f"Tests waited {_span(waited)} in all for their sandboxes"
+        told = f"Tests waited {span(waited)} in all for their sandboxes"
         yield (
-            f"{told}; {_span(room)} of it for room, or for a launch that was under way." if room >= 1.0 else f"{told}."
+            f"{told}; {span(room)} of it for room, or for a launch that was under way." if room >= 1.0 else f"{told}."
         )
     if report.get("refusals"):
         yield f"Launches that the account refused: {len(report['refusals'])}, the last: {report['refusals'][-1]['why']}"
@@ -123,9 +124,3 @@ def _kind_of(retry: Mapping[str, Any]) -> str:
 
 def _wait_seconds(wait: Mapping[str, Any]) -> float:
     return max(0.0, float(wait["ended"] or wait["began"]) - float(wait["began"]))
-
-
-def _span(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

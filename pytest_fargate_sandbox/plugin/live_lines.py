@@ -6,9 +6,10 @@ since pytest would write over them, they are erased before each word of pytest's
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import IO, TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.terminal_size import terminal_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +39,7 @@ class LiveLines:
     @property
     def size(self) -> tuple[int, int]:
         """Columns and rows, as they are now. pytest has 80 columns for what is narrower than 40."""
-        try:
-            columns, rows = os.get_terminal_size(self._screen.fileno())
-        except (OSError, ValueError):
-            columns = rows = 0
-        return columns or 80, rows or 24
+        return terminal_size(self._screen)
 
     def show(self, lines: Sequence[str]) -> None:
         """Each is to be shorter than the terminal is wide."""

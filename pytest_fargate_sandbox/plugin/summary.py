@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.times_in_words import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,19 +101,15 @@ def _living(run_id: str, report: dict[str, Any]) -> Iterator[str]:
         elif kept.run_id == run_id:
             yield from _kept(kept, entry.facts.get("tests") or [] if entry else [], report)
     for name, tasks in left.items():
-        ends = _clock(min(kept.expires for kept in tasks))
+        ends = clock(min(kept.expires for kept in tasks))
         yield f"left to the next run of {name}: {len(tasks)}, the first until {ends}"
         yield f"  end:   fargate-sandbox stop {name}"
 
 
 def _kept(kept: KeptTask, tests: list[str], report: dict[str, Any]) -> Iterator[str]:
-    yield f"kept: {', '.join(tests or [kept.task_id])} until {_clock(kept.expires)}"
+    yield f"kept: {', '.join(tests or [kept.task_id])} until {clock(kept.expires)}"
     yield f"  enter: fargate-sandbox shell {kept.id}"
     for slot in report["slots"]:
         if slot["kept"] and slot["task_arn"] == kept.task_arn:
             yield f"         cd {slot['home']}  # {', '.join(slot['tests'])}"
     yield f"  end:   fargate-sandbox stop {kept.id}"
-
-
-def _clock(moment: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(moment))

@@ -16,6 +16,7 @@ from typing import Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
+from pytest_fargate_sandbox.leaves.times_in_words import clock
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from pytest_fargate_sandbox.place.resolve_place import find_again
@@ -174,7 +175,6 @@ def _locked(descriptor: int, kind: int) -> bool:
 def _run_in(descriptor: int) -> str:
     try:
         told = json.loads(os.pread(descriptor, 4096, 0))
-        since = time.strftime("%H:%M:%S", time.localtime(told["since"]))
-        return f"run {told['run_id']} (process {told['pid']}, since {since})"
+        return f"run {told['run_id']} (process {told['pid']}, since {clock(told['since'])})"
     except (ValueError, KeyError, TypeError):
         return "a run that has just begun"

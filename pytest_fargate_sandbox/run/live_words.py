@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.names import TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.printable import columns_of, one_line
+from pytest_fargate_sandbox.leaves.times_in_words import span
 from pytest_fargate_sandbox.records import standing as stands
 from pytest_fargate_sandbox.records.standing import standing
 
@@ -209,6 +210,4 @@ def _seconds(seconds: float) -> str:
 
 
 def _roughly(seconds: float) -> str:
-    if seconds < 60:
-        return f"{max(5, round(seconds / 5) * 5)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+    return f"{max(5, round(seconds / 5) * 5)} s" if seconds < 100 else span(seconds)
