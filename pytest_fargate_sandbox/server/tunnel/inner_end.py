@@ -13,6 +13,10 @@ from pytest_fargate_sandbox.server.tunnel.passage import Passage
 from pytest_fargate_sandbox.server.tunnel.ready_sockets import READABLE, WRITABLE, Turns
 from pytest_fargate_sandbox.server.tunnel.records import LISTEN, MARK, OPEN, Broken, Record, RecordReader
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
 _LOOPBACK = "127.0.0.1"
 _ADDRESS = re.compile(rb"(127\.[0-9.]{5,11}):([0-9]{1,5})\Z")
 _PIECE = 64 * 1024
@@ -60,11 +64,13 @@ class InnerEnd:
         self._listeners: "list[socket.socket]" = []
         self._is_over = False
 
-    def serve(self, early: bytes = b"") -> None:
-        """``early`` is what was read from the carrier already."""
+    def serve(self, early: bytes = b"", begin: "Callable[[], None] | None" = None) -> None:
+        """``early`` is what was read from the carrier already; where ``begin`` fails, it is over for all who join."""
         self._passage.wanted = self._watch
         self._passage.left = self._leave
         try:
+            if begin:
+                begin()
             self._passage.beat()
             self._passage.take(early)
             while not self._is_over:
@@ -72,6 +78,7 @@ class InnerEnd:
         except (Broken, OSError):
             pass  # Whoever is at the other end sees that it is over.
         finally:
+            self._is_over = True
             self._passage.close()
             for listener in self._listeners:
                 listener.close()
@@ -86,6 +93,9 @@ class InnerEnd:
         carrier = Carrier(sock, number)
 
         def begin() -> None:
+            if self._is_over:
+                carrier.over.set()
+                return
             carrier.reader = self._passage.further_reader()
             self._others.add(carrier)
             self._watch()

@@ -46,11 +46,14 @@ class Tunnels:
         with self._lock:
             before = self._served.get(name)
             self._served[name] = served
-        try:
+
+        def succeed() -> None:
             if before:
                 _end(before)
             begin()
-            served.end.serve(early)
+
+        try:
+            served.end.serve(early, succeed)
         finally:
             with self._lock:
                 if self._served.get(name) is served:

@@ -14,6 +14,7 @@ import pytest
 from pytest_fargate_sandbox.server.tunnel.inner_end import InnerEnd
 from pytest_fargate_sandbox.server.tunnel.lane import WINDOW
 from pytest_fargate_sandbox.server.tunnel.records import BEAT, MARK, OPEN, Broken, Order, Record, RecordWriter
+from pytest_fargate_sandbox.server.tunnel.tunnels import Tunnels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,26 @@ def test_one_that_is_reset_before_records_go_by_it_is_only_dropped(
     ours.sendall(RecordWriter().record(BEAT, 0, b""))
     assert ours.recv(1000)
     assert serving.is_alive()
+
+
+def test_who_joins_a_tunnel_that_cannot_begin_does_not_wait_for_it() -> None:
+    (far, first), (other, second) = socket.socketpair(), socket.socketpair()
+    tunnels, joins = Tunnels(), threading.Event()
+    joining = threading.Thread(target=tunnels.serve, args=("it", 1, second, b"nonsense" * 9, joins.set), daemon=True)
+
+    def begin() -> None:
+        joining.start()
+        joins.wait(10)
+        joining.join(0.1)
+        raise BrokenPipeError
+
+    with contextlib.suppress(BrokenPipeError):
+        tunnels.serve("it", 0, first, b"", begin)
+    joining.join(10)
+    assert not joining.is_alive()
+    assert "it" not in tunnels
+    for each in (far, first, other, second):
+        each.close()
 
 
 def test_one_that_stands_still_takes_no_time_of_the_processor(
