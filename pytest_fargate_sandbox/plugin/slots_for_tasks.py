@@ -36,8 +36,6 @@ class SlotsForTasks:
     def __init__(self, directory: Callable[[], Path]) -> None:
         """``directory`` is the run's."""
         self._directory = directory
-        self._first_with: dict[str, Path] = {}
-        """Of each kind of machine: one that a single task has would stand there for nothing."""
         self._solved: set[Path] = set()
         """Whose solution got the whole reward in a slot."""
         self._unfit: set[Path] = set()
@@ -48,8 +46,13 @@ class SlotsForTasks:
             return False
         if kind == "nop" and folder.path not in self._solved:
             return False
+        return self._first_on_its_machine(folder) != str(folder.path)
+
+    def _first_on_its_machine(self, folder: TaskFolder) -> str:
+        """A machine that one task alone has would stand there for nothing: the first one of the run does without."""
         machine = repr(sorted(agents_place(folder).keys(0).items()))
-        return self._first_with.setdefault(machine, folder.path) != folder.path
+        key = f"first-on-{hashlib.sha256(machine.encode()).hexdigest()[:16]}"
+        return str(once_for_all(self._directory() / "once", key, lambda: str(folder.path)))
 
     def room(self, slot: Slot) -> TaskSlot:
         """Raises ``NotInSlots``."""

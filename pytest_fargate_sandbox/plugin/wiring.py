@@ -67,6 +67,7 @@ def wire_tasks(config: pytest.Config) -> None:
     from pytest_fargate_sandbox.plugin.slots_for_tasks import SLOTS, SlotsForTasks
     from pytest_fargate_sandbox.plugin.task_collection import TaskCollection
     from pytest_fargate_sandbox.plugin.task_items import REGRADED, STORE, SUBMISSIONS, check_adversaries
+    from pytest_fargate_sandbox.plugin.task_schedule import TaskSchedule
     from pytest_fargate_sandbox.tasks.crossing_store import store_at
     from pytest_fargate_sandbox.tasks.quarantine import read_quarantine
     from pytest_fargate_sandbox.tasks.submissions import Submissions
@@ -85,6 +86,7 @@ def wire_tasks(config: pytest.Config) -> None:
         config.stash[STORE] = store_at(where, config.invocation_params.dir)
     if run["task_slots"]:
         config.stash[SLOTS] = SlotsForTasks(lambda: _run_of(config).directory)
+        _register(config, task_schedule=TaskSchedule())
     if run["regrade"] is not None:
         if where is None:
             raise pytest.UsageError("--fargate-regrade takes --fargate-store: where the work is that was verified then")
