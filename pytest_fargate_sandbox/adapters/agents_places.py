@@ -41,8 +41,18 @@ _held: dict[tuple[str, str], Holding] = {}
 class Holding:
     """A sandbox that one or several sessions have; ``let_go`` of the last one ends it, or lets it live on."""
 
-    def __init__(self, key: tuple[str, str], sandbox: AsyncSandbox, end: Callable[[bool], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        key: tuple[str, str],
+        sandbox: AsyncSandbox,
+        end: Callable[[bool], Awaitable[object]],
+        *,
+        is_filled: bool = False,
+    ) -> None:
         self.sandbox = sandbox
+        self.is_filled = is_filled
+        """Whether a session has made its workspace what it is to be; one does so at a time."""
+        self.filling = anyio.Lock()
         self._key, self._end = key, end
         self._sessions, self._keep = 1, False
         _held[key] = self
@@ -79,10 +89,9 @@ class Places:
         async with _alone_with(state.sandbox_name):
             return await self._get(state) or await self._make(state)
 
-    async def find_again(self, state: FargateSandboxSessionState) -> Holding | None:
-        """The one that a session in this state has left, unless it is gone."""
-        async with _alone_with(state.sandbox_name):
-            return await self._get(state)
+    async def again(self, state: FargateSandboxSessionState) -> Holding:
+        """What a session in this state has left, if it was to live on, unless it is gone; else a new one."""
+        return await (self.get_or_make(state) if state.pause_on_exit else self._make(state))
 
     async def make(self, state: FargateSandboxSessionState) -> Holding:
         """A new one."""
@@ -169,7 +178,7 @@ def _attached(key: tuple[str, str], blocking: EcsFargateSandbox) -> Holding:
         else:
             await sandbox.stop()
 
-    return Holding(key, sandbox, end)
+    return Holding(key, sandbox, end, is_filled=True)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -46,13 +47,13 @@ class FargateSandboxSession(AgentsWorkspace):
         holding: Holding,
         find: Callable[[FargateSandboxSessionState], Coroutine[Any, Any, Holding]],
         *,
-        is_as_left: bool = False,
+        is_resumed: bool = False,
     ) -> None:
         self.state = state
         self._holding: Holding | None = holding
         self._sandbox = holding.sandbox
         self._find = find
-        self._is_as_left = is_as_left
+        self._is_resumed = is_resumed
         self._terminals = AgentTerminals(cleanup_sec=state.timeouts.cleanup_s)
 
     @property
@@ -69,11 +70,18 @@ class FargateSandboxSession(AgentsWorkspace):
     @redact_mount_error_data
     async def start(self) -> None:
         await self._validate_manifest_application()
-        if self._is_as_left and self._sandbox.is_running:
-            self._is_as_left = False
-            self.state.workspace_root_ready = True
-            return  # with its files, mounts and processes: to apply the manifest again would undo what was done since
-        await super().start()
+        async with self._holding.filling if self._holding else nullcontext():
+            await self._fill()
+
+    async def _fill(self) -> None:
+        is_as_left = self._is_resumed and self._holding and self._holding.is_filled and self._sandbox.is_running
+        if not is_as_left:
+            self.state.workspace_root_ready = self.state.workspace_root_ready and not self._is_resumed
+            await super().start()
+            if self._holding:
+                self._holding.is_filled = True
+        # else with its files, mounts and processes: to apply the manifest again would undo what was done since
+        self._is_resumed, self.state.workspace_root_ready = False, True
 
     async def _ensure_backend_started(self) -> None:
         if self._holding and self._sandbox.is_running:

@@ -108,14 +108,11 @@ class FargateSandboxClient(BaseSandboxClient[FargateSandboxClientOptions]):
         if not isinstance(state, FargateSandboxSessionState):
             raise TypeError(f"FargateSandboxClient.resume: this is the state of another client: {type(state).__name__}")
         state.assert_path_grants_rebound()
-        left = await _started(self._places.find_again(state), state) if state.pause_on_exit else None
-        if left and state.mount_authority_rebound:
-            await left.let_go(keep=False)  # what is mounted there is with credentials that count no more
-            left = None
-        if left:
-            return self._session(state, left, is_as_left=True)
-        state.workspace_root_ready = False
-        return self._session(state, await _started(self._places.make(state), state))
+        holding = await _started(self._places.again(state), state)
+        if holding.is_filled and state.mount_authority_rebound:
+            await holding.let_go(keep=False)  # what is mounted there is with credentials that count no more
+            holding = await _started(self._places.make(state), state)
+        return self._session(state, holding, is_resumed=True)
 
     async def delete(self, session: SandboxSession) -> SandboxSession:
         """End the session's sandbox, or with ``pause_on_exit`` let go of it."""
@@ -141,9 +138,9 @@ class FargateSandboxClient(BaseSandboxClient[FargateSandboxClientOptions]):
         await self.close()
 
     def _session(
-        self, state: FargateSandboxSessionState, holding: Holding, *, is_as_left: bool = False
+        self, state: FargateSandboxSessionState, holding: Holding, *, is_resumed: bool = False
     ) -> SandboxSession:
-        inner = FargateSandboxSession(state, holding, self._places.make, is_as_left=is_as_left)
+        inner = FargateSandboxSession(state, holding, self._places.again, is_resumed=is_resumed)
         return self._wrap_session(inner, instrumentation=self._instrumentation)
 
 

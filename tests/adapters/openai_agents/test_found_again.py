@@ -64,7 +64,7 @@ def test_a_paused_session_is_found_as_it_was_left_with_its_processes(
     run(act())
 
 
-def test_a_paused_one_that_is_gone_is_made_anew_under_its_name(
+def test_a_paused_one_that_is_gone_is_made_anew_under_its_name_once_for_all_who_resume_it(
     run: Run, client: FargateSandboxClient, alive: Alive, engine: EngineOfTests
 ) -> None:
     async def act() -> None:
@@ -74,11 +74,16 @@ def test_a_paused_one_that_is_gone_is_made_anew_under_its_name(
         (arn,) = alive()
         engine.aws.call("ecs", "StopTask", cluster="local", task=arn)
         await asyncio.to_thread(engine.wait_until_gone, arn)
-        async with await client.resume(state_again(client, session)) as again:
-            assert again._inner.sandbox_name == "gone"
-            assert again.state.task_arn != arn
-            assert await said(again, "cat note") == "as it came\n"
-            again.state.pause_on_exit = False
+        first, second = await asyncio.gather(*(client.resume(state_again(client, session)) for _ in range(2)))
+        assert len(alive()) == 1
+        assert first._inner.sandbox_name == second._inner.sandbox_name == "gone"
+        assert first.state.task_arn == second.state.task_arn != arn
+        async with first:
+            assert await said(first, "cat note") == "as it came\n"
+            await first.exec("echo changed > note")
+            async with second:
+                assert await said(second, "cat note") == "changed\n"
+                first.state.pause_on_exit = second.state.pause_on_exit = False
         assert not alive()
 
     run(act())
