@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import threading
 import tracemalloc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,21 +21,17 @@ from pytest_fargate_sandbox.records import run_records
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.run_records import KEPT_RUNS, RunRecords, all_runs, forget_old_runs
 from tests.page.made_runs import HOSTILE, made_run
+from tests.page.written_page import data_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def _data(page: Path) -> dict[str, Any]:
-    [data] = re.findall(r'<script type="application/json" id="run">(.*?)</script>', page.read_text())
-    return dict(json.loads(data))
 
 
 def test_a_page_of_five_hundred_tests_is_smaller_than_a_megabyte(tmp_path: Path) -> None:
     made_run("made", 500)
     write_page(tmp_path / "page.html", find_run("made"))
     assert (tmp_path / "page.html").stat().st_size < 1_000_000
-    data = _data(tmp_path / "page.html")
+    data = data_of(tmp_path / "page.html")
     assert [len(data["tests"]), data["state"], data["evaluable"]] == [500, "finished", [500, 500]]
     assert data["counts"]["launched"] == 501
     assert data["counts"]["prelaunched_unused"] == 1
@@ -50,7 +45,7 @@ def test_two_tasks_of_one_name_are_two_rows(tmp_path: Path) -> None:
         test = f"{folder}/task.toml::oracle"
         records.write("attempt", test=test, task="a", folder=folder, agent="oracle", verdict=verdict)
     write_page(tmp_path / "page.html", find_run("some"))
-    grid = _data(tmp_path / "page.html")["grid"]
+    grid = data_of(tmp_path / "page.html")["grid"]
     assert grid["tasks"] == ["a (tasks/a)", "a (other/a)"]
     assert [cell[:5] for cell in grid["cells"]] == [[0, 0, 1, 1, 1], [1, 0, 0, 1, 1]]
 
@@ -64,7 +59,7 @@ def test_a_page_takes_the_place_of_what_a_link_leads_to_and_leaves_nothing_besid
     assert (tmp_path / "there" / "old.html").read_text() == "old"
     write_page(tmp_path / "link.html", find_run("empty"))
     assert (tmp_path / "link.html").is_symlink()
-    assert _data(tmp_path / "there" / "old.html")["run"] == "empty"
+    assert data_of(tmp_path / "there" / "old.html")["run"] == "empty"
     assert [each.name for each in (tmp_path / "there").iterdir()] == ["old.html"]
 
 
@@ -104,7 +99,7 @@ def test_what_was_written_down_is_enough_when_all_its_processes_were_killed(
     monkeypatch.chdir(tmp_path)
     assert main(["report", "2026"]) == 0
     assert capsys.readouterr().out == "20260101-killed.html\n"
-    data = _data(tmp_path / "20260101-killed.html")
+    data = data_of(tmp_path / "20260101-killed.html")
     assert data["state"] == "killed"
     assert data["tests"][-1][:2] == ["test_cut", "unfinished"]
     assert len(data["machines"]) == 21
@@ -199,7 +194,7 @@ def test_a_run_without_any_sandbox_is_a_page_too(tmp_path: Path) -> None:
     RunRecords("empty").write("run", began=1.0)
     RunRecords("empty").write("test", test="test_plain", outcome="passed", began=2.0, ended=3.0)
     write_page(tmp_path / "page.html", find_run("empty"))
-    assert _data(tmp_path / "page.html")["machines"] == []
+    assert data_of(tmp_path / "page.html")["machines"] == []
 
 
 @pytest.mark.parametrize(
@@ -250,4 +245,4 @@ def test_it_is_told_what_is_otherwise_than_in_an_earlier_report_of_the_first_for
         f"  {each['test']}: passed → failed" for each in run.report["tests"] if each["outcome"] == "failed"
     ]
     write_page(tmp_path / "page.html", earlier, compared(earlier, run))
-    assert _data(tmp_path / "page.html")["compared"]["outcomes"][0][1:] == ["failed", "passed"]
+    assert data_of(tmp_path / "page.html")["compared"]["outcomes"][0][1:] == ["failed", "passed"]

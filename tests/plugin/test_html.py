@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
 from pytest_fargate_sandbox.page.finished_run import find_run
+from tests.page.written_page import data_of
 from tests.plugin.one_process import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-def _data(page: Path) -> dict[str, Any]:
-    [data] = re.findall(r'<script type="application/json" id="run">(.*?)</script>', page.read_text())
-    return dict(json.loads(data))
 
 
 @pytest.mark.usefixtures("shared_engine_log")
@@ -46,7 +35,7 @@ def test_kills(fargate_sandbox):
 """
     result = run(pytester, source, "--fargate-html=out/page.html", "--fargate-report-json=report.json")
     result.stdout.fnmatch_lines([f"the run as a page: {pytester.path}/out/page.html"])
-    data = _data(pytester.path / "out" / "page.html")
+    data = data_of(pytester.path / "out" / "page.html")
     assert [data["state"], data["evaluable"], data["counts"]["retried"]] == ["finished", [4, 4], 1]
     assert [test[1] for test in data["tests"]] == ["passed", "failed", "failed", "passed"]
     assert [len(machine[4]) for machine in data["machines"]] == [1, 1, 1, 1]
@@ -89,4 +78,4 @@ def test_what_cannot_be_is_told_before_anything_runs(pytester: pytest.Pytester) 
         result.stderr.fnmatch_lines([told])
     assert not (pytester.path / "ran").exists()
     run(pytester, source, "--fargate-html=page.html")
-    assert _data(pytester.path / "page.html")["machines"] == []
+    assert data_of(pytester.path / "page.html")["machines"] == []

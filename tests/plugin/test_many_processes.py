@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.page.written_page import data_of
 from tests.plugin.one_process import run_pytest
 from tests.processes import children
 from tests.warm_python import PYTEST
@@ -136,7 +137,7 @@ def test_an_image_that_cannot_be_pulled_is_launched_twice_and_told_in_full_once(
     [(workers, number) for workers in ("-n0", "-n2") for number in (signal.SIGINT, signal.SIGTERM)]
     + [("-n2", signal.SIGHUP)],  # without workers it comes with the terminal, below
 )
-def test_nothing_is_alive_after_a_signal(
+def test_after_a_signal_nothing_is_alive_and_the_page_tells_what_there_was(
     pytester: pytest.Pytester,
     shared_engine_log: EngineLog,
     started: Callable[..., subprocess.Popen[bytes]],
@@ -144,7 +145,7 @@ def test_nothing_is_alive_after_a_signal(
     number: signal.Signals,
 ) -> None:
     pytester.makepyfile(TESTS.format(count=8, command="sleep 60"))
-    run = started(workers, "--fargate-prelaunch=2", "--fargate-max-tasks=4")
+    run = started(workers, "--fargate-prelaunch=2", "--fargate-max-tasks=4", "--fargate-html=page.html")
     until_running(shared_engine_log, 3)
     if number == signal.SIGINT:
         os.killpg(run.pid, number)  # Ctrl-C reaches every process of the terminal
@@ -152,6 +153,11 @@ def test_nothing_is_alive_after_a_signal(
         run.send_signal(number)
     assert run.wait(30) == 2
     assert shared_engine_log.cut_off() == []
+    page = data_of(pytester.path / "page.html")
+    assert page["state"] == "interrupted"
+    assert [test[1] for test in page["tests"]] == ["unfinished"] * (2 if workers == "-n2" else 1)
+    assert len(page["machines"]) >= 3
+    assert all(spans[-1][2] is not None for *_, spans, _cost, _cause in page["machines"]), "each has ended"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
