@@ -146,6 +146,53 @@ def test_the_timeline_goes_by_mouse(browser: Browser, page: Path) -> None:
     assert browser.complaints == []
 
 
+_WORK = """(() => {
+    const [pen, next] = [CanvasRenderingContext2D.prototype, requestAnimationFrame];
+    const work = { calls: 0, took: [] };
+    for (const name of ["fillRect", "strokeRect", "fillText"]) {
+        const draw = pen[name];
+        pen[name] = function (...all) { work.calls += 1; return draw.apply(this, all); };
+    }
+    window.requestAnimationFrame = (act) => next((now) => {
+        const began = performance.now();
+        act(now);
+        work.took.push(performance.now() - began);
+    });
+    const box = document.querySelector(".lanes");
+    const turn = (deltaY, keys) =>
+        box.dispatchEvent(new WheelEvent("wheel", { deltaY, clientX: 800, cancelable: true, ...keys }));
+    window.frames_of = async (count, events, deltaY, keys) => {
+        Object.assign(work, { calls: 0, took: [] });
+        for (let frame = 0; frame < count; frame += 1) {
+            for (let event = 0; event < events; event += 1) turn(event % 2 ? deltaY : -deltaY / 2, keys);
+            await new Promise((done) => next(() => next(done)));
+        }
+        return [work.took.length, Math.min(...work.took), work.calls / work.took.length];
+    };
+})()"""
+
+
+def test_a_frame_of_two_thousand_bars_takes_less_than_a_thirtieth_of_a_second(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many events it answers; and where little is seen, little is painted. The quickest of several counts:
+    this machine may be at something else.
+    """
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made_run("long", 2000, failing=2001)
+    write_page(tmp_path / "page.html", find_run("long"))
+    browser.open(tmp_path / "page.html")
+    browser.run(_WORK)
+    frames, quickest, calls = browser.run("frames_of(10, 50, 20, { shiftKey: true })")
+    assert frames == 10
+    assert quickest < 1000 / 30
+    frames, quickest, _ = browser.run("frames_of(10, 50, -10, { ctrlKey: true })")
+    assert frames == 10
+    assert quickest < 1000 / 30
+    _, _, few_calls = browser.run("frames_of(10, 50, 20, { shiftKey: true })")
+    assert few_calls < calls / 5
+
+
 def test_a_recording_is_played(browser: Browser, page: Path) -> None:
     browser.open(page, part="#test-0")
     browser.until("document.querySelectorAll('.player').length")
