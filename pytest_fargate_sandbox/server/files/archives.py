@@ -35,25 +35,43 @@ DEEPEST = 256
 MOST_MEMBERS = 1_000_000
 """Files, links and directories, those included that an archive only implies."""
 
+_GONE = (FileNotFoundError, NotADirectoryError)
+
 
 # --- out ------------------------------------------------------------------------------------------------------------
 def pack(root: bytes) -> "Iterator[bytes]":
-    """The tar of everything in ``root``, in order of name, block by block."""
+    """The tar of everything in ``root``, in order of name, block by block; what goes away meanwhile was never there."""
     for name, path, status in _walk(root, b""):
-        info = _info_of(name, path, status)
-        yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        if info.isreg():
-            yield from _content(path, info.size)
+        try:
+            info = _info_of(name, path, status)
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC) if info.isreg() else -1
+        except _GONE:
+            continue
+        try:
+            yield info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+            if info.isreg():
+                yield from _content(file, info.size)
+        finally:
+            if info.isreg():
+                os.close(file)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _walk(root: bytes, prefix: bytes) -> "Iterable[tuple[bytes, bytes, os.stat_result]]":
-    directory = os.path.join(root, prefix) if prefix else root
-    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+    try:
+        entries = sorted(os.scandir(os.path.join(root, prefix) if prefix else root), key=lambda entry: entry.name)
+    except _GONE:
+        if not prefix:
+            raise
+        return
+    for entry in entries:
         name = os.path.join(prefix, entry.name)
         if not prefix and entry.name.startswith(STAGING):
             continue  # Another upload on its way.
-        status = entry.stat(follow_symlinks=False)
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except _GONE:
+            continue
         yield name, entry.path, status
         if stat.S_ISDIR(status.st_mode):
             if name.count(b"/") + 2 > DEEPEST:
@@ -78,16 +96,15 @@ def _info_of(name: bytes, path: bytes, status: os.stat_result) -> tarfile.TarInf
     return info
 
 
-def _content(path: bytes, size: int) -> "Iterable[bytes]":
+def _content(file: int, size: int) -> "Iterable[bytes]":
     """Exactly the ``size`` that the header has promised, though the file may change, and what fills the last block."""
     left = size
-    with open(path, "rb", buffering=0) as file:
-        while left:
-            data = file.read(min(left, _BLOCK))
-            if not data:
-                break
-            left -= len(data)
-            yield data
+    while left:
+        data = os.read(file, min(left, _BLOCK))
+        if not data:
+            break
+        left -= len(data)
+        yield data
     missing = left + -size % tarfile.BLOCKSIZE
     while missing:
         yield bytes(min(missing, _BLOCK))
