@@ -22,6 +22,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         need(*mark.args)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for mark in metafunc.definition.iter_markers("trials"):
+        argument, *values = mark.args
+        tried = values if metafunc.config.getoption("soak") else values[:1]
+        metafunc.parametrize(argument, tried, **mark.kwargs)
+
+
+@pytest.fixture
+def soak(pytestconfig: pytest.Config) -> bool:
+    return bool(pytestconfig.getoption("soak"))
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
     """An exec server on this machine, for whoever leaves it as it was."""

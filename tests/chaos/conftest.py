@@ -28,19 +28,6 @@ _SHORT_DEATH = 1.0
 """How soon a connection that is silent is given up in the short trials; the long ones have the default."""
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    mark = metafunc.definition.get_closest_marker("trials")
-    if mark:
-        argument, *values = mark.args
-        tried = values if metafunc.config.getoption("soak") else values[:1]
-        metafunc.parametrize(argument, tried, indirect=argument == "system")
-
-
-@pytest.fixture
-def soak(pytestconfig: pytest.Config) -> bool:
-    return bool(pytestconfig.getoption("soak"))
-
-
 @pytest.fixture
 def seed(pytestconfig: pytest.Config) -> int:
     return int(pytestconfig.getoption("chaos_seed"))

@@ -27,13 +27,13 @@ def mostly(fault: Fault, system: System) -> list[Fault]:
     return [*[fault] * 3, *[faults.cut_in_a_lull(system.proxy)] * 3, faults.black_hole(system.proxy)]
 
 
-@pytest.mark.trials("system", "fargate", "openssh", "relays", "ecs-exec", "ssm")
+@pytest.mark.trials("system", "fargate", "openssh", "relays", "ecs-exec", "ssm", indirect=True)
 def test_commands_are_cut(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     cuts = [faults.cut(system.proxy)]
     trial("commands, 16 threads", Commands(system, seed), cuts, acts=10_000, errors=_FEW)
 
 
-@pytest.mark.trials("system", "relays", "openssh", "fargate")
+@pytest.mark.trials("system", "relays", "openssh", "fargate", indirect=True)
 def test_commands_meet_all_faults(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     everything = faults.all_on_the_wire(system.proxy)
     trial("commands, 16 threads, all faults", Commands(system, seed), everything, acts=3000, seconds=5.0, errors=_FEW)
@@ -49,25 +49,25 @@ def test_commands_in_a_session_meet_all_faults(
     trial("brief commands, 16 threads, all faults", BriefCommands(system, seed), everything, acts=3000, errors=_FEW)
 
 
-@pytest.mark.trials("system", "openssh", "relays", "fargate")
+@pytest.mark.trials("system", "openssh", "relays", "fargate", indirect=True)
 def test_files_are_cut(system: System, seed: int, trial: Callable[..., Tally], tmp_path: Path) -> None:
     breaks = mostly(faults.cut_at_a_byte(system.proxy, _ABOUT_A_FILE), system)
     trial("files there and back", Files(system, seed, tmp_path), breaks, acts=250)
 
 
-@pytest.mark.trials("system", "fargate", "relays", "openssh")
+@pytest.mark.trials("system", "fargate", "relays", "openssh", indirect=True)
 def test_trees_are_cut(system: System, seed: int, trial: Callable[..., Tally], tmp_path: Path) -> None:
     breaks = mostly(faults.cut_at_a_byte(system.proxy, _ABOUT_A_TREE), system)
     trial("trees there and back", Trees(system, seed, tmp_path), breaks, acts=250)
 
 
-@pytest.mark.trials("system", "fargate", "openssh", "relays", "ecs-exec", "ssm")
+@pytest.mark.trials("system", "fargate", "openssh", "relays", "ecs-exec", "ssm", indirect=True)
 def test_input_that_is_streamed_is_cut(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     breaks = mostly(faults.cut(system.proxy), system)
     trial("streamed input, 4 threads", StreamedInput(system, seed), breaks, acts=1000)
 
 
-@pytest.mark.trials("system", "openssh", "relays", "fargate", "ecs-exec", "ssm")
+@pytest.mark.trials("system", "openssh", "relays", "fargate", "ecs-exec", "ssm", indirect=True)
 def test_dialogues_are_cut(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     breaks = mostly(faults.cut(system.proxy), system)
     trial("dialogues with processes, 4 threads", Dialogues(system, seed), breaks, acts=2000)

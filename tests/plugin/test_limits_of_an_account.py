@@ -35,11 +35,6 @@ def test_it(fargate_sandbox, n):
 """
 
 
-@pytest.fixture
-def soak(pytestconfig: pytest.Config) -> bool:
-    return bool(pytestconfig.getoption("soak"))
-
-
 def _lives(log: EngineLog) -> list[float]:
     """For how many seconds each task took up room."""
     began: dict[str, float] = {}
