@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ finally:
     check_version("harbor", "harbor")
 
 from pytest_fargate_sandbox.adapters.harbor_options import OFFERED, FargateOptions
-from pytest_fargate_sandbox.adapters.harbor_output import OutputTeller
+from pytest_fargate_sandbox.adapters.harbor_output import NotTakenInTime, OutputTeller
 from pytest_fargate_sandbox.adapters.harbor_task import spec_of
 from pytest_fargate_sandbox.adapters.harness_run import harness_run
 from pytest_fargate_sandbox.adapters.harness_settings import config_of, settings_of
@@ -149,23 +150,23 @@ class FargateEnvironment(BaseEnvironment):
         who = self._resolve_user(user)
         who = self._usual_user if who is None else str(who)
         emit = self._output_callback()
-        teller = OutputTeller(emit) if emit else None
+        run = partial(OutputTeller(emit).exec, self._sandbox) if emit else self._sandbox.exec
         shell = self._shell
-        result = await self._sandbox.exec(
-            [*shell, command],
-            timeout_sec or None,
-            cwd=cwd or self.task_env_config.workdir,
-            env=self._merge_env(env),
-            user=who,
-            on_output=teller.hear if teller else None,
-        )
-        if teller:
-            await teller.end()
+        try:
+            result = await run(
+                [*shell, command],
+                timeout_sec or None,
+                cwd=cwd or self.task_env_config.workdir,
+                env=self._merge_env(env),
+                user=who,
+            )
+        except NotTakenInTime:
+            raise _out_of_time(timeout_sec) from None
         if result.could_not_begin and result.return_code == _NO_PROGRAM and shell == _BASH:
             self._shell = _SH
             return await self.exec(command, cwd, env, timeout_sec, user)
         if result.timed_out:
-            raise RuntimeError(f"Command timed out after {timeout_sec} seconds")
+            raise _out_of_time(timeout_sec)
         return ExecResult(stdout=result.stdout, stderr=result.stderr, return_code=result.return_code)
 
     # --- files ------------------------------------------------------------------------------------------------------
@@ -207,3 +208,7 @@ class FargateEnvironment(BaseEnvironment):
 def _settings(options: Any) -> Settings:
     given = {name: getattr(options, name) for name in OFFERED}
     return settings_of(given, source="--ek")
+
+
+def _out_of_time(seconds: int | None) -> RuntimeError:
+    return RuntimeError(f"Command timed out after {seconds} seconds")

@@ -89,6 +89,27 @@ def test_who_listens_and_fails_is_heard(started: Started) -> None:
     started(act)
 
 
+def test_who_listens_and_never_goes_on_keeps_neither_the_time_nor_who_cancels(started: Started) -> None:
+    async def hangs(_text: str, _stream: str) -> None:
+        await asyncio.Event().wait()
+
+    async def act(there: Any) -> None:
+        with there.scoped_output_callback(hangs):
+            began = time.monotonic()
+            with pytest.raises(RuntimeError, match="Command timed out after 1 seconds"):
+                await there.exec("echo hello; sleep 4714", timeout_sec=1)
+            running = asyncio.create_task(there.exec("echo hello; touch /tmp/said; sleep 4714"))
+            while not await there._sandbox.exists("/tmp/said"):
+                await asyncio.sleep(0.05)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            assert time.monotonic() - began < 9
+        assert (await there.exec("pgrep -f 'sleep 471[4]'")).return_code == 1
+
+    started(act)
+
+
 def test_an_image_without_bash_has_its_sh(started: Started) -> None:
     async def act(there: Any) -> None:
         await there.exec("mv $(readlink -f $(command -v bash)) /gone")
