@@ -242,7 +242,7 @@ class FargateSandboxSession(AgentsWorkspace):
         return result.stdout
 
     async def write(self, path: Path | str, data: io.IOBase, *, user: str | User | None = None) -> None:
-        payload = data.read()
+        payload = await asyncio.to_thread(data.read)
         if isinstance(payload, str):
             payload = payload.encode("utf-8")
         if not isinstance(payload, (bytes, bytearray)):

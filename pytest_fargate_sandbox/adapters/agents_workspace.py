@@ -90,7 +90,7 @@ class AgentsWorkspace(BaseSandboxSession):
         root = self._workspace_root_path()
         archive = _ARCHIVE.format(secrets.token_hex(8))
         with tempfile.NamedTemporaryFile(prefix="workspace-", suffix=".tar") as local:
-            _spool(data, local, Path(archive))
+            await asyncio.to_thread(_spool, data, local, Path(archive))
             await asyncio.to_thread(_check, Path(local.name), root)
             try:
                 await self._sandbox.mkdir(str(root))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import tarfile
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +216,25 @@ def test_only_bytes_and_text_are_taken_for_an_archive(run: Run, session: Any) ->
         run(session.hydrate_workspace(Odd()))
     with pytest.raises(WorkspaceArchiveWriteError):
         run(session.hydrate_workspace(io.StringIO("text is no tar")))
+
+
+def test_what_comes_slowly_keeps_nobody_else_waiting(run: Run, session: Any) -> None:
+    goes_on = threading.Event()
+
+    class Slow(io.BytesIO):
+        def read(self, *size: Any) -> bytes:
+            assert goes_on.wait(10), "nothing else was done meanwhile"
+            return super().read(*size)
+
+    async def act() -> None:
+        hydrating = session.hydrate_workspace(Slow(tar_of(("file", "REGTYPE", "x")).read()))
+        both = asyncio.gather(hydrating, session.write("other", Slow(b"y")))
+        await asyncio.sleep(0.05)
+        goes_on.set()
+        await both
+
+    run(act())
+    assert run(session.exec("cat file other")).stdout == b"xy"
 
 
 def test_a_workspace_that_is_gone_is_made_again(run: Run, session: Any) -> None:
