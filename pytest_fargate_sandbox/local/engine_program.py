@@ -68,10 +68,13 @@ def _start(options: EngineOptions) -> Engine:
     _forget_the_users_account()
     ports_and_runner = open_ports_and_runner(options)
     os.environ.update(_OF_MOTO)
-    from pytest_fargate_sandbox.local.model_files import read_models_once
+    from pytest_fargate_sandbox.local.left_out_of_moto import moto_without_mocks
 
-    read_models_once()
-    from pytest_fargate_sandbox.local.embedded_engine import Engine
+    with moto_without_mocks():
+        from pytest_fargate_sandbox.local.model_files import read_models_once
+
+        read_models_once()
+        from pytest_fargate_sandbox.local.embedded_engine import Engine
 
     engine = Engine(options, ports_and_runner)
     gc.freeze()

@@ -15,16 +15,28 @@ _lock = threading.RLock()
 
 def read_policies_late() -> None:
     """Before anything of IAM is touched; doing it twice is doing it once."""
-    from moto.iam.models import IAMBackend
+    from moto.iam import models
 
-    backend: Any = IAMBackend
+    backend: Any = models.IAMBackend
     if not isinstance(getattr(backend, "managed_policies", None), property):
-        read = backend._init_aws_policies
+        read = _with_their_text(models, backend._init_aws_policies)
         backend._init_aws_policies = backend._init_managed_policies = lambda _: None
         backend.aws_managed_policies = _read_when_asked("_of_aws", read)
         backend.managed_policies = _read_when_asked(
             "_managed", lambda iam: {policy.arn: policy for policy in iam.aws_managed_policies}
         )
+
+
+def _with_their_text(models: Any, read: Any) -> Any:
+    """A megabyte of it, which was left out when moto's IAM was imported."""
+
+    def read_all(iam: Any) -> Any:
+        from moto.iam.aws_managed_policies import aws_managed_policies_data
+
+        models.aws_managed_policies_data = aws_managed_policies_data
+        return read(iam)
+
+    return read_all
 
 
 def _read_when_asked(name: str, read: Any) -> property:

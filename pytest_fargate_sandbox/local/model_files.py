@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.loaders import JSONFileLoader
-from botocore.session import Session
+from botocore.loaders import JSONFileLoader, Loader
+
+from pytest_fargate_sandbox.providers.aws.quick_loader import QuickLoader
 
 _read_file = JSONFileLoader.load_file
-_regions_of = Session.get_available_regions
 _files: dict[str, Any] = {}
 
 
 def read_models_once() -> None:
     """For a process that changes no model; call it before moto is imported."""
     JSONFileLoader.load_file = _load_file  # type: ignore[method-assign]
-    Session.get_available_regions = _get_available_regions  # type: ignore[method-assign]
+    Loader.list_available_services = QuickLoader.list_available_services  # type: ignore[method-assign, assignment]
     _leave_out_instance_types()
 
 
@@ -27,16 +27,6 @@ def _load_file(self: JSONFileLoader, file_path: str) -> Any:
     if file_path not in _files:
         _files[file_path] = _read_file(self, file_path)
     return _files[file_path]
-
-
-def _get_available_regions(
-    self: Session, service_name: str, partition_name: str = "aws", allow_non_regional: bool = False
-) -> list[str]:
-    """moto wants the regions of EC2 at once, and its model, the largest of all, only when somebody calls EC2."""
-    if service_name != "ec2":
-        return _regions_of(self, service_name, partition_name, allow_non_regional)
-    endpoints = self.get_component("endpoint_resolver")
-    return list(endpoints.get_available_endpoints("ec2", partition_name, allow_non_regional))
 
 
 def _leave_out_instance_types() -> None:

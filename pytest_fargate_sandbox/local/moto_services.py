@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from moto.backends import get_backend
 from moto.core.common_models import BaseModel
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from pytest_fargate_sandbox.local.engine_credentials import ACCOUNT_ID, REGION
 from pytest_fargate_sandbox.local.managed_policies import read_policies_late
+from pytest_fargate_sandbox.local.service_app import ServiceApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,7 +44,7 @@ class MotoServices:
     def __init__(self, before: Mapping[str, Callable[[], None]]) -> None:
         """``before``: what is to be done when a service is about to be loaded, by its name."""
         self._before = before
-        self._dispatcher = DomainDispatcherApplication(_create_app)
+        self._dispatcher: WsgiApp | None = None
         self._apps: dict[str, WsgiApp] = {}
         self._lock = threading.Lock()
 
@@ -52,7 +52,7 @@ class MotoServices:
         """The application of the service that requests of the signing name ``service`` are for."""
         name = _BACKENDS.get(service)
         if name is None:
-            return self._dispatcher
+            return self._load_dispatcher()
         app = self._apps.get(name)
         if app is None:
             with self._lock:
@@ -66,6 +66,14 @@ class MotoServices:
         self._apps[name] = app
         return app
 
+    def _load_dispatcher(self) -> WsgiApp:
+        with self._lock:
+            if self._dispatcher is None:
+                from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+
+                self._dispatcher = DomainDispatcherApplication(_create_app)
+            return self._dispatcher
+
     def __call__(self, service: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if service in ("s3", ""):
             _keep_body(environ)
@@ -74,7 +82,7 @@ class MotoServices:
 
 def _create_app(name: Any) -> Any:
     read_policies_late()  # whose call it is, each service asks moto's IAM
-    return create_backend_app(name)
+    return ServiceApp(name)
 
 
 def _keep_body(environ: dict[str, Any]) -> None:

@@ -1,37 +1,24 @@
-"""Import this before paramiko: half of paramiko's import is a library that its ssh_config reader seldom asks for.
+"""Import this before paramiko: more than half of its import is libraries that it seldom asks for anything.
 
-``invoke`` runs the commands of ``Match exec`` lines there. Whoever uses it through paramiko, or imports it, gets it.
+``invoke`` runs the commands of ``Match exec`` lines in its ssh_config reader, and ``importlib.metadata`` tells it its
+own version. Whoever uses them through paramiko, or imports them, gets them.
 """
 
 from __future__ import annotations
 
-import importlib
 import sys
-from types import ModuleType
-from typing import Any
 
 from pytest_fargate_sandbox.leaves.garbage import collection_paused
-
-
-class _Later(ModuleType):
-    """Stands where the module would, and becomes it when something is wanted of it."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(importlib.import_module(self.__name__), name)
+from pytest_fargate_sandbox.leaves.later_modules import Later, imported_later, installed_version
 
 
 def _import_paramiko() -> None:
     # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/config.py#L36
-    if "paramiko" in sys.modules or "invoke" in sys.modules:
+    # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/__init__.py#L19
+    if "paramiko" in sys.modules:
         return
-    sys.modules["invoke"] = _Later("invoke")
-    try:
-        with collection_paused():
-            import paramiko  # noqa: F401
-    finally:
-        del sys.modules["invoke"]
+    with imported_later(Later("invoke"), Later("importlib.metadata", version=installed_version)), collection_paused():
+        import paramiko  # noqa: F401
 
 
 _import_paramiko()
