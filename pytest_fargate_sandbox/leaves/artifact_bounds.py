@@ -1,6 +1,8 @@
-"""How much is taken out of a sandbox as artifacts, unless somebody asks for more."""
+"""How much is taken out of a sandbox as artifacts, unless somebody asks for more; and how much is handed in or on."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 MOST_BYTES = 5_000_000
 """Of one file that is read, or saved, and of one archive."""
@@ -16,3 +18,16 @@ SAVING_SEC = 60.0
 
 MOST_TOLD = 20
 """So many files and complaints stand in a report; how many more there are is said."""
+
+
+class WorkBounds(NamedTuple):
+    """Of an agent's work at a task: of what he hands in, and of all that crosses over to a verifier."""
+
+    bytes: int = 4_000_000_000
+    """As it travels: a hole in a file that lies in a directory weighs nothing."""
+
+    files: int = 500_000
+    """With directories and links. Half of what a sandbox takes at once."""
+
+
+WORK_BOUNDS = WorkBounds()

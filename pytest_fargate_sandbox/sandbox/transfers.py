@@ -60,7 +60,7 @@ class Transfers:
                 self._tell_what_is_faster(local)
                 upload_directly(client, local, remote_path)
 
-    def download(self, client: ExecClient, remote_path: str, local: Path) -> None:
+    def download(self, client: ExecClient, remote_path: str, local: Path, max_bytes: int | None = None) -> None:
         """Where the way carries little, what is big goes by S3 in this direction too."""
         bucket = self._cfg.s3_bucket
         if through_sessions(self._cfg) and bucket and not self._bucket_is_away.is_set():
@@ -68,7 +68,7 @@ class Transfers:
 
             try:
                 outbox = S3Outbox(self._aws, bucket, self._cfg.s3_prefix)
-                client.download_by(outbox, remote_path, local, at_least=_WORTH_A_DETOUR_BYTES)
+                client.download_by(outbox, remote_path, local, at_least=_WORTH_A_DETOUR_BYTES, max_bytes=max_bytes)
                 return
             except TooLittle:
                 pass
@@ -78,7 +78,7 @@ class Transfers:
                 self._bucket_is_away.set()
                 self._warn(str(error))
         with shown(f"download of {remote_path}"):
-            client.download_to(remote_path, local)
+            client.download_to(remote_path, local, max_bytes=max_bytes)
         self._tell_what_is_faster(local)
 
     def _tell_what_is_faster(self, local: Path) -> None:

@@ -243,14 +243,18 @@ class Workspace(WorkspaceFiles):
         to: str | PathLike[str] | None = None,
         user: str | None = None,
         timeout_sec: float | None = None,
+        max_bytes: int | None = None,
+        max_members: int | None = None,
     ) -> Snapshot:
         """Save a directory (a slot's home) with all that is known of it, without what fits the globs of ``exclude``.
 
-        The file goes with the snapshot, or stays where ``to`` says. See docs/snapshots.md.
+        The file goes with the snapshot, or stays where ``to`` says. More than ``max_bytes``, or ``max_members``, which
+        are files, links and directories, are a ``RemoteFileError`` of the kind ``too_large``. See docs/snapshots.md.
         """
         file, keeps = place_for(to)
+        bounds = {"max_bytes": max_bytes, "max_members": max_members}
         with shown(f"save {path}"):
-            self._on_terms(lambda client: client.save(path, exclude, file), user, timeout_sec)
+            self._on_terms(lambda client: client.save(path, exclude, file, **bounds), user, timeout_sec)
         return saved(file, keeps)
 
     def load(

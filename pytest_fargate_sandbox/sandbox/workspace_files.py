@@ -49,10 +49,11 @@ class WorkspaceFiles:
         *,
         user: str | None = None,
         timeout_sec: float | None = None,
+        max_bytes: int | None = None,
     ) -> None:
-        """Copy a file or a whole directory out of the sandbox."""
-        transfers = self._transfers()
-        self._on_terms(lambda client: transfers.download(client, remote_path, Path(local_path)), user, timeout_sec)
+        """Copy a file or a whole directory out of the sandbox; more than ``max_bytes`` are a ``too_large`` error."""
+        transfers, local = self._transfers(), Path(local_path)
+        self._on_terms(lambda client: transfers.download(client, remote_path, local, max_bytes), user, timeout_sec)
 
     def read_file(self, remote_path: str, *, max_bytes: int | None = None, user: str | None = None) -> bytes:
         """The content of a file that fits in memory; of more than ``max_bytes`` it is a ``too_large`` error."""

@@ -11,12 +11,14 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pytest_fargate_sandbox.leaves.artifact_bounds import WORK_BOUNDS, WorkBounds
 from pytest_fargate_sandbox.leaves.errors import (
     RemoteFileError,
     RemoteFileNotFound,
     SandboxBroken,
     SandboxError,
     TaskFolderError,
+    UnsafeArchiveError,
 )
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.tasks.own_paths import NEVER, is_workspace, overlaps_verifiers
@@ -24,6 +26,7 @@ from pytest_fargate_sandbox.tasks.task_folder import Artifact
 from pytest_fargate_sandbox.tasks.task_inputs import content_digest
 from pytest_fargate_sandbox.tasks.task_places import mode_of
 from pytest_fargate_sandbox.tasks.task_slot import claim
+from pytest_fargate_sandbox.tasks.whose_fault import NO_ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +57,9 @@ class NothingCrosses(TaskFolderError):
 class Crossing:
     """Files of this process, until ``forget``; with a ``store`` they are kept there as well."""
 
-    def __init__(self, store: CrossingStore | None = None) -> None:
+    def __init__(self, store: CrossingStore | None = None, bounds: WorkBounds = WORK_BOUNDS) -> None:
+        self._bounds = bounds
+        self._files = 0
         self._room = TemporaryDirectory("crossing-")
         self._store = store
         self.all: list[Crossed] = []
@@ -100,7 +105,15 @@ class Crossing:
                 self._store.put(sandbox.aws, each.content, each.sha256)
 
     def give(self, sandbox: Any) -> None:
-        """Into the verifier's, where nobody of the agent's runs yet."""
+        """Into the verifier's, where nobody of the agent's runs yet: what cannot be put there is his own doing."""
+        try:
+            self._give(sandbox)
+        except (UnsafeArchiveError, RemoteFileError) as error:
+            if isinstance(error, RemoteFileError) and error.errno not in NO_ROOM:
+                raise
+            raise SandboxBroken(f"what the agent left cannot be put where its verifier is: {error}") from error
+
+    def _give(self, sandbox: Any) -> None:
         trees: list[PurePosixPath] = []
         for each in self.all:
             if _leads_elsewhere(sandbox, each, trees):
@@ -119,16 +132,46 @@ class Crossing:
         self._room.remove()
 
     def _taken(self, sandbox: Any, artifact: Artifact, room: Path, replaces: bool) -> Crossed | None:
+        bytes_left = self._bounds.bytes - sum(each.content.stat().st_size for each in self.all)
         try:
-            sandbox.save(artifact.source, exclude=artifact.exclude, to=room)
-            return Crossed(artifact.source, True, room, content_digest(room), replaces)
+            is_tree = self._saved(sandbox, artifact, room, bytes_left)
+            if not is_tree:
+                _download(sandbox, artifact.source, room, bytes_left)
         except RemoteFileNotFound:
             return None
         except RemoteFileError as error:
+            if error.kind != "too_large" or error.errno is not None:
+                raise
+            raise self._too_much(artifact.source) from None
+        return Crossed(artifact.source, is_tree, room, content_digest(room), replaces and is_tree)
+
+    def _saved(self, sandbox: Any, artifact: Artifact, room: Path, most: int) -> bool:
+        """Whether it is a directory."""
+        files_left = self._bounds.files - self._files
+        try:
+            saved = sandbox.save(
+                artifact.source, exclude=artifact.exclude, to=room, max_bytes=most, max_members=files_left
+            )
+        except RemoteFileError as error:
             if error.errno != errno.ENOTDIR:
                 raise
-        sandbox.download(artifact.source, room)
-        return Crossed(artifact.source, False, room, content_digest(room), False)
+            return False
+        self._files += saved.members
+        return True
+
+    def _too_much(self, source: str) -> SandboxBroken:
+        return SandboxBroken(
+            f"the agent left more than crosses over to a verifier: with {source} it would be more than "
+            f"{self._bounds.bytes} bytes or {self._bounds.files} files (of a task's own making it is in `artifacts` "
+            "that it says what counts, and what to `exclude`)"
+        )
+
+
+def _download(sandbox: Any, source: str, room: Path, most: int) -> None:
+    """What holes make of a file is not waited for: it travels with all its zeros."""
+    if sandbox.stat(source, follow=True).size > most:
+        raise RemoteFileError(f"{source} has more than {most} bytes", path=source, kind="too_large")
+    sandbox.download(source, room, max_bytes=most)
 
 
 def _leads_elsewhere(sandbox: Any, crossed: Crossed, trees: Sequence[PurePosixPath]) -> bool:

@@ -6,27 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.errors import NoVerdict
+from pytest_fargate_sandbox.leaves.errors import NoVerdict, SandboxBroken
 from pytest_fargate_sandbox.tasks.task_inputs import digest_of
+from pytest_fargate_sandbox.tasks.unpacking import suffix_of, unpacks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_fargate_sandbox.leaves.artifact_bounds import WorkBounds
     from pytest_fargate_sandbox.tasks.task_trial import Workplace
-
-_ARCHIVES = {
-    ".tar.gz": "tar -xzf {file}",
-    ".tgz": "tar -xzf {file}",
-    ".tar.xz": "tar -xJf {file}",
-    ".tar.bz2": "tar -xjf {file}",
-    ".tar": "tar -xf {file}",
-    ".zip": "unzip -oq {file} || python3 -m zipfile -e {file} .",
-}
-_PATCHES = dict.fromkeys(
-    (".patch", ".diff"), "if command -v git > /dev/null; then git apply {file}; else patch -p1 -i {file}; fi"
-)
-_UNPACKED_BY = {**_ARCHIVES, **_PATCHES}
-"""In the sandbox: what an agent packed is not unpacked here."""
 
 _NOT_FOUND = 127
 _ROOM = "/tmp/.submission"
@@ -44,14 +32,14 @@ class Submission:
         """Raises ``NoVerdict`` where the image has nothing to unpack it with, or where it is no agent's."""
         if self.path.is_symlink():
             raise NoVerdict(f"{self.path} is a link: what somebody handed in stands there itself")
+        _check_size(self.path, there.bounds)
+        suffix = "" if self.path.is_dir() else suffix_of(self.path)
+        file = f"{_ROOM}{suffix}" if suffix else there.workspace
+        there.bring(self.path, file)  # which refuses links out of it, so that the digest is of nothing else
         there.log.hashes["submission"] = digest_of(self.path)
-        if self.path.is_dir():
-            there.bring(self.path, there.workspace)
+        if not suffix:
             return
-        suffix = suffix_of(self.path)
-        file = f"{_ROOM}{suffix}"
-        there.bring(self.path, file)
-        code = there.run(_UNPACKED_BY[suffix].format(file=file))
+        code = there.run(unpacks(file, suffix, there.bounds), named=f"unpacking {self.path.name}")
         there.sandbox.exec(["rm", "-f", file])
         if code == _NOT_FOUND:
             raise NoVerdict(f"{self.path.name} cannot be unpacked: {there.log.notes[-1]}")
@@ -92,15 +80,20 @@ class Submissions:
         return lost
 
 
+def _check_size(path: Path, bounds: WorkBounds) -> None:
+    size = 0
+    for files, each in enumerate([path] if path.is_file() else path.rglob("*"), 1):
+        size += each.lstat().st_size
+        if size > bounds.bytes or files > bounds.files:
+            raise SandboxBroken(
+                f"{path} is more than may be handed in: it has more than {bounds.bytes} bytes or {bounds.files} files"
+            )
+
+
 def _inside(directory: Path) -> list[Path]:
     if not directory.is_dir() or directory.is_symlink():
         return []
     return [each for each in sorted(directory.iterdir()) if each.is_dir() or suffix_of(each)]
-
-
-def suffix_of(path: Path) -> str:
-    """Of an archive or a patch; empty for anything else."""
-    return next((suffix for suffix in _UNPACKED_BY if path.name.endswith(suffix)), "")
 
 
 def _stem(path: Path) -> str:

@@ -165,13 +165,13 @@ class TaskSlot:
 
     # --- what he left -------------------------------------------------------------------------------------------------
 
-    def save(self, path: str, **options: Any) -> None:
+    def save(self, path: str, **options: Any) -> Any:
         self._end_acting()
-        self._slot.save(path, **options)
+        return self._slot.save(path, **options)
 
-    def download(self, remote: str, local: Any) -> None:
+    def download(self, remote: str, local: Any, **options: Any) -> None:
         self._end_acting()
-        self._slot.download(remote, local)
+        self._slot.download(remote, local, **options)
 
     @property
     def artifacts(self) -> TaskSlot:

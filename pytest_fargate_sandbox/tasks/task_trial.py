@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_fargate_sandbox.leaves.artifact_bounds import WORK_BOUNDS
 from pytest_fargate_sandbox.leaves.errors import (
     ExecFailed,
     ExecTimeout,
@@ -28,6 +29,7 @@ from pytest_fargate_sandbox.tasks.whose_fault import agents_own, why_from_inside
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pytest_fargate_sandbox.leaves.artifact_bounds import WorkBounds
     from pytest_fargate_sandbox.tasks.crossing_store import CrossingStore
     from pytest_fargate_sandbox.tasks.reward import Reward
     from pytest_fargate_sandbox.tasks.task_folder import HealthCheck, Step, TaskFolder
@@ -57,6 +59,7 @@ class Workplace:
     step: Step | None
     workspace: str
     log: TrialLog
+    bounds: WorkBounds
 
     @property
     def timeout_sec(self) -> float:
@@ -81,8 +84,8 @@ class Workplace:
                 path=str(self.folder.file),
             ) from None
 
-    def run(self, command: str | Sequence[str], env: Mapping[str, str] | None = None) -> int:
-        """As the agent, in his time. Its output's end is noted where it fails."""
+    def run(self, command: str | Sequence[str], env: Mapping[str, str] | None = None, *, named: str = "") -> int:
+        """As the agent, in his time. Its output's end is noted where it fails, of what may be ``named`` there."""
         tail = Tail(2000)
         result = self.sandbox.exec(
             command,
@@ -96,7 +99,7 @@ class Workplace:
         if result.timed_out:
             self.log.note(f"the agent ran out of time after {self.timeout_sec:g} s")
         elif result.return_code:
-            self.log.note(f"{command} returned {result.return_code}: {str(tail).strip()}")
+            self.log.note(f"{named or command} returned {result.return_code}: {str(tail).strip()}")
         return int(result.return_code)
 
 
@@ -111,6 +114,7 @@ class Trial:
         store: CrossingStore | None = None,
         *,
         in_slot: Callable[[Any], TaskSlot] | None = None,
+        bounds: WorkBounds = WORK_BOUNDS,
     ) -> None:
         """``make``: a started sandbox by the marker's keys; who made it stops what is left running.
 
@@ -123,6 +127,7 @@ class Trial:
         self._make = make
         self._in_slot = in_slot
         self._store = store
+        self._bounds = bounds
         self._workspace = ""
         self._running: dict[Any, float] = {}
         """Sandboxes, and since when."""
@@ -217,7 +222,7 @@ class Trial:
         if shared:
             with self.log.timed("verify"):
                 return self._verify_beside_the_agent(sandbox, step)
-        crossing = Crossing(self._store)
+        crossing = Crossing(self._store, self._bounds)
         try:
             with self.log.timed("cross"), agents_own(sandbox, "while artifacts were taken"):
                 crossing.take(sandbox, self.folder, step, self._workspace)
@@ -308,7 +313,7 @@ class Trial:
         self.log.cost_usd = round(self.log.cost_usd + cost, 6)
 
     def workplace(self, sandbox: Any, step: Step | None) -> Workplace:
-        return Workplace(sandbox, self.folder, step, self._workspace, self.log)
+        return Workplace(sandbox, self.folder, step, self._workspace, self.log, self._bounds)
 
     def _overall(self, rewards: Sequence[Reward]) -> Reward:
         if not self.folder.config.steps or self.folder.config.multi_step_reward_strategy == "final":

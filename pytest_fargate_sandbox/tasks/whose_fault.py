@@ -32,7 +32,7 @@ _BY_WHAT_RUNS_IN_IT = (Cause.OUT_OF_MEMORY, Cause.ESSENTIAL_EXITED)
 
 _LOOK_SEC = 10.0
 _NOT_HIS = "not his"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def why_from_inside(sandbox: Any, error: SandboxError) -> str | None:
     if isinstance(error, UnsafeArchiveError):
         return "its files leave their directory"
     if isinstance(error, RemoteFileError):
-        return "the disk is full" if error.errno in _NO_ROOM else f"{error.path} cannot be read or written"
+        return "the disk is full" if error.errno in NO_ROOM else f"{error.path} cannot be read or written"
     if isinstance(error, TransportError):
         if error.context.get("kind") == MISBEHAVED:
             return "its server gives answers that no honest one gives"

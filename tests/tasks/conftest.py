@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.artifact_bounds import WORK_BOUNDS
 from pytest_fargate_sandbox.tasks.task_reading import read_task
 from pytest_fargate_sandbox.tasks.task_trial import Actor, Trial
 
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox import EcsFargateSandbox
+    from pytest_fargate_sandbox.leaves.artifact_bounds import WorkBounds
 
 
 @pytest.fixture
-def trial(sandbox: Callable[..., EcsFargateSandbox]) -> Callable[[Path, Actor], Trial]:
+def trial(sandbox: Callable[..., EcsFargateSandbox]) -> Callable[..., Trial]:
     """``trial(folder, actor)``: its sandboxes are stopped with the test."""
 
     def make(**keys: Any) -> EcsFargateSandbox:
@@ -29,7 +31,7 @@ def trial(sandbox: Callable[..., EcsFargateSandbox]) -> Callable[[Path, Actor], 
         started.start()
         return started
 
-    def of(folder: Path, actor: Actor) -> Trial:
-        return Trial(read_task(folder / "task.toml"), actor, make)
+    def of(folder: Path, actor: Actor, bounds: WorkBounds = WORK_BOUNDS) -> Trial:
+        return Trial(read_task(folder / "task.toml"), actor, make, bounds=bounds)
 
     return of

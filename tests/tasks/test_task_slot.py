@@ -103,7 +103,7 @@ for place in / /app /app/given /tests /logs /logs/verifier /logs/artifacts /solu
     echo 1 > $place/reward.txt; cp /bin/true $place/left; ln -s /etc/shadow $place/link
 done 2> /dev/null
 echo hello > /app/hello.txt; rm -rf /app/given /app/mine
-(setsid sh -c 'while :; do echo hello > /app/hello.txt; echo 1 > /logs/verifier/reward.txt; sleep 0.01; done' &)
+(setsid sh -c 'cd /logs/verifier; while :; do echo 1 > next; mv -f next reward.txt; sleep 0.01; done' &)
 """
 IS_AS_IT_WAS = """\
 #!/bin/bash

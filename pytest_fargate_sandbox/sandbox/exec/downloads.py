@@ -39,11 +39,14 @@ class CheckedDigest(Digest, Protocol):
 
 
 class Download:
-    def __init__(self, calls: ExecCalls, remote_path: str, tries: int, **fields: object) -> None:
-        """``fields`` are what else is to be said in the request."""
+    def __init__(
+        self, calls: ExecCalls, remote_path: str, tries: int, *, max_bytes: int | None = None, **fields: object
+    ) -> None:
+        """``fields`` are what else is to be said in the request; ``max_bytes`` is for what goes to the disk."""
         self._calls = calls
         self._remote_path = remote_path
         self._tries = tries
+        self._max_bytes = max_bytes
         self._fields = fields
         self._goes_on = True
 
@@ -97,13 +100,13 @@ class Download:
     def _save_file(self, target: Path) -> None:
         with self._open(file_protocol.ReadFile) as answer:
             line, head = _head_of(answer)
-            incoming = _Incoming(answer, target, self._calls.limits)
+            incoming = self._incoming(answer, target)
             incoming.digest.update(line)
             single_files.put(os.fspath(target), incoming.blocks(), head.mode & 0o777, head.mtime_ns)
 
     def _save_answer(self, request: type[file_protocol.ReadTree], target: Path, digest: CheckedDigest) -> None:
         with self._open(request) as answer:
-            incoming = _Incoming(answer, target, self._calls.limits)
+            incoming = self._incoming(answer, target)
             incoming.digest = digest
 
             def blocks() -> Iterator[bytes]:
@@ -115,7 +118,7 @@ class Download:
     def _save_tree(self, target: Path) -> None:
         limits = self._calls.limits
         with self._open(file_protocol.ReadTree) as answer:
-            incoming = _Incoming(answer, target, limits)
+            incoming = self._incoming(answer, target)
 
             def read(count: int) -> bytes:
                 block = incoming.read(count)
@@ -134,13 +137,22 @@ class Download:
                 sentence = f"the sandbox misbehaves, the answer to read-tree {self._remote_path} is no tree: "
                 raise Failure(failure.kind, sentence + failure.message, path=failure.path) from None
 
+    def _incoming(self, answer: LongAnswer, target: Path) -> _Incoming:
+        return _Incoming(answer, target, self._calls.limits, self._check_size)
+
+    def _check_size(self, size: int) -> None:
+        if self._max_bytes is not None and size > self._max_bytes:
+            sentence = f"{self._remote_path} has more than {self._max_bytes} bytes (max_bytes)"
+            raise Failure("too_large", sentence, path=self._remote_path)
+
 
 class _Incoming:
     """What comes for the disk here, counted and digested."""
 
-    def __init__(self, answer: LongAnswer, target: Path, limits: Limits) -> None:
+    def __init__(self, answer: LongAnswer, target: Path, limits: Limits, check_size: Callable[[int], None]) -> None:
         self._answer = answer
         self._limits = limits
+        self._check_size = check_size
         self._place = next(place for place in (target.absolute(), *target.absolute().parents) if place.is_dir())
         self._size = 0
         self._look_at = 0
@@ -160,6 +172,7 @@ class _Incoming:
     def _counted(self, data: bytes) -> bytes:
         self._size += len(data)
         progress_bar.moved(len(data))
+        self._check_size(self._size)
         if self._size > self._limits.disk_bytes:
             raise Malformed(f"more than {self._limits.disk_bytes} bytes come, and no end of them")
         if self._size >= self._look_at:

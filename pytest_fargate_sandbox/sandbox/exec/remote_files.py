@@ -97,21 +97,27 @@ class RemoteFiles:
 
         return self._download(remote_path, 1 + max_retries).read_file()
 
-    def download_to(self, remote_path: str, local_path: Path | str, *, max_retries: int = 3) -> None:
+    def download_to(
+        self, remote_path: str, local_path: Path | str, *, max_retries: int = 3, max_bytes: int | None = None
+    ) -> None:
         """Copy a file or a whole directory to here, with modes and times.
 
         A file goes into ``local_path`` if that is a directory. A directory's content goes into ``local_path``, which
         is made if need be; an archive that wants to leave it changes nothing.
         """
-        _land(self._download(remote_path, 1 + max_retries), remote_path, Path(local_path))
+        _land(self._download(remote_path, 1 + max_retries, max_bytes), remote_path, Path(local_path))
 
-    def download_by(self, place: Place, remote_path: str, local_path: Path, *, at_least: int) -> None:
+    def download_by(
+        self, place: Place, remote_path: str, local_path: Path, *, at_least: int, max_bytes: int | None = None
+    ) -> None:
         """The same, by way of somewhere that the sandbox puts it; ``TooLittle`` where it has less than that."""
 
         def request(**fields: object) -> Push:
             return self._request(Push, path=remote_path, **fields)
 
-        download = StagedDownload(self._calls, remote_path, place=place, request=request, at_least=at_least)
+        download = StagedDownload(
+            self._calls, remote_path, place=place, request=request, at_least=at_least, max_bytes=max_bytes
+        )
         _land(download, remote_path, local_path)
 
     def read_file(self, path: str, max_bytes: int | None = None) -> bytes:
@@ -181,12 +187,19 @@ class RemoteFiles:
         """What is asked for with bounds, and lies in the workspace."""
         return ArtifactCalls(self._calls, self._fence)
 
-    def save(self, remote_dir: str, exclude: Sequence[str], target: Path) -> None:
+    def save(
+        self,
+        remote_dir: str,
+        exclude: Sequence[str],
+        target: Path,
+        *,
+        max_bytes: int | None = None,
+        max_members: int | None = None,
+    ) -> None:
         """Make a snapshot of a directory there, in a file here."""
         wanted = exclude if isinstance(exclude, str) else list(exclude)
-        SnapshotCalls(self._calls).save(
-            self._request(SaveSnapshot, path=self._base(remote_dir), exclude=wanted), target
-        )
+        request = self._request(SaveSnapshot, path=self._base(remote_dir), exclude=wanted)
+        SnapshotCalls(self._calls).save(request, target, max_bytes, max_members)
 
     def load(self, source: Path, remote_dir: str) -> tuple[str, ...]:
         """Put what a snapshot has into a directory there, all of it or nothing; what of it could not be kept."""
@@ -253,9 +266,9 @@ class RemoteFiles:
     def _base(self, path: str) -> str:
         return self._home or path if path == "." else path
 
-    def _download(self, remote_path: str, tries: int) -> Download:
+    def _download(self, remote_path: str, tries: int, max_bytes: int | None = None) -> Download:
         request = self._request(file_protocol.ReadFile, path=remote_path)
-        return Download(self._calls, request.path, tries, user=request.user)
+        return Download(self._calls, request.path, tries, max_bytes=max_bytes, user=request.user)
 
     def path_of(self, path: str) -> str:
         """From the server's own directory."""

@@ -9,6 +9,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.changes import Changes
 from pytest_fargate_sandbox.sandbox.exec.downloads import Download
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import parsed
+from pytest_fargate_sandbox.sandbox.exec.member_count import MemberCount
 from pytest_fargate_sandbox.sandbox.exec.snapshot_digest import SnapshotDigest
 from pytest_fargate_sandbox.sandbox.exec.uploads import Upload
 from pytest_fargate_sandbox.server import protocol
@@ -47,9 +48,14 @@ class SnapshotCalls:
     def __init__(self, calls: ExecCalls) -> None:
         self._calls = calls
 
-    def save(self, request: SaveSnapshot, target: Path) -> None:
+    def save(self, request: SaveSnapshot, target: Path, max_bytes: int | None, max_members: int | None) -> None:
         fields = {"exclude": request.exclude, "user": request.user}
-        Download(self._calls, request.path, _TRIES, **fields).save_answer(SaveSnapshot, target, SnapshotDigest)
+        download = Download(self._calls, request.path, _TRIES, max_bytes=max_bytes, **fields)
+
+        def digest() -> SnapshotDigest:
+            return SnapshotDigest(None if max_members is None else MemberCount(request.path, max_members))
+
+        download.save_answer(SaveSnapshot, target, digest)
 
     def load(self, source: Path, remote_dir: str, user: str) -> tuple[str, ...]:
         """What of it could not be kept."""

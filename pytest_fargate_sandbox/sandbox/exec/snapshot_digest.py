@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.server.protocol import decoded, encoded
 from pytest_fargate_sandbox.server.requests.http1 import Malformed
 from pytest_fargate_sandbox.server.snapshots.snapshot_format import FACTS, LONGEST_END, parsed_facts
 
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.sandbox.exec.member_count import MemberCount
+
 
 class SnapshotDigest:
     """The digest of all that comes; asked at its end, what it says of itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, members: MemberCount | None = None) -> None:
+        """``members`` counts them as they come, where there may be no more than so many."""
+        self._members = members
         self._digest = hashlib.sha256()
         """Of all but the last bytes, among which its end begins."""
         self._tail = b""
 
     def update(self, data: bytes) -> None:
+        if self._members:
+            self._members.update(data)
         seen = self._tail + data
         cut = max(0, len(seen) - LONGEST_END)
         self._digest.update(memoryview(seen)[:cut])

@@ -44,8 +44,9 @@ class StagedDownload(Download):
         place: Place,
         request: Callable[..., Push],
         at_least: int,
+        max_bytes: int | None = None,
     ) -> None:
-        super().__init__(calls, remote_path, 1)
+        super().__init__(calls, remote_path, 1, max_bytes=max_bytes)
         self._place = place
         self._request = request
         self._at_least = at_least
@@ -61,6 +62,7 @@ class StagedDownload(Download):
         if not pushed.size:
             raise TooLittle
         try:
+            self._check_size(pushed.size)
             with self._place.opened(name) as content:
                 yield _StagedAnswer(content, pushed)
         finally:
