@@ -21,9 +21,15 @@ def with_pinned_image(make: Callable[..., Any], config: pytest.Config) -> Callab
 
     def made(**keys: Any) -> Any:
         if "image" in keys:
+            from pytest_fargate_sandbox.providers.aws.aws import connect
             from pytest_fargate_sandbox.providers.images.pinning import pinned
 
-            keys["image"] = pinned(keys["image"], config.stash[RUN].directory / "once")
+            endpoint_url = options.base_config(config.stash[options.SETTINGS]).endpoint_url
+            keys["image"] = pinned(
+                keys["image"],
+                config.stash[RUN].directory / "once",
+                lambda region: connect(region=region, endpoint_url=endpoint_url),
+            )
         return make(**keys)
 
     return made

@@ -8,6 +8,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
@@ -106,19 +107,23 @@ def test_the_digest_of_a_tag_is_asked_without_an_account(registry: str) -> None:
     assert digest_of(Reference.parse(f"{registry}/a/b:none")) == ""
 
 
+def _no_aws(region: str) -> Aws:
+    raise AssertionError(f"{region} was asked")
+
+
 def test_a_tag_is_what_it_was_when_the_run_first_had_it(registry: str, tmp_path: Path) -> None:
     image = f"{registry}/a/b:1.2"
-    assert pinned(image, tmp_path) == f"{registry}/a/b@{_DIGEST}"
+    assert pinned(image, tmp_path, _no_aws) == f"{registry}/a/b@{_DIGEST}"
     (known,) = tmp_path.glob("digest-*.json")
     known.write_text(known.read_text().replace("ab", "cd"))  # by a process that came first
-    assert pinned(image, tmp_path) == f"{registry}/a/b@{_DIGEST.replace('ab', 'cd')}"
+    assert pinned(image, tmp_path, _no_aws) == f"{registry}/a/b@{_DIGEST.replace('ab', 'cd')}"
 
 
 @pytest.mark.parametrize(
     "image", ["host", "127.0.0.1:9/a/b:1", "1.dkr.ecr.us-east-1.amazonaws.com/a:1", f"a@{_DIGEST}"]
 )
 def test_what_no_registry_tells_of_stays_as_it_is(image: str, tmp_path: Path) -> None:
-    assert pinned(image, tmp_path) == image
+    assert pinned(image, tmp_path, _no_aws) == image
 
 
 def test_a_registry_out_of_reach_tells_no_digest() -> None:
@@ -149,6 +154,37 @@ def test_tasks_are_launched_by_digest_but_on_the_embedded_engine(registry: str, 
     for cluster, launched in (("bench", f"{registry}/a/b@{_DIGEST}"), ("local", image)):
         config = pytester.parseconfigure("--fargate-tasks", f"--fargate-cluster={cluster}")
         assert with_pinned_image(lambda **keys: keys["image"], config)(image=image) == launched
+
+
+def test_a_private_tag_is_what_ecr_says_it_is(
+    engine: EngineProcess, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the caller's credentials, where the registry is, which need not be where the cluster is."""
+    for name, value in engine.exports.items():
+        monkeypatch.setenv(name, value)
+    ecr = boto3.client("ecr", region_name="eu-west-1")
+    ecr.create_repository(repositoryName="pinned/x")
+
+    def put(number: int) -> str:
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "layers": [],
+            "n": number,
+        }
+        answer = ecr.put_image(repositoryName="pinned/x", imageManifest=json.dumps(manifest), imageTag="1")
+        return str(answer["image"]["imageId"]["imageDigest"])
+
+    repository = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pinned/x"
+    first = put(1)
+    for expected in (first, put(2)):
+        config = pytester.parseconfigure("--fargate-tasks", "--fargate-cluster=bench")
+        launched = with_pinned_image(lambda **keys: keys["image"], config)
+        assert launched(image=f"{repository}:1") == f"{repository}@{expected}"
+        assert launched(image=f"{repository}:none") == f"{repository}:none"
+        put(3)
+        assert launched(image=f"{repository}:1") == f"{repository}@{expected}", "it is what it was"
+        put(2)
 
 
 @pytest.mark.parametrize("image", ["host", "", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a:b"])

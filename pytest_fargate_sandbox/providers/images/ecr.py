@@ -41,20 +41,30 @@ class EcrRepository:
             )
         return cls(name, found["registry"], found["region"]) if found else cls(name)
 
+    @property
+    def account(self) -> str:
+        return self.registry.partition(".")[0]
+
     def url(self, tag: str) -> str:
         return f"{self.registry}/{self.name}:{tag}"
 
 
 def image_details(aws: Aws, repository: EcrRepository, tag: str) -> dict[str, Any] | None:
     """What ECR knows of the image; None when it has no such tag. A missing repository is an ``AwsError``."""
+    whose = {"registryId": repository.account} if repository.account else {}
+    named = [{"imageTag": tag}]
     try:
-        answer = aws.call("ecr", "DescribeImages", repositoryName=repository.name, imageIds=[{"imageTag": tag}])
+        answer = aws.call("ecr", "DescribeImages", repositoryName=repository.name, imageIds=named, **whose)
     except AwsError as error:
         if error.code == "ImageNotFoundException":
             return None
         raise
     details: list[dict[str, Any]] = answer["imageDetails"]
     return details[0] if details else None
+
+
+def is_in_ecr(repository: str) -> bool:
+    return _URL.fullmatch(repository) is not None
 
 
 def image_url(aws: Aws, repository: EcrRepository, tag: str, details: dict[str, Any]) -> str:
