@@ -12,6 +12,7 @@ from tests.components import need
 from tests.engine_of_tests import EngineOfTests
 from tests.exec_server_process import ExecServerProcess
 from tests.fault_proxy import FaultProxy
+from tests.sandbox.scripted_ecs import ScriptedEcs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,6 +48,20 @@ def proxy(server: ExecServerProcess) -> Iterator[FaultProxy]:
     """A way to that server that breaks on demand."""
     with FaultProxy(("127.0.0.1", server.port)) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def script() -> Iterator[Callable[..., ScriptedEcs]]:
+    """``script(RunTask=[answer, …])``: an ECS that says just this."""
+    made: list[ScriptedEcs] = []
+
+    def make(**answers: list[Any]) -> ScriptedEcs:
+        made.append(ScriptedEcs(**answers))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture(scope="session")

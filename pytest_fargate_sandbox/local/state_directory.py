@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.process_identity import this_process
+from pytest_fargate_sandbox.leaves.process_locks import taken_at_once
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 
@@ -65,15 +66,11 @@ class StateDirectory:
 def _take(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def taken() -> bool | None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return None
-        return True
+    def probe() -> bool | None:
+        return taken_at_once(descriptor) or None
 
     try:
-        wait_until(taken, deadline=_LOOKERS_SEC, what="the lock of the engine", first_pause=0.001, longest_pause=0.02)
+        wait_until(probe, deadline=_LOOKERS_SEC, what="the lock of the engine", first_pause=0.001, longest_pause=0.02)
     except WaitTimeout:
         os.close(descriptor)
         raise FileExistsError(f"another engine has {path.parent}: {path.read_text()}") from None

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.names import ENGINE_PULSE_PATH
 from pytest_fargate_sandbox.leaves.process_identity import is_busy, is_stopped, kill
+from pytest_fargate_sandbox.leaves.process_locks import taken_at_once
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 
 if TYPE_CHECKING:
@@ -63,13 +64,11 @@ class EngineProcess:
         except FileNotFoundError:
             return None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if taken_at_once(descriptor, fcntl.LOCK_SH):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked just now has it as well
+                return None
             told = os.read(descriptor, 4096)
             return cls(directory, json.loads(told) if told else {})
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked just now has it as well
-            return None
         finally:
             os.close(descriptor)
 

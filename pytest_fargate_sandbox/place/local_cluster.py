@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
+from pytest_fargate_sandbox.leaves.process_locks import taken_at_once
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory, is_somebody_elses
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from pytest_fargate_sandbox.place.engine_process import ASLEEP_SEC, BUSY_SEC, EngineProcess, Pulse
@@ -248,7 +249,7 @@ def _use(directory: Path) -> None:
     with _used_lock:
         if key not in _used:
             descriptor = os.open(directory / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if not _outlast(directory, _ENDING_SEC, lambda: _share(descriptor)):
+            if not _outlast(directory, _ENDING_SEC, lambda: taken_at_once(descriptor, fcntl.LOCK_SH) or None):
                 os.close(descriptor)
                 text = f"somebody has locked {directory / 'users.lock'} for himself, and it is no engine"
                 raise StartError(text, phase="engine", reason=text)
@@ -264,14 +265,6 @@ def _leave() -> None:
         if process is not None and process.stays_stopped():
             with contextlib.suppress(StartError):  # it is another user's
                 process.end()
-
-
-def _share(descriptor: int) -> bool | None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return None
-    return True
 
 
 def _outlast(directory: Path, seconds: float, probe: Callable[[], T | None]) -> T | None:

@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.process_locks import taken_at_once
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.leaves.times_in_words import clock
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
@@ -62,7 +63,7 @@ class ReuseBook:
     def hold(self) -> None:
         """The name is this run's until ``let_go``, or the end of this process. Raises ``ConfigError`` if it is not."""
         lock = self._open("run.lock")
-        if not _locked(lock, fcntl.LOCK_EX):
+        if not taken_at_once(lock):
             whose = _run_in(lock)
             os.close(lock)
             raise ConfigError(
@@ -79,7 +80,7 @@ class ReuseBook:
     def use(self) -> None:
         """This process, a worker, uses what was left until it ends."""
         lock = self._open("workers.lock")
-        if _locked(lock, fcntl.LOCK_SH):
+        if taken_at_once(lock, fcntl.LOCK_SH):
             self._holds.append(lock)
         else:
             os.close(lock)
@@ -95,7 +96,7 @@ class ReuseBook:
         """
         lock = self._open("workers.lock")
         with contextlib.suppress(WaitTimeout):
-            wait_until(lambda: _locked(lock, fcntl.LOCK_EX) or None, deadline=_LEAVING_SEC, what="the workers' end")
+            wait_until(lambda: taken_at_once(lock) or None, deadline=_LEAVING_SEC, what="the workers' end")
         os.close(lock)
 
     def _open(self, name: str) -> int:
@@ -162,14 +163,6 @@ def end_left(kept: KeptTask, why: str) -> bool:
         Ledger(kept.run_id).write(kept.ledger_entry, "stopped", task_arn=kept.task_arn)
         kept.forget()
     return stopped
-
-
-def _locked(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _run_in(descriptor: int) -> str:

@@ -16,8 +16,8 @@ from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.process_identity import is_stopped
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place import local_cluster
-from pytest_fargate_sandbox.place.engine_process import EngineProcess
 from pytest_fargate_sandbox.place.local_cluster import local_engine
+from tests.place.own_engine import end_engine_in
 from tests.warm_python import Popen
 
 if TYPE_CHECKING:
@@ -36,13 +36,7 @@ def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]
     monkeypatch.setenv("FARGATE_ENGINE_DIR", str(tmp_path / "engine"))
     monkeypatch.delenv("FARGATE_ENGINE_OPTIONS", raising=False)
     yield tmp_path / "engine"
-    left = EngineProcess.of(tmp_path / "engine")
-    if left is not None:
-        os.kill(left.pid, signal.SIGKILL)
-    for (pid, used), descriptor in list(local_cluster._used.items()):
-        if used == tmp_path / "engine":
-            os.close(descriptor)
-            del local_cluster._used[pid, used]
+    end_engine_in(tmp_path / "engine")
 
 
 class User:

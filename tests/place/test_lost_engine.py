@@ -18,13 +18,14 @@ from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.leaves.process_identity import identity_of
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.place import engine_process, local_cluster
+from pytest_fargate_sandbox.place import engine_process
 from pytest_fargate_sandbox.place.engine_process import EngineProcess, Pulse
 from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
 from tests import warm_python
 from tests.local.engine_process import alive, processes_of, wait_for_end
+from tests.place.own_engine import end_engine_in
 from tests.warm_python import Popen
 
 if TYPE_CHECKING:
@@ -70,13 +71,7 @@ def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]
         monkeypatch.delenv(f"FARGATE_ENGINE_{name}", raising=False)
     (tmp_path / "engine").mkdir()
     yield tmp_path / "engine"
-    left = EngineProcess.of(tmp_path / "engine")
-    if left is not None:
-        os.kill(left.pid, signal.SIGKILL)
-    for (pid, used), descriptor in list(local_cluster._used.items()):
-        if used == tmp_path / "engine":
-            os.close(descriptor)
-            del local_cluster._used[pid, used]
+    end_engine_in(tmp_path / "engine")
 
 
 @pytest.fixture

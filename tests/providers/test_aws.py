@@ -22,24 +22,11 @@ from tests.own_ca import OwnCa
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 THROTTLED = refusal("ThrottlingException", "Rate exceeded")
 CLUSTERS = {"clusters": [{"clusterName": "c"}]}
-
-
-@pytest.fixture
-def script() -> Iterator[Callable[..., ScriptedEcs]]:
-    made: list[ScriptedEcs] = []
-
-    def make(**answers: list[Any]) -> ScriptedEcs:
-        made.append(ScriptedEcs(**answers))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 @pytest.mark.parametrize(

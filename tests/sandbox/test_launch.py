@@ -15,7 +15,7 @@ from pytest_fargate_sandbox.sandbox.task.registration import registered
 from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 TASK = {"taskArn": "arn:aws:ecs:us-east-1:123456789012:task/c/1"}
@@ -23,19 +23,6 @@ PLACED = {"tasks": [TASK], "failures": []}
 NO_ROOM = {"tasks": [], "failures": [{"reason": "RESOURCE:FARGATE"}]}
 
 Script = "Callable[..., ScriptedEcs]"
-
-
-@pytest.fixture
-def script() -> Iterator[Callable[..., ScriptedEcs]]:
-    made: list[ScriptedEcs] = []
-
-    def make(**answers: list[Any]) -> ScriptedEcs:
-        made.append(ScriptedEcs(**answers))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
 
 
 def _request(**fields: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,29 +14,19 @@ from pytest_fargate_sandbox.tasks.task_slot import NotInSlots, TaskSlot, fits_sl
 from pytest_fargate_sandbox.tasks.task_trial import Trial
 from tests.components import need
 from tests.task_folders import TEST, TOML, make_task
+from tests.tasks.said_by_agents import Says
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
-    from pytest_fargate_sandbox.tasks.task_trial import Actor, Workplace
+    from pytest_fargate_sandbox.tasks.task_trial import Actor
     from tests.engine_of_tests import EngineOfTests
 
     MakeTrial = Callable[[Path, Actor], Trial]
 
 SEPARATE = 'artifacts = ["hello.txt"]\n' + TOML + '[verifier]\nenvironment_mode = "separate"\n'
-
-
-@dataclass(frozen=True)
-class Says:
-    """An agent who runs this."""
-
-    script: str
-    name: str = "says"
-
-    def act(self, there: Workplace) -> None:
-        there.run(["/bin/bash", "-c", self.script])
 
 
 @pytest.fixture(scope="module")

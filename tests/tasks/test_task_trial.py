@@ -11,6 +11,7 @@ from pytest_fargate_sandbox import NoVerdict, SandboxBroken, TaskFolderError
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
 from tests.task_folders import TEST, TOML, make_task
+from tests.tasks.said_by_agents import Says
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
 
 SHARED = TOML + '[verifier]\nenvironment_mode = "shared"\n'
 SEPARATE = 'artifacts = ["hello.txt"]\n' + TOML + '[verifier]\nenvironment_mode = "separate"\n'
-
-
-@dataclass(frozen=True)
-class Says:
-    """An agent who runs this."""
-
-    script: str
-    name: str = "says"
-
-    def act(self, there: Workplace) -> None:
-        there.run(["/bin/bash", "-c", self.script])
 
 
 HELLO = "echo hello > hello.txt"

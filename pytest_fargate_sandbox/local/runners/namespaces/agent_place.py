@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_fargate_sandbox.local.runners.namespaces import linux, privileges
-from pytest_fargate_sandbox.local.runners.namespaces.container_process import join_cgroups, open_cgroups
+from pytest_fargate_sandbox.local.runners.namespaces.container_process import be_of_container, open_cgroups
 from pytest_fargate_sandbox.local.runners.namespaces.descriptors import close_inherited
 from pytest_fargate_sandbox.local.runners.namespaces.holder_messages import Channel
 from pytest_fargate_sandbox.local.runners.namespaces.task_namespaces import CONTAINER_NAMESPACES
@@ -75,13 +75,7 @@ def run_agent_at(place: AgentPlace, channel: int) -> NoReturn:
 
 def _become_agent(place: AgentPlace, channel: int, doors: list[int]) -> NoReturn:
     try:
-        linux.die_with_parent()
-        join_cgroups(doors)
-        os.setsid()
-        null = os.open("/dev/null", os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(null, standard)
-        close_inherited(channel)
+        be_of_container(doors, channel)
         os.chdir(place.working_directory)
         os.umask(0o022)
         privileges.give_up_privileges(rootless=place.rootless, raw_sockets=not place.has_way_out)

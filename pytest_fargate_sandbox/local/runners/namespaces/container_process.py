@@ -56,16 +56,21 @@ def run_container(plan: ContainerPlan, output: int, status: int, listener: socke
     os._exit(_COULD_NOT_START)
 
 
+def be_of_container(cgroups: list[int], *kept: int) -> None:
+    """In a fork that has entered its namespaces: be in its cgroups, and have nothing of ours but ``kept``."""
+    linux.die_with_parent()
+    join_cgroups(cgroups)
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    close_inherited(*kept)
+
+
 def run_in_container(plan: ContainerPlan, argv: tuple[str, ...], cgroups: list[int]) -> NoReturn:
     """A further process, in a fork that has entered the container's namespaces: a health check."""
     try:
-        linux.die_with_parent()
-        join_cgroups(cgroups)
-        os.setsid()
-        null = os.open("/dev/null", os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(null, standard)
-        close_inherited()
+        be_of_container(cgroups)
         _set_limits(plan)
         _execute(plan, argv)
     except BaseException:  # a check that cannot run has failed
