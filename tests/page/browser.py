@@ -57,6 +57,7 @@ class Browser:
         self._session = told["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Performance.enable", timeDomain="threadTicks")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         self._number += 1
@@ -136,6 +137,11 @@ class Browser:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"never: {script}")
             time.sleep(0.03)
+
+    def script_seconds(self) -> float:
+        """How long the processor has been at scripts of the page."""
+        metrics = self.call("Performance.getMetrics")["metrics"]
+        return float(next(each["value"] for each in metrics if each["name"] == "ScriptDuration"))
 
     def key(self, name: str, *, shift: bool = False) -> None:
         text = {"Enter": "\r", "Space": " "}.get(name, name if len(name) == 1 else "")
