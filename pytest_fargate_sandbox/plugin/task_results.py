@@ -11,6 +11,7 @@ import pytest
 from pytest_fargate_sandbox.tasks.attempt_record import ResultsFile
 from pytest_fargate_sandbox.tasks.quarantine import add_to_quarantine, flaky_in
 from pytest_fargate_sandbox.tasks.results_table import table_of
+from pytest_fargate_sandbox.tasks.task_folder import TASK_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,7 +61,7 @@ class TaskResults:
     def pytest_handlecrashitem(self, crashitem: str) -> None:
         """xdist knows of a test whose worker died by its name alone."""
         file, _, name = crashitem.partition("::")
-        if file.endswith(("/task.toml", "/task.yaml")) or file in ("task.toml", "task.yaml"):
+        if PurePosixPath(file).name in TASK_FILES:
             trouble = {"kind": "WorkerCrash", "message": "its worker was killed, or crashed"}
             agent = name.partition("[")[0]
             named = {"task": file, "folder": str(PurePosixPath(file).parent), "agent": agent, "try": 1}

@@ -5,9 +5,11 @@ A task is known by its folder: two may have one name, and several files of tests
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable
+from pytest_fargate_sandbox.tasks.task_folder import TASK_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,4 +55,5 @@ def folders_of_one_name(records: Sequence[Mapping[str, Any]]) -> dict[str, list[
 
 def _folder(record: Mapping[str, Any]) -> str:
     """A record of an earlier release knows the file of its test alone."""
-    return str(record.get("folder") or record["test"].partition("::")[0])
+    file = PurePosixPath(record["test"].partition("::")[0])
+    return str(record.get("folder") or (file.parent if file.name in TASK_FILES else file))

@@ -14,6 +14,9 @@ from pytest_fargate_sandbox.leaves.printable import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
+TASK_FILES = ("task.toml", "task.yaml")
+"""What makes a directory a task folder; where it has both, the first."""
+
 SHARED, SEPARATE = "shared", "separate"
 """What ``environment_mode`` may be."""
 

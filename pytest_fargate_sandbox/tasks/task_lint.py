@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.tasks import task_inputs
+from pytest_fargate_sandbox.tasks.task_folder import TASK_FILES
 from pytest_fargate_sandbox.tasks.task_places import agents_place, verifiers_place
-from pytest_fargate_sandbox.tasks.task_reading import TASK_FILES, read_task, task_file_in
+from pytest_fargate_sandbox.tasks.task_reading import read_task, task_file_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
+from pytest_fargate_sandbox.tasks.task_folder import TASK_FILES
 from pytest_fargate_sandbox.tasks.task_toml import read_toml
 
 if TYPE_CHECKING:
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
-
-TASK_FILES = ("task.toml", "task.yaml")
-"""What makes a directory a task folder; where it has both, the first."""
 
 
 def task_file_in(directory: Path) -> Path | None:
