@@ -53,42 +53,25 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
     from pytest_fargate_sandbox.sandbox.snapshot import Snapshot
 
-_HOMES = {
-    "Changes": "sandbox.changes",
-    "Cancelled": "leaves.errors",
-    "ConfigError": "leaves.errors",
-    "EcsFargateConfig": "leaves.config",
-    **dict.fromkeys(("AsyncProcess", "AsyncSandbox", "AsyncWorkspace"), "async_sandbox"),
-    "EcsFargateSandbox": "ecs_fargate",
-    "Endpoint": "leaves.results",
-    "ExecClient": "sandbox.exec.exec_client",
-    "ExecFailed": "leaves.errors",
-    "ExecResult": "leaves.results",
-    "ExecTimeout": "leaves.errors",
-    "FileTimeout": "leaves.errors",
-    "ImageBuildError": "leaves.errors",
-    "ImageBuilder": "place.image_builder_anywhere",
-    "NoVerdict": "leaves.errors",
-    "OutsideEndpoint": "leaves.results",
-    "Remembered": "sandbox.changes",
-    "RemoteFileError": "leaves.errors",
-    "RemoteFileNotFound": "leaves.errors",
-    "RemoteIsADirectory": "leaves.errors",
-    "RemotePermissionError": "leaves.errors",
-    "Sandbox": "sandbox.sandbox_protocol",
-    "SandboxBroken": "leaves.errors",
-    "SandboxError": "leaves.errors",
-    "SandboxLost": "leaves.errors",
-    "Snapshot": "sandbox.snapshot",
-    "SshSidecarConfig": "leaves.config",
-    "SshTunnel": "providers.ssh.ssh_tunnel",
-    "StartError": "leaves.errors",
-    "StartTimeout": "leaves.errors",
-    "TaskFolderError": "leaves.errors",
-    "TransportError": "leaves.errors",
-    "UnknownUser": "leaves.errors",
-    "UnsafeArchiveError": "leaves.errors",
+_NAMES_BY_HOME = {
+    "async_sandbox": ("AsyncProcess", "AsyncSandbox", "AsyncWorkspace"),
+    "ecs_fargate": ("EcsFargateSandbox",),
+    "leaves.config": ("EcsFargateConfig", "SshSidecarConfig"),
+    "leaves.errors": (
+        *("Cancelled", "ConfigError", "ExecFailed", "ExecTimeout", "FileTimeout", "ImageBuildError", "NoVerdict"),
+        *("RemoteFileError", "RemoteFileNotFound", "RemoteIsADirectory", "RemotePermissionError", "SandboxBroken"),
+        *("SandboxError", "SandboxLost", "StartError", "StartTimeout", "TaskFolderError", "TransportError"),
+        *("UnknownUser", "UnsafeArchiveError"),
+    ),
+    "leaves.results": ("Endpoint", "ExecResult", "OutsideEndpoint"),
+    "place.image_builder_anywhere": ("ImageBuilder",),
+    "providers.ssh.ssh_tunnel": ("SshTunnel",),
+    "sandbox.changes": ("Changes", "Remembered"),
+    "sandbox.exec.exec_client": ("ExecClient",),
+    "sandbox.sandbox_protocol": ("Sandbox",),
+    "sandbox.snapshot": ("Snapshot",),
 }
+_HOMES = {name: home for home, names in _NAMES_BY_HOME.items() for name in names}
 
 __version__ = VERSION
 

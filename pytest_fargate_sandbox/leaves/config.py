@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.fargate_rules import SECRET_ARN, SECURITY_GROUPS, STORAGE_GIB, SUBNETS, size_problem
-from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
+from pytest_fargate_sandbox.leaves.names import DEFAULT_TTL_SEC, LOCAL_CLUSTER
 
 _Config = TypeVar("_Config")
 
@@ -101,7 +101,7 @@ class EcsFargateConfig:
     """Environment of the main container; values may hold ``{task_id}``, ``{task_ip}`` and ``{ssh_tunnel_port}``."""
     log_group: str | None = None
     log_stream_prefix: str | None = None
-    max_task_lifetime_sec: int = 14400
+    max_task_lifetime_sec: int = DEFAULT_TTL_SEC
     """After this the task ends by itself, whatever became of us."""
     startup_timeout_sec: float = 300.0
     """How long ECS may refuse a launch, how long a task may take to run, and how long what is in it may take to answer.

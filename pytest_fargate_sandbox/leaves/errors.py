@@ -15,6 +15,9 @@ An error shared between processes is a JSON file, so each has ``to_dict`` and ``
     │   ├── RemoteFileNotFound (FileNotFoundError)
     │   ├── RemotePermissionError (PermissionError)
     │   └── RemoteIsADirectory (IsADirectoryError)
+    ├── UnknownUser                         a command was to be run as somebody who is not there
+    ├── FileTimeout (TimeoutError)          a file operation took longer than its caller allowed
+    ├── Cancelled                           its caller gave it up
     ├── UnsafeArchiveError                  an archive wanted to write outside its folder
     ├── TaskFolderError (ValueError)        a benchmark task's folder is not what it should be
     ├── NoVerdict                           a verifier gave no reward, or none that is one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from pytest_fargate_sandbox.leaves.names import DEFAULT_TTL_SEC
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ TABLE = (
     ),
     Option(
         "ttl",
-        "seconds after which a task ends by itself; nothing: 14400, or more where the test may take more",
+        f"seconds after which a task ends by itself; nothing: {DEFAULT_TTL_SEC}, or more where the test may take more",
         "int",
         metavar="SECONDS",
         sets="max_task_lifetime_sec",

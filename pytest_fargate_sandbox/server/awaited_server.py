@@ -25,7 +25,7 @@ TOO_EARLY: Final = 425
 
 _PROGRAM = """
 import binascii, hashlib, os, socket, time, zlib
-end = time.time() + float(os.environ.get(@ttl@) or 14400)
+end = time.time() + float(os.environ.get(@ttl@) or @default_ttl@)
 def taken(sock):
     sock.settimeout(10)
     lines, parts = sock.makefile('rb'), []
@@ -75,6 +75,7 @@ def awaiting_source(source: str) -> str:
     for place, value in {
         "@digest@": hashlib.sha256(source.encode()).hexdigest(),
         "@ttl@": repr(names.ENV_TTL),
+        "@default_ttl@": str(names.DEFAULT_TTL_SEC),
         "@port@": repr(names.ENV_SERVER_PORT),
         "@expired@": str(names.EXIT_EXPIRED),
         "@early@": str(TOO_EARLY),

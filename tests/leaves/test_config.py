@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_fargate_sandbox import ConfigError, EcsFargateConfig, SshSidecarConfig
+
+
+def test_the_default_time_to_live_is_the_same_wherever_it_is_said() -> None:
+    default = EcsFargateConfig(cluster="local").max_task_lifetime_sec
+    docs = Path(__file__).parents[2] / "docs"
+    sidecar = files("pytest_fargate_sandbox").joinpath("sandbox", "task", "sidecar.sh").read_text()
+    assert f"FARGATE_SANDBOX_TTL:-{default}}}" in sidecar
+    assert f"these are {default};" in (docs / "pytest.md").read_text()
+    assert f"default {default}." in (docs / "harbor.md").read_text()
 
 
 def test_plain_values_become_what_the_fields_mean() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 
 import pytest
 
@@ -59,6 +60,8 @@ def test_every_error_of_the_tree_is_in_the_table_above() -> None:
     }
     public = {kind for kind in public if not kind.__name__.startswith("_")}
     assert public - {type(error) for error in EACH_ERROR} == {errors.RemoteFileError}
+    tree = str(errors.__doc__).partition("\n\n    ")[2]
+    assert {kind.__name__ for kind in public} == set(re.findall(r"^[├│└─ ]*(\w+)", tree, re.MULTILINE))
 
 
 def test_context_is_readable_as_attributes() -> None:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 import tracemalloc
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.names import SETUP_PHASES
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.page.earlier_run import compared, told
 from pytest_fargate_sandbox.page.finished_run import find_run
 from pytest_fargate_sandbox.page.run_page import check_writable, write_page
 from pytest_fargate_sandbox.records import run_records
 from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.records.machine_spans import IDLE, SHELF, STOP
 from pytest_fargate_sandbox.records.run_records import KEPT_RUNS, RunRecords, all_runs, forget_old_runs
 from tests.page.made_runs import HOSTILE, made_run
 from tests.page.written_page import data_of
@@ -48,6 +52,12 @@ def test_two_tasks_of_one_name_are_two_rows(tmp_path: Path) -> None:
     grid = data_of(tmp_path / "page.html")["grid"]
     assert grid["tasks"] == ["a (tasks/a)", "a (other/a)"]
     assert [cell[:5] for cell in grid["cells"]] == [[0, 0, 1, 1, 1], [1, 0, 0, 1, 1]]
+
+
+def test_the_timeline_knows_all_phases_of_a_machine() -> None:
+    script = files("pytest_fargate_sandbox.page").joinpath("assets", "timeline.js").read_text()
+    known = re.findall(r"(\w+): [{\"]", script.partition("const PHASES")[2].partition("const ROW")[0])
+    assert {*SETUP_PHASES, SHELF, IDLE, STOP} - {"waited"} <= set(known)
 
 
 def test_a_page_takes_the_place_of_what_a_link_leads_to_and_leaves_nothing_beside_it(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: s
 
     Sessions end with the process, whose end follows.
     """
-    expires = time.monotonic() + float(environment.get(names.ENV_TTL) or 14400)
+    expires = time.monotonic() + float(environment.get(names.ENV_TTL) or names.DEFAULT_TTL_SEC)
     _make_work_dir(shared_dir)
     if environment.get(names.ENV_RUNTIME) == names.RUNTIME_ONLY:
         _serve_runtime(environment, shared_dir)
