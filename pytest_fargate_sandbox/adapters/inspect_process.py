@@ -93,9 +93,9 @@ class FargateProcess(ExecRemoteProcess):
             raise
 
     async def _look(self, wait: float = _ONE_LOOK_SEC, *, is_killed: bool = False) -> None:
-        limit = max(self._heard.values()) + _ONE_LOOK_BYTES
         look, stdout, stderr = self._process.blocking.look, self._heard[STDOUT], self._heard[STDERR]
-        result, output = await self._process.threads.run(lambda: look(stdout, stderr, wait, limit), lambda: None)
+        most = _ONE_LOOK_BYTES
+        result, output = await self._process.threads.run(lambda: look(stdout, stderr, wait, most), lambda: None)
         if self._is_over:  # killed meanwhile, and what it had said was taken by who did that
             return
         for kind, data in output.items():

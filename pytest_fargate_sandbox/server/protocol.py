@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 from pytest_fargate_sandbox.server.terminal_protocol import check_size
 
-VERSION = 9
+VERSION = 10
 """Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
 
 PREFIX = "/v%d/" % VERSION
@@ -147,7 +147,10 @@ class Spawned(Message):
 
 
 class Attach(Message):
-    """The output of a command from these offsets on, and its result; no longer than ``wait`` seconds if given."""
+    """The output of a command from these offsets on, and its result; no longer than ``wait`` seconds if given.
+
+    Of each stream so much as there is up to the ``limit``, and of that ``most`` bytes.
+    """
 
     VERB = "attach"
     id: str
@@ -155,12 +158,14 @@ class Attach(Message):
     stderr: int
     wait: "float | None"
     limit: "int | None"
+    most: "int | None"
     FIELDS = {
         "id": (str, REQUIRED),
         "stdout": (int, 0),
         "stderr": (int, 0),
         "wait": ((int, float, _NOTHING), None),
         "limit": ((int, _NOTHING), None),
+        "most": ((int, _NOTHING), None),
     }
 
     def check(self) -> None:

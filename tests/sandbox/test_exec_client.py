@@ -20,6 +20,7 @@ from pytest_fargate_sandbox.leaves.errors import (
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
+from pytest_fargate_sandbox.server import protocol
 from tests.exec_server_process import ExecServerProcess, free_port
 
 if TYPE_CHECKING:
@@ -235,6 +236,13 @@ def test_a_process_that_never_stops_talking_can_be_read(client: ExecClient) -> N
     assert process.poll() is None
     process.kill()
     assert process.wait(10).return_code == 137
+
+
+def test_of_a_stream_that_is_behind_no_more_comes_at_once_than_of_the_other(client: ExecClient) -> None:
+    process = client.spawn("head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2")
+    assert process.wait(20).ok
+    _, output = process.look(299_000, 0, 0.0, 2000)
+    assert {kind: len(data) for kind, data in output.items()} == {protocol.STDOUT: 1000, protocol.STDERR: 2000}
 
 
 def test_writing_to_a_process_that_has_ended_says_so(client: ExecClient) -> None:

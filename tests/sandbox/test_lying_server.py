@@ -130,7 +130,7 @@ def test_a_process_that_is_always_said_to_run_makes_nobody_run_in_circles(victim
 
 def test_output_that_comes_for_ever_behind_the_end_keeps_nobody_for_ever(victim: Victim, tmp_path: Path) -> None:
     def drips(talk: Talk) -> None:
-        more = b"" if b'"limit": null' in talk.asked else frame(b"o", b"x")
+        more = b"" if b'"most": 0' in talk.asked else frame(b"o", b"x")
         frames(more, result(stdout_total=1 << 40))(talk)
 
     lie = spawned_then(drips)

@@ -49,7 +49,7 @@ class OutputFollower(threading.Thread):
         told = {protocol.STDOUT: 0, protocol.STDERR: 0}
         while True:
             offsets = told[protocol.STDOUT], told[protocol.STDERR]
-            result, output = self._look(*offsets, _ONE_WAIT_SEC, max(offsets) + _AT_ONCE)
+            result, output = self._look(*offsets, _ONE_WAIT_SEC, _AT_ONCE)
             for kind, data in output.items():
                 told[kind] += len(data)
                 if data:

@@ -97,7 +97,7 @@ class Process:
     def poll(self) -> int | None:
         """Its return code, or None while it runs."""
         if self._return_code is None:
-            self._return_code = self.look(_WHOLE, _WHOLE, 0.0, None)[0].return_code
+            self._return_code = self.look(_WHOLE, _WHOLE, 0.0, 0)[0].return_code
         return self._return_code
 
     def wait(self, timeout: float | None = None) -> ExecResult:
@@ -105,7 +105,7 @@ class Process:
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             left = _ONE_WAIT_SEC if end is None else min(_ONE_WAIT_SEC, end - time.monotonic())
-            if not self.look(_WHOLE, _WHOLE, max(0.0, left), None)[0].running:
+            if not self.look(_WHOLE, _WHOLE, max(0.0, left), 0)[0].running:
                 break
             if end is not None and time.monotonic() >= end:
                 raise TimeoutError(f"{self!r} still runs after {timeout:.1f} s")
@@ -115,7 +115,8 @@ class Process:
                 raise TimeoutError(f"{self!r} has ended, and not all of its output has come")
             if helper.error:
                 raise helper.error  # the command was killed for it
-        result, output = self.look(0, 0, 0.0, self._max_output_bytes)
+        most = self._max_output_bytes
+        result, output = self.look(0, 0, 0.0, most, limit=most)
         told = result_of(result, self._command, output[protocol.STDOUT], output[protocol.STDERR])
         return self._guard.checked(told)
 
@@ -156,27 +157,32 @@ class Process:
         while True:
             left = max(0.0, end - time.monotonic())
             wait = min(left, _ONE_WAIT_SEC)
-            result, output = self.look(
-                offsets[protocol.STDOUT], offsets[protocol.STDERR], wait, self._read[kind] + _ONE_READ
-            )
+            result, output = self.look(offsets[protocol.STDOUT], offsets[protocol.STDERR], wait, _ONE_READ)
             if output[kind] or not result.running or left <= wait:
                 self._read[kind] += len(output[kind])
                 return output[kind]
 
     def look(
-        self, stdout: int, stderr: int, wait: float, limit: int | None
+        self, stdout: int, stderr: int, wait: float, most: int, *, limit: int | None = None
     ) -> tuple[protocol.Result, dict[bytes, bytes]]:
-        """How it stands, and its output from these offsets on, up to the limit if there is one."""
+        """How it stands, and of each stream ``most`` bytes from its offset on.
+
+        Where a stream has more than the ``limit``, the file is named that has all of it.
+        """
         limits = self._calls.limits
-        most = [0 if limit is None else max(0, limit - offset) for offset in (stdout, stderr)]
-        streams = Streams(most[0], most[1], limits.idle_heartbeats)
+        streams = Streams(most, most, limits.idle_heartbeats)
 
         def once() -> protocol.Result:
             """Whose connection broke goes on where it broke: it may break on every way that is as long as an answer."""
             heard = [streams.of[kind].size for kind in (protocol.STDOUT, protocol.STDERR)]
             pause = 0.0 if any(heard) else wait
             request = protocol.Attach(
-                id=self.id, stdout=stdout + heard[0], stderr=stderr + heard[1], wait=pause, limit=limit
+                id=self.id,
+                stdout=stdout + heard[0],
+                stderr=stderr + heard[1],
+                wait=pause,
+                limit=limit,
+                most=most - max(heard),
             )
             asked_at = time.monotonic()
             patience = self._calls.patience(pause + limits.grace_sec, pause + limits.silence_sec)

@@ -69,7 +69,7 @@ class TerminalLink(threading.Thread):
         """How it stands at its end; None where nobody listens any more."""
         screen = notes = 0
         while not self._is_closed:
-            result, output = self._process.look(screen, notes, _WAIT_SEC, max(screen, notes) + _MOST_AT_ONCE)
+            result, output = self._process.look(screen, notes, _WAIT_SEC, _MOST_AT_ONCE)
             screen += len(output[protocol.STDOUT])
             notes += len(output[protocol.STDERR])
             self._listener.said(output[protocol.STDOUT], output[protocol.STDERR])

@@ -15,11 +15,21 @@ _BACKLOG = 4 * 1024 * 1024
 class OutputListener:
     """Frames for one client. A command that ends soon is answered in one write, head and all."""
 
-    def __init__(self, exchange: "Exchange", command: "Command", offsets: "dict[bytes, int]", limit: "int | None"):
+    def __init__(
+        self,
+        exchange: "Exchange",
+        command: "Command",
+        offsets: "dict[bytes, int]",
+        limit: "int | None",
+        most: "int | None" = None,
+    ):
         self._exchange = exchange
         self._command = command
         self._positions = dict(offsets)
-        self._limits = {kind: float("inf") if limit is None else limit for kind in (STDOUT, STDERR)}
+        self._limits = {
+            kind: min(float("inf") if limit is None else limit, float("inf") if most is None else offset + most)
+            for kind, offset in offsets.items()
+        }
         self._unsent = memoryview(b"")
         self._head_is_out = False
         self.gone = False

@@ -109,7 +109,7 @@ class Verbs:
     def _follow(self, exchange: Exchange, command: "Command", request: protocol.Attach) -> None:
         offsets = {STDOUT: request.stdout, STDERR: request.stderr}
         command.acknowledge(offsets)
-        output_listener = OutputListener(exchange, command, offsets, request.limit)
+        output_listener = OutputListener(exchange, command, offsets, request.limit, request.most)
         if request.wait is None:
             command.listen(output_listener)
             if not command.ended:
