@@ -42,8 +42,8 @@ def ttl_seconds(ttl: str | int) -> int:
     return seconds
 
 
-class _Wishes(BaseModel):
-    """What options and state have in common."""
+class Wishes(BaseModel):
+    """What the options say and the state remembers."""
 
     image: str | None = None
     cpu: int | None = None
@@ -74,7 +74,7 @@ class _Wishes(BaseModel):
         return {} if timeouts is None else timeouts
 
 
-class FargateSandboxClientOptions(_Wishes, BaseSandboxClientOptions):
+class FargateSandboxClientOptions(Wishes, BaseSandboxClientOptions):
     """What is not said here, ``FARGATE_*`` and files say, as docs/options.md has it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,7 +95,7 @@ class FargateSandboxClientOptions(_Wishes, BaseSandboxClientOptions):
         return name
 
 
-class FargateSandboxSessionState(_Wishes, SandboxSessionState):
+class FargateSandboxSessionState(Wishes, SandboxSessionState):
     """All that ``resume`` needs: JSON, without the keys to the task, which stay in a file that this user alone reads.
 
     It does hold ``env_vars``.

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FargateSandboxConfig", "FargateSandboxEnvironment"]
 
-_NO_LIMIT_SEC = 7 * 24 * 3600.0
-"""No task lives so long, and a command without a time-out runs as long as its task."""
-
 
 @sandboxenv(name="fargate")
 class FargateSandboxEnvironment(SandboxEnvironment):
@@ -72,7 +69,7 @@ class FargateSandboxEnvironment(SandboxEnvironment):
         try:
             result = await self.sandbox.exec(
                 cmd,
-                _NO_LIMIT_SEC if timeout is None else timeout,
+                self.sandbox.blocking.cfg.max_task_lifetime_sec if timeout is None else timeout,
                 cwd=cwd,
                 env=env,
                 user=user or self._user,

@@ -14,8 +14,8 @@ from pytest_fargate_sandbox.adapters.inspect_specs import TAGS
 from pytest_fargate_sandbox.place.resolve_place import find_again
 from pytest_fargate_sandbox.records.kept_tasks import KeptTask, kept_tasks
 from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.records.stop_by_hand import stop_by_hand
 from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
-from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,9 +62,5 @@ def _is_ours(kept: KeptTask) -> bool:
 
 
 def _stop(kept: KeptTask) -> bool:
-    aws = find_again(kept.place)
-    if aws is not None and not stop_task(aws, str(kept.place["cluster"]), kept.task_arn, f"stopped by {_CLEAN_UP}"):
-        return False
-    Ledger(kept.run_id).write(kept.ledger_entry, "stopped", task_arn=kept.task_arn)
-    kept.forget()
-    return True
+    aws, cluster = find_again(kept.place), str(kept.place["cluster"])
+    return stop_by_hand(Ledger(kept.run_id), kept.task_arn, aws, cluster, f"stopped by {_CLEAN_UP}")

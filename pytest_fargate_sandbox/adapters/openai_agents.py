@@ -30,6 +30,7 @@ from pytest_fargate_sandbox.adapters.agents_options import (
     FargateSandboxClientOptions,
     FargateSandboxSessionState,
     FargateTimeouts,
+    Wishes,
 )
 from pytest_fargate_sandbox.adapters.agents_places import Places
 from pytest_fargate_sandbox.adapters.agents_session import FargateSandboxSession
@@ -51,9 +52,6 @@ __all__ = [
     "FargateSandboxSessionState",
     "FargateTimeouts",
 ]
-
-_OF_BOTH = ("image", "cpu", "memory", "region", "env_vars", "labels", "ttl", "pause_on_exit", "timeouts")
-"""What the options say and the state remembers."""
 
 _log = logging.getLogger("pytest_fargate_sandbox.adapters")
 
@@ -96,7 +94,7 @@ class FargateSandboxClient(BaseSandboxClient[FargateSandboxClientOptions]):
             snapshot=resolve_snapshot(snapshot, str(session_id)),
             sandbox_name=options.name or f"agents-{session_id.hex[:12]}",
             exposed_ports=options.ports,
-            **{name: getattr(options, name) for name in _OF_BOTH},
+            **{name: getattr(options, name) for name in Wishes.model_fields},
         )
         find = self._places.get_or_make if options.name else self._places.make
         return self._session(state, await _started(find(state), state))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.known_tasks import KnownTask, find_task, known_tasks
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
+from pytest_fargate_sandbox.records.stop_by_hand import stop_by_hand
 
 if TYPE_CHECKING:
     import argparse
@@ -53,12 +53,9 @@ def _stop_named(wanted: str) -> bool:
 
 def stop_known(task: KnownTask) -> bool:
     """Stop it, and print what came of that."""
-    cluster, launched = str(task.entry.facts["cluster"]), task.entry.times.get("launched", 0.0)
-    if not stop_task(task.aws, cluster, task.arn, "stopped by fargate-sandbox stop", launched=launched):
+    cluster = str(task.entry.facts["cluster"])
+    if not stop_by_hand(task.ledger, task.arn, task.aws, cluster, "stopped by fargate-sandbox stop"):
         print(f"{task.id} could not be stopped", file=sys.stderr)
         return False
-    task.ledger.write(task.entry.id, "stopped", task_arn=task.arn)
-    if task.kept:
-        task.kept.forget()
     print(f"{task.id} stopped")
     return True
