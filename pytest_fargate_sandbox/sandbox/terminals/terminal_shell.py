@@ -51,6 +51,7 @@ _MOST_HIDDEN = 1024 * 1024
 _INTERRUPT_SEC = 0.5
 
 _INTERRUPT = b"\x03"
+_CODE_INTERRUPTED = 128 + signal.SIGINT
 _NUDGE_SEC = 0.2
 """How long a shell that was interrupted may take to its prompt before it is reminded; then twice as long, and so on."""
 
@@ -109,6 +110,8 @@ class Shell:
         self._taken_questions = 0
         """Of so many prompts that come, a line may be there already: an answer would come behind it."""
         self._was_interrupted = False
+        self._interrupts = 0
+        """So many were sent whose prompts have not come. Of two that come soon after each other one may be all."""
         self._prompt_is_lost = False
         """The last command has set a prompt of its own."""
         self._last_code = 0
@@ -138,7 +141,9 @@ class Shell:
 
     def typed(self, data: bytes = b"") -> None:
         """Somebody types this: whether it leaves the prompt is not for us to know."""
-        self._was_interrupted = _INTERRUPT in data
+        interrupts = data.count(_INTERRUPT)
+        self._was_interrupted = interrupts > 0
+        self._interrupts = 0 if interrupts and self._run else self._interrupts + interrupts
         lines = data.count(b"\r") + data.count(b"\n")
         if self.is_at_prompt:
             self._taken_questions = max(0, lines - 1)
@@ -198,9 +203,17 @@ class Shell:
         else:
             self._remember_code(note)
             self.prompts += note.kind == AT_PROMPT
-            if run and run.code is None:
+            if self._is_of_an_interrupt(note) and run and not run.was_read:
+                self._left += 1  # it was on its way when the command was typed, which the shell has yet to read
+            elif run and run.code is None:
                 run.code = note.code
                 run.is_out = run.is_out or not run.was_read
+
+    def _is_of_an_interrupt(self, note: Note) -> bool:
+        """Whether it is the prompt behind an interrupt, which is counted."""
+        is_it = note.kind == AT_PROMPT and note.code == _CODE_INTERRUPTED and self._interrupts > 0
+        self._interrupts -= is_it
+        return is_it
 
     def _remember_code(self, note: Note) -> None:
         """What ``$?`` is for the next command: the prompt behind a run of ours knows only that of our own words."""
@@ -261,6 +274,10 @@ class Shell:
             with suppress(SandboxError):  # it has ended meanwhile
                 state = self._process.state()
                 if state.foreground == self._process.pid and not state.by_lines:
+                    with self._changed:
+                        if self.prompts > self._left:
+                            return  # it is there, and its end is yet to be shown
+                        self._interrupts += 1
                     self._process.signal_foreground(signal.SIGINT)
 
     def _wait_for(self, run: Run, timeout_sec: float) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.exec.process import Unguarded
+from pytest_fargate_sandbox.sandbox.terminals import terminal_shell
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
 
 if TYPE_CHECKING:
@@ -186,6 +187,19 @@ def test_bash_that_is_interrupted_while_it_draws_what_was_typed_is_brought_to_it
         terminal.send_keys("C-c", block=True, max_timeout_sec=10)
     terminal.send_keys(["half" * 200, "C-c"])
     assert terminal.run("echo whole").stdout == "whole\n"
+
+
+def test_a_reminder_that_nobody_needed_makes_no_command_run_twice(
+    open_terminal: Callable[..., Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its prompt comes when the next command is typed already, as on a machine where the first one was late."""
+    monkeypatch.setattr(terminal_shell, "_NUDGE_SEC", 0.001)
+    terminal = open_terminal(["bash", "--norc"])
+    terminal.run("n=0")
+    for number in range(1, 16):
+        terminal.send_keys("C-c", block=True)
+        result = terminal.run("n=$((n + 1)); echo $n", timeout_sec=20)
+        assert (result.stdout, result.return_code) == (f"{number}\n", 0)
 
 
 def test_who_waits_for_the_prompt_of_a_shell_that_ends_is_told_at_once(open_terminal: Callable[..., Terminal]) -> None:
