@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.conformance import BEHAVIOURS, Behaviour
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
+from tests.server.behaviours import behaviours_of
 from tests.server.interpreters import interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pytest_fargate_sandbox.conformance import Behaviour
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +24,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackSandbo
     server.close()
 
 
-@pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=str)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    metafunc.parametrize("behaviour", behaviours_of(metafunc.config), ids=str)
+
+
 def test_conformance(sandbox: LoopbackSandbox, behaviour: Behaviour) -> None:
     behaviour(sandbox)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.server.protocol import PREFIX, Attach
 from pytest_fargate_sandbox.server.requests.http1 import request_head
 from tests.exec_server_process import ExecServerProcess, altered_source
@@ -33,9 +34,9 @@ def small_server(tmp_path: Path) -> Iterator[ExecServerProcess]:
 def ended(server: ExecServerProcess, command: str, count: int) -> list[Process]:
     processes = []
     for _ in range(count):
-        processes.append(server.client.spawn(command))
-        while processes[-1].poll() is None:
-            pass
+        process = server.client.spawn(command)
+        wait_until(lambda process=process: process.poll() is not None or None, deadline=20, what="the command's end")
+        processes.append(process)
     return processes
 
 
@@ -52,16 +53,16 @@ def test_what_nobody_fetches_takes_little_memory_and_is_there_for_who_does(serve
     def descriptors() -> int:
         return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
-    ended(server, "head -c 60000 /dev/zero", 20)
+    ended(server, "head -c 60000 /dev/zero", 10)
     before, files_before = resident(), descriptors()
-    both = ended(server, "head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2", 60)
-    long = ended(server, "head -c 200000 /dev/zero", 60)
+    both = ended(server, "head -c 60000 /dev/zero; head -c 60000 /dev/zero >&2", 30)
+    long = ended(server, "head -c 200000 /dev/zero", 30)
     assert resident() - before < 4_000
-    assert descriptors() - files_before < 40
+    assert descriptors() - files_before < 20
     for process in both:
         result = process.wait()
         assert (len(result.stdout_bytes), len(result.stderr_bytes)) == (60_000, 60_000)
-    assert [len(process.wait().stdout_bytes) for process in long] == [200_000] * 60
+    assert [len(process.wait().stdout_bytes) for process in long] == [200_000] * 30
 
 
 def test_the_oldest_goes_first_and_whoever_comes_back_for_it_is_told(small_server: ExecServerProcess) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from itertools import chain
+from itertools import chain, cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from pytest_fargate_sandbox.sandbox.workspace_artifacts import WorkspaceArtifact
 from pytest_fargate_sandbox.server import bundle, protocol
 from pytest_fargate_sandbox.server.requests.http1 import request_head
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, hold_a_terminal
+from tests.server.behaviours import behaviours_of
 from tests.server.interpreters import interpreters
 
 if TYPE_CHECKING:
@@ -42,14 +43,35 @@ CORE = (
 )
 
 
-@pytest.fixture(scope="module", params=list(interpreters()))
-def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackSandbox]:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """In a short run the core holds on the oldest, and each behaviour of it on one of the others, as they are dealt."""
+    if "server" not in metafunc.fixturenames:
+        return
+    oldest, *others = interpreters()
+    if "behaviour" not in metafunc.fixturenames:
+        metafunc.parametrize("server", [oldest, *others], indirect=True)
+        return
+    core = [check for check in BEHAVIOURS if check.name in CORE]
+    if metafunc.config.getoption("soak"):
+        tried = [(version, check) for version in (oldest, *others) for check in core]
+    else:
+        dealt = sorted(zip(cycle(others), core), key=lambda each: others.index(each[0]))
+        tried = [*((oldest, check) for check in core), *dealt]
+    metafunc.parametrize(("server", "behaviour"), tried, indirect=["server"], ids=str)
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExecServerProcess]:
     server = ExecServerProcess(tmp_path_factory.mktemp("server"), interpreters()[request.param])
-    yield LoopbackSandbox(server.client)
+    yield server
     server.close()
 
 
-@pytest.mark.parametrize("behaviour", [check for check in BEHAVIOURS if check.name in CORE], ids=str)
+@pytest.fixture
+def sandbox(server: ExecServerProcess) -> LoopbackSandbox:
+    return LoopbackSandbox(server.client)
+
+
 def test_the_core_of_the_list_holds_on(sandbox: LoopbackSandbox, behaviour: Behaviour) -> None:
     behaviour(sandbox)
 
@@ -68,35 +90,30 @@ def test_it_learns_of_artifacts_on(sandbox: LoopbackSandbox) -> None:
     assert artifacts.archive("found", io.BytesIO()).entry_count == 3
 
 
-def test_the_whole_list_holds_on_the_oldest(tmp_path: Path) -> None:
+def test_the_whole_list_holds_on_the_oldest(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """As on the newest, in test_conformance.py."""
     server = ExecServerProcess(tmp_path, next(iter(interpreters().values())))
     try:
-        LoopbackSandbox(server.client).hold_to(check for check in BEHAVIOURS if check.name not in CORE)
+        LoopbackSandbox(server.client).hold_to(check for check in behaviours_of(pytestconfig) if check.name not in CORE)
     finally:
         server.close()
 
 
-@pytest.mark.parametrize("version", list(interpreters()))
-def test_json_nested_without_end_is_refused(version: str, tmp_path: Path) -> None:
+def test_json_nested_without_end_is_refused(server: ExecServerProcess) -> None:
     """It took the whole server down where threads had small stacks."""
-    server = ExecServerProcess(tmp_path, interpreters()[version])
-    try:
-        for body in (b"[" * 100_000, b'{"a":' * 100_000, b"[" * 3000 + b"]" * 3000):
-            with server.connect() as connection:
-                connection.sendall(request_head(f"{protocol.PREFIX}run", server.token, len(body)) + body)
-                assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
-        assert server.client.exec("echo alive").stdout == "alive\n"
-    finally:
-        server.close()
+    for body in (b"[" * 100_000, b'{"a":' * 100_000, b"[" * 3000 + b"]" * 3000):
+        with server.connect() as connection:
+            connection.sendall(request_head(f"{protocol.PREFIX}run", server.token, len(body)) + body)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+    assert server.client.exec("echo alive").stdout == "alive\n"
 
 
 def test_the_shipped_modules_use_nothing_newer_than_python_3_6() -> None:
     server = Path(bundle.__file__).parent
     shipped = (*bundle.SHIPPED_MODULES, *chain(*(lesson.modules for lesson in bundle.LESSONS.values())), "loader")
     modules = [str(server / (module.replace(".", "/") + ".py")) for module in shipped]
-    vermin = "import vermin; vermin.main()"
-    command = [sys.executable, "-c", vermin, "-t=3.6-", "--violations", "--no-tips", *modules]
+    vermin = [sys.executable, "-c", "import vermin; vermin.main()", "--processes=1", "--no-parse-comments"]
+    command = [*vermin, "-t=3.6-", "--violations", "--no-tips", *modules]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -10,10 +10,10 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.conformance import BEHAVIOURS
 from pytest_fargate_sandbox.leaves.errors import RemotePermissionError, SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.names import ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.leaves.waiting import wait_until
@@ -22,16 +22,13 @@ from pytest_fargate_sandbox.server.bundle import server_command
 from pytest_fargate_sandbox.server.commands.command_table import MAX_BACKGROUND
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
+from tests.server.behaviours import behaviours_of
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 
 NOBODY = 23456
 as_root = pytest.mark.root
-NOTHING_ABOUT_USERS = {
-    "a_hundred_megabytes_of_output_arrive_whole",
-    "many_commands_at_once_do_not_mix",
-    "a_transfer_has_the_time_that_it_is_given",
-    "commands_and_files_share_the_way",
-}
-"""And is dear, and held elsewhere."""
 
 
 def status(pid: int, field: str) -> str:
@@ -81,7 +78,7 @@ def test_sigterm_reaches_the_commands_and_ends_the_server(server: ExecServerProc
 
 
 def test_sigterm_is_heard_under_load(tmp_path: Path) -> None:
-    for attempt in range(3):
+    for attempt in range(2):
         directory = tmp_path / str(attempt)
         directory.mkdir()
         server = ExecServerProcess(directory)
@@ -110,14 +107,16 @@ def test_orphans_are_reaped(server: ExecServerProcess) -> None:
     wait_until(lambda: not children(server.process.pid) or None, deadline=5, what="an end of all children")
 
 
-def test_commands_die_of_memory_before_the_server_does(server: ExecServerProcess) -> None:
+def test_commands_die_of_memory_before_the_server_does(shared_server: ExecServerProcess) -> None:
     def score(pid: object) -> int:
         return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
-    own = score(server.process.pid)
-    told = server.client.exec("cat /proc/self/oom_score_adj; (setsid cat /proc/self/oom_score_adj)").stdout.split()
+    own = score(shared_server.process.pid)
+    told = shared_server.client.exec(
+        "cat /proc/self/oom_score_adj; (setsid cat /proc/self/oom_score_adj)"
+    ).stdout.split()
     assert all(int(value) > own for value in told)
-    assert score(server.process.pid) == own
+    assert score(shared_server.process.pid) == own
 
 
 @as_root
@@ -142,27 +141,28 @@ def test_a_command_killed_for_memory_says_so_and_the_server_lives_on(tmp_path: P
         outer.remove()
 
 
-def test_a_kill_by_somebody_is_not_taken_for_a_lack_of_memory(server: ExecServerProcess) -> None:
-    result = server.client.exec("kill -9 $$")
+def test_a_kill_by_somebody_is_not_taken_for_a_lack_of_memory(client: ExecClient) -> None:
+    result = client.exec("kill -9 $$")
     assert (result.return_code, result.oom_killed) == (137, False)
 
 
-def test_nothing_of_ours_is_in_the_environment_of_commands(server: ExecServerProcess) -> None:
-    assert "FARGATE_SANDBOX" not in server.client.exec("env").stdout
+def test_nothing_of_ours_is_in_the_environment_of_commands(shared_server: ExecServerProcess) -> None:
+    client = shared_server.client
+    assert "FARGATE_SANDBOX" not in client.exec("env").stdout
     everything = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; true"
-    assert server.token.encode() not in server.client.exec(everything).stdout_bytes
+    assert shared_server.token.encode() not in client.exec(everything).stdout_bytes
 
 
-def test_the_process_list_stays_readable(server: ExecServerProcess) -> None:
-    command_line = Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
+def test_the_process_list_stays_readable(shared_server: ExecServerProcess) -> None:
+    command_line = Path(f"/proc/{shared_server.process.pid}/cmdline").read_bytes()
     assert len(command_line) < 1000
     assert b"zlib" in command_line
 
 
-def test_it_listens_on_loopback_only(server: ExecServerProcess) -> None:
+def test_it_listens_on_loopback_only(shared_server: ExecServerProcess) -> None:
     listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if " 0A " in line]
-    assert f"0100007F:{server.port:04X}" in listening
-    assert f"00000000:{server.port:04X}" not in listening
+    assert f"0100007F:{shared_server.port:04X}" in listening
+    assert f"00000000:{shared_server.port:04X}" not in listening
 
 
 def test_without_a_token_there_is_no_server(tmp_path: Path) -> None:
@@ -176,10 +176,10 @@ def test_without_a_token_there_is_no_server(tmp_path: Path) -> None:
 
 
 def test_many_finished_commands_take_no_memory(server: ExecServerProcess) -> None:
-    for _ in range(20):
+    for _ in range(10):
         server.client.exec("head -c 200000 /dev/zero")
     before = int(status(server.process.pid, "VmRSS").split()[0])
-    for _ in range(300):
+    for _ in range(100):
         server.client.exec("head -c 200000 /dev/zero")
     assert int(status(server.process.pid, "VmRSS").split()[0]) - before < 10_000
 
@@ -225,15 +225,14 @@ def python_for_everybody(directory: Path) -> str:
 
 
 @as_root
-def test_the_whole_list_holds_for_a_server_without_root() -> None:
+def test_the_whole_list_holds_for_a_server_without_root(pytestconfig: pytest.Config) -> None:
     directory = Path(tempfile.mkdtemp())  # Not below pytest's own, which only its owner may enter.
     os.chown(directory, NOBODY, NOBODY)
     server = ExecServerProcess(directory, python_for_everybody(directory), uid=NOBODY)
     try:
         sandbox = LoopbackSandbox(server.client)
         assert sandbox.exec("id -u").stdout == f"{NOBODY}\n"
-        assert {each.name for each in BEHAVIOURS} >= NOTHING_ABOUT_USERS
-        sandbox.hold_to(each for each in BEHAVIOURS if each.name not in NOTHING_ABOUT_USERS)
+        sandbox.hold_to(behaviours_of(pytestconfig))
         with pytest.raises(RemotePermissionError, match="root"):
             sandbox.exec("id", user="root")
     finally:
@@ -242,17 +241,17 @@ def test_the_whole_list_holds_for_a_server_without_root() -> None:
 
 
 @as_root
-def test_a_time_out_kills_the_tree_of_another_user(server: ExecServerProcess) -> None:
+def test_a_time_out_kills_the_tree_of_another_user(client: ExecClient) -> None:
     command = "(setsid sh -c 'echo $$; exec sleep 300' &) ; sleep 300 & echo $!; echo $$; sleep 300"
-    pids = server.client.exec(command, timeout=1, user=str(NOBODY)).stdout.split()
+    pids = client.exec(command, timeout=1, user=str(NOBODY)).stdout.split()
     assert len(pids) == 3
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids) or None, deadline=5, what="their end")
 
 
 @as_root
-def test_a_long_command_of_another_user_is_only_that_users(server: ExecServerProcess) -> None:
+def test_a_long_command_of_another_user_is_only_that_users(client: ExecClient) -> None:
     script = f"id -u; stat -c '%a %u' \"$0\"; : {'x' * 200_000}"
-    result = server.client.exec(script, user=str(NOBODY))
+    result = client.exec(script, user=str(NOBODY))
     assert result.stdout == f"{NOBODY}\n400 {NOBODY}\n", result.stderr
 
 
