@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import pytest
 from pytest_fargate_sandbox.records.ended_ledgers import compact
 from pytest_fargate_sandbox.records.ledger import Ledger, all_ledgers, ledger_directory
 from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
-from tests.warm_python import Popen
+from tests.warm_python import Popen, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,9 +79,9 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def python(script: str, *arguments: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    done = run("-c", script, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def an_entry(run_id: str, *events: str) -> str:
@@ -114,13 +113,13 @@ def make_old(run_id: str, seconds: float = 7200) -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_a_ledger_that_is_over_is_opened_by_one_sweep_and_by_no_other() -> None:
-    for number in range(200):
+    for number in range(50):
         an_ended_run(f"run-{number}")
-    assert [int(python(SWEEP)) for _ in range(3)] == [200, 0, 0]
+    assert [int(python(SWEEP)) for _ in range(3)] == [50, 0, 0]
     an_ended_run("another")
     an_ended_run("run-7")
     assert [int(python(SWEEP)) for _ in range(2)] == [3, 0], "run-7 is opened twice: to know it again, and to read on"
-    assert [len(ledger.entries()) for ledger in all_ledgers()].count(4) == 200, "whoever wants them has them"
+    assert [len(ledger.entries()) for ledger in all_ledgers()].count(4) == 50, "whoever wants them has them"
 
 
 def test_the_first_start_of_a_process_does_not_look_at_history(engine: EngineOfTests) -> None:
@@ -130,12 +129,12 @@ def test_the_first_start_of_a_process_does_not_look_at_history(engine: EngineOfT
     before = set(ledger_directory().iterdir())
     try:
         small = int(python(START))
-        for number in range(100):
+        for number in range(50):
             an_ended_run(f"ended-{number}")
-        an_ended_run("demo", entries=200)
+        an_ended_run("demo", entries=100)
         sweep_ledgers()
         large = [int(python(START)) for _ in range(2)]
-        assert max(large) < small + 90, (small, large)
+        assert max(large) < small + 45, (small, large)
     finally:
         for path in set(ledger_directory().iterdir()) - before:
             path.unlink()
