@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from tests.chaos.workloads import Workload
     from tests.engine_of_tests import EngineOfTests
 
-_SHORT = 2.5
+_FEW = 3
+"""Faults of a short trial; it goes on until they have struck."""
+_SHORT = 15.0
 _ERRORS_IN_A_MOMENT = 0.05
 """More than there are ever, unless the machine is so busy that nothing gets done between two faults."""
 _HEALS_WITHIN = 15.0
@@ -80,13 +82,14 @@ def trial(judge: Callable[[Tally], None], system: System, soak: bool, seed: int)
         *,
         every: float = 0.3,
         acts: int,
-        seconds: float = _SHORT,
+        few: int = _FEW,
         errors: float = 0.0,
     ) -> Tally:
-        """So many ``acts`` with ``--soak``, else for some ``seconds``; ``errors`` is the share that may say so."""
-        extent = Extent(acts) if soak else Extent(acts, seconds)
+        """So many ``acts`` with ``--soak``, else until a ``few`` faults; ``errors`` is the share that may say so."""
+        extent = Extent(acts) if soak else Extent(acts, _SHORT, few)
         tally = try_out(what, system, workload, faults, every=every, extent=extent, seed=seed)
         judge(tally)
+        assert tally.faults, "a trial without a fault proves nothing"
         allowed = tally.done * errors if soak else 1 + tally.done * _ERRORS_IN_A_MOMENT
         assert len(tally.honest) <= allowed, f"--chaos-seed={seed}: {tally}"
         assert max(tally.heals, default=0.0) < _HEALS_WITHIN, f"--chaos-seed={seed}: {tally}"

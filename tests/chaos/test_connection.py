@@ -36,7 +36,7 @@ def test_commands_are_cut(system: System, seed: int, trial: Callable[..., Tally]
 @pytest.mark.trials("system", "relays", "openssh", "fargate", indirect=True)
 def test_commands_meet_all_faults(system: System, seed: int, trial: Callable[..., Tally]) -> None:
     everything = faults.all_on_the_wire(system.proxy)
-    trial("commands, 16 threads, all faults", Commands(system, seed), everything, acts=3000, seconds=5.0, errors=_FEW)
+    trial("commands, 16 threads, all faults", Commands(system, seed), everything, acts=3000, few=6, errors=_FEW)
 
 
 @pytest.mark.parametrize("system", ["ecs-exec", "ssm"], indirect=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.engine_of_tests import EngineOfTests
 
 _DEAD_AFTER = 10.0
-_SHORT, _LONG = 4.0, 600.0
+_SHORT, _LONG = 2.0, 600.0
 _ONE_LIFE = Extent(1000, 15.0)
 
 

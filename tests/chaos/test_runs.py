@@ -105,7 +105,7 @@ def test_what_is_killed_is_an_error_and_never_a_failure_and_leaves_nothing(
     """The controller is killed in every second run, which is then over."""
     chance, began = random.Random(seed), time.monotonic()
     tally = Tally("tests of runs with 2 workers", "pytest", seed)
-    count = 12 if soak else 3
+    count = 12 if soak else 2
     for number in range(40 if soak else 1):
         run = Run(tmp_path / f"run {number}", count)
         parts = run.parts(chance)

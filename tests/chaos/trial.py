@@ -34,10 +34,11 @@ class Act(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How long a trial is: so many acts, or so many seconds, whichever comes first."""
+    """How long a trial is: so many acts, seconds, or faults, whichever comes first."""
 
     acts: int
     seconds: float = float("inf")
+    faults: float = float("inf")
 
 
 def try_out(
@@ -47,7 +48,7 @@ def try_out(
     workload.act(0)  # what is made once is made
     before, began, chance = holdings(), time.monotonic(), random.Random(seed)
     with Storm(dealt(faults, chance), every, chance, lambda: system.is_settled) as storm:
-        acts = perform(workload, extent)
+        acts = perform(workload, extent, lambda: len(storm.strikes) >= extent.faults)
     tally.took = time.monotonic() - began
     system.calm_down()
     tally.count(acts, storm.strikes, workload.written_down())
@@ -57,7 +58,9 @@ def try_out(
     return tally
 
 
-def perform(workload: Workload, extent: Extent, *, until_broken: bool = False) -> list[Act]:
+def perform(
+    workload: Workload, extent: Extent, is_enough: Callable[[], bool] = lambda: False, *, until_broken: bool = False
+) -> list[Act]:
     """From as many threads as the workload wants; ``until_broken`` each ends with its first error.
 
     One that does not come back is an error, not a hang of ours.
@@ -68,7 +71,7 @@ def perform(workload: Workload, extent: Extent, *, until_broken: bool = False) -
     under_way: dict[int, float] = {}
 
     def work() -> None:
-        while time.monotonic() < end:
+        while time.monotonic() < end and not is_enough():
             with lock:
                 number = next(numbers, None)
             if number is None:
