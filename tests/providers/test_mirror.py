@@ -19,12 +19,13 @@ from pytest_fargate_sandbox.providers.images.mirror import mirrored
 from pytest_fargate_sandbox.providers.images.pinning import pinned
 from pytest_fargate_sandbox.providers.images.public_registry import Reference, digest_of
 from pytest_fargate_sandbox.providers.images.sidecar_build import _CONTEXT, _tag, sidecar_reference
-from tests.local.engine_process import EngineProcess
 from tests.real_podman import busybox_image, podman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.local.engine_process import EngineProcess
 
 _DIGEST = "sha256:" + "ab" * 32
 
@@ -68,17 +69,10 @@ def registry() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def engine() -> Iterator[EngineProcess]:
-    engine = EngineProcess()
-    yield engine
-    assert engine.close() == 0
-
-
 @pytest.fixture
-def aws(engine: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
+def aws(builder: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    exports = engine.exports
+    exports = builder.exports
     return connect(
         region="us-east-1",
         endpoint_url=exports["AWS_ENDPOINT_URL"],
@@ -135,13 +129,14 @@ def test_an_image_is_copied_once_and_run_from_there(aws: Aws, tmp_path: Path) ->
     podman().run("tag", busybox_image(), source)
     cfg = EcsFargateConfig(cluster="local", mirror_images=True)
     (tmp_path / "run").mkdir()
+    before = len(aws.call("codebuild", "ListBuilds")["ids"])
     try:
         first = mirrored(cfg, source, aws=aws, shared_dir=tmp_path / "run")
         again = mirrored(cfg, source, aws=aws)
         builds = aws.call("codebuild", "ListBuilds")["ids"]
         assert first == again
         assert first.startswith("123456789012.dkr.ecr.us-east-1.amazonaws.com/fargate-sandbox:mirror-t")
-        assert len(builds) == 1
+        assert len(builds) == before + 1
         assert podman().succeeds("image", "inspect", first)
         assert mirrored(cfg, first, aws=aws) == first
         podman().succeeds("rmi", "-f", first)
@@ -157,10 +152,10 @@ def test_tasks_are_launched_by_digest_but_on_the_embedded_engine(registry: str, 
 
 
 def test_a_private_tag_is_what_ecr_says_it_is(
-    engine: EngineProcess, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    builder: EngineProcess, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the caller's credentials, where the registry is, which need not be where the cluster is."""
-    for name, value in engine.exports.items():
+    for name, value in builder.exports.items():
         monkeypatch.setenv(name, value)
     ecr = boto3.client("ecr", region_name="eu-west-1")
     ecr.create_repository(repositoryName="pinned/x")
@@ -196,14 +191,14 @@ def test_nothing_is_mirrored_unless_asked_for(aws: Aws) -> None:
     assert mirrored(EcsFargateConfig(cluster="local"), "python:3", aws=aws) == "python:3"
 
 
-def test_the_sidecar_is_our_own_image_once_it_was_built(aws: Aws, engine: EngineProcess) -> None:
+def test_the_sidecar_is_our_own_image_once_it_was_built(aws: Aws, builder: EngineProcess) -> None:
     cfg = EcsFargateConfig(cluster="far", ecr_repository="sidecars", ssh_sidecar=SshSidecarConfig())
     aws.call("ecr", "CreateRepository", repositoryName="sidecars")
     other = EcsFargateConfig(cluster="far", ecr_repository="nowhere", ssh_sidecar=SshSidecarConfig())
     assert sidecar_reference(other, aws) == SIDECAR_REFERENCE
 
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
-    engine.client("ecr").put_image(repositoryName="sidecars", imageManifest=json.dumps(manifest), imageTag=_tag(cfg))
+    builder.client("ecr").put_image(repositoryName="sidecars", imageManifest=json.dumps(manifest), imageTag=_tag(cfg))
     image = sidecar_reference(cfg, aws)
     assert image == f"123456789012.dkr.ecr.us-east-1.amazonaws.com/sidecars:{_tag(cfg)}"
 
