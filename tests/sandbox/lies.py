@@ -191,7 +191,7 @@ ROWS = {
         "list", just(CHUNKED, chunk(line(names=[])), chunk(b"x"), END), "more comes behind"
     ),
     "an answer that drips": Row("configure", drip(), "no end of it", DRIP),
-    "silence after an upload": Row("write", Talk.wait, "fell silent", {"work_sec": 0.2, **BREAKS}),
+    "silence after an upload": Row("write", Talk.wait, "fell silent", {"work_sec": 1.0, **BREAKS}),
     "silence": Row("list", Talk.wait, "hangs: for 0.2 s it has said nothing", {"silence_sec": 0.1, "health_sec": 0.1}),
     "a word too much after an upload": Row("write", just(sized(9), b'{"a": "b"'), "not JSON"),
     "a fetch that drips": Row("fetch", drip(), "no end of it", DRIP),

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox import OutsideEndpoint, SshSidecarConfig
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from tests.sandbox.agent_image import agent_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pytest_fargate_sandbox import EcsFargateSandbox
     from tests.engine_of_tests import EngineOfTests
 
 AGENT = """
@@ -84,6 +83,18 @@ def test_an_agent_reaches_out_and_is_reached(
     assert mine.exec_client is None
 
 
+@pytest.fixture(scope="module")
+def quiet(_engine_of_tests: EngineOfTests) -> Iterator[EcsFargateSandbox]:
+    """An agent that nobody does anything to."""
+    definition = agent_image(_engine_of_tests, "import http.server as h; h.test(port=8000)", "quiet-agent")
+    cfg = EcsFargateConfig(
+        cluster="local", ssh_sidecar=SshSidecarConfig(), container_port=8000, task_definition=definition
+    )
+    with EcsFargateSandbox(cfg, task_id="quiet", run_id="run") as sandbox:
+        sandbox.start()
+        yield sandbox
+
+
 @pytest.mark.parametrize(
     "act",
     [
@@ -95,13 +106,10 @@ def test_an_agent_reaches_out_and_is_reached(
     ids=["exec", "upload", "download", "spawn"],
 )
 def test_commands_and_files_say_that_they_need_the_other_mode(
-    sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests, act: Callable[[Any], None]
+    quiet: EcsFargateSandbox, act: Callable[[Any], None]
 ) -> None:
-    definition = agent_image(engine, "import http.server as h; h.test(port=8000)", "quiet-agent")
-    mine = sandbox(ssh_sidecar=SshSidecarConfig(), container_port=8000, task_definition=definition)
-    mine.start()
     with pytest.raises(ConfigError, match="exec-server mode"):
-        act(mine)
+        act(quiet)
 
 
 def test_an_agent_that_dies_is_told_with_its_exit_code_and_its_last_words(

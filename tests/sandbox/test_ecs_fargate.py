@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox import EcsFargateSandbox, ExecClient, Sandbox
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, ExecClient, Sandbox, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import (
     ExecFailed,
     ExecTimeout,
@@ -20,12 +18,25 @@ from pytest_fargate_sandbox.leaves.errors import (
 )
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.records.kept_tasks import kept_tasks
+from tests import warm_python
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.engine_of_tests import EngineOfTests
+
+ENVIRONMENT = {"ID": "{task_id}", "IP": "{task_ip}", "JSON": '{"a": {}}', "NEWLINE": "a\nb"}
+
+
+@pytest.fixture(scope="module")
+def shared(_engine_of_tests: EngineOfTests) -> Iterator[EcsFargateSandbox]:
+    """For who only asks, and leaves no more than files of its own."""
+    sidecar = SshSidecarConfig(exec_server_port=19542)
+    cfg = EcsFargateConfig(cluster="local", cpu="256", memory="512", ssh_sidecar=sidecar, extra_env=ENVIRONMENT)
+    with EcsFargateSandbox(cfg, task_id="a_task", run_id="shared") as sandbox:
+        sandbox.start()
+        yield sandbox
 
 
 def test_the_first_thing_that_a_user_does(sandbox: Callable[..., EcsFargateSandbox]) -> None:
@@ -71,21 +82,19 @@ def test_a_stopped_sandbox_says_so(sandbox: Callable[..., EcsFargateSandbox]) ->
 
 
 def test_commands_and_relative_paths_start_from_the_sandboxs_directory(
-    sandbox: Callable[..., EcsFargateSandbox], tmp_path: Path
+    shared: EcsFargateSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine = sandbox()
-    mine.start()
-    mine.cwd = "/srv"
-    mine.mkdir("work")
-    mine.cwd = "/srv/work"
-    mine.write_file("file", "here")
-    assert mine.exec("pwd; cat file").stdout == "/srv/work\nhere"
-    assert mine.exec("pwd", cwd="..").stdout == "/srv\n"
-    assert (mine.list_files("."), mine.glob("*"), mine.read_file("/srv/work/file")) == (["file"], ["file"], b"here")
-    assert mine.artifacts.read("file").content == "here"
-    mine.download("file", tmp_path / "file")
+    monkeypatch.setattr(shared, "cwd", "/srv")
+    shared.mkdir("work")
+    shared.cwd = "/srv/work"
+    shared.write_file("file", "here")
+    assert shared.exec("pwd; cat file").stdout == "/srv/work\nhere"
+    assert shared.exec("pwd", cwd="..").stdout == "/srv\n"
+    listed = shared.list_files("."), shared.glob("*"), shared.read_file("/srv/work/file")
+    assert listed == (["file"], ["file"], b"here")
+    assert shared.artifacts.read("file").content == "here"
+    shared.download("file", tmp_path / "file")
     assert (tmp_path / "file").read_text() == "here"
-    mine.stop()
 
 
 def test_a_sandbox_can_be_started_again(sandbox: Callable[..., EcsFargateSandbox]) -> None:
@@ -98,37 +107,29 @@ def test_a_sandbox_can_be_started_again(sandbox: Callable[..., EcsFargateSandbox
     assert mine.exec("true").ok
 
 
-def test_a_start_tells_how_long_each_phase_took(sandbox: Callable[..., EcsFargateSandbox]) -> None:
-    mine = sandbox()
-    mine.start()
-    assert list(mine.phases) == ["image", "definition", "launch", "address", "tunnel", "server"]
-    assert mine.image == "host"
+def test_a_start_tells_how_long_each_phase_took(shared: EcsFargateSandbox) -> None:
+    assert list(shared.phases) == ["image", "definition", "launch", "address", "tunnel", "server"]
+    assert shared.image == "host"
 
 
-def test_a_task_is_described_in_few_words(sandbox: Callable[..., EcsFargateSandbox]) -> None:
-    mine = sandbox()
-    mine.start()
-    description = mine.describe_task()
+def test_a_task_is_described_in_few_words(shared: EcsFargateSandbox) -> None:
+    description = shared.describe_task()
     assert description is not None
     assert set(description) == {"taskArn", "lastStatus", "desiredStatus", "stopCode", "stoppedReason"}
     assert description["lastStatus"] == "RUNNING"
 
 
-def test_commands_see_the_configured_environment(sandbox: Callable[..., EcsFargateSandbox]) -> None:
-    mine = sandbox("a_task", extra_env={"ID": "{task_id}", "IP": "{task_ip}", "JSON": '{"a": {}}', "NEWLINE": "a\nb"})
-    mine.start()
-    result = mine.exec(["sh", "-c", 'printf "%s|" "$ID" "$IP" "$JSON" "$NEWLINE" "$HOSTNAME"'])
-    assert result.stdout == f'a_task|{mine.task_ip}|{{"a": {{}}}}|a\nb|a-task|'
+def test_commands_see_the_configured_environment(shared: EcsFargateSandbox) -> None:
+    result = shared.exec(["sh", "-c", 'printf "%s|" "$ID" "$IP" "$JSON" "$NEWLINE" "$HOSTNAME"'])
+    assert result.stdout == f'a_task|{shared.task_ip}|{{"a": {{}}}}|a\nb|a-task|'
 
 
-def test_checked_commands_raise(sandbox: Callable[..., EcsFargateSandbox]) -> None:
-    mine = sandbox()
-    mine.start()
+def test_checked_commands_raise(shared: EcsFargateSandbox) -> None:
     with pytest.raises(ExecFailed, match="returned 7"):
-        mine.exec("exit 7", check=True)
+        shared.exec("exit 7", check=True)
     with pytest.raises(ExecTimeout):
-        mine.exec("echo early; sleep 60", timeout_sec=0.3, check=True)
-    assert [result.return_code for result in mine.history] == [7, 124]
+        shared.exec("echo early; sleep 60", timeout_sec=0.3, check=True)
+    assert [result.return_code for result in shared.history][-2:] == [7, 124]
 
 
 def test_the_first_of_a_kind_costs_five_calls_and_the_next_three(
@@ -149,9 +150,8 @@ def test_the_first_of_a_kind_costs_five_calls_and_the_next_three(
     assert "RegisterTaskDefinition" not in second
 
 
-def test_another_process_registers_nothing(sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests) -> None:
-    mine = sandbox()
-    mine.start()
+def test_another_process_registers_nothing(shared: EcsFargateSandbox, engine: EngineOfTests) -> None:
+    assert shared.is_running
     before = engine.count()
     code = """
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
@@ -160,7 +160,7 @@ with EcsFargateSandbox(cfg, task_id="other", run_id="other") as sandbox:
     sandbox.start()
     print(sandbox.exec("echo there").stdout, end="")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = warm_python.run("-c", code)
     assert (done.stdout, done.returncode) == ("there\n", 0), done.stderr
     assert dict(engine.count() - before) == {"RunTask": 1, "StopTask": 1}
 
@@ -193,13 +193,11 @@ def test_everything_on_a_task_says_whose_it_is(
     assert "fargate-sandbox:ledger" in tags
 
 
-def test_no_secret_is_on_the_control_plane(sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests) -> None:
+def test_no_secret_is_on_the_control_plane(shared: EcsFargateSandbox, engine: EngineOfTests) -> None:
     """Who may describe tasks sees the host key of the sidecar, and neither the token nor the key that lets us in."""
-    mine = sandbox()
-    mine.start()
-    described = str(engine.task(str(mine.task_arn)))
-    assert mine.running().keyring.token not in described
-    assert mine.running().keyring.client.private.splitlines()[2] not in described
+    described = str(engine.task(str(shared.task_arn)))
+    assert shared.running().keyring.token not in described
+    assert shared.running().keyring.client.private.splitlines()[2] not in described
 
 
 def test_the_time_to_live_is_in_the_task(sandbox: Callable[..., EcsFargateSandbox]) -> None:
@@ -211,52 +209,38 @@ def test_the_time_to_live_is_in_the_task(sandbox: Callable[..., EcsFargateSandbo
     assert "max_task_lifetime_sec" in str(caught.value)
 
 
-def test_files_and_trees_go_both_ways(sandbox: Callable[..., EcsFargateSandbox], tmp_path: Path) -> None:
-    mine = sandbox()
-    mine.start()
+def test_files_and_trees_go_both_ways(shared: EcsFargateSandbox, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "sub").mkdir(parents=True)
     (tree / "sub" / "ünï code").write_bytes(bytes(range(256)))
     (tree / "link").symlink_to("sub")
-    mine.upload(tree, "/tmp/there")
-    mine.upload(tree / "sub" / "ünï code", "/tmp/new/parents/file")
-    assert mine.read_file("/tmp/new/parents/file") == bytes(range(256))
-    assert mine.list_files("/tmp/there") == ["link", "sub"]
-    mine.download("/tmp/there", tmp_path / "back")
+    shared.upload(tree, "/tmp/there")
+    shared.upload(tree / "sub" / "ünï code", "/tmp/new/parents/file")
+    assert shared.read_file("/tmp/new/parents/file") == bytes(range(256))
+    assert shared.list_files("/tmp/there") == ["link", "sub"]
+    shared.download("/tmp/there", tmp_path / "back")
     assert (tmp_path / "back" / "sub" / "ünï code").read_bytes() == bytes(range(256))
     assert (tmp_path / "back" / "link").readlink().as_posix() == "sub"
-    mine.write_file("/tmp/small", "text")
-    assert mine.exec("cat /tmp/small").stdout == "text"
+    shared.write_file("/tmp/small", "text")
+    assert shared.exec("cat /tmp/small").stdout == "text"
 
 
-def test_a_background_process_has_a_handle(sandbox: Callable[..., EcsFargateSandbox]) -> None:
-    mine = sandbox()
-    mine.start()
-    process = mine.spawn(["cat"])
+def test_a_background_process_has_a_handle(shared: EcsFargateSandbox) -> None:
+    process = shared.spawn(["cat"])
     process.write("hello", end=True)
     assert process.wait(timeout=10).stdout == "hello"
 
 
 def test_many_sandboxes_share_one_poller(sandbox: Callable[..., EcsFargateSandbox]) -> None:
-    several = [sandbox(f"t{number}") for number in range(4)]
+    several = [sandbox(f"t{number}") for number in range(2)]
     threads = [threading.Thread(target=each.start) for each in several]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [each.exec("echo $HOSTNAME").stdout for each in several] == [f"t{number}\n" for number in range(4)]
+    assert [each.exec("echo $HOSTNAME").stdout for each in several] == [f"t{number}\n" for number in range(2)]
     pollers = [thread for thread in threading.enumerate() if thread.name == "fargate-sandbox-poller"]
     assert len(pollers) == 1
-
-
-def test_no_thread_is_left_when_the_last_sandbox_is_stopped(sandbox: Callable[..., EcsFargateSandbox]) -> None:
-    before = set(threading.enumerate())
-    mine = sandbox()
-    mine.start()
-    mine.stop()
-    for thread in set(threading.enumerate()) - before:
-        thread.join(3)
-        assert not thread.is_alive(), thread.name
 
 
 def test_stopping_is_quick_and_does_not_wait(sandbox: Callable[..., EcsFargateSandbox]) -> None:

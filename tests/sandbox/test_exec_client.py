@@ -116,7 +116,7 @@ def test_a_way_that_stalls_holds_up_its_own_command_only_and_takes_no_memory(
     assert resident() - before < 64 * 1024
 
 
-@pytest.mark.parametrize("megabytes", range(5, 15))
+@pytest.mark.parametrize("megabytes", range(5, 15, 3))
 def test_what_a_slow_reader_has_not_read_yet_is_not_lost(server: ExecServerProcess, megabytes: int) -> None:
     """The command ends while its client is behind, with its last words still in the pipe."""
 
@@ -340,13 +340,13 @@ def test_the_base_environment_can_be_changed(tmp_path: Path) -> None:
         server.close()
 
 
-def test_a_gigabyte_of_output_takes_no_gigabyte_here(client: ExecClient) -> None:
-    result = client.exec("head -c 300000000 /dev/zero", max_output_bytes=1_000_000)
+def test_much_output_takes_no_more_here_than_was_asked_for(client: ExecClient) -> None:
+    result = client.exec("head -c 100000000 /dev/zero", max_output_bytes=1_000_000)
     assert (len(result.stdout_bytes), result.truncated) == (1_000_000, True)
-    assert client.exec(f"wc -c < {result.stdout_spool}; rm {result.stdout_spool}").stdout.strip() == "300000000"
+    assert client.exec(f"wc -c < {result.stdout_spool}; rm {result.stdout_spool}").stdout.strip() == "100000000"
 
 
-@pytest.mark.parametrize("size", [1_000, 5_000_000, 100_000_000])
+@pytest.mark.parametrize("size", [1_000, 5_000_000, 30_000_000])
 def test_an_upload_that_is_refused_says_why_and_does_not_go_on(
     client: ExecClient, far_client: ExecClient, tmp_path: Path, size: int
 ) -> None:

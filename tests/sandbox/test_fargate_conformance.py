@@ -35,7 +35,7 @@ def test_a_sandbox_on_fargate(shared: EcsFargateSandbox, behaviour: Behaviour) -
 def test_a_sandbox_on_fargate_with_much_to_move(
     shared: EcsFargateSandbox, behaviour: LargeBehaviour, pytestconfig: pytest.Config
 ) -> None:
-    behaviour(shared, GIBIBYTE if pytestconfig.getoption("soak") else GIBIBYTE // 8)
+    behaviour(shared, GIBIBYTE if pytestconfig.getoption("soak") else GIBIBYTE // 32)
 
 
 def test_the_memory_of_its_server_is_closed(shared: EcsFargateSandbox) -> None:

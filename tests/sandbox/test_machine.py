@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -175,6 +176,16 @@ def test_workspaces_of_one_machine_share_its_files_and_not_their_histories(machi
     assert second.read_file("/tmp/x") == b"1"
     assert second.exec("sleep 5").timed_out
     assert [len(each.history) for each in (first, second)] == [0, 1]
+
+
+def test_no_thread_is_left_when_the_last_one_is_stopped(machine: Callable[..., Machine]) -> None:
+    before = set(threading.enumerate())
+    mine = machine()
+    mine.start()
+    mine.stop()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(3)
+        assert not thread.is_alive(), thread.name
 
 
 def test_who_lets_go_leaves_the_task_to_whoever_enters_it(machine: Callable[..., Machine], notebook: Notebook) -> None:

@@ -63,6 +63,12 @@ def seconds(pytestconfig: pytest.Config) -> float:
     return 300.0 if pytestconfig.getoption("soak") else 0.5
 
 
+@pytest.fixture
+def talks(pytestconfig: pytest.Config) -> int:
+    """A few of each kind, in a short run."""
+    return 64 if pytestconfig.getoption("soak") else 20
+
+
 @contextlib.contextmanager
 def cutting(cut: Callable[[], None]) -> Iterator[None]:
     """Again and again, at moments that are the same in every run."""
@@ -104,16 +110,16 @@ def endpoints(service: OutsideService) -> list[OutsideEndpoint]:
     return [OutsideEndpoint(service.url, "SERVICE"), OutsideEndpoint(service.plain_url, "PLAIN")]
 
 
-def test_64_talks_at_once_survive_cuts(
-    sandbox: Callable[..., EcsFargateSandbox], service: OutsideService, seconds: float
+def test_many_talks_at_once_survive_cuts(
+    sandbox: Callable[..., EcsFargateSandbox], service: OutsideService, seconds: float, talks: int
 ) -> None:
     mine = sandbox()
     mine.start(outside_endpoints=endpoints(service))
     mine.write_file("/tmp/client.py", CLIENT)
     with cutting(cut_of(mine)):
-        talk = f"python3 /tmp/client.py $SERVICE $PLAIN 64 {seconds}"
+        talk = f"python3 /tmp/client.py $SERVICE $PLAIN {talks} {seconds}"
         said = mine.exec(talk, timeout_sec=seconds + 60, check=True).stdout
-    check(said, 64, mine.ssh_tunnel)
+    check(said, talks, mine.ssh_tunnel)
 
 
 def test_an_agents_talks_survive_cuts(
@@ -137,18 +143,20 @@ def test_an_agents_talks_survive_cuts(
     check(said, 10, mine.ssh_tunnel)
 
 
-def test_through_openssh_talks_survive_cuts(service: OutsideService, seconds: float, tmp_path: Path) -> None:
+def test_through_openssh_talks_survive_cuts(
+    service: OutsideService, seconds: float, talks: int, tmp_path: Path
+) -> None:
     """Whose sshd makes an ordinary end of every cut."""
     ports = [free_port(), free_port()]
     targets = [url.rpartition(":")[2] for url in (service.url, service.plain_url)]
     reverses = [f"{port}:127.0.0.1:{target}" for port, target in zip(ports, targets, strict=True)]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
-    talk = [sys.executable, outside_client.__file__, *urls, "64", str(seconds)]
+    talk = [sys.executable, outside_client.__file__, *urls, str(talks), str(seconds)]
     sshd = RealSshd(tmp_path)
     try:
         with FaultProxy(("127.0.0.1", sshd.port)) as proxy, tunnel_to(sshd, proxy.port, reverses=reverses) as tunnel:
             with cutting(proxy.cut):
                 said = subprocess.run(talk, stdout=subprocess.PIPE, check=True, timeout=seconds + 60).stdout
-            check(said, 64, tunnel, some_end_short=True)
+            check(said, talks, tunnel, some_end_short=True)
     finally:
         sshd.kill()

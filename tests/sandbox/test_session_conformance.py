@@ -27,14 +27,12 @@ WAYS: dict[str, dict[str, Any]] = {
 IN_SHORT = {
     "an_exit_code_is_a_result",
     "every_byte_comes_back_as_it_was",
-    "stdin_takes_text_and_bytes",
     "a_command_can_run_as_another_user",
     "a_time_out_kills_the_whole_tree",
     "a_spawned_process_can_be_talked_to",
     "mode_and_time_travel_with_a_file",
     "a_directory_goes_there_and_back",
     "the_sandbox_tells_commands_no_secret_of_its_own",
-    "many_commands_at_once_do_not_mix",
 }
 
 

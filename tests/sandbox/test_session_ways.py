@@ -107,19 +107,21 @@ def test_every_command_is_exact_whatever_its_way_does(
     shared: EcsFargateSandbox, faults: Callable[..., None], fault: dict[str, float], pytestconfig: pytest.Config
 ) -> None:
     faults(**fault)
-    count = 500 if pytestconfig.getoption("soak") else 6
+    count = 500 if pytestconfig.getoption("soak") else 3
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(lambda _: hash_in(shared), range(count))) == [True] * count
 
 
 def test_who_does_not_read_holds_up_no_other(shared: EcsFargateSandbox) -> None:
     with ThreadPoolExecutor(1) as pool:
-        sleeper = pool.submit(shared.exec, "sleep 3; wc -c", stdin=bytes(1 << 20))
-        while not sleeper.done():
-            began = time.monotonic()
+        sleeper = pool.submit(
+            shared.exec, "rm -f /tmp/go; until [ -e /tmp/go ]; do sleep 0.1; done; wc -c", stdin=bytes(1 << 19)
+        )
+        for _ in range(5):
             assert shared.exec("echo there").stdout == "there\n"
-            assert time.monotonic() - began < 1.5
-        assert sleeper.result().stdout.strip() == str(1 << 20)
+        assert not sleeper.done()
+        shared.exec("touch /tmp/go", check=True)
+        assert sleeper.result().stdout.strip() == str(1 << 19)
 
 
 def test_while_much_is_carried_there_are_further_sessions_which_go_again(
@@ -130,7 +132,7 @@ def test_while_much_is_carried_there_are_further_sessions_which_go_again(
     monkeypatch.setattr(load_meter, "_QUIET_SEC", 1.0)
     way: Any = shared.running().connection.tunnel
     way = getattr(way, "_way", way)
-    seen, content = {1}, os.urandom(800_000)
+    seen, content = {1}, os.urandom(500_000)
     faults(ssm_cut=1.5, ssm_double=9)
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(shared.write_file, "/tmp/much", content)
@@ -273,9 +275,9 @@ def test_where_only_commands_may_be_executed_a_terminal_is_the_way_in(
     with EcsFargateSandbox(cfg, task_id="denied", run_id="ways") as sandbox:
         sandbox.start()
         assert "only execute commands" in caplog.text
-        assert all(hash_in(sandbox) for _ in range(2))
+        assert hash_in(sandbox)
         content = os.urandom(100_000)
         sandbox.write_file("/tmp/file", content)
         assert sandbox.read_file("/tmp/file") == content
         faults(ssm_cut=0.5, ssm_double=3)
-        assert all(hash_in(sandbox) for _ in range(3))
+        assert all(hash_in(sandbox) for _ in range(2))

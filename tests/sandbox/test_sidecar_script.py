@@ -82,6 +82,7 @@ def test_a_tunnel_reaches_ports_inside_and_opens_ports_inside(start: Callable[..
             tunnel.dial(4001)
 
 
+@pytest.mark.parametrize("start", ["busybox"], indirect=True)
 def test_it_gives_nothing_but_forwarding_on_loopback(start: Callable[..., Sidecar], tmp_path: Path) -> None:
     sidecar = start()
     sidecar.listens()

@@ -134,9 +134,8 @@ def test_who_swaps_a_directory_for_a_link_gains_nothing(slot: Slot) -> None:
     slot.exec("mkdir d; echo inside >d/hostname; ln -s /etc link")
     swapper = slot.spawn(["python3", "-c", SWAP])
     files = Files()
-    ends = time.monotonic() + 1.0
     seen = set()
-    while time.monotonic() < ends:
+    for _ in range(25):
         slot.artifacts.collect(["d", "d/host*", "**/hostname"], files)
         seen |= set(files.contents.values())
         try:
@@ -187,7 +186,7 @@ def test_a_glob_that_is_hard_to_match_keeps_nobody(slot: Slot) -> None:
 
 
 def test_a_file_that_grows_while_it_is_read_has_an_end(slot: Slot) -> None:
-    grower = slot.spawn("while :; do cat /bin/sh >>grows; done")
+    grower = slot.spawn("while :; do cat /bin/sh >>grows; sleep 0.01; done")
     while not slot.exec("test -s grows").ok:
         pass
     assert slot.artifacts.read("grows", bytes, max_bytes=3_000_000).bytes <= 3_000_000
