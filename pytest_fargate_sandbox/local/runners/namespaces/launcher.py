@@ -117,6 +117,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=descriptor))
+    sys.dont_write_bytecode = True  # what holders still import, they import where tasks are
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a relayed connection takes six descriptors
     if os.geteuid() == 0:

@@ -25,14 +25,19 @@ _LARGE = 1 << 30
 _ALL_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def start_module(
-    module: str, *arguments: str, env: dict[str, str], pass_fds: Sequence[int] = (), **options: Any
-) -> subprocess.Popen[bytes]:
+def start_module(module: str, *arguments: str, env: dict[str, str], **options: Any) -> subprocess.Popen[bytes]:
     """``python -m module``; the rest is for ``Popen``."""
+    return start_python("-m", module, *arguments, env=env, **options)
+
+
+def start_python(
+    *arguments: str, env: dict[str, str], pass_fds: Sequence[int] = (), **options: Any
+) -> subprocess.Popen[bytes]:
+    """Raises ``OSError`` where the kernel runs no program from memory."""
     program = _sealed_copy(Path("/proc/self/exe"))
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, *arguments],
             executable=f"/proc/self/fd/{program}",
             pass_fds=[*pass_fds, program],
             env=env | _way_to_libraries(),

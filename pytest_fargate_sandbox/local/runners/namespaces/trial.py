@@ -25,18 +25,28 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    if not linux.SUPPORTED:
-        sys.exit(f"it knows the system calls of x86_64 and aarch64, not of {linux.MACHINE}")
     linux.die_with_parent()
+    os._exit(enter_once(Path(sys.argv[1])))
+
+
+def enter_once(directory: Path) -> int:
+    """0, or what went wrong is on descriptor 2. Only for a process with a single thread, and nothing else to do."""
+    if not linux.SUPPORTED:
+        return _complain(f"it knows the system calls of x86_64 and aarch64, not of {linux.MACHINE}")
     rootless, uid, gid = os.geteuid() != 0, os.geteuid(), os.getegid()
-    plan = _empty_container(Path(sys.argv[1]), rootless=rootless)
+    plan = _empty_container(directory, rootless=rootless)
     try:
         task = linux.clone(TASK_NAMESPACES | (linux.CLONE_NEWUSER if rootless else 0))
     except OSError as error:
-        sys.exit(_refused(error))
+        return _complain(_refused(error))
     if task == 0:
         _attempt(lambda: _be_task(plan, uid, gid))
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(task, 0)[1]))
+    return os.waitstatus_to_exitcode(os.waitpid(task, 0)[1])
+
+
+def _complain(text: str) -> int:
+    os.write(2, text.encode())
+    return 1
 
 
 def _be_task(plan: ContainerPlan, uid: int, gid: int) -> int:
@@ -60,7 +70,7 @@ def _attempt(act: Callable[[], int]) -> NoReturn:
     try:
         os._exit(act())
     except OSError as error:
-        os.write(2, _refused(error).encode())
+        _complain(_refused(error))
     os._exit(1)
 
 

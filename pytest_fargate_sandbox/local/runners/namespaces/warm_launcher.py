@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.namespaces.holder_messages import Message
 
 _MODULE = "pytest_fargate_sandbox.local.runners.namespaces.launcher"
+_KEPT = ("PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE", "TMPDIR")
 _PATIENCE = 30.0
 _LOOK_SEC = 1.0
 _STOPPED_LOOKS = 2
@@ -128,5 +129,5 @@ class WarmLauncher:
 
 def _clean_environment() -> dict[str, str]:
     """The launcher and the built-in sidecar need to find their modules, and nothing else of ours."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PYTHONPATH", "TMPDIR")}
-    return kept | {"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT}
+    return kept | {"PATH": os.defpath}
