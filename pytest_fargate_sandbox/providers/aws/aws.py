@@ -225,8 +225,11 @@ class Aws:
         with collection_paused():
             import botocore.session
 
+            from pytest_fargate_sandbox.providers.aws.quick_loader import read_quickly
+
         keep_keys_out_of_logs()
         session = botocore.session.Session()
+        read_quickly(session)
         if self._said_region:  # what botocore asks for credentials is asked there too
             session.set_config_variable("region", self._said_region)
         if self._credentials is None:

@@ -10,6 +10,8 @@ from botocore.loaders import Loader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from botocore.session import Session
+
 _list_all = Loader.list_available_services
 
 
@@ -18,6 +20,13 @@ class QuickLoader(Loader):
 
     def list_available_services(self, type_name: str) -> KnownServices:  # type: ignore[override]
         return KnownServices(self, type_name)
+
+
+def read_quickly(session: Session) -> None:
+    """Let ``session`` read its data so."""
+    places = session.get_component("data_loader").search_paths
+    loader = QuickLoader(extra_search_paths=places, include_default_search_paths=False)
+    session.register_component("data_loader", loader)
 
 
 class KnownServices:
