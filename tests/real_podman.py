@@ -14,8 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
+from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed, ContainerCommand
 from tests.components import need, program
 
