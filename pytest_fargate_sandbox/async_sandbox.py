@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import ExecResult
+    from pytest_fargate_sandbox.sandbox.terminals.tool_terminals import PtyUpdate
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -247,8 +248,8 @@ class AsyncWorkspace(_Awaited[Workspace]):
     load = _awaited(Workspace.load)
     remember = _awaited(Workspace.remember)
     changes = _awaited(Workspace.changes)
-    pty_start = _awaited(Workspace.pty_start)
     pty_write = _awaited(Workspace.pty_write)
+    pty_end = _awaited(Workspace.pty_end)
     pty_end_all = _awaited(Workspace.pty_end_all)
 
     @classmethod
@@ -259,6 +260,11 @@ class AsyncWorkspace(_Awaited[Workspace]):
         """Start a command and return a handle on it, as ``Workspace.spawn``; who is cancelled meanwhile leaves none."""
         spawn = functools.partial(self.blocking.spawn, *args, **options)
         return AsyncProcess(await self.threads.run(spawn, lambda: None, undo=Process.kill), self.threads)
+
+    async def pty_start(self, *args: Any, **options: Any) -> PtyUpdate:
+        """As ``Workspace.pty_start``; of who is cancelled meanwhile the process ends when its first update is due."""
+        start = functools.partial(self.blocking.pty_start, *args, **options)
+        return await self.threads.run(start, lambda: None, undo=lambda update: self.blocking.pty_end(update.process_id))
 
 
 class AsyncSandbox(AsyncWorkspace):

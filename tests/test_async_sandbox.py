@@ -97,6 +97,10 @@ def test_a_cancelled_spawn_leaves_no_process(backend: str, shared: EcsFargateSan
             if not scope.cancelled_caught:
                 await process.kill()
             assert (await sandbox.exec("pgrep -f '^sleep 86398'")).stdout == "", f"{after}: it runs on"
+        with anyio.move_on_after(0.1) as scope:
+            await sandbox.pty_start("sleep 86398", 0.5)
+        assert scope.cancelled_caught
+        assert (await sandbox.exec("pgrep -f '^sleep 86398'")).stdout == ""
 
     run(backend, act)
 

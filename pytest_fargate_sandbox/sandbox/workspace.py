@@ -229,6 +229,10 @@ class Workspace(WorkspaceFiles):
         """Write to such a process; without ``chars`` it is only asked what it says, for five seconds at least."""
         return self._tool_terminals.write(process_id, chars, yield_time_s, max_output_tokens)
 
+    def pty_end(self, process_id: int | None) -> None:
+        """End one of them, unless it has ended."""
+        self._tool_terminals.end(process_id)
+
     def pty_end_all(self) -> None:
         """End all of them."""
         self._tool_terminals.end_all()

@@ -89,6 +89,13 @@ class ToolTerminals:
             process_id, heard, seconds if chars else max(seconds, _SHORTEST_POLL_SEC), max_output_tokens
         )
 
+    def end(self, process_id: int | None) -> None:
+        """That one, if it has not ended."""
+        with self._lock:
+            heard = self._known.pop(process_id, None) if process_id else None
+        if heard:
+            heard.end()
+
     def end_all(self) -> None:
         with self._lock:
             known, self._known = list(self._known.values()), {}
