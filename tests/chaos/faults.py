@@ -109,6 +109,19 @@ def all_on_the_wire(proxy: FaultProxy) -> list[Fault]:
     return [*quick, stall(proxy), drip(proxy), absence(proxy), black_hole(proxy)]
 
 
+# --- to a session -----------------------------------------------------------------------------------------------------
+def end_of_a_further_session(sessions: Callable[[], Sequence[str]], end: Callable[[str], object]) -> Fault:
+    """Somebody who has the account ends one of several that go side by side."""
+
+    def strike(chance: random.Random) -> float:
+        further = sessions()[1:]
+        if not further:
+            raise NothingToStrike
+        return _at_once(lambda: end(chance.choice(further)))
+
+    return Fault("TerminateSession", strike)
+
+
 # --- to a process -----------------------------------------------------------------------------------------------------
 def stop(part: str, find: Callable[[], int], longest: float = _LONGEST_STALL) -> Fault:
     """SIGSTOP, and after a while SIGCONT."""
@@ -134,7 +147,7 @@ def stopped_by_somebody(stop_task: Callable[[], None]) -> Fault:
     return Fault("StopTask", lambda _: _at_once(stop_task))
 
 
-def _at_once(act: Callable[[], None]) -> float:
+def _at_once(act: Callable[[], object]) -> float:
     act()
     return time.monotonic()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.providers.ssm import load_meter
 from tests.chaos import faults
-from tests.chaos.workloads import BriefCommands, Commands, Dialogues, Files, StreamedInput, Trees
+from tests.chaos.workloads import BriefCommands, Commands, Dialogues, Files, LongInput, StreamedInput, Trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,24 @@ def test_commands_in_a_session_meet_all_faults(
     everything = faults.all_on_the_wire(system.proxy)
     everything = [fault for fault in everything if soak or fault.name != "black hole"]
     trial("brief commands, 16 threads, all faults", BriefCommands(system, seed), everything, acts=3000, errors=_FEW)
+
+
+@pytest.mark.trials("system", "ecs-exec", "ssm", indirect=True)
+def test_several_sessions_are_cut_and_ended(
+    system: System, seed: int, trial: Callable[..., Tally], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_meter, "_WORTH_BYTES", 300_000)
+    tunnel: Any = system.sandbox.running().connection.tunnel
+    way = getattr(tunnel, "_way", tunnel)
+
+    def sessions() -> list[str]:
+        return [carrier.id for carrier in way._connection._carriers if carrier.number == 0 or carrier.carries]
+
+    def end(session: str) -> None:
+        system.sandbox.aws.call("ssm", "TerminateSession", SessionId=session)
+
+    breaks = [*[faults.cut(system.proxy)] * 5, faults.end_of_a_further_session(sessions, end)]
+    trial("150 KB each to commands, up to 4 sessions", LongInput(system, seed), breaks, every=0.5, acts=500)
 
 
 @pytest.mark.trials("system", "openssh", "relays", "fargate", indirect=True)

@@ -137,6 +137,16 @@ class BriefCommands(Commands):
         chance.choice([self._brief, self._failing, self._slow])(number, chance)
 
 
+class LongInput(Commands):
+    """Much that is read, from few threads, so that one session does not carry it."""
+
+    threads = 4
+
+    def act(self, number: int) -> None:
+        given = self.chance(number).randbytes(150_000)
+        self._run(number, "sha256sum", f"{digest(given)}  -\n".encode(), stdin=given)
+
+
 class StreamedInput(_InASandbox):
     """Commands whose input is too large for the request, and is sent while they read it."""
 

@@ -50,6 +50,27 @@ def test_a_stream_carries_every_byte_of_a_large_body(tunnel: SshTunnel, echo: Ec
     assert back == body
 
 
+def test_of_a_stream_so_much_is_under_way_as_is_wanted(tunnel: SshTunnel, echo: EchoServer) -> None:
+    assert tunnel._connection is not None
+    tunnel._connection.have_under_way(100_000)
+    stream = tunnel.dial(echo.port)
+    sender = threading.Thread(target=stream.sendall, args=(bytes(1_000_000),))
+    sender.start()
+    came = stream._channel.in_buffer
+    wait_until(lambda: len(came) == 100_000 or None, deadline=10, what="what was under way")
+    for size in (50_000, 200_000):  # what was given cannot be taken back, but need not be given anew
+        tunnel._connection.have_under_way(size)
+        left = 150_000
+        while left:
+            left -= len(stream.recv(left))
+        wait_until(lambda size=size: len(came) == size or None, deadline=10, what="what was under way")
+    left = 600_000
+    while left:
+        left -= len(stream.recv(left))
+    sender.join()
+    stream.close()
+
+
 def test_a_stream_ends_when_the_other_side_has_nothing_more_to_say(tunnel: SshTunnel, echo: EchoServer) -> None:
     stream = tunnel.dial(echo.port)
     stream.sendall(b"bye")

@@ -146,6 +146,10 @@ class SshConnection:
             raise self._stream_error(f"{host}:{port}", error) from error
         return ChannelStream(channel, f"{host}:{port} behind {self.server}", self._why_dead)
 
+    def have_under_way(self, size: int) -> None:
+        """So much of each stream to here, from now on."""
+        self._transport.have_under_way(size)
+
     def listen(self, at: Listener, on_forwarded: OnForwarded) -> Callable[[], int]:
         """Ask the server to listen there; what is returned waits for its answer: which port it is, if any would do."""
         # Known before the request: a client may connect to the new port before its answer was read here.

@@ -137,6 +137,14 @@ class Transport(AnsweringTransport):
         finally:
             self._request_order.release()
 
+    def have_under_way(self, size: int) -> None:
+        """Of each channel: it gives room for what was read (channel.py, ``_check_add_window``), or more, or less."""
+        self.default_window_size = size
+        for channel in self._channels.values():
+            with channel.lock:
+                channel.in_window_sofar += size - channel.in_window_size
+                channel.in_window_size, channel.in_window_threshold = size, size // 10
+
     def request(self, kind: str, *data: str | int) -> Future[paramiko.Message | None]:
         """Make a global request. Its reply is None where it is refused; many may be under way."""
         with self._request_order:

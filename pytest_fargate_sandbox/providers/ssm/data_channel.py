@@ -37,11 +37,13 @@ https://github.com/aws/session-manager-plugin/issues/145
 _RESEND_AMONG = 200
 _LOOK_SEC = 0.1
 _FIRST_RTO_SEC, _LONGEST_RTO_SEC = 0.2, 1.0
+_TRIPS_SEC = 5.0
 _LONGEST_BACK_OFF = 16
 _ACKNOWLEDGED_AGAIN = 512
 _AGAIN_EVERY_SEC = 0.09
-_MOST_AHEAD = 4096
-"""Messages that came before their turn and are kept; the agent sends again what is dropped."""
+_MOST_AHEAD = 8 << 20
+"""Bytes of messages that came before their turn, and ``_COST`` for each; the agent sends again what is not kept."""
+_COST = 1024
 
 
 @dataclass
@@ -58,10 +60,13 @@ class DataChannel:
         """Frames that are to go now, in order."""
         self.progress = 0.0
         """When something of ours was last acknowledged, or began to wait for that."""
+        self._shortest = self._shortest_before = _LONGEST_RTO_SEC
+        self._shortest_since = 0.0
         self._next_out = 0
         self._unacknowledged: dict[int, _Sent] = {}
         self._expected = 0
         self._ahead: dict[int, SessionMessage] = {}
+        self._ahead_bytes = 0
         self._recent: deque[SessionMessage] = deque(maxlen=_ACKNOWLEDGED_AGAIN)
         self._acknowledged_again = 0.0
         self._rtt, self._rtt_variance, self._rto = 0.1, 0.0, _FIRST_RTO_SEC
@@ -71,6 +76,11 @@ class DataChannel:
     def room(self) -> int:
         """How many more messages may be sent now."""
         return MOST_UNACKNOWLEDGED - len(self._unacknowledged)
+
+    @property
+    def round_trip(self) -> float:
+        """The shortest one of late: acknowledgements wait behind nothing but who is slow."""
+        return min(self._shortest, self._shortest_before)
 
     @property
     def waits(self) -> bool:
@@ -105,6 +115,7 @@ class DataChannel:
         for sent in self._unacknowledged.values():
             self._send_again(sent, now)
         self.progress = now
+        self._shortest = self._shortest_before = _LONGEST_RTO_SEC
         self._back_off = 1
 
     def tick(self, now: float) -> float | None:
@@ -131,6 +142,9 @@ class DataChannel:
         self.progress, self._back_off = now, 1
         if not sent.is_again:  # else nobody knows which of them it answers
             took = now - sent.first
+            if now - self._shortest_since > _TRIPS_SEC:
+                self._shortest_before, self._shortest, self._shortest_since = self._shortest, took, now
+            self._shortest = min(self._shortest, took)
             self._rtt_variance = 0.75 * self._rtt_variance + 0.25 * abs(self._rtt - took)
             self._rtt = 0.875 * self._rtt + 0.125 * took
             self._rto = min(_LONGEST_RTO_SEC, self._rtt + max(0.01, 4 * self._rtt_variance))
@@ -141,19 +155,28 @@ class DataChannel:
             self._acknowledge_again(message.sequence, now)
             return []
         if message.sequence > self._expected:
-            if len(self._ahead) < _MOST_AHEAD:
-                self._ahead[message.sequence] = message
+            if self._keeps(message):
                 self._acknowledge([message])
             return []
         taken = [message]
         self._expected += 1
         while self._expected in self._ahead:
             taken.append(self._ahead.pop(self._expected))
+            self._ahead_bytes -= len(taken[-1].payload) + _COST
             self._expected += 1
         # Counted before it is acknowledged: a connection that breaks here makes it come again, and be known.
         self._acknowledge([message])
         self._recent.extend(each._replace(payload=b"") for each in taken)
         return taken
+
+    def _keeps(self, early: SessionMessage) -> bool:
+        if early.sequence not in self._ahead:
+            cost = len(early.payload) + _COST
+            if self._ahead_bytes + cost > _MOST_AHEAD:
+                return False
+            self._ahead[early.sequence] = early
+            self._ahead_bytes += cost
+        return True
 
     def _acknowledge(self, messages: Iterable[SessionMessage]) -> None:
         self.outgoing.extend(encode(acknowledgement(message)) for message in messages)

@@ -18,6 +18,7 @@ CLIENT_VERSION = "1.2.650.0"
 _OLDEST_AGENT = (3, 0, 196, 0)
 """What is not younger carries one connection, not smux."""
 
+_LONGEST_VERSION = 40
 _DONE, _UNSUPPORTED = 1, 3
 
 
@@ -37,17 +38,20 @@ def opening_frame(token: str) -> str:
 def response_to(request: SessionMessage) -> bytes:
     """What to answer the agent. Raises ``TransportError`` where it wants what we cannot, or is too old."""
     content = content_of(request)
-    version = str(content.get("AgentVersion", ""))
+    version = str(content.get("AgentVersion", ""))[:_LONGEST_VERSION]
     if not _is_young_enough(version):
         raise TransportError(
             f"the SSM agent in the task is {version or 'of no known version'}, and only what is younger than 3.0.196.0 "
             "carries many streams: a newer platform version has it"
         )
-    processed = [_processed(action) for action in content.get("RequestedClientActions") or []]
+    asked = content.get("RequestedClientActions") or []
+    if not isinstance(asked, list):
+        raise TransportError("the SSM agent in the task asks for actions, and its list has none of them")
+    processed = [_processed(action) for action in asked]
     refused = [each["ActionType"] for each in processed if each["ActionStatus"] != _DONE]
     if refused:
         raise TransportError(
-            f"the SSM agent in the task wants {', '.join(map(str, refused))} of the session, which it cannot have"
+            f"the SSM agent in the task wants {', '.join(map(str, refused))[:200]} of the session, which it cannot have"
         )
     response = {"ClientVersion": CLIENT_VERSION, "ProcessedClientActions": processed, "Errors": None}
     return json.dumps(response).encode()
@@ -61,4 +65,4 @@ def _processed(action: Any) -> dict[str, Any]:
 
 def _is_young_enough(version: str) -> bool:
     parts = version.split(".")
-    return all(part.isdigit() for part in parts) and tuple(map(int, parts)) > _OLDEST_AGENT
+    return all(part.isdecimal() and part.isascii() for part in parts) and tuple(map(int, parts)) > _OLDEST_AGENT

@@ -24,6 +24,10 @@ _SEND_BUFFER = 16 * 1024
 """What was written and waits for its turn; of SSH's, that is what all of its streams wait behind."""
 _MOST_CALLERS = 256
 """From inside at once: strangers call there, and are to leave descriptors and threads for everything else."""
+_MOST_STREAMS = 512
+"""Beyond which nobody is let in: as the other end has it, if it is ours."""
+_HIGHEST_PORT = 0xFFFF
+_LONGEST_NUMBER = 10
 
 
 class TunnelStream(socket.socket):
@@ -70,7 +74,10 @@ class OuterEnd:
         what = f"listening on port {listener.port} of the task"
         wanted = f"{listener.address}:{listener.port}".encode()
         answer = self._ask(LISTEN, wanted, timeout, what, target=target)
-        return int(answer.data)
+        port = _number_in(answer.data)
+        if not 0 < port <= _HIGHEST_PORT:
+            raise TransportError(f"{what} failed: what answers is no port")
+        return port
 
     def _ask(
         self,
@@ -106,8 +113,9 @@ class OuterEnd:
     # --- who calls from inside --------------------------------------------------------------------------------------
 
     def _asked(self, record: Record) -> None:
-        target = self._targets.get(int(record.data)) if record.kind == OPEN and record.data.isdigit() else None
-        if target is None or self._callers >= _MOST_CALLERS:
+        target = self._targets.get(_number_in(record.data)) if record.kind == OPEN else None
+        is_full = self._callers >= _MOST_CALLERS or self._callers + len(self.passage) >= _MOST_STREAMS
+        if target is None or is_full:
             self.passage.refuse(record.stream, "nobody answers there")
             return
         self._callers += 1
@@ -132,3 +140,8 @@ class OuterEnd:
     def _lead(self, stream: int, sock: socket.socket) -> None:
         self.passage.lead(stream, sock)
         self.passage.connected(stream)
+
+
+def _number_in(data: bytes) -> int:
+    """Or -1, if it is none."""
+    return int(data) if data.isdigit() and len(data) <= _LONGEST_NUMBER else -1

@@ -125,6 +125,10 @@ class SessionCarrier:
         self._watch()
 
     @property
+    def round_trip(self) -> float:
+        return self._channel.round_trip
+
+    @property
     def is_used(self) -> bool:
         return self.carries and not self.is_leaving
 

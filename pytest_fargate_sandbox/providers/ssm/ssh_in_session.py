@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
+    from pytest_fargate_sandbox.providers.ssh.ssh_connection import SshConnection
 
 
 class SshInSession(SshTunnel):
@@ -20,6 +21,7 @@ class SshInSession(SshTunnel):
     def __init__(self, aws: Aws, *, host: str, port: int, tunnel_port: int, token: str, **asked: Any) -> None:
         """``host`` is what a session is started with; ``tunnel_port`` is where the sidecar takes the tunnel."""
         self._way = SsmTunnel(aws=aws, target=host, port=tunnel_port, opening=TunnelOpening(token))
+        self._way.on_window = self._have_under_way
         super().__init__(host=host, port=port, reach=lambda timeout: self._way.dial(port, timeout), **asked)
 
     def open(
@@ -35,6 +37,17 @@ class SshInSession(SshTunnel):
         except BaseException:
             self._way.close()
             raise
+
+    def _connect(self, connect: Callable[[], SshConnection]) -> SshConnection:
+        connection = super()._connect(connect)
+        self._have_under_way(self._way.window)
+        return connection
+
+    def _have_under_way(self, size: int) -> None:
+        """One stream of the way carries all of SSH's, each of which has its own window."""
+        connection = self._connection
+        if connection:
+            connection.have_under_way(size)
 
     def close(self) -> None:
         super().close()

@@ -19,7 +19,9 @@ from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.ssm.load_meter import LoadMeter
 from pytest_fargate_sandbox.providers.ssm.outer_end import OuterEnd
 from pytest_fargate_sandbox.providers.ssm.session_carrier import ServerAwaited
+from pytest_fargate_sandbox.providers.ssm.under_way import under_way
 from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocketEnded
+from pytest_fargate_sandbox.server.tunnel.lane import WINDOW
 from pytest_fargate_sandbox.server.tunnel.ready_sockets import Turns
 from pytest_fargate_sandbox.server.tunnel.records import Broken
 
@@ -39,8 +41,8 @@ _log = logging.getLogger(__name__)
 class SsmSession:
     """``outer`` is the tunnel's end here.
 
-    Both of these are called in its own thread: ``on_gone`` when it is over and nobody wanted that, ``on_load`` when it
-    has much to carry, and further carriers would be welcome.
+    All of these are called in its own thread: ``on_gone`` when it is over and nobody wanted that, ``on_load`` when it
+    has much to carry, and further carriers would be welcome, ``on_window`` with another ``window``.
     """
 
     def __init__(
@@ -48,15 +50,17 @@ class SsmSession:
         carrier: SessionCarrier,
         on_gone: Callable[[], None] = lambda: None,
         on_load: Callable[[SsmSession], None] = lambda _session: None,
+        on_window: Callable[[int], None] = lambda _size: None,
     ) -> None:
         self.id = carrier.id
         self.why = ""
         self.failure: Exception | None = None
-        self._on_gone, self._on_load = on_gone, on_load
+        self._on_gone, self._on_load, self._on_window = on_gone, on_load, on_window
         self._turns = Turns()
         self.outer = OuterEnd(self._turns, carrier.most)
         self._carriers = [carrier]
-        self._count = 1
+        self.window = WINDOW
+        """How much of one stream is to be under way from the task."""
         self._load = LoadMeter()
         self._is_wide = False
         self._ready = threading.Event()
@@ -155,10 +159,12 @@ class SsmSession:
 
     def _adapt(self, now: float) -> None:
         passage = self.outer.passage
-        count = sum(carrier.is_used for carrier in self._carriers)
-        if count != self._count:
-            self._count = count
-            passage.have_carriers(max(1, count))
+        used = [carrier for carrier in self._carriers if carrier.is_used] or self._carriers[:1]
+        size = under_way(len(used), min(carrier.round_trip for carrier in used))
+        if size != self.window:
+            self.window = size
+            passage.have_under_way(size)
+            self._on_window(size)
         if self._load.is_high and not self._is_wide and len(self._carriers) == 1:  # the last ones have gone
             self._is_wide = True
             self._on_load(self)

@@ -30,6 +30,7 @@ from pytest_fargate_sandbox.providers.ssm.session_carrier import KILLED, ServerA
 from pytest_fargate_sandbox.providers.ssm.ssm_session import SsmSession
 from pytest_fargate_sandbox.providers.ssm.web_socket import need_library
 from pytest_fargate_sandbox.server.awaited_server import DELIVERY
+from pytest_fargate_sandbox.server.tunnel.lane import WINDOW
 from pytest_fargate_sandbox.server.tunnel.records import MARK
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         self._server = server
         self._is_bridged = False
         self._numbers = count(1)
+        self.on_window: Callable[[int], None] = lambda _size: None
+        """Told in a session's thread how much of one stream is to be under way from the task."""
 
     # --- its life -------------------------------------------------------------------------------------------------
 
@@ -121,6 +124,12 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         return f"no session with the task: {self._seen}"
 
     # --- what goes through it -------------------------------------------------------------------------------------
+
+    @property
+    def window(self) -> int:
+        """How much of one stream is to be under way from the task."""
+        connection = self._connection
+        return connection.window if connection else WINDOW
 
     def dial(self, port: int, timeout: float = 10.0) -> socket.socket:
         """A stream to a port of the task's loopback."""
@@ -182,7 +191,7 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         return self._connection
 
     def _try(self) -> SsmSession:
-        session = SsmSession(self._carrier(0), self._has_gone, self._has_load)
+        session = SsmSession(self._carrier(0), self._has_gone, self._has_load, lambda size: self.on_window(size))
         try:
             session.open(_SESSION_SECONDS)
         except ServerAwaited:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import socket
 import ssl
+from itertools import count
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from websockets.client import ClientProtocol
 
 _PIECE = 64 * 1024
+_AT_ONCE = 16
+"""Pieces that are taken before others have their turn."""
+_MOST_UNSENT = 8 << 20
+"""Bytes: who is asked for more acknowledgements and takes none of them is no gateway."""
 _MOST = 1 << 20
 """Bytes of one message; the agent's have about a thousand."""
 
@@ -77,7 +82,7 @@ class WebSocket:
 
     def receive(self) -> list[bytes]:
         """The messages that have come. Raises ``WebSocketEnded`` where none will any more."""
-        while True:
+        for taken in count(1):
             try:
                 data = self.sock.recv(_PIECE)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -89,8 +94,8 @@ class WebSocket:
                     break
                 raise WebSocketEnded(self._why())
             self._digest(data)
-            if len(data) < _PIECE and not isinstance(self.sock, ssl.SSLSocket):
-                break  # what comes now is noticed
+            if self._rests(len(data), taken):
+                break
         self._collect()
         if not (self._arrived or self._is_open):
             raise WebSocketEnded(self._why())
@@ -99,6 +104,12 @@ class WebSocket:
 
     def close(self) -> None:
         self.sock.close()
+
+    def _rests(self, size: int, taken: int) -> bool:
+        """Whether what comes now is noticed, which TLS may have taken already."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            return taken >= _AT_ONCE and not self.sock.pending()
+        return taken >= _AT_ONCE or size < _PIECE
 
     def _shake_hands(self) -> None:
         """What follows the other side's answer may be its farewell, and have come with it."""
@@ -127,13 +138,16 @@ class WebSocket:
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame) and event.opcode in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
-                self._parts.append(bytes(event.data))
+                if event.data:
+                    self._parts.append(bytes(event.data))
                 if event.fin:
                     self._arrived.append(b"".join(self._parts))
                     self._parts.clear()
 
     def _collect(self) -> None:
         self._pending += b"".join(self._protocol.data_to_send())
+        if len(self._pending) > _MOST_UNSENT:
+            raise WebSocketEnded("the other side takes nothing of what it asks for")
 
     def _why(self) -> str:
         farewell = self._protocol.close_rcvd

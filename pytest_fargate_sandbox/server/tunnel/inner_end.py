@@ -9,6 +9,7 @@ import socket
 import threading
 from functools import partial
 
+from pytest_fargate_sandbox.server.tunnel.lane import WINDOW
 from pytest_fargate_sandbox.server.tunnel.passage import Passage
 from pytest_fargate_sandbox.server.tunnel.ready_sockets import READABLE, WRITABLE, Turns
 from pytest_fargate_sandbox.server.tunnel.records import LISTEN, MARK, OPEN, Broken, Record, RecordReader
@@ -146,15 +147,18 @@ class InnerEnd:
             self._others.discard(carrier)
             self._carriers.append(carrier)
             carrier.outgoing += MARK
-            self._passage.have_carriers(len(self._carriers))
+            self._have_carriers()
 
     def _leave(self, number: int) -> None:
         """What is still to go by it goes; the other end, which is told so behind all that, is who closes it."""
         for carrier in [each for each in self._carriers if each.number == number != 0]:
             self._carriers.remove(carrier)
             self._others.add(carrier)
-            self._passage.have_carriers(len(self._carriers))
+            self._have_carriers()
             self._passage.leave(number)
+
+    def _have_carriers(self) -> None:
+        self._passage.have_under_way(WINDOW * min(len(self._carriers), 2))
 
     def _ended(self, carrier: Carrier) -> None:
         """One that records go by cannot be done without: those on their way are lost."""

@@ -6,7 +6,7 @@ import struct
 from pytest_fargate_sandbox.server.tunnel.records import Broken
 
 WINDOW = 64 * 1024
-"""How much of one stream may be under way to an end that has not taken it: who sleeps holds up nobody else."""
+"""How much of a new stream may be under way to an end that has not taken it: who sleeps holds up nobody else."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 
@@ -20,13 +20,14 @@ class Lane:
         self.is_queued = False
         """Whether it has its place among those that are read next."""
         self.window = WINDOW
-        """As much the other end may have under way to us."""
+        """As much the other end is to have under way to us: what is above it is not given room for anew."""
         self.room = WINDOW
         """How much the other end still takes."""
         self.has_ended = False
         """Nothing more comes from our socket."""
         self._pending = bytearray()
-        self._taken = 0
+        self._given = WINDOW
+        """How much the other end may still send."""
         self._is_to_end = False
         self._was_ended = False
 
@@ -46,30 +47,32 @@ class Lane:
     def take(self, data: bytes) -> None:
         """From the other end, for the socket."""
         self._pending += data
-        if len(self._pending) + self._taken > self.window:
+        self._given -= len(data)
+        if self._given < 0:
             raise Broken("more comes than there is room for")
 
     def take_end(self) -> None:
         self._is_to_end = True
 
-    def write(self) -> int:
-        """What the socket takes now, and the end behind it; how many bytes more there is room for, if worth telling."""
+    def write(self) -> None:
+        """What the socket takes now, and the end behind it."""
         while self._pending:
             try:
                 sent = self.sock.send(self._pending)
             except BlockingIOError:
-                break
+                return
             del self._pending[:sent]
-            self._taken += sent
         if self._is_to_end:
-            if not self._pending:
-                self._was_ended = True
-                self.sock.shutdown(socket.SHUT_WR)
+            self._was_ended = True
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def further_room(self) -> int:
+        """How many more bytes the other end is to be told that it may send, if that is worth a word."""
+        more = self.window - self._given - len(self._pending)
+        if self._is_to_end or more < self.window // 4:
             return 0
-        if self._taken < WINDOW // 2:
-            return 0
-        taken, self._taken = self._taken, 0
-        return taken
+        self._given += more
+        return more
 
     def read(self, most: int) -> bytes:
         """Nothing at its end; raises ``BlockingIOError`` where nothing is there yet."""

@@ -86,14 +86,11 @@ class Passage:
         self._order.is_shared = True
         return RecordReader(self._order)
 
-    def have_carriers(self, count: int) -> None:
-        """Of each stream, more may be under way by several; of those there are now, that stays.
-
-        Twice as much, however many: what is under way is what all else waits behind.
-        """
-        self._window = WINDOW * min(count, 2)
+    def have_under_way(self, size: int) -> None:
+        """So much of each stream to here, from now on."""
+        self._window = size
         for lane in self._lanes.values():
-            self._widen(lane)
+            self._give_room(lane)
 
     def take(self, data: bytes, reader: "RecordReader | None" = None) -> None:
         """From the other end. Raises ``Broken``: nothing more can come of it then."""
@@ -241,26 +238,24 @@ class Passage:
     # --- sockets ----------------------------------------------------------------------------------------------------
     def _open(self, lane: Lane) -> None:
         lane.is_open = True
-        self._widen(lane)
         self._write(lane)
-
-    def _widen(self, lane: Lane) -> None:
-        more = self._window - lane.window
-        if lane.is_open and more > 0:
-            lane.window = self._window
-            self._say(ROOM, lane.stream, _ROOM.pack(more))
 
     def _write(self, lane: Lane) -> None:
         if not lane.is_open:
             return
         try:
-            more = lane.write()
+            lane.write()
         except OSError:
             self._break(lane)
             return
+        self._give_room(lane)
+        self._settle(lane)
+
+    def _give_room(self, lane: Lane) -> None:
+        lane.window = self._window
+        more = lane.further_room() if lane.is_open else 0
         if more:
             self._say(ROOM, lane.stream, _ROOM.pack(more))
-        self._settle(lane)
 
     def _settle(self, lane: Lane) -> None:
         """Watch it for what it can do next; forget it when it is done."""

@@ -174,3 +174,28 @@ def test_a_message_that_was_damaged_on_its_way_is_not_taken_until_it_comes_whole
     assert [message.payload for message in channel.take(frame, 0.0)] == [b"good"]
     with pytest.raises(MalformedMessage):
         channel.take(b"\0" * 20, 0.0)
+
+
+def test_a_round_trip_is_the_shortest_of_late_and_anew_on_each_connection() -> None:
+    channel, agent, now = DataChannel(), Agent(), 0.0
+
+    def takes(seconds: float) -> float:
+        nonlocal now
+        channel.send(PayloadType.DATA, b"x", now)
+        agent.take(channel.outgoing.popleft())
+        now += seconds
+        channel.take(agent.outgoing.popleft(), now)
+        return channel.round_trip
+
+    assert [takes(seconds) for seconds in (0.09, 0.02, 0.05)] == pytest.approx([0.09, 0.02, 0.02])
+    assert [takes(0.08) for _ in range(200)][-1] == pytest.approx(0.08)
+    channel.reconnected(now)
+    assert takes(0.3) == pytest.approx(0.3)
+
+
+def test_what_comes_before_its_turn_is_kept_within_bounds() -> None:
+    channel = DataChannel()
+    for number in range(1, 100):
+        assert channel.take(encode(stream_message(OUTPUT, number, PayloadType.DATA, bytes(1_000_000))), 0.0) == []
+    assert sum(len(message.payload) for message in channel._ahead.values()) < 10_000_000
+    assert len(channel.outgoing) == len(channel._ahead)

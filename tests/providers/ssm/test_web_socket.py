@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 import ssl
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from websockets.sync.server import serve
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.providers.ssm import web_socket
 from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocket, WebSocketEnded
 from tests.own_ca import OwnCa
 
@@ -46,6 +48,54 @@ def test_after_a_farewell_nothing_is_sent_and_what_came_before_it_is_there() -> 
         web_socket.close()
         server.shutdown()
         thread.join(10)
+
+
+@contextmanager
+def flooding(what: bytes) -> Iterator[WebSocket]:
+    """A WebSocket whose other side says that for ever, as fast as it can, and hears nothing."""
+    is_over = threading.Event()
+
+    def flood(connection: ServerConnection) -> None:
+        end = connection.socket
+        with suppress(OSError):
+            while not is_over.is_set():
+                end.sendall(what)
+
+    with serve(flood, "127.0.0.1", 0, ping_interval=None) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        peer = WebSocket(f"ws://127.0.0.1:{server.socket.getsockname()[1]}/")
+        yield peer
+        is_over.set()
+        peer.close()
+        server.shutdown()
+        thread.join(10)
+
+
+def test_of_a_flood_so_much_is_taken_at_once_that_others_have_their_turn() -> None:
+    with flooding((b"\x82\x7e\x04\x00" + bytes(1024)) * 500) as peer:
+        for _ in range(20):
+            assert sum(map(len, peer.receive())) < 4 << 20
+
+
+def test_pieces_of_nothing_are_not_kept() -> None:
+    with flooding(b"\x02\x00" + b"\x00\x00" * 100_000) as peer, suppress(WebSocketEnded):
+        for _ in range(200):
+            assert peer.receive() == []
+            assert len(peer._parts) < 100
+
+
+def test_who_asks_ever_more_and_takes_no_answer_is_parted_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_socket, "_MOST_UNSENT", 200_000)
+
+    def hear(peer: WebSocket) -> None:
+        for _ in range(200):
+            peer.receive()
+            peer.flush()
+            select.select([peer.sock], [], [], 10)
+
+    with flooding((b"\x89\x7d" + bytes(125)) * 5000) as peer, pytest.raises(WebSocketEnded, match="takes nothing"):
+        hear(peer)
 
 
 # --- by way of a proxy ----------------------------------------------------------------------------------------------

@@ -17,14 +17,17 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.sockets import Listener
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.providers.ssm import outer_end
 from pytest_fargate_sandbox.server.tunnel.lane import WINDOW
 from pytest_fargate_sandbox.server.tunnel.records import (
     BEAT,
     DATA,
+    LISTEN,
     MARK,
     MAX_DATA,
     OPEN,
     OPENED,
+    REFUSED,
     Broken,
     Order,
     Record,
@@ -140,6 +143,21 @@ def test_who_does_not_read_here_holds_up_nobody(serve: Callable[..., int]) -> No
         assert len(read_all(unread)) == 32 << 20
 
 
+@pytest.mark.parametrize("size", [WINDOW // 4, 4 * WINDOW])
+def test_of_a_stream_so_much_is_under_way_as_is_wanted(serve: Callable[..., int], size: int) -> None:
+    gushing = serve(lambda sock: sock.sendall(bytes(40 * WINDOW)))
+    with RoughWay() as way:
+        way.outer.passage.have_under_way(size)
+        with way.outer.dial(gushing, 10) as stream, stream.makefile("rb") as came:
+            lane = way.outer.passage._lanes[1]
+            assert len(came.read(20 * WINDOW)) == 20 * WINDOW
+            wait_until(
+                lambda: size * 3 // 4 < len(lane._pending) <= size or None, deadline=10, what="what was under way"
+            )
+            way.outer.passage.have_under_way(size + WINDOW)
+            assert len(came.read()) == 20 * WINDOW
+
+
 def test_where_nobody_listens_a_dial_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -238,6 +256,52 @@ def test_who_was_not_asked_for_leads_nowhere(serve: Callable[..., int]) -> None:
     with RoughWay(inner=call):
         wait_until(lambda: answers or None, deadline=10, what="an answer")
     assert b"nobody answers there" in answers[0]
+
+
+@pytest.mark.parametrize("listener", [b"9" * 5000, b"\xb2", b"none"])
+def test_who_calls_from_where_nobody_listens_is_refused(listener: bytes) -> None:
+    answers: list[bytes] = []
+
+    def call(carrier: socket.socket) -> None:
+        carrier.sendall(RecordWriter().record(OPEN, 2, listener))
+        answers.append(carrier.recv(1000))
+
+    with RoughWay(inner=call) as way:
+        wait_until(lambda: answers or None, deadline=10, what="an answer")
+    assert b"nobody answers there" in answers[0]
+    assert way.error is None
+
+
+@pytest.mark.parametrize("port", [b"none", b"", b"9" * 5000, b"70000"])
+def test_a_port_that_is_none_is_told_as_what_it_is(port: bytes) -> None:
+    def answer(carrier: socket.socket) -> None:
+        carrier.recv(1000)
+        carrier.sendall(RecordWriter().record(OPENED, 1, port))
+        read_all(carrier)
+
+    with RoughWay(inner=answer) as way, pytest.raises(TransportError, match="is no port"):
+        way.outer.listen(Listener("127.0.0.1", 0), ("127.0.0.1", 1), 10)
+
+
+def test_of_those_who_call_from_inside_only_so_many_are_let_in(
+    serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outer_end, "_MOST_STREAMS", 20)
+    kinds: list[int] = []
+
+    def crowd(carrier: socket.socket) -> None:
+        reader, writer = RecordReader(Order()), RecordWriter()
+        assert [each.kind for each in reader.feed(carrier.recv(1000))] == [LISTEN]
+        carrier.sendall(writer.record(OPENED, 1, b"7"))
+        for number in range(40):
+            carrier.sendall(writer.record(OPEN, 2 * number + 2, b"1"))
+        while data := carrier.recv(1 << 16):
+            kinds.extend(each.kind for each in reader.feed(data))
+
+    with RoughWay(inner=crowd) as way:
+        way.outer.listen(Listener("127.0.0.1", 0), ("127.0.0.1", serve(read_all)), 10)
+        wait_until(lambda: len(kinds) == 40 or None, deadline=10, what="forty answers")
+    assert (kinds.count(OPENED), kinds.count(REFUSED)) == (20, 20)
 
 
 # --- records --------------------------------------------------------------------------------------------------------
