@@ -179,6 +179,25 @@ def test_a_session_that_somebody_ends_is_followed_by_another(shared: EcsFargateS
         assert counting.result().stdout.split() == list("123456")
 
 
+@pytest.mark.parametrize("shared", ["ecs-exec"], indirect=True)
+def test_where_one_of_several_sessions_is_ended_the_others_leave_no_process(
+    shared: EcsFargateSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def processes() -> int:
+        return int(shared.exec("ls -d /proc/[0-9]* | wc -l").stdout)
+
+    way: Any = shared.running().connection.tunnel
+    way.reconnect()
+    with monkeypatch.context() as patch:
+        patch.setattr(load_meter, "_WORTH_BYTES", 100_000)
+        hash_in(shared)
+        carriers = way._connection._carriers
+        wait_until(lambda: sum(each.carries for each in carriers) == 4 or None, deadline=20, what="four sessions")
+    before = processes()
+    shared.aws.call("ssm", "TerminateSession", SessionId=carriers[1].id)
+    wait_until(lambda: processes() <= before - 3 or None, deadline=10, what="an end of all four, and one anew")
+
+
 def test_the_task_ends_with_its_time_to_live(engine: EngineOfTests) -> None:  # noqa: ARG001
     cfg = EcsFargateConfig(cluster="local", ecs_exec=True, max_task_lifetime_sec=4)
     with EcsFargateSandbox(cfg, task_id="short", run_id="ways") as sandbox:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _BEAT_SEC = 240.0
 """Well within the twenty minutes after which a session that says nothing is ended."""
+_ASK_SEC = 20.0
+"""The same while there are streams, so that a tunnel of which something got lost for good does not keep them."""
+_MOST_UNANSWERED = 3
 _FAREWELL_SEC = 0.5
 _JOIN_SEC = 5.0
 
@@ -66,7 +69,7 @@ class SsmSession:
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._over = threading.Event()
-        self._beats = 0
+        self._beats = self._unanswered = 0
         self._beaten = 0.0
         self._thread = threading.Thread(target=self._run, name=f"session {self.id}", daemon=True)
 
@@ -148,14 +151,21 @@ class SsmSession:
 
     def _serve(self, now: float) -> None:
         passage = self.outer.passage
-        if now - self._beaten >= _BEAT_SEC and self._ready.is_set():
+        if self._ready.is_set() and now - self._beaten >= (_ASK_SEC if len(passage) else _BEAT_SEC):
             self._beaten = now
-            passage.beat()
+            self._beat()
         for carrier in list(self._carriers):
             self._load.carried(carrier.serve(passage, now), now)
             if carrier.is_over:
                 self._drop(carrier)
         self._adapt(now)
+
+    def _beat(self) -> None:
+        """Counted, not timed: a thread that was kept from its turns has asked nothing meanwhile."""
+        if self._unanswered >= _MOST_UNANSWERED:
+            raise TransportError("the other end of the tunnel answers nothing any more, though its sessions are well")
+        self._unanswered += 1
+        self.outer.passage.beat()
 
     def _adapt(self, now: float) -> None:
         passage = self.outer.passage
@@ -186,6 +196,9 @@ class SsmSession:
         self.outer.passage.close()
         self._turns.close()  # first: one that joins just now is to be closed as well
         for carrier in self._carriers:
+            if not self._closing.is_set():  # else each is a process in the task, until the service finds it idle
+                carrier.say_farewell()
+                carrier.still_speaks()
             carrier.close()
         if not self._closing.is_set():
             _log.info("session %s is over: %s", self.id, self.why)
@@ -193,6 +206,7 @@ class SsmSession:
 
     def _take_beat(self) -> None:
         self._beats += 1
+        self._unanswered = 0
         self._carriers[0].carries = True
         self._ready.set()
 

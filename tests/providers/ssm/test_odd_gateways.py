@@ -14,19 +14,26 @@ from websockets.sync.server import serve
 from pytest_fargate_sandbox.leaves.errors import ConfigError, TransportError
 from pytest_fargate_sandbox.leaves.session_message import (
     CHANNEL_CLOSED,
+    INPUT,
     OUTPUT,
     PayloadType,
+    acknowledgement,
+    decode,
     encode,
     state_message,
     stream_message,
 )
+from pytest_fargate_sandbox.leaves.smux_frames import FIRST_STREAM, Command
+from pytest_fargate_sandbox.leaves.smux_frames import encode as smux_encode
+from pytest_fargate_sandbox.providers.ssm import session_carrier, ssm_session
 from pytest_fargate_sandbox.providers.ssm.port_framing import PortFraming
 from pytest_fargate_sandbox.providers.ssm.session_calls import StartedSession
 from pytest_fargate_sandbox.providers.ssm.session_carrier import SessionCarrier
 from pytest_fargate_sandbox.providers.ssm.ssm_session import SsmSession
+from pytest_fargate_sandbox.server.tunnel.records import BEAT, RecordWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from websockets.sync.server import ServerConnection
 
@@ -37,15 +44,15 @@ def session_at(url: str) -> SsmSession:
 
 
 @contextmanager
-def gateway(*frames: bytes | str) -> Iterator[str]:
-    """Says that to whoever has opened his channel."""
+def gateway(*frames: bytes | str, hear: Callable[[ServerConnection, bytes], None] = lambda *_: None) -> Iterator[str]:
+    """Says that to whoever has opened his channel, and hears what he says then."""
 
     def part(connection: ServerConnection) -> None:
         connection.recv()
         for frame in frames:
             connection.send(frame)
-        for _ in connection:
-            pass
+        for frame in connection:
+            hear(connection, cast("bytes", frame))
 
     with serve(part, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -61,8 +68,8 @@ def asks(version: str, *actions: str) -> bytes:
     return encode(stream_message(OUTPUT, 0, PayloadType.HANDSHAKE_REQUEST, json.dumps(request).encode()))
 
 
-def says(payload_type: int, payload: bytes) -> bytes:
-    return encode(stream_message(OUTPUT, 0, payload_type, payload))
+def says(payload_type: int, payload: bytes, number: int = 0) -> bytes:
+    return encode(stream_message(OUTPUT, number, payload_type, payload))
 
 
 @pytest.mark.parametrize(
@@ -102,3 +109,27 @@ def test_a_proxy_that_is_of_no_use_ends_the_start_at_once(monkeypatch: pytest.Mo
     monkeypatch.setenv("HTTPS_PROXY", "https://proxy.invalid:1")
     with pytest.raises(ConfigError, match="HTTPS_PROXY"):
         session_at("wss://ssmmessages.nowhere.invalid/v1/data-channel/x").open(5)
+
+
+def test_an_end_that_takes_all_and_answers_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssm_session, "_ASK_SEC", 0.1)
+    monkeypatch.setattr(session_carrier, "_LOOK_SEC", 0.05)
+    opened = smux_encode(Command.PSH, FIRST_STREAM, b"HTTP/1.1 200 OK\r\n\r\n" + RecordWriter().record(BEAT, 0))
+
+    def hear(connection: ServerConnection, frame: bytes) -> None:
+        message = decode(frame)
+        if message.type != INPUT:
+            return
+        connection.send(encode(acknowledgement(message)))
+        if message.payload_type == PayloadType.HANDSHAKE_RESPONSE:
+            connection.send(says(PayloadType.HANDSHAKE_COMPLETE, b"{}", 1))
+        elif b"POST" in message.payload:
+            connection.send(says(PayloadType.DATA, opened, 2))
+
+    with gateway(asks("3.3.0.0", "SessionType"), hear=hear) as url:
+        session = session_at(url)
+        session.open(10)
+        with pytest.raises(TransportError, match="the tunnel has ended"):
+            session.outer.dial(1, 20)
+        assert "answers nothing any more" in session.why
+        session.close()
