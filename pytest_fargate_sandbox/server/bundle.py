@@ -165,7 +165,7 @@ _PARAMETERS = re.compile(r"^( *def \w+\()(.*?)(\):)$", re.MULTILINE | re.DOTALL)
 _PARAMETER = re.compile(rf"(\w+): {_TYPE}")
 _ASSIGNED = re.compile(rf"^( *[\w.]+): {_TYPE} = ", re.MULTILINE)
 _DECLARED = re.compile(rf"^ +\w+: {_TYPE}$", re.MULTILINE)
-_ASSIGNMENT = re.compile(r"^( *[\w., ]+) ([+-]?=) ", re.MULTILINE)
+_ASSIGNMENT = re.compile(r"^( *[\w.]+(?:, [\w.]+)*) ([+-]?=) ", re.MULTILINE)
 _INDENT = re.compile(r"^(?:    )+", re.MULTILINE)
 _SHIPPED_NAMES = (
     "ENV_LOG",

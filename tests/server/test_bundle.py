@@ -58,6 +58,11 @@ def test_it_is_the_same_in_every_process() -> None:
         assert seen.strip() == shipped_source()
 
 
+def test_a_server_that_starts_loads_no_openssl() -> None:
+    program = "import pytest_fargate_sandbox.server.exec_server, sys; print('_hashlib' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
+
+
 def test_it_is_readable_source_with_its_own_line_numbers() -> None:
     _, *parts = zlib.decompress(base64.b64decode(shipped_source())).decode().split("\0")
     sources = dict(zip(parts[::2], parts[1::2], strict=True))

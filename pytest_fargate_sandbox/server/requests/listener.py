@@ -1,6 +1,5 @@
 """Who may speak to us, and in which thread: one for each connection, which stays open for many requests."""
 
-import hashlib
 import os
 import select
 import socket
@@ -8,7 +7,6 @@ import struct
 import sys
 import threading
 import time
-from hmac import compare_digest
 
 from pytest_fargate_sandbox.server.commands.waker import Waker
 from pytest_fargate_sandbox.server.failure import Failure
@@ -26,6 +24,17 @@ from pytest_fargate_sandbox.server.requests.http1 import (
     read_request_head,
 )
 from pytest_fargate_sandbox.server.requests.verbs import Verbs
+
+try:  # hashlib and hmac load all of OpenSSL, a tenth of what the server takes to start
+    from _operator import _compare_digest as compare_digest
+
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found]
+    except ImportError:  # before Python 3.12
+        from _sha256 import sha256  # type: ignore[import-not-found]
+except ImportError:
+    from hashlib import sha256
+    from hmac import compare_digest  # type: ignore[no-redef]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +165,7 @@ class Conversation:
         if self._trusted and compare_digest(given.encode("latin-1"), self._trusted.encode("latin-1")):
             return True
         scheme, _, token = given.partition(" ")
-        digest = hashlib.sha256(token.encode("latin-1")).hexdigest().encode("ascii")
+        digest = sha256(token.encode("latin-1")).hexdigest().encode("ascii")
         if not compare_digest(digest, self._token_sha256) or scheme != "Bearer":
             return False
         self._trusted = given
