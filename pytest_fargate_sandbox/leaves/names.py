@@ -41,6 +41,9 @@ SIDECAR_REFERENCE: Final = (
 )
 """The sidecar's image where nobody named one: public Alpine by digest on AWS; the engine brings its own under it."""
 
+RUNNERS: Final = ("namespaces", "podman", "docker")
+"""How the engine may run containers; left to itself it takes the first that works."""
+
 SIDECAR_CONTAINER: Final = "ssh-sidecar"
 RUNTIME_CONTAINER: Final = "fargate-sandbox-runtime"
 

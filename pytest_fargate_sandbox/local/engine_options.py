@@ -8,11 +8,10 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_fargate_sandbox.leaves.names import RUNNERS
 from pytest_fargate_sandbox.local.ecs.account_limits import NEW_ACCOUNT_VCPUS
 from pytest_fargate_sandbox.local.faults import COUNTED, TIMED, parse_fault
 from pytest_fargate_sandbox.local.ssm.session_times import SessionTimes
-
-RUNNERS = ("auto", "namespaces", "podman", "docker")
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="append a JSON line for each call and each task transition (default: FARGATE_ENGINE_LOG)",
     )
-    add("--runner", choices=RUNNERS, default="auto", help="how containers run (default: the first that works here)")
+    add(
+        "--runner",
+        choices=("auto", *RUNNERS),
+        default="auto",
+        help="how containers run (default: the first that works here)",
+    )
     add("--real-health", action="store_true", help="check health at AWS's own timing instead of as soon as possible")
     add(
         "--open",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pytest_fargate_sandbox.leaves.names import DEFAULT_TTL_SEC
+from pytest_fargate_sandbox.leaves.names import DEFAULT_TTL_SEC, RUNNERS
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ TABLE = (
         "runner",
         "how the embedded engine runs containers",
         default="auto",
-        choices=("auto", "namespaces", "podman", "docker"),
+        choices=("auto", *RUNNERS),
     ),
     Option(
         "engine",

@@ -6,12 +6,14 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.names import RUNNERS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_fargate_sandbox.local.runners.runner_contract import Runner
 
-_RUNNERS = {
+_MADE_BY = {
     "namespaces": ("namespaces.namespaces_runner", "NamespacesRunner"),
     "podman": ("podman.command_runner", "PodmanRunner"),
     "docker": ("podman.command_runner", "DockerRunner"),
@@ -25,7 +27,7 @@ class NoRunner(Exception):
 def open_runner(choice: str, images: Mapping[str, tuple[str, ...]], gate_address: tuple[str, int]) -> Runner:
     """The runner that was asked for, or with ``auto`` the first that works."""
     tried = []
-    for name in _RUNNERS if choice == "auto" else (choice,):
+    for name in RUNNERS if choice == "auto" else (choice,):
         kind = _kind(name)
         problem = kind.available()
         if problem is None:
@@ -42,5 +44,5 @@ def program_for_images() -> str | None:
 
 
 def _kind(name: str) -> Any:
-    module, made_by = _RUNNERS[name]
+    module, made_by = _MADE_BY[name]
     return getattr(import_module(f"pytest_fargate_sandbox.local.runners.{module}"), made_by)
