@@ -119,13 +119,13 @@ class EngineProcess:
         try:
             if os.geteuid() == 0 and _user_of(self.pid) not in (None, 0):  # nobody else needs to be told
                 raise PermissionError
-            if not kill(self.facts) and not self._is_gone():
-                raise self._cannot_end("its process is not to be seen from here")
+            seen = kill(self.facts)  # not, too, where somebody else has killed it and its threads are ending still
             wait_until(lambda: self._is_gone() or None, deadline=_DEATH_SEC, what="its end")
         except PermissionError:
             raise self._cannot_end("it is another user's") from None
         except WaitTimeout:
-            raise self._cannot_end("the kernel does not let go of it") from None
+            why = "the kernel does not let go of it" if seen else "its process is not to be seen from here"
+            raise self._cannot_end(why) from None
         with contextlib.suppress(ChildProcessError):  # if we have started it, nobody else asks how it ended
             os.waitpid(self.pid, os.WNOHANG)
 

@@ -16,7 +16,7 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.errors import SandboxLost, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
-from pytest_fargate_sandbox.leaves.process_identity import identity_of
+from pytest_fargate_sandbox.leaves.process_identity import identity_of, process_began
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place import engine_process
 from pytest_fargate_sandbox.place.engine_process import EngineProcess, Pulse
@@ -61,6 +61,17 @@ print("held", flush=True)
 time.sleep(60)
 """
 
+DYING = """
+import ctypes, fcntl, json, os, sys, threading, time
+from pytest_fargate_sandbox.leaves.process_identity import this_process
+lock = os.open(os.path.join(sys.argv[1], "engine.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+fcntl.flock(lock, fcntl.LOCK_EX)
+os.write(lock, json.dumps(this_process()).encode())
+threading.Thread(target=lambda: (time.sleep(1.5), os._exit(0))).start()
+print("held", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
 
 @pytest.fixture
 def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
@@ -81,46 +92,60 @@ def mine(directory: Path, local_config: Callable[..., EcsFargateConfig]) -> Iter
     sandbox.stop()
 
 
+class Asker:
+    """A run, as far as the engine is concerned."""
+
+    def __init__(self, directory: Path, errors: Path) -> None:
+        self._directory, self._errors = directory, errors
+        with errors.open("w") as file:
+            self.process = Popen[str](
+                ["-c", ASKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True
+            )
+
+    def ask(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> int:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        engine = [f"{path.name}: {path.read_text()}" for path in sorted(self._directory.glob("engine.*"))]
+        assert line.strip().isdecimal(), "\n".join([f"{line!r}, {self._errors.read_text()}", *engine])
+        return int(line)
+
+
 @pytest.fixture
-def askers(directory: Path) -> Iterator[list[subprocess.Popen[str]]]:  # noqa: ARG001
-    """Three runs, as far as the engine is concerned."""
-    command = ["-c", ASKER]
-    made = [Popen[str](command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+def askers(directory: Path, tmp_path: Path) -> Iterator[list[Asker]]:
+    made = [Asker(directory, tmp_path / f"asker{number}") for number in range(3)]
     yield made
     for each in made:
-        each.communicate()
+        each.process.communicate()
 
 
-def ask(askers: list[subprocess.Popen[str]]) -> None:
+def answers_of(askers: list[Asker]) -> list[int]:
     for each in askers:
-        assert each.stdin is not None
-        each.stdin.write("\n")
-        each.stdin.flush()
-
-
-def answer_of(asker: subprocess.Popen[str]) -> int:
-    assert asker.stdout is not None
-    return int(asker.stdout.readline())
+        each.ask()
+    return [each.answer() for each in askers]
 
 
 def test_those_who_meet_the_same_hanging_engine_share_a_new_one_though_one_of_them_dies(
-    askers: list[subprocess.Popen[str]], directory: Path
+    askers: list[Asker], directory: Path
 ) -> None:
-    ask(askers)
-    (hanging,) = {answer_of(each) for each in askers}
+    hanging, *others = answers_of(askers)
+    assert others == [hanging] * 2
     family = processes_of(hanging)
     os.kill(hanging, signal.SIGSTOP)
-    ask(askers)
-    time.sleep(0.7)
-    os.kill(hanging, signal.SIGCONT)
-    assert {answer_of(each) for each in askers} == {hanging}, "a moment is no hang"
+    threading.Timer(0.7, os.kill, (hanging, signal.SIGCONT)).start()
+    assert answers_of(askers) == [hanging] * 3, "a moment is no hang"
 
     os.kill(hanging, signal.SIGSTOP)
-    ask(askers)
+    for each in askers:
+        each.ask()
     wait_for_end([hanging])
-    askers[0].kill()  # it may be the one that is starting the other
-    (new,) = {answer_of(each) for each in askers[1:]}
-    assert new != hanging
+    askers[0].process.kill()  # it may be the one that is starting the other
+    new, other = [each.answer() for each in askers[1:]]
+    assert other == new != hanging
     wait_for_end(family)
     found = EngineProcess.of(directory)
     assert found is not None
@@ -230,6 +255,19 @@ def test_one_that_is_busy_may_be_silent_for_longer(
         assert EngineProcess(directory, identity_of(other.pid)).pulse(url, 1.0) is pulse
     other.kill()
     other.communicate()
+
+
+def test_one_that_is_dying_under_somebody_elses_hand_is_gone_when_it_is_to_be_ended(directory: Path) -> None:
+    """Its first thread has ended, so that it is not to be killed any more; another has its lock still."""
+    dying = subprocess.Popen([sys.executable, "-c", DYING, str(directory)], stdout=subprocess.PIPE)
+    assert dying.stdout is not None
+    assert dying.stdout.readline() == b"held\n"
+    wait_until(lambda: process_began(dying.pid) == "" or None, deadline=10, what="the end of its first thread")
+    found = EngineProcess.of(directory)
+    assert found is not None
+    found.end()
+    assert EngineProcess.of(directory) is None
+    dying.communicate()
 
 
 @pytest.mark.root
