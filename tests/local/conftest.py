@@ -1,6 +1,7 @@
-"""What many tests here run on: an engine for all of a worker's tests, and a namespaces runner for those of a file.
+"""What many tests here run on: an engine and a namespaces runner for all of a worker's tests.
 
-A file that wants a runner of another kind has a fixture ``runner`` of its own; ``tasks`` takes whichever is nearest.
+Each of them takes a look at the whole host when it is made. A file that wants a runner of another kind has a fixture
+``runner`` of its own; ``tasks`` takes whichever is nearest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import Na
 from tests.components import need, program
 from tests.local.engine_process import EngineProcess
 from tests.local.running_tasks import RunningTasks
+from tests.real_podman import podman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +26,26 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """Started in a shell that names some account of AWS's."""
     need("namespaces")
-    process = EngineProcess(log=tmp_path_factory.mktemp("engine") / "log.jsonl")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_PROFILE", "nobody-has-this")
+        patch.setenv("MOTO_ACCOUNT_ID", "999999999999")
+        process = EngineProcess(log=tmp_path_factory.mktemp("engine") / "log.jsonl")
     yield process
     assert process.close() == 0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """An engine whose tasks all run in podman."""
+    podman()
+    process = EngineProcess("--runner", "podman", log=tmp_path_factory.mktemp("engine") / "log.jsonl")
+    yield process
+    assert process.close() == 0
+
+
+@pytest.fixture(scope="session")
 def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root file system that holds nothing but busybox and names for its parts."""
     busybox = program("busybox")
@@ -45,7 +60,7 @@ def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def gate() -> Iterator[socket.socket]:
     """What stands for the engine's gate: it answers each connection with what it was sent, in capitals."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -68,7 +83,7 @@ def _answer_one_in_capitals(connection: socket.socket) -> None:
         connection.sendall(connection.recv(1000).upper())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runner(busybox_image: Path, gate: socket.socket) -> Iterator[NamespacesRunner]:
     need("namespaces")
     images = {

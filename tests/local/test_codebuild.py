@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import subprocess
-import sys
 import tarfile
 import uuid
 import zipfile
@@ -26,31 +24,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+_MISSING = {"sourceTypeOverride": "S3", "sourceLocationOverride": "contexts/missing.zip"}
 
 
-@pytest.fixture(scope="module", params=["podman", "namespaces"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """podman builds in both; a task of what was built runs in podman on both."""
+@pytest.fixture(scope="session")
+def builders(engine: EngineProcess) -> EngineProcess:
+    """The engine of all, in which CodeBuild has been set up."""
     podman()
-    process = EngineProcess("--runner", request.param, log=tmp_path_factory.mktemp("engine") / "log.jsonl")
-    process.client("s3").create_bucket(Bucket="contexts")
-    process.client("ecr").create_repository(repositoryName="built")
-    process.client("codebuild").create_project(
+    return _set_up(engine)
+
+
+@pytest.fixture(scope="session")
+def builders_on_podman(podman_engine: EngineProcess) -> EngineProcess:
+    return _set_up(podman_engine)
+
+
+def _set_up(engine: EngineProcess) -> EngineProcess:
+    engine.client("s3").create_bucket(Bucket="contexts")
+    engine.client("ecr").create_repository(repositoryName="built")
+    engine.client("codebuild").create_project(
         name="builds",
         source={"type": "S3", "location": "contexts/none.zip"},
         artifacts={"type": "NO_ARTIFACTS"},
         environment={"type": "LINUX_CONTAINER", "image": "x", "computeType": "BUILD_GENERAL1_SMALL"},
         serviceRole="arn:aws:iam::123456789012:role/builds",
     )
-    yield process
-    assert process.close() == 0
+    return engine
 
 
 @pytest.fixture
 def image() -> Iterator[str]:
-    reference = f"{REGISTRY}/built:{uuid.uuid4().hex[:10]}"
+    """Of a build that makes one."""
+    reference = _unmade()
     yield reference
     podman().succeeds("rmi", "-f", reference)
+
+
+def _unmade(repository: str = "built") -> str:
+    return f"{REGISTRY}/{repository}:{uuid.uuid4().hex[:10]}"
 
 
 def _start(engine: EngineProcess, image: str, *lines: str, **fields: Any) -> str:
@@ -70,8 +81,8 @@ def _start(engine: EngineProcess, image: str, *lines: str, **fields: Any) -> str
     )
 
 
-def _start_build(engine: EngineProcess, image: str, **fields: Any) -> str:
-    variables = {"SANDBOX_IMAGE": image, "SANDBOX_SOURCE_IMAGE": "", "SANDBOX_PLATFORM": "linux/amd64"}
+def _start_build(engine: EngineProcess, image: str, *, source_image: str = "", **fields: Any) -> str:
+    variables = {"SANDBOX_IMAGE": image, "SANDBOX_SOURCE_IMAGE": source_image, "SANDBOX_PLATFORM": "linux/amd64"}
     request = {
         "projectName": "builds",
         "buildspecOverride": BUILDSPEC,
@@ -100,7 +111,12 @@ def _failed_phase(build: dict[str, Any]) -> tuple[str, str]:
     return failed["phaseType"], failed["contexts"][0]["message"]
 
 
-def test_what_is_built_is_what_a_task_of_that_url_runs(engine: EngineProcess, image: str) -> None:
+@pytest.mark.trials("engine_of", "builders", "builders_on_podman")
+def test_what_is_built_is_what_a_task_of_that_url_runs(
+    request: pytest.FixtureRequest, engine_of: str, image: str
+) -> None:
+    """podman builds for both engines; and a task of what was built runs in podman on both."""
+    engine: EngineProcess = request.getfixturevalue(engine_of)
     build = _finished(engine, _start(engine, image, "RUN echo 5 > /code", 'CMD exit "$(cat /code)"'))
     assert build["buildStatus"] == "SUCCEEDED"
     assert [phase["phaseType"] for phase in build["phases"]][-1] == "COMPLETED"
@@ -117,23 +133,32 @@ def test_what_is_built_is_what_a_task_of_that_url_runs(engine: EngineProcess, im
     assert container_states(engine.wait(arn, "STOPPED"))["main"][1] == 5
 
 
-def test_a_step_that_fails_is_told_as_codebuild_tells_it(engine: EngineProcess, image: str) -> None:
-    build = _finished(engine, _start(engine, image, "RUN echo sorry; exit 3"))
-    assert build["buildStatus"] == "FAILED"
-    assert _failed_phase(build) == ("BUILD", "Error while executing command: podman build. Reason: exit status 3")
-    assert "sorry" in _log(engine, build)
+_STEPS = (
+    "echo sorry",
+    "chmod 0640 /proc/meminfo || echo held: chmod",
+    "unshare -r true || echo held: unshare",
+    "grep -q . /proc/slabinfo || echo held: slabinfo",
+    "grep -q . /proc/meminfo && echo can be read",
+)
+
+
+@pytest.fixture(scope="module")
+def failed(builders: EngineProcess) -> dict[str, Any]:
+    """A build of one step, in which root tries what he may not, and which fails."""
+    return _finished(builders, _start(builders, _unmade(), f"RUN {'; '.join(_STEPS)}; exit 3"))
+
+
+def test_a_step_that_fails_is_told_as_codebuild_tells_it(builders: EngineProcess, failed: dict[str, Any]) -> None:
+    assert failed["buildStatus"] == "FAILED"
+    assert _failed_phase(failed) == ("BUILD", "Error while executing command: podman build. Reason: exit status 3")
+    assert "sorry" in _log(builders, failed).splitlines()
 
 
 @pytest.mark.root
-def test_root_of_a_step_neither_changes_the_hosts_proc_nor_gets_new_rights(engine: EngineProcess, image: str) -> None:
-    steps = (
-        "chmod 0640 /proc/meminfo || echo held: chmod",
-        "unshare -r true || echo held: unshare",
-        "grep -q . /proc/slabinfo || echo held: slabinfo",
-        "grep -q . /proc/meminfo && echo can be read",
-    )
-    build = _finished(engine, _start(engine, image, f"RUN {'; '.join(steps)}; exit 3"))
-    log = _log(engine, build).splitlines()
+def test_root_of_a_step_neither_changes_the_hosts_proc_nor_gets_new_rights(
+    builders: EngineProcess, failed: dict[str, Any]
+) -> None:
+    log = _log(builders, failed).splitlines()
     # A mount that is in use goes on showing what it has seen once.
     fresh = ["unshare", "--pid", "--fork", "--mount", "--mount-proc", "stat", "-c", "%a", "/proc/meminfo"]
     seen = subprocess.check_output(fresh, text=True)
@@ -143,64 +168,57 @@ def test_root_of_a_step_neither_changes_the_hosts_proc_nor_gets_new_rights(engin
     assert "can be read" in log
 
 
-def test_a_source_that_is_not_there_fails_the_download(engine: EngineProcess, image: str) -> None:
-    build = _finished(
-        engine,
-        _start_build(engine, image, sourceTypeOverride="S3", sourceLocationOverride="contexts/missing.zip"),
-    )
+def test_a_source_that_is_not_there_fails_the_download(builders: EngineProcess) -> None:
+    build = _finished(builders, _start_build(builders, _unmade(), **_MISSING))
     assert _failed_phase(build)[0] == "DOWNLOAD_SOURCE"
     assert "missing.zip" in _failed_phase(build)[1]
 
 
-def test_a_repository_that_is_not_there_fails_the_push(engine: EngineProcess) -> None:
-    image = f"{REGISTRY}/nobodys:{uuid.uuid4().hex}"
-    build = _finished(engine, _start(engine, image))
-    podman().succeeds("rmi", "-f", image)
+def test_a_repository_that_is_not_there_fails_the_push(builders: EngineProcess) -> None:
+    image = _unmade("nobodys")
+    mirrored = {"source_image": busybox_image(), "sourceTypeOverride": "NO_SOURCE"}
+    build = _finished(builders, _start_build(builders, image, **mirrored))
+    podman().run("rmi", image)
     assert _failed_phase(build)[0] == "POST_BUILD"
     assert "'nobodys' does not exist" in _failed_phase(build)[1]
 
 
-def test_another_buildspec_is_refused(engine: EngineProcess, image: str) -> None:
-    build = _finished(engine, _start(engine, image, buildspecOverride="version: 0.2\n"))
+def test_another_buildspec_is_refused(builders: EngineProcess) -> None:
+    build = _finished(builders, _start_build(builders, _unmade(), buildspecOverride="version: 0.2\n", **_MISSING))
     assert "not any other buildspec" in _failed_phase(build)[1]
 
 
-def test_the_same_token_is_the_same_build_and_other_words_under_it_are_refused(
-    engine: EngineProcess, image: str
-) -> None:
-    token = {"idempotencyToken": uuid.uuid4().hex, "sourceTypeOverride": "NO_SOURCE", "timeoutInMinutesOverride": 5}
-    started = _start_build(engine, image, **token)
-    assert _start_build(engine, image, **token) == started
+def test_the_same_token_is_the_same_build_and_other_words_under_it_are_refused(builders: EngineProcess) -> None:
+    image, token = _unmade(), {"idempotencyToken": uuid.uuid4().hex, "timeoutInMinutesOverride": 5, **_MISSING}
+    started = _start_build(builders, image, **token)
+    assert _start_build(builders, image, **token) == started
     with pytest.raises(ClientError, match="InvalidInputException"):
-        _start_build(engine, image, **{**token, "timeoutInMinutesOverride": 6})
+        _start_build(builders, image, **{**token, "timeoutInMinutesOverride": 6})
 
 
-def test_a_stopped_build_ends_its_builder(engine: EngineProcess, image: str) -> None:
+def test_a_stopped_build_ends_its_builder(builders: EngineProcess) -> None:
     marker = f"6{uuid.uuid4().int % 10**6:06d}"
-    build_id = _start(engine, image, f"RUN sleep {marker}")
+    build_id = _start(builders, _unmade(), f"RUN sleep {marker}")
     wait_until(lambda: True if _runs(marker) else None, deadline=30, what="the build's step")
-    engine.client("codebuild").stop_build(id=build_id)
-    assert _finished(engine, build_id)["buildStatus"] == "STOPPED"
+    builders.client("codebuild").stop_build(id=build_id)
+    assert _finished(builders, build_id)["buildStatus"] == "STOPPED"
     wait_until(lambda: None if _runs(f"sleep {marker}") else True, deadline=10, what="the end of the step")
 
 
 @pytest.mark.needs("namespaces")
-def test_without_podman_and_docker_the_build_fails_with_the_sentence_that_says_so(tmp_path: Path) -> None:
-    program = (
-        "from tests.local.test_codebuild import _start_build, _finished, _failed_phase\n"
-        "from tests.local.engine_process import EngineProcess\n"
-        "engine = EngineProcess()\n"
-        "engine.client('codebuild').create_project(name='builds', source={'type': 'S3', 'location': 'a/b'},\n"
-        "    artifacts={'type': 'NO_ARTIFACTS'}, serviceRole='arn:aws:iam::123456789012:role/builds',\n"
-        "    environment={'type': 'LINUX_CONTAINER', 'image': 'x', 'computeType': 'BUILD_GENERAL1_SMALL'})\n"
-        "print(_failed_phase(_finished(engine, _start_build(engine, 'a/b:c', sourceTypeOverride='NO_SOURCE'))))\n"
-        "engine.close()\n"
-    )
+def test_without_podman_and_docker_the_build_fails_with_the_sentence_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "setpriv").symlink_to(str(shutil.which("setpriv")))
-    environment = {**os.environ, "PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    assert "PROVISIONING" in done.stdout, done.stderr
-    assert "neither podman nor docker" in done.stdout
+    monkeypatch.setenv("PATH", str(tmp_path))
+    engine = EngineProcess()
+    try:
+        _set_up(engine)
+        phase, words = _failed_phase(_finished(engine, _start_build(engine, _unmade(), **_MISSING)))
+    finally:
+        engine.close()
+    assert phase == "PROVISIONING"
+    assert "neither podman nor docker" in words
 
 
 def _runs(marker: str) -> bool:
