@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("another user", "busybox", "sshd")]
 
-_TOGETHER = (
-    ("local/test_namespaces_leaks.py", "local/test_scratch.py"),
-    ("local/test_namespaces_hostile.py", "local/test_namespaces.py", "local/ssm/test_agent_process.py"),
-    ("local/test_namespaces_network.py", "local/test_namespaces_sidecar.py", "sandbox/test_fargate_conformance.py"),
+_FILES = (
+    "local/test_namespaces.py",
+    "local/test_namespaces_hostile.py",
+    "local/test_namespaces_leaks.py",
+    "local/test_namespaces_network.py",
+    "local/test_namespaces_sidecar.py",
+    "local/test_scratch.py",
+    "local/ssm/test_agent_process.py",
+    "sandbox/test_fargate_conformance.py",
 )
-"""Each is a run of pytest; there are a few, for they take long one after the other."""
+_OF_USERS = "user or touched or memory or tree or directory or odd or mode_and_time or a_result"
+"""What of a sandbox's behaviour has to do with whose its processes and files are; and whether it works at all."""
 _FOR_EVERYBODY = (
-    "a_large_file or a_hundred_megabytes or many_commands_at_once or is_not_swept or no_descriptor"
-    " or many_small_files or a_transfer_has_the_time or commands_and_files_share or a_large_stdin"
+    "is_not_swept or runner_is_closed or launcher_that or no_descriptor or environment1 or much_to_move"
+    f" or (a_sandbox_on_fargate and not ({_OF_USERS}))"
 )
 """Says nothing about users, and has been run already."""
 
@@ -72,10 +78,9 @@ def test_what_is_hidden_and_goes_keeps_no_later_task_from_starting(somebody: Som
         assert tasks.communicate("\n\n", timeout=60)[0] == "(0, '')\n"
 
 
-@pytest.mark.parametrize("tests", _TOGETHER, ids=" ".join)
-def test_without_root(somebody: Somebody, tests: tuple[str, ...]) -> None:
-    temporary = somebody.home / Path(tests[0]).stem
-    options = ["-q", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={temporary}", "-k", f"not ({_FOR_EVERYBODY})"]
-    done = somebody.run("-m", "pytest", *options, *(f"tests/{name}" for name in tests), timeout=280)
+def test_without_root(somebody: Somebody) -> None:
+    options = ["-q", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={somebody.home / 'temporary'}"]
+    chosen = ["-k", f"not ({_FOR_EVERYBODY})", *(f"tests/{name}" for name in _FILES)]
+    done = somebody.run("-m", "pytest", *options, *chosen, timeout=400)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout

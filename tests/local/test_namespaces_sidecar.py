@@ -8,13 +8,11 @@ import pytest
 
 from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, Mount
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.fresh_keys import fresh_key_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_fargate_sandbox.local.runners.runner_contract import RunningTask
@@ -34,13 +32,6 @@ _PYTHON_FROM_THE_VOLUME = (
     f"exec {_RUNTIME}/lib/ld.so --library-path {_RUNTIME}/lib {_RUNTIME}/bin/python3 -I -S -B "
     "-c 'import json, ssl, subprocess, sys; print(json.dumps(sys.version_info[0]))'"
 )
-
-
-@pytest.fixture(scope="module")
-def runner(busybox_image: Path) -> Iterator[NamespacesRunner]:
-    runner = NamespacesRunner(images={"busybox": (str(busybox_image),)}, gate_address=("127.0.0.1", 1))
-    yield runner
-    runner.close()
 
 
 class _Sidecar:
