@@ -1,6 +1,7 @@
 """A figure, the bound that it has to keep, and how a list of them is told: a table to read, JSON to keep.
 
-Each module of this package beside this one and ``__main__`` has ``figures() -> Iterator[Figure]``.
+Each module of this package beside this one and ``__main__`` has ``figures() -> Iterator[Figure]``; one that takes a
+harness names its package as ``HARNESS``, and does not import it before.
 """
 
 from __future__ import annotations

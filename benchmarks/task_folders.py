@@ -38,8 +38,8 @@ def figures() -> Iterator[Figure]:
     yield at_most("tasks in slots", in_slots.cpu / alone.cpu, 0.5, " times", detail(of, in_slots, alone))
 
 
-def write_task(task: Path) -> None:
-    for name, content in FILES.items():
+def write_task(task: Path, more: str = "") -> None:
+    for name, content in {**FILES, "task.toml": FILES["task.toml"] + more}.items():
         path = task / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)

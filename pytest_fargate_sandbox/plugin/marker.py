@@ -180,6 +180,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
     "container_port": (lambda value: _is_number(value) and 1 <= value <= 65535, "a port, 1 to 65535"),
     "mode": (lambda value: isinstance(value, str) and value in MODES, MODES),
     "network": (lambda value: isinstance(value, str) and value in NETWORKS, NETWORKS),
+    "user": (lambda value: isinstance(value, str) and value, "a user's name or number"),
     "keep": (lambda value: isinstance(value, str) and value in KEEP, KEEP),
     "env": (
         lambda value: _is_mapping(value) and all(isinstance(each, str) for each in value.values()),

@@ -43,6 +43,7 @@ MEANINGS = {
     "[elsewhere](snapshots.md#in-pytest) there fails",
     "slot": "`True`: the sandbox is a clean [slot](slots.md#in-pytest) of a machine that tests share",
     "network": f"what the sandbox [reaches](network.md#the-internet-network): {_either(NETWORKS)}",
+    "user": "who the container's processes are; without it who the image says, and only root can become others",
     "retries": "how often this test may run again after an infrastructure error; 0: never",
 }
 

@@ -28,6 +28,7 @@ _FIELDS = {
     "ttl": "max_task_lifetime_sec",
     "container_port": "container_port",
     "network": "network",
+    "user": "user",
 }
 """Keys of the marker that are a field of the config by another name, or by the same."""
 

@@ -21,7 +21,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     UnsafeArchiveError,
 )
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
-from pytest_fargate_sandbox.tasks.own_paths import NEVER, is_workspace, overlaps_verifiers
+from pytest_fargate_sandbox.tasks.own_paths import NEVER, is_workspace, overlaps_verifiers, plain
 from pytest_fargate_sandbox.tasks.task_folder import Artifact
 from pytest_fargate_sandbox.tasks.task_inputs import content_digest
 from pytest_fargate_sandbox.tasks.task_places import mode_of
@@ -127,6 +127,8 @@ class Crossing:
                 continue
             claim(sandbox, each.source, emptied=each.replaces)
             sandbox.load(each.content, each.source)
+            # Or what tests run as somebody else would be whom the agent, root in his sandbox, has made it.
+            sandbox.exec(["chmod", "-R", "u-s,g-s", "--", each.source], check=True)
 
     def forget(self) -> None:
         self._room.remove()
@@ -207,7 +209,7 @@ def what_crosses(folder: TaskFolder, step: Step | None, workspace: str) -> Itera
     if not any(each.source.rstrip("/") == PUBLISHED for each in declared):
         yield Artifact(PUBLISHED), False
     for artifact in declared:
-        source = str(PurePosixPath(workspace, artifact.source))
+        source = plain(str(PurePosixPath(workspace, artifact.source)))
         _check_place(folder, artifact.source, source)
         yield Artifact(source, exclude=_at_any_depth(artifact.exclude)), False
 

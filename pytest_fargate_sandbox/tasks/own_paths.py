@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from pathlib import PurePosixPath
 
 NEVER = ("/tests", "/logs/verifier", "/solution", "/oracle")
@@ -14,13 +15,19 @@ _NOT_ITSELF = ("/", "/opt", "/var")
 """Directories that have workspaces in them and are none."""
 
 
+def plain(path: str) -> str:
+    """An absolute path without the ways in which it may be said otherwise."""
+    return "/" + posixpath.normpath(path).lstrip("/")
+
+
 def is_workspace(path: str) -> bool:
     """Whether all of it may cross over, of a task that was written without a thought of that."""
+    path = plain(path)
     parts = PurePosixPath(path).parts
     is_system = len(parts) > 1 and parts[1] in _SYSTEM and parts[:3] != ("/", "usr", "src")
     return path not in _NOT_ITSELF and not is_system and not overlaps_verifiers(path)
 
 
 def overlaps_verifiers(path: str) -> bool:
-    here = PurePosixPath(path)
+    here = PurePosixPath(plain(path))
     return any(here == own or here in own.parents or own in here.parents for own in map(PurePosixPath, NEVER))

@@ -20,6 +20,7 @@ from pytest_fargate_sandbox.leaves.errors import (
 from pytest_fargate_sandbox.records.costs import task_cost_usd
 from pytest_fargate_sandbox.tasks import reward, task_inputs
 from pytest_fargate_sandbox.tasks.crossing import Crossing
+from pytest_fargate_sandbox.tasks.image_users import made_as_root
 from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
 from pytest_fargate_sandbox.tasks.task_slot import TaskSlot, claim, who_acts
 from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail, TrialLog
@@ -60,6 +61,8 @@ class Workplace:
     workspace: str
     log: TrialLog
     bounds: WorkBounds
+    images_user: str | None
+    """Who that is, if not root."""
 
     @property
     def timeout_sec(self) -> float:
@@ -69,7 +72,7 @@ class Workplace:
     @property
     def user(self) -> str | None:
         own = self.step.agent.user if self.step else None
-        return who_acts(self.sandbox, self.folder.config.agent.user if own is None else own)
+        return who_acts(self.sandbox, self.folder.config.agent.user if own is None else own) or self.images_user
 
     def bring(self, local: Any, remote: str) -> None:
         """What he does not bring himself. Where nothing of his has run yet, it is not his doing that it cannot be."""
@@ -129,6 +132,8 @@ class Trial:
         self._store = store
         self._bounds = bounds
         self._workspace = ""
+        self._users: dict[Any, str | None] = {}
+        """Of sandboxes: who acts in them where nobody is named, and it is not root."""
         self._running: dict[Any, float] = {}
         """Sandboxes, and since when."""
 
@@ -251,7 +256,7 @@ class Trial:
         hooks = [*self.folder.config.verifier.collect, *(there.step.verifier.collect if there.step else ())]
         with self.log.timed("collect"), agents_own(there.sandbox, "while artifacts were collected"):
             for hook in hooks:
-                user = None if hook.user is None else str(hook.user)
+                user = there.images_user if hook.user is None else str(hook.user)
                 done = there.sandbox.exec(hook.command, timeout_sec=hook.timeout_sec, cwd=self._workspace, user=user)
                 if not done.ok:
                     self.log.note(f"collect: {hook.command} returned {done.return_code}")
@@ -260,7 +265,7 @@ class Trial:
 
     def _verify_beside_the_agent(self, sandbox: Any, step: Step | None) -> Reward:
         """What goes wrong there may be of the agent's making, so it counts as his."""
-        verifying = Verifying(self.folder, step, self.log, shared=True, has_tests=False)
+        verifying = Verifying(self.folder, step, self.log, shared=True, images_user=self._users[sandbox])
         try:
             with agents_own(sandbox, "while it was verified"):
                 return verifying.run(sandbox, self._workspace)
@@ -277,7 +282,8 @@ class Trial:
             with self.log.timed("verify"):
                 workspace = _workspace(sandbox, place)
                 crossing.give(sandbox)
-                verifying = Verifying(self.folder, step, self.log, shared=False, has_tests=place.has_tests)
+                user = self._users[sandbox]
+                verifying = Verifying(self.folder, step, self.log, has_tests=place.has_tests, images_user=user)
                 return verifying.run(sandbox, workspace)
         except (ExecFailed, ExecTimeout) as error:
             raise NoVerdict(f"the verifier's sandbox could not be prepared: {error}") from None
@@ -295,7 +301,11 @@ class Trial:
     def _sandbox(self, role: str, place: TaskPlace, seconds: float) -> Any:
         with self.log.timed(f"start {role}"):
             keys = place.keys(seconds)
-            sandbox = self._in_slot(self._make(slot=role, **keys)) if self._in_slot else self._make(**keys)
+            if self._in_slot:
+                sandbox, user = self._in_slot(self._make(slot=role, **keys)), None
+            else:
+                sandbox, user = made_as_root(self._make, keys)
+        self._users[sandbox] = user
         self.log.images[role] = sandbox.image
         self._running[sandbox] = time.monotonic()
         return sandbox
@@ -313,7 +323,8 @@ class Trial:
         self.log.cost_usd = round(self.log.cost_usd + cost, 6)
 
     def workplace(self, sandbox: Any, step: Step | None) -> Workplace:
-        return Workplace(sandbox, self.folder, step, self._workspace, self.log, self._bounds)
+        user = self._users.get(sandbox)
+        return Workplace(sandbox, self.folder, step, self._workspace, self.log, self._bounds, user)
 
     def _overall(self, rewards: Sequence[Reward]) -> Reward:
         if not self.folder.config.steps or self.folder.config.multi_step_reward_strategy == "final":

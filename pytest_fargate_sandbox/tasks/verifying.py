@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import NoVerdict, RemoteFileError, RemoteFileNotFound
 from pytest_fargate_sandbox.tasks import pytest_output, reward, task_inputs
 from pytest_fargate_sandbox.tasks.task_places import verifiers_place
-from pytest_fargate_sandbox.tasks.task_slot import who_acts
+from pytest_fargate_sandbox.tasks.task_slot import TaskSlot, who_acts
 from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail
 
 if TYPE_CHECKING:
@@ -26,13 +27,23 @@ REWARD_JSON, REWARD_TEXT = f"{LOGS}/reward.json", f"{LOGS}/reward.txt"
 class Verifying:
     """Of one step of a task, or of the whole, in one sandbox."""
 
-    def __init__(self, folder: TaskFolder, step: Step | None, log: TrialLog, *, shared: bool, has_tests: bool) -> None:
-        """``has_tests``: they are a part of the image."""
+    def __init__(
+        self,
+        folder: TaskFolder,
+        step: Step | None,
+        log: TrialLog,
+        *,
+        images_user: str | None,
+        shared: bool = False,
+        has_tests: bool = False,
+    ) -> None:
+        """``has_tests``: they are a part of the image, of which ``images_user`` is the user, if not root."""
         self._folder = folder
         self._step = step
         self._log = log
         self._shared = shared
         self._has_tests = has_tests
+        self._images_user = images_user
 
     def run(self, sandbox: Any, workspace: str) -> Reward:
         """Raises ``NoVerdict``, and what a sandbox raises."""
@@ -48,7 +59,7 @@ class Verifying:
         if not (self._has_tests or self._shared):
             stale.append(TESTS)
         sandbox.exec(stale, check=True)
-        sandbox.exec(f"mkdir -p {LOGS} && chmod 777 {LOGS}", check=True)
+        sandbox.exec(f"mkdir -p {LOGS} && {self._rights_in_logs(sandbox)} {LOGS}", check=True)
         script = f"{TESTS}/test.sh"
         if not self._has_tests:
             inputs = task_inputs.tests_of(self._folder, self._step)
@@ -56,6 +67,16 @@ class Verifying:
             script = f"{TESTS}/{inputs.script_name}"
         sandbox.exec(["chmod", "+x", script], check=True)
         return script
+
+    def _rights_in_logs(self, sandbox: Any) -> str:
+        """Where it can be only who runs the tests leaves a reward, and not whom they run what is the agent's as."""
+        if self._shared or isinstance(sandbox, TaskSlot):  # he is root there, or they are the same user
+            return "chmod 777"
+        owner = shlex.quote(str(self._acting(sandbox) or "0"))
+        return f"chown {owner} {LOGS} && chmod 755"
+
+    def _acting(self, sandbox: Any) -> str | None:
+        return who_acts(sandbox, self._user) or self._images_user
 
     def _upload(self, sandbox: Any, inputs: Inputs) -> None:
         beside = [] if any(inputs.script.parent == each for each in inputs.directories) else [inputs.script]
@@ -72,7 +93,7 @@ class Verifying:
                 timeout_sec=self._timeout_sec,
                 cwd=workspace,
                 env=task_inputs.resolved(self._env, "verifier.env"),
-                user=who_acts(sandbox, self._user),
+                user=self._acting(sandbox),
                 on_output=tail,
                 max_output_bytes=MOST_OUTPUT,
             )

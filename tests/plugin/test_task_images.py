@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 SOLVE = "#!/bin/sh\necho hello > hello.txt\n"
 TEST = "#!/bin/sh\ngrep -qx hello hello.txt && [ ! -e only-here ] && r=1 || r=0\necho $r > /logs/verifier/reward.txt\n"
+NOBODY = """#!/bin/sh
+[ "$(id -u)" != 0 ] && [ "$(tail -n 1 hello.txt)" = "$(id -u)" ] && r=1 || r=0
+echo $r > /logs/verifier/reward.txt
+"""
 RUN_TESTS = """#!/bin/bash
 ls $TEST_DIR
 echo '=== short test summary info ==='
@@ -36,8 +40,9 @@ def test_images_are_built_and_the_older_format_is_graded(pytester: pytest.Pytest
         },
     )
     make_task(tasks / "fails", toml="", files={"environment/Dockerfile": f"{base}RUN echo no such thing && exit 3\n"})
-    not_root = f"{base}RUN mkdir /logs && chmod 777 /app /logs\nUSER nobody\n"
-    make_task(tasks / "nobodys", toml="", solve=SOLVE, files={"environment/Dockerfile": not_root})
+    for name, owner in (("nobodys", "nobody"), ("roots", "root")):
+        not_root = {"environment/Dockerfile": f"{base}RUN chown {owner} /app\nUSER nobody\n"}
+        make_task(tasks / name, toml="", solve=f"{SOLVE}id -u >> hello.txt\n", test=NOBODY, files=not_root)
     bash = "RUN printf '#!/bin/sh\\nexec sh \"$@\"\\n' > /bin/bash && chmod +x /bin/bash\n"
     files = {
         "task.yaml": "instruction: Say hello.\ndifficulty: easy\n",
@@ -56,13 +61,13 @@ def test_images_are_built_and_the_older_format_is_graded(pytester: pytest.Pytest
         *("--fargate-adversaries=none", "-k", "oracle or (old and nop)"),
         timeout=200,
     )
-    result.assert_outcomes(passed=3, errors=2)
-    result.stdout.fnmatch_lines(
-        ["*nobodys: its image's user may not write /solution: have the image begin as root, and name its user under*"]
-    )
+    result.assert_outcomes(passed=4, errors=1, failed=1)
+    result.stdout.fnmatch_lines(["*can't create hello.txt: Permission denied*"])
     result.stdout.fnmatch_lines_random(
         [
             "PASSED tasks/own/task.toml::oracle",
+            "PASSED tasks/nobodys/task.toml::oracle",
+            "FAILED tasks/roots/task.toml::oracle*",
             "PASSED tasks/old/task.yaml::oracle",
             "PASSED tasks/old/task.yaml::nop",
             "ERROR tasks/fails/task.toml::oracle*",

@@ -161,6 +161,22 @@ def test_nothing_crosses_over_through_a_link_that_crossed_over(
     assert verdict(trial(folder, Says(THROUGH))) == 0
 
 
+AS_NOBODY = """#!/bin/bash
+python3 -c "import os; os.setgid(65534); os.setuid(65534); os.execv('/bin/bash', ['bash', '/app/run'])"
+echo 0 > /logs/verifier/reward.txt
+"""
+FORGES = "for each in . ./sh; do $each/bash -p -c 'echo 1 > /logs/verifier/reward.json'; done"
+
+
+def test_who_is_run_as_another_user_than_the_tests_leaves_no_reward(tmp_path: Path, trial: MakeTrial) -> None:
+    """Nor does a program of his that would be root's: he was root where he made it."""
+    folder = make_task(tmp_path / "t", test=AS_NOBODY)
+    script = "mkdir sh; cp /bin/bash sh/bash; cp /bin/bash .; chmod 4755 sh/bash; chmod 777 . sh\n"
+    tried = trial(folder, Says(f"{script}cat > run << 'END'\ncd /app\n{FORGES}\nEND\n"))
+    assert verdict(tried) == 0
+    assert "reward.json: Permission denied" in tried.log.output
+
+
 VERIFIERS = {
     "says nothing": ("exit 0\n", "the verifier left no reward"),
     "says yes": ("echo yes > /logs/verifier/reward.txt; exit 3\n", "reward.txt has 'yes': expected a number"),
@@ -282,6 +298,8 @@ def test_each_step_has_its_verdict_and_the_agent_one_sandbox(tmp_path: Path, tri
             "the artifact /tests would bring the agent's files to where",
         ),
         ('artifacts = ["/"]\n' + TOML, "the artifact / would bring"),
+        ('artifacts = ["//tests"]\n' + TOML, "the artifact //tests would bring"),
+        ('artifacts = ["/app/../logs/verifier/x"]\n' + TOML, "the artifact /app/../logs/verifier/x would bring"),
         ('artifacts = ["/logs"]\n' + TOML, "the artifact /logs would bring"),
         (TOML + '[environment.healthcheck]\ncommand = "false"\nretries = 1\n', "its environment does not come up: "),
         (TOML + '[solution.env]\nKEY = "${NOWHERE_TO_BE_FOUND}"\n', "NOWHERE_TO_BE_FOUND is not set here"),
