@@ -299,7 +299,6 @@ def test_each_step_has_its_verdict_and_the_agent_one_sandbox(tmp_path: Path, tri
         ),
         ('artifacts = ["/"]\n' + TOML, "the artifact / would bring"),
         ('artifacts = ["//tests"]\n' + TOML, "the artifact //tests would bring"),
-        ('artifacts = ["/app/../logs/verifier/x"]\n' + TOML, "the artifact /app/../logs/verifier/x would bring"),
         ('artifacts = ["/logs"]\n' + TOML, "the artifact /logs would bring"),
         (TOML + '[environment.healthcheck]\ncommand = "false"\nretries = 1\n', "its environment does not come up: "),
         (TOML + '[solution.env]\nKEY = "${NOWHERE_TO_BE_FOUND}"\n', "NOWHERE_TO_BE_FOUND is not set here"),
