@@ -67,6 +67,7 @@ def test_a_sandbox_lives_and_is_used_as_the_blocking_one(
     assert set(engine.alive()) == before
 
 
+@pytest.mark.needs("pgrep")
 def test_a_hundred_cancelled_commands_are_gone_when_callers_go_on(backend: str, shared: EcsFargateSandbox) -> None:
     asked: list[float] = []
 
@@ -88,6 +89,7 @@ def test_a_hundred_cancelled_commands_are_gone_when_callers_go_on(backend: str, 
     assert took < _PATIENCE, f"{took:.2f} s"
 
 
+@pytest.mark.needs("pgrep")
 def test_a_cancelled_spawn_leaves_no_process(backend: str, shared: EcsFargateSandbox) -> None:
     async def act() -> None:
         sandbox = AsyncWorkspace.over(shared)

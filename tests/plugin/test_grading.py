@@ -54,6 +54,7 @@ def results(pytester: pytest.Pytester) -> Path:
 
 
 @pytest.mark.usefixtures("results")
+@pytest.mark.needs("patch")
 def test_each_try_of_each_agent_is_graded(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     result = run_pytest(pytester, *GRADE, "-n4", "--fargate-results=r.jsonl", timeout=120)
     records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.engine_of_tests import EngineOfTests
     from tests.plugin.conftest import EngineLog
 
-pytestmark = [pytest.mark.needs("another user"), pytest.mark.usefixtures("no_nohup")]
+pytestmark = [pytest.mark.needs("another user", "pgrep"), pytest.mark.usefixtures("no_nohup")]
 
 SMALL = "--fargate-cpu=256", "--fargate-memory=512", "--fargate-slots=3"
 INNER = "--fargate-reuse=inner"

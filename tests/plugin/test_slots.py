@@ -14,7 +14,7 @@ from tests.plugin.one_process import run, run_pytest
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
 
-pytestmark = pytest.mark.needs("another user")
+pytestmark = pytest.mark.needs("another user", "pgrep")
 
 SMALL = "--fargate-cpu=256", "--fargate-memory=512"
 

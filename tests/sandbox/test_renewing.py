@@ -28,6 +28,7 @@ tail -qn +2 /proc/sysvipc/*
 """
 
 
+@pytest.mark.needs("pgrep")
 def test_what_was_added_goes_and_what_was_changed_is_told(sandbox: Callable[..., EcsFargateSandbox]) -> None:
     machine = sandbox(cpu="1024", memory="2048")
     machine.start()

@@ -106,6 +106,7 @@ def test_one_that_says_nothing_for_long_is_waited_for(far: LoopbackMachine, slot
     assert said_by(far.batch([(slots[0], "sleep 2.5; echo late"), (slots[1], "echo soon")])) == ["late", "soon"]
 
 
+@pytest.mark.needs("pgrep")
 def test_who_loses_his_slot_meanwhile_is_told_and_nobody_else_minds(
     server: ExecServerProcess, far: LoopbackMachine, slots: list[Slot], tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_who_loses_his_slot_meanwhile_is_told_and_nobody_else_minds(
     assert not after.exists()
 
 
+@pytest.mark.needs("pgrep")
 def test_where_there_is_no_way_any_more_nothing_is_begun(
     server: ExecServerProcess, far: LoopbackMachine, slots: list[Slot], proxy: FaultProxy
 ) -> None:

@@ -39,6 +39,7 @@ def doing(slot: Slot, deed: str, *arguments: object) -> Iterator[None]:
         slot.reset()
 
 
+@pytest.mark.needs("pgrep")
 def test_what_a_tenant_reaches_of_his_neighbour(
     machine: EcsFargateSandbox, slot: Slot, neighbour: Slot, subtests: pytest.Subtests
 ) -> None:

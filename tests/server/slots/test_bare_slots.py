@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[ExecClient]:
-    need("another user")
+    need("another user", "pgrep")
     directory = Path(tempfile.mkdtemp())  # not below pytest's own, which only its owner may enter
     directory.chmod(0o777)
     server = ExecServerProcess(directory, "/usr/bin/python3", uid=20042)
