@@ -1,7 +1,7 @@
 """A Python that has imported already what most programs of these tests import: a program begins as a copy of it.
 
-Half of what a run of pytest with one sandbox takes is to import pytest, boto3 and paramiko. What is ours is not among
-it: each program imports that as it would anywhere.
+Half of what a run of pytest with one sandbox takes is to import pytest, boto3 and paramiko, and a quarter of the rest
+to import what is ours. What a program imports, and what that costs, is tried with a Python of its own.
 
 A copy's children can have copies too, by ``INTERPRETER``. With a session of its own it serves them from in there, so
 that who signals all of the session, as a terminal does, meets them.
@@ -35,6 +35,9 @@ PYTEST = ("-m", "pytest", "-pno:anyio")
 """For a run within a test. anyio's plugin would import asyncio, in each worker of it."""
 
 _LOADED = "boto3", "botocore.client", "botocore.endpoint", "botocore.signers", "paramiko", "xml.etree.ElementTree"
+_OURS = "pytest_fargate_sandbox.plugin.wiring", "pytest_fargate_sandbox.run.pool"
+_ASKED_FOR = "pytest_fargate_sandbox", "pytest_fargate_sandbox.plugin"
+"""What pytest asks for by name, and warns of where it is there already and has assertions that it would rewrite."""
 _LARGEST_REQUEST = 1 << 20
 _MOST_DESCRIPTORS = 8
 _SPARE = 500
@@ -193,8 +196,10 @@ def _tell(waiting: dict[int, socket.socket]) -> None:
 def _load() -> None:
     from _pytest.config import default_plugins
 
-    for name in (*_LOADED, *(f"_pytest.{name}" for name in default_plugins)):
+    for name in (*_LOADED, *(f"_pytest.{name}" for name in default_plugins), *_OURS):
         import_module(name)
+    for name in _ASKED_FOR:
+        del sys.modules[name]
     gc.freeze()  # or each copy looks through all of it, and has it copied
 
 
