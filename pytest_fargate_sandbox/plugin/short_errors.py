@@ -14,7 +14,8 @@ import pytest
 from _pytest._code import filter_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
 
 _PACKAGE = __name__.partition(".")[0]
 _CHECKS = f"{_PACKAGE}.conformance"
@@ -118,24 +119,29 @@ def _outermost(error: BaseException | None) -> BaseException | None:
 
 @contextlib.contextmanager
 def _without_our_depths(error: BaseException) -> Iterator[None]:
-    """Hide our frames, the way pytest is told to, and leave out the libraries' below the last of them."""
-    last, entry = None, error.__traceback__
+    """Hide our frames, the way pytest is told to, and leave out the libraries' between them and below the last."""
+    ours: list[TracebackType] = []
+    entry = error.__traceback__
     while entry is not None:
         names = entry.tb_frame.f_globals
         if _is_ours(names):
             names.setdefault("__tracebackhide__", _hides)
-            last = entry
+            ours.append(entry)
         elif not _is_a_librarys(names):
-            last = None
+            ours.clear()
         entry = entry.tb_next
-    if last is None or not _speaks_for_itself(error):
-        yield
-        return
-    last.tb_next, below = None, last.tb_next
+    below = [each.tb_next for each in ours]
+    if _speaks_for_itself(error):
+        _link(ours, [*ours[1:], None])
     try:
         yield
     finally:
-        last.tb_next = below
+        _link(ours, below)
+
+
+def _link(entries: Sequence[TracebackType], below: Sequence[TracebackType | None]) -> None:
+    for entry, next_one in zip(entries, below, strict=False):
+        entry.tb_next = next_one
 
 
 def _hides(excinfo: pytest.ExceptionInfo[BaseException] | None) -> bool:

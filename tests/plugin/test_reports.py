@@ -89,6 +89,33 @@ def test_is_shown_in_full(fargate_sandbox):
     assert f"task: {cases['test_dies']['fargate_task']}" in str(cases["test_dies"]["fargate_story"])
 
 
+def test_of_a_library_between_our_frames_nothing_is_shown(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+OURS = {"__name__": "pytest_fargate_sandbox.somewhere"}
+exec('''
+import contextlib
+
+@contextlib.contextmanager
+def block():
+    yield
+    raise TimeoutError("it is late")
+
+def verb():
+    with block():
+        pass
+''', OURS)
+
+def test_it():
+    OURS["verb"]()
+""",
+    )
+    shown = ['>       OURS[[]"verb"[]]()', "E       TimeoutError: it is late", "*.py:16: TimeoutError"]
+    result.stdout.fnmatch_lines(shown)
+    result.stdout.no_fnmatch_line("*contextlib.py*")
+
+
 def test_a_task_that_dies_is_an_error_on_a_fresh_sandbox_a_pass(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
