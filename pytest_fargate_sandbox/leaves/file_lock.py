@@ -55,14 +55,10 @@ class FileLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             return
         end, rests = time.monotonic() + self._timeout, pauses(_FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC)
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                left = end - time.monotonic()
-                if left <= 0:
-                    raise Timeout(f"somebody has locked {self._path}") from None
+        while not taken_at_once(descriptor):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise Timeout(f"somebody has locked {self._path}")
             time.sleep(min(next(rests), left))
 
     def __enter__(self) -> Self:
@@ -71,6 +67,15 @@ class FileLock:
 
     def __exit__(self, *_: Any) -> None:
         self.release()
+
+
+def taken_at_once(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Whether it is ours now, as long as the descriptor is open; another may have it. ``kind``: or ``LOCK_SH``."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_still_at(path: Path, descriptor: int) -> bool:

@@ -29,9 +29,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
-from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
+from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout, taken_at_once
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
-from pytest_fargate_sandbox.leaves.process_locks import taken_at_once
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory, is_somebody_elses
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from pytest_fargate_sandbox.place.engine_process import ASLEEP_SEC, BUSY_SEC, EngineProcess, Pulse
