@@ -201,9 +201,12 @@ class Shell:
             if run:
                 run.was_read = True
         else:
+            is_of_an_interrupt = self._is_of_an_interrupt(note)
+            if is_of_an_interrupt and self._has_run:
+                self._left -= 1  # the prompt behind the run was on its way, was interrupted, and does not come
             self._remember_code(note)
             self.prompts += note.kind == AT_PROMPT
-            if self._is_of_an_interrupt(note) and run and not run.was_read:
+            if is_of_an_interrupt and run and not run.was_read:
                 self._left += 1  # it was on its way when the command was typed, which the shell has yet to read
             elif run and run.code is None:
                 run.code = note.code

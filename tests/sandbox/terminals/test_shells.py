@@ -202,6 +202,17 @@ def test_a_reminder_that_nobody_needed_makes_no_command_run_twice(
         assert (result.stdout, result.return_code) == (f"{number}\n", 0)
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_prompt_that_is_interrupted_on_its_way_is_not_waited_for(
+    open_terminal: Callable[..., Terminal], shell: list[str]
+) -> None:
+    terminal = open_terminal(shell)
+    terminal.run("PS1='$(sleep 0.2)'\"$PS1\"")
+    for _ in range(3):
+        assert terminal.run("echo on").stdout == "on\n"
+        terminal.send_keys("C-c", block=True, max_timeout_sec=10)
+
+
 def test_who_waits_for_the_prompt_of_a_shell_that_ends_is_told_at_once(open_terminal: Callable[..., Terminal]) -> None:
     terminal = open_terminal(["dash"])
     terminal.send_keys(["exit 3", "Enter"], block=True, max_timeout_sec=60)
