@@ -13,8 +13,7 @@ import urllib.error
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -45,7 +44,7 @@ from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
 endpoint, key, secret, shared, *directories = sys.argv[1:]
 aws = connect(region="us-east-1", endpoint_url=endpoint, credentials=Credentials(key, secret))
 for directory in directories:
-    cfg = EcsFargateConfig(cluster="local", environment_dir=directory)
+    cfg = EcsFargateConfig(cluster="local", environment_dir=directory, build_parallelism=1)
     print("asking", flush=True)
     try:
         name = Path(directory).name
@@ -161,16 +160,31 @@ def test_an_image_is_built_once_and_found_in_the_next_run(account: Account, pref
     assert len(account.builds()) == 2
 
 
-def test_many_processes_and_a_few_directories_are_that_many_builds(
-    account: Account, prefix: str, tmp_path: Path
-) -> None:
-    directories = [_environment(tmp_path, f"{prefix}{letter}") for letter in "ab"]
-    shared = _shared(tmp_path)
-    programs = [account.program(shared, *directories) for _ in range(3)]
-    said = [program.communicate(timeout=60)[0] for program in programs]
+class Crowd(NamedTuple):
+    """What processes of one run said that all want the images of two directories, in another order each; the builds."""
 
-    assert len(set(said)) == 1, said
-    assert sorted(build["buildStatus"] for build in account.builds()) == ["SUCCEEDED"] * 2
+    said: list[list[str]]
+    builds: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def crowd(builder: EngineProcess, aws: Aws, prefixes: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Crowd:
+    name, place = next(prefixes), tmp_path_factory.mktemp("crowd")
+    account = Account(builder, aws, name)
+    first, second = (_environment(place, f"{name}{letter}") for letter in "ab")
+    orders = [(first, second), (second, first), (first, second)]
+    programs = [account.program(_shared(place), *order) for order in orders]
+    return Crowd([sorted(program.communicate(timeout=60)[0].splitlines()) for program in programs], account.builds())
+
+
+def test_many_processes_and_a_few_directories_are_that_many_builds(crowd: Crowd) -> None:
+    assert [said == crowd.said[0] for said in crowd.said] == [True] * 3, crowd.said
+    assert [build["buildStatus"] for build in crowd.builds] == ["SUCCEEDED"] * 2
+
+
+def test_at_most_build_parallelism_builds_run_at_once(crowd: Crowd) -> None:
+    (_, ended), (began, _) = sorted((build["startTime"], build["endTime"]) for build in crowd.builds)
+    assert ended <= began
 
 
 class Broken:
@@ -300,25 +314,6 @@ def test_a_build_that_hangs_is_given_up_and_stopped(account: Account, prefix: st
     assert "hanging" in caught.value.log_tail
     assert time.monotonic() - began < 20
     wait_until(lambda: account.builds()[0]["buildStatus"] == "STOPPED" or None, deadline=10, what="the build's end")
-
-
-def test_at_most_build_parallelism_builds_run_at_once(account: Account, prefix: str, tmp_path: Path) -> None:
-    directories = [_environment(tmp_path, f"{prefix}{letter}") for letter in "ab"]
-    config = _config(directories[0], build_parallelism=1)
-
-    def ensure(directory: Path) -> str:
-        return ImageBuilder.ensure_image_built(
-            cfg=replace(config, environment_dir=str(directory)),
-            environment_name=directory.name,
-            aws=account.aws,
-            shared_dir=_shared(tmp_path),
-        )
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(ensure, directories))
-
-    (_, ended), (began, _) = sorted((build["startTime"], build["endTime"]) for build in account.builds())
-    assert ended <= began
 
 
 def test_a_project_that_does_not_exist_is_an_error_that_names_it(account: Account, prefix: str, tmp_path: Path) -> None:
