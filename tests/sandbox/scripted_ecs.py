@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+
+from botocore.loaders import Loader, create_loader
 
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials
 
@@ -33,12 +36,14 @@ class ScriptedEcs:
         self._thread.start()
 
     def aws(self, notes: Path) -> Aws:
-        return Aws(
+        aws = Aws(
             region="us-east-1",
             endpoint_url=f"http://127.0.0.1:{self._server.server_address[1]}",
             credentials=Credentials("AKIAEXAMPLE", "secret"),
             notes=notes,
         )
+        aws._session.register_component("data_loader", _models())
+        return aws
 
     def asked(self, operation: str) -> list[dict[str, Any]]:
         return [request for name, request in self.requests if name == operation]
@@ -77,6 +82,12 @@ class ScriptedEcs:
                 pass
 
         return Handler
+
+
+@cache
+def _models() -> Loader:
+    """What AWS can be asked takes long to read, and is the same for all."""
+    return create_loader()
 
 
 def refusal(code: str, message: str = "") -> dict[str, str]:
