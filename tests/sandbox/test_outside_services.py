@@ -66,7 +66,7 @@ def seconds(pytestconfig: pytest.Config) -> float:
 @pytest.fixture
 def talks(pytestconfig: pytest.Config) -> int:
     """A few of each kind, in a short run."""
-    return 64 if pytestconfig.getoption("soak") else 20
+    return 64 if pytestconfig.getoption("soak") else 10
 
 
 @contextlib.contextmanager

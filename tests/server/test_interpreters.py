@@ -18,7 +18,7 @@ from pytest_fargate_sandbox.server import bundle, protocol
 from pytest_fargate_sandbox.server.requests.http1 import request_head
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, hold_a_terminal
 from tests.server.behaviours import behaviours_of
-from tests.server.interpreters import interpreters
+from tests.server.interpreters import interpreters, oldest_and_newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,15 +44,20 @@ CORE = (
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """In a short run the core holds on the oldest, and each behaviour of it on one of the others, as they are dealt."""
+    """In a short run the core holds on the oldest, and each behaviour of it on one of the others, as they are dealt.
+
+    What is learnt has less to do with the version: there the oldest and the newest do.
+    """
     if "server" not in metafunc.fixturenames:
         return
     oldest, *others = interpreters()
+    everything = metafunc.config.getoption("soak")
     if "behaviour" not in metafunc.fixturenames:
-        metafunc.parametrize("server", [oldest, *others], indirect=True)
+        is_learnt = "sandbox" in metafunc.fixturenames and not everything
+        metafunc.parametrize("server", oldest_and_newest() if is_learnt else [oldest, *others], indirect=True)
         return
     core = [check for check in BEHAVIOURS if check.name in CORE]
-    if metafunc.config.getoption("soak"):
+    if everything:
         tried = [(version, check) for version in (oldest, *others) for check in core]
     else:
         dealt = sorted(zip(cycle(others), core), key=lambda each: others.index(each[0]))

@@ -19,9 +19,8 @@ from pytest_fargate_sandbox.leaves.names import ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.runners.namespaces.control_group import open_control_group
 from pytest_fargate_sandbox.server.bundle import server_command
-from pytest_fargate_sandbox.server.commands.command_table import MAX_BACKGROUND
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
-from tests.exec_server_process import ExecServerProcess, LoopbackSandbox
+from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, altered_source
 from tests.server.behaviours import behaviours_of
 
 if TYPE_CHECKING:
@@ -265,14 +264,19 @@ def test_python_is_there_where_only_python3_was(tmp_path: Path) -> None:
         server.close()
 
 
-def test_a_number_of_background_commands_is_the_limit(server: ExecServerProcess) -> None:
-    running = [server.client.spawn("sleep 300") for _ in range(MAX_BACKGROUND)]
-    with pytest.raises(SandboxError, match="end some"):
-        server.client.spawn("sleep 300")
-    assert server.client.exec("echo still here").ok
-    running[0].kill()
-    running[0].wait(5)
-    assert server.client.spawn("true").wait(5).ok
+def test_a_number_of_background_commands_is_the_limit(tmp_path: Path) -> None:
+    with altered_source(MAX_BACKGROUND=8):
+        server = ExecServerProcess(tmp_path)
+    try:
+        running = [server.client.spawn("sleep 300") for _ in range(8)]
+        with pytest.raises(SandboxError, match=r"8 .*end some"):
+            server.client.spawn("sleep 300")
+        assert server.client.exec("echo still here").ok
+        running[0].kill()
+        running[0].wait(5)
+        assert server.client.spawn("true").wait(5).ok
+    finally:
+        server.close()
 
 
 def test_finished_commands_are_kept_for_who_asks_again(server: ExecServerProcess) -> None:
