@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.file_lock import FileLock
+from filelock import FileLock
+
 from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed, ContainerCommand
 from tests.components import need, program
 

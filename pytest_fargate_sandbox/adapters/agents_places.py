@@ -184,10 +184,10 @@ def _attached(key: tuple[str, str], blocking: EcsFargateSandbox) -> Holding:
 @asynccontextmanager
 async def _alone_with(name: str) -> AsyncIterator[None]:
     """Nobody else of this user, in any process, gets or makes one of that name meanwhile."""
-    lock = FileLock(cache_directory("agents") / f"{zlib.crc32(name.encode()) % _LOCKS}.lock", timeout=0)
+    lock = FileLock(cache_directory("agents") / f"{zlib.crc32(name.encode()) % _LOCKS}.lock", thread_local=False)
     while True:
         try:
-            lock.acquire()
+            lock.acquire(blocking=False)
             break
         except Timeout:
             await anyio.sleep(_LOOK_SEC)

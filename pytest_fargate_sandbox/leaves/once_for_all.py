@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 
@@ -32,6 +31,8 @@ def once_for_all(
     ``failure_since``. An interrupt is nobody's failure, and the lock dies with its holder: the next one who waits tries
     again at once.
     """
+    from pytest_fargate_sandbox.leaves.file_lock import FileLock
+
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = directory / f"{key}.json"
     with _thread_lock(result), FileLock(directory / f"{key}.lock"):
@@ -46,12 +47,13 @@ def once_for_all(
 @contextmanager
 def one_of(directory: Path, name: str, count: int) -> Iterator[None]:
     """Hold one of ``count`` places, which all processes of this machine share."""
+    from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 
     def taken() -> FileLock | None:
         for number in range(count):
-            lock = FileLock(directory / f"{name}-{number}.lock", timeout=0)
+            lock = FileLock(directory / f"{name}-{number}.lock")
             try:
-                lock.acquire()
+                lock.acquire(blocking=False)
             except Timeout:
                 continue
             return lock

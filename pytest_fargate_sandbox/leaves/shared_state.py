@@ -6,12 +6,13 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_POLL_SEC = 0.005  # a change takes a millisecond, measured; filelock's own 50 would be most of a wait
 
 
 class SharedState:
@@ -21,26 +22,23 @@ class SharedState:
     """
 
     def __init__(self, directory: Path) -> None:
+        from pytest_fargate_sandbox.leaves.file_lock import FileLock
+
         self._path = directory / "state.json"
-        self._lock = directory / "state.lock"
+        self._lock = FileLock(directory / "state.lock")
 
     @contextlib.contextmanager
     def change(self) -> Iterator[dict[str, Any]]:
-        lock = FileLock(self._lock)
-        try:
-            lock.acquire()
-        except FileNotFoundError:
+        if not self._path.parent.is_dir():  # which the lock would make again, for nobody to remove
             yield {}
             return
-        try:
+        with self._lock.acquire(poll_interval=_POLL_SEC):
             before = self._text()
             document: dict[str, Any] = json.loads(before) if before else {}
             yield document
             after = json.dumps(document)
             if after != before:
                 write_private(self._path, after)
-        finally:
-            lock.release()
 
     def read(self) -> dict[str, Any]:
         """The document as it is; a file is replaced as a whole, so this needs no lock."""

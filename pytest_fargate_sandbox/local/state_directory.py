@@ -14,7 +14,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.file_lock import taken_at_once
+from pytest_fargate_sandbox.leaves.lock_at_once import taken_at_once
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pytest_fargate_sandbox.leaves.errors import StartError
-from pytest_fargate_sandbox.leaves.file_lock import taken_at_once
+from pytest_fargate_sandbox.leaves.lock_at_once import taken_at_once
 from pytest_fargate_sandbox.leaves.names import ENGINE_PULSE_PATH
 from pytest_fargate_sandbox.leaves.process_identity import is_busy, is_stopped, kill
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until

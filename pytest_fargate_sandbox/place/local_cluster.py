@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
-from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout, taken_at_once
+from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
+from pytest_fargate_sandbox.leaves.lock_at_once import taken_at_once
 from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory, is_somebody_elses
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until

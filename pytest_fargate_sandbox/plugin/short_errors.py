@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PACKAGE = __name__.partition(".")[0]
 _CHECKS = f"{_PACKAGE}.conformance"
 _LIBRARIES = {
-    *("_pytest", "boto3", "botocore", "cryptography", "paramiko", "pytest_timeout", "urllib3"),
+    *("_pytest", "boto3", "botocore", "cryptography", "filelock", "paramiko", "pytest_timeout", "urllib3"),
     *sys.stdlib_module_names,
 }
 _ERRORS = f"{_PACKAGE}.leaves.errors"

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.leaves.file_lock import taken_at_once
+from pytest_fargate_sandbox.leaves.lock_at_once import taken_at_once
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.leaves.times_in_words import clock
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory

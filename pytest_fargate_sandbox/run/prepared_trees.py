@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, UnsafeArchiveError
-from pytest_fargate_sandbox.leaves.file_lock import FileLock
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.sandbox.snapshot import Snapshot
@@ -38,6 +37,8 @@ class PreparedTrees:
         path = directory / f"{key}.tar"
 
         def found_or_made() -> str:
+            from pytest_fargate_sandbox.leaves.file_lock import FileLock
+
             with FileLock(directory / f"{key}.lock"):  # of two runs at once the second one waits, and finds it
                 if not _is_whole(path):
                     _sweep(directory)

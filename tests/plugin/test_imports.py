@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("boto3", "botocore", "paramiko", "moto", "cryptography", "yaml", "asyncio", "opentelemetry")
+HEAVY = ("boto3", "botocore", "paramiko", "moto", "cryptography", "filelock", "yaml", "asyncio", "opentelemetry")
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -71,6 +71,7 @@ def test_start_and_stop_are_idempotent(
     ours = [(each.levelname, each.getMessage()) for each in caplog.records if "machine" in each.name]
     assert ours[0] == ("INFO", f"test: is task {arn} of image host")
     assert [message.partition(" after")[0] for _, message in ours[1:]] == ["test: is ready", "test: is stopped"]
+    assert "filelock" not in {each.name for each in caplog.records}
     assert "(a private key)" in caplog.text
     assert "PRIVATE KEY--" not in caplog.text
 
