@@ -1,6 +1,7 @@
 """Each test has a cache directory of its own, so an engine of its own too, whose log proves what is said about it.
 
-Where it is no matter whose engine that is, ``shared_engine_log`` saves the start of one.
+Where it is no matter whose engine that is, ``shared_engine_log`` saves the start of one; and what one run shows of
+several things, each a test of its own, ``one_run`` does for all of them.
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ import contextlib
 import json
 import os
 import signal
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from tests.components import need
-from tests.plugin.one_process import warm
+from tests.plugin.one_process import run_in, warm
 from tests.warm_python import PYTEST, Popen
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.engine_of_tests import EngineOfTests
@@ -96,15 +98,73 @@ class SharedEngineLog(EngineLog):
         return [task for task, status in self.tasks().items() if status != "STOPPED"]
 
 
-@pytest.fixture(autouse=True)
-def _own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+class EndedLog(EngineLog):
+    """What an engine has written down of a run that is over, whoever uses it afterwards."""
+
+    def __init__(self, log: EngineLog) -> None:
+        self._left = log.cut_off()
+        self._lines = log.lines
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return self._lines
+
+    def cut_off(self, seconds: float = 0.0) -> list[str]:  # noqa: ARG002
+        return self._left
+
+
+@dataclass(frozen=True)
+class OneRun:
+    """A run that several tests look at, each for one thing."""
+
+    path: Path
+    result: pytest.RunResult
+    log: EngineLog
+
+
+def _as_a_user(patch: pytest.MonkeyPatch, home: Path) -> Path:
+    """The log of the engine that is started there."""
     for name in list(os.environ):
         if name == "CI" or name.startswith(("FARGATE_", "PYTEST_XDIST_")):
-            monkeypatch.delenv(name)
-    log = tmp_path / "engine.jsonl"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("FARGATE_ENGINE_LOG", str(log))
+            patch.delenv(name)
+    log = home / "engine.jsonl"
+    patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    patch.setenv("FARGATE_ENGINE_LOG", str(log))
     return log
+
+
+def _share(patch: pytest.MonkeyPatch, engine: EngineOfTests) -> EngineLog:
+    patch.setenv("FARGATE_ENGINE_DIR", str(engine.directory))
+    patch.setenv("FARGATE_ENGINE_LOG", str(engine.log))
+    assert engine.engine.directory == engine.directory, "it runs, and goes on as long as we do"
+    return SharedEngineLog(engine.log)
+
+
+@pytest.fixture(scope="module")
+def one_run(
+    _engine_of_tests: EngineOfTests, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Mapping[str, str], tuple[str, ...]], OneRun]:
+    """``one_run(files, args)``, for a fixture of the module: a run on the engine that all share."""
+
+    def make(files: Mapping[str, str], args: tuple[str, ...]) -> OneRun:
+        home = tmp_path_factory.mktemp("one-run")
+        path = home / "project"
+        for name, text in files.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_text(text)
+        with pytest.MonkeyPatch.context() as patch:
+            _as_a_user(patch, home)
+            log = _share(patch, _engine_of_tests)
+            patch.setenv("HOME", str(home))
+            result = run_in(path, *args)
+            return OneRun(path, result, EndedLog(log))
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return _as_a_user(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -115,10 +175,7 @@ def engine_log(_own_engine: Path) -> EngineLog:
 
 @pytest.fixture
 def shared_engine_log(engine: EngineOfTests, _own_engine: Path, monkeypatch: pytest.MonkeyPatch) -> EngineLog:
-    monkeypatch.setenv("FARGATE_ENGINE_DIR", str(engine.directory))
-    monkeypatch.setenv("FARGATE_ENGINE_LOG", str(engine.log))
-    assert engine.engine.directory == engine.directory, "it runs, and goes on as long as we do"
-    return SharedEngineLog(engine.log)
+    return _share(monkeypatch, engine)
 
 
 @pytest.fixture

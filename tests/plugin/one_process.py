@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 import re
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import warm_python
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def run_pytest(pytester: pytest.Pytester, *args: str, given: str = "", timeout: float = 120) -> pytest.RunResult:
     """As ``pytester.runpytest_subprocess``; what ``-n`` starts is warm as well."""
+    return run_in(pytester.path, *args, given=given, timeout=timeout)
+
+
+def run_in(directory: Path, *args: str, given: str = "", timeout: float = 120) -> pytest.RunResult:
     began = time.perf_counter()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(pytester.path), os.environ.get("PYTHONPATH")])))
-        patch.chdir(pytester.path)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH")])))
+        patch.chdir(directory)
         command = [word for arg in args for word in warm(arg)]
-        temporary = f"--basetemp={pytester.path}-temporary"
+        temporary = f"--basetemp={directory}-temporary"
         done = warm_python.run(*warm_python.PYTEST, temporary, *command, given=given, timeout=timeout)
     print(done.stdout, done.stderr, sep="\n")
     took = time.perf_counter() - began
