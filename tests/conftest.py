@@ -31,6 +31,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A run within a test is without anyio's plugin: what it imports takes three times as long as such a run."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-pno:anyio")
+    return pytester
+
+
+@pytest.fixture
 def soak(pytestconfig: pytest.Config) -> bool:
     return bool(pytestconfig.getoption("soak"))
 
