@@ -36,9 +36,7 @@ def verdict(trial: Trial) -> float | str:
 
 
 @pytest.mark.parametrize("toml", [TOML, SHARED, SEPARATE], ids=["unsaid", "shared", "separate"])
-def test_the_solution_gets_the_reward_and_who_does_nothing_does_not(
-    tmp_path: Path, trial: MakeTrial, toml: str
-) -> None:
+def test_the_solution_gets_the_reward(tmp_path: Path, trial: MakeTrial, toml: str) -> None:
     folder = make_task(tmp_path / "t", toml=toml)
     solved = trial(folder, Oracle())
     assert verdict(solved) == 1
@@ -46,18 +44,21 @@ def test_the_solution_gets_the_reward_and_who_does_nothing_does_not(
     assert solved.log.artifacts == {TOML: ["/app", "/logs/artifacts"], SHARED: []}.get(
         toml, ["/logs/artifacts", "/app/hello.txt"]
     )
-    assert verdict(trial(folder, Nop())) == 0
 
 
-ADVERSARY_TABLE = {"exits": (0, 0), "forges": (0, 0), "replaces": (0, 1), "lingers": (0, 1)}
-"""What each gets of a verifier of its own, and of one in the agent's sandbox."""
+def test_who_does_nothing_gets_nothing(tmp_path: Path, trial: MakeTrial) -> None:
+    assert verdict(trial(make_task(tmp_path / "t"), Nop())) == 0
+
+
+ADVERSARY_TABLE = {"forges": (0, 0), "replaces": (0, 1), "lingers": (0, 1)}
+"""What each gets of a verifier of its own, and of one in the agent's sandbox; who exits is as who does nothing."""
 
 COMES_AGAIN = """\
 [ ! -e /tmp/.linger ] || for each in $(seq 1000); do [ ! -e /logs/verifier/reward.json ] || break; sleep 0.01; done
 """
 
 
-@pytest.mark.parametrize("name", ADVERSARIES)
+@pytest.mark.parametrize("name", sorted({*ADVERSARIES} - {"exits"}))
 def test_no_adversary_gets_anything_of_a_verifier_of_its_own(tmp_path: Path, trial: MakeTrial, name: str) -> None:
     test = f"#!/bin/bash\ngrep -qx hello hello.txt && r=1 || r=0\necho $r > /logs/verifier/reward.txt\n{COMES_AGAIN}"
     apart, beside = (make_task(tmp_path / toml[-8:-2].strip(), toml=toml, test=test) for toml in (TOML, SHARED))
@@ -78,9 +79,8 @@ def test_who_lingers_never_leaves_half_a_reward(tmp_path: Path, trial: MakeTrial
     [
         ("echo hello > /tmp/x; ln -s /tmp/x hello.txt", 0, "a link to what did not cross over"),
         (f"{HELLO}; mkdir -p /logs/artifacts; mkfifo /app/pipe /logs/artifacts/pipe", 1, "pipes are left out"),
-        (f"{HELLO}; rm -rf /bin/sh /usr/bin/sh /usr/bin/bash", 1, "he needs no shell any more"),
-        (f"{HELLO}; kill -9 -1", 1, "all that he can kill"),
-        ("rm -rf /app; ln -s /etc /app", 0, "a workspace that leads elsewhere"),
+        (f"{HELLO}; rm -rf /bin/sh /usr/bin/sh /usr/bin/bash; kill -9 -1", 1, "no shell any more, and all killed"),
+        ("rm -rf /app; ln -s /etc/skel /app", 0, "a workspace that leads elsewhere"),
         ("rm -rf /app", "SandboxBroken", "no workspace at all"),
         ("rm -rf /app; echo 1 > /app", "SandboxBroken", "a file where the workspace was"),
         ("kill -TERM 1; sleep 1", "SandboxBroken", "the first process"),
@@ -142,9 +142,9 @@ THROUGH = """\
 mkdir -p /tmp/mine /logs/artifacts
 printf '#!/bin/sh\\necho fooled; exit 0\\n' > /tmp/mine/grep
 chmod 755 /tmp/mine/grep
-cp -r /tmp/mine /usr/local/bin/ && cp /tmp/mine/grep /usr/local/bin/grep
-ln -s /usr/local/bin /logs/artifacts/model
-ln -s /usr/local/bin /app/out
+cp -r /tmp/mine /usr/local/games/ && cp /tmp/mine/grep /usr/local/games/grep
+ln -s /usr/local/games /logs/artifacts/model
+ln -s /usr/local/games /app/out
 """
 
 
@@ -157,7 +157,7 @@ def test_nothing_crosses_over_through_a_link_that_crossed_over(
 ) -> None:
     """An artifact that lies in another one would be laid where the agent's link leads: over the verifier's programs."""
     toml = f"artifacts = [{artifacts}]\n{TOML}" + (f'[verifier]\nenvironment_mode = "{mode}"\n' if mode else "")
-    folder = make_task(tmp_path / "t", toml=toml, test=TEST.replace("grep", "PATH=/usr/local/bin:$PATH grep"))
+    folder = make_task(tmp_path / "t", toml=toml, test=TEST.replace("grep", "PATH=/usr/local/games:$PATH grep"))
     assert verdict(trial(folder, Says(THROUGH))) == 0
 
 
@@ -178,11 +178,9 @@ def test_who_is_run_as_another_user_than_the_tests_leaves_no_reward(tmp_path: Pa
 
 
 VERIFIERS = {
-    "says nothing": ("exit 0\n", "the verifier left no reward"),
-    "says yes": ("echo yes > /logs/verifier/reward.txt; exit 3\n", "reward.txt has 'yes': expected a number"),
     "hangs": ("sleep 60\n", "the verifier ran out of time after 1 s"),
     "floods": ("head -c 50000000 /dev/zero | tr '\\0' x; echo the end\n", "the verifier left no reward"),
-    "has a device": ("ln -s /dev/zero /logs/verifier/reward.txt\n", "reward.txt"),
+    "has a device": ("ln -s /dev/zero /logs/verifier/reward.txt; exit 3\n", "reward.txt"),
     "kills its sandbox's first": ("kill -TERM 1; sleep 5\n", "the verifier"),
 }
 
