@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.cli.main import main
 from tests import warm_python
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_LOOKS_OR_ENDS = "ps", "stop", "sweep"
 
 
 def run_pytest(pytester: pytest.Pytester, *args: str, given: str = "", timeout: float = 120) -> pytest.RunResult:
@@ -43,3 +49,12 @@ def warm(argument: str) -> list[str]:
 def run(pytester: pytest.Pytester, source: str, *args: str) -> pytest.RunResult:
     pytester.makepyfile(source)
     return run_pytest(pytester, "-p", "no:cacheprovider", "-p", "no:xdist", *args)
+
+
+def fargate(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    """``fargate-sandbox`` with these words; within this process what has to do with neither a terminal nor signals."""
+    if words[0] not in _LOOKS_OR_ENDS:
+        return warm_python.run("-m", "pytest_fargate_sandbox.cli.main", *words, given=given)
+    with contextlib.redirect_stdout(io.StringIO()) as told, contextlib.redirect_stderr(io.StringIO()) as wrong:
+        code = main(words)
+    return subprocess.CompletedProcess(words, code, told.getvalue(), wrong.getvalue())

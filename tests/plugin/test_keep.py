@@ -12,7 +12,7 @@ from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING
 
 from tests import warm_python
-from tests.plugin.one_process import run_pytest
+from tests.plugin.one_process import fargate, run_pytest
 
 if TYPE_CHECKING:
     import pytest
@@ -36,10 +36,6 @@ LEFT = r"""
 for process in /proc/[0-9]*/cmdline; do tr '\0' ' ' < $process; echo; done 2> /dev/null | grep -E '^(sleep|sh -i)'
 echo searched
 """
-
-
-def fargate(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
-    return warm_python.run("-m", "pytest_fargate_sandbox.cli.main", *words, given=given)
 
 
 def test_a_failed_test_is_kept_entered_and_ended(

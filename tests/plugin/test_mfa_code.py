@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,8 @@ import pytest
 from pytest_fargate_sandbox.providers.aws import caller
 from pytest_fargate_sandbox.providers.aws.aws import Aws
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from tests.plugin.one_process import warm
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,12 @@ source_profile = base
 role_arn = arn:aws:iam::123456789012:role/graders
 mfa_serial = arn:aws:iam::123456789012:mfa/me
 """
+PYTEST = """
+import fcntl, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # getpass asks at the terminal of the session
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
 QUESTION = "Enter MFA code for arn:aws:iam::123456789012:mfa/me:"
 
 
@@ -56,11 +63,11 @@ def environment(engine: EngineOfTests, tmp_path: Path) -> dict[str, str]:
 
 def _run_at_a_terminal(environment: dict[str, str], directory: Path, *words: str) -> tuple[int, str]:
     """Pytest's exit code, and what its terminal showed; who sits there types a code when it is asked for one."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_it.py", *words]
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(directory)
-        os.execve(sys.executable, command, environment)
+    terminal, theirs = pty.openpty()
+    command = ["-c", PYTEST, "-p", "no:cacheprovider", "test_it.py", *words]
+    ends = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    process = Popen[bytes](command, cwd=directory, env=environment, start_new_session=True, **ends)
+    os.close(theirs)
     shown, answered = "", 0
     while True:
         try:
@@ -74,12 +81,12 @@ def _run_at_a_terminal(environment: dict[str, str], directory: Path, *words: str
         if not piece:
             break
     os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+    return process.wait(30), shown
 
 
 def test_the_controller_asks_once_and_the_workers_know(environment: dict[str, str], tmp_path: Path) -> None:
     code, shown = _run_at_a_terminal(
-        environment, tmp_path, "-n2", "--fargate-cluster=bench", "--fargate-region=us-east-1"
+        environment, tmp_path, "-pno:anyio", *warm("-n2"), "--fargate-cluster=bench", "--fargate-region=us-east-1"
     )
     assert code == 0, shown
     assert "4 passed" in shown

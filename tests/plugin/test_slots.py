@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import warm_python
-from tests.plugin.one_process import run, run_pytest
+from tests.plugin.one_process import fargate, run, run_pytest
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import EngineLog
@@ -161,7 +160,7 @@ def test_beside_the_kept_one(fargate_slot):
         ]
     )
     assert shared_engine_log.most_alive() == 1
-    assert warm_python.run("-m", "pytest_fargate_sandbox.cli.main", "stop", "--kept").returncode == 0
+    assert fargate("stop", "--kept").returncode == 0
 
 
 TESTS = """
@@ -183,12 +182,12 @@ def test_it(fargate_slot, n):
 """
 
 
-def test_of_four_workers_one_is_killed_and_nothing_is_lost_shared_or_dirty(
+def test_of_three_workers_one_is_killed_and_nothing_is_lost_shared_or_dirty(
     pytester: pytest.Pytester, shared_engine_log: EngineLog, pytestconfig: pytest.Config
 ) -> None:
-    count = 300 if pytestconfig.getoption("soak") else 20
+    count = 300 if pytestconfig.getoption("soak") else 12
     pytester.makepyfile(TESTS.replace("{count}", str(count)))
-    args = "-n4", "--fargate-slots=4", "-p", "no:cacheprovider", *SMALL
+    args = "-n3", "--fargate-slots=3", "-p", "no:cacheprovider", *SMALL
     result = run_pytest(pytester, *args, timeout=120)
     result.assert_outcomes(passed=count - 1, errors=1)
     had = [line.split() for line in (pytester.path / "had").read_text().splitlines()]
