@@ -177,7 +177,7 @@ def test_tests_pass(pytester: pytest.Pytester, machine: EcsFargateSandbox) -> No
     machine.save("/srv/data", to=pytester.path / "data.tar")
     pytester.makeconftest(CONFTEST)
     pytester.makepyprojecttoml(f'[tool.pytest_fargate_sandbox]\nenv = {{PATH = "{PATH}"}}')
-    done = run_pytest(pytester, "-p", "no:cacheprovider", "-n2", "--fargate-prelaunch=0")
+    done = run_pytest(pytester, "-p", "no:cacheprovider", "-p", "no:xdist", "--fargate-prelaunch=0")
     assert done.ret == 0, done.stdout.str()
 
 

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 DOCKERFILE = """
 FROM BASE
-RUN mkdir -p /www/cgi-bin
-COPY answer /www/cgi-bin/answer
-RUN chmod 755 /www/cgi-bin/answer
+COPY --chmod=755 answer /www/cgi-bin/answer
 CMD ["busybox", "sh", "-c", "echo listening; exec busybox httpd -f -p 8000 -h /www"]
 """
 
@@ -48,18 +46,12 @@ def ask(agent, question):
         return answer.read().decode()
 
 @pytest.mark.fargate(environment="NAME", container_port=8000, outside=[MODEL], env={"ROLE": "solver"})
-def test_marked(fargate_agent):
-    assert ask(fargate_agent, "1") == "solver was told: the answer to /v1?q=1\\n"
-
-def test_two_made_by_hand(fargate_sandbox_factory):
-    solver, critic = (
-        fargate_sandbox_factory(
-            mode="agent", environment="NAME", container_port=8000, outside=[MODEL], env={"ROLE": role}
-        )
-        for role in ("solver", "critic")
+def test_one_is_marked_and_one_made_by_hand(fargate_agent, fargate_sandbox_factory):
+    critic = fargate_sandbox_factory(
+        mode="agent", environment="NAME", container_port=8000, outside=[MODEL], env={"ROLE": "critic"}
     )
-    assert ask(solver, "2") == "solver was told: the answer to /v1?q=2\\n"
-    assert ask(critic, "3") == "critic was told: the answer to /v1?q=3\\n"
+    assert ask(fargate_agent, "1") == "solver was told: the answer to /v1?q=1\\n"
+    assert ask(critic, "2") == "critic was told: the answer to /v1?q=2\\n"
 
 @pytest.mark.fargate(environment="NAME", container_port=8000, artifacts=["/www/*"])
 def test_has_no_commands(fargate_agent):
@@ -87,7 +79,7 @@ def tests(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
 def test_an_agent_is_reached_and_reaches_the_outside(tests: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     tests.makepyprojecttoml(LOGGED)
     result = run_pytest(tests, "-p", "no:cacheprovider", "-p", "no:xdist", "--fargate-artifacts=left")
-    result.assert_outcomes(passed=2, failed=1)
+    result.assert_outcomes(passed=1, failed=1)
     [log] = tests.path.glob("left/*/*.log")
     assert "listening" in log.read_text()
     result.stdout.fnmatch_lines(["*Saved of this test*", str(log), "/www/[*]: not saved: commands and files need *"])

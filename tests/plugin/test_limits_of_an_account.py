@@ -55,7 +55,7 @@ def _limits(log: EngineLog) -> dict[str, Any]:
 def test_a_run_with_more_workers_than_the_quota_has_room_for_is_green_and_takes_what_the_quota_dictates(
     pytester: pytest.Pytester, engine_log: EngineLog, monkeypatch: pytest.MonkeyPatch, soak: bool
 ) -> None:
-    tests, workers, vcpus, delay, seconds = (200, 8, 6, 10.0, 2) if soak else (4, 2, 1, 0.2, 0)
+    tests, workers, vcpus, delay, seconds = (200, 8, 6, 10.0, 2) if soak else (3, 2, 1, 0.2, 0)
     monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", f"--runner namespaces --limits aws --vcpus {vcpus}")
     monkeypatch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", str(delay))
     alone = _alone(pytester, engine_log, seconds) if soak else 0.0
@@ -100,7 +100,7 @@ def account(tmp_path: Path) -> Iterator[EngineProcess]:
 def test_workers_on_two_machines_stay_below_every_bucket(
     pytester: pytest.Pytester, account: EngineProcess, soak: bool
 ) -> None:
-    workers, tests = (16, 500) if soak else (2, 4)
+    workers, tests = (16, 500) if soak else (1, 2)
     pytester.makepyfile(TESTS.format(count=tests, seconds=0))
     network = account.network()["awsvpcConfiguration"]
     options = {

@@ -64,19 +64,19 @@ def until_running(log: EngineLog, count: int) -> None:
 
 
 def test_what_is_shared_is_made_once_and_the_bound_holds(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
-    pytester.makepyfile(TESTS.format(count=10, command="true"))
-    args = "-n4", "--dist=load", "--fargate-max-tasks=3", "--fargate-prelaunch=2", "--fargate-runner=namespaces"
+    pytester.makepyfile(TESTS.format(count=6, command="true"))
+    args = "-n3", "--dist=load", "--fargate-max-tasks=2", "--fargate-prelaunch=2", "--fargate-runner=namespaces"
     result = run_pytest(pytester, *args, timeout=120)
-    result.assert_outcomes(passed=10)
-    result.stdout.fnmatch_lines(["10 launched; *"])
+    result.assert_outcomes(passed=6)
+    result.stdout.fnmatch_lines(["6 launched; *"])
     assert engine_log.cut_off() == []
     assert [line["runner"] for line in engine_log.lines if line.get("event") == "ready"] == ["namespaces"]
     assert engine_log.calls("RegisterTaskDefinition") == 1
-    assert engine_log.calls("RunTask") == 10
-    assert engine_log.most_alive() <= 3
+    assert engine_log.calls("RunTask") == 6
+    assert engine_log.most_alive() <= 2
 
 
-@pytest.mark.parametrize("dist", ["loadgroup", "worksteal", "each"])
+@pytest.mark.trials("dist", "each", "loadgroup", "worksteal")
 def test_every_way_of_distributing_leaves_nothing_also_where_a_users_fixture_fails(
     pytester: pytest.Pytester, shared_engine_log: EngineLog, dist: str
 ) -> None:
@@ -132,11 +132,8 @@ def test_an_image_that_cannot_be_pulled_is_launched_twice_and_told_in_full_once(
     result.stdout.fnmatch_lines([f"{launches} launched*"])
 
 
-@pytest.mark.parametrize(
-    ("workers", "number"),
-    [(workers, number) for workers in ("-n0", "-n2") for number in (signal.SIGINT, signal.SIGTERM)]
-    + [("-n2", signal.SIGHUP)],  # without workers it comes with the terminal, below
-)
+@pytest.mark.trials("workers", "-n2", "-n0")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])  # SIGHUP comes with the terminal, below
 def test_after_a_signal_nothing_is_alive_and_the_page_tells_what_there_was(
     pytester: pytest.Pytester,
     shared_engine_log: EngineLog,
@@ -160,7 +157,7 @@ def test_after_a_signal_nothing_is_alive_and_the_page_tells_what_there_was(
     assert all(spans[-1][2] is not None for *_, spans, _cost, _cause in page["machines"]), "each has ended"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.trials("number", pytest.param(signal.SIGTERM, id="sigterm"), pytest.param(signal.SIGINT, id="ctrl-c"))
 def test_a_signal_while_the_engine_still_starts_leaves_no_trace(
     pytester: pytest.Pytester,
     tmp_path: Path,
@@ -184,7 +181,7 @@ def test_a_signal_while_the_engine_still_starts_leaves_no_trace(
     assert engine_log.cut_off() == []
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+@pytest.mark.trials("workers", "-n0", "-n2")
 def test_nothing_is_alive_or_left_when_the_terminal_is_closed(
     pytester: pytest.Pytester,
     tmp_path: Path,
@@ -218,7 +215,7 @@ def test_nothing_is_alive_or_left_when_the_terminal_is_closed(
     assert (pytester.path / "report.json").exists()
 
 
-@pytest.mark.parametrize(("victim", "engines"), [("engine", 2), ("launcher", 1)])
+@pytest.mark.trials("victim, engines", ("engine", 2), ("launcher", 1))
 def test_an_engine_or_a_launcher_that_is_killed_is_replaced_by_one_and_tests_run_again(
     pytester: pytest.Pytester,
     engine_log: EngineLog,
@@ -231,19 +228,19 @@ def test_an_engine_or_a_launcher_that_is_killed_is_replaced_by_one_and_tests_run
         import pathlib
         import pytest
 
-        @pytest.mark.parametrize("n", range(4))
+        @pytest.mark.parametrize("n", range(2))
         def test_it(fargate_sandbox, n):
             pathlib.Path(f"{n}.begun").touch()
             assert fargate_sandbox.exec("sleep 1.5").ok
         """
     )
-    run = started("-n2", "--fargate-prelaunch=1")
+    run = started("-n2", "--fargate-prelaunch=0")
     wait_until(lambda: len(list(pytester.path.glob("*.begun"))) >= 2 or None, deadline=40, what="two tests that run")
     (engine,) = [line["pid"] for line in engine_log.lines if line.get("event") == "ready"]
     os.kill(engine if victim == "engine" else children(engine)[0], signal.SIGKILL)
     assert run.wait(90) == 0
     output = (pytester.path / "output.txt").read_text()
-    assert "4 passed" in output
+    assert "2 passed" in output
     assert "run again after infrastructure errors" in output
     assert "(SandboxLost: the task was lost with what ran it: " in output
     assert engine_log.engines_started() == engines

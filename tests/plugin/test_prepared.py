@@ -41,7 +41,7 @@ def fed(fargate_prepared):
 TESTS = """
 import pytest
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(2))
 def test_each(seeded, fed, number):
     assert seeded.exec("ls; stat -c %a value").stdout == "value\\n4711\\n"
     assert not seeded.changes()
@@ -64,13 +64,13 @@ def test_it_is_done_once_and_again_only_when_what_it_is_made_of_has_changed(
     (pytester.path / "input.txt").write_text("one")
     pytester.makeconftest(SEEDED)
     pytester.makepyfile(TESTS)
-    _run(pytester, "-n2").assert_outcomes(passed=4)
+    _run(pytester, "-n2").assert_outcomes(passed=2)
     assert (_times(pytester, "seeded"), _times(pytester, "fed")) == (1, 1)
     kept = list((tmp_path / "cache/pytest-fargate-sandbox/prepared").glob("*.tar"))
     assert {each.stat().st_mode & 0o777 for each in kept} == {0o600}
     assert {Snapshot.open(each).exclude for each in kept} == {("*.log",), ()}
     (pytester.path / "input.txt").write_text("two")
-    _run(pytester, "-p", "no:xdist", "-k", "test_each and 0").assert_outcomes(passed=1, deselected=3)
+    _run(pytester, "-p", "no:xdist", "-k", "test_each and 0").assert_outcomes(passed=1, deselected=1)
     assert (_times(pytester, "seeded"), _times(pytester, "fed")) == (1, 2)
 
 
@@ -153,16 +153,16 @@ def data(fargate_prepared):
     return fargate_prepared("data", "mkdir -p /srv/data", path="/srv/data", cpu=512, memory=1024)
 
 @pytest.mark.fargate(allowed_changes=[])
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(2))
 def test_it(data, number):
     assert data.exec("sleep 1").ok
 """
     )
     result = _run(pytester, "-p", "no:xdist", "--fargate-prelaunch=1", "--fargate-report-json=report.json")
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=2)
     told = json.loads((pytester.path / "report.json").read_text())
-    assert [each["prelaunched"] for each in told["sandboxes"]].count(True) >= 2
-    assert told["counts"]["launched"] == 4, "one for the preparation, and one for each test"
+    assert [each["prelaunched"] for each in told["sandboxes"]].count(True) >= 1
+    assert told["counts"]["launched"] == 3, "one for the preparation, and one for each test"
 
 
 def test_a_machine_of_its_own_begins_with_it_too_and_files_of_the_test_come_on_top(pytester: pytest.Pytester) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.plugin.live_lines import LiveLines
-from tests.plugin.one_process import run_pytest
+from tests.plugin.one_process import run_pytest, warm
 from tests.tmux_screen import TmuxScreen
 from tests.warm_python import PYTEST, Popen
 
@@ -51,12 +51,7 @@ def test_it_goes_below_pytests_line_and_goes_before_pytest_writes_on() -> None:
     assert writer._file is before
 
 
-TESTS = """
-import pytest
-
-@pytest.mark.parametrize("n", range(2))
-def test_it(fargate_sandbox, n): pass
-"""
+TESTS = "def test_it(fargate_sandbox): pass"
 
 
 @pytest.fixture
@@ -68,7 +63,7 @@ def slow_engine(shared_engine_log: EngineLog, engine: EngineOfTests) -> Iterator
 
 def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
     master, terminal = pty.openpty()
-    command = [*PYTEST, *args]
+    command = [*PYTEST, *(word for arg in args for word in warm(arg))]
     process = Popen[bytes](
         command, cwd=pytester.path, stdout=terminal, stderr=terminal, stdin=terminal,
         env={**os.environ, "TERM": "xterm"},
@@ -98,7 +93,7 @@ def test_it_is_drawn_where_it_can_be(pytester: pytest.Pytester, args: tuple[str,
     pytester.makepyfile(TESTS)
     shown = on_a_terminal(pytester, *args)
     assert ("starting (" in shown) == drawn
-    assert "2 passed" in shown
+    assert "1 passed" in shown
 
 
 @pytest.mark.usefixtures("slow_engine")

@@ -39,17 +39,18 @@ def tasks(pytester: pytest.Pytester) -> Path:
 OUTCOMES = {
     "sound": {"oracle": "PASSED", "nop": "PASSED", "replaces": "PASSED"},
     "generous": {"oracle": "PASSED", "nop": "FAILED", "replaces": "FAILED"},
-    "unsolved": {"oracle": "FAILED", "nop": "PASSED", "replaces": "PASSED"},
-    "mute": {"oracle": "ERROR", "nop": "ERROR", "replaces": "ERROR"},
+    "unsolved": {"oracle": "FAILED"},
+    "mute": {"oracle": "ERROR"},
     "shared": {"oracle": "PASSED", "nop": "PASSED", "replaces": "XFAIL"},
-    "no-tests": {"oracle": "ERROR", "nop": "ERROR", "replaces": "ERROR"},
-    "windows": {"oracle": "ERROR", "nop": "PASSED", "replaces": "PASSED"},
+    "no-tests": {"oracle": "ERROR"},
+    "windows": {"oracle": "ERROR", "nop": "PASSED"},
 }
 
 
 @pytest.mark.usefixtures("tasks")
 def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
-    args = ("-n2", "--fargate-adversaries=replaces", "--junitxml=junit.xml")
+    some = "oracle or sound or generous or shared or windows and nop"
+    args = ("-n2", "--fargate-adversaries=replaces", "--junitxml=junit.xml", "-k", some)
     result = run_pytest(pytester, *RUN, *args, timeout=120)
     found: dict[str, dict[str, str]] = {}
     for line in result.outlines:
@@ -76,7 +77,7 @@ def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, s
     assert "run again" not in told, "what is no trouble of the infrastructure's is not tried again"
     assert "Traceback" not in told
     junit = (pytester.path / "junit.xml").read_text()
-    assert 'errors="7" failures="3" skipped="1"' in junit
+    assert 'errors="3" failures="3" skipped="1"' in junit
     assert '<property name="fargate_no_verdict" value="the verifier left no reward' in junit
     assert shared_engine_log.cut_off() == []
 
@@ -118,9 +119,15 @@ def pytest_fargate_modify_task(item, task):
     task["extra_env"] = {"PASSES": str(passes)}
 """
     )
-    run = (*RUN, "--fargate-adversaries=none", "--fargate-repeat=2", "--fargate-results=new/results.jsonl")
+    run = (
+        *RUN,
+        "-pno:xdist",
+        "--fargate-adversaries=none",
+        "--fargate-repeat=2",
+        "--fargate-results=new/results.jsonl",
+    )
     quarantine = "--fargate-quarantine=q.txt"
-    first = run_pytest(pytester, *run, "-n2", quarantine, "-k", "not sound or nop", timeout=60)
+    first = run_pytest(pytester, *run, quarantine, "-k", "not sound or nop", timeout=60)
     first.assert_outcomes(passed=5, failed=1)
     first.stdout.fnmatch_lines(
         ["flaky * oracle * 1 of 2 * 0.50 [[]0.09, 0.91] * 0.00 (k=2)", "evaluable: 6 of 6 attempts"]
@@ -134,7 +141,7 @@ def pytest_fargate_modify_task(item, task):
     assert found["cost_usd"] > 0
     assert found["phases"]["verify"] > 0
     shared_engine_log.forget()
-    second = run_pytest(pytester, *run, "-p", "no:xdist", "--fargate-resume=new/results.jsonl", quarantine, timeout=60)
+    second = run_pytest(pytester, *run, "--fargate-resume=new/results.jsonl", quarantine, timeout=60)
     second.assert_outcomes(passed=2, deselected=6)
     assert shared_engine_log.calls("RunTask") == 4
     second.stdout.fnmatch_lines(["evaluable: 8 of 8 attempts"])
