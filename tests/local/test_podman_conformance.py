@@ -23,7 +23,7 @@ _IN_SHORT = {
 
 
 @pytest.fixture(scope="module")
-def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def in_podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The cluster ``local`` of this module is an engine with the podman runner."""
     podman()
     with pytest.MonkeyPatch.context() as patch:
@@ -33,7 +33,7 @@ def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.mark.usefixtures("podman_engine")
+@pytest.mark.usefixtures("in_podman")
 def test_by_sessions_with_a_python_from_elsewhere(subtests: pytest.Subtests) -> None:
     cfg = EcsFargateConfig(
         cluster="local",
@@ -54,8 +54,8 @@ def test_by_sessions_with_a_python_from_elsewhere(subtests: pytest.Subtests) -> 
         assert terminal.run("echo $((6*7))").stdout == "42\n"
 
 
-@pytest.mark.parametrize("image", _IMAGES)
-@pytest.mark.usefixtures("podman_engine")
+@pytest.mark.trials("image", "busybox", "debian")
+@pytest.mark.usefixtures("in_podman")
 def test_conformance(image: str, subtests: pytest.Subtests) -> None:
     """One test, or each worker that has some of the list would have a container of its own."""
     cfg = EcsFargateConfig(

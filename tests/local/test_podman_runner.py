@@ -22,7 +22,7 @@ from tests.local.engine_process import (
     processes_of,
     wait_for_end,
 )
-from tests.local.ssm.exec_task import PORT, launch
+from tests.local.ssm.exec_task import PORT, ExecTask, launch
 from tests.local.ssm.session_peer import Streams
 from tests.processes import command_lines
 from tests.real_podman import busybox_image, no_registry, podman
@@ -32,11 +32,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    podman()
-    process = EngineProcess("--runner", "podman", log=tmp_path_factory.mktemp("engine") / "log.jsonl")
-    yield process
-    assert process.close() == 0
+def engine(podman_engine: EngineProcess) -> EngineProcess:
+    return podman_engine
 
 
 def real(name: str = "main", script: str = WAIT, **fields: Any) -> dict[str, Any]:
@@ -64,6 +61,22 @@ def containers_of(arn: str) -> list[str]:
     return podman().run("ps", "-aq", "--filter", f"name={arn.rpartition('/')[2][:12]}").split()
 
 
+_SECRET = "s3cr3t-of-this-test"
+_SERVE = f"mkdir /tmp/w; hostname > /tmp/w/name; httpd -p 8080 -h /tmp/w; nc -ll -p {PORT} -e cat & {WAIT}"
+
+
+@pytest.fixture(scope="module")
+def standing(engine: EngineProcess) -> Iterator[ExecTask]:
+    """A task for all who leave it as it was: of a user who is nobody, with ports, secrets and ECS Exec."""
+    names = ("TOKEN", "GOOGLE_KEY", "DOCKER_PASSWORD")
+    environment = [{"name": "WORD", "value": "ours"}, *({"name": name, "value": _SECRET} for name in names)]
+    fields: dict[str, Any] = {"workingDirectory": "/run", "user": "nobody", "environment": environment}
+    task = launch(engine, image=busybox_image(), script=_SERVE, **fields).wait_for_echo()
+    yield task
+    engine.stop(task.arn)
+    assert engine.log_lines("error") == []
+
+
 def test_a_task_of_a_real_image_runs_and_leaves_nothing(engine: EngineProcess) -> None:
     arn = engine.launch(
         engine.register(
@@ -80,11 +93,21 @@ def test_a_task_of_a_real_image_runs_and_leaves_nothing(engine: EngineProcess) -
     assert containers_of(arn) == []
 
 
-def test_an_exit_code_and_all_output_arrive(engine: EngineProcess) -> None:
-    assert output_of(engine, script="seq 1 2000; echo on stderr >&2; exit 7")[-2:] in (
-        ["2000", "on stderr"],
-        ["1999", "2000"],
-    )
+@pytest.fixture(scope="module")
+def said(engine: EngineProcess) -> list[str]:
+    """By a container that asks what it reaches, says much, and fails."""
+    host = engine.exports["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    ask = f"ip route; ip -o link | wc -l; printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 {host}"
+    return output_of(engine, script=f"{ask}; seq 1 2000; echo on stderr >&2; exit 7")
+
+
+def test_all_output_arrives(said: list[str]) -> None:
+    assert said[-2:] in (["2000", "on stderr"], ["1999", "2000"])
+
+
+def test_a_container_reaches_neither_the_host_nor_the_outside(said: list[str]) -> None:
+    assert said[0] == "1"
+    assert any("403" in line for line in said)
 
 
 def test_what_does_not_start_says_so_in_fargates_words(engine: EngineProcess) -> None:
@@ -104,12 +127,9 @@ def test_a_reference_that_does_not_exist_says_so_in_fargates_words(engine: Engin
     assert task["stoppedReason"].startswith(f"CannotPullContainerError: podman can't pull {host}/nobody/nothing:1")
 
 
-def test_a_container_has_as_many_processes_as_a_task_may(engine: EngineProcess) -> None:
-    arn = engine.launch(engine.register(real()))
-    engine.wait(arn, "RUNNING")
-    limits = podman().run("inspect", "--format", "{{.HostConfig.PidsLimit}}", *containers_of(arn)).split()
+def test_a_container_has_as_many_processes_as_a_task_may(standing: ExecTask) -> None:
+    limits = podman().run("inspect", "--format", "{{.HostConfig.PidsLimit}}", *containers_of(standing.arn)).split()
     assert str(most_processes()) in limits
-    engine.stop(arn)
 
 
 def test_memory_beyond_the_limit_is_told_as_that(engine: EngineProcess) -> None:
@@ -145,14 +165,11 @@ def test_the_definition_reaches_the_container(engine: EngineProcess) -> None:
     assert "read-only" in said
 
 
-def test_no_value_of_the_environment_stands_in_an_argv(engine: EngineProcess) -> None:
-    secrets = [{"name": name, "value": "s3cr3t-of-this-test"} for name in ("TOKEN", "GOOGLE_KEY", "DOCKER_PASSWORD")]
-    arn = engine.launch(engine.register(real(environment=secrets)))
-    engine.wait(arn, "RUNNING")
+@pytest.mark.usefixtures("standing")
+def test_no_value_of_the_environment_stands_in_an_argv() -> None:
     lines = str(command_lines())
-    engine.stop(arn)
     assert "fargate-sandbox" in lines
-    assert "s3cr3t-of-this-test" not in lines
+    assert _SECRET not in lines
 
 
 def test_containers_share_volumes_the_network_and_its_names(engine: EngineProcess) -> None:
@@ -172,26 +189,14 @@ def test_containers_share_volumes_the_network_and_its_names(engine: EngineProces
     assert container_states(engine.wait(arn, "STOPPED"))["main"][:2] == ("STOPPED", 0)
 
 
-def test_ports_answer_at_the_tasks_own_address_and_two_tasks_never_clash(engine: EngineProcess) -> None:
-    definition = engine.register(real(script=f"mkdir /w; hostname > /w/name; httpd -p 8080 -h /w; {WAIT}"))
-    arns = [engine.launch(definition) for _ in range(2)]
-    for arn in arns:
-        engine.wait(arn, "RUNNING")
-
-    names = {_fetched(f"http://{engine.address(arn)}:8080/name") for arn in arns}
-
+def test_ports_answer_at_the_tasks_own_address_and_two_tasks_never_clash(
+    engine: EngineProcess, standing: ExecTask
+) -> None:
+    other = engine.launch(engine.register(real(script=_SERVE)))
+    engine.wait(other, "RUNNING")
+    names = {_fetched(f"http://{engine.address(arn)}:8080/name") for arn in (standing.arn, other)}
     assert len(names) == 2
-    for arn in arns:
-        engine.stop(arn)
-
-
-def test_a_container_reaches_neither_the_host_nor_the_outside(engine: EngineProcess) -> None:
-    host = engine.exports["AWS_ENDPOINT_URL"].rpartition(":")[2]
-    said = output_of(
-        engine, script=f"ip route; ip -o link | wc -l; printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 {host}"
-    )
-    assert said[0] == "1"
-    assert any("403" in line for line in said)
+    engine.stop(other)
 
 
 def test_health_is_asked_inside(engine: EngineProcess) -> None:
@@ -229,13 +234,8 @@ def _fetched(url: str) -> bytes:
     return wait_until(probe, deadline=10, what=url)
 
 
-def test_ecs_exec_has_its_agent_in_the_container_and_with_its_rights(engine: EngineProcess) -> None:
-    serve = f"nc -ll -p {PORT} -e cat & {WAIT}"
-    environment = [{"name": "WORD", "value": "ours"}]
-    fields = {"script": serve, "workingDirectory": "/run", "user": "nobody", "environment": environment}
-    task = launch(engine, image=busybox_image(), **fields).wait_for_echo()
-
-    peer = task.connect()
+def test_ecs_exec_has_its_agent_in_the_container_and_with_its_rights(standing: ExecTask) -> None:
+    peer = standing.connect()
     streams = Streams(peer)
     number = streams.open()
     streams.send(number, b"there and back")
@@ -243,12 +243,10 @@ def test_ecs_exec_has_its_agent_in_the_container_and_with_its_rights(engine: Eng
     peer.close()
 
     facts = "id -u; pwd; echo $WORD; tty; grep CapEff /proc/self/status"
-    peer = task.run(f"/bin/sh -c '{facts}; unshare -r true; chmod 600 /dev/null'")
+    peer = standing.run(f"/bin/sh -c '{facts}; unshare -r true; chmod 600 /dev/null'")
     peer.wait_for_end()
     user, directory, word, terminal, rights, refusal = peer.output().decode().splitlines()
     assert (user, directory, word, terminal) == ("0", "/run", "ours", "/dev/pts/0")
     assert int(rights.split()[-1], 16) & (1 << 21) == 0  # CAP_SYS_ADMIN
     assert refusal.endswith("Operation not permitted")
     assert Path("/dev/null").stat().st_mode & 0o777 == 0o666  # the terminal is the container's, and so is all it has
-    engine.stop(task.arn)
-    assert engine.log_lines("error") == []
