@@ -1,4 +1,4 @@
-"""Many requests at once for some seconds, and what is measured around them."""
+"""Many requests, some at once, and what is measured around them."""
 
 from __future__ import annotations
 
@@ -39,17 +39,18 @@ class Storm:
     statuses: dict[int, int] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
-    def blow(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        threads = [threading.Thread(target=self._one, args=(number, end)) for number in range(_THREADS)]
+    def blow(self, requests: int, *, seconds: float = 0.0) -> None:
+        """So many, and for so long at least."""
+        most, end = self.sent + requests, time.monotonic() + seconds
+        threads = [threading.Thread(target=self._one, args=(number, most, end)) for number in range(_THREADS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    def _one(self, number: int, end: float) -> None:
+    def _one(self, number: int, most: int, end: float) -> None:
         mutants = Mutants(f"{self.seed}/{number}")
-        while time.monotonic() < end and not self.complaints:
+        while (self.sent < most or time.monotonic() < end) and not self.complaints:
             request = self.make(mutants)
             answer = exchange(self.port, request, mutants.random)
             self.sent += 1

@@ -135,10 +135,10 @@ def test_it_lives_on_whatever_is_sent(
     front = Storm(seed, port_of(engine), clients.request, in_http_and_without_python)
     gate = Storm(seed, _gate_of(engine), clients.at_gate, in_http_and_without_python)
     quiet = Vitals.of(engine.process.pid)
-    front.blow(2)
+    front.blow(150)
     warm = Vitals.of(engine.process.pid)
-    front.blow(500 if soak else 4)
-    gate.blow(100 if soak else 1.5)
+    front.blow(450, seconds=500 if soak else 0)
+    gate.blow(200, seconds=100 if soak else 0)
     with capfd.disabled():
         print(f"seed {seed}: {front.sent} requests {front.statuses}, at the gate {gate.sent} {gate.statuses}")
     assert front.complaints + gate.complaints == []
@@ -146,6 +146,7 @@ def test_it_lives_on_whatever_is_sent(
     assert Vitals.of(engine.process.pid).memory_kib < warm.memory_kib + _GROWTH_KIB
     assert engine.log_lines("error") == []
     assert "Traceback" not in capfd.readouterr().err
+    engine.set_faults(slow_pull=0)  # which it may have been told to be
     arn = engine.launch(engine.register(container(script="exit 7")))
     assert engine.wait(arn, "STOPPED")["containers"][0]["exitCode"] == 7
     assert {200, 400, 403, 404} <= front.statuses.keys()
