@@ -93,7 +93,10 @@ def program() -> Iterator[Program]:
     program.close()
 
 
-def test_nothing_is_left_when_the_runner_is_closed(program: Program) -> None:
+def test_an_engine_that_lives_is_not_swept_and_nothing_is_left_when_its_runner_is_closed(program: Program) -> None:
+    NamespacesRunner(images={}, gate_address=("127.0.0.1", 1)).close()
+    assert Path(program.started["scratch"]).exists()
+    assert len(program.processes()) == 8
     program.close()
     assert program.process.returncode == 0
     program.assert_nothing_left()
@@ -113,12 +116,6 @@ def test_no_process_is_left_when_engine_and_launcher_are_killed_and_the_next_sta
     assert Path(program.started["scratch"]).exists()
     NamespacesRunner(images={}, gate_address=("127.0.0.1", 1)).close()
     program.assert_nothing_left()
-
-
-def test_an_engine_that_lives_is_not_swept(program: Program) -> None:
-    NamespacesRunner(images={}, gate_address=("127.0.0.1", 1)).close()
-    assert Path(program.started["scratch"]).exists()
-    assert len(program.processes()) == 8
 
 
 def test_a_launcher_that_was_killed_or_stopped_is_replaced_and_a_holder_that_is_stopped_is_not_waited_for() -> None:
