@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -10,12 +11,13 @@ import signal
 import stat
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
 
-from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from tests.local.engine_process import EngineProcess, alive, container, processes_of, wait_for_end
 
 if TYPE_CHECKING:
@@ -32,16 +34,28 @@ time.sleep(600)
 """
 
 
+class Owner:
+    """A process that holds the lock and started an engine with the state directory ``state``."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self._process = subprocess.Popen([sys.executable, "-c", _OWNER, str(state)], stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "held\n"
+
+    def kill(self) -> None:
+        """The engine has its output as well, so that this has no end to be waited for."""
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+
 @pytest.fixture
-def owner(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that holds the lock and started an engine with the state directory ``tmp_path``."""
-    process = subprocess.Popen([sys.executable, "-c", _OWNER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
+def owner(tmp_path: Path) -> Iterator[Owner]:
+    owner = Owner(tmp_path)
+    yield owner
+    owner.kill()
 
 
 def _facts(state: Path) -> dict[str, Any]:
@@ -75,36 +89,49 @@ def _launch(facts: dict[str, Any], **fields: Any) -> str:
     return arn
 
 
-def test_engine_json_is_private_and_tells_all_that_a_client_needs(owner: subprocess.Popen[str], tmp_path: Path) -> None:
-    facts = _facts(tmp_path)
-    assert stat.S_IMODE((tmp_path / "engine.json").stat().st_mode) == 0o600
-    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
-    assert _launch(facts)
-    assert owner.poll() is None
+@dataclass
+class Life:
+    """Of an engine with two users: its owner is killed, another goes on for a while, and goes."""
+
+    modes: list[int]
+    family: list[int]
+    still_ran: bool
+    left: list[int]
+    has_file: bool
 
 
-def test_when_its_owner_is_killed_the_engine_and_all_its_processes_end(
-    owner: subprocess.Popen[str], tmp_path: Path
-) -> None:
-    facts = _facts(tmp_path)
-    _launch(facts)
-    family = processes_of(facts["pid"])
-    owner.kill()
-    wait_for_end(family)
-    assert not (tmp_path / "engine.json").exists()
-
-
-def test_it_stays_while_anybody_else_uses_it(owner: subprocess.Popen[str], tmp_path: Path) -> None:
-    facts = _facts(tmp_path)
-    with (tmp_path / "users.lock").open("w") as lock:
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    state = tmp_path_factory.mktemp("life")
+    owner = Owner(state)
+    facts = _facts(state)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (state, state / "engine.json")]
+    with (state / "users.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         owner.kill()
-        owner.wait()
         _launch(facts)
-    wait_for_end([facts["pid"]])
+        family = processes_of(facts["pid"])
+        still_ran = facts["pid"] in alive([facts["pid"]])
+    with contextlib.suppress(WaitTimeout):
+        wait_for_end(family)
+    return Life(modes, family, still_ran, alive(family), (state / "engine.json").exists())
 
 
-def test_a_kept_task_keeps_the_engine_and_only_itself(owner: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_engine_json_is_private(life: Life) -> None:
+    assert life.modes == [0o700, 0o600]
+
+
+def test_it_stays_while_anybody_else_uses_it(life: Life) -> None:
+    assert life.still_ran
+
+
+def test_when_nobody_uses_it_any_more_the_engine_and_all_its_processes_end(life: Life) -> None:
+    assert len(life.family) > 1
+    assert life.left == []
+    assert not life.has_file
+
+
+def test_a_kept_task_keeps_the_engine_and_only_itself(owner: Owner, tmp_path: Path) -> None:
     facts = _facts(tmp_path)
     other = _launch(facts)
     kept = _launch(facts, tags=[{"key": "fargate-sandbox:kept", "value": "true"}])
@@ -122,32 +149,17 @@ def test_a_kept_task_keeps_the_engine_and_only_itself(owner: subprocess.Popen[st
     wait_for_end([facts["pid"]])
 
 
-def test_when_its_directory_has_gone_a_kept_task_keeps_it_no_more(owner: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_when_its_directory_has_gone_a_kept_task_keeps_it_no_more(owner: Owner, tmp_path: Path) -> None:
     facts = _facts(tmp_path)
     _launch(facts, tags=[{"key": "fargate-sandbox:kept", "value": "true"}])
     owner.kill()
-    owner.wait()
     shutil.rmtree(tmp_path)
     wait_for_end([facts["pid"]])
 
 
-def test_an_engine_that_is_killed_leaves_no_process(owner: subprocess.Popen[str], tmp_path: Path) -> None:
-    facts = _facts(tmp_path)
-    _launch(facts)
-    family = processes_of(facts["pid"])
-    assert len(family) > 1
-    os.kill(facts["pid"], signal.SIGKILL)
-    wait_for_end(family)
-    assert owner.poll() is None
-
-
-def test_what_the_shell_says_of_an_aws_account_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nobody-has-this")
-    monkeypatch.setenv("MOTO_ACCOUNT_ID", "999999999999")
-    engine = EngineProcess()
-    monkeypatch.undo()
+def test_what_the_shell_says_of_an_aws_account_does_not_matter(engine: EngineProcess) -> None:
+    """That engine's shell names another one."""
     assert engine.client("sts").get_caller_identity()["Account"] == "123456789012"
-    assert engine.close() == 0
 
 
 def test_a_signal_ends_it_with_its_tasks() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +15,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_every_call_and_every_transition_is_a_line(tmp_path: Path) -> None:
-    log = tmp_path / "log.jsonl"
-    engine = EngineProcess(log=log)
+_DELAY = 0.4
+
+
+@dataclass
+class Life:
+    """Of an engine that has ended, whose log and delay were asked for by the environment; and of a task of it."""
+
+    engine: EngineProcess
+    log: Path
+    arn: str
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    log = tmp_path_factory.mktemp("engine") / "log.jsonl"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FARGATE_ENGINE_LOG", str(log))
+        patch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", str(_DELAY))
+        engine = EngineProcess()
+    engine.log = log
     arn = engine.launch(engine.register(container(environment=[{"name": "PASSWORD", "value": "hush"}])), startedBy="me")
     engine.wait(arn, "RUNNING")
     engine.address(arn)
@@ -27,8 +45,11 @@ def test_every_call_and_every_transition_is_a_line(tmp_path: Path) -> None:
     with pytest.raises(ClientError):
         engine.ecs.describe_task_definition(taskDefinition="ghost")
     engine.close()
+    return Life(engine, log, arn)
 
-    calls = [(line["service"], line["operation"], line["status"]) for line in engine.log_lines("call")]
+
+def test_every_call_is_a_line(life: Life) -> None:
+    calls = [(line["service"], line["operation"], line["status"]) for line in life.engine.log_lines("call")]
     for expected in [
         ("ecs", "RegisterTaskDefinition", 200),
         ("ecs", "RunTask", 200),
@@ -40,25 +61,26 @@ def test_every_call_and_every_transition_is_a_line(tmp_path: Path) -> None:
         ("ecs", "DescribeTaskDefinition", 400),
     ]:
         assert calls.count(expected) == 1
-    assert all(line["ms"] >= 0 and line["t"] > 0 for line in engine.log_lines("call"))
+    assert all(line["ms"] >= 0 and line["t"] > 0 for line in life.engine.log_lines("call"))
 
-    tasks = [line for line in engine.log_lines("task") if line["task"] == arn]
+
+def test_every_transition_is_a_line(life: Life) -> None:
+    tasks = [line for line in life.engine.log_lines("task") if line["task"] == life.arn]
     assert tasks[0]["started_by"] == "me"
     assert tasks[-1]["status"] == "STOPPED"
     assert set(tasks[-1]["exit_codes"]) == {"main"}
-    assert [line["event"] for line in engine.log_lines("engine")] == ["ready", "ended"]
-    assert engine.log_lines("engine")[-1]["tasks_cut_off"] == []
-    assert "hush" not in log.read_text()
-    assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
-def test_the_log_and_the_delay_can_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FARGATE_ENGINE_LOG", str(tmp_path / "log.jsonl"))
-    monkeypatch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", "60")
-    engine = EngineProcess()
-    engine.log = tmp_path / "log.jsonl"
-    arn = engine.launch(engine.register(container()))
-    assert engine.describe(arn)["lastStatus"] == "PROVISIONING"
-    engine.stop(arn)
-    engine.close()
-    assert [line["status"] for line in engine.log_lines("task")] == ["PROVISIONING", "DEPROVISIONING", "STOPPED"]
+def test_the_beginning_and_the_end_of_the_engine_are_lines(life: Life) -> None:
+    assert [line["event"] for line in life.engine.log_lines("engine")] == ["ready", "ended"]
+    assert life.engine.log_lines("engine")[-1]["tasks_cut_off"] == []
+
+
+def test_it_is_private_and_tells_no_value_of_an_environment(life: Life) -> None:
+    assert "hush" not in life.log.read_text()
+    assert stat.S_IMODE(life.log.stat().st_mode) == 0o600
+
+
+def test_a_launch_takes_as_long_as_the_environment_says(life: Life) -> None:
+    began = {line["status"]: line["t"] for line in life.engine.log_lines("task")}
+    assert began["PENDING"] - began["PROVISIONING"] > 0.9 * _DELAY

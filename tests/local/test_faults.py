@@ -26,14 +26,20 @@ def faulty() -> Iterator[EngineProcess]:
     process.close()
 
 
-def test_the_first_calls_are_throttled_and_then_no_more() -> None:
-    engine = EngineProcess("--fault", "throttle=1")
+def test_at_its_start_an_engine_is_told_to_throttle_the_first_calls_and_to_delay_launches() -> None:
+    engine = EngineProcess("--fault", "throttle=1", "--launch-delay", "0.4-0.6")
     try:
-        definition = engine.register(container(script="true"))
+        definition = engine.register(container())
         with pytest.raises(ClientError, match="Rate exceeded") as refusal:
             engine.run_task(definition)
         assert refusal.value.response["Error"]["Code"] == "ThrottlingException"
-        engine.launch(definition)
+        began = time.monotonic()
+        arn = engine.launch(definition)
+        engine.wait(arn, "RUNNING")
+        assert 0.4 <= time.monotonic() - began < 20
+        engine.stop(arn)
+        task = engine.stop(engine.launch(definition))
+        assert container_states(task)["main"][:2] == ("STOPPED", None), "it was stopped within the delay"
     finally:
         engine.close()
 
@@ -180,21 +186,6 @@ def test_nobody_can_empty_the_engine_by_motos_own_pages(faulty: EngineProcess) -
     with pytest.raises(urllib.error.HTTPError, match="404") as refusal:
         urllib.request.urlopen(request, timeout=10)
     refusal.value.close()
-
-
-def test_a_launch_delay_is_kept_and_a_task_can_be_stopped_within_it() -> None:
-    engine = EngineProcess("--launch-delay", "0.4-0.6")
-    try:
-        definition = engine.register(container())
-        began = time.monotonic()
-        arn = engine.launch(definition)
-        engine.wait(arn, "RUNNING")
-        assert 0.4 <= time.monotonic() - began < 20
-        engine.stop(arn)
-        task = engine.stop(engine.launch(definition))
-        assert container_states(task)["main"][:2] == ("STOPPED", None)
-    finally:
-        engine.close()
 
 
 @pytest.mark.parametrize(
