@@ -18,6 +18,7 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
+from tests import warm_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +37,8 @@ def sandbox() -> Iterator[EcsFargateSandbox]:
         yield sandbox
 
 
-def cli(*words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", *words]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+def cli(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return warm_python.run("-m", "pytest_fargate_sandbox.cli.main", *words, given=stdin)
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -3,27 +3,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.providers.images.sidecar_build import _tag
-from tests.local.engine_process import EngineProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    import pytest
 
-@pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EngineProcess]:
-    engine = EngineProcess(log=tmp_path / "log.jsonl")
-    for name, value in engine.exports.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    yield engine
-    assert engine.close() == 0
+    from tests.engine_of_tests import EngineOfTests
 
 
 def test_what_is_missing_is_named(
@@ -41,16 +30,22 @@ def test_an_unknown_key_of_the_file_is_named(capsys: pytest.CaptureFixture[str],
 
 
 def test_an_image_that_is_there_is_not_built_again(
-    engine: EngineProcess, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    engine: EngineOfTests, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    keys = engine.engine.credentials
+    monkeypatch.setenv("AWS_ENDPOINT_URL", engine.engine.endpoint_url)
+    monkeypatch.setenv("AWS_REGION", engine.engine.region)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_access_key)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text('[tool.pytest_fargate_sandbox]\necr_repository = "sidecars"\n')
     tag = _tag(EcsFargateConfig())
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
-    ecr = engine.client("ecr")
-    ecr.create_repository(repositoryName="sidecars")
-    ecr.put_image(repositoryName="sidecars", imageManifest=json.dumps(manifest), imageTag=tag)
+    engine.aws.call("ecr", "CreateRepository", repositoryName="sidecars")
+    engine.aws.call("ecr", "PutImage", repositoryName="sidecars", imageManifest=json.dumps(manifest), imageTag=tag)
+    builds = engine.count()["StartBuild"]
 
     assert main(["sidecar-image"]) == 0
 
     assert capsys.readouterr().out == f"123456789012.dkr.ecr.us-east-1.amazonaws.com/sidecars:{tag}\n"
-    assert not [line for line in engine.log_lines("call") if line["service"] == "codebuild"]
+    assert engine.count()["StartBuild"] == builds
