@@ -42,8 +42,8 @@ def test_images_are_built_and_the_older_format_is_graded(
             "tests/Dockerfile": f"{base}COPY test.sh /tests/test.sh\n",
         },
     )
-    for name, owner in (("nobodys", "nobody"), ("roots", "root")):
-        not_root = {"environment/Dockerfile": f"{base}RUN chown {owner} /app\nUSER nobody\n"}
+    for name, given in (("nobodys", "RUN chown nobody /app\n"), ("roots", "")):
+        not_root = {"environment/Dockerfile": f"{base}{given}USER nobody\n"}
         make_task(tasks / name, toml="", solve=f"{SOLVE}id -u >> hello.txt\n", test=NOBODY, files=not_root)
     files = {
         "task.yaml": "instruction: Say hello.\ndifficulty: easy\n",
