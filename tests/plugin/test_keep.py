@@ -66,9 +66,9 @@ def test_a_failed_test_is_kept_entered_and_ended(
     assert "to the log" in fargate("logs", "test_a_failed_test_is_kept_entered_and_ended.py::test_fails").stdout
 
     assert fargate("stop", task).stdout == f"{task} stopped\n"
+    assert shared_engine_log.cut_off() == []
     assert fargate("ps", "-q").stdout == ""
     assert not keys.exists()
-    assert shared_engine_log.cut_off() == []
 
 
 def test_always_keeps_what_passed_too_and_what_is_interrupted_there_ends(
