@@ -129,6 +129,11 @@ class EngineProcess:
         with contextlib.suppress(ChildProcessError):  # if we have started it, nobody else asks how it ended
             os.waitpid(self.pid, os.WNOHANG)
 
+    def await_end(self) -> None:
+        """Of one that is ending: for a moment."""
+        with contextlib.suppress(WaitTimeout):
+            wait_until(lambda: self._is_gone() or None, deadline=_DEATH_SEC, what="its end")
+
     def _is_gone(self) -> bool:
         found = EngineProcess.of(self.directory)
         return found is None or found.facts != self.facts

@@ -123,6 +123,8 @@ class LocalEngine:
             pulse = self.pulse(ASLEEP_SEC)
         except StartError as error:
             raise AwsError(str(error), unreachable=True) from error
+        if pulse is Pulse.REFUSES:  # it did serve: it is about to end, and its threads may take a moment
+            self.process.await_end()
         serves = LocalEngine.read(self.directory) == self
         if serves and pulse is Pulse.SILENT:
             raise AwsError(

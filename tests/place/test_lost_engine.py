@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -257,17 +258,34 @@ def test_one_that_is_busy_may_be_silent_for_longer(
     other.communicate()
 
 
-def test_one_that_is_dying_under_somebody_elses_hand_is_gone_when_it_is_to_be_ended(directory: Path) -> None:
+@pytest.fixture
+def dying(directory: Path) -> Iterator[EngineProcess]:
     """Its first thread has ended, so that it is not to be killed any more; another has its lock still."""
-    dying = subprocess.Popen([sys.executable, "-c", DYING, str(directory)], stdout=subprocess.PIPE)
-    assert dying.stdout is not None
-    assert dying.stdout.readline() == b"held\n"
-    wait_until(lambda: process_began(dying.pid) == "" or None, deadline=10, what="the end of its first thread")
+    process = subprocess.Popen([sys.executable, "-c", DYING, str(directory)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    wait_until(lambda: process_began(process.pid) == "" or None, deadline=10, what="the end of its first thread")
     found = EngineProcess.of(directory)
     assert found is not None
-    found.end()
+    yield found
+    process.communicate()
+
+
+def test_one_that_is_dying_under_somebody_elses_hand_is_gone_when_it_is_to_be_ended(
+    dying: EngineProcess, directory: Path
+) -> None:
+    assert EngineProcess.of(directory) == dying
+    dying.end()
     assert EngineProcess.of(directory) is None
-    dying.communicate()
+
+
+def test_one_that_is_dying_serves_no_more(dying: EngineProcess, directory: Path) -> None:
+    nowhere = {"endpoint_url": "http://127.0.0.1:1", "region": "us-east-1", "subnets": [], "security_groups": []}
+    keys = {"access_key_id": "AKIA", "secret_access_key": "x", "execution_role_arn": "arn", "runner": "namespaces"}
+    (directory / "engine.json").write_text(json.dumps({**dying.facts, **nowhere, **keys}))
+    engine = LocalEngine.read(directory)
+    assert engine is not None
+    assert "has ended" in engine.obituary()
 
 
 @pytest.mark.root
