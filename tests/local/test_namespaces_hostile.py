@@ -230,8 +230,10 @@ def test_a_fork_bomb_is_its_own_tasks_trouble_and_ends_with_it(tasks: RunningTas
 
 def test_a_health_check_counts_as_its_container(tasks: RunningTasks) -> None:
     wait = "while ! test -e /tmp/done; do sleep 0.05; done"
-    started = tasks.shell(f"{wait}; (cat /proc/self/cgroup; ulimit -a) | diff - /tmp/of-check && echo the same")
+    started = tasks.shell(
+        f"{wait}; (cat /proc/self/cgroup; ulimit -a) | diff - /tmp/of-check && echo the same; sleep 60"
+    )
     check = "(cat /proc/self/cgroup; ulimit -a) > /tmp/of-check; touch /tmp/done"
     assert started.task.run_check("main", ["/bin/sh", "-c", check], 10) == 0
-    started.wait()
+    started.wait_for("\n")  # it goes on, or its end were the check's too
     assert started.output == "the same\n"
