@@ -45,11 +45,12 @@ ways = {
     "link": lambda path: os.link(path, "/tmp/link") or read("/tmp/link"),
     "chmod of its parent": lambda path: os.chmod(os.path.dirname(path), 0o755) or read(path),
     "rename": lambda path: os.rename(path, "/tmp/moved") or read("/tmp/moved"),
-    "rename of its parent": lambda path: os.rename(os.path.dirname(path), "/opt/p") or read(path),
 }
 programs = {
-    "sh": lambda path: output("sh", path),
     "mv": lambda path: output("mv", "--", path, "/tmp/m") or read("/tmp/m"),
+}
+at_last = {
+    "rename of its parent": lambda path: os.rename(os.path.dirname(path), "/opt/p") or read(path),
 }
 at_once = {
     "tar": lambda paths: output("tar", "cf", "-", "--", *paths),
@@ -57,8 +58,9 @@ at_once = {
 }
 paths = sys.argv[1:]
 tries = [(name, way, paths) for name, way in at_once.items()]
-tries += [(name, way, path) for name, way in programs.items() for path in paths[::5]]
 tries += [(name, way, path) for name, way in ways.items() for path in paths]
+tries += [(name, way, path) for name, way in programs.items() for path in paths[::5]]
+tries += [(name, way, path) for name, way in at_last.items() for path in paths]
 for name, way, what in tries:
     try:
         if b"only root may" in way(what):
