@@ -19,7 +19,17 @@ pytestmark = pytest.mark.needs("namespaces")
 
 def outcomes(pytester: pytest.Pytester, engine: EngineOfTests, *args: str) -> dict[str, str]:
     assert engine.engine.directory, "it runs, and goes on as long as we do"
-    done = run_pytest(pytester, str(EXAMPLES / "tasks"), "--fargate-tasks", "-rA", "-n0", "-c", "/dev/null", *args)
+    done = run_pytest(
+        pytester,
+        str(EXAMPLES / "tasks"),
+        "--fargate-tasks",
+        "-rA",
+        "-n0",
+        "-c",
+        "/dev/null",
+        "-pno:cacheprovider",
+        *args,
+    )
     lines = [line.split(" ") for line in done.outlines if line.startswith(("PASSED ", "FAILED ", "ERROR "))]
     return {line[1].rpartition("tasks/")[2]: line[0] for line in lines}
 

@@ -79,7 +79,8 @@ def ours(sandbox: Callable[..., EcsFargateSandbox]) -> Callable[[Path, str], dic
         return started
 
     def all_of(tasks: Path, actor: str) -> dict[str, float]:
-        trials = {each.name: Trial(read_task(each / "task.toml"), ACTORS[actor], make) for each in tasks.iterdir()}
+        folders = tasks.glob("*/task.toml")
+        trials = {each.parent.name: Trial(read_task(each), ACTORS[actor], make) for each in folders}
         with ThreadPoolExecutor(len(trials)) as threads:
             rewards = threads.map(lambda trial: trial.run().value, trials.values())
         return dict(zip(trials, rewards, strict=True))
