@@ -11,6 +11,7 @@ import json
 import os
 import signal
 from dataclasses import dataclass
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.engine_of_tests import EngineOfTests
+
+
+HOLDER = """
+import sys
+from pytest_fargate_sandbox.place.local_cluster import local_engine
+local_engine()
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 class EngineLog:
@@ -141,20 +151,21 @@ def _share(patch: pytest.MonkeyPatch, engine: EngineOfTests) -> EngineLog:
 
 
 @pytest.fixture(scope="module")
-def one_run(
-    _engine_of_tests: EngineOfTests, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Mapping[str, str], tuple[str, ...]], OneRun]:
-    """``one_run(files, args)``, for a fixture of the module: a run on the engine that all share."""
+def one_run(_engine_of_tests: EngineOfTests, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., OneRun]:
+    """``one_run(files, args)``, for a fixture of the module: a run on the engine that all share.
 
-    def make(files: Mapping[str, str], args: tuple[str, ...]) -> OneRun:
+    ``any_image``: on one of its own, which has podman's images too.
+    """
+
+    def make(files: Mapping[str, str], args: tuple[str, ...], *, any_image: bool = False) -> OneRun:
         home = tmp_path_factory.mktemp("one-run")
         path = home / "project"
         for name, text in files.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_text(text)
         with pytest.MonkeyPatch.context() as patch:
-            _as_a_user(patch, home)
-            log = _share(patch, _engine_of_tests)
+            own = EngineLog(_as_a_user(patch, home))
+            log = own if any_image else _share(patch, _engine_of_tests)
             patch.setenv("HOME", str(home))
             result = run_in(path, *args)
             return OneRun(path, result, EndedLog(log))
@@ -176,6 +187,16 @@ def engine_log(_own_engine: Path) -> EngineLog:
 @pytest.fixture
 def shared_engine_log(engine: EngineOfTests, _own_engine: Path, monkeypatch: pytest.MonkeyPatch) -> EngineLog:
     return _share(monkeypatch, engine)
+
+
+@pytest.fixture
+def any_image_log(engine_log: EngineLog, _own_engine: Path) -> Iterator[EngineLog]:  # noqa: ARG001
+    """Of an engine that has podman's images too, and serves run after run."""
+    user = Popen[str](["-c", HOLDER], stdin=PIPE, stdout=PIPE, text=True)
+    assert user.stdout
+    assert user.stdout.readline() == "held\n"
+    yield SharedEngineLog(_own_engine)
+    user.communicate()
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def images(one_run: Callable[..., OneRun], name: str) -> OneRun:
         f"fails-{name}/Dockerfile": f"FROM {base}\nRUN echo no such package; exit 9\n",
         f"empty-{name}/which": "none",
     }
-    return one_run(files, ("-n2", "-p", "no:cacheprovider", "-rA"))
+    return one_run(files, ("-n2", "-p", "no:cacheprovider", "-rA"), any_image=True)
 
 
 def test_each_directory_is_built_once_for_all_workers_and_other_images_run_beside_them(images: OneRun) -> None:

@@ -150,7 +150,7 @@ def test_it(fargate_session_sandbox):
 
 def test_a_sandbox_of_the_session_is_left_as_new_and_by_a_killed_run_not_at_all(
     pytester: pytest.Pytester,
-    shared_engine_log: EngineLog,
+    any_image_log: EngineLog,
     started: Callable[..., subprocess.Popen[bytes]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -169,21 +169,21 @@ def test_a_sandbox_of_the_session_is_left_as_new_and_by_a_killed_run_not_at_all(
     wait_until(lambda: (pytester.path / "broken-off").exists() or None, deadline=40, what="a test that waits")
     os.kill(broken.pid, signal.SIGKILL)
     broken.wait()
-    before = set(shared_engine_log.tasks())
+    before = set(any_image_log.tasks())
 
     monkeypatch.delenv("BREAK_OFF")
     result = run(pytester, *args)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["1 launched, 1 left to the next run; *"])
     wait_until(
-        lambda: {shared_engine_log.tasks()[arn] for arn in before} == {"STOPPED"} or None,
+        lambda: {any_image_log.tasks()[arn] for arn in before} == {"STOPPED"} or None,
         deadline=30,
         what="the end of all that the killed run had",
     )
     assert fargate("exec", "test_it", "true").stderr.startswith("fargate-sandbox: ")
     assert "no task that lives begins with 'inner'" in fargate("stop", "inner").stderr, "who entered it has it"
     assert fargate("stop", "--kept").returncode == 0
-    assert shared_engine_log.cut_off(seconds=30) == [], "podman takes its time"
+    assert any_image_log.cut_off(seconds=30) == [], "podman takes its time"
 
 
 def test_a_kept_slot_is_not_cleaned_by_the_next_run(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
