@@ -31,3 +31,8 @@ class WorkBounds(NamedTuple):
 
 
 WORK_BOUNDS = WorkBounds()
+
+
+def check_bound(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 40:
+        raise ValueError(f"{name}={value!r}: expected a whole number above 0")

@@ -104,7 +104,13 @@ class TaskCollection:
         if lost:
             told = ", ".join(map(str, lost[:_TOLD]))
             more = f" and {len(lost) - _TOLD} more" if len(lost) > _TOLD else ""
-            config.issue_config_time_warning(TaskWarning(f"no task of this run is meant by {told}{more}"), stacklevel=2)
+            warning = TaskWarning(f"no task of this run is meant by {told}{more}")
+            try:
+                config.issue_config_time_warning(warning, stacklevel=2)
+            except TaskWarning:  # warnings are errors here
+                if hasattr(config, "workerinput"):
+                    raise  # xdist would lose a usage error's sentence
+                raise pytest.UsageError(str(warning)) from None
 
     @staticmethod
     def _mark_twins(config: pytest.Config, items: list[pytest.Item]) -> None:

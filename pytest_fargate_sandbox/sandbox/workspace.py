@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import IO, TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.leaves.artifact_bounds import check_bound
 from pytest_fargate_sandbox.leaves.progress_bar import shown
 from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
 from pytest_fargate_sandbox.sandbox.snapshot import Snapshot, place_for, saved
@@ -255,8 +256,11 @@ class Workspace(WorkspaceFiles):
         The file goes with the snapshot, or stays where ``to`` says. More than ``max_bytes``, or ``max_members``, which
         are files, links and directories, are a ``RemoteFileError`` of the kind ``too_large``. See docs/snapshots.md.
         """
-        file, keeps = place_for(to)
         bounds = {"max_bytes": max_bytes, "max_members": max_members}
+        for name, bound in bounds.items():
+            if bound is not None:
+                check_bound(name, bound)
+        file, keeps = place_for(to)
         with shown(f"save {path}"):
             self._on_terms(lambda client: client.save(path, exclude, file, **bounds), user, timeout_sec)
         return saved(file, keeps)

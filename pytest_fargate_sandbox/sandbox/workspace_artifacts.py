@@ -8,7 +8,13 @@ import io
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pytest_fargate_sandbox.leaves.artifact_bounds import MOST_BYTES, MOST_BYTES_OF_A_TEST, MOST_ENTRIES, SAVING_SEC
+from pytest_fargate_sandbox.leaves.artifact_bounds import (
+    MOST_BYTES,
+    MOST_BYTES_OF_A_TEST,
+    MOST_ENTRIES,
+    SAVING_SEC,
+    check_bound,
+)
 from pytest_fargate_sandbox.leaves.artifact_results import (
     Artifact,
     ArtifactArchive,
@@ -71,7 +77,7 @@ class WorkspaceArtifacts:
         named = "bytes" if encoding is bytes else encoding
         if named not in _ENCODINGS:
             raise ValueError(f"encoding={encoding!r}: expected 'text', 'base64' or bytes")
-        _check_bound("max_bytes", max_bytes)
+        check_bound("max_bytes", max_bytes)
 
         def take(pieces: Iterator[Piece | bytes]) -> Artifact:
             about, content, more = Piece(), io.BytesIO(), False
@@ -86,7 +92,7 @@ class WorkspaceArtifacts:
 
     def list(self, path: str = ".", recursive: bool = False, max_entries: int = MOST_ENTRIES) -> ArtifactList:
         """What is in a directory: each directory in order of name, as far as it is all listed."""
-        _check_bound("max_entries", max_entries)
+        check_bound("max_entries", max_entries)
 
         def take(pieces: Iterator[Piece | bytes]) -> ArtifactList:
             found, refused, more = [], [], False
@@ -115,8 +121,8 @@ class WorkspaceArtifacts:
         One of more than ``max_bytes`` is a ``RemoteFileError`` of the kind ``too_large`` with its ``size``, and nothing
         is written.
         """
-        _check_bound("max_bytes", max_bytes)
-        _check_bound("max_entries", max_entries)
+        check_bound("max_bytes", max_bytes)
+        check_bound("max_entries", max_entries)
 
         def take(pieces: Iterator[Piece | bytes]) -> tuple[Piece, bytes, list[str]]:
             refused, content, last = [], io.BytesIO(), Piece()
@@ -235,8 +241,3 @@ class _Incoming:
 
     def done(self) -> CollectedFile:
         return CollectedFile(self._about.path, self._bytes, max(self._bytes, self._about.size), self.truncated)
-
-
-def _check_bound(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 40:
-        raise ValueError(f"{name}={value!r}: expected a whole number above 0")

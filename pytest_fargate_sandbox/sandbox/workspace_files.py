@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.leaves.artifact_bounds import check_bound
 from pytest_fargate_sandbox.sandbox.exec.leash import CALLERS, Leash
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
 
@@ -52,6 +53,8 @@ class WorkspaceFiles:
         max_bytes: int | None = None,
     ) -> None:
         """Copy a file or a whole directory out of the sandbox; more than ``max_bytes`` are a ``too_large`` error."""
+        if max_bytes is not None:
+            check_bound("max_bytes", max_bytes)
         transfers, local = self._transfers(), Path(local_path)
         self._on_terms(lambda client: transfers.download(client, remote_path, local, max_bytes), user, timeout_sec)
 

@@ -169,3 +169,11 @@ def test_tries_and_adversaries_have_names_of_their_own(pytester: pytest.Pytester
     ]
     result = pytester.runpytest_inprocess(*COLLECT, "--fargate-tasks", "--fargate-adversaries=linger")
     result.stderr.fnmatch_lines(["*--fargate-adversaries=linger: expected some of *; did you mean 'lingers'?"])
+
+
+def test_where_warnings_are_errors_work_for_no_task_is_a_usage_error(pytester: pytest.Pytester) -> None:
+    make_task(pytester.path / "tasks/x")
+    (pytester.path / "handed-in/y").mkdir(parents=True)
+    result = run_pytest(pytester, *COLLECT, "-Werror", "--fargate-tasks", "--fargate-submissions=handed-in", "tasks")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: no task of this run is meant by */handed-in/y"])

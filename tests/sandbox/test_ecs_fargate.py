@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -79,6 +79,19 @@ def test_start_and_stop_are_idempotent(
 def test_a_stopped_sandbox_says_so(sandbox: Callable[..., EcsFargateSandbox]) -> None:
     with pytest.raises(SandboxError, match="not running"):
         sandbox().exec("true")
+
+
+@pytest.mark.parametrize("bound", [0, -1, "x", True])
+def test_a_bound_that_is_none_is_told_before_anything_is_asked(
+    shared: EcsFargateSandbox, tmp_path: Path, bound: Any
+) -> None:
+    told = f"={bound!r}: expected a whole number above 0"
+    with pytest.raises(ValueError, match=f"^max_members{told}"):
+        shared.save("/etc", to=tmp_path / "saved", max_members=bound)
+    for verb in (shared.save, lambda path, **bounds: shared.download(path, tmp_path / "loaded", **bounds)):
+        with pytest.raises(ValueError, match=f"^max_bytes{told}"):
+            verb("/etc", max_bytes=bound)
+    assert not list(tmp_path.iterdir())
 
 
 def test_commands_and_relative_paths_start_from_the_sandboxs_directory(
