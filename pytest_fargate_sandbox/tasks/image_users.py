@@ -26,7 +26,7 @@ def made_as_root(make: Callable[..., Any], keys: Mapping[str, Any]) -> tuple[Any
         sandbox.stop()
     if _USERS[image].startswith("0:"):
         return make(**keys), None
-    return make(**keys, user="root"), _USERS[image]
+    return make(**keys, user="0"), _USERS[image]
 
 
 def _user_in(sandbox: Any) -> str:

@@ -16,8 +16,10 @@ command -v {by} > /dev/null || {{{{ echo "there is no {by}"; exit 127; }}}}
 _GZIPPED, _XZIPPED, _BZIPPED = (_DECOMPRESSED.format(by=by) for by in ("gzip", "xz", "bzip2"))
 _ZIPPED = """\
 if command -v unzip > /dev/null; then
+    unpacked() {{ unzip -oq {file}; }}
     total=$(unzip -l {file} | tail -n 1)
 else
+    unpacked() {{ python3 -m zipfile -e {file} .; }}
     total=$(python3 -c 'import sys, zipfile
 print(sum(each.file_size for each in zipfile.ZipFile(sys.argv[1]).infolist()))' {file}) || exit
 fi
@@ -26,7 +28,7 @@ case ${{1:-none}} in
     *[!0-9]*) ;;
     *) [ "$1" -le {most} ] || {{ echo "it has $1 bytes in it, and may have {most}"; exit 1; }} ;;
 esac
-unzip -oq {file} || python3 -m zipfile -e {file} .
+unpacked
 """
 """One that lies about its total meets the bound of each file."""
 
@@ -36,7 +38,7 @@ _UNPACKED_BY = {
     ".tgz": _GZIPPED,
     ".tar.xz": _XZIPPED,
     ".tar.bz2": _BZIPPED,
-    ".tar": "tar -xf {file}",
+    ".tar": "head -c {most} {file} | tar -xf -",  # which of a file would take a compressed one too
     ".zip": _ZIPPED,
     ".patch": _PATCH,
     ".diff": _PATCH,

@@ -83,6 +83,7 @@ def _tree(path: Path) -> None:
         ("bomb.zip", _bomb, "it has 10000006 bytes in it, and may have 1000000"),
         ("bomb.zip", _lying_bomb, "unpacking bomb.zip returned"),
         ("bomb.tar.gz", lambda path: _tar_of(path, 10_000_000), "Unexpected EOF in archive"),
+        ("named-wrongly.tar", lambda path: _tar_of(path, 600_000, 600_000), "unpacking named-wrongly.tar returned"),
         ("sparse.tar.gz", lambda path: path.write_bytes(gzip.compress(bytes(20_000_000))), ""),
         ("many.tar.gz", lambda path: _tar_of(path, *[0] * 1500), ""),
         ("1", _tree, "is more than may be handed in: it has more than 1000000 bytes or 1000 files"),
