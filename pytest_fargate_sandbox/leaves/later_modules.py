@@ -23,6 +23,8 @@ class Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]  # or it would be asked itself
         return getattr(importlib.import_module(self.__name__), name)
 
 
@@ -36,7 +38,7 @@ def imported_later(*modules: Later) -> Iterator[None]:
     for module in placed:
         sys.modules[module.__name__] = module
         package, _, name = module.__name__.rpartition(".")
-        if package in sys.modules:  # as the import system does; there it may stay until the real one comes
+        if package in sys.modules:  # as the import system does
             setattr(sys.modules[package], name, module)
     try:
         yield
@@ -44,6 +46,9 @@ def imported_later(*modules: Later) -> Iterator[None]:
         for module in placed:
             if sys.modules.get(module.__name__) is module:
                 del sys.modules[module.__name__]
+            package, _, name = module.__name__.rpartition(".")
+            if getattr(sys.modules.get(package), name, None) is module:
+                delattr(sys.modules[package], name)  # or `from package import name` would find it for ever
 
 
 def installed_version(name: str) -> str:
@@ -52,6 +57,4 @@ def installed_version(name: str) -> str:
     version = next(found, "").removesuffix(".dist-info").removeprefix(f"{name}-")
     if version:
         return version
-    from importlib import metadata
-
-    return metadata.version(name)
+    return str(importlib.import_module("importlib.metadata").version(name))

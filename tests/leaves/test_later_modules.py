@@ -31,10 +31,27 @@ def test_a_module_loads_when_it_is_asked_for_what_was_not_given(
         import seldom_wanted.part  # type: ignore[import-not-found]
         from seldom_wanted import part
         from seldom_wanted.part import KNOWN
-    assert KNOWN == part.KNOWN == seldom_wanted.part.KNOWN == 1
+
+        assert seldom_wanted.part is part
+    assert KNOWN == part.KNOWN == 1
     assert "seldom_wanted.part" not in sys.modules, "it was loaded before anything was wanted of it"
     assert part.OTHER == 2
     assert sys.modules["seldom_wanted.part"].KNOWN == "the real one"
+
+
+def test_who_imports_it_afterwards_or_is_beside_gets_the_real_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _package(tmp_path, monkeypatch)
+    for name in ("seldom_wanted", "seldom_wanted.part"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import seldom_wanted
+
+    with imported_later(Later("seldom_wanted.part", KNOWN=1)):
+        assert seldom_wanted.part.OTHER == 2, "it asked itself"
+    from seldom_wanted import part
+
+    assert part.KNOWN == "the real one"
 
 
 def test_what_was_imported_before_stays_what_it_is() -> None:
