@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -49,6 +50,7 @@ def nothing_left(engine: EngineOfTests, monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("INSPECT_LOG_DIR", str(tmp_path / "logs"))
     before = set(engine.alive())
     yield
+    gc.collect()  # the streams that Inspect leaves open: else they complain in a later test, where that is an error
     engine.wait_until_gone(*set(engine.alive()) - before)
     entries = [entry for ledger in all_ledgers() for entry in ledger.entries()]
     assert [entry.id for entry in entries if entry.task_arn and not entry.is_over] == []
