@@ -55,7 +55,7 @@ ACTS: dict[str, Callable[[ExecClient, Path], object]] = {
     "collect": lambda client, _: _artifacts(client).collect(["**"], _Nowhere()),
     "open slots": lambda client, _: _Slots(client).open_slots(2, require_isolation="namespace"),
     "lease a slot": lambda client, _: _Slots(client).lease_slot(1),
-    "save a snapshot": lambda client, here: client.save("/there", (), here / "snapshot"),
+    "save a snapshot": lambda client, here: client.save("/there", (), here / "snapshot", max_members=5),
     "compare with a snapshot": lambda client, _: client.changes("/there", "it", Path(sys.executable)),
     "follow a terminal": lambda client, _: _followed(client),
     "batch": lambda client, _: client.run_many([_slot_run("one"), _slot_run("other")]).to_end(),

@@ -34,7 +34,7 @@ class Message:
             value = values.pop(name, default)
             if value is REQUIRED:
                 raise Failure("bad_request", "%s: the field %r is missing" % (self.VERB, name))
-            if not _fits(value, types):
+            if not fits(value, types):
                 raise Failure("bad_request", "%s: the field %r cannot be %.80r" % (self.VERB, name, value))
             setattr(self, name, value)
         if values:
@@ -59,7 +59,7 @@ class Message:
         return cls(**value)
 
 
-def _fits(value: "Any", types: "Any") -> bool:
+def fits(value: "Any", types: "Any") -> bool:
     if isinstance(value, bool):
         return bool in (types if isinstance(types, tuple) else (types,))
     if not isinstance(value, types):

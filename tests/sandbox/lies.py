@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tarfile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -87,6 +88,14 @@ def file_of(content: bytes, digest: str = "", head: bytes = FILE) -> bytes:
 def digested(*lines: bytes) -> Callable[[Talk], None]:
     whole = b"".join(lines)
     return just(CHUNKED, chunk(whole), b"0\r\nsha256: %s\r\n\r\n" % hashlib.sha256(whole).hexdigest().encode())
+
+
+ONE = tarfile.TarInfo("one").tobuf(tarfile.PAX_FORMAT)
+
+
+def snapshot(members: int = 1, digest_of: bytes = ONE) -> Callable[[Talk], None]:
+    """Of one member, of which it says this."""
+    return just(file_of(b"", head=ONE + Facts(members=members).end(hashlib.sha256(digest_of))))
 
 
 def is_directory(talk: Talk) -> bool:
@@ -306,9 +315,10 @@ ROWS = {
     ),
     # Snapshots.
     "a snapshot that is none": Row("save a snapshot", just(file_of(b"", head=b"x" * 100)), "no whole snapshot"),
-    "a snapshot of another digest": Row(
-        "save a snapshot", just(file_of(b"", head=bytes(1024) + Facts().end(hashlib.sha256(b"another")))), "not its own"
-    ),
+    "a snapshot of another digest": Row("save a snapshot", snapshot(digest_of=b"another"), "not its own"),
+    "a snapshot of fewer than none": Row("save a snapshot", snapshot(members=-1), "no whole snapshot"),
+    "a snapshot of true members": Row("save a snapshot", snapshot(members=True), "no whole snapshot"),
+    "a snapshot of fewer than it has": Row("save a snapshot", snapshot(members=0), "of 0 members, and has 1"),
     "more content than was saved": Row(
         "compare with a snapshot",
         digested(*[line(how="touched", path="x", at=at, size=1 << 20) for at in range(20_000)], line(last=True)),

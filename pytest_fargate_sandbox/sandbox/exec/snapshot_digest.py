@@ -39,12 +39,14 @@ class SnapshotDigest:
         """Raises ``Malformed`` where it is none. Its members are looked at by whoever loads it."""
         try:
             record = decoded(self._tail.rpartition(encoded(f"{FACTS}="))[2].partition(b"\n")[0])
-            told, _, line = parsed_facts(record)
+            told, facts, line = parsed_facts(record)
             end = tarfile.TarInfo.create_pax_global_header({FACTS: record}) + bytes(2 * tarfile.BLOCKSIZE)
         except (ValueError, TypeError, RecursionError):
             raise Malformed("it is no whole snapshot") from None
         if not self._tail.endswith(end) or self._with(self._tail[: -len(end)] + line) != told:
             raise Malformed("it is a snapshot with a digest that is not its own")
+        if self._members and self._members.members != facts.members:
+            raise Malformed(f"it is a snapshot of {facts.members} members, and has {self._members.members}")
 
     def _with(self, rest: bytes) -> str:
         digest = self._digest.copy()

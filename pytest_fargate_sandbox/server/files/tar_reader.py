@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _BLOCK = tarfile.BLOCKSIZE
 _STEP = 256 * 1024
-_LONGEST_DESCRIPTION = 64 * 1024
+LONGEST_DESCRIPTION = 64 * 1024
 """Of what describes a member beside its header: two paths and a few numbers."""
 
 _MOST_DESCRIPTIONS = 8
@@ -95,7 +95,7 @@ class TarReader:
         self._descriptions += 1
         if self._descriptions > _MOST_DESCRIPTIONS:
             raise no_archive("descriptions of descriptions")
-        if info.size > _LONGEST_DESCRIPTION:
+        if info.size > LONGEST_DESCRIPTION:
             raise no_archive("a description of %d bytes" % info.size)
         data = self._exactly(info.size + -info.size % _BLOCK)
         return data[: info.size]

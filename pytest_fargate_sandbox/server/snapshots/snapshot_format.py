@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 
+from pytest_fargate_sandbox.server.message import fits
 from pytest_fargate_sandbox.server.protocol import decoded, encoded
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ MOST_SEGMENTS = 4096
 LONGEST_EXCLUDE = 8 * 1024
 _LONGEST_TOLD = 24 * 1024
 LONGEST_END = 128 * 1024
+_FACTS = {"members": int, "left_out": list, "more": int, "exclude": list, "machine": str}
 
 
 class Facts:
@@ -62,8 +64,7 @@ class Facts:
         return _end("%s %s" % (digest.hexdigest(), line))
 
     def _line(self) -> str:
-        names = ("members", "left_out", "more", "exclude", "machine")
-        told = json.dumps({name: getattr(self, name) for name in names}, sort_keys=True)
+        told = json.dumps({name: getattr(self, name) for name in _FACTS}, sort_keys=True)
         return told.replace("=", "\\u003d")  # so that what marks the record is found nowhere in it
 
 
@@ -78,14 +79,9 @@ def parsed_facts(record: str) -> "tuple[str, Facts, bytes]":
     if not isinstance(values, dict) or len(digest) != 64:
         raise ValueError("no facts")
     facts = Facts(**values)
-    whole = isinstance(facts.members, int) and isinstance(facts.more, int) and isinstance(facts.machine, str)
-    if not whole or not _are_texts(facts.left_out) or not _are_texts(facts.exclude):
+    if not all(fits(getattr(facts, name), kind) for name, kind in _FACTS.items()) or min(facts.members, facts.more) < 0:
         raise ValueError("no facts")
     return digest, facts, line.encode("ascii")
-
-
-def _are_texts(values: "Any") -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def facts_at_end(tail: bytes) -> "tuple[str, Facts]":
