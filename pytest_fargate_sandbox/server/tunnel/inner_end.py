@@ -107,6 +107,8 @@ class InnerEnd:
 
     # --- what carries it --------------------------------------------------------------------------------------------
     def _watch(self) -> None:
+        if self._is_over:  # who has the one that ended may have closed it
+            return
         for carrier in [*self._carriers, *self._others]:
             is_next = carrier is self._carriers[0]  # the others wait for it, ready as they are
             is_wanted = carrier.outgoing or (is_next and self._passage.has_more)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -39,14 +40,18 @@ def joined(inner: InnerEnd) -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         far = socket.create_connection(server.getsockname())
         near, _ = server.accept()
-    joining = threading.Thread(target=inner.join, args=(near, 1, b""))
+
+    def join() -> None:
+        with near:
+            inner.join(near, 1, b"")
+
+    joining = threading.Thread(target=join)
     joining.start()
     try:
         yield far
     finally:
         far.close()
         joining.join(10)
-        near.close()
         assert not joining.is_alive()
 
 
@@ -109,6 +114,40 @@ def test_one_that_stands_still_takes_no_time_of_the_processor(
         assert time.process_time() - began < 0.2
         for caller in callers:
             caller.close()
+
+
+def _wait(gate: threading.Event) -> None:
+    gate.wait(10)
+
+
+def test_an_end_of_one_by_which_records_go_ends_the_tunnel_whatever_else_comes_at_that_moment(
+    tunnel: tuple[InnerEnd, socket.socket, threading.Thread],
+) -> None:
+    """Its owner closes it while the others have their turn."""
+    inner, ours, serving = tunnel
+    writer, gate, many = RecordWriter(), threading.Event(), 200
+    ours.settimeout(10)
+    ours.sendall(writer.record(BEAT, 0, b""))
+    assert ours.recv(1000)
+    with joined(inner) as far, socket.create_server(("127.0.0.1", 0), backlog=many) as server:
+        far.sendall(MARK)
+        far.settimeout(10)
+        assert far.recv(1000)
+        server.settimeout(10)
+        port = b"%d" % server.getsockname()[1]
+        ours.sendall(b"".join(writer.record(OPEN, 2 * number + 1, port) for number in range(many)))
+        callers = [server.accept()[0] for _ in range(many)]
+        inner._turns.call(lambda: _wait(gate))
+        for caller in callers:
+            caller.send(b"x")
+        far.close()
+        pause, _ = sys.getswitchinterval(), sys.setswitchinterval(1e-6)
+        gate.set()
+        serving.join(10)
+        sys.setswitchinterval(pause)
+        for caller in callers:
+            caller.close()
+    assert not serving.is_alive()
 
 
 def test_records_that_are_kept_until_their_turn_count_for_what_they_cost() -> None:
