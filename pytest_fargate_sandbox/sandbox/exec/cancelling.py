@@ -59,16 +59,10 @@ class _Watch:
 
     def begin(self, watched: _Watched) -> None:
         with self._lock:
-            self._watched.add(watched)
-            begins, self._goes_on = not self._goes_on, True
-        if begins:
-            try:
+            if not self._goes_on:
                 threading.Thread(target=self._look, name="cancel", daemon=True).start()
-            except RuntimeError:
-                with self._lock:
-                    self._watched.discard(watched)
-                    self._goes_on = False
-                raise
+                self._goes_on = True
+            self._watched.add(watched)
 
     def end(self, watched: _Watched) -> None:
         watched.done.set()
