@@ -96,13 +96,15 @@ def _what_is_left(inventory: Inventory) -> str:
 
 
 def _remove(path: bytes) -> None:
+    directory, name = os.path.split(path)
     try:
-        owner = os.lstat(path).st_uid
-        parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:  # it has gone by itself
         return
     try:
-        remove(os.path.basename(path), parent, owner)
+        remove(name, parent, os.stat(name, dir_fd=parent, follow_symlinks=False).st_uid)
+    except FileNotFoundError:
+        return
     except OSError as error:  # which may name what is in it, and without where that was
         raise OSError(error.errno, error.strerror, os.fsdecode(path)) from None
     finally:
