@@ -58,6 +58,7 @@ def _denied(action: str) -> str:
 _EXCEPTIONS = {
     "expired-token": ("", "ExpiredTokenException", "The security token included in the request is expired"),
     "ssm-denied": ("StartSession", "AccessDeniedException", _denied("ssm:StartSession")),
+    "ssm-end-denied": ("TerminateSession", "AccessDeniedException", _denied("ssm:TerminateSession")),
     "exec-denied": ("ExecuteCommand", "AccessDeniedException", _denied("ecs:ExecuteCommand")),
     "access-denied": ("RunTask", "AccessDeniedException", _NOT_AUTHORIZED),
     "throttle": ("RunTask", "ThrottlingException", RATE_EXCEEDED),

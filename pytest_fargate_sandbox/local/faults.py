@@ -22,6 +22,7 @@ COUNTED: Final = {
     "missing": "DescribeTasks says MISSING N times for each new task",
     "fail-start": "the first N tasks stop with TaskFailedToStart",
     "ssm-denied": "the first N StartSession calls get an AccessDeniedException",
+    "ssm-end-denied": "the first N TerminateSession calls get an AccessDeniedException",
     "exec-denied": "the first N ExecuteCommand calls get an AccessDeniedException",
     "ssm-double": "an agent takes N messages of data twice: in each session the first, and then each eleventh",
     "ssm-lost-ack": "N acknowledgements get lost, either way: in each session the first, and then each eleventh",

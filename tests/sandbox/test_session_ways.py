@@ -17,7 +17,7 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, SandboxLost, TransportError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.providers.ssm import load_meter, session_carrier, ssm_tunnel
+from pytest_fargate_sandbox.providers.ssm import load_meter, session_carrier, sessions_to_end, ssm_tunnel
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named, mode_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "ecs-exec": {"ecs_exec": True},
     "ssm": {"connect_via": "ssm", "ssh_sidecar": SshSidecarConfig(exec_server_port=19542)},
 }
-FAULTS = ("ssm-double", "ssm-lost-ack", "ssm-cut", "ssm-slow", "ssm-denied", "exec-denied")
+FAULTS = ("ssm-double", "ssm-lost-ack", "ssm-cut", "ssm-slow", "ssm-denied", "ssm-end-denied", "exec-denied")
 CALL = (
     "import os, socket, sys; s = socket.create_connection(('127.0.0.1', int(os.environ['SERVICE'].split(':')[2])), 20)"
 )
@@ -179,13 +179,42 @@ def test_a_session_that_somebody_ends_is_followed_by_another(shared: EcsFargateS
         assert counting.result().stdout.split() == list("123456")
 
 
+def processes_in(sandbox: EcsFargateSandbox) -> int:
+    return int(sandbox.exec("ls -d /proc/[0-9]* | wc -l").stdout)
+
+
+@pytest.mark.parametrize("shared", ["ecs-exec"], indirect=True)
+def test_a_session_that_never_came_up_leaves_no_process_where_that_may_be_asked_and_else_it_is_told_once(
+    shared: EcsFargateSandbox,
+    faults: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    way: Any = shared.running().connection.tunnel
+    before = processes_in(shared)
+
+    def start_two() -> None:
+        for number in (7, 8):
+            way._carrier(number).close()
+        for thread in threading.enumerate():
+            if thread.name.startswith("end of session"):
+                thread.join(10)
+
+    start_two()
+    wait_until(lambda: processes_in(shared) == before or None, deadline=10, what="an end of their processes")
+    assert not caplog.records
+    monkeypatch.setattr(sessions_to_end, "_was_denied", threading.Event())
+    faults(ssm_end_denied=2)
+    start_two()
+    assert [record.message for record in caplog.records if "ssm:TerminateSession" in record.message][1:] == []
+    assert "may not end sessions" in caplog.text
+    assert processes_in(shared) == before + 2
+
+
 @pytest.mark.parametrize("shared", ["ecs-exec"], indirect=True)
 def test_where_one_of_several_sessions_is_ended_the_others_leave_no_process(
     shared: EcsFargateSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def processes() -> int:
-        return int(shared.exec("ls -d /proc/[0-9]* | wc -l").stdout)
-
     way: Any = shared.running().connection.tunnel
     way.reconnect()
     with monkeypatch.context() as patch:
@@ -193,9 +222,9 @@ def test_where_one_of_several_sessions_is_ended_the_others_leave_no_process(
         hash_in(shared)
         carriers = way._connection._carriers
         wait_until(lambda: sum(each.carries for each in carriers) == 4 or None, deadline=20, what="four sessions")
-    before = processes()
+    before = processes_in(shared)
     shared.aws.call("ssm", "TerminateSession", SessionId=carriers[1].id)
-    wait_until(lambda: processes() <= before - 3 or None, deadline=10, what="an end of all four, and one anew")
+    wait_until(lambda: processes_in(shared) <= before - 3 or None, deadline=10, what="an end of all four, and one anew")
 
 
 def test_the_task_ends_with_its_time_to_live(engine: EngineOfTests) -> None:  # noqa: ARG001

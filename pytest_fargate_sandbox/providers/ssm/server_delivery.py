@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import TransportError
@@ -33,10 +34,9 @@ class _Lines:
 
 def deliver(carrier: SessionCarrier, source: str, timeout: float) -> None:
     """Raises ``TransportError`` where it is not taken, and what ``SessionCarrier`` does."""
-    turns, heard = Turns(), bytearray()
-    lines = _Lines(source, carrier.most)
+    heard, lines = bytearray(), _Lines(source, carrier.most)
     end = time.monotonic() + timeout
-    try:
+    with closing(Turns()) as turns, closing(carrier):
         carrier.connect()
         carrier.begin(turns, heard.extend, threading.Event())
         while TAKEN not in heard:
@@ -44,8 +44,3 @@ def deliver(carrier: SessionCarrier, source: str, timeout: float) -> None:
                 raise TransportError("the task does not take the server that it is brought")
             turns.turn(carrier.patience(lines.has_more))
             carrier.serve(lines, time.monotonic())
-    finally:
-        carrier.say_farewell()
-        carrier.still_speaks()
-        carrier.close()
-        turns.close()

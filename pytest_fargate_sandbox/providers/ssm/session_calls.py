@@ -1,6 +1,7 @@
-"""Port sessions, as the control plane has them: started, and resumed with fresh credentials.
+"""Port sessions, as the control plane has them: started, resumed with fresh credentials, and ended.
 
-An end needs no call: the client says it in the session."""
+An end needs no call where the client can say it in the session.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +67,11 @@ def fresh_token(aws: Aws, session: StartedSession) -> str:
     if not token:
         raise TransportError("the session is over: the Session Manager has no token for it any more")
     return str(token)
+
+
+def terminate_session(aws: Aws, session_id: str) -> None:
+    """Harmless where it has ended. Raises ``AwsError``."""
+    aws.call_once("ssm", "TerminateSession", SessionId=session_id)
 
 
 def is_not_connected(error: AwsError) -> bool:

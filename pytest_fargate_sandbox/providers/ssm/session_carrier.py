@@ -20,6 +20,7 @@ from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.ssm.data_channel import DataChannel
 from pytest_fargate_sandbox.providers.ssm.handshake import opening_frame
 from pytest_fargate_sandbox.providers.ssm.session_calls import fresh_token
+from pytest_fargate_sandbox.providers.ssm.sessions_to_end import end_aside
 from pytest_fargate_sandbox.providers.ssm.web_socket import WebSocket, WebSocketEnded
 from pytest_fargate_sandbox.server.awaited_server import TOO_EARLY
 from pytest_fargate_sandbox.server.tunnel.ready_sockets import READABLE, WRITABLE
@@ -105,6 +106,7 @@ class SessionCarrier:
         self._socket: WebSocket | None = None
         self._answer = bytearray()
         self._has_answer = False
+        self._has_said_farewell = self._is_ended = False
         self._fruitless = 0
         self._next_send = self._heard = self._asked = 0.0
 
@@ -218,6 +220,9 @@ class SessionCarrier:
 
     def _take(self, message: SessionMessage) -> None:
         if message.type == CHANNEL_CLOSED:
+            self._is_ended = True
+            if self._has_said_farewell:
+                return
             said = str(content_of(message).get("Output") or "").strip()
             raise TransportError(f"the session was ended{': ' + said[:300] if said else ' from the other side'}")
         self._framing.take(message, self._send, self._hear, self._opening)
@@ -270,7 +275,9 @@ class SessionCarrier:
 
     def _reconnect(self, why: str) -> None:
         """The same session on a new connection. Raises ``TransportError`` where that cannot be."""
-        self.close()
+        self._disconnect()
+        if self._has_said_farewell:
+            return
         _log.info("session %s: %s; it is resumed", self.id, why)
         self._fruitless += 1
         if self._fruitless > _FRUITLESS:
@@ -293,6 +300,7 @@ class SessionCarrier:
             self._connect(token)
             self._watch()
         except TransportError:
+            self._is_ended = True
             raise
         except AwsError as error:
             if error.gone or not error.transient:
@@ -306,22 +314,31 @@ class SessionCarrier:
 
     def say_farewell(self) -> None:
         """So that the agent ends as well, and does not wait for its idle time-out."""
-        if self._socket and self._has_answer:
+        if self._socket and self._has_answer and not self._has_said_farewell:
+            self._has_said_farewell = True
             self._send(PayloadType.FLAG, flag_payload(Flag.TERMINATE_SESSION))
+            self._flush()
 
-    def still_speaks(self) -> bool:
-        """Whether its last words are still to be sent; sends some."""
-        if self._socket is None or not self._has_answer:
-            return False
-        try:
-            while self._channel.outgoing:
-                self._socket.send(self._channel.outgoing.popleft())
-            self._socket.flush()
-        except WebSocketEnded:
-            return False
-        return self._socket.has_pending
+    @property
+    def has_parted(self) -> bool:
+        """Whether the other side knows that it is over."""
+        return self._is_ended or (self._has_said_farewell and not self._channel.waits)
+
+    @property
+    def may_part(self) -> bool:
+        """Whether that may still come."""
+        return self._socket is not None and self._has_said_farewell and not self.has_parted
 
     def close(self) -> None:
+        """For good, whatever comes of its farewell."""
+        try:
+            self.say_farewell()
+        finally:
+            self._disconnect()
+            if not self.has_parted:
+                end_aside(self._aws, self._session.id)
+
+    def _disconnect(self) -> None:
         if self._socket:
             if self._turns:
                 self._turns.forget(self._socket.sock)

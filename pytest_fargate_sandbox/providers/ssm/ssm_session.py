@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, TransportError
@@ -35,7 +36,7 @@ _BEAT_SEC = 240.0
 _ASK_SEC = 20.0
 """The same while there are streams, so that a tunnel of which something got lost for good does not keep them."""
 _MOST_UNANSWERED = 3
-_FAREWELL_SEC = 0.5
+_FAREWELL_SEC, _LOOK_SEC = 0.5, 0.01
 _JOIN_SEC = 5.0
 
 _log = logging.getLogger(__name__)
@@ -77,7 +78,12 @@ class SsmSession:
 
     def open(self, timeout: float) -> None:
         """Return when the other end of the tunnel answers. Raises ``TransportError``; it is over then."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._closing.set()
+            self._end()
+            raise TransportError(f"no thread for a session: {error}") from error
         end = time.monotonic() + timeout
         while not self._ready.wait(0.05) and not self._over.is_set() and time.monotonic() < end:
             pass
@@ -187,19 +193,23 @@ class SsmSession:
 
     def _drop(self, carrier: SessionCarrier) -> None:
         self._carriers.remove(carrier)
-        carrier.say_farewell()
-        carrier.still_speaks()
         carrier.close()
 
     def _end(self) -> None:
+        """Each of its parts, whatever comes of the others."""
         self._over.set()
-        self.outer.passage.close()
-        self._turns.close()  # first: one that joins just now is to be closed as well
-        for carrier in self._carriers:
-            if not self._closing.is_set():  # else each is a process in the task, until the service finds it idle
-                carrier.say_farewell()
-                carrier.still_speaks()
-            carrier.close()
+        with ExitStack() as last_first:
+            last_first.callback(self._tell_end)
+            last_first.callback(self._close_carriers)
+            last_first.callback(self._turns.close)  # one that joins just now is to be closed as well
+            last_first.callback(self.outer.passage.close)
+
+    def _close_carriers(self) -> None:
+        with ExitStack() as all_of_them:
+            for carrier in self._carriers:
+                all_of_them.callback(carrier.close)
+
+    def _tell_end(self) -> None:
         if not self._closing.is_set():
             _log.info("session %s is over: %s", self.id, self.why)
             self._on_gone()
@@ -219,7 +229,5 @@ class SsmSession:
         end = time.monotonic() + _FAREWELL_SEC
         for carrier in self._carriers:
             carrier.say_farewell()
-        speaking = self._carriers
-        while speaking and time.monotonic() < end:
-            speaking = [carrier for carrier in speaking if carrier.still_speaks()]
-            self._turns.turn(0.01 if speaking else 0.0)
+        while any(carrier.may_part for carrier in self._carriers) and time.monotonic() < end:
+            self._turns.turn(_LOOK_SEC)

@@ -247,9 +247,14 @@ class SsmTunnel(LastingTunnel[SsmSession]):
                 return
             try:
                 carrier = self._carrier(next(self._numbers))
+            except SandboxError as error:
+                _log.info("no further session with %s: %s", self._target, error)
+                return
+            try:
                 carrier.connect()
             except (SandboxError, OSError) as error:
                 _log.info("no further session with %s: %s", self._target, error)
+                carrier.close()
                 return
             session.join(carrier)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -38,9 +37,23 @@ if TYPE_CHECKING:
     from websockets.sync.server import ServerConnection
 
 
-def session_at(url: str) -> SsmSession:
-    aws = cast("Any", SimpleNamespace(ca_bundle=""))
-    return SsmSession(SessionCarrier(aws, StartedSession("odd", "token", url), PortFraming(), b"POST / HTTP/1.1"))
+class Calls(list[str]):
+    """What the control plane was asked, as words."""
+
+    ca_bundle = ""
+
+    def call_once(self, service: str, operation: str, **asked: str) -> dict[str, str]:
+        self.append(" ".join((service, operation, *asked.values())))
+        return {}
+
+
+def carrier_at(url: str, calls: Calls | None = None, name: str = "odd") -> SessionCarrier:
+    aws = cast("Any", Calls() if calls is None else calls)
+    return SessionCarrier(aws, StartedSession(name, "token", url), PortFraming(), b"POST / HTTP/1.1")
+
+
+def session_at(url: str, calls: Calls | None = None) -> SsmSession:
+    return SsmSession(carrier_at(url, calls))
 
 
 @contextmanager
@@ -70,6 +83,19 @@ def asks(version: str, *actions: str) -> bytes:
 
 def says(payload_type: int, payload: bytes, number: int = 0) -> bytes:
     return encode(stream_message(OUTPUT, number, payload_type, payload))
+
+
+def opening(connection: ServerConnection, frame: bytes) -> None:
+    """A tunnel that answers well, and takes all that comes then."""
+    message = decode(frame)
+    if message.type != INPUT:
+        return
+    connection.send(encode(acknowledgement(message)))
+    if message.payload_type == PayloadType.HANDSHAKE_RESPONSE:
+        connection.send(says(PayloadType.HANDSHAKE_COMPLETE, b"{}", 1))
+    elif b"POST" in message.payload:
+        answer = b"HTTP/1.1 200 OK\r\n\r\n" + RecordWriter().record(BEAT, 0)
+        connection.send(says(PayloadType.DATA, smux_encode(Command.PSH, FIRST_STREAM, answer), 2))
 
 
 @pytest.mark.parametrize(
@@ -114,22 +140,70 @@ def test_a_proxy_that_is_of_no_use_ends_the_start_at_once(monkeypatch: pytest.Mo
 def test_an_end_that_takes_all_and_answers_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssm_session, "_ASK_SEC", 0.1)
     monkeypatch.setattr(session_carrier, "_LOOK_SEC", 0.05)
-    opened = smux_encode(Command.PSH, FIRST_STREAM, b"HTTP/1.1 200 OK\r\n\r\n" + RecordWriter().record(BEAT, 0))
-
-    def hear(connection: ServerConnection, frame: bytes) -> None:
-        message = decode(frame)
-        if message.type != INPUT:
-            return
-        connection.send(encode(acknowledgement(message)))
-        if message.payload_type == PayloadType.HANDSHAKE_RESPONSE:
-            connection.send(says(PayloadType.HANDSHAKE_COMPLETE, b"{}", 1))
-        elif b"POST" in message.payload:
-            connection.send(says(PayloadType.DATA, opened, 2))
-
-    with gateway(asks("3.3.0.0", "SessionType"), hear=hear) as url:
+    with gateway(asks("3.3.0.0", "SessionType"), hear=opening) as url:
         session = session_at(url)
         session.open(10)
         with pytest.raises(TransportError, match="the tunnel has ended"):
             session.outer.dial(1, 20)
         assert "answers nothing any more" in session.why
         session.close()
+
+
+ENDED = "ssm TerminateSession odd"
+
+
+def settled(calls: Calls) -> Calls:
+    """When nobody is ending sessions any more."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("end of session"):
+            thread.join(10)
+    return calls
+
+
+def deaf_to_farewells(connection: ServerConnection, frame: bytes) -> None:
+    if (message := decode(frame)).payload_type != PayloadType.FLAG:
+        opening(connection, frame)
+    elif message.type == INPUT:
+        connection.close()
+
+
+@pytest.mark.parametrize(("hear", "asked"), [(opening, []), (deaf_to_farewells, [ENDED])])
+def test_a_session_that_is_cut_as_it_ends_is_ended_by_the_control_plane_and_no_other(
+    hear: Callable[[ServerConnection, bytes], None], asked: list[str]
+) -> None:
+    calls = Calls()
+    with gateway(asks("3.3.0.0", "SessionType"), hear=hear) as url:
+        session = session_at(url, calls)
+        session.open(10)
+        session.close()
+        assert settled(calls) == asked
+
+
+def test_a_session_that_does_not_come_up_is_ended_by_the_control_plane() -> None:
+    calls = Calls()
+    with gateway() as url, pytest.raises(TransportError, match="nothing answers"):
+        session_at(url, calls).open(0.1)
+    assert settled(calls) == [ENDED]
+
+
+def test_each_part_of_a_tunnel_is_ended_whatever_comes_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, first, told = Calls(), carrier_at(""), threading.Event()
+    session = SsmSession(first, told.set)
+    session._carriers.append(carrier_at("", calls))
+    monkeypatch.setattr(first, "say_farewell", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        session._end()
+    assert settled(calls) == [ENDED]
+    assert told.is_set()
+    assert not session._turns.call(lambda: None)
+
+
+def test_where_there_are_no_more_threads_a_session_does_not_begin_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    session = session_at("")
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(TransportError, match="can't start new thread"):
+        session.open(1)
+    assert not session.is_alive
