@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.errors import NoVerdict, SandboxBroken
+from pytest_fargate_sandbox.leaves.errors import NoVerdict, SandboxBroken, SandboxError
 from pytest_fargate_sandbox.tasks.task_inputs import digest_of
-from pytest_fargate_sandbox.tasks.unpacking import suffix_of, unpacks
+from pytest_fargate_sandbox.tasks.unpacking import NOT_FOUND, suffix_of, unpacks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.artifact_bounds import WorkBounds
     from pytest_fargate_sandbox.tasks.task_trial import Workplace
 
-_NOT_FOUND = 127
+_UNREADABLE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
 _ROOM = "/tmp/.submission"
 
 
@@ -29,20 +32,28 @@ class Submission:
     path: Path
 
     def act(self, there: Workplace) -> None:
-        """Raises ``NoVerdict`` where the image has nothing to unpack it with, or where it is no agent's."""
+        """Raises ``NoVerdict`` where the image has nothing to unpack it with, or where it is no agent's.
+
+        What cannot be unpacked whole is ``SandboxBroken``: half of it may be what a verifier wants to see.
+        """
         if self.path.is_symlink():
             raise NoVerdict(f"{self.path} is a link: what somebody handed in stands there itself")
-        _check_size(self.path, there.bounds)
+        with _readable(self.path):
+            _check_size(self.path, there.bounds)
         suffix = "" if self.path.is_dir() else suffix_of(self.path)
         file = f"{_ROOM}{suffix}" if suffix else there.workspace
-        there.bring(self.path, file)  # which refuses links out of it, so that the digest is of nothing else
-        there.log.hashes["submission"] = digest_of(self.path)
+        with _readable(self.path):
+            there.bring(self.path, file)  # which refuses links out of it, so that the digest is of nothing else
+            there.log.hashes["submission"] = digest_of(self.path)
         if not suffix:
             return
+        there.sandbox.exec(["chmod", "a+r", file])  # here it may be for its owner alone
         code = there.run(unpacks(file, suffix, there.bounds), named=f"unpacking {self.path.name}")
         there.sandbox.exec(["rm", "-f", file])
-        if code == _NOT_FOUND:
-            raise NoVerdict(f"{self.path.name} cannot be unpacked: {there.log.notes[-1]}")
+        if code:
+            raise (NoVerdict if code == NOT_FOUND else SandboxBroken)(
+                f"{self.path.name}, which was handed in, cannot be unpacked: {there.log.notes[-1]}"
+            )
 
 
 class Submissions:
@@ -78,6 +89,19 @@ class Submissions:
                 unknown = [each for each in _inside(top) if _stem(each) not in tasks]
                 lost += unknown if len(unknown) < len(_inside(top)) else [top]
         return lost
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """A block that reads it: he could have left it so that nobody can."""
+    try:
+        yield
+    except SandboxError:
+        raise
+    except (OSError, RecursionError) as error:
+        if isinstance(error, OSError) and error.errno not in _UNREADABLE:
+            raise
+        raise SandboxBroken(f"{path}, which was handed in, cannot be read: {error}") from error
 
 
 def _check_size(path: Path, bounds: WorkBounds) -> None:

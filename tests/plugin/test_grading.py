@@ -33,18 +33,17 @@ def results(pytester: pytest.Pytester) -> Path:
         "good/hello/2/sub/hello.txt": "hello\n",
         "patched/hello/1.patch": PATCH,
         "patched/hello/2.patch": "nonsense\n",
-        "packed/hello/lost.tar.gz": "no archive",
         "good/nowhere/1/x": "",
     }.items():
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).write_text(content)
-    with tarfile.open(results / "packed/hello/tar.tar.gz", "w:gz") as archive:
-        info = tarfile.TarInfo("hello.txt")
-        info.size = 6
-        archive.addfile(info, io.BytesIO(b"hello\n"))
-        evil = tarfile.TarInfo("../../tests/test.sh")
-        evil.size = 6
-        archive.addfile(evil, io.BytesIO(b"exit 0"))
+    (results / "packed/hello").mkdir(parents=True)
+    for name, others in {"tar": [], "evil": ["../../tests/test.sh"]}.items():
+        with tarfile.open(results / f"packed/hello/{name}.tar.gz", "w:gz") as archive:
+            for path in ("hello.txt", *others):
+                info = tarfile.TarInfo(path)
+                info.size = 6
+                archive.addfile(info, io.BytesIO(b"hello\n"))
     with zipfile.ZipFile(results / "packed/hello/zip.zip", "w") as zipped:
         zipped.writestr("hello.txt", "hello\n")
     evil_links = results / "links/hello/1"
@@ -63,7 +62,7 @@ def test_each_try_of_each_agent_is_graded(pytester: pytest.Pytester, shared_engi
         ("good", "2"): "fail",
         ("patched", "1"): "pass",
         ("patched", "2"): "fail",
-        ("packed", "lost"): "fail",
+        ("packed", "evil"): "fail",
         ("packed", "tar"): "pass",
         ("packed", "zip"): "pass",
         ("links", "1"): "fail",

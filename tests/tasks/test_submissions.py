@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox import NoVerdict
+from pytest_fargate_sandbox import NoVerdict, SandboxBroken
+from pytest_fargate_sandbox.leaves.artifact_bounds import WORK_BOUNDS
 from pytest_fargate_sandbox.tasks.submissions import Submissions
 
 if TYPE_CHECKING:
@@ -24,3 +28,21 @@ def test_a_link_is_no_work_of_an_agents(tmp_path: Path, name: str) -> None:
     nowhere: Any = None
     with pytest.raises(NoVerdict, match="is a link"):
         found.act(nowhere)
+
+
+def test_what_nobody_can_read_is_its_agents_failure(tmp_path: Path) -> None:
+    """Directories in each other, deeper than Python recurses: pytest would call that an error."""
+    (tmp_path / "results/agent/hello/1").mkdir(parents=True)
+    here = os.open(tmp_path / "results/agent/hello/1", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("x", dir_fd=here)
+        above, here = here, os.open("x", os.O_RDONLY, dir_fd=here)
+        os.close(above)
+    os.close(here)
+    [found] = Submissions(tmp_path / "results").of("hello")
+    there: Any = SimpleNamespace(bounds=WORK_BOUNDS)
+    try:
+        with pytest.raises(SandboxBroken, match="hello/1, which was handed in, cannot be read: "):
+            found.act(there)
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "results"], check=True)  # Python, and so pytest, could not

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import io
+import os
 import tarfile
 import zipfile
 from typing import TYPE_CHECKING
@@ -51,25 +51,21 @@ def test_too_much_does_not_cross_over(
         tried.run()
 
 
-def _bomb(path: Path) -> None:
-    """Ten megabytes of zeros, and what the task asks for."""
+def _zip_bomb(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr("zeros", bytes(10_000_000))
         zipped.writestr("hello.txt", "hello\n")
 
 
-def _lying_bomb(path: Path) -> None:
-    """The same, which says of itself that it has a thousand."""
-    _bomb(path)
-    path.write_bytes(path.read_bytes().replace((10_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little")))
-
-
-def _tar_of(path: Path, *sizes: int) -> None:
-    with tarfile.open(path, "w:gz") as archive:
-        for number, size in enumerate(sizes):
-            info = tarfile.TarInfo(f"zeros{number}")
-            info.size = size
-            archive.addfile(info, io.BytesIO(bytes(size)))
+def _cut_off(path: Path) -> None:
+    """Behind what the task asks for."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as archive:
+        archive.addfile(hello := tarfile.TarInfo("hello.txt"), io.BytesIO(b"hello\n"))
+        hello.size = 6
+        archive.addfile(hello, io.BytesIO(b"hello\n"))
+        archive.addfile(hello, io.BytesIO(b"hello\n"))
+    path.write_bytes(whole.getvalue()[:-12])
 
 
 def _tree(path: Path) -> None:
@@ -77,26 +73,25 @@ def _tree(path: Path) -> None:
     (path / "zeros").write_bytes(bytes(1_000_001))
 
 
+def _pipe(path: Path) -> None:
+    path.mkdir()
+    os.mkfifo(path / "pipe")
+
+
 @pytest.mark.parametrize(
     ("name", "make", "told"),
     [
-        ("bomb.zip", _bomb, "it has 10000006 bytes in it, and may have 1000000"),
-        ("bomb.zip", _lying_bomb, "unpacking bomb.zip returned"),
-        ("bomb.tar.gz", lambda path: _tar_of(path, 10_000_000), "Unexpected EOF in archive"),
-        ("named-wrongly.tar", lambda path: _tar_of(path, 600_000, 600_000), "unpacking named-wrongly.tar returned"),
-        ("sparse.tar.gz", lambda path: path.write_bytes(gzip.compress(bytes(20_000_000))), ""),
-        ("many.tar.gz", lambda path: _tar_of(path, *[0] * 1500), ""),
+        ("bomb.zip", _zip_bomb, "bomb.zip, which was handed in, cannot be unpacked: .* it has 10000006 bytes in it"),
+        ("cut.tar.gz", _cut_off, "gzip came to no end of it: it is cut off"),
+        ("0.patch", lambda path: path.write_text("no patch"), "0.patch, which was handed in, cannot be unpacked"),
         ("1", _tree, "is more than may be handed in: it has more than 1000000 bytes or 1000 files"),
+        ("2", _pipe, "its files leave their directory, while it was at work .*'pipe' is neither a file"),
     ],
 )
-def test_too_much_that_was_handed_in_gets_nothing(
+def test_what_cannot_be_taken_of_what_was_handed_in_is_its_agents_failure(
     tmp_path: Path, trial: MakeTrial, name: str, make: Callable[[Path], None], told: str
 ) -> None:
     make(tmp_path / name)
     tried = trial(make_task(tmp_path / "t"), Submission("agent", "1", tmp_path / name), SMALL)
-    try:
-        reward, sentence = tried.run().value, ""
-    except SandboxBroken as error:
-        reward, sentence = 0, str(error)
-    assert reward == 0
-    assert told in " ".join([sentence, *tried.log.notes])
+    with pytest.raises(SandboxBroken, match=told):
+        tried.run()
