@@ -44,6 +44,9 @@ AXE = Path(sys.prefix) / "page-checks/node_modules/axe-core/axe.min.js"
 FOREIGN_CLIENTS = Path(sys.prefix) / "foreign-clients"
 """Programs of others that use ECS; below ``root`` as they lie in an image, too."""
 
+OTHER_PLUGINS = Path(sys.prefix) / "other-plugins"
+"""Plugins of pytest that only their own tests have on the path."""
+
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/sbin"])
 
 
@@ -110,7 +113,7 @@ def _no_module(name: str) -> str | None:
     with contextlib.suppress(ModuleNotFoundError):  # what it stands in is missing
         if find_spec(name):
             return None
-    return f"{name} is not installed here (pip install {re.sub('[_.]', '-', name.removesuffix('.plugin'))})"
+    return f"{name} is not installed here (pip install {re.sub('[_.]', '-', name)})"
 
 
 def _no_session_peer(program: str, wanted: str) -> str | None:
@@ -123,6 +126,12 @@ def _no_foreign_client(path: str, wanted: str = "pip") -> str | None:
     if (FOREIGN_CLIENTS / path).exists():
         return None
     return f"{FOREIGN_CLIENTS / path} is not there: with {wanted}, run tests/local/install-clients {sys.prefix}"
+
+
+def _no_pytest_opentelemetry() -> str | None:
+    if (OTHER_PLUGINS / "pytest_opentelemetry").exists():
+        return _problem("opentelemetry")
+    return f"pytest-opentelemetry is not in {OTHER_PLUGINS}: run tests/set-up {sys.prefix}"
 
 
 _COMPONENTS: dict[str, Callable[[], str | None]] = {
@@ -138,7 +147,7 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "rerunfailures": partial(_no_module, "pytest_rerunfailures"),
     "timeout": partial(_no_module, "pytest_timeout"),
     "opentelemetry": partial(_no_module, "opentelemetry.sdk"),
-    "pytest-opentelemetry": partial(_no_module, "pytest_opentelemetry.plugin"),
+    "pytest-opentelemetry": _no_pytest_opentelemetry,
     "asciinema": partial(_no_module, "asciinema"),
     "axe": lambda: None if AXE.exists() else f"{AXE} is not there: with npm, run tests/set-up {sys.prefix}",
     "aws": partial(_no_foreign_client, "root/opt/clients/awscli"),
@@ -147,5 +156,5 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "pyssm": partial(_no_session_peer, "bin/pyssm", "a Python from 3.12 on"),
     "ssm-session": partial(_no_session_peer, "node_modules/ssm-session", "node and npm"),
 }
-_NOT_EVERYWHERE = frozenset({"axe", "js-sdk", "pyssm", "ssm-session", "pytest-opentelemetry"})
-"""Of a language, or a version of one, that nothing else here needs; or what would slow every run of pytest down."""
+_NOT_EVERYWHERE = frozenset({"axe", "js-sdk", "pyssm", "ssm-session"})
+"""Of a language, or a version of one, that nothing else here needs."""

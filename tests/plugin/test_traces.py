@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves import tracing
+from tests.components import OTHER_PLUGINS
 from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def test_a_run_is_one_trace_down_to_what_a_command_in_the_sandbox_is_told(
     monkeypatch.setenv("TRACEPARENT", PARENT)
     pytester.makepyfile(test_it=TESTS)
     pytester.makeconftest(CONFTEST)
-    run_pytest(pytester, *workers, "-pno:cacheprovider", "-pno:pytest_opentelemetry").assert_outcomes(
+    run_pytest(pytester, *workers, "-pno:cacheprovider").assert_outcomes(
         passed=1, failed=1
     )
     spans = _spans(pytester.path)
@@ -108,7 +109,10 @@ def test_a_run_is_one_trace_down_to_what_a_command_in_the_sandbox_is_told(
 
 @pytest.mark.needs("pytest-opentelemetry")
 @pytest.mark.usefixtures("shared_engine_log")
-def test_beside_pytest_opentelemetry_its_spans_are_what_ours_hang_on(pytester: pytest.Pytester) -> None:
+def test_beside_pytest_opentelemetry_its_spans_are_what_ours_hang_on(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(OTHER_PLUGINS))
     pytester.makepyfile(test_it=TESTS)
     pytester.makeconftest(CONFTEST)
     run_pytest(pytester, "-n2", "-pno:cacheprovider").assert_outcomes(passed=1, failed=1)
