@@ -82,9 +82,7 @@ def test_a_run_is_one_trace_down_to_what_a_command_in_the_sandbox_is_told(
     monkeypatch.setenv("TRACEPARENT", PARENT)
     pytester.makepyfile(test_it=TESTS)
     pytester.makeconftest(CONFTEST)
-    run_pytest(pytester, *workers, "-pno:cacheprovider").assert_outcomes(
-        passed=1, failed=1
-    )
+    run_pytest(pytester, *workers, "-pno:cacheprovider").assert_outcomes(passed=1, failed=1)
     spans = _spans(pytester.path)
     assert {span["context"]["trace_id"] for each in spans.values() for span in each} == {"0x" + PARENT.split("-")[1]}
     [run], [passed], [failed] = (spans[name] for name in ("pytest run", *_TESTS))
