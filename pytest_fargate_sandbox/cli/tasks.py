@@ -19,15 +19,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    from pytest_fargate_sandbox.tasks.task_lint import findings, task_files
+    from pytest_fargate_sandbox.tasks.task_lint import findings, lines_of, task_files
 
     files = list(task_files(arguments.paths))
     if not files:
         print(f"no task.toml or task.yaml in {', '.join(map(str, arguments.paths))}")
         return 1
     found = list(findings(files, arguments.ttl))
-    for each in found:
-        print(each)
-    counts = [sum(each.level == level for each in found) for level in ("error", "skipped", "warning")]
-    print("{} tasks: {} errors, {} that cannot be had here, {} warnings".format(len(files), *counts))
-    return 1 if counts[0] else 0
+    for line in lines_of(found):
+        print(line)
+    errors, skipped, warnings = (
+        sum(each.level == level for each in found) for level in ("error", "skipped", "warning")
+    )
+    told = (_number(errors, "error"), f"{skipped} that cannot be had here", _number(warnings, "warning"))
+    print(f"{_number(len(files), 'task')}: {', '.join(told)}")
+    return 1 if errors else 0
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -41,14 +41,18 @@ class TableReader:
         self.warnings: list[str] = []
 
     def read(self, kind: type[_Table], table: Any, where: str = "") -> _Table:
-        """``table`` as a ``kind``. Raises ``TaskFolderError``."""
+        """``table`` as a ``kind``; what is null in YAML is as good as not said. Raises ``TaskFolderError``."""
+        if table is None and not where:
+            raise self.error("there is nothing in it", where)
         if not isinstance(table, dict):
-            raise self.wrong(where, table, _WORDS[dict])
+            raise self.wrong(where or "it", table, _WORDS[dict])
         made_of: Any = kind
         hints = _hints(made_of)
         self.warn_of_unknown(table, hints, where)
         values = {
-            key: self._value(value, hints[key], _joined(where, key)) for key, value in table.items() if key in hints
+            key: self._value(value, hints[key], _joined(where, key))
+            for key, value in table.items()
+            if key in hints and value is not None
         }
         missing = [name for name in _needed(made_of) if name not in values]
         if missing:

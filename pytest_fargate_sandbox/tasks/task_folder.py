@@ -159,7 +159,6 @@ class Layout:
 
     dockerfile: str = "environment/Dockerfile"
     compose: str = "environment/docker-compose.yaml"
-    """Under either name: ``.yml`` is as good."""
     instruction: str = "instruction.md"
     solution: str = "solution/solve.sh"
     test: str = "tests/test.sh"
@@ -199,7 +198,7 @@ class TaskFolder:
 
     @property
     def is_terminal_bench(self) -> bool:
-        return self.layout is TERMINAL_BENCH
+        return self.file.suffix == ".yaml"
 
     @property
     def instruction(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.tasks.task_places import TaskPlace
 
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
+_TOLD_EACH = 3
 _OURS = ("host", "scratch")
 """What has no versions."""
 
@@ -31,9 +32,15 @@ class Finding(NamedTuple):
     level: Literal["error", "skipped", "warning"]
     text: str
 
+    @property
+    def told(self) -> tuple[str, str]:
+        """The place in the file, where one is known, and the sentence."""
+        match = re.match(rf"{re.escape(str(self.file))}((?::\d+)*): ", self.text)
+        return (match[1], self.text[match.end() :]) if match else ("", self.text)
+
     def __str__(self) -> str:
-        text = self.text.removeprefix(f"{self.file}: ")
-        return f"{self.file}: {self.level}: {text}"
+        place, sentence = self.told
+        return f"{self.file}{place}: {self.level}: {sentence}"
 
 
 def task_files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -71,20 +78,37 @@ def findings(files: Iterable[Path], ttl: float | None = None) -> Iterator[Findin
             yield Finding(file, "error", f"a task of the name {name!r} is also {several[0]}: results would be mixed up")
 
 
+def lines_of(found: Iterable[Finding]) -> Iterator[str]:
+    """As they are told: a warning that many tasks have, once for all of them, after the others."""
+    several = list(found)
+    sentences = [each.told[1] for each in several]
+    alike = Counter(told for each, told in zip(several, sentences, strict=True) if each.level == "warning")
+    common: dict[str, Path] = {}
+    for each, told in zip(several, sentences, strict=True):
+        if alike[told] <= _TOLD_EACH:
+            yield str(each)
+        else:
+            common.setdefault(told, each.file)
+    for told, file in common.items():
+        yield f"{alike[told]} times, first in {file}: warning: {told}"
+
+
 def _of(folder: TaskFolder, ttl: float | None) -> Iterator[Finding]:
     file = folder.file
     yield from (Finding(file, "warning", warning) for warning in folder.warnings)
-    yield from (Finding(file, "skipped", obstacle) for obstacle in folder.obstacles)
+    if folder.obstacles:
+        yield Finding(file, "skipped", "; ".join(folder.obstacles))
+        return
     steps: list[Step | None] = [*folder.config.steps] or [None]
     for step in steps:
-        yield from _tried(file, lambda step=step: _scripts(folder, step))  # type: ignore[misc]
+        yield from _tried(folder, lambda step=step: _scripts(folder, step))  # type: ignore[misc]
     if not all((folder.step_instruction(step) if step else folder.instruction).strip() for step in steps):
         yield Finding(
             file, "warning", f"an agent is told nothing: {folder.layout.instruction or 'instruction'} is empty"
         )
-    yield from _tried(file, lambda: _links(folder))
+    yield from _tried(folder, lambda: _links(folder))
     places: list[TaskPlace] = []
-    yield from _tried(file, lambda: _places(folder, steps, places))
+    yield from _tried(folder, lambda: _places(folder, steps, places))
     yield from _bases(file, places)
     seconds = sum(_seconds(folder, step) for step in steps)
     if ttl is not None and seconds > ttl:
@@ -92,12 +116,12 @@ def _of(folder: TaskFolder, ttl: float | None) -> Iterator[Finding]:
         yield Finding(file, "error", told)
 
 
-def _tried(file: Path, look: Callable[[], Iterable[str]]) -> Iterator[Finding]:
+def _tried(folder: TaskFolder, look: Callable[[], Iterable[str]]) -> Iterator[Finding]:
     """What ``look`` finds; what it raises is an error of the task's."""
     try:
-        yield from (Finding(file, "warning", text) for text in look())
+        yield from (Finding(folder.file, "warning", text) for text in look())
     except TaskFolderError as error:
-        yield Finding(file, "error", str(error))
+        yield Finding(folder.file, "error", str(error).removeprefix(f"{folder.name}: "))
 
 
 def _scripts(folder: TaskFolder, step: Step | None) -> Iterator[str]:
@@ -106,7 +130,7 @@ def _scripts(folder: TaskFolder, step: Step | None) -> Iterator[str]:
         try:
             script = find(folder, step).script
         except TaskFolderError as error:
-            missing.append(str(error))
+            missing.append(str(error).removeprefix(f"{folder.name}: "))
             continue
         if task_inputs.is_without_run_bit(script):
             yield f"{script.relative_to(folder.path)} has no run bit: it is given one in the sandbox"

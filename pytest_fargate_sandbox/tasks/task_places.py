@@ -64,7 +64,10 @@ def agents_place(folder: TaskFolder) -> TaskPlace:
     network = next(iter(agents_networks(folder.config)))
     dockerfile = folder.path / folder.layout.dockerfile
     if said.docker_image:
-        files = None if dockerfile.is_file() or not dockerfile.parent.is_dir() else dockerfile.parent
+        context = dockerfile.parent
+        # terminal-bench's has everything in it, its solution too.
+        is_for_the_agent = context.is_dir() and not (dockerfile.is_file() or folder.is_terminal_bench)
+        files = context if is_for_the_agent else None
         return TaskPlace(said, image=said.docker_image, files=files, network_mode=network)
     if dockerfile.is_file():
         task_inputs.check_inside(folder, dockerfile)

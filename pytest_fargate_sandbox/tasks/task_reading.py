@@ -50,12 +50,8 @@ def _not_read(folder: TaskFolder) -> Iterator[str]:
 
 
 def _in_compose(folder: TaskFolder) -> Iterator[str]:
-    """One service is a container like any other, whose Dockerfile stands beside the file."""
-    for suffix in (".yaml", ".yml"):
-        compose = (folder.path / folder.layout.compose).with_suffix(suffix)
-        if compose.is_file():
-            from pytest_fargate_sandbox.tasks.task_yaml import services_in
+    compose = folder.path / folder.layout.compose
+    if compose.is_file():
+        from pytest_fargate_sandbox.tasks.compose_file import too_many
 
-            services = services_in(compose)
-            if len(services) > 1:
-                yield f"{compose.name} has {len(services)} services ({', '.join(services)}), and a task has one here"
+        yield from too_many(compose)

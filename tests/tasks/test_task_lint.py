@@ -8,7 +8,7 @@ import pytest
 
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.tasks.task_images import contexts_of, in_rounds
-from pytest_fargate_sandbox.tasks.task_lint import findings, task_files
+from pytest_fargate_sandbox.tasks.task_lint import findings, lines_of, task_files
 from tests.task_folders import SOLVE, TOML, make_task
 
 if TYPE_CHECKING:
@@ -82,8 +82,29 @@ def test_the_command_says_a_line_each_and_fails_for_errors_only(
     assert main(["tasks", "lint", str(tmp_path / "tasks")]) == 0
     make(tmp_path / "tasks/bad", solve=None)
     assert main(["tasks", "lint", str(tmp_path / "tasks")]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "2 tasks: 1 errors, 0 that cannot be had here, 1 warnings"
+    assert capsys.readouterr().out.splitlines()[-1] == "2 tasks: 1 error, 0 that cannot be had here, 1 warning"
     assert main(["tasks", "lint", str(tmp_path / "none")]) == 1
+
+
+def test_a_place_in_the_file_is_told_as_compilers_do_and_a_task_that_cannot_be_had_only_that(tmp_path: Path) -> None:
+    made = make(tmp_path / "a", toml=TOML + "[agent]\ntimeout = 3\n")
+    make(tmp_path / "b", toml=TOML + "gpus = 1\n[[environment.mcp_servers]]\nname = 'x'\n", solve=None)
+    first, second = lines_of(findings(task_files([tmp_path])))
+    assert first.startswith(f"{made}/task.toml:5:1: warning: nobody reads 'agent.timeout'")
+    assert second.endswith(
+        "/b/task.toml: skipped: it takes 1 GPUs, and Fargate has none; it has MCP servers, which nobody starts here"
+    )
+
+
+def test_a_warning_of_many_tasks_is_told_once_and_each_error(tmp_path: Path) -> None:
+    for name in "abcd":
+        make(tmp_path / name, toml=TOML.replace("host", "debian:13"), solve=None)
+    *errors, warning = lines_of(findings(task_files([tmp_path])))
+    assert errors == [
+        f"{tmp_path}/{name}/task.toml: error: solution/solve.sh is not there: the task has no solution"
+        for name in "abcd"
+    ]
+    assert warning.startswith(f"4 times, first in {tmp_path}/a/task.toml: warning: debian:13 is not pinned: ")
 
 
 def test_one_of_each_base_is_built_first_and_the_same_content_once(tmp_path: Path) -> None:

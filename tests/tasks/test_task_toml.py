@@ -8,6 +8,7 @@ import pytest
 
 from pytest_fargate_sandbox import TaskFolderError
 from pytest_fargate_sandbox.tasks.task_folder import Artifact, HealthCheck
+from pytest_fargate_sandbox.tasks.task_places import agents_place
 from pytest_fargate_sandbox.tasks.task_reading import read_task
 
 if TYPE_CHECKING:
@@ -203,6 +204,8 @@ def test_a_compose_file_with_one_service_is_a_container_and_with_two_an_obstacle
     assert _read(tmp_path, "").obstacles == ()
     compose.write_text("services:\n  main:\n    build: .\n  db:\n    image: postgres\n")
     assert _read(tmp_path, "").obstacles == ("docker-compose.yaml has 2 services (db, main), and a task has one here",)
+    compose.rename(compose.with_suffix(".yml"))  # a file of the task's, which its Dockerfile copies
+    assert _read(tmp_path, "").obstacles == ()
 
 
 def test_the_older_format_is_read_in_the_same_words(tmp_path: Path) -> None:
@@ -214,6 +217,53 @@ def test_the_older_format_is_read_in_the_same_words(tmp_path: Path) -> None:
     assert (folder.instruction, folder.name) == ("Say hello.", tmp_path.name)
     assert (folder.config.agent.timeout_sec, folder.config.verifier.timeout_sec) == (90.0, 30.0)
     assert folder.obstacles == ()
+
+
+def test_what_is_told_to_people_may_be_in_whichever_words_and_what_is_null_is_not_said(tmp_path: Path) -> None:
+    said = "instruction: x\ndifficulty: 4\nestimated_duration_sec:\ntags: a\nmax_test_timeout_sec: ~\n"
+    folder = _read(tmp_path, said, "task.yaml")
+    assert (folder.warnings, folder.config.verifier.timeout_sec) == ((), 60.0)
+
+
+COMPOSE = """
+services:
+  client:
+    build: {context: ./client, dockerfile: Dockerfile}
+    image: ${T_BENCH_TASK_DOCKER_CLIENT_IMAGE_NAME}
+    command: [sh, -c, sleep infinity]
+    working_dir: /srv
+    environment: ["TEST_DIR=${T_BENCH_TEST_DIR}", LANG=C.UTF-8, HOST_SAYS, A=b=c]
+    volumes: ["${T_BENCH_TASK_LOGS_PATH}:${T_BENCH_CONTAINER_LOGS_PATH}", "./tests:/app/tests:ro"]
+    shm_size: 2gb
+"""
+
+
+def test_the_one_container_of_the_older_format_is_as_its_compose_file_says(tmp_path: Path) -> None:
+    compose = tmp_path / "docker-compose.yaml"
+    compose.write_text(COMPOSE)
+    (tmp_path / "client").mkdir()
+    (tmp_path / "client/Dockerfile").write_text("FROM debian:13\n")
+    folder = _read(tmp_path, "instruction: x\n", "task.yaml")
+    said = folder.config.environment
+    assert (said.docker_image, said.workdir, folder.is_terminal_bench) == (None, "/srv", True)
+    assert said.env == {"TEST_DIR": "/tests", "LANG": "C.UTF-8", "HOST_SAYS": "${HOST_SAYS:-}", "A": "b=c"}
+    assert agents_place(folder).context == tmp_path / "client"
+    assert folder.warnings == (
+        f"{compose}: its volume ./tests:/app/tests:ro is mounted nowhere here: what it holds has to be in the image",
+        f"{compose}: nobody reads 'shm_size' of its service here",
+    )
+
+
+def test_an_image_of_a_compose_file_is_had_as_it_is_and_nothing_of_the_folder_goes_into_it(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yaml").write_text("services: {client: {image: 'debian:13', environment: {A: 1}}}\n")
+    place = agents_place(_read(tmp_path, "instruction: x\n", "task.yaml"))
+    assert (place.image, place.context, place.files, place.said.env) == ("debian:13", None, None, {"A": "1"})
+
+
+def test_a_dockerfile_of_another_name_is_told(tmp_path: Path) -> None:
+    (tmp_path / "docker-compose.yaml").write_text("services: {client: {build: {dockerfile: other}}}\n")
+    with pytest.raises(TaskFolderError, match=r"build\.dockerfile is 'other', and only a Dockerfile in the directory"):
+        _read(tmp_path, "instruction: x\n", "task.yaml")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +283,8 @@ def test_what_the_older_format_asks_for_and_cannot_have(tmp_path: Path, text: st
     [
         ("instruction: [\n", ":2:1: does not parse: "),
         ("difficulty: easy\n", ": it has no 'instruction'"),
-        ("- a\n", "expected a table"),
+        ("- a\n", ": it is ['a']: expected a table"),
+        ("# nothing\n", "task.yaml: there is nothing in it"),
         ("instruction: x\nmax_agent_timeout_sec: long\n", ":2:1: max_agent_timeout_sec is 'long': expected a number"),
     ],
 )
