@@ -1,7 +1,8 @@
 """A Python that has imported already what most programs of these tests import: a program begins as a copy of it.
 
-Half of what a run of pytest with one sandbox takes is to import pytest, boto3 and paramiko, and a quarter of the rest
-to import what is ours. What a program imports, and what that costs, is tried with a Python of its own.
+Half of what a run of pytest with one sandbox takes is to import pytest, boto3 and paramiko, and a third of the rest
+to import what is ours, to read botocore's models and to make the server's source fit to be shipped. What a program
+imports, and what that costs, is tried with a Python of its own.
 
 A copy's children can have copies too, by ``INTERPRETER``. With a session of its own it serves them from in there, so
 that who signals all of the session, as a terminal does, meets them.
@@ -34,10 +35,32 @@ if TYPE_CHECKING:
 PYTEST = ("-m", "pytest", "-pno:anyio")
 """For a run within a test. anyio's plugin would import asyncio, in each worker of it."""
 
-_LOADED = "boto3", "botocore.client", "botocore.endpoint", "botocore.signers", "paramiko", "xml.etree.ElementTree"
-_OURS = "pytest_fargate_sandbox.plugin.wiring", "pytest_fargate_sandbox.run.pool"
-_ASKED_FOR = "pytest_fargate_sandbox", "pytest_fargate_sandbox.plugin"
+_LOADED = (
+    *("boto3", "botocore.client", "botocore.endpoint", "botocore.signers", "paramiko", "xml.etree.ElementTree"),
+    *("encodings.idna", "faulthandler", "importlib.readers", "pdb", "readline", "statistics"),
+    *("execnet", "packaging.version", "platformdirs", "xdist.dsession", "xdist.looponfail", "xdist.remote"),
+)
+_OURS = (
+    "pytest_fargate_sandbox.plugin.mfa_code",
+    "pytest_fargate_sandbox.plugin.task_collection",
+    "pytest_fargate_sandbox.plugin.wiring",
+    "pytest_fargate_sandbox.plugin.wish",
+    "pytest_fargate_sandbox.providers.aws.quick_loader",
+    "pytest_fargate_sandbox.providers.ssh.key_pairs",
+    "pytest_fargate_sandbox.providers.ssh.ssh_tunnel",
+    "pytest_fargate_sandbox.records.run_report",
+    "pytest_fargate_sandbox.run.builds_ahead",
+    "pytest_fargate_sandbox.run.pool",
+    "pytest_fargate_sandbox.run.sandbox_spec",
+    "pytest_fargate_sandbox.sandbox.exec.exec_client",
+    "pytest_fargate_sandbox.sandbox.modes.agent_mode",
+    "pytest_fargate_sandbox.sandbox.modes.ecs_exec_mode",
+    "pytest_fargate_sandbox.sandbox.modes.exec_mode",
+)
+_ASKED_FOR = "platformdirs", "pytest_fargate_sandbox", "pytest_fargate_sandbox.plugin", "xdist"
 """What pytest asks for by name, and warns of where it is there already and has assertions that it would rewrite."""
+_MODELS = "endpoints", "partitions", "sdk-default-configuration"
+_LESSONS = "files.file_verbs", "slots.slot_verbs"
 _LARGEST_REQUEST = 1 << 20
 _MOST_DESCRIPTORS = 8
 _SPARE = 500
@@ -198,9 +221,28 @@ def _load() -> None:
 
     for name in (*_LOADED, *(f"_pytest.{name}" for name in default_plugins), *_OURS):
         import_module(name)
+    _read()
     for name in _ASKED_FOR:
         del sys.modules[name]
     gc.freeze()  # or each copy looks through all of it, and has it copied
+
+
+def _read() -> None:
+    """What each copy would read for itself: of botocore, the files that any client needs and ECS's; our server."""
+    from botocore.loaders import JSONFileLoader
+
+    from pytest_fargate_sandbox.providers.aws.quick_loader import QuickLoader
+    from pytest_fargate_sandbox.server import bundle
+
+    load_file = cache(JSONFileLoader().load_file)
+    JSONFileLoader.load_file = lambda _self, file_path: load_file(file_path)  # type: ignore[method-assign]
+    loader = QuickLoader()
+    loader.load_service_model("ecs", "service-2")
+    for name in _MODELS:
+        loader.load_data(name)
+    bundle.shipped_source()
+    for lesson in _LESSONS:
+        bundle.lesson(lesson)
 
 
 def _with_a_session(request: dict[str, Any], files: list[int]) -> tuple[dict[str, Any], list[int]]:
@@ -244,6 +286,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
             raise
     else:
         exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+        _end(SystemExit())
 
 
 def _end(ended: SystemExit) -> None:
