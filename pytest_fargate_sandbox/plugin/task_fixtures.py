@@ -33,7 +33,8 @@ def begin(request: pytest.FixtureRequest, make: Callable[..., Any]) -> TaskInHan
     item.stash[NAMED] = {"task": folder.name, "folder": where, "agent": agent, "try": 1}
     if folder.obstacles:
         pytest.skip(f"{folder.name}: {'; '.join(folder.obstacles)}")
-    trial = Trial(folder, None, with_pinned_image(in_its_network(make, request.config), request.config))
+    make = in_its_network(make, request.config, lambda why: trial.log.without_internet(why))
+    trial = Trial(folder, None, with_pinned_image(make, request.config))
     item.stash[ATTEMPT] = Attempt(trial, item.stash[NAMED])
     return TaskInHand(trial)
 

@@ -207,7 +207,7 @@ class TaskItem(pytest.Function):
         return self.path, 0, f"{self.path.parent.name}::{self.name}"
 
     def attempt(self, make: Callable[..., Any]) -> None:
-        make = with_pinned_image(in_its_network(make, self.config), self.config)
+        make = with_pinned_image(make, self.config)
         slots = self.config.stash.get(SLOTS, None)
         again = ""
         if slots is not None and not isinstance(self.actor, Again) and slots.may_have(self.folder, self.kind):
@@ -247,6 +247,7 @@ class TaskItem(pytest.Function):
     def _begun(
         self, make: Callable[..., Any], in_slot: Callable[[Any], TaskSlot] | None = None
     ) -> tuple[Trial, Attempt]:
+        make = in_its_network(make, self.config, lambda why: trial.log.without_internet(why))
         trial = Trial(self.folder, self.actor, make, self.config.stash.get(STORE, None), in_slot=in_slot)
         attempt = self.stash[ATTEMPT] = Attempt(trial, self.stash[NAMED])
         return trial, attempt

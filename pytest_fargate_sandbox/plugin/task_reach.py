@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,15 +12,16 @@ from pytest_fargate_sandbox.plugin import options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TOLD: pytest.StashKey[bool] = pytest.StashKey()
-
 
 class TaskWarning(pytest.PytestWarning):
     """Something in a task's file that nobody reads, or that means something else than it seems to."""
 
 
-def in_its_network(make: Callable[..., Any], config: pytest.Config) -> Callable[..., Any]:
-    """``make``, for the keys of a task's place. Where public is not to be had it goes without, which is told once."""
+def in_its_network(make: Callable[..., Any], config: pytest.Config, tell: Callable[[str], None]) -> Callable[..., Any]:
+    """``make``, for the keys of a task's place. Where public is not to be had it goes without, and ``tell`` hears why.
+
+    No warning: where those are errors, some attempts would end with it, on a machine on which the task may well pass.
+    """
     settings = config.stash[options.SETTINGS]
 
     def made(**keys: Any) -> Any:
@@ -29,10 +29,7 @@ def in_its_network(make: Callable[..., Any], config: pytest.Config) -> Callable[
         problem = _no_way_out(settings) if keys["network"] == "public" else ""
         if problem:
             del keys["network"]
-            if not config.stash.get(_TOLD, False):
-                config.stash[_TOLD] = True
-                told = f"tasks that expect the internet run without any network here: {problem}"
-                warnings.warn(TaskWarning(told), stacklevel=2)
+            tell(problem)
         return make(**keys)
 
     return made

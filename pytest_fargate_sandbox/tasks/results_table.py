@@ -30,6 +30,7 @@ def table_of(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"… and {len(shown) - MOST_ROWS} more (--fargate-results FILE has all)"
     yield from _aligned([_AGENTS_HEAD, *_agents(rows)])
     yield from _evaluable(records)
+    yield from _without_internet(records)
     yield from _changed(records)
     for name, folders in folders_of_one_name(records).items():
         yield one_line(f"two tasks are called {name}: {', '.join(folders)}", _LONGEST_LINE)
@@ -88,6 +89,13 @@ def _evaluable(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     shared = {record["task"] for record in records if record.get("shared")}
     if shared:
         yield f"verified beside the agent (environment_mode = 'shared'), so not to be relied on: {len(shared)} tasks"
+
+
+def _without_internet(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    why = [record["no_internet"] for record in records if record.get("no_internet")]
+    if why:
+        told = f"tried without any network, where the internet is expected: {len(why)} attempts ({why[0]})"
+        yield one_line(told, _LONGEST_LINE)
 
 
 def _changed(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:

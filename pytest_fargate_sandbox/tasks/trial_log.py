@@ -39,6 +39,8 @@ class TrialLog:
     """Whether a verdict comes out of the sandbox that the agent was in."""
     in_slots: bool = False
     """Whether it was tried in slots, and not in sandboxes of its own."""
+    no_internet: str = ""
+    """Why it was tried without any network, where it expects the internet."""
     rewards: dict[str, float] = field(default_factory=dict)
     cost_usd: float = 0.0
     """Of all its sandboxes, as ``records/costs.py`` has it."""
@@ -56,6 +58,10 @@ class TrialLog:
     def note(self, sentence: str) -> None:
         if sentence and sentence not in self.notes:
             self.notes.append(printable(sentence)[:2000])
+
+    def without_internet(self, why: str) -> None:
+        self.no_internet = why
+        self.note(f"it ran without any network, where it expects the internet: {why}")
 
     def to_dict(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "output"}

@@ -168,6 +168,27 @@ def test_a_task_has_the_internet_unless_it_or_the_option_says_otherwise(pytester
     closed.assert_outcomes(passed=1, errors=1, deselected=10)
 
 
+def test_without_the_internet_tasks_run_and_say_so_also_where_warnings_are_errors(
+    pytester: pytest.Pytester, engine_log: EngineLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pytester.path / "programs").mkdir()
+    monkeypatch.setenv("PATH", str(pytester.path / "programs"))  # no slirp4netns
+    make_task(pytester.path / "generous", test=GIVES_ALL)
+    args = ("-p", "no:xdist", "-k", "oracle or nop", "-Werror", "--fargate-results=results")
+    result = run_pytest(pytester, *RUN, *args, timeout=60)
+    result.assert_outcomes(passed=1, failed=1, deselected=4)
+    why = "slirp4netns is not installed on this machine (Debian: apt-get install slirp4netns)"
+    result.stdout.fnmatch_lines(
+        [
+            f"it ran without any network, where it expects the internet: {why}",
+            f"tried without any network, where the internet is expected: 2 attempts ({why})",
+        ]
+    )
+    results = (pytester.path / "results").read_text().splitlines()
+    assert [json.loads(line)["no_internet"] for line in results] == [why, why]
+    assert engine_log.engines_started() == 1
+
+
 def test_a_worker_that_is_killed_leaves_an_attempt_without_a_verdict(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
