@@ -31,7 +31,7 @@ class Inventory:
     def __init__(self, work_dir: bytes, root: bytes = b"") -> None:
         """Of what is below ``root``; ``work_dir`` is the server's own, which is not looked into."""
         self._work_dir, self._root = work_dir, root
-        self._mounts = _mounts()
+        self._mounts = _mounts(root)
         names, others = array.array("q"), set()
         for path, entry, _ in self._walk(lambda _path: True):
             try:
@@ -47,7 +47,7 @@ class Inventory:
 
     def added(self) -> "list[bytes]":
         """What is there and was not, without what is in it. Raises ``NotAsBefore`` where anything else is otherwise."""
-        if _mounts() != self._mounts:
+        if _mounts(self._root) != self._mounts:
             raise NotAsBefore("something was mounted, or is no more")
         if time.time() - time.monotonic() < self._clock - _CLOCKS_APART_SEC:
             raise NotAsBefore("the clock was set back")
@@ -122,8 +122,8 @@ def _status_of(path: bytes, entry: "os.DirEntry[Any]") -> os.stat_result:
         raise OSError(error.errno, error.strerror, os.fsdecode(path)) from None
 
 
-def _mounts() -> "dict[bytes, bool]":
-    """Whether what is mounted there can have been changed by commands, and by nobody else.
+def _mounts(root: bytes) -> "dict[bytes, bool]":
+    """Whether what is mounted there, below ``root``, can have been changed by commands, and by nobody else.
 
     https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html
     """
@@ -133,8 +133,9 @@ def _mounts() -> "dict[bytes, bool]":
             about, _, rest = line.partition(b" - ")
             point, options = about.split()[4:6]
             path = point.replace(b"\\040", b" ").replace(b"\\011", b"\t").replace(b"\\012", b"\n")
-            is_ours = rest.split()[0] not in _NOT_OURS and b"ro" not in options.split(b",")
-            found[path.replace(b"\\134", b"\\")] = is_ours
+            path = path.replace(b"\\134", b"\\")
+            if path.startswith(root + b"/"):
+                found[path] = rest.split()[0] not in _NOT_OURS and b"ro" not in options.split(b",")
     return found
 
 
