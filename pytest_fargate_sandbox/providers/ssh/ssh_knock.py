@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import paramiko
 from paramiko.common import (
     DEFAULT_MAX_PACKET_SIZE,
-    DEFAULT_WINDOW_SIZE,
     OPEN_FAILED_CONNECT_FAILED,
     cMSG_CHANNEL_OPEN_FAILURE,
     cMSG_CHANNEL_OPEN_SUCCESS,
@@ -24,15 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FEW = 32
-_NARROW_WINDOW = 1 << 17
-
-
-def window_beside(others: int) -> int:
-    """How much a stream may bring that nobody has read yet: ample for a few streams, and little for each of many.
-
-    All of them together are to stay in memory, whoever opens them and reads nothing.
-    """
-    return DEFAULT_WINDOW_SIZE if others < _FEW else _NARROW_WINDOW
+_MANY_WINDOW = 1 << 17
+"""How much each of many may bring that nobody has read yet: all are to stay in memory, whoever opens them."""
 
 
 class Knock:
@@ -49,7 +41,9 @@ class Knock:
     def let_in(self) -> ChannelStream:
         """The stream; it may wait until its word can be sent, so not in the transport's thread."""
         transport = self._transport
-        window = min(window_beside(len(transport._channels)), transport.default_window_size)
+        window = transport.default_window_size
+        if len(transport._channels) >= _FEW:
+            window = min(window, _MANY_WINDOW)
         with transport.lock:
             number = transport._next_channel()
             channel: Any = paramiko.Channel(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
@@ -22,6 +23,7 @@ class SshInSession(SshTunnel):
         """``host`` is what a session is started with; ``tunnel_port`` is where the sidecar takes the tunnel."""
         self._way = SsmTunnel(aws=aws, target=host, port=tunnel_port, opening=TunnelOpening(token))
         self._way.on_window = self._have_under_way
+        self._window_order = threading.Lock()
         super().__init__(host=host, port=port, reach=lambda timeout: self._way.dial(port, timeout), **asked)
 
     def open(
@@ -40,14 +42,18 @@ class SshInSession(SshTunnel):
 
     def _connect(self, connect: Callable[[], SshConnection]) -> SshConnection:
         connection = super()._connect(connect)
-        self._have_under_way(self._way.window)
+        self._have_under_way()
         return connection
 
-    def _have_under_way(self, size: int) -> None:
-        """One stream of the way carries all of SSH's, each of which has its own window."""
-        connection = self._connection
-        if connection:
-            connection.have_under_way(size)
+    def _have_under_way(self) -> None:
+        """One stream of the way carries all of SSH's, each of which has its own window.
+
+        It is looked up by who sets it, one after another: what somebody has looked up before may be another by now.
+        """
+        with self._window_order:
+            connection = self._connection
+            if connection:
+                connection.have_under_way(self._way.window)
 
     def close(self) -> None:
         super().close()

@@ -46,7 +46,7 @@ class SsmSession:
     """``outer`` is the tunnel's end here.
 
     All of these are called in its own thread: ``on_gone`` when it is over and nobody wanted that, ``on_load`` when it
-    has much to carry, and further carriers would be welcome, ``on_window`` with another ``window``.
+    has much to carry, and further carriers would be welcome, ``on_window`` when ``window`` has become another.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SsmSession:
         carrier: SessionCarrier,
         on_gone: Callable[[], None] = lambda: None,
         on_load: Callable[[SsmSession], None] = lambda _session: None,
-        on_window: Callable[[int], None] = lambda _size: None,
+        on_window: Callable[[], None] = lambda: None,
     ) -> None:
         self.id = carrier.id
         self.why = ""
@@ -180,7 +180,7 @@ class SsmSession:
         if size != self.window:
             self.window = size
             passage.have_under_way(size)
-            self._on_window(size)
+            self._on_window()
         if self._load.is_high and not self._is_wide and len(self._carriers) == 1:  # the last ones have gone
             self._is_wide = True
             self._on_load(self)

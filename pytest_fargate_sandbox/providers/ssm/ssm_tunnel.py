@@ -95,8 +95,8 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         self._server = server
         self._is_bridged = False
         self._numbers = count(1)
-        self.on_window: Callable[[int], None] = lambda _size: None
-        """Told in a session's thread how much of one stream is to be under way from the task."""
+        self.on_window: Callable[[], None] = lambda: None
+        """Called in a session's thread when ``window`` has become another."""
 
     # --- its life -------------------------------------------------------------------------------------------------
 
@@ -191,7 +191,7 @@ class SsmTunnel(LastingTunnel[SsmSession]):
         return self._connection
 
     def _try(self) -> SsmSession:
-        session = SsmSession(self._carrier(0), self._has_gone, self._has_load, lambda size: self.on_window(size))
+        session = SsmSession(self._carrier(0), self._has_gone, self._has_load, lambda: self.on_window())
         try:
             session.open(_SESSION_SECONDS)
         except ServerAwaited:
