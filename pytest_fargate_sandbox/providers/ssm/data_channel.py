@@ -64,7 +64,7 @@ class DataChannel:
         self._shortest_since = 0.0
         self._next_out = 0
         self._unacknowledged: dict[int, _Sent] = {}
-        self._expected = 0
+        self._expected = self._behind_all = 0
         self._ahead: dict[int, SessionMessage] = {}
         self._ahead_bytes = 0
         self._recent: deque[SessionMessage] = deque(maxlen=_ACKNOWLEDGED_AGAIN)
@@ -86,6 +86,11 @@ class DataChannel:
     def waits(self) -> bool:
         """Whether something of ours is still to be acknowledged."""
         return bool(self._unacknowledged)
+
+    @property
+    def missing(self) -> int:
+        """How many of the agent's messages got lost, as those tell that have come from behind them."""
+        return self._behind_all - self._expected - len(self._ahead) if self._ahead else 0
 
     def send(self, payload_type: int, payload: bytes, now: float) -> None:
         message = stream_message(INPUT, self._next_out, payload_type, payload)
@@ -176,6 +181,7 @@ class DataChannel:
                 return False
             self._ahead[early.sequence] = early
             self._ahead_bytes += cost
+            self._behind_all = max(self._behind_all, early.sequence + 1)
         return True
 
     def _acknowledge(self, messages: Iterable[SessionMessage]) -> None:

@@ -45,11 +45,15 @@ stalls: https://github.com/aws/session-manager-plugin/issues/145
 _CATCH_UP_SEC = 0.005
 """A thread that woke late makes up for so much of it."""
 
-_SILENT_SEC = 10.0
-"""Nothing comes for so long, though something must: the connection is dead, whatever TCP says. A third of it, and it is
-asked: somebody may wait for what the other side has to say, and that may be lost."""
+_CONNECT_SEC = 10.0
+_SILENT_SEC = 2.0
+"""Nothing comes for so long, though something must: the connection is dead, whatever TCP says, which has itself sent
+everything three times by then. A third of it, and the gateway is asked; all of it where nothing of ours waits for an
+answer: somebody may wait for what the other side has to say, and that may be lost."""
 _DEAD_SEC = 30.0
 """The connection is well, and nothing of ours is acknowledged: there is no agent any more."""
+_MOST_MISSING = 10
+"""Messages of the agent's, which takes a second to send so many again: another session is there as soon, and sooner."""
 _RESUME_SEC = 60.0
 _FRUITLESS = 20
 """Connections in a row on which nothing came."""
@@ -121,9 +125,15 @@ class SessionCarrier:
                 "it be reached from here (network, proxy, a VPC endpoint for ssmmessages)?"
             ) from error
 
-    def begin(self, turns: Turns, hear: Callable[[bytes], None], closing: threading.Event) -> None:
-        """``hear`` is told what comes by it."""
-        self._turns, self._hear_records, self._closing = turns, hear, closing
+    def begin(
+        self,
+        turns: Turns,
+        hear: Callable[[bytes], None],
+        closing: threading.Event,
+        resumed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``hear`` is told what comes by it; ``resumed`` is called when it has another connection."""
+        self._turns, self._hear_records, self._closing, self._resumed = turns, hear, closing, resumed
         self._watch()
 
     @property
@@ -142,8 +152,7 @@ class SessionCarrier:
         wait = self._channel.tick(now)
         if self.is_used and has_more and self._channel.room > 0:
             return max(0.0, self._next_send - now)
-        look = self._asked + _SILENT_SEC if self._asked else self._heard + _SILENT_SEC / 3
-        return min(max(look - now, _SHORTEST_LOOK_SEC), _LOOK_SEC if wait is None else wait)
+        return min(max(self._life_is_due - now, _SHORTEST_LOOK_SEC), _LOOK_SEC if wait is None else wait)
 
     def serve(self, records: Records, now: float) -> int:
         """Send what is due. How many bytes of records that was."""
@@ -216,6 +225,8 @@ class SessionCarrier:
         for frame in frames:
             for message in self._channel.take(frame, now):
                 self._take(message)
+        if self._channel.missing > _MOST_MISSING:
+            raise TransportError(f"the session has lost {self._channel.missing} messages, and another one is quicker")
         self._flush()
 
     def _take(self, message: SessionMessage) -> None:
@@ -255,7 +266,7 @@ class SessionCarrier:
     # --- connections ------------------------------------------------------------------------------------------------
 
     def _connect(self, token: str) -> None:
-        self._socket = WebSocket(self._session.url, ca_bundle=self._aws.ca_bundle, timeout=_SILENT_SEC)
+        self._socket = WebSocket(self._session.url, ca_bundle=self._aws.ca_bundle, timeout=_CONNECT_SEC)
         self._socket.send(opening_frame(token))
         self._socket.flush()
         self._heard = time.monotonic()
@@ -266,12 +277,23 @@ class SessionCarrier:
             raise TransportError(
                 f"the SSM agent in the container has acknowledged nothing for {_DEAD_SEC:.0f} s; {KILLED}"
             )
-        expects = now - self._channel.progress if self._channel.waits else now - self._asked if self._asked else 0.0
-        if expects > _SILENT_SEC and now - self._heard > _SILENT_SEC:
+        if now <= self._life_is_due or not self._socket:
+            return
+        if self._asked:
             self._reconnect("it fell silent")
-        elif now - self._heard > _SILENT_SEC / 3 and not self._asked and self._socket:
+        else:
             self._asked = now
             self._socket.ping()
+            self._flush()
+
+    @property
+    def _life_is_due(self) -> float:
+        """When the gateway is to be asked, or its answer to be there."""
+        if self._asked:
+            return self._asked + _SILENT_SEC * 2 / 3
+        if self._channel.waits:
+            return max(self._heard, self._channel.progress) + _SILENT_SEC / 3
+        return self._heard + _SILENT_SEC
 
     def _reconnect(self, why: str) -> None:
         """The same session on a new connection. Raises ``TransportError`` where that cannot be."""
@@ -299,6 +321,7 @@ class SessionCarrier:
             self._channel.reconnected(time.monotonic())
             self._connect(token)
             self._watch()
+            self._resumed()
         except TransportError:
             self._is_ended = True
             raise

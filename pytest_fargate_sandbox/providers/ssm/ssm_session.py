@@ -153,7 +153,8 @@ class SsmSession:
             self._load.carried(len(data), time.monotonic())
             take(data)
 
-        carrier.begin(self._turns, hear, self._closing)
+        # What the other end says to a beat comes from behind all that was lost, and tells how much that was.
+        carrier.begin(self._turns, hear, self._closing, self.outer.passage.beat)
 
     def _serve(self, now: float) -> None:
         passage = self.outer.passage

@@ -199,3 +199,12 @@ def test_what_comes_before_its_turn_is_kept_within_bounds() -> None:
         assert channel.take(encode(stream_message(OUTPUT, number, PayloadType.DATA, bytes(1_000_000))), 0.0) == []
     assert sum(len(message.payload) for message in channel._ahead.values()) < 10_000_000
     assert len(channel.outgoing) == len(channel._ahead)
+
+
+def test_it_is_known_how_much_of_the_agents_got_lost_once_something_comes_from_behind_it() -> None:
+    channel, messages = DataChannel(), [encode(stream_message(OUTPUT, n, PayloadType.DATA, b"x")) for n in range(9)]
+    seen = []
+    for number in (0, 5, 7, 7, 1, 2, 3, 4, 6, 8):
+        channel.take(messages[number], 0.0)
+        seen.append(channel.missing)
+    assert seen == [0, 4, 5, 5, 4, 3, 2, 1, 0, 0]

@@ -108,6 +108,7 @@ def opening(connection: ServerConnection, frame: bytes) -> None:
         (asks("x" * 5000, "SessionType"), "agent in the task is x{1,50}, "),
         (says(PayloadType.HANDSHAKE_REQUEST, b'{"AgentVersion":"3.3.0.0","RequestedClientActions":5}'), "has none of"),
         (asks("3.3.0.0", "SessionType", "KMSEncryption"), "wants KMSEncryption of the session, which it cannot have"),
+        (says(PayloadType.DATA, b"", 30), "has lost 30 messages, and another one is quicker"),
         (b"of another version", "is not the other end of our tunnel"),
         (b"\xff" * 200, "is not the other end of our tunnel"),
         (says(PayloadType.DATA, b"\x02\x09" + bytes(30)), "is not the other end of our tunnel"),
