@@ -272,14 +272,18 @@ class Workspace(WorkspaceFiles):
         *,
         user: str | None = None,
         timeout_sec: float | None = None,
+        set_ids: bool = True,
     ) -> tuple[str, ...]:
         """Put what was saved, here or elsewhere, into a directory, beside what is there; all of it or nothing.
 
-        What of it could not be kept is returned: an owner, where others than root load it.
+        What of it could not be kept is returned: an owner, where others than root load it. Without ``set_ids`` nothing
+        that is loaded is run as its owner or group.
         """
         found = snapshot if isinstance(snapshot, Snapshot) else Snapshot.open(snapshot)
         transfers = self._transfers()
-        not_kept = self._on_terms(lambda client: transfers.load(client, found, path), user, timeout_sec)
+        not_kept = self._on_terms(
+            lambda client: transfers.load(client.with_set_ids(set_ids), found, path), user, timeout_sec
+        )
         self._starts.loaded(found, path)
         return not_kept
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_fargate_sandbox.leaves.artifact_bounds import WORK_BOUNDS, WorkBounds
 from pytest_fargate_sandbox.leaves.errors import (
+    ExecFailed,
     RemoteFileError,
     RemoteFileNotFound,
+    RemotePermissionError,
     SandboxBroken,
     SandboxError,
     TaskFolderError,
-    UnsafeArchiveError,
 )
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.tasks.own_paths import NEVER, is_workspace, overlaps_verifiers, plain
@@ -26,7 +27,7 @@ from pytest_fargate_sandbox.tasks.task_folder import Artifact
 from pytest_fargate_sandbox.tasks.task_inputs import content_digest
 from pytest_fargate_sandbox.tasks.task_places import mode_of
 from pytest_fargate_sandbox.tasks.task_slot import claim
-from pytest_fargate_sandbox.tasks.whose_fault import NO_ROOM
+from pytest_fargate_sandbox.tasks.whose_fault import why_from_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -105,11 +106,16 @@ class Crossing:
                 self._store.put(sandbox.aws, each.content, each.sha256)
 
     def give(self, sandbox: Any) -> None:
-        """Into the verifier's, where nobody of the agent's runs yet: what cannot be put there is his own doing."""
+        """Into the verifier's, where nobody of the agent's runs yet: what cannot be put there is his own doing.
+
+        He may have left a directory where its image has a file, or more than fits in its memory.
+        """
         try:
             self._give(sandbox)
-        except (UnsafeArchiveError, RemoteFileError) as error:
-            if isinstance(error, RemoteFileError) and error.errno not in NO_ROOM:
+        except RemotePermissionError:  # that is its image's
+            raise
+        except SandboxError as error:
+            if not isinstance(error, ExecFailed) and why_from_inside(sandbox, error) is None:
                 raise
             raise SandboxBroken(f"what the agent left cannot be put where its verifier is: {error}") from error
 
@@ -126,18 +132,18 @@ class Crossing:
                 sandbox.upload(each.content, each.source)
                 continue
             claim(sandbox, each.source, emptied=each.replaces)
-            sandbox.load(each.content, each.source)
             # Or what tests run as somebody else would be whom the agent, root in his sandbox, has made it.
-            sandbox.exec(["chmod", "-R", "u-s,g-s", "--", each.source], check=True)
+            sandbox.load(each.content, each.source, set_ids=False)
 
     def forget(self) -> None:
         self._room.remove()
 
     def _taken(self, sandbox: Any, artifact: Artifact, room: Path, replaces: bool) -> Crossed | None:
-        bytes_left = self._bounds.bytes - sum(each.content.stat().st_size for each in self.all)
+        bytes_left = max(1, self._bounds.bytes - sum(each.content.stat().st_size for each in self.all))
         try:
             is_tree = self._saved(sandbox, artifact, room, bytes_left)
             if not is_tree:
+                self._files += 1
                 _download(sandbox, artifact.source, room, bytes_left)
         except RemoteFileNotFound:
             return None
@@ -145,11 +151,13 @@ class Crossing:
             if error.kind != "too_large" or error.errno is not None:
                 raise
             raise self._too_much(artifact.source) from None
+        if self._files > self._bounds.files:
+            raise self._too_much(artifact.source)
         return Crossed(artifact.source, is_tree, room, content_digest(room), replaces and is_tree)
 
     def _saved(self, sandbox: Any, artifact: Artifact, room: Path, most: int) -> bool:
         """Whether it is a directory."""
-        files_left = self._bounds.files - self._files
+        files_left = max(1, self._bounds.files - self._files)
         try:
             saved = sandbox.save(
                 artifact.source, exclude=artifact.exclude, to=room, max_bytes=most, max_members=files_left
@@ -174,6 +182,8 @@ def _download(sandbox: Any, source: str, room: Path, most: int) -> None:
     if sandbox.stat(source, follow=True).size > most:
         raise RemoteFileError(f"{source} has more than {most} bytes", path=source, kind="too_large")
     sandbox.download(source, room, max_bytes=most)
+    if room.is_dir():  # of which nothing is to lie here but as a snapshot
+        raise RemoteFileError(f"{source} is now a file and then a directory", path=source)
 
 
 def _leads_elsewhere(sandbox: Any, crossed: Crossed, trees: Sequence[PurePosixPath]) -> bool:

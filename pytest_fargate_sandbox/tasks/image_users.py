@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.tasks.task_places import is_shared
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
 
 _ROOT = "0:0"
 _USERS: dict[str, str] = {}
@@ -27,6 +31,17 @@ def made_as_root(make: Callable[..., Any], keys: Mapping[str, Any]) -> tuple[Any
     if _USERS[image].startswith("0:"):
         return make(**keys), None
     return make(**keys, user="0"), _USERS[image]
+
+
+def named_users(folder: TaskFolder) -> set[str]:
+    """Who a task says is to act in its agent's sandbox."""
+    named: set[str] = set()
+    for step in (None, *folder.config.steps):
+        part = step or folder.config
+        users = [part.agent.user, *(hook.user for hook in part.verifier.collect)]
+        users += [part.verifier.user] if is_shared(folder, step) else []
+        named |= {str(user) for user in users if user is not None}
+    return named
 
 
 def _user_in(sandbox: Any) -> str:

@@ -131,10 +131,10 @@ class TaskSlot:
         self._machine.upload(local, remote)
         self._not_his_yet.add(remote)
 
-    def load(self, snapshot: Any, path: str) -> None:
+    def load(self, snapshot: Any, path: str, **options: Any) -> None:
         """By him: what an agent left brings no rights along that he does not have."""
         self._give()
-        self._slot.load(snapshot, path)
+        self._slot.load(snapshot, path, **options)
 
     def _keep(self, path: str, then: str = "") -> None:
         is_known = _is_in(path, self._claimed)

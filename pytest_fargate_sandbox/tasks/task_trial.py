@@ -16,11 +16,12 @@ from pytest_fargate_sandbox.leaves.errors import (
     SandboxBroken,
     SandboxError,
     TaskFolderError,
+    UnknownUser,
 )
 from pytest_fargate_sandbox.records.costs import task_cost_usd
 from pytest_fargate_sandbox.tasks import reward, task_inputs
 from pytest_fargate_sandbox.tasks.crossing import Crossing
-from pytest_fargate_sandbox.tasks.image_users import made_as_root
+from pytest_fargate_sandbox.tasks.image_users import made_as_root, named_users
 from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
 from pytest_fargate_sandbox.tasks.task_slot import TaskSlot, claim, who_acts
 from pytest_fargate_sandbox.tasks.trial_log import MOST_OUTPUT, Tail, TrialLog
@@ -65,6 +66,11 @@ class Workplace:
     """Who that is, if not root."""
 
     @property
+    def was_his(self) -> bool:
+        """Whether he has been at work there before."""
+        return self.step not in (None, *self.folder.config.steps[:1])
+
+    @property
     def timeout_sec(self) -> float:
         own = self.step.agent.timeout_sec if self.step else None
         return own or self.folder.config.agent.timeout_sec or _USUAL_AGENT_SEC
@@ -79,7 +85,7 @@ class Workplace:
         try:
             self.sandbox.upload(local, remote)
         except RemotePermissionError as error:
-            if self.step not in (None, *self.folder.config.steps[:1]):
+            if self.was_his:
                 raise
             raise TaskFolderError(
                 f"{self.folder.name}: its image's user may not write {error.path or remote}: have the image begin as "
@@ -205,6 +211,8 @@ class Trial:
         with self.log.timed("prepare"), _mistake_of(self.folder, "its environment"):
             self._workspace = _workspace(sandbox, place)
             sandbox.exec(_DIRECTORIES, check=True)
+            for user in named_users(self.folder):  # or it could not be told who took him away
+                sandbox.exec(["true"], user=user)
             if place.files is not None:
                 with task_inputs.staged(self.folder, place.files) as staged:
                     sandbox.upload(staged, self._workspace)
@@ -247,7 +255,7 @@ class Trial:
             if files.is_dir():
                 with task_inputs.staged(self.folder, files) as staged:
                     there.sandbox.upload(staged, self._workspace)
-            with _mistake_of(self.folder, f"step {step.name!r}"):
+            with _mistake_of(self.folder, f"step {step.name!r}", was_his=there.was_his):
                 if (files / "setup.sh").is_file():
                     there.sandbox.exec(["bash", "setup.sh"], cwd=self._workspace, user=there.user, check=True)
                 _await_health(there.sandbox, step.healthcheck, self._workspace)
@@ -368,9 +376,11 @@ def _await_health(sandbox: Any, check: HealthCheck | None, workspace: str) -> No
 
 
 @contextmanager
-def _mistake_of(folder: TaskFolder, what: str) -> Iterator[None]:
-    """A block in which a command that fails is a mistake in the task's folder."""
+def _mistake_of(folder: TaskFolder, what: str, *, was_his: bool = False) -> Iterator[None]:
+    """A block in which a command that fails is a mistake in the task's folder, unless the place ``was_his`` before."""
     try:
         yield
-    except (ExecFailed, ExecTimeout) as error:
+    except (ExecFailed, ExecTimeout, UnknownUser) as error:
+        if was_his:
+            raise SandboxBroken(f"{what} does not come up in what the agent has made of its sandbox: {error}") from None
         raise TaskFolderError(f"{folder.name}: {what} does not come up: {error}", path=str(folder.file)) from None

@@ -19,6 +19,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     SandboxError,
     SandboxLost,
     TransportError,
+    UnknownUser,
     UnsafeArchiveError,
 )
 from pytest_fargate_sandbox.leaves.names import Cause
@@ -61,7 +62,14 @@ def why_from_inside(sandbox: Any, error: SandboxError) -> str | None:
         if error.context.get("kind") == MISBEHAVED:
             return "its server gives answers that no honest one gives"
         return _on_second_look(sandbox)
-    return None
+    if isinstance(error, UnknownUser):
+        return "somebody is no more among its users"
+    return "its server does not do what it is there for" if _said_by_a_server(error) else None
+
+
+def _said_by_a_server(error: SandboxError) -> bool:
+    """What it says it cannot do: there was nothing else of the kind when somebody could first have taken its place."""
+    return type(error) is SandboxError and "kind" in error.context
 
 
 def _on_second_look(sandbox: Any) -> str | None:

@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pytest_fargate_sandbox.leaves import progress_bar
-from pytest_fargate_sandbox.leaves.errors import TransportError
+from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
 from pytest_fargate_sandbox.sandbox.exec.exec_calls import parsed
 from pytest_fargate_sandbox.sandbox.exec.long_answer import LongAnswer
 from pytest_fargate_sandbox.server.failure import Failure
@@ -178,7 +178,7 @@ class _Incoming:
         if self._size >= self._look_at:
             self._look_at = self._size + _LOOK_EVERY_BYTES
             if shutil.disk_usage(self._place).free < self._limits.disk_reserve_bytes:
-                raise Malformed(f"it would take the last of the disk here, at {self._place}")
+                raise SandboxError(f"what comes would take the last of the disk here, at {self._place}")
         self.digest.update(data)
         return data
 

@@ -49,6 +49,7 @@ class RemoteFiles:
     _fence = ""
     """What is not left by what is asked for as artifacts."""
     _user = ""
+    _set_ids = True
 
     def at(self, directory: str) -> Self:
         """The same server; relative paths, and commands, start from there."""
@@ -60,6 +61,12 @@ class RemoteFiles:
         """The same server, asked for files with that user's rights."""
         other = copy.copy(self)
         other._user = user or ""
+        return other
+
+    def with_set_ids(self, kept: bool) -> Self:
+        """The same server, which may be told to keep no such bits of what it loads."""
+        other = copy.copy(self)
+        other._set_ids = kept
         return other
 
     def on_leash(self, leash: Leash | None) -> Self:
@@ -203,11 +210,13 @@ class RemoteFiles:
 
     def load(self, source: Path, remote_dir: str) -> tuple[str, ...]:
         """Put what a snapshot has into a directory there, all of it or nothing; what of it could not be kept."""
-        return SnapshotCalls(self._calls).load(source, self.path_of(self._base(remote_dir)), self._user)
+        target = self.path_of(self._base(remote_dir))
+        return SnapshotCalls(self._calls).load(source, target, self._user, set_ids=self._set_ids)
 
     def fetch_snapshot(self, url: str, roots: str, remote_dir: str) -> tuple[str, ...]:
         """The same of a snapshot that the sandbox gets from a URL."""
-        return SnapshotCalls(self._calls).fetch(url, roots, self.path_of(self._base(remote_dir)), self._user)
+        target = self.path_of(self._base(remote_dir))
+        return SnapshotCalls(self._calls).fetch(url, roots, target, self._user, set_ids=self._set_ids)
 
     def remember(
         self,

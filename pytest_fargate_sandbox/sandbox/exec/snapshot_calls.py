@@ -57,21 +57,28 @@ class SnapshotCalls:
 
         download.save_answer(SaveSnapshot, target, digest)
 
-    def load(self, source: Path, remote_dir: str, user: str) -> tuple[str, ...]:
+    def load(self, source: Path, remote_dir: str, user: str, *, set_ids: bool) -> tuple[str, ...]:
         """What of it could not be kept."""
 
         def blocks() -> Iterator[bytes]:
             with source.open("rb", buffering=0) as file:
                 yield from iter(lambda: file.read(BLOCK), b"")
 
-        request = LoadSnapshot(id=file_protocol.new_upload_id(), path=remote_dir, user=user)
+        request = LoadSnapshot(id=file_protocol.new_upload_id(), path=remote_dir, user=user, set_ids=set_ids)
         Upload(self._calls, request, blocks).to_end(_TRIES)
         return self._not_kept(request.id)
 
-    def fetch(self, url: str, roots: str, remote_dir: str, user: str) -> tuple[str, ...]:
+    def fetch(self, url: str, roots: str, remote_dir: str, user: str, *, set_ids: bool) -> tuple[str, ...]:
         """The same of one that the sandbox gets for itself."""
         request = FetchSnapshot(
-            id=file_protocol.new_upload_id(), url=url, roots=roots, path=remote_dir, sha256="", unpack=True, user=user
+            id=file_protocol.new_upload_id(),
+            url=url,
+            roots=roots,
+            path=remote_dir,
+            sha256="",
+            unpack=True,
+            user=user,
+            set_ids=set_ids,
         )
 
         def once() -> None:

@@ -23,21 +23,31 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _BLOCK = 256 * 1024
-_MODE = 0o7777
 
 
 class Loading(Unpacking):
     """With all that is known of each member, and links as they are: they are followed nowhere but in the sandbox."""
 
     def __init__(
-        self, staging: bytes, most: int, tree: KnownTree, landed: "Callable[[str, Facts], None]", *, keeps_owners: bool
+        self,
+        staging: bytes,
+        most: int,
+        tree: KnownTree,
+        landed: "Callable[[str, Facts], None]",
+        *,
+        keeps_owners: bool,
+        modes: int,
     ) -> None:
-        """``tree`` is what becomes known of what has ``landed``; its digest is told, and what could not be kept."""
+        """``tree`` is what becomes known of what has ``landed``; its digest is told, and what could not be kept.
+
+        ``modes`` are the bits of them that are kept.
+        """
         Unpacking.__init__(self, staging, most)
         self._tree = tree
         self._landed = landed
         self._not_kept = Facts()
         self._keeps_owners = keeps_owners
+        self._modes = modes
 
     def reader_of(self, read: "Callable[[int], bytes]") -> SnapshotReader:
         self.archive = SnapshotReader(read)
@@ -103,7 +113,7 @@ class Loading(Unpacking):
             for key, value in info.pax_headers.items():
                 if key.startswith(XATTR + USER_XATTR):
                     self._set_xattr(path, key[len(XATTR) :], encoded(value), name)
-            os.chmod(path, info.mode & _MODE)
+            os.chmod(path, info.mode & self._modes)
         mtime = _mtime_ns(info)
         os.utime(path, ns=(mtime, mtime), follow_symlinks=isinstance(path, int))
 

@@ -24,10 +24,12 @@ class SaveSnapshot(ReadTree):
 
 
 class LoadSnapshot(WriteTree):
-    """The payload is one that goes into this directory, all of it or nothing."""
+    """The payload is one that goes into this directory, all of it or nothing; ``set_ids`` are bits of its modes."""
 
     LESSON = _LESSON
     VERB = "load-snapshot"
+    set_ids: bool
+    FIELDS = dict(WriteTree.FIELDS, set_ids=(bool, True))
 
 
 class FetchSnapshot(Fetch):
@@ -35,6 +37,8 @@ class FetchSnapshot(Fetch):
 
     VERB = "fetch-snapshot"
     LESSON = _LESSON
+    set_ids: bool
+    FIELDS = dict(Fetch.FIELDS, set_ids=(bool, True))
 
 
 class AskLoaded(Message):

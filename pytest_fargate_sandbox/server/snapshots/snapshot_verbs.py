@@ -92,7 +92,8 @@ class _Answers:
                 self._not_kept.popitem(last=False)
 
         keeps_owners = _is_of_root(exchange) and not request.user
-        return lambda staging, most: Loading(staging, most, tree, landed, keeps_owners=keeps_owners)
+        modes = 0o7777 if request.set_ids else 0o1777
+        return lambda staging, most: Loading(staging, most, tree, landed, keeps_owners=keeps_owners, modes=modes)
 
     def loaded(self, exchange: "Exchange", request: AskLoaded) -> None:
         not_kept = self._not_kept.get(request.id) or Facts()

@@ -196,6 +196,15 @@ def test_no_attribute_makes_somebody_more_than_he_is(slot: Slot, tmp_path: Path)
     assert _python(slot, "import os; print(os.listxattr('tool'))", slot.home) == "[]\n"
 
 
+def test_who_wants_no_programs_that_run_as_their_owner_gets_none(slot: Slot) -> None:
+    slot.exec("mkdir -p a/b a/sticky && touch a/x && chmod 6755 a/b a/x && chmod 1777 a/sticky", check=True)
+    saved = slot.save("a")
+    slot.load(saved, "kept")
+    slot.load(saved, "without", set_ids=False)
+    look = "stat -c %a kept/b kept/x without/b without/x without/sticky"
+    assert slot.exec(look).stdout.split() == ["6755", "6755", "755", "755", "1777"]
+
+
 def test_what_is_wrong_with_a_wish_is_said(slot: Slot, tmp_path: Path) -> None:
     with pytest.raises(RemoteFileNotFound, match="nowhere"):
         slot.save("nowhere")
