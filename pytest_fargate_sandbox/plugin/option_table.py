@@ -16,6 +16,9 @@ KEEP = ("never", "failed", "always")
 NETWORKS = ("none", "public")
 """What a task may reach."""
 
+VERIFIERS = ("fresh", "shared")
+"""Where a task is verified that does not say it."""
+
 ARTIFACTS_WHEN = ("failed", "always")
 """Of which tests artifacts are saved."""
 
@@ -178,6 +181,13 @@ TABLE = (
         "args",
         metavar="NAME,NAME",
         default=("exits", "forges", "replaces", "lingers"),
+    ),
+    Option(
+        "verifier",
+        "where a task is verified that does not say it: in a fresh sandbox, or in its agent's, as Harbor and "
+        "terminal-bench do it, where an agent may deceive it",
+        choices=VERIFIERS,
+        default="fresh",
     ),
     Option(
         "submissions",

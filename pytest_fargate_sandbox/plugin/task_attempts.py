@@ -84,13 +84,14 @@ class Attempt:
             message = str(call.excinfo.value).partition("\n")[0]
             self.record["trouble"] = {"kind": call.excinfo.typename, "message": message}
 
-    def story(self, problem: str) -> str:
-        """What somebody needs to see who has to find out why."""
+    def story(self, problem: str, advice: str = "") -> str:
+        """What somebody needs to see who has to find out why; ``advice`` is for where too little crossed over."""
         log = self._trial.log
         lines = [problem, *log.notes]
         if not log.shared and log.artifacts:
             lines.append(
                 f"the verifier had a sandbox of its own, with no more of the agent's than {', '.join(log.artifacts)}"
+                f"{advice}"
             )
         if log.output.strip():
             lines += ["--- verifier (end) ---", *log.output.rstrip().splitlines()[-_LINES:]]

@@ -9,9 +9,10 @@ from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.plugin import marker
 from pytest_fargate_sandbox.plugin.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
+from pytest_fargate_sandbox.plugin.task_items import task_of
 from pytest_fargate_sandbox.plugin.task_reach import in_its_network
 from pytest_fargate_sandbox.tasks.task_in_hand import TaskInHand
-from pytest_fargate_sandbox.tasks.task_reading import read_task, task_file_in
+from pytest_fargate_sandbox.tasks.task_reading import task_file_in
 from pytest_fargate_sandbox.tasks.task_trial import Trial
 
 if TYPE_CHECKING:
@@ -61,4 +62,4 @@ def _folder(request: pytest.FixtureRequest, item: pytest.Item) -> TaskFolder:
     file = task_file_in(directory)
     if file is None:
         raise TaskFolderError(f"fargate_task: there is no task.toml in {directory}", path=str(directory))
-    return read_task(file)
+    return task_of(file, request.config)

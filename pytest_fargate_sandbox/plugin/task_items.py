@@ -19,7 +19,8 @@ from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
 from pytest_fargate_sandbox.plugin.task_reach import TaskWarning, in_its_network
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
-from pytest_fargate_sandbox.tasks.task_reading import read_task
+from pytest_fargate_sandbox.tasks.task_inputs import check_solutions
+from pytest_fargate_sandbox.tasks.task_reading import beside_its_agent, read_task
 from pytest_fargate_sandbox.tasks.task_trial import Trial
 from pytest_fargate_sandbox.tasks.verifying import verifier_digests
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 _NOBODY = "none"
 _LONGEST_NAME = 255
+_ADVICE = (
+    ": if its solution changes more, --fargate-verifier=shared has it verified where it was, as a task.toml can say"
+)
 
 SUBMISSIONS: pytest.StashKey[Submissions] = pytest.StashKey()
 """What is graded, where that was asked for."""
@@ -106,7 +110,7 @@ class TaskFile(pytest.Module):
     def read(self) -> TaskFolder | TaskFolderError:
         """One that cannot be read is told by its tests, so that all others run."""
         try:
-            folder = read_task(self.path)
+            folder = task_of(self.path, self.config)
             for warning in folder.warnings:
                 self.warn(TaskWarning(warning))
         except TaskFolderError as error:
@@ -114,6 +118,12 @@ class TaskFile(pytest.Module):
         except TaskWarning as warning:  # where warnings are errors
             return TaskFolderError(str(warning), path=str(self.path))
         return folder
+
+
+def task_of(file: Path, config: pytest.Config) -> TaskFolder:
+    """As this run has it. Raises ``TaskFolderError``."""
+    folder = read_task(file)
+    return beside_its_agent(folder) if config.stash[options.SETTINGS].run["verifier"] == "shared" else folder
 
 
 class AgentOfTask(pytest.Collector):
@@ -201,6 +211,8 @@ class TaskItem(pytest.Function):
             raise TaskFolderError(f"{told}: give them folders of two names, or name one of them", path=str(self.path))
         if self.folder.obstacles:
             pytest.skip(f"{self.folder.name}: {'; '.join(self.folder.obstacles)}")
+        if self.kind == "oracle":
+            check_solutions(self.folder)
         super().setup()
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
@@ -221,9 +233,10 @@ class TaskItem(pytest.Function):
             attempt.graded(reward)
             problem = self._problem(reward)
             if problem and self.kind == "adversary" and trial.log.shared:
-                pytest.xfail(f"{problem}, as environment_mode = 'shared' lets him")
+                pytest.xfail(f"{problem}, as a shared verifier lets him")
             if problem:
-                pytest.fail(attempt.story(problem), pytrace=False)
+                advice = _ADVICE if self.kind == "oracle" else ""
+                pytest.fail(attempt.story(problem, advice), pytrace=False)
 
     def _attempt_in_slots(self, make: Callable[..., Any], slots: SlotsForTasks) -> str:
         """Why sandboxes of its own have to decide, if they have to."""

@@ -33,12 +33,13 @@ _WORDS: dict[Any, str] = {
 
 
 class TableReader:
-    """Reads one file; ``warnings`` has what was passed over."""
+    """Reads one file; ``warnings`` has what was passed over, ``notes`` what would be said otherwise now."""
 
     def __init__(self, file: Path, text: str) -> None:
         self._file = file
         self._text = text
         self.warnings: list[str] = []
+        self.notes: list[str] = []
 
     def read(self, kind: type[_Table], table: Any, where: str = "") -> _Table:
         """``table`` as a ``kind``; what is null in YAML is as good as not said. Raises ``TaskFolderError``."""

@@ -191,6 +191,8 @@ class TaskFolder:
     obstacles: tuple[str, ...] = ()
     """Sentences about what it asks for and cannot have: its tests are skipped, since any verdict could be wrong."""
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """For who writes it, not for who runs it."""
 
     @property
     def name(self) -> str:

@@ -45,6 +45,12 @@ def solution_of(folder: TaskFolder, step: Step | None) -> Inputs:
     return Inputs((script.parent,), _checked_script(folder, script, "no solution"))
 
 
+def check_solutions(folder: TaskFolder) -> None:
+    """Raises ``TaskFolderError`` where there is none, before anything is built or launched for it."""
+    for step in folder.config.steps or (None,):
+        solution_of(folder, step)
+
+
 def tests_of(folder: TaskFolder, step: Step | None) -> Inputs:
     """What is uploaded to ``/tests`` of a verifier: those of the task, and over them those of the step."""
     shared = folder.path / folder.layout.test

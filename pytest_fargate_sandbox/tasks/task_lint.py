@@ -95,7 +95,7 @@ def lines_of(found: Iterable[Finding]) -> Iterator[str]:
 
 def _of(folder: TaskFolder, ttl: float | None) -> Iterator[Finding]:
     file = folder.file
-    yield from (Finding(file, "warning", warning) for warning in folder.warnings)
+    yield from (Finding(file, "warning", warning) for warning in (*folder.warnings, *folder.notes))
     if folder.obstacles:
         yield Finding(file, "skipped", "; ".join(folder.obstacles))
         return

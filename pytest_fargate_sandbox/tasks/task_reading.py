@@ -6,7 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
-from pytest_fargate_sandbox.tasks.task_folder import TASK_FILES
+from pytest_fargate_sandbox.tasks.task_folder import SHARED, TASK_FILES
+from pytest_fargate_sandbox.tasks.task_places import mode_of
 from pytest_fargate_sandbox.tasks.task_toml import read_toml
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ def read_task(file: Path) -> TaskFolder:
         obstacles=(*folder.obstacles, *_in_compose(folder)),
         warnings=(*folder.warnings, *_not_read(folder)),
     )
+
+
+def beside_its_agent(folder: TaskFolder) -> TaskFolder:
+    """With a verifier in the agent's sandbox where it does not say which, as Harbor and terminal-bench read it."""
+    if mode_of(folder, None) is not None:
+        return folder
+    verifier = dataclasses.replace(folder.config.verifier, environment_mode=SHARED)
+    return dataclasses.replace(folder, config=dataclasses.replace(folder.config, verifier=verifier))
 
 
 def _read_yaml(file: Path) -> TaskFolder:

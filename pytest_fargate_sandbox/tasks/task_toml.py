@@ -48,6 +48,7 @@ def read_toml(file: Path) -> TaskFolder:
         config=config,
         obstacles=tuple(_obstacles(config)),
         warnings=tuple(reader.warnings),
+        notes=tuple(reader.notes),
     )
 
 
@@ -126,7 +127,7 @@ def _with_surroundings(reader: TableReader, verifier: Verifier, where: str) -> V
 def _with_network(reader: TableReader, said: Surroundings, where: str) -> Surroundings:
     mode = said.network_mode
     if said.allow_internet is not None:
-        reader.warnings.append(f"{where}.allow_internet is network_mode now")
+        reader.notes.append(f"{where}.allow_internet is network_mode now")
         if mode is None and said.allowed_hosts is None:
             mode = "public" if said.allow_internet else "no-network"
     return dataclasses.replace(said, os=said.os.lower(), network_mode=mode)

@@ -59,7 +59,7 @@ class Verifying:
         if not (self._has_tests or self._shared):
             stale.append(TESTS)
         sandbox.exec(stale, check=True)
-        sandbox.exec(f"mkdir -p {LOGS} && {self._rights_in_logs(sandbox)} {LOGS}", check=True)
+        sandbox.exec(f"mkdir -p {LOGS} && {self._rights_in_logs(sandbox)} {LOGS}", check=True, cwd="/")
         script = f"{TESTS}/test.sh"
         if not self._has_tests:
             inputs = task_inputs.tests_of(self._folder, self._step)

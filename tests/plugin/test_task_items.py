@@ -11,7 +11,7 @@ from pytest_fargate_sandbox.page import figures
 from pytest_fargate_sandbox.page.finished_run import find_run
 from tests.components import need
 from tests.plugin.one_process import run_pytest
-from tests.task_folders import SOLVE, TOML, make_task
+from tests.task_folders import SOLVE, TEST, TOML, make_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,12 +63,13 @@ def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, s
     for sentence in (
         "nop got the whole reward, and does nothing",
         "the solution got 0, and has to get 1",
-        "the verifier had a sandbox of its own, with no more of the agent's than /app, /logs/artifacts",
+        "the verifier had a sandbox of its own, with no more of the agent's than /app, /logs/artifacts: ",
+        "if its solution changes more, --fargate-verifier=shared has it verified where it was",
         "the verifier left no reward: neither reward.json nor reward.txt is in /logs/verifier (it returned 0)",
         "no reward today",
         "sound/task.toml:5:1: nobody reads 'agent.timeout'; did you mean 'timeout_sec'?",
         "replaces got the whole reward, and puts others in the place of tests, pytest, python and programs in PATH",
-        "environment_mode = 'shared' lets him",
+        "as a shared verifier lets him",
         "no-tests: tests/test.sh is not there: the task has no tests that could be run",
         "windows: solution/solve.sh has the line ends of Windows (CRLF), so its interpreter is not found: dos2unix",
     ):
@@ -80,6 +81,29 @@ def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, s
     assert 'errors="3" failures="3" skipped="1"' in junit
     assert '<property name="fargate_no_verdict" value="the verifier left no reward' in junit
     assert shared_engine_log.cut_off() == []
+
+
+def test_nothing_is_launched_for_a_solution_that_is_not_there(pytester: pytest.Pytester) -> None:
+    make_task(pytester.path / "x", solve=None)
+    result = run_pytest(pytester, *RUN, "-p", "no:xdist", "-m", "oracle", timeout=60)
+    result.assert_outcomes(errors=1, deselected=5)
+    assert "x: solution/solve.sh is not there: the task has no solution" in result.stdout.str()
+    assert "= fargate sandboxes =" not in result.stdout.str()
+
+
+@pytest.mark.usefixtures("shared_engine_log")
+def test_a_task_that_does_not_say_where_it_is_verified_is_where_the_run_says(pytester: pytest.Pytester) -> None:
+    elsewhere = {
+        "solve": SOLVE.replace("hello.txt", "/logs/agent/it"),
+        "test": TEST.replace("hello.txt", "/logs/agent/it"),
+    }
+    make_task(pytester.path / "says-nothing", **elsewhere)
+    make_task(pytester.path / "separate", toml=SHARED.replace("shared", "separate"), **elsewhere)
+    run = (*RUN, "-p", "no:xdist", "-m", "oracle", "--fargate-verifier=shared")
+    result = run_pytest(pytester, *run, timeout=60)
+    result.stdout.fnmatch_lines_random(
+        ["PASSED says-nothing/task.toml::oracle*", "FAILED separate/task.toml::oracle*", "*1 failed, 1 passed*"]
+    )
 
 
 def test_infrastructure_trouble_is_tried_again_and_no_verdict(

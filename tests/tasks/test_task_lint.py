@@ -47,6 +47,7 @@ WRONG: dict[str, tuple[dict[str, object], str, str]] = {
         "warning",
         "debian:13 is not pinned",
     ),
+    "old": ({"toml": TOML + "allow_internet = true\n"}, "warning", "allow_internet is network_mode now"),
     "ignore": ({"files": {"tests/.harborignore": "*.log\n"}}, "warning", ".harborignore: nobody reads it here"),
     "GPU": ({"toml": TOML + "gpus = 1\n"}, "skipped", "1 GPUs"),
 }

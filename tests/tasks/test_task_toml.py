@@ -113,7 +113,7 @@ def test_what_an_older_schema_called_otherwise_is_understood(tmp_path: Path) -> 
     )
     surroundings = folder.config.environment
     assert (surroundings.memory_mb, surroundings.storage_mb, surroundings.network_mode) == (2048, 512, "no-network")
-    assert folder.warnings == ("environment.allow_internet is network_mode now",)
+    assert (folder.warnings, folder.notes) == ((), ("environment.allow_internet is network_mode now",))
 
 
 @pytest.mark.parametrize(
