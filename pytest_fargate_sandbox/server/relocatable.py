@@ -8,11 +8,14 @@ The copy brings its own dynamic loader and libraries, so the other root needs ne
 
 import functools
 import importlib
+import importlib.util
 import os
 import re
 import shutil
+import struct
 import sys
 import sysconfig
+import zipfile
 
 # The exec server needs none of this, and each start copies the rest: about 40 MB.
 _LEFT_OUT = re.compile(
@@ -43,10 +46,52 @@ def copy_runtime(target: str) -> None:
 
 
 def _copy_stdlib(libraries: str) -> None:
+    """All that is Python in one archive, where modules are looked for first: a thousand files take longer than that."""
     source = sysconfig.get_path("stdlib")
-    target = os.path.join(libraries, "python%d.%d" % sys.version_info[:2])
+    version = sys.version_info[:2]
+    target = os.path.join(libraries, "python%d.%d" % version)
     if not os.path.isdir(target):
-        shutil.copytree(source, target, ignore=_unneeded, ignore_dangling_symlinks=True)
+        extensions = os.path.join(target, "lib-dynload")
+        if os.path.isdir(_extensions()):
+            shutil.copytree(_extensions(), extensions, ignore=_unneeded, ignore_dangling_symlinks=True)
+        else:
+            os.makedirs(extensions)
+    shutil.copy2(os.path.join(source, "os.py"), target)  # by this file Python finds the place
+    archive = os.path.join(libraries, "python%d%d.zip" % version)
+    if not os.path.exists(archive):
+        with zipfile.ZipFile(archive + "~", "w") as modules:
+            _pack(source, modules)
+        os.rename(archive + "~", archive)
+
+
+def _pack(source: str, archive: zipfile.ZipFile) -> None:
+    for folder, folders, files in os.walk(source):
+        left_out = {*_unneeded(folder, folders + files), "__pycache__", "lib-dynload"}
+        folders[:] = [name for name in folders if name not in left_out]
+        for name in files:
+            path = os.path.join(folder, name)
+            if name.endswith(".py") and name not in left_out and os.path.isfile(path):
+                ending, content = _packed(path)
+                archive.writestr(zipfile.ZipInfo(os.path.relpath(path, source) + ending), content)
+
+
+def _packed(path: str) -> "tuple[str, bytes]":
+    """What Python has compiled of this source as it is now, or the source: an archive could not tell which is newer."""
+    told = os.stat(path)
+    flags = b"" if sys.version_info < (3, 7) else bytes(4)
+    numbers = (int(told.st_mtime) & 0xFFFFFFFF, told.st_size & 0xFFFFFFFF)
+    current = importlib.util.MAGIC_NUMBER + flags + struct.pack("<LL", *numbers)
+    for file, ending, begin in ((importlib.util.cache_from_source(path), "c", current), (path, "", b"")):
+        if os.path.isfile(file):
+            with open(file, "rb") as opened:
+                content = opened.read()
+            if content.startswith(begin):
+                return ending, content
+    return "", b""
+
+
+def _extensions() -> str:
+    return os.path.realpath(os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload"))
 
 
 def _unneeded(_folder: str, names: "list[str]") -> "list[str]":
@@ -55,7 +100,7 @@ def _unneeded(_folder: str, names: "list[str]") -> "list[str]":
 
 def _mapped_libraries() -> "list[str]":
     """The loader and all libraries of this interpreter and of every extension module that can be loaded."""
-    modules = os.path.realpath(os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload"))
+    modules = _extensions()
     for file in os.listdir(modules) if os.path.isdir(modules) else ():
         if not _unneeded(modules, [file]):
             try:

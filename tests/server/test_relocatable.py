@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import shutil
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from pytest_fargate_sandbox.server import relocatable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _copy(target: Path, python: str = sys.executable) -> None:
@@ -35,6 +33,7 @@ def test_the_copy_starts_by_its_own_loader_and_finds_its_own_modules(tmp_path: P
     program = "import sys, ssl, hashlib, json; print(sys.prefix, json.__file__, ssl.__file__)"
     places = {part.split("/lib/")[0] for part in _run(tmp_path / "runtime", program).split()}
     assert places == {f"{tmp_path}/runtime"}
+    assert sum(len(files) for _, _, files in os.walk(tmp_path)) < 200, "each sandbox copies it, file by file"
 
 
 def test_everybody_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
@@ -58,3 +57,13 @@ def test_a_copy_that_was_interrupted_is_finished(tmp_path: Path) -> None:
     _copy(tmp_path / "runtime")
     assert (tmp_path / "runtime/ready").exists()
     assert _run(tmp_path / "runtime", "print(1)") == "1"
+
+
+def test_what_was_compiled_of_another_source_is_not_taken(tmp_path: Path) -> None:
+    source = tmp_path / "module.py"
+    source.write_text("told = 1\n")
+    assert relocatable._packed(str(source)) == ("", b"told = 1\n")
+    compiled = Path(py_compile.compile(str(source), doraise=True))
+    assert relocatable._packed(str(source)) == ("c", compiled.read_bytes())
+    source.write_text("told = 22\n")
+    assert relocatable._packed(str(source)) == ("", b"told = 22\n")
