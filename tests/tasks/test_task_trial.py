@@ -120,6 +120,7 @@ FILLS = "head -c 100000000 /dev/zero > /dev/shm/app/x; echo hello > /tmp/hello.t
 SMALL_DISK = STEPS.replace("/app", "/dev/shm/app") + '[verifier]\nenvironment_mode = "separate"\n'
 
 
+@pytest.mark.needs("memory limits")  # else it is the machine's
 def test_an_agent_who_takes_all_memory_until_the_server_dies_has_broken_his_sandbox(
     tmp_path: Path, trial: MakeTrial
 ) -> None:
