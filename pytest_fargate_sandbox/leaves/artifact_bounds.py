@@ -21,7 +21,10 @@ MOST_TOLD = 20
 
 
 class WorkBounds(NamedTuple):
-    """Of an agent's work at a task: of what he hands in, and of all that crosses over to a verifier."""
+    """Of an agent's work at a task: of what he hands in, and of all that crosses over to a verifier.
+
+    They are what ``--fargate-task-max-bytes`` and ``--fargate-task-max-files`` are where nobody says them.
+    """
 
     bytes: int = 4_000_000_000
     """As it travels: a hole in a file that lies in a directory weighs nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from pytest_fargate_sandbox.leaves.artifact_bounds import WORK_BOUNDS
 from pytest_fargate_sandbox.leaves.names import DEFAULT_TTL_SEC, RUNNERS
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
@@ -36,6 +37,7 @@ class Option(NamedTuple):
     synonyms: Mapping[str, str] = {}
     """What else a choice may be called."""
     least: int = 0
+    most: int = (1 << 40) - 1
     word: str = ""
     """What may stand for a number."""
     bare: str = ""
@@ -201,6 +203,24 @@ TABLE = (
         "sound task comes to, sandboxes of its own decide",
         "bool",
         default=False,
+    ),
+    Option(
+        "task_max_bytes",
+        "so many bytes of an agent's work at a task cross over to its verifier, or are taken of what was handed in; "
+        "more is the agent's failure",
+        "int",
+        metavar="N",
+        default=WORK_BOUNDS.bytes,
+        least=1,
+    ),
+    Option(
+        "task_max_files",
+        "so many files, directories and links, likewise",
+        "int",
+        metavar="N",
+        default=WORK_BOUNDS.files,
+        least=1,
+        most=2 * WORK_BOUNDS.files,  # what a sandbox takes at once
     ),
     Option("results", "write a line of JSON for each attempt at a task to this file", metavar="FILE"),
     Option(

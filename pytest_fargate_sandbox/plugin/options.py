@@ -215,6 +215,8 @@ def _as_int(option: Option, value: Any, source: str) -> int | str:
         raise _wrong(source, value, f"a whole number{f' or {option.word}' if option.word else ''}") from None
     if number < option.least:
         raise _wrong(source, value, f"{option.least} or more")
+    if number > option.most:
+        raise _wrong(source, value, f"{option.most} or less")
     return number
 
 

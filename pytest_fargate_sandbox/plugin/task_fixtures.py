@@ -9,6 +9,7 @@ from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.plugin import marker
 from pytest_fargate_sandbox.plugin.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
+from pytest_fargate_sandbox.plugin.task_bounds import work_bounds
 from pytest_fargate_sandbox.plugin.task_items import task_of
 from pytest_fargate_sandbox.plugin.task_reach import in_its_network
 from pytest_fargate_sandbox.tasks.task_in_hand import TaskInHand
@@ -35,7 +36,8 @@ def begin(request: pytest.FixtureRequest, make: Callable[..., Any]) -> TaskInHan
     if folder.obstacles:
         pytest.skip(f"{folder.name}: {'; '.join(folder.obstacles)}")
     make = in_its_network(make, request.config, lambda why: trial.log.without_internet(why))
-    trial = Trial(folder, None, with_pinned_image(make, request.config))
+    make = with_pinned_image(make, request.config)
+    trial = Trial(folder, None, make, bounds=work_bounds(request.config))
     item.stash[ATTEMPT] = Attempt(trial, item.stash[NAMED])
     return TaskInHand(trial)
 

@@ -16,6 +16,7 @@ from pytest_fargate_sandbox.plugin import options, outcomes
 from pytest_fargate_sandbox.plugin.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.plugin.slots_for_tasks import SLOTS, SlotsForTasks
 from pytest_fargate_sandbox.plugin.task_attempts import ATTEMPT, NAMED, Attempt
+from pytest_fargate_sandbox.plugin.task_bounds import work_bounds
 from pytest_fargate_sandbox.plugin.task_reach import TaskWarning, in_its_network
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
@@ -261,7 +262,8 @@ class TaskItem(pytest.Function):
         self, make: Callable[..., Any], in_slot: Callable[[Any], TaskSlot] | None = None
     ) -> tuple[Trial, Attempt]:
         make = in_its_network(make, self.config, lambda why: trial.log.without_internet(why))
-        trial = Trial(self.folder, self.actor, make, self.config.stash.get(STORE, None), in_slot=in_slot)
+        store, bounds = self.config.stash.get(STORE, None), work_bounds(self.config)
+        trial = Trial(self.folder, self.actor, make, store, in_slot=in_slot, bounds=bounds)
         attempt = self.stash[ATTEMPT] = Attempt(trial, self.stash[NAMED])
         return trial, attempt
 

@@ -172,8 +172,8 @@ class Crossing:
     def _too_much(self, source: str) -> SandboxBroken:
         return SandboxBroken(
             f"the agent left more than crosses over to a verifier: with {source} it would be more than "
-            f"{self._bounds.bytes} bytes or {self._bounds.files} files (of a task's own making it is in `artifacts` "
-            "that it says what counts, and what to `exclude`)"
+            f"{self._bounds.bytes} bytes or {self._bounds.files} files (--fargate-task-max-bytes, -max-files; of "
+            "a task's own making it is in `artifacts` that it says what counts, and what to `exclude`)"
         )
 
 

@@ -55,7 +55,9 @@ def results(pytester: pytest.Pytester) -> Path:
 @pytest.mark.usefixtures("results")
 @pytest.mark.needs("patch")
 def test_each_try_of_each_agent_is_graded(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
-    result = run_pytest(pytester, *GRADE, "-n2", "--fargate-results=r.jsonl", timeout=120)
+    """``good``'s second try has a directory more than may cross over."""
+    options = ("--fargate-results=r.jsonl", "--fargate-task-max-files=3")
+    result = run_pytest(pytester, *GRADE, "-n2", *options, timeout=120)
     records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]
     assert {(each["agent"], each["try"]): each["verdict"] for each in records} == {
         ("good", "1"): "pass",
@@ -68,6 +70,8 @@ def test_each_try_of_each_agent_is_graded(pytester: pytest.Pytester, shared_engi
         ("links", "1"): "fail",
     }
     assert {(each["task"], each["folder"]) for each in records} == {("hello", "tasks/hello")}
+    [troubles] = [each["trouble"] for each in records if each["agent"] == "good" and each["try"] == "2"]
+    assert "it would be more than 4000000000 bytes or 3 files (--fargate-task-max-bytes" in troubles["message"]
     result.stdout.fnmatch_lines_random(
         [
             "PASSED tasks/hello/task.toml::good::1",

@@ -136,6 +136,7 @@ def test_lists_on_the_command_line_are_separated_by_commas(passing: pytest.Pytes
         ("--fargate-keep=sometimes", "never"),
         ("--fargate-ttl=-1", "--fargate-ttl=-1: expected 1 or more"),
         ("--fargate-max-tasks=0", "--fargate-max-tasks=0: expected 1 or more"),
+        ("--fargate-task-max-files=1000001", "--fargate-task-max-files=1000001: expected 1000000 or less"),
         ("--fargate-prelaunch=many", "--fargate-prelaunch=many: expected a whole number"),
         ("--fargate-memory=5", "memory 5 is not a Fargate size"),
         ("--fargate-config=nowhere.toml", "nowhere.toml: cannot be read"),
