@@ -33,6 +33,8 @@ class Reports:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         with ExitStack() as while_it_is_made:
+            if call.excinfo:
+                short_errors.with_remedy(call.excinfo.value)
             if call.excinfo and uses_fixtures(item):
                 while_it_is_made.enter_context(short_errors.reworded(call.excinfo.value, for_pytest))
             if call.excinfo and not self._in_full:

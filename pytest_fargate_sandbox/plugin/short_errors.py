@@ -25,6 +25,8 @@ _LIBRARIES = {
 }
 _ERRORS = f"{_PACKAGE}.leaves.errors"
 _WAITING = f"{_PACKAGE}.leaves.waiting"
+_OUT_OF_SCOPE = "ScopeMismatch: You tried to access the function scoped fixture fargate_"
+_WIDER = "fargate_session_factory is for fixtures of any scope: make(**keys) -> sandbox that ends with the fixture."
 
 
 @contextlib.contextmanager
@@ -49,6 +51,13 @@ def reworded(error: BaseException, words: Callable[[str], str]) -> Iterator[None
     finally:
         for each, message in before:
             each.message = message
+
+
+def with_remedy(error: BaseException) -> None:
+    """pytest's own word on scopes, where it is about a fixture of ours, says what to take in its place."""
+    said = str(getattr(error, "msg", ""))
+    if isinstance(error, pytest.fail.Exception) and said.startswith(_OUT_OF_SCOPE) and _WIDER not in said:
+        error.msg = f"{said.rstrip()}\n{_WIDER}"
 
 
 def tell_plainly(call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

@@ -139,6 +139,8 @@ class Lease(ABC):
         start = list(self._beginning())
         if start:
             lines.append(f"start: {', '.join(start)}")
+        if len(sandbox.history) > _COMMANDS:
+            lines.append(f"the last {_COMMANDS} of its commands:")
         for past in list(sandbox.history)[-_COMMANDS:]:
             lines += _told(past)
         for terminal in sandbox.terminals.all():

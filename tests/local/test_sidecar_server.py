@@ -53,6 +53,13 @@ def test_streams_lead_to_loopback(sidecar: Sidecar, echo: EchoServer) -> None:
         assert echoed(tunnel.dial(echo.port), body := os.urandom(1 << 20)) == body
 
 
+def test_a_task_may_have_years_to_live(shared_dir: Path, echo: EchoServer) -> None:
+    sidecar = Sidecar(shared_dir, **{names.ENV_TTL: "100000000"})
+    with sidecar.tunnel() as tunnel:
+        assert echoed(tunnel.dial(echo.port), b"hello") == b"hello"
+    assert sidecar.end() == ""
+
+
 def test_the_end_of_a_stream_arrives_on_both_sides(sidecar: Sidecar, echo: EchoServer) -> None:
     with sidecar.tunnel() as tunnel:
         stream = tunnel.dial(echo.port)

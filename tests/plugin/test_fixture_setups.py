@@ -71,6 +71,25 @@ def test_it_ends_with_its_module_class_or_parameter_and_with_a_set_up_that_faile
 
 
 @pytest.mark.usefixtures("shared_engine_log")
+def test_who_asks_for_a_tests_own_in_a_wider_scope_is_told_what_to_take(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import pytest
+
+@pytest.fixture(scope="module")
+def toolbox(fargate_sandbox_factory):
+    return fargate_sandbox_factory()
+
+def test_it(toolbox): pass
+def test_again(toolbox): pass
+"""
+    )
+    result = run_pytest(pytester, "-p", "no:xdist")
+    result.assert_outcomes(errors=2)
+    told = "fargate_session_factory is for fixtures of any scope: make(**keys) -> sandbox that ends with the fixture."
+    assert result.outlines.count(told) == 2
+
+
 def test_a_fixture_that_asks_as_it_runs_is_noticed_where_nothing_else_asks(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_a="""

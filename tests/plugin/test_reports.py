@@ -31,6 +31,8 @@ def test_before(fargate_sandbox):
     fargate_sandbox.exec("sleep 1")
 
 def test_it(fargate_sandbox):
+    for _ in range(5):
+        fargate_sandbox.exec("true")
     fargate_sandbox.exec("echo working; echo complaining >&2; exit 3")
     assert False
 
@@ -61,6 +63,8 @@ def test_is_shown_in_full(fargate_sandbox):
             "task: arn:aws:ecs:*",
             "image: host",
             "start: launched ahead of need*",
+            "the last 5 of its commands:",
+            "$ true *",
             "$ echo working; *exit 3, *",
             "  working",
             "  complaining",

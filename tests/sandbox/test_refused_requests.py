@@ -58,6 +58,13 @@ def test_a_wrong_path_is_the_callers_error(client: ExecClient) -> None:
             act()
 
 
+def test_what_is_no_content_of_a_file_is_told_before_there_is_a_file(client: ExecClient, tmp_path: Path) -> None:
+    for wrong in (5, None, ["text"]):
+        with pytest.raises(ValueError, match=r"^data is of type .*: expected bytes or a string"):
+            client.write_file(str(tmp_path / "file"), wrong)  # type: ignore[arg-type]
+    assert not (tmp_path / "file").exists()
+
+
 def test_a_directory_that_is_not_there_is_told_as_the_cwd(client: ExecClient) -> None:
     for start in (client.exec, client.spawn):
         with pytest.raises(RemoteFileNotFound, match=r"the command did not run: its cwd: No such file .*: /nope"):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _MOST_IDLE_SESSIONS = 32
+_LONGEST_LOOK_SEC = 3600.0
+"""poll() takes 24 days at most."""
 _EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
@@ -109,9 +111,9 @@ def _connections(listeners: Sequence[socket.socket], expires: float) -> Iterator
         listener.setblocking(False)
         poller.register(listener, select.POLLIN)
     while (left := expires - time.monotonic()) > 0:
-        ready = poller.poll(left * 1000)
+        ready = poller.poll(min(left, _LONGEST_LOOK_SEC) * 1000)
         if not ready:
-            return
+            continue
         try:
             sock, _ = by_number[ready[0][0]].accept()
         except OSError:  # the client has gone, or we are out of descriptors for the moment

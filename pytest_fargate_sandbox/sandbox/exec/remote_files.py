@@ -137,6 +137,8 @@ class RemoteFiles:
         ``atomic`` replaces it, so that nobody sees half of it.
         """
         content = data.encode("utf-8") if isinstance(data, str) else data
+        if not isinstance(content, (bytes, bytearray, memoryview)):
+            raise ValueError(f"data is of type {type(data).__name__}: expected bytes or a string")
         request = self._upload_request(file_protocol.WriteFile, path=path, mode=mode, in_place=not atomic)
         Upload(self._calls, request, lambda: _blocks_of(content)).to_end(_TRIES)
 
