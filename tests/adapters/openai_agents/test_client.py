@@ -28,6 +28,7 @@ from pytest_fargate_sandbox.adapters.openai_agents import (
     FargateSandboxClientOptions,
     FargateTimeouts,
 )
+from tests.adapters.openai_agents.noted import NOTE, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,13 +37,6 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Any]
     Alive = Callable[[], set[str]]
-
-NOTE = Manifest(entries={"note": File(content=b"as it came\n")})
-
-
-async def said(session: Any, command: str) -> str:
-    return str((await session.exec(command)).stdout.decode())
-
 
 # --- beginning and end -----------------------------------------------------------------------------------------------
 

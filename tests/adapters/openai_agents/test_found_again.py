@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from agents.sandbox import Manifest
-from agents.sandbox.entries import File
 from agents.sandbox.errors import (
     ExecTransportError,
 )
@@ -24,6 +23,7 @@ from pytest_fargate_sandbox.adapters.openai_agents import (
     FargateSandboxSessionState,
 )
 from tests.adapters.openai_agents.frozen import frozen
+from tests.adapters.openai_agents.noted import NOTE, said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +33,6 @@ if TYPE_CHECKING:
 
     Run = Callable[..., Any]
     Alive = Callable[[], set[str]]
-
-NOTE = Manifest(entries={"note": File(content=b"as it came\n")})
-
-
-async def said(session: Any, command: str) -> str:
-    return str((await session.exec(command)).stdout.decode())
 
 
 def state_again(client: FargateSandboxClient, session: Any) -> SandboxSessionState:

@@ -37,7 +37,8 @@ def _environment(task: ExecTask) -> dict[str, str]:
 def _as_an_instance(task: ExecTask) -> Iterator[str]:
     """The URL of an SSM whose only instance is this task: pyssm's command line takes no other targets.
 
-    Its own document is a shell, which ECS has no such session for: here it is a command.
+    Its own document is a shell, which ECS has no such session for: here it is a command. It has no prompt: one that
+    comes late stands before what the command says, as part of that.
     """
     ssm = task.engine.client("ssm")
 
@@ -46,7 +47,7 @@ def _as_an_instance(task: ExecTask) -> Iterator[str]:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             answer: dict[str, Any] = {"SessionId": request.get("SessionId")}
             if self.headers["X-Amz-Target"] == "AmazonSSM.StartSession":
-                shell = {"DocumentName": "AWS-StartInteractiveCommand", "Parameters": {"command": ["/bin/sh"]}}
+                shell = {"DocumentName": "AWS-StartInteractiveCommand", "Parameters": {"command": ["env PS1= /bin/sh"]}}
                 started = ssm.start_session(**{**shell, **request, "Target": task.target})
                 answer = {key: started[key] for key in ("SessionId", "TokenValue", "StreamUrl")}
             body = json.dumps(answer).encode()
