@@ -95,13 +95,7 @@ class Controller:
 
     @property
     def _ledger(self) -> Ledger | None:
-        """The run's ledger, if anybody has written into it."""
-        if not self._run.begun:
-            return None
-        from pytest_fargate_sandbox.records.ledger import Ledger
-
-        ledger = Ledger(self._run.run_id)
-        return ledger if ledger.path.exists() else None
+        return self._run.ledger if self._run.has_ledger else None
 
     def _write_report(self) -> None:
         name = self._settings.run["report_json"]

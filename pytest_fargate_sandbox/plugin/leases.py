@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.options import Settings
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
     from pytest_fargate_sandbox.plugin.wish import Wish
-    from pytest_fargate_sandbox.records.ledger import Ledger
     from pytest_fargate_sandbox.run.builds_ahead import BuildsAhead
     from pytest_fargate_sandbox.run.lease import Lease
     from pytest_fargate_sandbox.run.pool import Pool
@@ -122,12 +121,6 @@ class Leases:
         config: EcsFargateConfig = base_config(self.settings)
         return config
 
-    @cached_property
-    def ledger(self) -> Ledger:
-        from pytest_fargate_sandbox.records.ledger import Ledger
-
-        return Ledger(self.run.run_id)
-
     @property
     def pool(self) -> Pool:
         if self._pool is None:
@@ -217,7 +210,7 @@ class Leases:
     def give_up(self, item: pytest.Item, met: dict[str, Any]) -> None:
         """An attempt does not count: end its sandboxes, whatever their tests wished, and remember why."""
         self.end_released(item)
-        self.ledger.write(f"retry-{secrets.token_hex(8)}", "retried", test=item.nodeid, error=met)
+        self.run.ledger.write(f"retry-{secrets.token_hex(8)}", "retried", test=item.nodeid, error=met)
 
     def of(self, item: pytest.Item) -> list[Lease]:
         """The sandboxes that the test has had up to now; it is asked for each of its reports."""

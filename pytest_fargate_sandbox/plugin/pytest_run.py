@@ -19,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
     from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.records.ledger import Ledger
     from pytest_fargate_sandbox.records.reuse_book import ReuseBook
 
 RUN: pytest.StashKey[PytestRun] = pytest.StashKey()
@@ -65,6 +66,17 @@ class PytestRun:
     def secret(self) -> bytes:
         """What the keys of all sandboxes of this run are derived from."""
         return bytes.fromhex(self._made["secret"])
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from pytest_fargate_sandbox.records.ledger import Ledger
+
+        return Ledger(self.run_id)
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether anybody has written into it. Asked of at every report: where it is was found once."""
+        return self.begun and self.ledger.path.exists()
 
     @property
     def owner(self) -> dict[str, Any]:

@@ -81,13 +81,7 @@ class RunBook:
 
     @property
     def _is_wanted(self) -> bool:
-        if self.page is not None or self._compared is not None:
-            return True
-        if not self._run.begun:
-            return False
-        from pytest_fargate_sandbox.records.ledger import Ledger
-
-        return Ledger(self._run.run_id).path.exists()
+        return self.page is not None or self._compared is not None or self._run.has_ledger
 
     def _begin(self) -> RunRecords:
         from pytest_fargate_sandbox.leaves.process_identity import this_process

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+from tests.plugin.one_process import run_pytest
+
+if TYPE_CHECKING:
+    import pytest
 
 HEAVY = ("boto3", "botocore", "paramiko", "moto", "cryptography", "filelock", "yaml", "asyncio", "opentelemetry")
 
@@ -31,3 +37,24 @@ def test_all_of_the_package_can_be_imported_at_once_without_what_extras_bring() 
     program = f"{hidden}; from pytest_fargate_sandbox import *; print(EcsFargateSandbox.__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "EcsFargateSandbox\n"
+
+
+MADE = """
+import sys
+
+made, counts = [], []
+sys.addaudithook(lambda event, arguments: event == "os.mkdir" and made.append(arguments[0]))
+
+def pytest_runtest_logfinish():
+    counts.append(len(made))
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(f"{counts[-1] - counts[0]} while {len(counts)} tests ended")
+"""
+
+
+def test_a_report_has_the_controller_look_for_no_place_where_records_are(pytester: pytest.Pytester) -> None:
+    """To find it, and make it where it is missing, took a millisecond of each test."""
+    pytester.makeconftest(MADE)
+    pytester.makepyfile("import pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_it(n): pass")
+    run_pytest(pytester, "-n1").stdout.fnmatch_lines(["0 while 5 tests ended"])
