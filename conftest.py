@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.skips import ELSEWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 pytest_plugins = ["pytester", "tests.chaos.summary"]
 
@@ -33,6 +38,17 @@ def pytest_xdist_auto_num_workers() -> int | None:
 def _cores() -> int:
     """Those that this process may use, where the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Thousands of tests stay as long as a worker does: nobody looks through them for garbage, then or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
