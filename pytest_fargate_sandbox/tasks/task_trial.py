@@ -19,7 +19,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     UnknownUser,
 )
 from pytest_fargate_sandbox.records.costs import task_cost_usd
-from pytest_fargate_sandbox.tasks import reward, task_inputs
+from pytest_fargate_sandbox.tasks import entry_point, reward, task_inputs
 from pytest_fargate_sandbox.tasks.crossing import Crossing
 from pytest_fargate_sandbox.tasks.image_users import made_as_root, named_users
 from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
@@ -211,6 +211,7 @@ class Trial:
         with self.log.timed("prepare"), _mistake_of(self.folder, "its environment"):
             self._workspace = _workspace(sandbox, place)
             sandbox.exec(_DIRECTORIES, check=True)
+            entry_point.begin(sandbox, place, self._users[sandbox])
             for user in named_users(self.folder):  # or it could not be told who took him away
                 sandbox.exec(["true"], user=user)
             if place.files is not None:
@@ -288,9 +289,9 @@ class Trial:
         sandbox = self._sandbox("verifier", place, self.folder.config.verifier.timeout_sec)
         try:
             with self.log.timed("verify"):
-                workspace = _workspace(sandbox, place)
+                workspace, user = _workspace(sandbox, place), self._users[sandbox]
+                entry_point.begin(sandbox, place, user)
                 crossing.give(sandbox)
-                user = self._users[sandbox]
                 verifying = Verifying(self.folder, step, self.log, has_tests=place.has_tests, images_user=user)
                 return verifying.run(sandbox, workspace)
         except (ExecFailed, ExecTimeout) as error:

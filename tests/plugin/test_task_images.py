@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SOLVE = "#!/bin/sh\necho hello > hello.txt\n"
 TEST = "#!/bin/sh\ngrep -qx hello hello.txt && [ ! -e only-here ] && r=1 || r=0\necho $r > /logs/verifier/reward.txt\n"
 NOBODY = """#!/bin/sh
-[ "$(id -u)" != 0 ] && [ "$(tail -n 1 hello.txt)" = "$(id -u)" ] && r=1 || r=0
+[ "$(cat /tmp/begun)" = "$(id -u)" ] && [ "$(id -u)" != 0 ] && [ "$(tail -n 1 hello.txt)" = "$(id -u)" ] && r=1 || r=0
 echo $r > /logs/verifier/reward.txt
 """
 RUN_TESTS = """#!/bin/bash
@@ -43,7 +43,11 @@ def test_images_are_built_and_the_older_format_is_graded(
         },
     )
     for name, given in (("nobodys", "RUN chown nobody /app\n"), ("roots", "")):
-        not_root = {"environment/Dockerfile": f"{base}{given}USER nobody\n"}
+        entry = 'COPY --chmod=755 entry /entry\nUSER nobody\nENTRYPOINT ["/entry"]\n'
+        not_root = {
+            "environment/Dockerfile": f"{base}{given}{entry}",
+            "environment/entry": '#!/bin/sh\nid -u > /tmp/begun\nexec "$@"\n',
+        }
         make_task(tasks / name, toml="", solve=f"{SOLVE}id -u >> hello.txt\n", test=NOBODY, files=not_root)
     files = {
         "task.yaml": "instruction: Say hello.\ndifficulty: easy\n",
