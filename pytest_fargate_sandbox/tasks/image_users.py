@@ -19,15 +19,21 @@ _USERS: dict[str, str] = {}
 """Of each image that this process has had."""
 
 
-def made_as_root(make: Callable[..., Any], keys: Mapping[str, Any]) -> tuple[Any, str | None]:
+def made_as_root(
+    make: Callable[..., Any], keys: Mapping[str, Any], stop: Callable[[Any], None]
+) -> tuple[Any, str | None]:
     """A sandbox by these keys, and its image's user, if not root: that is seen in a first one, which is stopped."""
     image = str(keys.get("image") or keys["environment"])
     if image not in _USERS:
         sandbox = make(**keys)
-        _USERS[image] = _user_in(sandbox)
+        try:
+            _USERS[image] = _user_in(sandbox)
+        except BaseException:
+            stop(sandbox)
+            raise
         if _USERS[image].startswith("0:"):
             return sandbox, None
-        sandbox.stop()
+        stop(sandbox)
     if _USERS[image].startswith("0:"):
         return make(**keys), None
     return make(**keys, user="0"), _USERS[image]

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.tasks.reward import Reward
     from pytest_fargate_sandbox.tasks.task_folder import HealthCheck, Step, TaskFolder
 
-_DIRECTORIES = (
-    "mkdir -p /logs/agent /logs/verifier /logs/artifacts && chmod 777 /logs/agent /logs/verifier /logs/artifacts"
-)
+_DIRECTORIES = "mkdir -p /logs/agent /logs/verifier /logs/artifacts && chmod 777 /logs/agent /logs/artifacts"
 _USUAL_AGENT_SEC = 3600.0
 
 
@@ -280,7 +278,7 @@ class Trial:
                 return verifying.run(sandbox, self._workspace)
         except (NoVerdict, ExecFailed, ExecTimeout) as error:
             raise SandboxBroken(
-                f"no verdict, and it counts as the agent's failure: he was root where his verifier ran "
+                f"no verdict, and it counts as the agent's failure: he had been where his verifier ran "
                 f"(environment_mode = 'shared'): {error}"
             ) from None
 
@@ -313,9 +311,14 @@ class Trial:
             if self._in_slot:
                 sandbox, user = self._in_slot(self._make(slot=role, **keys)), None
             else:
-                sandbox, user = made_as_root(self._make, keys)
+                sandbox, user = made_as_root(self._made, keys, self._stop)
         self._users[sandbox] = user
         self.log.images[role] = sandbox.image
+        self._running.setdefault(sandbox, time.monotonic())
+        return sandbox
+
+    def _made(self, **keys: Any) -> Any:
+        sandbox = self._make(**keys)
         self._running[sandbox] = time.monotonic()
         return sandbox
 

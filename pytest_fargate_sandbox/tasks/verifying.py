@@ -58,8 +58,8 @@ class Verifying:
         stale = ["rm", "-rf", "--", REWARD_JSON, REWARD_TEXT]
         if not (self._has_tests or self._shared):
             stale.append(TESTS)
-        sandbox.exec(stale, check=True)
         sandbox.exec(f"mkdir -p {LOGS} && {self._rights_in_logs(sandbox)} {LOGS}", check=True, cwd="/")
+        sandbox.exec(stale, check=True)
         script = f"{TESTS}/test.sh"
         if not self._has_tests:
             inputs = task_inputs.tests_of(self._folder, self._step)
@@ -70,7 +70,7 @@ class Verifying:
 
     def _rights_in_logs(self, sandbox: Any) -> str:
         """Where it can be only who runs the tests leaves a reward, and not whom they run what is the agent's as."""
-        if self._shared or isinstance(sandbox, TaskSlot):  # he is root there, or they are the same user
+        if isinstance(sandbox, TaskSlot):  # they are the same user
             return "chmod 777"
         owner = shlex.quote(str(self._acting(sandbox) or "0"))
         return f"chown {owner} {LOGS} && chmod 755"

@@ -178,6 +178,20 @@ def test_who_is_run_as_another_user_than_the_tests_leaves_no_reward(tmp_path: Pa
     assert "reward.json: Permission denied" in tried.log.output
 
 
+FORGES_LATER = """\
+exec < /dev/null > /dev/null 2>&1
+setsid sh -c 'for each in $(seq 1000); do echo 1 > /logs/verifier/reward.json; sleep 0.01; done' &
+ln -s /dev/full /logs/verifier/reward.txt
+"""
+
+
+def test_beside_the_verifier_who_is_not_root_leaves_no_reward(tmp_path: Path, trial: MakeTrial) -> None:
+    toml = SHARED.replace("[verifier]", '[agent]\nuser = "nobody"\n[verifier]')
+    test = "#!/bin/bash\nsleep 0.1\nstat -c %a /logs/verifier\necho 0 > /logs/verifier/reward.txt\n"
+    tried = trial(make_task(tmp_path / "t", toml=toml, test=test), Says(FORGES_LATER))
+    assert (verdict(tried), tried.log.output) == (0, "755\n")
+
+
 VERIFIERS = {
     "hangs": ("sleep 60\n", "the verifier ran out of time after 1 s"),
     "floods": ("head -c 50000000 /dev/zero | tr '\\0' x; echo the end\n", "the verifier left no reward"),
