@@ -36,6 +36,7 @@ ACTS: dict[str, Callable[[ExecClient, Path], object]] = {
     "exec without time-out": lambda client, _: client.exec("true", timeout=None),
     "exec of little output": lambda client, _: client.exec("true", timeout=0.5, max_output_bytes=1000),
     "exec with stdin": lambda client, _: client.exec("true", timeout=0.5, stdin=b"x" * 1_000_000),
+    "stat": lambda client, _: client.stat("/there"),
     "list": lambda client, _: client.list_files("/there"),
     "read": lambda client, _: client.read_file("/there"),
     "save": lambda client, here: client.download_to("/there", here / "file"),

@@ -145,6 +145,7 @@ def unknown(talk: Talk) -> None:
 
 
 A_MEGABYTE = frame(b"o", bytes(MIB))
+STATUS = {"kind": "file", "size": 1, "mode": 0o644, "uid": 0, "gid": 0, "mtime_ns": 0}
 DEEP = b"[" * 200_000
 
 ROWS = {
@@ -188,6 +189,10 @@ ROWS = {
     # Short answers.
     "a listing without end": Row("list", flood(of=b'"name", ' * 10_000), "longer than 16777216 bytes"),
     "a listing of other things": Row("list", just(sized(20), b'{"names": [1, 2, 3]}'), "cannot be [1, 2, 3]"),
+    "a listing of paths": Row("list", says(line(names=["x", "../../x"])), "something is called '../../x'"),
+    "a file of less than nothing": Row("stat", says(line(**{**STATUS, "size": -1})), "that none has"),
+    "a file that is nobody's": Row("stat", says(line(**{**STATUS, "uid": -1})), "that none has"),
+    "a file of another mode": Row("stat", says(line(**{**STATUS, "mode": 1 << 20})), "that none has"),
     "a listing that is deep": Row("list", just(sized(len(DEEP)), DEEP), "not JSON"),
     "a listing of objects": Row(
         "list",
@@ -323,6 +328,11 @@ ROWS = {
         "compare with a snapshot",
         digested(*[line(how="touched", path="x", at=at, size=1 << 20) for at in range(20_000)], line(last=True)),
         "more of it than was saved",
+    ),
+    "content behind the end of what was saved": Row(
+        "compare with a snapshot",
+        digested(line(how="touched", path="x", at=1 << 62, size=1), line(last=True)),
+        "no place",
     ),
     # Trees.
     **{

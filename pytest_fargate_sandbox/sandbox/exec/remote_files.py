@@ -146,6 +146,9 @@ class RemoteFiles:
         """The names in a directory, in order."""
         listing = self._calls.ask(self._request(file_protocol.ListFiles, path=path), file_protocol.FileList)
         assert isinstance(listing, file_protocol.FileList)
+        for name in listing.names:
+            if name in ("", ".", "..") or "/" in name:
+                raise misbehaviour(Malformed(f"a directory in which something is called {name!r:.80}"))
         return listing.names
 
     # --- paths, without what is in them -------------------------------------------------------------------------
@@ -155,6 +158,10 @@ class RemoteFiles:
         assert isinstance(facts, PathFacts)
         if facts.kind not in ("file", "directory", "link", "other"):
             raise misbehaviour(Malformed(f"a path of the kind {facts.kind!r:.80}"))
+        if min(facts.size, facts.uid, facts.gid) < 0 or not 0 <= facts.mode <= 0o7777:
+            raise misbehaviour(
+                Malformed(f"a path with a size, an owner or a mode that none has: {facts.to_json()!r:.200}")
+            )
         return PathStatus(
             facts.kind,  # type: ignore[arg-type]
             facts.size, facts.mode, facts.uid, facts.gid, facts.mtime_ns / 1e9, facts.target,

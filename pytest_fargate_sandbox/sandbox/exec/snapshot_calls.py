@@ -166,7 +166,8 @@ def _lines(answer: Answer, digest: hashlib._Hash) -> Iterator[bytes]:
 
 def _digests_in(snapshot: Path, places: set[tuple[int, int]]) -> dict[tuple[int, int], str]:
     """Of so many bytes at each of these places, of which none is the content of two files: links have the same one."""
-    if any(min(place) < 0 for place in places) or sum(size for _, size in places) > snapshot.stat().st_size:
+    end = snapshot.stat().st_size
+    if any(min(place) < 0 or sum(place) > end for place in places) or sum(size for _, size in places) > end:
         raise Malformed("content at no place, or more of it than was saved")
     with snapshot.open("rb") as file:
         return {(at, size): _digest_in(file, at, size) for at, size in places}
