@@ -82,7 +82,11 @@ def test_all_that_is_known_of_a_tree_is_the_same_elsewhere(
     odd: Slot, neighbour: Slot, machine: EcsFargateSandbox, tmp_path: Path
 ) -> None:
     there = f"{odd.home}/tree"
-    snapshot = odd.save(exclude=["tree/**/node_modules", "**/*.pyc"], to=tmp_path / "odd.tar")
+    excluded = ["tree/**/node_modules", "**/*.pyc"]
+    snapshot = odd.save(exclude=excluded, to=tmp_path / "odd.tar")
+    with pytest.raises(RemoteFileError, match=rf"more than {snapshot.members - 1} files and directories"):
+        odd.save(exclude=excluded, max_members=snapshot.members - 1)
+    assert odd.save(exclude=excluded, max_members=snapshot.members).members == snapshot.members
     odd.exec("rm -r tree/plain/node_modules tree/plain/b.pyc tree/fifo tree/socket")
     odd.exec("touch -d @1600000000 tree/plain")
     before = _seen(odd, there)
@@ -98,7 +102,7 @@ def test_all_that_is_known_of_a_tree_is_the_same_elsewhere(
     machine.exec("touch -d @1600000000 /tmp/loaded/tree/plain")
     assert _seen(machine, "/tmp/loaded/tree") == before
     machine.exec("chown -R 1234:4321 /tmp/loaded/tree/sticky; chgrp 42 /tmp/loaded/tree/empty", check=True)
-    again = machine.save("/tmp/loaded/tree")
+    again = machine.save("/tmp/loaded/tree", max_members=1000)
     assert machine.load(again, "/tmp/once more") == ()
     owners = machine.exec("cd '/tmp/once more'; stat -c %u:%g sticky empty large").stdout
     assert owners == "1234:4321\n0:42\n0:0\n"
