@@ -32,6 +32,7 @@ from pytest_fargate_sandbox.adapters.harbor_task import spec_of
 from pytest_fargate_sandbox.adapters.harness_run import harness_run
 from pytest_fargate_sandbox.adapters.harness_settings import config_of, settings_of
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError, RemotePermissionError, UnsafeArchiveError
+from pytest_fargate_sandbox.tasks.entry_point import beginning_of
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.adapters.harness_run import HarnessLease
@@ -119,6 +120,10 @@ class FargateEnvironment(BaseEnvironment):
             await self._sandbox.mkdir(self.task_env_config.workdir)
         await self.ensure_dirs(self._mount_targets(writable_only=True))
         await self._upload_environment_dir_after_start()
+        context = spec.config.environment_dir
+        beginning = beginning_of(Path(context) if context else None)
+        if beginning:
+            await self._sandbox.exec(beginning, user=self._usual_user, check=True)
 
     async def _images_user(self) -> str:
         done = await self._sandbox.exec('echo "$(id -u):$(id -g)"', check=True)

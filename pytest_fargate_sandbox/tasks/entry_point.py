@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from pytest_fargate_sandbox.tasks.task_places import TaskPlace
 
 _LINE = re.compile(
     r"^\s*(?:FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?|ENTRYPOINT\s+(.+))", re.IGNORECASE | re.MULTILINE
@@ -51,9 +49,7 @@ def _words(said: str) -> list[str]:
     return [str(word) for word in words] if isinstance(words, list) else ["/bin/sh", "-c", said]
 
 
-def begin(sandbox: Any, place: TaskPlace, user: str | None) -> None:
-    """Have what its image begins with run in a sandbox that has just begun, as the image's user."""
-    words = entry_point_of(place.context / "Dockerfile") if place.context is not None else []
-    if words:
-        command = _BEGINS.format(words=shlex.join([*words, *_NOTHING]), nothing=" ".join(_NOTHING))
-        sandbox.exec(command, user=user, check=True)
+def beginning_of(context: Path | None) -> str:
+    """What to run as the image's user in a sandbox that has just begun, of an image built there; "", if nothing."""
+    words = entry_point_of(context / "Dockerfile") if context is not None else []
+    return _BEGINS.format(words=shlex.join([*words, *_NOTHING]), nothing=" ".join(_NOTHING)) if words else ""

@@ -19,8 +19,9 @@ from pytest_fargate_sandbox.leaves.errors import (
     UnknownUser,
 )
 from pytest_fargate_sandbox.records.costs import task_cost_usd
-from pytest_fargate_sandbox.tasks import entry_point, reward, task_inputs
+from pytest_fargate_sandbox.tasks import reward, task_inputs
 from pytest_fargate_sandbox.tasks.crossing import Crossing
+from pytest_fargate_sandbox.tasks.entry_point import beginning_of
 from pytest_fargate_sandbox.tasks.image_users import made_as_root, named_users
 from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
 from pytest_fargate_sandbox.tasks.task_slot import TaskSlot, claim, who_acts
@@ -209,7 +210,7 @@ class Trial:
         with self.log.timed("prepare"), _mistake_of(self.folder, "its environment"):
             self._workspace = _workspace(sandbox, place)
             sandbox.exec(_DIRECTORIES, check=True)
-            entry_point.begin(sandbox, place, self._users[sandbox])
+            self._begin_as_the_image(sandbox, place)
             for user in named_users(self.folder):  # or it could not be told who took him away
                 sandbox.exec(["true"], user=user)
             if place.files is not None:
@@ -288,7 +289,7 @@ class Trial:
         try:
             with self.log.timed("verify"):
                 workspace, user = _workspace(sandbox, place), self._users[sandbox]
-                entry_point.begin(sandbox, place, user)
+                self._begin_as_the_image(sandbox, place)
                 crossing.give(sandbox)
                 verifying = Verifying(self.folder, step, self.log, has_tests=place.has_tests, images_user=user)
                 return verifying.run(sandbox, workspace)
@@ -321,6 +322,11 @@ class Trial:
         sandbox = self._make(**keys)
         self._running[sandbox] = time.monotonic()
         return sandbox
+
+    def _begin_as_the_image(self, sandbox: Any, place: TaskPlace) -> None:
+        command = beginning_of(place.context)
+        if command:
+            sandbox.exec(command, user=self._users[sandbox], check=True)
 
     def _stop(self, sandbox: Any) -> None:
         self._count(sandbox)

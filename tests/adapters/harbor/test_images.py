@@ -50,8 +50,13 @@ def dockerfile(*lines: str) -> str:
 def test_tasks_of_the_same_content_have_one_image_and_its_user_runs_what_no_other_is_said_for(
     harbor: Callable[..., Any], builder: EngineOfTests, tmp_path: Path
 ) -> None:
-    parts = {"solve": "#!/bin/sh\nid -un > /logs/artifacts/who\n", "test": LOOK}
-    image = {"environment/Dockerfile": dockerfile("USER nobody")}
+    solve = '#!/bin/sh\n[ "$(cat /tmp/begun)" = "$(id -un)" ] && id -un > /logs/artifacts/who\n'
+    parts = {"solve": solve, "test": LOOK}
+    entry = "COPY --chmod=755 entry /entry", "USER nobody", 'ENTRYPOINT ["/entry"]'
+    image = {
+        "environment/Dockerfile": dockerfile(*entry),
+        "environment/entry": '#!/bin/sh\nid -un > /tmp/begun\nexec "$@"\n',
+    }
     make_task(tmp_path / "tasks" / "one", toml=NOTHING, files=image, **parts)
     own = {"tests/Dockerfile": dockerfile("COPY test.sh /tests/test.sh")}
     make_task(tmp_path / "tasks" / "own-verifier", toml=SEPARATE + NOTHING, files={**image, **own}, **parts)
