@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +20,7 @@ pytest_plugins = ["pytester", "tests.chaos.summary"]
 # Tests start hundreds of interpreters, and each worker reads all tests: none needs to compile again what another has.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+_TESTS = Path(__file__).parent / "tests"
 _WORKERS_PER_CORE = 2.5
 _MOST_WORKERS = 16
 """Each has engines and sandboxes of its own; beyond this they cost more than they save."""
@@ -41,8 +44,16 @@ def _cores() -> int:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, Any, Any]:
-    """Thousands of tests stay as long as a worker does: nobody looks through them for garbage, then or later."""
+def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
+    """Thousands of tests stay as long as a worker does: nobody looks through them for garbage, then or later.
+
+    Each worker begins at another place: to rewrite the assertions of a file, half of what it takes to read it the first
+    time, is then done by the one that comes there first, and not by all of them at once.
+    """
+    config = session.config
+    worker: dict[str, Any] = getattr(config, "workerinput", {})
+    if worker and [config.rootpath / each for each in config.args] == [_TESTS]:
+        config.args[:] = _from_a_place_on(int(worker["workerid"].lstrip("gw")) / worker["workercount"])
     gc.disable()
     try:
         return (yield)
@@ -51,8 +62,23 @@ def pytest_collection() -> Generator[None, Any, Any]:
         gc.enable()
 
 
+def _from_a_place_on(share: float) -> list[str]:
+    """All parts of the tests, and first the one where that share of their files is behind us."""
+    parts = sorted(each for each in _TESTS.iterdir() if each.is_dir() or each.match("test_*.py"))
+    sizes = [1 + len(list(each.rglob("test_*.py"))) for each in parts]
+    behind = [size / sum(sizes) for size in accumulate(sizes, initial=0)]
+    first = sum(each < share for each in behind[:-1])
+    return [str(each) for each in parts[first:] + parts[:first]]
+
+
+def _part(item: pytest.Item) -> tuple[str, ...]:
+    return item.path.relative_to(_TESTS).parts[:1] if item.path.is_relative_to(_TESTS) else ()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test of what only root, or only somebody else, meets is no test for the other: not run, which is no skip."""
+    items.sort(key=_part)  # wherever a worker has begun, xdist wants one order of all
     others = "no_root" if os.geteuid() == 0 else "root"
     deselected = [item for item in items if item.get_closest_marker(others)]
     if deselected:
