@@ -40,7 +40,6 @@ _OF_OPERATIONS = {
     "StopTask": _LOOKING,
     "StopBuild": _LOOKING,
     "GetLogEvents": _LOOKING,
-    "TerminateSession": Patience(2, 3, 0),  # what was to be done otherwise, and a process may wait for it
     "RunTask": _ONCE,
     "RegisterTaskDefinition": Patience(4, 10, 90),  # one a second for an account; a crowd waits in turn
     "PutObject": FILES,

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 def end_aside(aws: Aws, session_id: str) -> None:
-    """Return at once. A process that ends waits for it, which takes seconds at most."""
+    """Return at once. A process that ends waits for it, for as long as one call may take."""
     if not _places.acquire(blocking=False):
         _log.info("session %s is left to its idle time-out: many are being ended", session_id)
         return
