@@ -63,7 +63,7 @@ PROGRAMS = {
 }
 """Of a sandbox: they stand in for those that a user's image has."""
 
-BIN = "/usr/local/stand-ins"
+BIN = "/stand-ins"
 PATH = f"{BIN}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:{sys.base_prefix}/bin"
 PREPARE = "\n".join(
     [
@@ -127,7 +127,13 @@ def machine(_engine_of_tests: EngineOfTests) -> Iterator[EcsFargateSandbox]:
         yield sandbox
 
 
-@pytest.mark.parametrize("name", sorted(set(STATEMENTS) - set(SEEN_TO_ELSEWHERE)))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.root if 'user="' in SNIPPETS[name] else ())
+        for name in sorted(set(STATEMENTS) - set(SEEN_TO_ELSEWHERE))
+    ],
+)
 def test_statements_run(machine: EcsFargateSandbox, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "project").mkdir()

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import NoVerdict, SandboxBroken, SandboxError
+from pytest_fargate_sandbox.server.files.archives import DEEPEST
 from pytest_fargate_sandbox.tasks.task_inputs import digest_of
 from pytest_fargate_sandbox.tasks.unpacking import NOT_FOUND, suffix_of, unpacks
 
@@ -107,6 +108,10 @@ def _readable(path: Path) -> Iterator[None]:
 def _check_size(path: Path, bounds: WorkBounds) -> None:
     size = 0
     for files, each in enumerate([path] if path.is_file() else path.rglob("*"), 1):
+        if len(each.parts) - len(path.parts) >= DEEPEST:
+            raise SandboxBroken(
+                f"{path}, which was handed in, cannot be read: it has directories in each other, {DEEPEST} deep or more"
+            )
         size += each.lstat().st_size
         if size > bounds.bytes or files > bounds.files:
             raise SandboxBroken(

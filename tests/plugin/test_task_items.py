@@ -47,6 +47,7 @@ OUTCOMES = {
 }
 
 
+@pytest.mark.root
 @pytest.mark.usefixtures("tasks")
 def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     some = "oracle or sound or generous or shared or windows and nop"

@@ -68,6 +68,7 @@ def test_without_a_definition_for_each_task_the_named_ones_image_runs() -> None:
     assert EcsFargateConfig(task_definition="base:3").of_this_library("t").definition_as_is
 
 
+@pytest.mark.root
 def test_commands_know_where_the_tests_are_which_were_uploaded(sandbox: EcsFargateSandbox) -> None:
     ran = sandbox.container.exec_run("sh $TEST_DIR/run.sh; echo to stderr >&2; exit 3")
     assert ran.exit_code == 3

@@ -45,6 +45,7 @@ def spools(server: ExecServerProcess) -> list[str]:
     return [name for name in server.client.exec("ls ${CONTAINER_LOG%/*}").stdout.split() if ".std" in name]
 
 
+@pytest.mark.root  # others do not see into a server
 def test_what_nobody_fetches_takes_little_memory_and_is_there_for_who_does(server: ExecServerProcess) -> None:
     def resident() -> int:
         lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()

@@ -190,6 +190,7 @@ def test_nothing_stays_in_the_work_directory(server: ExecServerProcess) -> None:
     assert [path.name for path in work_dir_of(server).iterdir() if path.name not in ("bin", "log")] == []
 
 
+@pytest.mark.root  # others do not see into a server
 def test_descriptors_do_not_leak(server: ExecServerProcess) -> None:
     def count() -> int:
         return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))

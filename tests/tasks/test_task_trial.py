@@ -58,7 +58,13 @@ COMES_AGAIN = """\
 """
 
 
-@pytest.mark.parametrize("name", sorted({*ADVERSARIES} - {"exits"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(each, marks=pytest.mark.root if each == "replaces" else ())
+        for each in sorted({*ADVERSARIES} - {"exits"})
+    ],
+)
 def test_no_adversary_gets_anything_of_a_verifier_of_its_own(tmp_path: Path, trial: MakeTrial, name: str) -> None:
     test = f"#!/bin/bash\ngrep -qx hello hello.txt && r=1 || r=0\necho $r > /logs/verifier/reward.txt\n{COMES_AGAIN}"
     apart, beside = (make_task(tmp_path / toml[-8:-2].strip(), toml=toml, test=test) for toml in (TOML, SHARED))
@@ -169,6 +175,7 @@ echo 0 > /logs/verifier/reward.txt
 FORGES = "for each in . ./sh; do $each/bash -p -c 'echo 1 > /logs/verifier/reward.json'; done"
 
 
+@pytest.mark.root
 def test_who_is_run_as_another_user_than_the_tests_leaves_no_reward(tmp_path: Path, trial: MakeTrial) -> None:
     """Nor does a program of his that would be root's: he was root where he made it."""
     folder = make_task(tmp_path / "t", test=AS_NOBODY)
@@ -219,6 +226,7 @@ def test_beside_the_agent_no_verdict_is_the_agents_failure(tmp_path: Path, trial
         trial(folder, Says(agent)).run()
 
 
+@pytest.mark.root
 def test_all_that_a_task_says_is_honoured(tmp_path: Path, trial: MakeTrial, monkeypatch: pytest.MonkeyPatch) -> None:
     toml = """\
 artifacts = ["dump.txt", { source = "/srv/data", exclude = ["*.tmp"] }]

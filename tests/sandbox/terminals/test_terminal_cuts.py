@@ -83,7 +83,7 @@ def test_what_is_typed_arrives_once_though_every_connection_breaks(
     text = "".join(f"{number:05} {'x' * (number % 90)}\n" for number in range(20_000))
     terminal.run("stty -echo")
     terminal.send_keys([f"echo ready; cat > {tmp_path}/typed", "Enter"])
-    terminal.wait_for(re.compile("# ready$", re.MULTILINE))
+    terminal.wait_for(re.compile("[#$] ready$", re.MULTILINE))
     before = proxy.connections
     with _cutting(proxy, 3, 200_000):
         terminal.send_keys(text, literal=True)
@@ -140,6 +140,7 @@ def test_a_shell_that_is_killed_under_a_run_ends_it(
     assert (terminal.is_alive, terminal.exit_code) == (False, 137)
 
 
+@pytest.mark.root
 def test_a_fork_bomb_is_gone_when_its_terminal_is_closed(
     open_terminal: Callable[..., Terminal], server: ExecServerProcess
 ) -> None:

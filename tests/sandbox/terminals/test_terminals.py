@@ -161,6 +161,7 @@ def test_a_program_is_told_that_its_terminal_hangs_up_and_nothing_of_it_stays(
         terminal.send_keys("x")
 
 
+@pytest.mark.root
 def test_a_terminal_is_another_users(open_terminal: Callable[..., Terminal]) -> None:
     terminal = open_terminal(user="nobody", cwd="/tmp")
     assert terminal.run("id -un; tty >/dev/null && echo on a terminal").stdout == "nobody\non a terminal\n"
