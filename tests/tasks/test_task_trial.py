@@ -192,6 +192,7 @@ ln -s /dev/full /logs/verifier/reward.txt
 """
 
 
+@pytest.mark.root
 def test_beside_the_verifier_who_is_not_root_leaves_no_reward(tmp_path: Path, trial: MakeTrial) -> None:
     toml = SHARED.replace("[verifier]", '[agent]\nuser = "nobody"\n[verifier]')
     test = "#!/bin/bash\nsleep 0.1\nstat -c %a /logs/verifier\necho 0 > /logs/verifier/reward.txt\n"
