@@ -25,7 +25,7 @@ from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.tasks.own_paths import NEVER, is_workspace, overlaps_verifiers, plain
 from pytest_fargate_sandbox.tasks.task_folder import Artifact
 from pytest_fargate_sandbox.tasks.task_inputs import content_digest
-from pytest_fargate_sandbox.tasks.task_places import mode_of
+from pytest_fargate_sandbox.tasks.task_places import is_shared, mode_of
 from pytest_fargate_sandbox.tasks.task_slot import claim
 from pytest_fargate_sandbox.tasks.whose_fault import why_from_inside
 
@@ -222,6 +222,21 @@ def what_crosses(folder: TaskFolder, step: Step | None, workspace: str) -> Itera
         source = plain(str(PurePosixPath(workspace, artifact.source)))
         _check_place(folder, artifact.source, source)
         yield Artifact(source, exclude=_at_any_depth(artifact.exclude)), False
+
+
+def check_what_crosses(folder: TaskFolder) -> None:
+    """As far as it is known before anything has run, so that no agent works for nothing. Raises ``TaskFolderError``."""
+    workdir = folder.config.environment.workdir
+    steps: list[Step | None] = [*folder.config.steps]
+    for step in steps or [None]:
+        if is_shared(folder, step):
+            continue
+        if workdir:
+            list(what_crosses(folder, step, workdir))
+            continue
+        for artifact in (*folder.config.artifacts, *(step.artifacts if step else ())):
+            if artifact.source.startswith("/"):
+                _check_place(folder, artifact.source, plain(artifact.source))
 
 
 def _at_any_depth(exclude: Sequence[str]) -> list[str]:

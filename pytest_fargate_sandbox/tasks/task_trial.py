@@ -20,7 +20,7 @@ from pytest_fargate_sandbox.leaves.errors import (
 )
 from pytest_fargate_sandbox.records.costs import task_cost_usd
 from pytest_fargate_sandbox.tasks import reward, task_inputs
-from pytest_fargate_sandbox.tasks.crossing import Crossing
+from pytest_fargate_sandbox.tasks.crossing import Crossing, check_what_crosses
 from pytest_fargate_sandbox.tasks.entry_point import beginning_of
 from pytest_fargate_sandbox.tasks.image_users import made_as_root, named_users
 from pytest_fargate_sandbox.tasks.task_places import TaskPlace, agents_place, is_shared, verifiers_place
@@ -198,6 +198,7 @@ class Trial:
     def begin(self) -> Any:
         """The agent's sandbox, as he finds it. Raises ``TaskFolderError``, and what a sandbox raises."""
         place = agents_place(self.folder)
+        check_what_crosses(self.folder)
         self.log.hashes |= verifier_digests(self.folder)
         self.log.note(place.told)
         sandbox = self._sandbox("agent", place, sum(self.workplace(None, step).timeout_sec for step in self._steps))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox import EcsFargateSandbox
     from pytest_fargate_sandbox.leaves.artifact_bounds import WorkBounds
+    from pytest_fargate_sandbox.tasks.crossing_store import CrossingStore
 
 
 @pytest.fixture
@@ -31,7 +32,9 @@ def trial(sandbox: Callable[..., EcsFargateSandbox]) -> Callable[..., Trial]:
         started.start()
         return started
 
-    def of(folder: Path, actor: Actor, bounds: WorkBounds = WORK_BOUNDS) -> Trial:
-        return Trial(read_task(folder / "task.toml"), actor, make, bounds=bounds)
+    def of(
+        folder: Path, actor: Actor | None, bounds: WorkBounds = WORK_BOUNDS, store: CrossingStore | None = None
+    ) -> Trial:
+        return Trial(read_task(folder / "task.toml"), actor, make, store, bounds=bounds)
 
     return of

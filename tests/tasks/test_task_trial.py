@@ -10,6 +10,7 @@ import pytest
 from pytest_fargate_sandbox import NoVerdict, SandboxBroken, TaskFolderError
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
+from pytest_fargate_sandbox.tasks.crossing_store import DirectoryStore
 from tests.task_folders import TEST, TOML, make_task
 from tests.tasks.said_by_agents import Says
 
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_fargate_sandbox.tasks.task_trial import Actor, Trial, Workplace
+    from pytest_fargate_sandbox.tasks.task_trial import Trial, Workplace
 
-    MakeTrial = Callable[[Path, Actor], Trial]
+    MakeTrial = Callable[..., Trial]
 
 SHARED = TOML + '[verifier]\nenvironment_mode = "shared"\n'
-SEPARATE = 'artifacts = ["hello.txt"]\n' + TOML + '[verifier]\nenvironment_mode = "separate"\n'
 
 
 HELLO = "echo hello > hello.txt"
@@ -35,19 +35,13 @@ def verdict(trial: Trial) -> float | str:
         return type(error).__name__
 
 
-@pytest.mark.parametrize("toml", [TOML, SHARED, SEPARATE], ids=["unsaid", "shared", "separate"])
+@pytest.mark.parametrize("toml", [TOML, SHARED], ids=["unsaid", "shared"])
 def test_the_solution_gets_the_reward(tmp_path: Path, trial: MakeTrial, toml: str) -> None:
     folder = make_task(tmp_path / "t", toml=toml)
     solved = trial(folder, Oracle())
     assert verdict(solved) == 1
     assert solved.log.shared == (toml is SHARED)
-    assert solved.log.artifacts == {TOML: ["/app", "/logs/artifacts"], SHARED: []}.get(
-        toml, ["/logs/artifacts", "/app/hello.txt"]
-    )
-
-
-def test_who_does_nothing_gets_nothing(tmp_path: Path, trial: MakeTrial) -> None:
-    assert verdict(trial(make_task(tmp_path / "t"), Nop())) == 0
+    assert solved.log.artifacts == {TOML: ["/app", "/logs/artifacts"], SHARED: []}[toml]
 
 
 ADVERSARY_TABLE = {"forges": (0, 0), "replaces": (0, 1), "lingers": (0, 1)}
@@ -210,11 +204,13 @@ VERIFIERS = {
 
 @pytest.mark.parametrize("name", VERIFIERS)
 def test_a_verifier_without_a_verdict_gives_none(tmp_path: Path, trial: MakeTrial, name: str) -> None:
+    """Of an agent who left nothing: as if that had been kept, so that no sandbox of his is needed."""
     script, sentence = VERIFIERS[name]
     toml = TOML + "[verifier]\ntimeout_sec = 1\n" if name == "hangs" else TOML
-    tried = trial(make_task(tmp_path / "t", toml=toml, test=f"#!/bin/bash\necho looking\n{script}"), Nop())
+    folder = make_task(tmp_path / "t", toml=toml, test=f"#!/bin/bash\necho looking\n{script}")
+    tried = trial(folder, None, store=DirectoryStore(tmp_path / "kept"))
     with pytest.raises(NoVerdict) as met:
-        tried.run()
+        tried.regrade({"": []})
     assert sentence in str(met.value)
     assert len(met.value.log) < 10_000
     assert met.value.log.rstrip().endswith("x" if name == "floods" else "looking")
@@ -283,6 +279,7 @@ command = "cat /tmp/agent.txt > dump.txt; echo $PLAIN >> dump.txt"
         tried.log.notes[-1]
         == "/solution/solve.sh returned 1: /solution/solve.sh: line 3: beside.txt: Permission denied"
     )
+    assert tried.log.artifacts == ["/logs/artifacts", "/app/dump.txt", "/srv/data"]
     assert set(tried.log.hashes) == {"solution", "artifacts", "tests", "environment"}
     assert set(tried.log.phases) == {
         *("start agent", "prepare", "agent", "collect", "cross"),
@@ -315,13 +312,6 @@ def test_each_step_has_its_verdict_and_the_agent_one_sandbox(tmp_path: Path, tri
     ("toml", "sentence"),
     [
         ('[environment]\ndocker_image = "host"\n', "it works in /, of which nothing can cross over"),
-        (
-            'artifacts = ["/tests"]\n' + TOML,
-            "the artifact /tests would bring the agent's files to where",
-        ),
-        ('artifacts = ["/"]\n' + TOML, "the artifact / would bring"),
-        ('artifacts = ["//tests"]\n' + TOML, "the artifact //tests would bring"),
-        ('artifacts = ["/logs"]\n' + TOML, "the artifact /logs would bring"),
         (TOML + '[environment.healthcheck]\ncommand = "false"\nretries = 1\n', "its environment does not come up: "),
         (TOML + '[solution.env]\nKEY = "${NOWHERE_TO_BE_FOUND}"\n', "NOWHERE_TO_BE_FOUND is not set here"),
     ],
@@ -330,3 +320,20 @@ def test_a_task_that_cannot_be_tried_says_why(tmp_path: Path, trial: MakeTrial, 
     with pytest.raises(TaskFolderError) as met:
         trial(make_task(tmp_path / "t", toml=toml), Oracle()).run()
     assert sentence in str(met.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "place"),
+    [
+        *((said, 'workdir = "/app"\n') for said in ("/tests", "/", "//tests", "/logs")),
+        ("/tests", ""),  # and where the image says the workspace
+    ],
+)
+def test_an_artifact_that_may_not_cross_is_told_before_anybody_works(
+    tmp_path: Path, trial: MakeTrial, said: str, place: str
+) -> None:
+    toml = f'artifacts = ["{said}"]\n[environment]\ndocker_image = "host"\n{place}'
+    tried = trial(make_task(tmp_path / "t", toml=toml), Oracle())
+    with pytest.raises(TaskFolderError, match=f"the artifact {said} would bring the agent's files to where"):
+        tried.run()
+    assert tried.log.images == {}, "no sandbox was made"
