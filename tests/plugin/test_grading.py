@@ -57,7 +57,7 @@ def results(pytester: pytest.Pytester) -> Path:
 def test_each_try_of_each_agent_is_graded(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     """``good``'s second try has a directory more than may cross over."""
     options = ("--fargate-results=r.jsonl", "--fargate-task-max-files=3")
-    result = run_pytest(pytester, *GRADE, "-n2", *options, timeout=120)
+    result = run_pytest(pytester, *GRADE, "-p", "no:xdist", *options, timeout=120)
     records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]
     assert {(each["agent"], each["try"]): each["verdict"] for each in records} == {
         ("good", "1"): "pass",

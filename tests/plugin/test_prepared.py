@@ -92,7 +92,7 @@ def broken(request, fargate_prepared):
         pytest.fail("not today")
 
     prepare = {"command": "echo what it said; exit 3", "assertion": assertion, "fail": fail}[request.param]
-    return fargate_prepared(request.param, prepare, slot=True)
+    return fargate_prepared(request.param, prepare, path="/srv/data")
 """
     )
     pytester.makepyfile(
@@ -101,7 +101,7 @@ def test_one(broken): pass
 def test_other(broken): pass
 """
     )
-    result = _run(pytester, "-n2")
+    result = _run(pytester, "-n2", "--fargate-prelaunch=0")
     result.assert_outcomes(errors=6)
     assert _times(pytester) == 2
     text = result.stdout.str()
@@ -116,10 +116,11 @@ def test_what_is_wrong_with_it_is_said(pytester: pytest.Pytester) -> None:
 import pytest
 
 def test_one(fargate_prepared):
-    assert fargate_prepared("name", "echo 1 >a", slot=True).read_file("a") == b"1\\n"
+    sandbox = fargate_prepared("name", "mkdir /srv/data; echo 1 >/srv/data/a", path="/srv/data")
+    assert sandbox.read_file("/srv/data/a") == b"1\\n"
 
 def test_other(fargate_prepared):
-    fargate_prepared("name", "echo 2 >a", slot=True, exclude=["b"])
+    fargate_prepared("name", "echo 2 >a", path="/srv/data", exclude=["b"])
 
 def test_nothing_to_tell_it_by(fargate_prepared):
     fargate_prepared("odd", print)

@@ -87,12 +87,9 @@ BEHIND_ANOTHER = """
 def pair(fargate_sandbox, fargate_agent):
     return fargate_sandbox, fargate_agent
 
-def test_through_a_fixture(pair):
-    assert [kind(each) for each in pair] == ["exec", "agent"]
-
 @pytest.mark.usefixtures("fargate_agent")
-def test_beside_one_that_is_only_used(fargate_sandbox):
-    assert kind(fargate_sandbox) == "exec"
+def test_through_a_fixture_beside_one_that_is_used_by_name_as_well(pair):
+    assert [kind(each) for each in pair] == ["exec", "agent"]
 """
 
 
@@ -114,14 +111,14 @@ def _run(pytester: pytest.Pytester, *args: str, **files: str) -> pytest.RunResul
 @pytest.mark.usefixtures("shared_engine_log")
 def test_each_fixture_gives_what_it_says(pytester: pytest.Pytester) -> None:
     files = {"test_all": _all(), "test_marks": MARKS, "test_indirect": INDIRECT, "test_behind": BEHIND_ANOTHER}
-    _run(pytester, "--fargate-prelaunch=0", **files).assert_outcomes(passed=2 + 3 + 3 + 2)
+    _run(pytester, "--fargate-prelaunch=0", **files).assert_outcomes(passed=2 + 3 + 3 + 1)
 
 
 def test_a_sandbox_of_each_is_launched_ahead_and_none_is_left(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
-    tests = "".join(f"def test_{number}(fargate_sandbox, fargate_agent): pass\n" for number in range(3))
+    tests = "".join(f"def test_{number}(fargate_sandbox, fargate_agent): pass\n" for number in range(2))
     result = _run(pytester, "--fargate-prelaunch=2", "--fargate-report-json=report.json", test_it=tests)
-    result.assert_outcomes(passed=3)
-    assert shared_engine_log.calls("RunTask") == 6
+    result.assert_outcomes(passed=2)
+    assert shared_engine_log.calls("RunTask") == 4
     assert json.loads((pytester.path / "report.json").read_text())["counts"]["prelaunched_unused"] == 0
