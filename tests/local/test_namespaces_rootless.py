@@ -29,7 +29,7 @@ _FILES = (
 _OF_USERS = "user or touched or memory or tree or directory or odd or mode_and_time or a_result"
 """What of a sandbox's behaviour has to do with whose its processes and files are; and whether it works at all."""
 _FOR_EVERYBODY = (
-    "is_not_swept or launcher_that or no_descriptor or environment1 or much_to_move"
+    "is_not_swept or launcher_that or engine_and_launcher or no_descriptor or environment1 or much_to_move"
     f" or (a_sandbox_on_fargate and not ({_OF_USERS}))"
 )
 """Says nothing about users, and has been run already."""
