@@ -12,6 +12,8 @@ from tests.components import need
 from tests.engine_of_tests import EngineOfTests
 from tests.exec_server_process import ExecServerProcess
 from tests.fault_proxy import FaultProxy
+from tests.local.engine_process import EngineProcess
+from tests.real_podman import podman
 from tests.sandbox.scripted_ecs import ScriptedEcs
 
 if TYPE_CHECKING:
@@ -89,6 +91,15 @@ def _engine_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engin
 def engine(_engine_of_tests: EngineOfTests) -> EngineOfTests:
     """The engine; whatever a test leaves running on it is that test's failure."""
     return _engine_of_tests
+
+
+@pytest.fixture(scope="session")
+def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
+    """An engine by hand whose tasks all run in podman, and whose CodeBuild builds with it."""
+    podman()
+    process = EngineProcess("--runner", "podman", log=tmp_path_factory.mktemp("podman-engine") / "log.jsonl")
+    yield process
+    assert process.close() == 0
 
 
 @pytest.fixture

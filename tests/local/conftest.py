@@ -17,7 +17,6 @@ from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import Na
 from tests.components import need, program
 from tests.local.engine_process import EngineProcess
 from tests.local.running_tasks import RunningTasks
-from tests.real_podman import podman
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,15 +31,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
         patch.setenv("AWS_PROFILE", "nobody-has-this")
         patch.setenv("MOTO_ACCOUNT_ID", "999999999999")
         process = EngineProcess(log=tmp_path_factory.mktemp("engine") / "log.jsonl")
-    yield process
-    assert process.close() == 0
-
-
-@pytest.fixture(scope="session")
-def podman_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """An engine whose tasks all run in podman."""
-    podman()
-    process = EngineProcess("--runner", "podman", log=tmp_path_factory.mktemp("engine") / "log.jsonl")
     yield process
     assert process.close() == 0
 

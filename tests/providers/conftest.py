@@ -9,22 +9,11 @@ from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.echo_server import EchoServer
 from tests.fault_proxy import FaultProxy
-from tests.local.engine_process import EngineProcess
-from tests.real_podman import podman
 from tests.real_sshd import RealSshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="session")
-def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    """An engine whose CodeBuild builds with podman."""
-    podman()
-    engine = EngineProcess("--runner", "podman", log=tmp_path_factory.mktemp("builder") / "log.jsonl")
-    yield engine
-    assert engine.close() == 0
 
 
 @pytest.fixture

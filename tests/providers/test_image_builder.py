@@ -83,14 +83,14 @@ class Account:
 
 
 @pytest.fixture(scope="module")
-def aws(builder: EngineProcess) -> Aws:
-    endpoint, *keys = keys_of(builder)
+def aws(podman_engine: EngineProcess) -> Aws:
+    endpoint, *keys = keys_of(podman_engine)
     return connect(region="us-east-1", endpoint_url=endpoint, credentials=Credentials(*keys))
 
 
 @pytest.fixture
-def account(builder: EngineProcess, aws: Aws, prefix: str) -> Account:
-    return Account(builder, aws, prefix)
+def account(podman_engine: EngineProcess, aws: Aws, prefix: str) -> Account:
+    return Account(podman_engine, aws, prefix)
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +168,11 @@ class Crowd(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def crowd(builder: EngineProcess, aws: Aws, prefixes: Iterator[str], tmp_path_factory: pytest.TempPathFactory) -> Crowd:
+def crowd(
+    podman_engine: EngineProcess, aws: Aws, prefixes: Iterator[str], tmp_path_factory: pytest.TempPathFactory
+) -> Crowd:
     name, place = next(prefixes), tmp_path_factory.mktemp("crowd")
-    account = Account(builder, aws, name)
+    account = Account(podman_engine, aws, name)
     first, second = (_environment(place, f"{name}{letter}") for letter in "ab")
     orders = [(first, second), (second, first), (first, second)]
     programs = [account.program(_shared(place), *order) for order in orders]
@@ -190,8 +192,8 @@ def test_at_most_build_parallelism_builds_run_at_once(crowd: Crowd) -> None:
 class Broken:
     """A directory whose image cannot be built, which a run has found out."""
 
-    def __init__(self, builder: EngineProcess, aws: Aws, prefix: str, place: Path) -> None:
-        self.account = Account(builder, aws, prefix)
+    def __init__(self, podman_engine: EngineProcess, aws: Aws, prefix: str, place: Path) -> None:
+        self.account = Account(podman_engine, aws, prefix)
         self.directory = _environment(place, prefix, "RUN echo fine", "RUN echo no such package; exit 7")
         self.first_run = _shared(place)
         self.error = self.error_of(self.first_run)
@@ -209,9 +211,9 @@ class Broken:
 
 @pytest.fixture(scope="module")
 def broken(
-    builder: EngineProcess, aws: Aws, prefixes: Iterator[str], tmp_path_factory: pytest.TempPathFactory
+    podman_engine: EngineProcess, aws: Aws, prefixes: Iterator[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Broken:
-    return Broken(builder, aws, next(prefixes), tmp_path_factory.mktemp("broken"))
+    return Broken(podman_engine, aws, next(prefixes), tmp_path_factory.mktemp("broken"))
 
 
 def test_a_dockerfile_that_fails_tells_the_step_and_its_output(broken: Broken) -> None:

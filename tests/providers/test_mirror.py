@@ -70,9 +70,9 @@ def registry() -> Iterator[str]:
 
 
 @pytest.fixture
-def aws(builder: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
+def aws(podman_engine: EngineProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    exports = builder.exports
+    exports = podman_engine.exports
     return connect(
         region="us-east-1",
         endpoint_url=exports["AWS_ENDPOINT_URL"],
@@ -152,10 +152,10 @@ def test_tasks_are_launched_by_digest_but_on_the_embedded_engine(registry: str, 
 
 
 def test_a_private_tag_is_what_ecr_says_it_is(
-    builder: EngineProcess, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    podman_engine: EngineProcess, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the caller's credentials, where the registry is, which need not be where the cluster is."""
-    for name, value in builder.exports.items():
+    for name, value in podman_engine.exports.items():
         monkeypatch.setenv(name, value)
     ecr = boto3.client("ecr", region_name="eu-west-1")
     ecr.create_repository(repositoryName="pinned/x")
@@ -191,14 +191,16 @@ def test_nothing_is_mirrored_unless_asked_for(aws: Aws) -> None:
     assert mirrored(EcsFargateConfig(cluster="local"), "python:3", aws=aws) == "python:3"
 
 
-def test_the_sidecar_is_our_own_image_once_it_was_built(aws: Aws, builder: EngineProcess) -> None:
+def test_the_sidecar_is_our_own_image_once_it_was_built(aws: Aws, podman_engine: EngineProcess) -> None:
     cfg = EcsFargateConfig(cluster="far", ecr_repository="sidecars", ssh_sidecar=SshSidecarConfig())
     aws.call("ecr", "CreateRepository", repositoryName="sidecars")
     other = EcsFargateConfig(cluster="far", ecr_repository="nowhere", ssh_sidecar=SshSidecarConfig())
     assert sidecar_reference(other, aws) == SIDECAR_REFERENCE
 
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
-    builder.client("ecr").put_image(repositoryName="sidecars", imageManifest=json.dumps(manifest), imageTag=_tag(cfg))
+    podman_engine.client("ecr").put_image(
+        repositoryName="sidecars", imageManifest=json.dumps(manifest), imageTag=_tag(cfg)
+    )
     image = sidecar_reference(cfg, aws)
     assert image == f"123456789012.dkr.ecr.us-east-1.amazonaws.com/sidecars:{_tag(cfg)}"
 

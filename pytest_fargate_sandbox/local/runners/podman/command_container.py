@@ -100,7 +100,7 @@ class CommandContainer:
         self._read_to_the_end()
         code = self._process.wait()
         # A container that never started ends here too: then nobody waits for its end, only for its last words.
-        if not self._started.wait(_START_DEADLINE_SEC if self._came_to_run() else 0):
+        if not self._started.is_set() and not self._started.wait(_START_DEADLINE_SEC if self._came_to_run() else 0):
             return
         state = self._command.state(self.name)
         code = state["ExitCode"] if state.get("Status") in ("exited", "stopped") else code
