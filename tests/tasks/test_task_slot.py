@@ -168,7 +168,7 @@ def test_no_workspace_is_where_root_or_others_are(
 ) -> None:
     before = machines["agent"].stat("/etc").uid
     with pytest.raises(NotInSlots, match="cannot be a task's own in a slot"):
-        trial(make_task(tmp_path / "t", toml=TOML.replace("/app", path)), Nop()).run()
+        trial(make_task(tmp_path / "t", toml='artifacts = ["/srv/x"]\n' + TOML.replace("/app", path)), Nop()).run()
     assert machines["agent"].stat("/etc").uid == before
 
 
