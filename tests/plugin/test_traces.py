@@ -89,7 +89,8 @@ def test_a_run_is_one_trace_down_to_what_a_command_in_the_sandbox_is_told(
     assert _parents([run]) == {PARENT.split("-")[2]}
     assert _parents([passed, failed]) == set(_ids([run]))
     assert [each["status"]["status_code"] for each in (run, passed, failed)] == ["ERROR", "UNSET", "ERROR"]
-    told, spawned, failing = spans["command"]
+    by_command = {str(each["attributes"]["process.command_line"]).split()[0]: each for each in spans["command"]}
+    told, spawned, failing = (by_command[name] for name in ("echo", "sh", "exit"))
     assert _parents([told, spawned]) == set(_ids([passed]))
     assert _parents([failing]) == set(_ids([failed]))
     assert told["attributes"] == {
