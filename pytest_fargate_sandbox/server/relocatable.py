@@ -91,7 +91,9 @@ def _packed(path: str) -> "tuple[str, bytes]":
 
 
 def _extensions() -> str:
-    return os.path.realpath(os.path.join(sysconfig.get_path("platstdlib"), "lib-dynload"))
+    """Of what a virtual environment was made of: it has none itself, and says that they are there."""
+    place = sysconfig.get_path("platstdlib", vars={"platbase": sys.base_exec_prefix})
+    return os.path.realpath(os.path.join(place, "lib-dynload"))
 
 
 def _unneeded(_folder: str, names: "list[str]") -> "list[str]":
