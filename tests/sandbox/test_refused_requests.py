@@ -42,6 +42,8 @@ def client(server: ExecServerProcess) -> ExecClient:
         ({"timeout": -1}, "timeout=-1: expected a number of seconds, 0 or more"),
         ({"timeout": "5"}, "timeout='5': expected a number of seconds, 0 or more"),
         ({"timeout": float("nan")}, "timeout=nan: expected a number of seconds, 0 or more"),
+        ({"timeout": 10**400}, "timeout=10{400}: expected a number of seconds, 0 or more"),
+        ({"max_output_bytes": 10**30}, "max_output_bytes=10{30}: expected a whole number, 0 or more"),
         ({"max_output_bytes": -1}, "max_output_bytes=-1: expected a whole number, 0 or more"),
         ({"stdin": 5}, "stdin=5: expected bytes, a string, a path, or an open file"),
         ({"on_output": 5}, "on_output=5: expected a function"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError
+from pytest_fargate_sandbox.server.message import fits
 from pytest_fargate_sandbox.server.protocol import encoded
 
 if TYPE_CHECKING:
@@ -91,4 +92,4 @@ def _text(name: str, value: Any) -> str:
 
 
 def _is_number(value: Any, *kinds: type) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)
+    return not isinstance(value, bool) and fits(value, kinds)
