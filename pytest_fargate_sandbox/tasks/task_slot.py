@@ -47,7 +47,7 @@ _KEEP = """\
 keep() {
     for each in "$kept"/*/path; do
         [ -e "$each" ] || continue
-        known=$(cat "$each")
+        IFS= read -r known < "$each" || :
         case $1/ in "$known"/*) return ;; esac
         case $known/ in "$1"/*) echo "$1 has $known in it, which others had"; exit 3 ;; esac
     done
@@ -58,14 +58,16 @@ keep() {
 }
 for path in "$@"; do keep "$path"; done
 """
-"""Of a path that lies in another one that is kept, there is nothing to keep."""
+"""Of a path that lies in another one that is kept, there is nothing to keep. As few processes as can be: it is run for
+each lease, and a process is most of what it takes."""
 
 _OPEN = f"""\
 mkdir -p -m 700 "$kept"
 for each in "$kept"/*/path; do
     [ -e "$each" ] || continue
-    path=$(cat "$each") tree=${{each%/path}}/tree
-    rm -rf -- "$path"
+    IFS= read -r path < "$each" || :
+    tree=${{each%/path}}/tree
+    [ ! -e "$path" ] && [ ! -L "$path" ] || rm -rf -- "$path"
     [ ! -e "$tree" ] && [ ! -L "$tree" ] || cp -a -- "$tree" "$path"
 done
 {_KEEP}"""
@@ -147,7 +149,7 @@ class TaskSlot:
 
     def _may_be_his(self, path: str) -> bool:
         others = (*_OTHERS, _top(self._slot))
-        if ".." in path.split("/") or not is_workspace(path):
+        if ".." in path.split("/") or "\n" in path or not is_workspace(path):
             return False
         return not any(_is_in(path, [each]) or _is_in(each, [path]) for each in others)
 

@@ -55,11 +55,11 @@ class Verifying:
 
     def _bring_tests(self, sandbox: Any) -> str:
         """The path of the script, with no trace of earlier tests, unless others are in the same sandbox."""
-        stale = ["rm", "-rf", "--", REWARD_JSON, REWARD_TEXT]
+        stale = [REWARD_JSON, REWARD_TEXT]
         if not (self._has_tests or self._shared):
             stale.append(TESTS)
-        sandbox.exec(f"mkdir -p {LOGS} && {self._rights_in_logs(sandbox)} {LOGS}", check=True, cwd="/")
-        sandbox.exec(stale, check=True)
+        logs = f"mkdir -p {LOGS} && {self._rights_in_logs(sandbox)} {LOGS}"
+        sandbox.exec(f"{logs} && rm -rf -- {' '.join(stale)}", check=True, cwd="/")
         script = f"{TESTS}/test.sh"
         if not self._has_tests:
             inputs = task_inputs.tests_of(self._folder, self._step)
