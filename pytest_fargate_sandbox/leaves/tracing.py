@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MODULE = "opentelemetry.trace"
 _TRACER = "pytest_fargate_sandbox"
 _NOTHING = contextlib.nullcontext()
+_known: tuple[Any, Any] | None = None
+"""Who provides tracers, and ours of his."""
 _run: Context | None = None
 """What spans hang on where nothing else is under way."""
 
@@ -100,9 +102,14 @@ def flush() -> None:
 
 
 def _tracer() -> Any:
-    from opentelemetry.trace import get_tracer
+    """Of whoever provides them now; to make one takes a third as long as its span."""
+    global _known
+    from opentelemetry.trace import get_tracer_provider
 
-    return get_tracer(_TRACER)
+    provider = get_tracer_provider()
+    if _known is None or _known[0] is not provider:
+        _known = provider, provider.get_tracer(_TRACER)
+    return _known[1]
 
 
 def _parent() -> Context | None:
