@@ -51,14 +51,24 @@ def run(arguments: Any) -> int:
             for contexts in rounds
             for problem in _built(contexts, build, arguments.at_once, lambda done: _tell(next(count), most, done))
         ]
-    print("\n".join(failed) or f"{most} images are there")
+    print("\n".join(_in_sentences(failed)) or f"{most} images are there")
     return 1 if failed else 0
+
+
+def _in_sentences(failed: list[tuple[Path, str]]) -> Iterable[str]:
+    """What keeps several from being built, a want of the configuration's say, once."""
+    contexts: dict[str, list[Path]] = {}
+    for context, problem in failed:
+        contexts.setdefault(problem, []).append(context)
+    for problem, those in contexts.items():
+        more = f" and {len(those) - 1} more" if len(those) > 1 else ""
+        yield f"{those[0]}{more}: {problem}"
 
 
 def _built(
     contexts: Iterable[Path], build: Callable[[Path], str], at_once: int, tell: Callable[[Path], object]
-) -> Iterable[str]:
-    """What failed of them, in a sentence each; what is built stays built."""
+) -> Iterable[tuple[Path, str]]:
+    """What failed of them, and why; what is built stays built."""
     from pytest_fargate_sandbox.leaves.errors import SandboxError
 
     with ThreadPoolExecutor(max(1, at_once), "prebuild") as pool:
@@ -73,7 +83,7 @@ def _built(
                     try:
                         each.result()
                     except SandboxError as error:
-                        yield f"{builds[each]}: {error}"
+                        yield builds[each], str(error)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

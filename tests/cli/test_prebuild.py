@@ -39,6 +39,14 @@ def test_images_are_built_once_and_what_fails_keeps_none_from_being_built(
         remove_images("environment__")
 
 
+def test_what_keeps_all_from_being_built_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "abc":
+        make_task(tmp_path / name, toml="[agent]\n", files={"environment/Dockerfile": f"FROM debian:13\nRUN {name}\n"})
+    assert main(["prebuild", str(tmp_path)]) == 1
+    [told] = capsys.readouterr().out.splitlines()
+    assert " and 2 more: ecr_repository is not set" in told
+
+
 def test_without_a_dockerfile_there_is_nothing_to_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_task(tmp_path / "t")
     assert main(["prebuild", str(tmp_path)]) == 0
