@@ -95,11 +95,12 @@ def no_registry() -> Iterator[str]:
         serving.join()
 
 
-def remove_images(part: str) -> None:
-    """Those whose name holds ``part``."""
+def remove_images(part: str, *, label: str = "") -> None:
+    """Those whose name holds ``part``, and that have the label."""
+    labelled = ("--filter", f"label={label}") if label else ()
     with FileLock(_lock("removal")):  # podman's own list stumbles over an image that goes meanwhile
         try:
-            names = podman().run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+            names = podman().run("images", *labelled, "--format", "{{.Repository}}:{{.Tag}}").split()
         except CommandFailed:
             return
         podman().succeeds("rmi", "-f", *[name for name in names if part in name])

@@ -36,7 +36,7 @@ def test_images_are_built_once_and_what_fails_keeps_none_from_being_built(
         assert capsys.readouterr().out == "2 images are there\n"
         assert engine.count()["StartBuild"] == builds
     finally:
-        remove_images("environment__")
+        remove_images("environment__", label=f"mark={mark}")
 
 
 def test_what_keeps_all_from_being_built_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
