@@ -63,6 +63,8 @@ _MODELS = "endpoints", "partitions", "sdk-default-configuration"
 _LESSONS = "files.file_verbs", "slots.slot_verbs"
 _LARGEST_REQUEST = 1 << 20
 _MOST_DESCRIPTORS = 8
+_ENVIRONMENT = dict(os.environ)
+"""Of no test: what one of them sets would be there in the copies of all others."""
 _SPARE = 500
 """From here on are numbers that nobody asks for."""
 _ADDRESS = "TESTS_WARM_PYTHON"
@@ -154,7 +156,9 @@ class _WarmPython:
         self.address = str(Path(self._directory.name, "socket"))
         with _listener(self.address) as listener:
             program = [sys.executable, __file__, str(listener.fileno())]
-            self.process = subprocess.Popen(program, pass_fds=[listener.fileno()], stdin=subprocess.PIPE)
+            self.process = subprocess.Popen(
+                program, pass_fds=[listener.fileno()], stdin=subprocess.PIPE, env=_ENVIRONMENT
+            )
 
 
 def _listener(address: str) -> socket.socket:
@@ -278,6 +282,7 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     how, what, *rest = request["arguments"]
     sys.argv[:] = [how, *rest]
     sys.path[:1] = [request["directory"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.modules["xdist.workermanage"]._sys_path[:] = sys.path  # which it keeps for workers as it is imported
     if how == "-m":
         try:
             runpy.run_module(what, run_name="__main__", alter_sys=True)
