@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -10,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +19,9 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, SandboxLost, TransportError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.ssm import load_meter, session_carrier, sessions_to_end, ssm_tunnel
+from pytest_fargate_sandbox.providers.ssm.session_calls import terminate_session
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named, mode_of
 
 if TYPE_CHECKING:
@@ -216,6 +220,19 @@ def test_a_session_that_never_came_up_leaves_no_process_where_that_may_be_asked_
     assert [record.message for record in caplog.records if "ssm:TerminateSession" in record.message][1:] == []
     assert "may not end sessions" in caplog.text
     wait_until(lambda: further() == 2 or None, deadline=10, what="the two that stay")
+
+
+@pytest.mark.parametrize("shared", ["ecs-exec"], indirect=True)
+def test_ends_of_sessions_that_are_asked_for_at_once_leave_no_connections(shared: EcsFargateSandbox) -> None:
+    def end_one(_: object) -> None:
+        with contextlib.suppress(AwsError):
+            terminate_session(shared.aws, "nobody-0123456789abcdef0")
+
+    end_one(None)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(end_one, range(8)))
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @pytest.mark.parametrize("shared", ["ecs-exec"], indirect=True)

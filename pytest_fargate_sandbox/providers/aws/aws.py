@@ -128,7 +128,7 @@ class Aws:
         with self._lock:
             if key not in self._clients:
                 with collection_paused():
-                    self._clients[key] = self._session.create_client(
+                    client = self._clients[key] = self._session.create_client(
                         service,
                         region_name=self._region_name,
                         endpoint_url=self.endpoint_url,
@@ -136,6 +136,7 @@ class Aws:
                         aws_secret_access_key=self._credentials.secret_access_key if self._credentials else None,
                         config=self._client_config(service, patience),
                     )
+                client.meta.events.register("before-send.ssm.TerminateSession", _close_behind)
             return self._clients[key]
 
     def presigned(self, operation: str, *, expires: int, **parameters: Any) -> str:
@@ -311,3 +312,8 @@ def disconnect_all() -> None:
         connections = list(_connections.values())
     for aws in connections:
         aws.disconnect()
+
+
+def _close_behind(request: Any, **_: Any) -> None:
+    """Of a call that is made beside others: or its connection would stay, one more than they take."""
+    request.headers["Connection"] = "close"
