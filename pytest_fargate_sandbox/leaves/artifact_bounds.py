@@ -32,6 +32,9 @@ class WorkBounds(NamedTuple):
     files: int = 500_000
     """With directories and links. Half of what a sandbox takes at once."""
 
+    def __str__(self) -> str:
+        return f"{self.bytes} bytes or {self.files} files (--fargate-task-max-bytes, --fargate-task-max-files)"
+
 
 WORK_BOUNDS = WorkBounds()
 

@@ -171,9 +171,8 @@ class Crossing:
 
     def _too_much(self, source: str) -> SandboxBroken:
         return SandboxBroken(
-            f"the agent left more than crosses over to a verifier: with {source} it would be more than "
-            f"{self._bounds.bytes} bytes or {self._bounds.files} files (--fargate-task-max-bytes, -max-files; of "
-            "a task's own making it is in `artifacts` that it says what counts, and what to `exclude`)"
+            f"the agent left more than crosses over to a verifier: with {source} it would be more than {self._bounds}; "
+            "what a task makes itself is in `artifacts` that say what counts, and what to `exclude`"
         )
 
 

@@ -114,9 +114,7 @@ def _check_size(path: Path, bounds: WorkBounds) -> None:
             )
         size += each.lstat().st_size
         if size > bounds.bytes or files > bounds.files:
-            raise SandboxBroken(
-                f"{path} is more than may be handed in: it has more than {bounds.bytes} bytes or {bounds.files} files"
-            )
+            raise SandboxBroken(f"{path} is more than may be handed in: it has more than {bounds}")
 
 
 def _inside(directory: Path) -> list[Path]:
