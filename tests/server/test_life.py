@@ -72,7 +72,8 @@ def test_sigterm_reaches_the_commands_and_ends_the_server(server: ExecServerProc
     assert work_dir.exists()
     assert server.close() == 128 + signal.SIGTERM
     assert (tmp_path / "bye").exists()
-    assert not Path(f"/proc/{rude.pid}").exists()
+    place = Path(f"/proc/{rude.pid}")  # which a process that was killed has until it is reaped, by others now
+    wait_until(lambda: not place.exists() or None, deadline=2, what="the end of who does not listen")
     assert not work_dir.exists()
 
 
