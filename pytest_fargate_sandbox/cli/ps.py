@@ -34,7 +34,7 @@ def run(arguments: Any) -> int:
 
 def _row(task: KnownTask) -> tuple[str, ...]:
     facts = task.entry.facts
-    began = task.entry.times.get("launched", time.time())
+    began = task.entry.lives[-1][0] if task.entry.lives else time.time()
     left = began + float(facts.get("ttl", 0)) - time.time()
     return (
         task.id[:12],

@@ -37,16 +37,22 @@ def task_cost_usd(
 
 
 def entry_cost_usd(entry: Entry) -> float:
-    """The task of a ledger's entry, up to now where it is not over; nothing where its size was not written down."""
+    """The tasks of a ledger's entry, up to now where one lives; nothing where their size was not written down."""
     facts = entry.facts
-    if not facts.get("cpu") or "launched" not in entry.times:
+    if not facts.get("cpu"):
         return 0.0
-    end = entry.times.get("stopped", time.time())
-    return task_cost_usd(
-        cpu=int(facts["cpu"]),
-        memory=int(facts["memory"]),
-        seconds=end - entry.times["launched"],
-        storage_gib=facts.get("storage_gib"),
-        spot=bool(facts.get("spot")),
-        public_address=bool(facts.get("public_address")),
+    now = time.time()
+    return sum(
+        (
+            task_cost_usd(
+                cpu=int(facts["cpu"]),
+                memory=int(facts["memory"]),
+                seconds=(now if ended is None else ended) - began,
+                storage_gib=facts.get("storage_gib"),
+                spot=bool(facts.get("spot")),
+                public_address=bool(facts.get("public_address")),
+            )
+            for began, ended in entry.lives
+        ),
+        0.0,
     )

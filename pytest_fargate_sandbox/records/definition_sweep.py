@@ -11,11 +11,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.names import TAG_OWNER
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
-from pytest_fargate_sandbox.records.sweeping import tags_of
+from pytest_fargate_sandbox.records.sweeping import is_owned
 from pytest_fargate_sandbox.sandbox.task import registration
-from pytest_fargate_sandbox.sandbox.task.launch import tag_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +63,7 @@ def _unused(aws: Aws, cluster: str, owner: str, family: str, since: float) -> st
         raise
     definition = answer["taskDefinition"]
     is_old = definition["registeredAt"].timestamp() < since
-    if not is_old or tags_of(answer).get(TAG_OWNER) != tag_text(owner):
+    if not is_old or not is_owned(answer, owner):
         return ""
     alive = aws.call("ecs", "ListTasks", cluster=cluster, family=family, maxResults=1)["taskArns"]
     return "" if alive else str(definition["taskDefinitionArn"])

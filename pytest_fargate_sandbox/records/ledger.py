@@ -62,6 +62,23 @@ class Entry:
         return self.facts.get("task_arn")
 
     @property
+    def lives(self) -> list[tuple[float, float | None]]:
+        """From when to when its tasks were there, one after the other; None: the last one is there still."""
+        lives: list[tuple[float, float | None]] = []
+        for event, when, _ in self.moments:
+            lives_on = bool(lives) and lives[-1][1] is None
+            if event == "launched" and not lives_on:  # whoever takes a task over writes that once more
+                lives.append((when, None))
+            elif event == "stopped" and lives_on:
+                lives[-1] = lives[-1][0], when
+        return lives
+
+    @property
+    def launched_at(self) -> float:
+        """When its latest task was launched, or taken over; 0 where none is known to have been."""
+        return self.latest.get("launched", 0.0)
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing of it can be alive, as far as the ledger knows; one entry may have had several tasks."""
         return self._last_step in ("", "stopped")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 REPORT_VERSION = 1
 """Of the form of ``--fargate-report-json``; more keys may come in the same one."""
 
-_STEPS = ("launched", "claimed", "ready", "stopped")
+_STEPS = ("launched", "claimed", "ready")
 
 
 def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _sandbox(entry: Entry, slots: list[dict[str, Any]]) -> dict[str, Any]:
         "prelaunched": bool(entry.facts.get("prelaunched")),
         "phases": entry.facts.get("phases") or {},
         "launch_sec": entry.facts.get("launch_sec"),
-        "times": {step: entry.times[step] for step in _STEPS if step in entry.times},
+        "times": _times(entry),
         "spans": spans_of(entry),
         "cost_usd": round(entry_cost_usd(entry), 6),
         "commands": entry.facts.get("commands") or [],
@@ -90,6 +90,13 @@ def _sandbox(entry: Entry, slots: list[dict[str, Any]]) -> dict[str, Any]:
         "reused": _was_left(entry),
         "not_left": entry.facts.get("why") or "" if "not_left" in entry.events else "",
     }
+
+
+def _times(entry: Entry) -> dict[str, float]:
+    """Of its first task's launch, and of its last one's end."""
+    times = {step: entry.times[step] for step in _STEPS if step in entry.times}
+    ended = entry.lives[-1][1] if entry.lives else None
+    return {**times, "stopped": ended} if ended else times
 
 
 def _wait(entry: Entry) -> dict[str, Any]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def stop_by_hand(ledger: Ledger, arn: str, aws: Aws | None, cluster: str, reason: str) -> bool:
     """Whether it is stopped, or gone, with its whole place where there is no ``aws``; the keys of a kept one go too."""
     entry = ledger.entry_of(arn)
-    launched = entry.times.get("launched", 0.0) if entry else 0.0
+    launched = entry.launched_at if entry else 0.0
     if aws and not stop_task(aws, cluster, arn, reason, launched=launched):
         return False
     if entry:

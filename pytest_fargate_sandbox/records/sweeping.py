@@ -29,7 +29,7 @@ from pytest_fargate_sandbox.records.ended_ledgers import (
 )
 from pytest_fargate_sandbox.records.entries_by_place import EntriesAtPlace, at_each_place
 from pytest_fargate_sandbox.records.ledger import Entry, Ledger, ledger_directory, ledger_paths
-from pytest_fargate_sandbox.sandbox.task.launch import started_by
+from pytest_fargate_sandbox.sandbox.task.launch import started_by, tag_text
 from pytest_fargate_sandbox.sandbox.task.stopping import ask_to_stop, stop_task
 
 if TYPE_CHECKING:
@@ -116,13 +116,18 @@ def owned_tasks(aws: Aws, cluster: str, owner: str) -> list[dict[str, Any]]:
     found = []
     for arns in _listed(aws, cluster, owner):
         described = aws.call("ecs", "DescribeTasks", cluster=cluster, tasks=arns, include=["TAGS"])
-        # startedBy is the owner's name as far as its alphabet goes; the tag is the whole of it.
-        found += [task for task in described.get("tasks") or [] if tags_of(task).get(TAG_OWNER) == owner]
+        # startedBy has less of the name, for its alphabet is smaller.
+        found += [task for task in described.get("tasks") or [] if is_owned(task, owner)]
     return found
 
 
-def tags_of(task: dict[str, Any]) -> dict[str, str]:
-    return {tag["key"]: tag["value"] for tag in task.get("tags") or []}
+def is_owned(tagged: dict[str, Any], owner: str) -> bool:
+    """Whether its tag says so, which has the owner's name as AWS takes it."""
+    return tags_of(tagged).get(TAG_OWNER) == tag_text(owner)
+
+
+def tags_of(tagged: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in tagged.get("tags") or []}
 
 
 def _listed(aws: Aws, cluster: str, owner: str) -> Iterator[list[str]]:
@@ -227,7 +232,7 @@ def _may_still_run(entries: list[Entry], place: EntriesAtPlace, error: AwsError)
 
 def _end_entry(aws: Aws | None, ledger: Ledger, entry: Entry, *, dry_run: bool) -> list[str]:
     """The task that was to stop, if there was one. Raises ``AwsError`` when it may still run."""
-    cluster, launched = str(entry.facts["cluster"]), entry.times.get("launched", 0.0)
+    cluster, launched = str(entry.facts["cluster"]), entry.launched_at
     arns = _tasks_of(aws, entry) if aws else []
     if aws and dry_run:
         return _alive(aws, cluster, arns)

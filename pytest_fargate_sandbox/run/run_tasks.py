@@ -60,12 +60,11 @@ def _described_at(place: EntriesAtPlace, within: float) -> dict[str, Description
 
 
 def _stop(aws: Aws, entry: Entry, arn: str) -> bool:
-    why, launched = "prelaunched, and not needed", entry.times.get("launched", 0.0)
-    return stop_task(aws, entry.facts["cluster"], arn, why, launched=launched)
+    return stop_task(aws, entry.facts["cluster"], arn, "prelaunched, and not needed", launched=entry.launched_at)
 
 
 def _is_young(entry: Entry) -> bool:
-    return time.time() - entry.times["launched"] < MISSING_GRACE_SEC
+    return time.time() - entry.launched_at < MISSING_GRACE_SEC
 
 
 def _what_matters(task: Mapping[str, Any]) -> Description:

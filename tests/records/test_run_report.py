@@ -95,7 +95,10 @@ def test_a_second_attempt_of_a_start_is_alive_though_the_first_was_stopped(ledge
     entry = launch(ledger, "arn:first", "stopped")
     ledger.write(entry, "launching")
     ledger.write(entry, "launched", task_arn="arn:second")
-    assert run_report(ledger.entries(), cluster="bench")["counts"]["leaked"] == 1
+    report = run_report(ledger.entries(), cluster="bench")
+    assert report["counts"]["leaked"] == 1
+    assert "stopped" not in report["sandboxes"][0]["times"]
+    assert report["cost_usd"] == pytest.approx(2 * (0.04048 + 2 * 0.004445) / 60, abs=1e-6), "two began a minute"
 
 
 def test_the_median_and_the_slowest_of_each_phase(ledger: Ledger) -> None:

@@ -13,7 +13,10 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import StartError
+from pytest_fargate_sandbox.leaves.fargate_rules import MISSING_GRACE_SEC
 from pytest_fargate_sandbox.leaves.names import SIDECAR_CONTAINER, Cause
+from pytest_fargate_sandbox.records.ledger import Ledger
+from pytest_fargate_sandbox.records.stop_by_hand import stop_by_hand
 from pytest_fargate_sandbox.sandbox.task.launched_task import LaunchedTask
 from pytest_fargate_sandbox.sandbox.task.poller import Watch
 from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
@@ -183,6 +186,19 @@ def test_a_young_task_that_ecs_does_not_know_yet_is_not_called_stopped(watched: 
     task, ecs = watched(_told(PENDING), StopTask=[GONE, GONE, {"task": PENDING}])
     assert task.stop()
     assert len(ecs.asked("StopTask")) == 3
+
+
+def test_a_task_is_as_young_as_it_is_itself_and_not_as_the_one_that_its_start_had_before(
+    watched: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ledger, before = Ledger("run"), time.time() - 2 * MISSING_GRACE_SEC
+    ledger.write("entry", "launched", task_arn="arn:first", t=before)
+    ledger.write("entry", "stopped", task_arn="arn:first", t=before)
+    ledger.write("entry", "launched", task_arn=ARN)
+    _, ecs = watched(_told(PENDING), StopTask=[GONE, {"task": PENDING}])
+    assert stop_by_hand(ledger, ARN, ecs.aws(tmp_path), "c", "why")
+    assert len(ecs.asked("StopTask")) == 2
 
 
 def test_what_cannot_be_stopped_is_logged_with_the_command_that_does_it(
