@@ -82,10 +82,12 @@ class ShelfFiller:
 
     def _run(self) -> None:
         try:
-            while not self._closed:
+            while True:
                 self._wake.clear()
+                if self._closed:  # looked for behind that, or the one call to wake of the end could be cleared away
+                    return
                 document = self._state.read()  # of a hundred kinds few are short; only for those it is worth a lock
-                for kind in [kind for kind in self._needs if self._is_short(document, kind)]:
+                for kind in [kind for kind in list(self._needs) if self._is_short(document, kind)]:
                     while not self._closed and self._launch_one(kind):
                         pass
                 self._wait()

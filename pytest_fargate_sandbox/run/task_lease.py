@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.names import SETUP_PHASES
-from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.run.lease import Lease
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class TaskLease(Lease):
     def logs(self) -> str:
         try:
             return self.sandbox.logs()
-        except (SandboxError, AwsError):
+        except SandboxError:
             return ""
 
     def _beginning(self) -> Iterator[str]:

@@ -65,10 +65,10 @@ def launcher() -> Launcher:
 
 @pytest.fixture
 def shelf_of(tmp_path: Path, launcher: Launcher, request: pytest.FixtureRequest) -> Callable[..., Shelf]:
-    def make(worker: str = "gw0", ahead: int = 2, limit: int | None = None) -> Shelf:
+    def make(worker: str = "gw0", ahead: int = 2, limit: int | None = None, stock: FixedStock | None = None) -> Shelf:
         state, kinds = SharedState(tmp_path), KindNotes()
         filler = ShelfFiller(
-            state, kinds, TaskBound(state, limit, worker, launcher), stock=FixedStock(ahead), worker=worker,
+            state, kinds, TaskBound(state, limit, worker, launcher), stock=stock or FixedStock(ahead), worker=worker,
             launch=launcher.launch, tasks=launcher, new_id=lambda: f"{worker}-{next(launcher.numbers)}",
         )  # fmt: skip
         shelf = Shelf(state, kinds, worker=worker, tasks=launcher, filler=filler)
@@ -131,6 +131,31 @@ def test_one_that_is_still_being_launched_is_waited_for(shelf_of: Callable[..., 
     eventually(lambda: bool(shelf._state.read().get("tasks")))
     threading.Timer(0.1, launcher.may_go_on.set).start()
     assert claim(shelf) == ("gw0-0", _task("arn:gw0-0"))
+
+
+class Unhurried(FixedStock):
+    """Takes until another kind is planned to say how much there is to be of one."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.is_asked, self.goes_on = threading.Event(), threading.Event()
+
+    def wanted(self, *asked: Any) -> int:
+        self.is_asked.set()
+        assert self.goes_on.wait(10)
+        return super().wanted(*asked)
+
+
+def test_a_kind_may_be_planned_while_it_is_looked_what_the_others_are_short_of(
+    shelf_of: Callable[..., Shelf], launcher: Launcher
+) -> None:
+    stock = Unhurried(1)
+    shelf = shelf_of(stock=stock)
+    shelf.plan(SPEC, range(1))
+    assert stock.is_asked.wait(10)
+    shelf.plan(OTHER, range(1))
+    stock.goes_on.set()
+    eventually(lambda: len(launcher.launched) == 2)
 
 
 def test_another_kind_is_of_no_use(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
