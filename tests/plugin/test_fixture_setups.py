@@ -90,6 +90,7 @@ def test_again(toolbox): pass
     assert result.outlines.count(told) == 2
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_a_fixture_that_asks_as_it_runs_is_noticed_where_nothing_else_asks(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_a="""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from tests.processes import children
 from tests.warm_python import PYTEST
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -48,13 +48,6 @@ def test_after(after): pass
 """
 
 _HAS_ENDED = os.WEXITED | os.WNOWAIT | os.WNOHANG
-HOLDER = """
-import sys
-from pytest_fargate_sandbox.place.local_cluster import local_engine
-local_engine()
-print("here", flush=True)
-sys.stdin.read()
-"""
 
 
 def until_running(log: EngineLog, count: int) -> None:
@@ -251,28 +244,20 @@ def test_after_the_controller_is_killed_the_next_run_sweeps(
     pytester: pytest.Pytester,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    engine_log: EngineLog,
+    shared_engine_log: EngineLog,
     started: Callable[..., subprocess.Popen[bytes]],
 ) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"here\n"
-        pytester.makepyfile(TESTS.format(count=4, command="sleep 60"))
-        run = started("-n2", "--fargate-prelaunch=1")
-        until_running(engine_log, 3)
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-        assert "RUNNING" in engine_log.tasks().values()
-        assert len(list(temporary.glob("fargate-sandbox-????????"))) == 1
-        pytester.makepyfile("def test_it(fargate_sandbox): pass")
-        run_pytest(pytester, "-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
-        wait_until(
-            lambda: set(engine_log.tasks().values()) == {"STOPPED"} or None, deadline=5, what="the end of all tasks"
-        )
-        assert list(temporary.glob("fargate-sandbox-????????")) == []
-    finally:
-        holder.communicate()
+    pytester.makepyfile(TESTS.format(count=4, command="sleep 60"))
+    run = started("-n2", "--fargate-prelaunch=1")
+    until_running(shared_engine_log, 3)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert "RUNNING" in shared_engine_log.tasks().values()
+    assert len(list(temporary.glob("fargate-sandbox-????????"))) == 1
+    pytester.makepyfile("def test_it(fargate_sandbox): pass")
+    run_pytest(pytester, "-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
+    assert shared_engine_log.cut_off(seconds=5) == []
+    assert list(temporary.glob("fargate-sandbox-????????")) == []

@@ -226,6 +226,7 @@ def test_bad(fargate_sandbox): pass
     assert report["began"] < report["tests"][0]["began"] < report["tests"][0]["ended"] < report["ended"]
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_a_failed_test_shows_its_terminals_and_leaves_their_recordings(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,

@@ -11,6 +11,7 @@ import pytest
 from tests.plugin.one_process import run, run_pytest
 
 if TYPE_CHECKING:
+    from tests.engine_of_tests import EngineOfTests
     from tests.plugin.conftest import EngineLog
 
 
@@ -258,12 +259,15 @@ def test_an_engine_that_was_started_by_hand_serves_run_after_run(
 
 @pytest.mark.needs("timeout")
 def test_a_time_out_in_our_wait_leaves_nothing(
-    pytester: pytest.Pytester, engine_log: EngineLog, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, shared_engine_log: EngineLog, engine: EngineOfTests
 ) -> None:
-    monkeypatch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", "30")
-    result = run(pytester, "def test_it(fargate_sandbox): pass", "--timeout=4", "--timeout-method=signal")
+    engine.fault(slow_pull=30)
+    try:
+        result = run(pytester, "def test_it(fargate_sandbox): pass", "--timeout=3", "--timeout-method=signal")
+    finally:
+        engine.fault(slow_pull=0)
     assert result.parseoutcomes() == {"errors": 1} or result.parseoutcomes() == {"error": 1}
     result.stdout.fnmatch_lines(
-        ["Timeout (>4.0s) from pytest-timeout.", "*What it waited for*", "*, in pytest_fargate_sandbox.*:*"]
+        ["Timeout (>3.0s) from pytest-timeout.", "*What it waited for*", "*, in pytest_fargate_sandbox.*:*"]
     )
-    assert engine_log.cut_off() == []
+    assert shared_engine_log.cut_off() == []

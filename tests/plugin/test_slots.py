@@ -203,6 +203,7 @@ def test_of_three_workers_one_is_killed_and_nothing_is_lost_shared_or_dirty(
     assert shared_engine_log.cut_off() == []
 
 
+@pytest.mark.usefixtures("shared_engine_log")
 def test_what_no_slot_can_be_is_told_at_once(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,

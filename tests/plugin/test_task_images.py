@@ -42,13 +42,13 @@ def test_images_are_built_and_the_older_format_is_graded(
             "tests/Dockerfile": f"{base}COPY test.sh /tests/test.sh\n",
         },
     )
-    for name, given in (("nobodys", "RUN chown nobody /app\n"), ("roots", "")):
-        entry = 'COPY --chmod=755 entry /entry\nUSER nobody\nENTRYPOINT ["/entry"]\n'
-        not_root = {
-            "environment/Dockerfile": f"{base}{given}{entry}",
-            "environment/entry": '#!/bin/sh\nid -u > /tmp/begun\nexec "$@"\n',
-        }
-        make_task(tasks / name, toml="", solve=f"{SOLVE}id -u >> hello.txt\n", test=NOBODY, files=not_root)
+    not_root = {
+        "environment/Dockerfile": f"{base}RUN chown nobody /app && mkdir roots\nCOPY --chmod=755 entry /entry\n"
+        'USER nobody\nENTRYPOINT ["/entry"]\n',
+        "environment/entry": '#!/bin/sh\nid -u > /tmp/begun\nexec "$@"\n',
+    }
+    solve = f"{SOLVE}touch roots/mine || id -u >> hello.txt\n"
+    make_task(tasks / "nobodys", toml="", solve=solve, test=NOBODY, files=not_root)
     files = {
         "task.yaml": "instruction: Say hello.\ndifficulty: easy\n",
         "Dockerfile": f"{base}COPY --chmod=755 bash /bin/bash\n",
@@ -67,13 +67,11 @@ def test_images_are_built_and_the_older_format_is_graded(
         *("--fargate-adversaries=none", "-k", "oracle"),
         timeout=200,
     )
-    result.assert_outcomes(passed=3, failed=1, deselected=4)
-    result.stdout.fnmatch_lines(["*can't create hello.txt: Permission denied*"])
+    result.assert_outcomes(passed=3, deselected=3)
     result.stdout.fnmatch_lines_random(
         [
             "PASSED tasks/own/task.toml::oracle",
             "PASSED tasks/nobodys/task.toml::oracle",
-            "FAILED tasks/roots/task.toml::oracle*",
             "PASSED tasks/old/task.yaml::oracle",
         ]
     )
