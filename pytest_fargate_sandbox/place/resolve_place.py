@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig, replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
@@ -89,7 +89,7 @@ def find_again(facts: Mapping[str, Any]) -> Aws | None:
 
 
 def _with_shared_values(cfg: EcsFargateConfig, aws: Aws) -> EcsFargateConfig:
-    """Values from the SSM parameter for every field that was left at its default."""
+    """Values from the SSM parameter for every field that was left at its default, those of a sidecar among them."""
     name = cfg.ssm_config or ""
     text = aws.call("ssm", "GetParameter", Name=name, WithDecryption=True)["Parameter"]["Value"]
     try:
@@ -100,13 +100,19 @@ def _with_shared_values(cfg: EcsFargateConfig, aws: Aws) -> EcsFargateConfig:
         ) from error
     if not isinstance(shared, dict):
         raise ConfigError(f"ssm_config={name!r}: the parameter is not a JSON object", key="ssm_config", value=name)
-    default = EcsFargateConfig()
-    explicit = {
-        field.name: getattr(cfg, field.name)
-        for field in dataclasses.fields(cfg)
-        if getattr(cfg, field.name) != getattr(default, field.name)
-    }
+    explicit, sidecar = _said(cfg), shared.get("ssh_sidecar")
+    if cfg.ssh_sidecar and isinstance(sidecar, dict):
+        # Whether it has a port for the exec server is which mode was chosen.
+        mode = {"exec_server_port": cfg.ssh_sidecar.exec_server_port}
+        explicit["ssh_sidecar"] = {**sidecar, **_said(cfg.ssh_sidecar), **mode}
     try:
         return EcsFargateConfig.from_dict({**shared, **explicit})
     except ConfigError as error:
         raise ConfigError(f"ssm_config={name!r}: {error}", key="ssm_config", value=name) from error
+
+
+def _said(config: EcsFargateConfig | SshSidecarConfig) -> dict[str, Any]:
+    """What somebody has set; what was set to its default looks as if nobody had."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    defaults = type(config)()
+    return {name: value for name, value in values.items() if value != getattr(defaults, name)}

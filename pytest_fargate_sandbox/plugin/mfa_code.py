@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def ask_before_workers(settings: Settings) -> None:
     """Whoever names no profile with a code pays for a look at a file."""
     given = settings.config
-    if given.get("cluster") in (None, "", LOCAL_CLUSTER) or not _may_want_a_code():
+    if given["cluster"] == LOCAL_CLUSTER or not _may_want_a_code():
         return
     from pytest_fargate_sandbox.providers.aws.aws import connect
 

@@ -43,10 +43,10 @@ class Settings(NamedTuple):
     def describe(self) -> str:
         """``cluster=bench (--fargate-cluster), region=eu-west-1 (FARGATE_REGION)``."""
         values = {**self.config, **{f"run.{name}": value for name, value in self.run.items()}}
-        shown = {"cluster": self.sources.get("cluster", "default"), **self.sources}
+        shown = {"cluster": self.sources.get("cluster", "default")} if self.config["cluster"] else {}
         said = ", ".join(
             f"{vocabulary.word_for(key.removeprefix('run.'))}={_short(values[key])} ({source})"
-            for key, source in shown.items()
+            for key, source in {**shown, **self.sources}.items()
         )
         return f"{said}; {_READABLE_ROLE}" if self.by_sessions else said
 
@@ -101,6 +101,8 @@ def settled(
         if key not in values:
             values[key], sources[key] = value, source
     values.update(_size(values))
+    if values.get("ssm_config"):  # its parameter may name the cluster
+        values.setdefault("cluster", "")
     for option in TABLE:
         if option.default is not None and option.sets not in _SIZE:
             values.setdefault(option.key, option.default)
@@ -254,11 +256,15 @@ def of_project(directory: Path) -> Iterator[Setting]:
 def _refuse_contradictions(settings: Settings) -> None:
     """Options that exclude each other, and a mapping that ``EcsFargateConfig`` refuses, before the first test."""
     sources = settings.sources
+    if cluster := settings.config["cluster"]:
+        elsewhere, what = sources.get("cluster", ""), repr(cluster)
+    else:
+        elsewhere, what = f"ssm_config ({sources['ssm_config']})", "what that parameter says"
     for option in ("run.runner", "run.engine"):
-        if option in sources and settings.config["cluster"] != "local":
+        if option in sources and cluster != "local":
             raise pytest.UsageError(
-                f"{sources[option]} and {sources['cluster']} exclude each other: it is about the embedded engine "
-                f"(cluster `local`), and the cluster is {settings.config['cluster']!r}"
+                f"{sources[option]} and {elsewhere} exclude each other: it is about the embedded engine "
+                f"(cluster `local`), and the cluster is {what}"
             )
     if "run.runner" in sources and "run.engine" in sources:
         raise pytest.UsageError(

@@ -185,6 +185,17 @@ def test_options_that_exclude_each_other_are_refused(passing: pytest.Pytester) -
     assert "image (--fargate-image) and environment (c.toml: environment_dir) exclude each other" in told
 
 
+def test_the_cluster_may_stand_in_the_parameter_that_all_share(passing: pytest.Pytester) -> None:
+    passing.makepyprojecttoml('tool.pytest_fargate_sandbox.ssm_config = "/shared"')
+    assert header(passing) == "fargate: ssm_config=/shared (pyproject.toml)"
+    assert header(passing, "--fargate-cluster=bench").startswith(
+        "fargate: cluster=bench (--fargate-cluster), ssm_config"
+    )
+    assert "--fargate-runner and ssm_config (pyproject.toml) exclude each other" in refusal(
+        passing, "--fargate-runner=podman"
+    )
+
+
 def test_an_engine_that_is_not_there_is_told_with_how_to_start_it(passing: pytest.Pytester) -> None:
     told = refusal(passing, "--fargate-engine=mine")
     assert f"no engine serves in {passing.path}/mine: start one with `fargate-sandbox engine --state" in told

@@ -11,6 +11,7 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.place.resolve_place import resolve_place
 
 if TYPE_CHECKING:
     from tests.engine_of_tests import EngineOfTests
@@ -187,6 +188,15 @@ def test_a_shared_parameter_fills_in_what_was_left_out(account: EcsFargateConfig
         sandbox.start()
         assert sandbox.cfg.cluster == "default", "explicit values win"
         assert list(sandbox.cfg.subnets) == list(account.subnets)
+
+
+def test_a_shared_parameter_names_the_cluster_and_what_is_left_out_of_a_sidecar(
+    account: EcsFargateConfig, engine: EngineOfTests
+) -> None:
+    shared = '{"cluster": "shared", "ssh_sidecar": {"sshd_port": 2200, "exec_server_port": 1}}'
+    engine.aws.call("ssm", "PutParameter", Name="/whole", Value=shared, Type="String", Overwrite=True)
+    found = resolve_place(dataclasses.replace(account, cluster="", ssm_config="/whole")).cfg
+    assert (found.cluster, found.ssh_sidecar) == ("shared", dataclasses.replace(EXEC, sshd_port=2200))
 
 
 def test_keys_may_come_from_secrets(account: EcsFargateConfig, engine: EngineOfTests) -> None:
