@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import FrameType
     from typing import NoReturn
 
-_SUBCOMMANDS = (
+SUBCOMMANDS = (
     *("engine", "ps", "top", "exec", "shell", "watch", "logs", "stop", "sweep"),
     *("sidecar-image", "prebuild", "tasks", "report"),
 )
@@ -43,17 +43,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
+    # Only the subcommand asked for is imported in full; the list of all of them needs every module's summary.
+    asked = words[0] if words and words[0] in SUBCOMMANDS else None
+    arguments = command_line(SUBCOMMANDS if asked is None else (asked,)).parse_args(words)
+    return int(arguments.run(arguments))
+
+
+def command_line(names: Iterable[str]) -> argparse.ArgumentParser:
+    """What takes these subcommands."""
     parser = argparse.ArgumentParser(prog="fargate-sandbox", description="Sandboxes on AWS Fargate, and without AWS.")
     choices = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
-    # Only the subcommand asked for is imported in full; the list of all of them needs every module's summary.
-    asked = words[0] if words and words[0] in _SUBCOMMANDS else None
-    for name in _SUBCOMMANDS if asked is None else (asked,):
+    for name in names:
         module = import_module(f"pytest_fargate_sandbox.cli.{name.replace('-', '_')}")
         subparser = choices.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
         module.configure(subparser)
         subparser.set_defaults(run=module.run)
-    arguments = parser.parse_args(words)
-    return int(arguments.run(arguments))
+    return parser
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--runner",
         choices=("auto", *RUNNERS),
         default="auto",
-        help="how containers run (default: the first that works here)",
+        help="how containers run; auto: by the images of each task, as far as it works here (default: auto)",
     )
     add("--real-health", action="store_true", help="check health at AWS's own timing instead of as soon as possible")
     add(
