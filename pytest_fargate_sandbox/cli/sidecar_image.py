@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.providers.aws.aws import Aws
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 SUMMARY = "build the sidecar's image into your ECR, so that no package is installed when a task starts"
 
 _FIELDS = {
-    "cluster": "an ECS cluster; local: the embedded engine",
+    "cluster": "an ECS cluster; local, the default: the embedded engine",
     "region": "the AWS region",
     "ecr_repository": "the repository to push to",
     "s3_bucket": "the bucket that the build's context goes through",
@@ -37,44 +35,38 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="a mapping of the configuration as JSON, TOML or YAML (default: the table in ./pyproject.toml, if any)",
+        help="a mapping of the configuration as JSON, TOML or YAML; what it does not say is said as for pytest, by "
+        "FARGATE_… and the table in pyproject.toml",
     )
     for field, meaning in _FIELDS.items():
         parser.add_argument("--" + field.replace("_", "-"), metavar="VALUE", help=meaning)
 
 
 def run(arguments: Any) -> int:
-    import pytest
-
-    from pytest_fargate_sandbox.leaves.errors import SandboxError
     from pytest_fargate_sandbox.providers.images.sidecar_build import build_sidecar_image
 
-    try:
-        cfg, aws = place_of(arguments)
-        print(build_sidecar_image(cfg, aws=aws, force=arguments.force))
-    except (SandboxError, pytest.UsageError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    cfg, aws = place_of(arguments, or_local=False)
+    print(build_sidecar_image(cfg, aws=aws, force=arguments.force))
     return 0
 
 
-def place_of(arguments: Any) -> tuple[EcsFargateConfig, Aws]:
+def place_of(arguments: Any, *, or_local: bool = True) -> tuple[EcsFargateConfig, Aws]:
+    """Where pytest's own images would be, but for what is said here. Raises ``SandboxError``."""
+    from pytest_fargate_sandbox.adapters.harness_settings import settings_of
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.leaves.errors import ConfigError
     from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
     from pytest_fargate_sandbox.place.resolve_place import resolve_place
+    from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
     from pytest_fargate_sandbox.providers.aws.aws import connect
 
     given = {field: value for field in _FIELDS if (value := getattr(arguments, field)) is not None}
-    cfg = EcsFargateConfig.from_dict({**_configured(arguments.config), **given})
-    if cfg.cluster != LOCAL_CLUSTER:  # no cluster is needed to build an image
+    settings = settings_of({**given, "config": arguments.config}, source="the option")
+    cfg = EcsFargateConfig.from_dict({**settings.config, **given})
+    if cfg.cluster != LOCAL_CLUSTER:  # it need not exist to build an image for it
         return cfg, connect(region=cfg.region, endpoint_url=cfg.endpoint_url)
+    if not or_local:
+        raise ConfigError("the embedded engine needs no image of a sidecar: name the cluster that wants it (--cluster)")
+    EngineChoice(settings)
     target = resolve_place(cfg)
     return target.cfg, target.aws
-
-
-def _configured(file: Path | None) -> Mapping[str, Any]:
-    from pytest_fargate_sandbox.plugin.config_files import settings_in
-
-    path = file or Path("pyproject.toml")
-    found = settings_in(path) if file or path.exists() else ()
-    return {setting.key: setting.value for setting in found if not setting.key.startswith("run.")}

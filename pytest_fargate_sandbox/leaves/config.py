@@ -164,7 +164,8 @@ class EcsFargateConfig:
         self._check_lists()
         self._check_network()
         if bool(self.environment_dir) and not self.ecr_repository and self.cluster and self.cluster != LOCAL_CLUSTER:
-            raise _wrong("ecr_repository", None, "the ECR repository that images built from environment_dir go to")
+            told = "ecr_repository is not set: name the ECR repository that images built from environment_dir go to"
+            raise ConfigError(told, key="ecr_repository", value=None, allowed="an ECR repository")
 
     def _check_network(self) -> None:
         """Whose subnets lead where only their owner knows: "none" is never a hope."""

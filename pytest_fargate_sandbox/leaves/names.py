@@ -44,6 +44,13 @@ SIDECAR_REFERENCE: Final = (
 RUNNERS: Final = ("namespaces", "podman", "docker")
 """How the engine may run containers; left to itself it takes the first that works."""
 
+ENV_ENGINE_DIRECTORY: Final = "FARGATE_ENGINE_DIR"
+"""Where an engine and its users meet."""
+
+ENV_ENGINE_OPTIONS: Final = "FARGATE_ENGINE_OPTIONS"
+ENV_ENGINE_LOG: Final = "FARGATE_ENGINE_LOG"
+ENV_ENGINE_DELAY: Final = "FARGATE_ENGINE_LAUNCH_DELAY"
+
 SIDECAR_CONTAINER: Final = "ssh-sidecar"
 RUNTIME_CONTAINER: Final = "fargate-sandbox-runtime"
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_fargate_sandbox.leaves.names import RUNNERS
+from pytest_fargate_sandbox.leaves.names import ENV_ENGINE_DELAY, ENV_ENGINE_LOG, RUNNERS
 from pytest_fargate_sandbox.local.ecs.account_limits import NEW_ACCOUNT_VCPUS
 from pytest_fargate_sandbox.local.faults import COUNTED, TIMED, parse_fault
 from pytest_fargate_sandbox.local.ssm.session_times import SessionTimes
@@ -53,9 +53,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--launch-delay",
         type=_seconds_range,
-        default=os.environ.get("FARGATE_ENGINE_LAUNCH_DELAY", "0"),
+        default=os.environ.get(ENV_ENGINE_DELAY, "0"),
         metavar="S|LO-HI",
-        help="how long a task stays PROVISIONING (default: FARGATE_ENGINE_LAUNCH_DELAY, or 0)",
+        help=f"how long a task stays PROVISIONING (default: {ENV_ENGINE_DELAY}, or 0)",
     )
     add(
         "--agent-delay",
@@ -81,9 +81,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--log",
         type=Path,
-        default=os.environ.get("FARGATE_ENGINE_LOG") or None,
+        default=os.environ.get(ENV_ENGINE_LOG) or None,
         metavar="FILE",
-        help="append a JSON line for each call and each task transition (default: FARGATE_ENGINE_LOG)",
+        help=f"append a JSON line for each call and each task transition (default: {ENV_ENGINE_LOG})",
     )
     add(
         "--runner",

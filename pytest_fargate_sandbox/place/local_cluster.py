@@ -31,7 +31,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.lock_at_once import taken_at_once
-from pytest_fargate_sandbox.leaves.names import HOST_IMAGE, VERSION
+from pytest_fargate_sandbox.leaves.names import (
+    ENV_ENGINE_DELAY,
+    ENV_ENGINE_DIRECTORY,
+    ENV_ENGINE_LOG,
+    ENV_ENGINE_OPTIONS,
+    HOST_IMAGE,
+    VERSION,
+)
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory, is_somebody_elses
 from pytest_fargate_sandbox.leaves.waiting import WaitTimeout, wait_until
 from pytest_fargate_sandbox.place.engine_process import ASLEEP_SEC, BUSY_SEC, EngineProcess, Pulse
@@ -47,10 +54,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger("pytest_fargate_sandbox.engine")
 
-ENV_DIRECTORY = "FARGATE_ENGINE_DIR"
-ENV_OPTIONS = "FARGATE_ENGINE_OPTIONS"
-ENV_LOG = "FARGATE_ENGINE_LOG"
-_ENV_OF_ENGINE = (ENV_OPTIONS, ENV_LOG, "FARGATE_ENGINE_LAUNCH_DELAY")
+_ENV_OF_ENGINE = (ENV_ENGINE_OPTIONS, ENV_ENGINE_LOG, ENV_ENGINE_DELAY)
 """What makes one engine different from another; those who agree in it share one."""
 
 _START_SEC = 60.0
@@ -167,14 +171,13 @@ class LocalEngine:
 
 def engine_directory() -> Path:
     """Where the engine is, or will be, with the environment as it stands."""
-    chosen = os.environ.get(ENV_DIRECTORY)
+    chosen = os.environ.get(ENV_ENGINE_DIRECTORY)
     if chosen:
         directory = Path(chosen)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if is_somebody_elses(directory):
-            text = (
-                f"{ENV_DIRECTORY}={chosen} was made by another user, whose engine we would use: set another directory"
-            )
+            said = f"{ENV_ENGINE_DIRECTORY}={chosen}"
+            text = f"{said} was made by another user, whose engine we would use: set another directory"
             raise StartError(text, phase="engine", reason=text)
         return directory
     ways = [
@@ -323,10 +326,12 @@ def _start(directory: Path) -> LocalEngine:
 
 def _spawn(directory: Path, output: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(directory)]
-    command += shlex.split(os.environ.get(ENV_OPTIONS, ""))
+    command += shlex.split(os.environ.get(ENV_ENGINE_OPTIONS, ""))
     environment = dict(os.environ)
-    if environment.get(ENV_LOG):
-        environment[ENV_LOG] = str(Path(environment[ENV_LOG]).absolute())  # it starts in another directory than ours
+    if environment.get(ENV_ENGINE_LOG):
+        environment[ENV_ENGINE_LOG] = str(
+            Path(environment[ENV_ENGINE_LOG]).absolute()
+        )  # it starts in another directory than ours
     with output.open("wb") as file:
         # A session of its own: Ctrl-C is for us, and we are the ones who end the engine. No inherited pipe either, or
         # somebody who reads our output to its end would wait for the engine's.

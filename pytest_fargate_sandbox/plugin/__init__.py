@@ -6,11 +6,12 @@ wired up when a test, or a worker, needs it.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import hookspecs, marker_table, options
+from pytest_fargate_sandbox.plugin import hookspecs, marker_table, options, unread_variables
 from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_agent,
     fargate_config,
@@ -69,6 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_fargate_sandbox.plugin import mfa_code
 
         mfa_code.leave_it_to_the_controller()
+    else:
+        unread_variables.tell_of_unread(config, os.environ)
     if any(settings.run[name] for name in ("report_json", "html", "compare")) and not hasattr(config, "workerinput"):
         from pytest_fargate_sandbox.plugin import wiring
 

@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.names import ENV_ENGINE_DIRECTORY, ENV_ENGINE_OPTIONS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.plugin.options import Settings
-
-_OPTIONS = "FARGATE_ENGINE_OPTIONS"
-_DIRECTORY = "FARGATE_ENGINE_DIR"
 
 
 class EngineChoice:
     """Holds from its making to the end of the session, for this process and the workers that it starts."""
 
     def __init__(self, settings: Settings) -> None:
-        self._before = {name: os.environ.get(name) for name in (_OPTIONS, _DIRECTORY)}
-        said, option = os.environ.get(_OPTIONS, ""), f"--runner {settings.run['runner']}"
+        self._before = {name: os.environ.get(name) for name in (ENV_ENGINE_OPTIONS, ENV_ENGINE_DIRECTORY)}
+        said, option = os.environ.get(ENV_ENGINE_OPTIONS, ""), f"--runner {settings.run['runner']}"
         if settings.run["runner"] != "auto" and option not in said:  # a worker has it from its controller
-            os.environ[_OPTIONS] = f"{said} {option}".strip()
+            os.environ[ENV_ENGINE_OPTIONS] = f"{said} {option}".strip()
         if settings.run["engine"] is not None:
-            os.environ[_DIRECTORY] = settings.run["engine"]
+            os.environ[ENV_ENGINE_DIRECTORY] = settings.run["engine"]
 
     def pytest_unconfigure(self) -> None:
         for name, value in self._before.items():

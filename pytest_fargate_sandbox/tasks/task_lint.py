@@ -43,13 +43,17 @@ class Finding(NamedTuple):
         return f"{self.file}{place}: {self.level}: {sentence}"
 
 
+_ONE_OF = " or ".join(TASK_FILES)
+
+
 def task_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Of the task folders that these are, or that are below them."""
+    """Of the task folders that these are, or that are below them. Raises ``TaskFolderError`` where there is none."""
     for path in paths:
-        if path.is_file() and path.name in TASK_FILES:
-            yield path
-        elif path.is_dir():
-            yield from _below(path)
+        is_one = path.is_file() and path.name in TASK_FILES
+        found = [path] if is_one else [*_below(path)] if path.is_dir() else []
+        if not found:
+            raise TaskFolderError(f"{path}: {f'no {_ONE_OF} there' if path.exists() else 'no such directory'}")
+        yield from found
 
 
 def _below(directory: Path) -> Iterator[Path]:

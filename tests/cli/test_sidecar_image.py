@@ -20,6 +20,8 @@ def test_what_is_missing_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["sidecar-image", "--region", "us-east-1"]) == 1
+    assert "name the cluster that wants it (--cluster)" in capsys.readouterr().err
+    assert main(["sidecar-image", "--region", "us-east-1", "--cluster", "bench"]) == 1
     assert "ecr_repository is not set" in capsys.readouterr().err
 
 
@@ -38,7 +40,9 @@ def test_an_image_that_is_there_is_not_built_again(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_access_key)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "pyproject.toml").write_text('[tool.pytest_fargate_sandbox]\necr_repository = "sidecars"\n')
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.pytest_fargate_sandbox]\ncluster = "c"\necr_repository = "sidecars"\n'
+    )
     tag = _tag(EcsFargateConfig())
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
     engine.aws.call("ecr", "CreateRepository", repositoryName="sidecars")

@@ -261,3 +261,19 @@ def test_a_task_is_small_unless_somebody_says_more_and_half_a_size_is_made_whole
     result.stdout.fnmatch_lines_random(["*test_default: 1024 2048", "*test_cpu: 4096 8192", "*test_memory: 256 512"])
     result = pytester.runpytest_inprocess("--fargate-prelaunch=0", "--fargate-memory=4096")
     result.stdout.fnmatch_lines_random(["*test_default: 1024 4096", "*test_cpu: 4096 4096", "*test_memory: 256 512"])
+
+
+def test_a_variable_that_is_nearly_one_of_ours_is_told_and_what_is_others_is_not(
+    passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FARGATE_IMGE", "FARGATE_engine_dir", "FARGATE_PROFILE", "FARGATE_SERVICE_NAME"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("FARGATE_CLUSTR", "")  # says nothing, whatever it is called
+    told = [
+        "nobody reads FARGATE_IMGE; did you mean FARGATE_IMAGE?",
+        "nobody reads FARGATE_engine_dir; did you mean FARGATE_ENGINE_DIR?",
+    ]
+    result = passing.runpytest_inprocess("-Wdefault")
+    result.assert_outcomes(passed=1, warnings=2)
+    result.stdout.fnmatch_lines([f"*UnreadVariableWarning: {each}" for each in told])
+    assert refusal(passing, "-Werror").strip() == f"ERROR: {told[0]}"
