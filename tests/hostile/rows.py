@@ -100,7 +100,9 @@ ELSEWHERE = (
      "4,096 of them and threads; its neighbours and the host go on",
      "tests/local/test_namespaces_hostile.py, tests/local/test_podman_runner.py"),
     ("code in a `RUN` step of a build",
-     "as in podman's containers, but with the network that podman gives to builds",
+     ("as in podman's containers, and its `--mount`s are of its own build only, whatever links and names say. But it "
+     "has the network that podman gives to builds, and what `ADD` names is fetched by the builder, from this machine's "
+     "loopback too"),
      "tests/local/test_codebuild.py"),
     ("a sandbox that lies to its client",
      "no memory, disk, time or file beyond a bound, whatever the lie; an error that says so",

@@ -64,14 +64,18 @@ def _unmade(repository: str = "built") -> str:
     return f"{REGISTRY}/{repository}:{uuid.uuid4().hex[:10]}"
 
 
-def _start(engine: EngineProcess, image: str, *lines: str, **fields: Any) -> str:
-    """Upload a context and start its build; the build's id."""
-    dockerfile = "\n".join([f"FROM {busybox_image()}", *lines]).encode()
+def _start(engine: EngineProcess, image: str, *lines: str, link: str = "", **fields: Any) -> str:
+    """Upload a context, with a ``link`` in it, and start its build; the build's id."""
+    files = {"Dockerfile": "\n".join([f"FROM {busybox_image()} AS earlier", *lines]), "sub/file": "of the context\n"}
     packed, zipped = io.BytesIO(), io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        member = tarfile.TarInfo("Dockerfile")
-        member.size = len(dockerfile)
-        archive.addfile(member, io.BytesIO(dockerfile))
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+        member = tarfile.TarInfo("link")
+        member.type, member.linkname = tarfile.SYMTYPE, link
+        archive.addfile(member)
     with zipfile.ZipFile(zipped, "w") as archive_of_it:
         archive_of_it.writestr("context.tar", packed.getvalue())
     key = f"{uuid.uuid4().hex}.zip"
@@ -166,6 +170,44 @@ def test_root_of_a_step_neither_changes_the_hosts_proc_nor_gets_new_rights(
     assert seen == "444\n"
     assert [line for line in log if line.startswith("held: ")] == ["held: chmod", "held: unshare", "held: slabinfo"]
     assert "can be read" in log
+
+
+_OUT = (
+    "--mount=type=bind,source=link,target=/host",
+    "--mount=type=cache,id=../../../../../../../etc,target=/host",
+    "--mount=type=bind,from=earlier,source=/link,target=/host,rw",
+)
+_IN = (
+    "--mount=type=bind,source=sub,target=/sub",
+    "--mount=type=cache,target=/cache",
+    "--mount=type=bind,from=earlier,source=/made,target=/made",
+    "--mount=type=tmpfs,target=/none",
+)
+
+
+@pytest.mark.trials("mount", *_OUT)
+def test_a_step_mounts_nothing_of_this_machine(builders: EngineProcess, mount: str) -> None:
+    """Old builders do it: by a link in the context or an earlier stage, and by a cache's name."""
+    step = f"RUN {mount} ls /host; echo {uuid.uuid4()}"
+    earlier = f"RUN ln -s /etc /link; echo {uuid.uuid4()}"  # podman 4 lacks a stage that it knew
+    build = _finished(builders, _start(builders, _unmade(), earlier, f"FROM {busybox_image()}", step, link="/etc"))
+    assert build["buildStatus"] == "FAILED"
+    assert "is a part of this machine" in _log(builders, build)
+    assert "hostname" not in _log(builders, build).splitlines()
+
+
+def test_a_step_mounts_what_is_its_builds_own(builders: EngineProcess, image: str) -> None:
+    seen = "cat /sub/file /made/file && touch /cache/x /none/x && ls /volume"
+    stages = (
+        f"RUN mkdir /made && echo earlier > /made/file; echo {uuid.uuid4()}",
+        f"FROM {busybox_image()}",
+        "VOLUME /volume",
+        f"RUN {' '.join(_IN)} {seen}",
+    )
+    build = _finished(builders, _start(builders, image, *stages))
+    log = _log(builders, build)
+    assert build["buildStatus"] == "SUCCEEDED", log
+    assert {"of the context", "earlier"} <= {*log.splitlines()}
 
 
 def test_a_source_that_is_not_there_fails_the_download(builders: EngineProcess) -> None:

@@ -88,8 +88,8 @@ class BuildWork:
         if build.describe()["source"]["buildspec"] != buildspec.BUILDSPEC:
             raise _Failed("the local engine runs the builds of pytest-fargate-sandbox only, not any other buildspec")
         command = self._command()
-        command.protect_from_builds(directory)
         context = directory / "context"
+        command.protect_from_builds(directory, context)
         build.enter("DOWNLOAD_SOURCE")
         if build.source:
             self._fetch(context)

@@ -57,13 +57,14 @@ class ContainerCommand:
                 hooks.mkdir()
                 self._options = [*self._options, *hook_options(hooks)]
 
-    def protect_from_builds(self, directory: Path) -> None:
-        """The same, for ``build``."""
+    def protect_from_builds(self, directory: Path, context: Path) -> None:
+        """The same, for ``build``, whose steps have mounts of ``context`` and of what is the builder's own."""
         if self._knows_the_host():
             self.security_options = seccomp_options(self.info, directory)
-            if os.geteuid() == 0:
-                name = self._options[-1] if self._options else self.info["host"]["ociRuntime"]["path"]
-                self._options = runtime_options(directory, name)
+            name = self._options[-1] if self._options else self.info["host"]["ociRuntime"]["path"]
+            store = self.info["store"]
+            places = [str(context), os.environ.get("TMPDIR", "/var/tmp"), store["graphRoot"], store["runRoot"]]
+            self._options = runtime_options(directory, name, places)
 
     def _knows_the_host(self) -> bool:
         return self.is_podman and not self.info["host"].get("serviceIsRemote")

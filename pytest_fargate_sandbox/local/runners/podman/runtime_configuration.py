@@ -1,4 +1,4 @@
-"""What root of a container shares with the host in /proc, made read-only or hidden, for podman.
+"""What root of a container shares with the host in /proc, made read-only or hidden, for podman; of builds, mounts too.
 
 No option does it: a mount within /proc is refused by runc, and ``--security-opt mask=`` would hide what programs read.
 But the runtime's configuration has lists ``readonlyPaths`` and ``maskedPaths``, to which more can be added. It is done
@@ -8,10 +8,13 @@ for every container, hence by sed: a Python that parses all of it would take a t
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.local.runners.podman import mounts_of_step
 from pytest_fargate_sandbox.local.shared_proc import private_entries, shared_entries
 
 if TYPE_CHECKING:
@@ -23,11 +26,15 @@ _PODMANS_OWN = ("/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.
 
 _RUNTIME = """#!/bin/sh
 for word; do
-  [ "$before" != --bundle ] || sed -i {script} "$word/config.json"
+  if [ "$before" = --bundle ]; then
+    {look} "$word" {places} || exit
+    {hide}
+  fi
   before=$word
 done
 exec {runtime} "$@"
 """
+_HIDE = 'sed -i {script} "$word/config.json"'
 
 
 def hook_options(directory: Path) -> list[str]:
@@ -42,10 +49,20 @@ def hook_options(directory: Path) -> list[str]:
     return [word for place in (*_PODMANS_OWN, str(directory)) for word in ("--hooks-dir", place)]
 
 
-def runtime_options(directory: Path, runtime: str) -> list[str]:
-    """For the steps of a build, which know no such hooks: a program in ``directory`` that stands for the runtime."""
+def runtime_options(directory: Path, runtime: str, places: Iterable[str]) -> list[str]:
+    """For the steps of a build, which know no such hooks: a program in ``directory`` that stands for the runtime.
+
+    ``places``: what a step may have mounts of, as ``mounts_of_step`` takes them.
+    """
     program = directory / "runtime"
-    program.write_text(_RUNTIME.format(script=shlex.quote(_sed_script()), runtime=shlex.quote(runtime)), "utf-8")
+    script = _RUNTIME.format(
+        look=shlex.join([sys.executable, "-I", "-S", "-B", mounts_of_step.__file__]),
+        places=shlex.join(places),
+        # Without root no container has the host's.
+        hide=_HIDE.format(script=shlex.quote(_sed_script())) if os.geteuid() == 0 else "",
+        runtime=shlex.quote(runtime),
+    )
+    program.write_text(script, "utf-8")
     program.chmod(0o700)
     return ["--runtime", str(program)]
 

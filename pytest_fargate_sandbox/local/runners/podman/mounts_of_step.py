@@ -1,0 +1,110 @@
+"""Refuses a step of a build that would have a part of this machine, before the runtime is told of it.
+
+Where a Dockerfile has ``RUN --mount``, older builders follow links and ``..`` out of the context, out of an earlier
+stage and out of their caches, and mount what is there, to be written: the whole of the host, for who writes
+``source=`` so (CVE-2024-1753, CVE-2024-9675; Debian 12 has such a one). Variables and ``ONBUILD`` of a base image can
+say it as well, so it is not looked for in the Dockerfile: where a mount really comes from stands in the kernel's table.
+
+Started as ``python mounts_of_step.py BUNDLE CONTEXT TEMPORARY STORE...`` in the builder's own mounts; it imports
+nothing of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_OF_A_CONTAINER = re.compile(r"(overlay-containers|vfs-containers|vfs/dir)/[^/]+(/.*)?")
+"""In a store: what is of one container, by a name that nobody guesses."""
+_OF_A_BUILDER = re.compile(r"buildah[^/]*/[^/]+(/.*)?")
+"""In the directory for temporary files: of one step, or one cache, and not all of them."""
+_ANYTHING = re.compile(r".*", re.DOTALL)
+_SYSFS = "/sys"
+"""Which who is not root cannot mount anew."""
+
+
+class _Origin(NamedTuple):
+    """A device, and a path on it: the same for a place under whichever name it is mounted."""
+
+    device: str
+    path: str
+
+
+class _Mount(NamedTuple):
+    point: str
+    origin: _Origin
+
+
+def main(bundle: str, context: str, temporary: str, *stores: str) -> int:
+    with open(os.path.join(bundle, "config.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        mounts = json.load(file).get("mounts") or ()
+    places = [(bundle, _ANYTHING), (context, _ANYTHING), (temporary, _OF_A_BUILDER)]
+    places += [(store, _OF_A_CONTAINER) for store in stores]
+    table = _Table(places, stores)
+    for mount in mounts:
+        for source in _sources(mount):
+            if not table.is_the_builds(source):
+                print(f"{source} is a part of this machine: no step has it at {mount['destination']}", file=sys.stderr)
+                return 1
+    return 0
+
+
+class _Table:
+    """The mounts of this process, and what of them is a build's own."""
+
+    def __init__(self, places: Sequence[tuple[str, re.Pattern[str]]], stores: Sequence[str]) -> None:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
+            self._mounts = [_mount(line) for line in file]
+        self._places = [(self._origin(os.path.realpath(place)), rest) for place, rest in places]
+        stages = [re.compile(re.escape(os.path.realpath(store)) + "/overlay/[^/]+/merged") for store in stores]
+        self._stages = {
+            each.origin.device for each in self._mounts if any(map_.fullmatch(each.point) for map_ in stages)
+        }
+
+    def is_the_builds(self, source: str) -> bool:
+        origin = self._origin(os.path.realpath(source))
+        if origin.device in self._stages:
+            return True
+        return any(
+            origin.device == place.device and rest.fullmatch(os.path.relpath(origin.path, place.path))
+            for place, rest in self._places
+            if origin.path == place.path or origin.path.startswith(place.path.rstrip("/") + "/")
+        )
+
+    def _origin(self, path: str) -> _Origin:
+        above = [each for each in self._mounts if path == each.point or path.startswith(each.point.rstrip("/") + "/")]
+        found = max(enumerate(above), key=lambda each: (len(each[1].point), each[0]))[1]
+        inside = os.path.normpath(found.origin.path + "/" + path[len(found.point.rstrip("/")) :])
+        return _Origin(found.origin.device, "/" + inside.lstrip("/"))
+
+
+def _mount(line: str) -> _Mount:
+    """https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html"""
+    _, _, device, root, point, *_ = (
+        re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), word) for word in line.split()
+    )
+    return _Mount(point, _Origin(device, root))
+
+
+def _sources(mount: dict[str, Any]) -> Iterator[str]:
+    """What of the builder's file system is in it."""
+    options = mount.get("options") or ()
+    if mount.get("type") == "overlay":
+        for option in options:
+            name, _, paths = option.partition("=")
+            if name in ("lowerdir", "upperdir", "workdir"):
+                yield from paths.split(":")
+    elif (mount.get("type") == "bind" or {"bind", "rbind"} & {*options}) and not (
+        mount["source"] == mount["destination"] == _SYSFS
+    ):
+        yield mount["source"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
