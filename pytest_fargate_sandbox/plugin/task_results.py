@@ -63,8 +63,8 @@ class TaskResults:
         file, _, name = crashitem.partition("::")
         if PurePosixPath(file).name in TASK_FILES:
             trouble = {"kind": "WorkerCrash", "message": "its worker was killed, or crashed"}
-            agent = name.partition("[")[0]
-            named = {"task": file, "folder": str(PurePosixPath(file).parent), "agent": agent, "try": 1}
+            agent, number = _whose(name)
+            named = {"task": file, "folder": str(PurePosixPath(file).parent), "agent": agent, "try": number}
             self._take({"test": crashitem, **named, "verdict": "error", "reward": None, "trouble": trouble})
 
     def _take(self, record: dict[str, Any]) -> None:
@@ -90,3 +90,12 @@ class TaskResults:
             terminalreporter.write_sep("=", "tasks")
             for line in table_of(list(self._records.values())):
                 terminalreporter.write_line(line)
+
+
+def _whose(name: str) -> tuple[str, int | str]:
+    """The agent and the try in a test's name: ``AGENT::TRY`` of what was handed in, else ``oracle[2]``."""
+    agent, of_his, number = name.partition("::")
+    if of_his:
+        return agent, number
+    agent, _, number = name.removesuffix("]").partition("[")
+    return agent, int(number or 1)

@@ -42,10 +42,11 @@ def records_in(path: Path) -> dict[str, dict[str, Any]]:
     Raises ``ConfigError``.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", key="path", value=str(path)) from None
-    return {record["test"]: record for record in _parsed(path, lines)}
+    # Not splitlines(): what an agent said may have ends of lines that JSON has none for.
+    return {record["test"]: record for record in _parsed(path, text.rstrip("\n").split("\n"))}
 
 
 def _parsed(path: Path, lines: list[str]) -> Iterator[dict[str, Any]]:

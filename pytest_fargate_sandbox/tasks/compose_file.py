@@ -40,7 +40,11 @@ class Service:
 
 def services_in(compose: Path) -> dict[str, Any]:
     """By name. Raises ``TaskFolderError``."""
-    table = parsed_yaml(compose, compose.read_text(encoding="utf-8"))
+    try:
+        text = compose.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskFolderError(f"{compose}: cannot be read: {error}", path=str(compose)) from None
+    table = parsed_yaml(compose, text)
     services = table.get("services") if isinstance(table, dict) else None
     return {str(name): said for name, said in services.items()} if isinstance(services, dict) else {}
 
@@ -98,9 +102,11 @@ def _environment(said: Any) -> dict[str, str]:
 
 
 def _passed_over(said: dict[str, Any]) -> Iterator[str]:
-    for volume in said.get("volumes") or ():
+    volumes = said.get("volumes")
+    for volume in volumes if isinstance(volumes, list) else ():
         if not _HARNESS.search(str(volume)):
-            told = f"{volume['source']}:{volume.get('target')}" if isinstance(volume, dict) else volume
+            ends = (volume.get("source"), volume.get("target")) if isinstance(volume, dict) else (volume,)
+            told = ":".join(str(each) for each in ends if each)
             yield f"its volume {told} is mounted nowhere here: what it holds has to be in the image"
     for key in said:
         if key not in (*_READ, *_SAYS_NOTHING_HERE):

@@ -226,8 +226,7 @@ def what_crosses(folder: TaskFolder, step: Step | None, workspace: str) -> Itera
 def check_what_crosses(folder: TaskFolder) -> None:
     """As far as it is known before anything has run, so that no agent works for nothing. Raises ``TaskFolderError``."""
     workdir = folder.config.environment.workdir
-    steps: list[Step | None] = [*folder.config.steps]
-    for step in steps or [None]:
+    for step in folder.config.parts:
         if is_shared(folder, step):
             continue
         if workdir:

@@ -26,3 +26,5 @@ def parsed_yaml(file: Path, text: str) -> Any:
         ) from None
     except (yaml.YAMLError, ValueError) as error:  # a character that is none, or a date that is none
         raise TaskFolderError(f"{file}: does not parse: {error}", path=str(file)) from None
+    except RecursionError:
+        raise TaskFolderError(f"{file}: does not parse: it is too deep", path=str(file)) from None

@@ -5,12 +5,15 @@ tasks/x/task.toml  # oracle passed 2 of 3 tries
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+_WHY = re.compile(r"(?:^|\s)#")
+"""A folder may have that sign in its name."""
 _HEAD = "# Flaky tasks, which are skipped. Whoever has mended one takes its line out.\n"
 
 
@@ -18,8 +21,8 @@ def read_quarantine(file: Path) -> dict[str, str]:
     """The tests' files with why they are there; none where there is no file."""
     if not file.is_file():
         return {}
-    lines = (line.partition("#") for line in file.read_text(encoding="utf-8").splitlines())
-    return {name.strip(): why.strip() for name, _, why in lines if name.strip()}
+    lines = (_WHY.split(line, maxsplit=1) for line in file.read_text(encoding="utf-8").splitlines())
+    return {name.strip(): "".join(why).strip() for name, *why in lines if name.strip()}
 
 
 def add_to_quarantine(file: Path, flaky: Mapping[str, str]) -> None:

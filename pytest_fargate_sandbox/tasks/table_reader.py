@@ -55,6 +55,8 @@ class TableReader:
             for key, value in table.items()
             if key in hints and value is not None
         }
+        for key, value in values.items():
+            self._check_seconds(_joined(where, key), value)
         missing = [name for name in _needed(made_of) if name not in values]
         if missing:
             raise self.error(f"{where or 'it'} has no {missing[0]!r}", where)
@@ -65,6 +67,12 @@ class TableReader:
             if key not in known:
                 near = nearest(str(key), list(known))
                 self.warnings.append(f"{self._place(_joined(where, key))}: nobody reads {_joined(where, key)!r}{near}")
+
+    def _check_seconds(self, where: str, value: Any) -> None:
+        if isinstance(value, float) and where.endswith("_sec") and value < 0:
+            raise self.wrong(where, value, "0 or more")
+        if isinstance(value, float) and where.endswith("timeout_sec") and value == 0:
+            raise self.wrong(where, value, "more than 0")
 
     def wrong(self, where: str, value: Any, expected: str) -> TaskFolderError:
         return self.error(f"{where} is {value!r}: expected {expected}", where)

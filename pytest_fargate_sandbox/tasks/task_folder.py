@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.printable import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 TASK_FILES = ("task.toml", "task.yaml")
@@ -21,6 +22,7 @@ SHARED, SEPARATE = "shared", "separate"
 """What ``environment_mode`` may be."""
 
 _LONGEST_NAME = 200
+_USUAL_AGENT_SEC, _USUAL_VERIFIER_SEC = 3600.0, 600.0
 
 NETWORK_MODES = ("public", "no-network", "allowlist")
 
@@ -96,7 +98,7 @@ class Agent:
 class Verifier:
     """``[verifier]``. Without ``environment_mode`` it has a sandbox of its own here, and Harbor's has the agent's."""
 
-    timeout_sec: float = 600.0
+    timeout_sec: float | None = None
     env: dict[str, str] = field(default_factory=dict)
     user: str | int | None = None
     environment_mode: str | None = None
@@ -151,6 +153,11 @@ class TaskConfig:
     multi_step_reward_strategy: str | None = None
     steps: list[Step] = field(default_factory=list)
     artifacts: list[Artifact] = field(default_factory=list)
+
+    @property
+    def parts(self) -> Sequence[Step | None]:
+        """What is done one after the other, each with a verdict of its own: its steps, or the whole, which is None."""
+        return self.steps or [None]
 
 
 @dataclass(frozen=True)
@@ -209,6 +216,20 @@ class TaskFolder:
 
     def step_instruction(self, step: Step) -> str:
         return without_canary(self._text(self.path / "steps" / step.name / "instruction.md"))
+
+    def seconds(self, step: Step | None) -> float:
+        """How long agent and verifier may take over it together."""
+        return self.agent_sec(step) + self.verifier_sec(step)
+
+    def agent_sec(self, step: Step | None) -> float:
+        """How long the agent may take over this part of it."""
+        own = step.agent.timeout_sec if step else None
+        return own or self.config.agent.timeout_sec or _USUAL_AGENT_SEC
+
+    def verifier_sec(self, step: Step | None) -> float:
+        """How long its verifier may take over it."""
+        own = step.verifier.timeout_sec if step else None
+        return own or self.config.verifier.timeout_sec or _USUAL_VERIFIER_SEC
 
     def _text(self, path: Path) -> str:
         """Of a file in the folder: nobody is told what stands elsewhere."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from pytest_fargate_sandbox.tasks.task_folder import Step
-
 
 def contexts_of(files: Iterable[Path]) -> Iterator[TaskPlace]:
     """Those with a Dockerfile, each content once. Tasks that cannot be read are for lint to tell of."""
@@ -23,8 +21,7 @@ def contexts_of(files: Iterable[Path]) -> Iterator[TaskPlace]:
     for file in files:
         try:
             folder = read_task(file)
-            steps: list[Step | None] = [*folder.config.steps] or [None]
-            places = [agents_place(folder), *(verifiers_place(folder, step) for step in steps)]
+            places = [agents_place(folder), *(verifiers_place(folder, step) for step in folder.config.parts)]
         except TaskFolderError:
             continue
         for place in places:

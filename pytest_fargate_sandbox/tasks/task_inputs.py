@@ -47,7 +47,7 @@ def solution_of(folder: TaskFolder, step: Step | None) -> Inputs:
 
 def check_solutions(folder: TaskFolder) -> None:
     """Raises ``TaskFolderError`` where there is none, before anything is built or launched for it."""
-    for step in folder.config.steps or (None,):
+    for step in folder.config.parts:
         solution_of(folder, step)
 
 

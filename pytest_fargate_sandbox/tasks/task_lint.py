@@ -13,7 +13,7 @@ from pytest_fargate_sandbox.tasks.task_places import agents_place, verifiers_pla
 from pytest_fargate_sandbox.tasks.task_reading import read_task, task_file_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from pytest_fargate_sandbox.tasks.task_folder import Step, TaskFolder
@@ -103,7 +103,7 @@ def _of(folder: TaskFolder, ttl: float | None) -> Iterator[Finding]:
     if folder.obstacles:
         yield Finding(file, "skipped", "; ".join(folder.obstacles))
         return
-    steps: list[Step | None] = [*folder.config.steps] or [None]
+    steps = folder.config.parts
     for step in steps:
         yield from _tried(folder, lambda step=step: _scripts(folder, step))  # type: ignore[misc]
     if not all((folder.step_instruction(step) if step else folder.instruction).strip() for step in steps):
@@ -114,7 +114,7 @@ def _of(folder: TaskFolder, ttl: float | None) -> Iterator[Finding]:
     places: list[TaskPlace] = []
     yield from _tried(folder, lambda: _places(folder, steps, places))
     yield from _bases(file, places)
-    seconds = sum(_seconds(folder, step) for step in steps)
+    seconds = sum(map(folder.seconds, steps))
     if ttl is not None and seconds > ttl:
         told = f"agent and verifier may take {seconds:.0f} s together, and a task lives for {ttl:.0f} s (ttl)"
         yield Finding(file, "error", told)
@@ -148,7 +148,7 @@ def _links(folder: TaskFolder) -> Iterator[str]:
     yield from ()
 
 
-def _places(folder: TaskFolder, steps: list[Step | None], places: list[TaskPlace]) -> Iterator[str]:
+def _places(folder: TaskFolder, steps: Sequence[Step | None], places: list[TaskPlace]) -> Iterator[str]:
     places.append(agents_place(folder))
     places.extend(place for step in steps if (place := verifiers_place(folder, step)) not in places)
     for place in places:
@@ -179,9 +179,3 @@ def bases_of(place: TaskPlace) -> list[str]:
                 found.append(image)
             made.add(name or "")
     return found
-
-
-def _seconds(folder: TaskFolder, step: Step | None) -> float:
-    agent, verifier = folder.config.agent, folder.config.verifier
-    own = (step.agent.timeout_sec if step else None) or agent.timeout_sec or 0.0
-    return own + (step.verifier.timeout_sec if step else verifier.timeout_sec)

@@ -36,8 +36,7 @@ def network_obstacles(config: TaskConfig) -> Iterator[str]:
     agents = agents_networks(config)
     if len(agents) > 1:
         yield f"its agent's network_mode changes between steps ({', '.join(map(str, agents))}), and a sandbox has one"
-    steps: list[Step | None] = [*config.steps] or [None]
-    for step in steps:
+    for step in config.parts:
         verifier = step.verifier if step and step.verifier.environment_mode else config.verifier
         own = (step.verifier.network_mode if step else None) or config.verifier.network_mode
         if verifier.environment_mode == SHARED and own and own not in agents:

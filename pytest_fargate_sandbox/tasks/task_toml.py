@@ -30,7 +30,7 @@ NEWEST = (1, 4)
 
 _MULTI_STEP = ("mean", "final")
 _BAD_STEP_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_SIZE = re.compile(r"(?i)\s*(\d+(?:\.\d+)?)\s*([GMK])B?\s*")
+_SIZE = re.compile(r"(?i)\s*(\d{1,12}(?:\.\d+)?)\s*([GMK])B?\s*")
 _IN_MIB = {"G": 1024.0, "M": 1.0, "K": 1 / 1024}
 
 
@@ -67,6 +67,8 @@ def _parsed(file: Path, text: str) -> dict[str, Any]:
         raise TaskFolderError(
             f"{file}:{line}:{column}: does not parse: {sentence}", path=str(file), line=line, column=column
         ) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists
+        raise TaskFolderError(f"{file}: does not parse: {error}", path=str(file)) from None
 
 
 def _rename_the_old(reader: TableReader, table: dict[str, Any]) -> None:
@@ -180,8 +182,6 @@ def _check_surroundings(reader: TableReader, said: Surroundings, where: str) -> 
 
 def _check_verifier(reader: TableReader, verifier: Verifier, where: str) -> None:
     _check_choice(reader, f"{where}.environment_mode", verifier.environment_mode, (SHARED, SEPARATE))
-    if not verifier.timeout_sec > 0:
-        raise reader.wrong(f"{where}.timeout_sec", verifier.timeout_sec, "more than 0")
     if verifier.environment is not None:
         if verifier.environment_mode == SHARED:
             raise reader.error(f"{where}.environment_mode is 'shared', and there is a {where}.environment", where)

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.tasks.task_folder import HealthCheck, Step, TaskFolder
 
 _DIRECTORIES = "mkdir -p /logs/agent /logs/verifier /logs/artifacts && chmod 777 /logs/agent /logs/artifacts"
-_USUAL_AGENT_SEC = 3600.0
 
 
 class Actor(Protocol):
@@ -71,8 +70,7 @@ class Workplace:
 
     @property
     def timeout_sec(self) -> float:
-        own = self.step.agent.timeout_sec if self.step else None
-        return own or self.folder.config.agent.timeout_sec or _USUAL_AGENT_SEC
+        return self.folder.agent_sec(self.step)
 
     @property
     def user(self) -> str | None:
@@ -158,7 +156,7 @@ class Trial:
 
     def _regrade(self, crossed: Mapping[str, Sequence[Mapping[str, Any]]]) -> Reward:
         self.log.hashes |= verifier_digests(self.folder)
-        steps = [step for step in self._steps if (step.name if step else "") in crossed]
+        steps = [step for step in self.folder.config.parts if (step.name if step else "") in crossed]
         if not steps or self._store is None:
             raise SandboxError(f"{self.folder.name}: nothing that crossed over was kept")
         rewards = []
@@ -180,7 +178,7 @@ class Trial:
 
     def _run(self) -> Reward:
         sandbox = self.begin()
-        steps = self._steps
+        steps = self.folder.config.parts
         rewards: list[Reward] = []
         for number, step in enumerate(steps, 1):
             rewards.append(self._step(sandbox, step, is_last=number == len(steps)))
@@ -191,17 +189,14 @@ class Trial:
                 break
         return self._overall(rewards)
 
-    @property
-    def _steps(self) -> list[Step | None]:
-        return [*self.folder.config.steps] or [None]
-
     def begin(self) -> Any:
         """The agent's sandbox, as he finds it. Raises ``TaskFolderError``, and what a sandbox raises."""
         place = agents_place(self.folder)
         check_what_crosses(self.folder)
         self.log.hashes |= verifier_digests(self.folder)
         self.log.note(place.told)
-        sandbox = self._sandbox("agent", place, sum(self.workplace(None, step).timeout_sec for step in self._steps))
+        # It is there while each part but the last is verified, or all of them beside the agent.
+        sandbox = self._sandbox("agent", place, sum(map(self.folder.seconds, self.folder.config.parts)))
         self._prepare(sandbox, place)
         return sandbox
 
@@ -286,7 +281,7 @@ class Trial:
 
     def _verify_apart(self, crossing: Crossing, step: Step | None, *, is_last: bool) -> Reward:
         place = verifiers_place(self.folder, step)
-        sandbox = self._sandbox("verifier", place, self.folder.config.verifier.timeout_sec)
+        sandbox = self._sandbox("verifier", place, self.folder.verifier_sec(step))
         try:
             with self.log.timed("verify"):
                 workspace, user = _workspace(sandbox, place), self._users[sandbox]

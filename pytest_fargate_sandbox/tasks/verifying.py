@@ -50,7 +50,8 @@ class Verifying:
         script = self._bring_tests(sandbox)
         result, output = self._run_tests(sandbox, script, workspace), self._log.output
         if result.timed_out:
-            raise NoVerdict(f"the verifier ran out of time after {self._timeout_sec:g} s", log=output)
+            seconds = self._folder.verifier_sec(self._step)
+            raise NoVerdict(f"the verifier ran out of time after {seconds:g} s", log=output)
         return self._reward(sandbox, result, output)
 
     def _bring_tests(self, sandbox: Any) -> str:
@@ -90,7 +91,7 @@ class Verifying:
         try:
             result: ExecResult = sandbox.exec(
                 f"bash {script}" if self._folder.is_terminal_bench else script,
-                timeout_sec=self._timeout_sec,
+                timeout_sec=self._folder.verifier_sec(self._step),
                 cwd=workspace,
                 env=task_inputs.resolved(self._env, "verifier.env"),
                 user=self._acting(sandbox),
@@ -110,12 +111,6 @@ class Verifying:
             raise NoVerdict(f"{error} (it returned {result.return_code})", log=output) from None
 
     @property
-    def _timeout_sec(self) -> float:
-        """A step's own where it says one: the default is the task's."""
-        own = self._step.verifier.timeout_sec if self._step else 600.0
-        return own if own != 600.0 else self._folder.config.verifier.timeout_sec
-
-    @property
     def _env(self) -> dict[str, str]:
         return {**self._folder.config.verifier.env, **(self._step.verifier.env if self._step else {})}
 
@@ -128,8 +123,7 @@ class Verifying:
 def verifier_digests(folder: TaskFolder) -> dict[str, str]:
     """What its verifiers are made of: their tests, and the images that they run in. Raises ``TaskFolderError``."""
     digests = {}
-    steps: list[Step | None] = [*folder.config.steps] or [None]
-    for step in steps:
+    for step in folder.config.parts:
         place = verifiers_place(folder, step)
         named = f"{step.name}/" if step else ""
         image = task_inputs.digest_of(place.context) if place.context else str(place.image)

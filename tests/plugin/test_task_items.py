@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fargate_sandbox.page import figures
 from pytest_fargate_sandbox.page.finished_run import find_run
+from pytest_fargate_sandbox.plugin.task_results import TaskResults
 from tests.components import need
 from tests.plugin.one_process import run_pytest
 from tests.task_folders import SOLVE, TEST, TOML, make_task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.plugin.conftest import EngineLog
@@ -212,6 +214,23 @@ def test_without_the_internet_tasks_run_and_say_so_also_where_warnings_are_error
     results = (pytester.path / "results").read_text().splitlines()
     assert [json.loads(line)["no_internet"] for line in results] == [why, why]
     assert engine_log.engines_started() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [
+        ("oracle", ("oracle", 1)),
+        ("oracle[2]", ("oracle", 2)),
+        ("forges", ("forges", 1)),
+        ("claude (2)::try-3", ("claude (2)", "try-3")),
+    ],
+)
+def test_an_attempt_whose_worker_was_killed_is_his_who_made_it(name: str, whose: tuple[str, int | str]) -> None:
+    told: list[Mapping[str, Any]] = []
+    TaskResults(None, None, {}, told.append).pytest_handlecrashitem(f"tasks/a/task.toml::{name}")
+    assert [(each["agent"], each["try"], each["folder"], each["verdict"]) for each in told] == [
+        (*whose, "tasks/a", "error")
+    ]
 
 
 def test_a_worker_that_is_killed_leaves_an_attempt_without_a_verdict(

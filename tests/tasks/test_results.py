@@ -26,7 +26,7 @@ def test_lines_are_there_as_soon_as_they_are_known_and_read_again(tmp_path: Path
     file = ResultsFile(path)
     file.add(record("a", "oracle", "pass"))
     assert json.loads(path.read_text())["version"] == 1
-    file.add(record("a", "oracle", "fail"))
+    file.add(record("a", "oracle", "fail", notes=["what an agent said,\u2028on two lines\x85or three"]))
     file.close()
     with path.open("a") as more:
         more.write('{"version": 1, "test": "cut sho')
@@ -111,7 +111,7 @@ def test_a_quarantine_gets_what_is_flaky_once_and_keeps_what_people_wrote(tmp_pa
     )
     assert flaky == {"tasks/a/task.toml": "oracle got the reward 1 of 2 times"}
     add_to_quarantine(file, flaky)
-    file.write_text(file.read_text() + "\nmine/task.toml\n")
+    file.write_text(file.read_text() + "\nmine/task.toml\nc#/task.toml\t# or any other\n")
     add_to_quarantine(file, flaky)
-    assert read_quarantine(file) == {**flaky, "mine/task.toml": ""}
+    assert read_quarantine(file) == {**flaky, "mine/task.toml": "", "c#/task.toml": "or any other"}
     assert read_quarantine(tmp_path / "nowhere") == {}

@@ -103,8 +103,14 @@ def test_all_that_it_may_say_is_read(tmp_path: Path) -> None:
 def test_an_empty_one_is_a_task_with_defaults_named_after_its_folder(tmp_path: Path) -> None:
     folder = _read(tmp_path, "")
     assert folder.name == tmp_path.name
-    assert folder.config.verifier.timeout_sec == 600.0
+    assert (folder.agent_sec(None), folder.verifier_sec(None)) == (3600.0, 600.0)
     assert folder.config.environment.network_mode is None
+
+
+def test_a_step_has_its_own_times_where_it_says_them_and_else_those_of_the_task(tmp_path: Path) -> None:
+    steps = '[[steps]]\nname = "a"\n[steps.verifier]\ntimeout_sec = 600\n[[steps]]\nname = "b"\n'
+    folder = _read(tmp_path, f"[agent]\ntimeout_sec = 7\n[verifier]\ntimeout_sec = 60\n{steps}")
+    assert [(folder.agent_sec(step), folder.verifier_sec(step)) for step in folder.config.parts] == [(7, 600), (7, 60)]
 
 
 def test_what_an_older_schema_called_otherwise_is_understood(tmp_path: Path) -> None:
@@ -141,6 +147,13 @@ def test_what_an_older_schema_called_otherwise_is_understood(tmp_path: Path) -> 
         ('[environment]\nworkdir = "app"\n', "2:1", "environment.workdir is 'app': expected an absolute path"),
         ("[environment.env]\nA = 1\n", "2:1", "environment.env.A is 1: expected a string"),
         ("[verifier]\ntimeout_sec = 0\n", "2:1", "verifier.timeout_sec is 0.0: expected more than 0"),
+        ("[agent]\ntimeout_sec = -1\n", "2:1", "agent.timeout_sec is -1.0: expected 0 or more"),
+        (
+            "[environment.healthcheck]\ncommand = 'true'\ninterval_sec = -5\n",
+            "3:1",
+            "environment.healthcheck.interval_sec is -5.0: expected 0 or more",
+        ),
+        (f"[environment]\nmemory = '{'9' * 400}G'\n", "2:1", "expected a size like '2G' or '512M'"),
         (
             '[verifier]\nenvironment_mode = "shared"\n[verifier.environment]\n',
             "1:1",
@@ -233,7 +246,10 @@ services:
     command: [sh, -c, sleep infinity]
     working_dir: /srv
     environment: ["TEST_DIR=${T_BENCH_TEST_DIR}", LANG=C.UTF-8, HOST_SAYS, A=b=c]
-    volumes: ["${T_BENCH_TASK_LOGS_PATH}:${T_BENCH_CONTAINER_LOGS_PATH}", "./tests:/app/tests:ro"]
+    volumes:
+    - ${T_BENCH_TASK_LOGS_PATH}:${T_BENCH_CONTAINER_LOGS_PATH}
+    - ./tests:/app/tests:ro
+    - {type: tmpfs, target: /scratch}
     shm_size: 2gb
 """
 
@@ -250,6 +266,7 @@ def test_the_one_container_of_the_older_format_is_as_its_compose_file_says(tmp_p
     assert agents_place(folder).context == tmp_path / "client"
     assert folder.warnings == (
         f"{compose}: its volume ./tests:/app/tests:ro is mounted nowhere here: what it holds has to be in the image",
+        f"{compose}: its volume /scratch is mounted nowhere here: what it holds has to be in the image",
         f"{compose}: nobody reads 'shm_size' of its service here",
     )
 
@@ -286,6 +303,8 @@ def test_what_the_older_format_asks_for_and_cannot_have(tmp_path: Path, text: st
         ("- a\n", ": it is ['a']: expected a table"),
         ("# nothing\n", "task.yaml: there is nothing in it"),
         ("instruction: x\nmax_agent_timeout_sec: long\n", ":2:1: max_agent_timeout_sec is 'long': expected a number"),
+        ("instruction: x\nmax_test_timeout_sec: 0\n", ":2:1: max_test_timeout_sec is 0.0: expected more than 0"),
+        (f"instruction: x\ntags: {'[' * 3000}{']' * 3000}\n", "does not parse: "),
     ],
 )
 def test_a_mistake_in_the_older_format_is_told_too(tmp_path: Path, text: str, sentence: str) -> None:
@@ -298,6 +317,16 @@ def test_what_is_no_utf_8_is_told(tmp_path: Path) -> None:
     (tmp_path / "task.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(TaskFolderError, match="is not UTF-8"):
         read_task(tmp_path / "task.toml")
+    (tmp_path / "environment").mkdir()
+    (tmp_path / "environment/docker-compose.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(TaskFolderError, match=r"docker-compose.yaml: cannot be read: 'utf-8' codec"):
+        _read(tmp_path, "")
+
+
+@pytest.mark.parametrize("text", [f"a = {'[' * 3000}{']' * 3000}\n", f"a = {'9' * 5000}\n"])
+def test_what_is_beyond_all_bounds_is_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(TaskFolderError, match=r"task.toml: does not parse: "):
+        _read(tmp_path, text)
 
 
 def test_an_instruction_comes_without_its_canary(tmp_path: Path) -> None:

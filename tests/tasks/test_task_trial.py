@@ -11,6 +11,8 @@ from pytest_fargate_sandbox import NoVerdict, SandboxBroken, TaskFolderError
 from pytest_fargate_sandbox.tasks.actors import Nop, Oracle
 from pytest_fargate_sandbox.tasks.adversaries import ADVERSARIES
 from pytest_fargate_sandbox.tasks.crossing_store import DirectoryStore
+from pytest_fargate_sandbox.tasks.task_reading import read_task
+from pytest_fargate_sandbox.tasks.task_trial import Trial
 from tests.task_folders import TEST, TOML, make_task
 from tests.tasks.said_by_agents import Says
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_fargate_sandbox.tasks.task_trial import Trial, Workplace
+    from pytest_fargate_sandbox.tasks.task_trial import Workplace
 
     MakeTrial = Callable[..., Trial]
 
@@ -33,6 +35,19 @@ def verdict(trial: Trial) -> float | str:
         return trial.run().value
     except (NoVerdict, SandboxBroken) as error:
         return type(error).__name__
+
+
+def test_a_sandbox_lives_as_long_as_what_may_go_on_while_it_is_there(tmp_path: Path) -> None:
+    class Asked(Exception):
+        pass
+
+    def asked(**keys: object) -> None:
+        raise Asked(keys["ttl"])
+
+    four_hours = "timeout_sec = 14400\n"
+    folder = read_task(make_task(tmp_path / "t", toml=f"{SHARED}{four_hours}[agent]\n{four_hours}") / "task.toml")
+    with pytest.raises(Asked, match=str(9 * 3600)):
+        Trial(folder, Nop(), asked).run()
 
 
 @pytest.mark.parametrize("toml", [TOML, SHARED], ids=["unsaid", "shared"])
