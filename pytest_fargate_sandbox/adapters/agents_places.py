@@ -14,10 +14,11 @@ from pytest_fargate_sandbox.adapters.harness_run import harness_run
 from pytest_fargate_sandbox.adapters.harness_settings import config_of, settings_of
 from pytest_fargate_sandbox.async_sandbox import AsyncSandbox
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
-from pytest_fargate_sandbox.leaves.config import nearest, replaced
+from pytest_fargate_sandbox.leaves.config import replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartTimeout, TransportError
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import TAG_WORKER
+from pytest_fargate_sandbox.leaves.plain_values import nearest
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.plugin.option_table import OPTIONS
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError

@@ -57,7 +57,7 @@ def _settings(mapping: Mapping[str, Any], source: str, under: str) -> Iterator[S
 
 
 def _unknown(source: str, under: str, key: str) -> str:
-    from pytest_fargate_sandbox.leaves.config import nearest
+    from pytest_fargate_sandbox.leaves.plain_values import nearest
 
     ours = [vocabulary.word_for(each.name) for each in option_table.TABLE if not each.sets and each.name != "config"]
     if under:

@@ -72,8 +72,8 @@ def _wrong_pair(key: str, value: Mapping[Any, Any]) -> Exception:
 
 
 def _unknown(key: str, value: Any) -> Exception:
-    from pytest_fargate_sandbox.leaves.config import nearest
     from pytest_fargate_sandbox.leaves.errors import ConfigError
+    from pytest_fargate_sandbox.leaves.plain_values import nearest
 
     allowed = ", ".join(KEYS)
     told = f"fargate has no key {key!r}{nearest(key, KEYS)} (allowed: {allowed})"
@@ -130,7 +130,7 @@ def _nearest_first(item: pytest.Item) -> list[pytest.Mark]:
 
 
 def _one_of(choices: Collection[str], value: Any) -> str:
-    from pytest_fargate_sandbox.leaves.config import nearest
+    from pytest_fargate_sandbox.leaves.plain_values import nearest
 
     return " or ".join(map(repr, choices)) + nearest(str(value), list(choices))
 

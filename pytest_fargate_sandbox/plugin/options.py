@@ -195,7 +195,7 @@ def checked(option: Option, value: Any, source: str) -> Any:
         return _as_int(option, value, source)
     text = option.synonyms.get(str(value), str(value))
     if option.choices and text not in option.choices:
-        from pytest_fargate_sandbox.leaves.config import nearest
+        from pytest_fargate_sandbox.leaves.plain_values import nearest
 
         raise _wrong(source, value, f"one of {', '.join(option.choices)}{nearest(text, list(option.choices))}")
     return text
@@ -223,7 +223,7 @@ def _as_int(option: Option, value: Any, source: str) -> int | str:
 
 
 def _as_bool(value: Any, source: str) -> bool:
-    from pytest_fargate_sandbox.leaves.config import truth_of
+    from pytest_fargate_sandbox.leaves.plain_values import truth_of
 
     truth = truth_of(str(value))
     if truth is None:

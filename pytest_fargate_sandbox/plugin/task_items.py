@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.config import nearest
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
+from pytest_fargate_sandbox.leaves.plain_values import nearest
 from pytest_fargate_sandbox.leaves.printable import one_line
 from pytest_fargate_sandbox.plugin import options, outcomes
 from pytest_fargate_sandbox.plugin.pinned_images import with_pinned_image

@@ -13,8 +13,8 @@ import typing
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_fargate_sandbox.leaves.config import nearest
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
+from pytest_fargate_sandbox.leaves.plain_values import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
