@@ -35,6 +35,7 @@ def settings_in(path: Path) -> Iterator[Setting]:
 
 def _settings(mapping: Mapping[str, Any], source: str, under: str) -> Iterator[Setting]:
     """Run options may stand under ``run`` or beside the others; each thing has its word, and its other name."""
+    mapping = {str(key): value for key, value in mapping.items()}  # in YAML `on` is no word, nor is 80
     try:
         words = list(vocabulary.in_our_words(mapping))
     except ValueError as error:
@@ -85,7 +86,10 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
         raise pytest.UsageError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise pytest.UsageError(f"{path}: is not UTF-8: {error}") from None
-    mapping = parse(path, text)
+    try:
+        mapping = parse(path, text)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists, no such day
+        raise pytest.UsageError(f"{path}: does not parse: {error}") from None
     if not isinstance(mapping, dict):
         raise pytest.UsageError(f"{path}: expected a mapping at the top, not {type(mapping).__name__}")
     return _tool_table(path, mapping) if path.name == "pyproject.toml" else mapping
@@ -110,15 +114,12 @@ def _json(path: Path, text: str) -> Any:
         raise _does_not_parse(path, error.msg, error.lineno, error.colno) from None
 
 
-def _toml(path: Path, text: str) -> Any:
+def _toml(_path: Path, text: str) -> Any:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib  # pytest brings it where the standard library has none
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise pytest.UsageError(f"{path}: does not parse: {error}") from None
+    return tomllib.loads(text)
 
 
 def _yaml(path: Path, text: str) -> Any:
@@ -131,6 +132,8 @@ def _yaml(path: Path, text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         raise _does_not_parse(path, error.problem or "", mark.line + 1, mark.column + 1) from None
+    except yaml.YAMLError as error:  # a sign that no text has
+        raise pytest.UsageError(f"{path}: does not parse: {error}") from None
 
 
 def _does_not_parse(path: Path, problem: str, line: int, column: int) -> pytest.UsageError:

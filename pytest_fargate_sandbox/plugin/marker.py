@@ -7,6 +7,7 @@ is set up, so that this one test alone has the error, in every process.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,7 +192,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
         lambda value: isinstance(value, (list, tuple)) and all(_is_endpoint(each) for each in value),
         "a list of OutsideEndpoint or (url, env_var)",
     ),
-    "exec_timeout": (lambda value: _is_number(value, (int, float)) and value > 0, "a number above 0"),
+    "exec_timeout": (lambda value: _is_number(value, (int, float)) and 0 < value < math.inf, "a number above 0"),
     "artifacts": (
         lambda value: isinstance(value, (list, tuple)) and all(_is_glob(each) for each in value),
         "a list of globs, without ..",

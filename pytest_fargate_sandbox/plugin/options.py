@@ -125,7 +125,7 @@ def said_early(config: pytest.Config, name: str, environ: Mapping[str, str] = os
     option = OPTIONS[name]
     for value, source in _spoken(config, option, environ):
         return checked(option, value, source)
-    [path] = [value for value, _ in [*_spoken(config, OPTIONS["config"], environ), (None, "")]][:1]
+    path = next((value for value, _ in _spoken(config, OPTIONS["config"], environ)), None)
     return next((value for key, value, _ in _files(config, path) if key == option.key), None)
 
 

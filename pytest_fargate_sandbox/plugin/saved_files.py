@@ -78,7 +78,8 @@ def directory_name(test: str) -> str:
     """Of a test: no two have the same, though not all that a test's name may have can stand there."""
     plain, bracket, parameters = test.partition("[")
     usual = re.sub(r"::|/", "_", plain) + bracket + parameters
-    told = re.sub(r"[^\w.\[\]=-]+", "_", test)[-120:].strip(".") or "_"
+    told = re.sub(r"[^\w.\[\]=-]+", "_", test)[-120:]
+    told = told.encode()[-_LONGEST_NAME:].decode(errors="ignore").strip(".") or "_"
     return told if told == usual else f"{told}-{_digest(test)}"
 
 

@@ -155,6 +155,13 @@ def test_no_name_from_a_sandbox_leads_out_of_its_directory(tmp_path: Path, name:
     assert all(part.isprintable() for part in safe_names(name))
 
 
+def test_a_test_of_any_name_has_a_directory_of_its_own(tmp_path: Path) -> None:
+    names = [directory_name(f"test_it.py::test_{sign * 150}") for sign in "a试é"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert len(set(names)) == 3
+
+
 def test_what_an_earlier_run_saved_is_not_taken_for_this_ones(tmp_path: Path) -> None:
     for name in ("old", "new"):
         files = SavedFiles(tmp_path / "files")

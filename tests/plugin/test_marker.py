@@ -102,6 +102,7 @@ def test_built(): pass
         ({"files": ["a"]}, "a mapping whose keys are strings"),
         ({"outside": ["http://x"]}, "a list of OutsideEndpoint or (url, env_var)"),
         ({"exec_timeout": 0}, "a number above 0"),
+        ({"exec_timeout": float("inf")}, "fargate(exec_timeout=inf): expected a number above 0"),
         ({"retries": True}, "0 or more"),
         ({"cpu": "much"}, "a whole number"),
         ({"container_port": "8000"}, "a port, 1 to 65535"),

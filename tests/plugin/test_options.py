@@ -160,6 +160,10 @@ def test_a_wrong_value_in_the_environment_is_told_with_the_nearest_one(
     [
         ("broken.json", '{"cluster": "c",\n "region" "r"}', "line 2, column 11"),
         ("broken.toml", 'cluster = "c"\nregion "r"\n', "line 2, column 8"),
+        ("broken.toml", f"ttl = {'9' * 5000}\n", "4300 digits"),
+        ("broken.yaml", "cluster: a\nregion: [b\n", "line 3, column 1"),
+        ("broken.yaml", "cluster: a\x07\n", "position 10"),
+        ("broken.yaml", "cluster: 2024-13-45\n", "month must be in 1..12"),
     ],
 )
 def test_a_file_that_does_not_parse_is_told_by_line_and_column(
@@ -173,6 +177,8 @@ def test_a_file_that_does_not_parse_is_told_by_line_and_column(
 def test_a_typo_in_a_file_is_told_with_the_nearest_key(passing: pytest.Pytester) -> None:
     (passing.path / "c.toml").write_text('cluser = "c"')
     assert "unknown key 'cluser'; did you mean 'cluster'?" in refusal(passing, "--fargate-config=c.toml")
+    (passing.path / "c.yaml").write_text("80: http")
+    assert "unknown key '80'" in refusal(passing, "--fargate-config=c.yaml")
     (passing.path / "c.toml").write_text("run.prelanch = 3")
     assert "unknown run option 'prelanch'; did you mean 'prelaunch'?" in refusal(passing, "--fargate-config=c.toml")
 
