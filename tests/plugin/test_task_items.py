@@ -39,7 +39,7 @@ def tasks(pytester: pytest.Pytester) -> Path:
 
 
 OUTCOMES = {
-    "sound": {"oracle": "PASSED", "replaces": "PASSED"},
+    "sound": {"oracle": "PASSED"},
     "generous": {"nop": "FAILED", "replaces": "FAILED"},
     "unsolved": {"oracle": "FAILED"},
     "mute": {"oracle": "ERROR"},
@@ -52,7 +52,7 @@ OUTCOMES = {
 @pytest.mark.root
 @pytest.mark.usefixtures("tasks")
 def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
-    some = "oracle and not generous or replaces and sound or generous and not oracle or shared"
+    some = "oracle and not generous or generous and not oracle or shared"
     args = ("-n2", "--fargate-adversaries=replaces", "--junitxml=junit.xml", "-k", some)
     result = run_pytest(pytester, *RUN, *args, timeout=120)
     found: dict[str, dict[str, str]] = {}
@@ -127,8 +127,8 @@ def pytest_fargate_sandbox_started(item, sandbox):
 
 @pytest.mark.usefixtures("shared_engine_log")
 def test_the_last_failed_are_run_again_alone(pytester: pytest.Pytester) -> None:
-    make_task(pytester.path / "a", test=GIVES_ALL)
-    make_task(pytester.path / "b")
+    make_task(pytester.path / "a", test=GIVES_ALL, toml=SHARED)
+    make_task(pytester.path / "b", toml=SHARED)
     run = ("--fargate-tasks", "-p", "no:xdist", "--fargate-adversaries=none")
     run_pytest(pytester, *run, "-k", "nop", timeout=60).assert_outcomes(passed=1, failed=1, deselected=2)
     run_pytest(pytester, *run, "--lf", timeout=60).assert_outcomes(failed=1)
@@ -138,7 +138,7 @@ def test_results_are_carried_on_with_and_flaky_tasks_quarantined(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     make_task(pytester.path / "flaky", test='#!/bin/bash\necho "$PASSES" > /logs/verifier/reward.txt\n')
-    make_task(pytester.path / "sound")
+    make_task(pytester.path / "sound", toml=SHARED)
     pytester.makeconftest(
         """
 def pytest_fargate_modify_task(item, task):
@@ -154,24 +154,25 @@ def pytest_fargate_modify_task(item, task):
         "--fargate-results=new/results.jsonl",
     )
     quarantine = "--fargate-quarantine=q.txt"
-    first = run_pytest(pytester, *run, quarantine, "-k", "not sound or nop", timeout=60)
-    first.assert_outcomes(passed=5, failed=1)
+    first = run_pytest(pytester, *run, quarantine, "-k", "flaky and oracle or sound and nop", timeout=60)
+    first.assert_outcomes(passed=3, failed=1, deselected=4)
     first.stdout.fnmatch_lines(
-        ["flaky * oracle * 1 of 2 * 0.50 [[]0.09, 0.91] * 0.00 (k=2)", "evaluable: 6 of 6 attempts"]
+        ["flaky * oracle * 1 of 2 * 0.50 [[]0.09, 0.91] * 0.00 (k=2)", "evaluable: 4 of 4 attempts"]
     )
     assert "flaky/task.toml  # oracle got the reward 1 of 2 times" in (pytester.path / "q.txt").read_text()
     [line, *others] = (pytester.path / "new/results.jsonl").read_text().splitlines()
     found = json.loads(line)
-    assert len(others) == 5
+    assert len(others) == 3
     assert {"artifacts", "tests", "verdict"} <= set(found["hashes"])
     assert found["images"] == {"agent": "host", "verifier": "host"}
     assert found["cost_usd"] > 0
     assert found["phases"]["verify"] > 0
     shared_engine_log.forget()
-    second = run_pytest(pytester, *run, "--fargate-resume=new/results.jsonl", quarantine, timeout=60)
+    resumed = ("--fargate-resume=new/results.jsonl", quarantine, "-k", "oracle or sound")
+    second = run_pytest(pytester, *run, *resumed, timeout=60)
     second.assert_outcomes(passed=2, deselected=6)
-    assert shared_engine_log.calls("RunTask") == 4
-    second.stdout.fnmatch_lines(["evaluable: 8 of 8 attempts"])
+    assert shared_engine_log.calls("RunTask") == 2
+    second.stdout.fnmatch_lines(["evaluable: 6 of 6 attempts"])
     third = pytester.runpytest_inprocess(
         "--fargate-tasks", "-p", "no:xdist", "--fargate-quarantine=q.txt", "-k", "flaky", "-rs"
     )
@@ -186,8 +187,9 @@ def pytest_fargate_modify_task(item, task):
 @pytest.mark.usefixtures("shared_engine_log")
 def test_a_task_has_the_internet_unless_it_or_the_option_says_otherwise(pytester: pytest.Pytester) -> None:
     seen = "#!/bin/bash\ngrep -c tap0 /proc/net/dev > seen; true\n"
-    for name, toml, ways in (("silent", TOML, 1), ("closed", TOML + 'network_mode = "no-network"\n', 0)):
+    for name, more, ways in (("silent", "", 1), ("closed", 'network_mode = "no-network"\n', 0)):
         test = f"#!/bin/bash\n[ $(cat seen) = {ways} ] && echo 1 > /logs/verifier/reward.txt\n"
+        toml = SHARED.replace("[verifier]", f"{more}[verifier]")
         make_task(pytester.path / name, toml=toml, solve=seen, test=test)
     run = (*RUN, "-p", "no:xdist", "-k", "oracle")
     run_pytest(pytester, *run, timeout=60).assert_outcomes(passed=2, deselected=10)
@@ -200,7 +202,7 @@ def test_without_the_internet_tasks_run_and_say_so_also_where_warnings_are_error
 ) -> None:
     (pytester.path / "programs").mkdir()
     monkeypatch.setenv("PATH", str(pytester.path / "programs"))  # no slirp4netns
-    make_task(pytester.path / "generous", test=GIVES_ALL)
+    make_task(pytester.path / "generous", test=GIVES_ALL, toml=SHARED)
     args = ("-p", "no:xdist", "-k", "oracle or nop", "-Werror", "--fargate-results=results")
     result = run_pytest(pytester, *RUN, *args, timeout=60)
     result.assert_outcomes(passed=1, failed=1, deselected=4)
@@ -237,7 +239,7 @@ def test_a_worker_that_is_killed_leaves_an_attempt_without_a_verdict(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     for name in ("killed", "other"):
-        make_task(pytester.path / name)
+        make_task(pytester.path / name, toml=SHARED)
     pytester.makeconftest(
         """
 import os, signal
@@ -276,7 +278,7 @@ def test_in_slots_the_outcomes_are_those_of_sandboxes(pytester: pytest.Pytester,
     make_task(tasks / "3-generous", test=GIVES_ALL)
     make_task(tasks / "4-root", solve=NEEDS_ROOT)
     args = ("-p", "no:xdist", "--fargate-adversaries=exits", "--fargate-task-slots", "--fargate-results=r.jsonl")
-    some = "not first and not root and not exits or first and oracle or root and oracle or sound"
+    some = "oracle or sound or generous and nop"
     result = run_pytest(pytester, *RUN, *args, "-k", some, timeout=120)
     result.assert_outcomes(passed=6, failed=1, deselected=5)
     records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.plugin.fixture_keys import keys_for
 from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def kind(given):
 
 def env(sandbox):
     return (sandbox.cfg.extra_env or {}).get("P")
+
+own = pytest.mark.parametrize("fargate_sandbox", [{"env": {"P": "sandbox"}}], indirect=True)
+agents = pytest.mark.parametrize("fargate_agent", [{"env": {"P": "agent"}, "mode": "exec"}], indirect=True)
 """
 _GIVES = {
     "fargate_sandbox": "exec",
@@ -48,77 +52,67 @@ _GIVES = {
     "fargate_session_sandbox": "exec",
     "fargate_session_factory": "exec",
 }
-MARKS = """
+TESTS = f"""
+def test_all({", ".join(_GIVES)}):
+    assert [kind(each) for each in ({", ".join(_GIVES)})] == {list(_GIVES.values())}
+
 @fargate(mode="agent")
-def test_a_mark_is_for_the_tests_own(fargate_agent, fargate_sandbox, fargate_sandbox_factory, fargate_session_sandbox):
-    assert kind(fargate_agent) == kind(fargate_sandbox) == kind(fargate_sandbox_factory) == "agent"
-    assert kind(fargate_session_sandbox) == "exec"
+def test_a_mark_is_for_the_tests_own(fargate_sandbox, fargate_session_sandbox):
+    assert (kind(fargate_sandbox), kind(fargate_session_sandbox)) == ("agent", "exec")
 
 @fargate(mode="exec")
-def test_no_mark_makes_an_agent_something_else(fargate_agent, fargate_sandbox):
+def test_no_mark_makes_an_agent_something_else_also_where_it_is_asked_first(fargate_agent, fargate_sandbox):
     assert (kind(fargate_agent), kind(fargate_sandbox)) == ("agent", "exec")
 
-@pytest.mark.parametrize("value", [pytest.param(1, marks=fargate(env={"P": "both"}))])
-def test_a_parameters_mark_reaches_both(fargate_sandbox, fargate_agent, value):
-    assert (env(fargate_sandbox), env(fargate_agent)) == ("both", "both")
-"""
-INDIRECT = """
-own = pytest.mark.parametrize("fargate_sandbox", [{"env": {"P": "sandbox"}}], indirect=True)
-agents = pytest.mark.parametrize("fargate_agent", [{"env": {"P": "agent"}, "mode": "exec"}], indirect=True)
-
-@own
-def test_of_the_sandbox_alone(fargate_sandbox, fargate_agent, fargate_sandbox_factory):
-    assert env(fargate_sandbox) == "sandbox"
-    assert env(fargate_agent) is env(fargate_sandbox_factory()) is None
-    assert kind(fargate_sandbox) == "exec"
-
-@agents
-def test_of_the_agent_alone(fargate_sandbox, fargate_agent):
-    assert [env(each) for each in (fargate_sandbox, fargate_agent)] == [None, "agent"]
-    assert (kind(fargate_sandbox), kind(fargate_agent)) == ("exec", "agent")
-
-@own
-@agents
-def test_of_both(fargate_sandbox, fargate_agent):
-    assert [env(each) for each in (fargate_sandbox, fargate_agent)] == ["sandbox", "agent"]
-"""
-BEHIND_ANOTHER = """
 @pytest.fixture
 def pair(fargate_sandbox, fargate_agent):
     return fargate_sandbox, fargate_agent
 
+@own
+@agents
 @pytest.mark.usefixtures("fargate_agent")
-def test_through_a_fixture_beside_one_that_is_used_by_name_as_well(pair):
+def test_each_has_its_parameter_through_a_fixture_beside_one_that_is_used_by_name_as_well(pair):
     assert [kind(each) for each in pair] == ["exec", "agent"]
+    assert [env(each) for each in pair] == ["sandbox", "agent"]
+"""
+WISHES = """
+@pytest.mark.parametrize("value", [pytest.param(1, marks=fargate(env={"P": "both"}))])
+def test_of_the_mark(fargate_sandbox, fargate_agent, fargate_sandbox_factory, value): pass
+
+@own
+def test_of_the_sandbox(fargate_sandbox, fargate_agent, fargate_sandbox_factory): pass
+
+@agents
+def test_of_the_agent(fargate_sandbox, fargate_agent, fargate_sandbox_factory): pass
 """
 
 
-def _all() -> str:
-    """Of which the first is asked first, and of which the last."""
-    return "".join(
-        f"def test_{orders[0]}_first({', '.join(orders)}):\n"
-        f"    assert [kind(each) for each in ({', '.join(orders)})] == {[_GIVES[each] for each in orders]}\n\n"
-        for orders in (list(_GIVES), list(_GIVES)[::-1])
-    )
-
-
-def _run(pytester: pytest.Pytester, *args: str, **files: str) -> pytest.RunResult:
+def _run(pytester: pytest.Pytester, tests: str, *args: str) -> pytest.RunResult:
     pytester.makeconftest(CONFTEST)
-    pytester.makepyfile(**{name: HELPERS + tests for name, tests in files.items()})
+    pytester.makepyfile(test_it=HELPERS + tests)
     return run_pytest(pytester, "-p", "no:cacheprovider", "-p", "no:xdist", *args)
 
 
 @pytest.mark.usefixtures("shared_engine_log")
 def test_each_fixture_gives_what_it_says(pytester: pytest.Pytester) -> None:
-    files = {"test_all": _all(), "test_marks": MARKS, "test_indirect": INDIRECT, "test_behind": BEHIND_ANOTHER}
-    _run(pytester, "--fargate-prelaunch=0", **files).assert_outcomes(passed=2 + 3 + 3 + 1)
+    _run(pytester, TESTS, "--fargate-prelaunch=0").assert_outcomes(passed=4)
+
+
+def test_a_parameter_is_for_its_own_fixture_and_a_mark_for_all_of_the_test(pytester: pytest.Pytester) -> None:
+    items, _ = pytester.inline_genitems(pytester.makepyfile(HELPERS + WISHES))
+    fixtures = ("fargate_sandbox", "fargate_agent", "fargate_sandbox_factory")
+    assert [[keys_for(item, fixture) for fixture in fixtures] for item in items] == [
+        [{"env": {"P": "both"}}, {"env": {"P": "both"}, "mode": "agent"}, {"env": {"P": "both"}}],
+        [{"env": {"P": "sandbox"}}, {"mode": "agent"}, {}],
+        [{}, {"env": {"P": "agent"}, "mode": "agent"}, {}],
+    ]
 
 
 def test_a_sandbox_of_each_is_launched_ahead_and_none_is_left(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     tests = "".join(f"def test_{number}(fargate_sandbox, fargate_agent): pass\n" for number in range(2))
-    result = _run(pytester, "--fargate-prelaunch=2", "--fargate-report-json=report.json", test_it=tests)
+    result = _run(pytester, tests, "--fargate-prelaunch=2", "--fargate-report-json=report.json")
     result.assert_outcomes(passed=2)
     assert shared_engine_log.calls("RunTask") == 4
     assert json.loads((pytester.path / "report.json").read_text())["counts"]["prelaunched_unused"] == 0

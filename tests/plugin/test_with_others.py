@@ -32,7 +32,7 @@ def run(pytester: pytest.Pytester, source: str, *args: str, typed: str = "") -> 
 
 
 @pytest.mark.needs("rerunfailures")
-@pytest.mark.parametrize(("asked", "mark"), [(["--reruns=1"], ""), ([], "@pytest.mark.flaky(reruns=1)")])
+@pytest.mark.trials("asked, mark", (["--reruns=1"], ""), ([], "@pytest.mark.flaky(reruns=1)"))
 def test_rerunfailures_repeats_a_test_alone_where_it_was_asked_to(
     pytester: pytest.Pytester, shared_engine_log: EngineLog, asked: list[str], mark: str
 ) -> None:
@@ -125,14 +125,14 @@ def test_last_failed_launches_for_those_alone(pytester: pytest.Pytester, shared_
     source = """
 import pytest
 
-@pytest.mark.parametrize("n", range(4))
+@pytest.mark.parametrize("n", range(2))
 def test_it(fargate_sandbox, n):
-    assert n != 2
+    assert n != 1
 """
-    run(pytester, source, "--fargate-prelaunch=0").assert_outcomes(passed=3, failed=1)
-    assert shared_engine_log.calls("RunTask") == 4
+    run(pytester, source, "--fargate-prelaunch=0").assert_outcomes(passed=1, failed=1)
+    assert shared_engine_log.calls("RunTask") == 2
     run(pytester, source, "--lf", "--fargate-prelaunch=4").assert_outcomes(failed=1)
-    assert shared_engine_log.calls("RunTask") == 5
+    assert shared_engine_log.calls("RunTask") == 3
 
 
 def test_async_tests_use_it_as_it_is(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
