@@ -50,8 +50,12 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from pytest_fargate_sandbox.sandbox.changes import Changes, Remembered
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+    from pytest_fargate_sandbox.sandbox.exec.process import Process
     from pytest_fargate_sandbox.sandbox.sandbox_protocol import Sandbox
+    from pytest_fargate_sandbox.sandbox.slots.slot import Slot
+    from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolRequest, ToolResult
     from pytest_fargate_sandbox.sandbox.snapshot import Snapshot
+    from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
 _NAMES_BY_HOME = {
     "async_sandbox": ("AsyncProcess", "AsyncSandbox", "AsyncWorkspace"),
@@ -68,8 +72,12 @@ _NAMES_BY_HOME = {
     "providers.ssh.ssh_tunnel": ("SshTunnel",),
     "sandbox.changes": ("Changes", "Remembered"),
     "sandbox.exec.exec_client": ("ExecClient",),
+    "sandbox.exec.process": ("Process",),
     "sandbox.sandbox_protocol": ("Sandbox",),
+    "sandbox.slots.slot": ("Slot",),
+    "sandbox.slots.tool_result": ("ToolRequest", "ToolResult"),
     "sandbox.snapshot": ("Snapshot",),
+    "sandbox.terminals.terminal": ("Terminal",),
 }
 _HOMES = {name: home for home, names in _NAMES_BY_HOME.items() for name in names}
 
@@ -91,6 +99,7 @@ __all__ = [  # without what takes an extra: `import *` works without it
     "ImageBuilder",
     "NoVerdict",
     "OutsideEndpoint",
+    "Process",
     "Remembered",
     "RemoteFileError",
     "RemoteFileNotFound",
@@ -100,12 +109,16 @@ __all__ = [  # without what takes an extra: `import *` works without it
     "SandboxBroken",
     "SandboxError",
     "SandboxLost",
+    "Slot",
     "Snapshot",
     "SshSidecarConfig",
     "SshTunnel",
     "StartError",
     "StartTimeout",
     "TaskFolderError",
+    "Terminal",
+    "ToolRequest",
+    "ToolResult",
     "TransportError",
     "UnknownUser",
     "UnsafeArchiveError",

@@ -34,10 +34,12 @@ SNIPPETS = {
 
 SEEN_TO_ELSEWHERE = {
     "inspect.md-0": "tests/adapters/inspect",
+    "library.md-1": "tests/providers/test_ssh_tunnel.py",
+    "library.md-2": "tests/sandbox/test_fargate_conformance.py",
     "openai-agents.md-0": "tests/adapters/openai_agents",
     "pytest.md-1": "tests/plugin/test_agent.py",
 }
-"""What takes a harness, or an image that has to be built."""
+"""What takes a harness, a server or an image of one's own, or long."""
 
 TESTS = {name: text for name, text in SNIPPETS.items() if re.search("^def test_", text, re.MULTILINE)}
 STATEMENTS = {name: text for name, text in SNIPPETS.items() if name not in TESTS}

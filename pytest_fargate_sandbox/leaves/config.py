@@ -111,7 +111,7 @@ class EcsFargateConfig:
     extra_env: Mapping[str, str] | None = field(default=None, repr=False)  # may hold secrets, and reports show reprs
     """Environment of the main container; values may hold ``{task_id}``, ``{task_ip}`` and ``{ssh_tunnel_port}``."""
     log_group: str | None = None
-    """The CloudWatch group of the containers' output, made if it is missing. None: the output is nowhere."""
+    """The CloudWatch group of the containers' output, made if it is missing. None: nowhere, but on the engine."""
     log_stream_prefix: str | None = None
     """What its streams begin with. None: ``task_definition_family_prefix``."""
     max_task_lifetime_sec: int = DEFAULT_TTL_SEC
@@ -144,7 +144,7 @@ class EcsFargateConfig:
     dockerhub_secret_arn: str | None = None
     """A secret that has ``{"username": …, "password": …}``, for builds that pull from Docker Hub."""
     build_parallelism: int = 50
-    """How many builds at once, over all processes of this machine."""
+    """How many builds at once, over all processes of a run."""
 
     endpoint_url: str | None = None
     """Where AWS answers; None: AWS itself, or what ``AWS_ENDPOINT_URL`` says."""

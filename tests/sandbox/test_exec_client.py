@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
@@ -330,6 +331,12 @@ def test_a_closed_client_says_so(server: ExecServerProcess) -> None:
 
 
 # --- environment, bounds, files -------------------------------------------------------------------------------------
+def test_a_client_that_is_forgotten_takes_its_connection_along(server: ExecServerProcess) -> None:
+    """Without a warning, which would be an error here."""
+    assert ExecClient(port=server.port, token=server.token).exec("true").ok
+    gc.collect()
+
+
 def test_the_base_environment_can_be_changed(tmp_path: Path) -> None:
     server = ExecServerProcess(tmp_path, environment={"FROM_IMAGE": "yes"})
     try:
