@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -23,6 +24,10 @@ from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 ROLE = "arn:aws:iam::123456789012:role/ecsTaskExecutionRole"
 
 
+OF_A_PROXY = "p4ssw0rd-of-a-proxy"
+"""A password that is this machine's alone."""
+
+
 class EngineProcess:
     """``fargate-sandbox engine`` by hand: its printed exports are all that is known of it."""
 
@@ -35,6 +40,7 @@ class EngineProcess:
             [*orphaned, sys.executable, "-m", "pytest_fargate_sandbox.local", *options, *logged],
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, "FTP_PROXY": f"ftp://somebody:{OF_A_PROXY}@127.0.0.1:9"},  # which nobody uses
             start_new_session=True,
         )
         assert self.process.stdout is not None

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.images.buildspec import BUILDSPEC
-from tests.local.engine_process import ROLE, EngineProcess, container, container_states
+from tests.local.engine_process import OF_A_PROXY, ROLE, EngineProcess, container, container_states
 from tests.processes import command_lines
 from tests.real_podman import busybox_image, podman
 
@@ -143,6 +143,7 @@ _STEPS = (
     "unshare -r true || echo held: unshare",
     "grep -q . /proc/slabinfo || echo held: slabinfo",
     "grep -q . /proc/meminfo && echo can be read",
+    "env",
 )
 
 
@@ -156,6 +157,12 @@ def test_a_step_that_fails_is_told_as_codebuild_tells_it(builders: EngineProcess
     assert failed["buildStatus"] == "FAILED"
     assert _failed_phase(failed) == ("BUILD", "Error while executing command: podman build. Reason: exit status 3")
     assert "sorry" in _log(builders, failed).splitlines()
+
+
+def test_a_step_knows_no_password_of_this_machines_proxy(builders: EngineProcess, failed: dict[str, Any]) -> None:
+    said = _log(builders, failed)
+    assert "PATH=" in said
+    assert OF_A_PROXY not in said
 
 
 @pytest.mark.root

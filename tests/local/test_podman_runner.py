@@ -14,6 +14,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 from tests.local.engine_process import (
+    OF_A_PROXY,
     ROLE,
     WAIT,
     EngineProcess,
@@ -68,8 +69,9 @@ _SERVE = f"mkdir /tmp/w; hostname > /tmp/w/name; httpd -p 8080 -h /tmp/w; nc -ll
 @pytest.fixture(scope="module")
 def standing(engine: EngineProcess) -> Iterator[ExecTask]:
     """A task for all who leave it as it was: of a user who is nobody, with ports, secrets and ECS Exec."""
-    names = ("TOKEN", "GOOGLE_KEY", "DOCKER_PASSWORD")
-    environment = [{"name": "WORD", "value": "ours"}, *({"name": name, "value": _SECRET} for name in names)]
+    names = {"TOKEN": "", "GOOGLE_KEY": "", "DOCKER_PASSWORD": "", "DOCKER_AUTH_CONFIG": "{\n}"}
+    secrets = [{"name": name, "value": more + _SECRET} for name, more in names.items()]
+    environment = [{"name": "WORD", "value": "ours"}, *secrets]
     fields: dict[str, Any] = {"workingDirectory": "/run", "user": "nobody", "environment": environment}
     task = launch(engine, image=busybox_image(), script=_SERVE, **fields).wait_for_echo()
     yield task
@@ -153,7 +155,8 @@ def test_the_definition_reaches_the_container(engine: EngineProcess) -> None:
     }
     said = output_of(
         engine,
-        script='echo "$PLAIN|$LINES|$PATH|$HOME|$EMPTY|$QUOTED"; pwd; id -u; touch /file || echo read-only; ulimit -n',
+        script='echo "$PLAIN|$LINES|$PATH|$HOME|$EMPTY|$QUOTED"; pwd; id -u; touch /file || echo read-only; ulimit -n;'
+        " env",
         environment=[{"name": name, "value": value} for name, value in values.items()],
         workingDirectory="/etc",
         user="nobody",
@@ -163,6 +166,7 @@ def test_the_definition_reaches_the_container(engine: EngineProcess) -> None:
     assert "\n".join(said).startswith("a value|one\ntwo|/bin:/odd|/tmp||'\"$x\n/etc\n65534\n")
     assert "600" in said
     assert "read-only" in said
+    assert OF_A_PROXY not in str(said)
 
 
 @pytest.mark.usefixtures("standing")

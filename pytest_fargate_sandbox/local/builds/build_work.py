@@ -130,7 +130,7 @@ class BuildWork:
         options = ["--tag", self._image, *command.security_options]
         if command.is_podman:
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
-            options += ["--format", "docker", "--force-rm", *command.ulimit_options(())]
+            options += ["--format", "docker", "--force-rm", *command.ulimit_options(()), *command.proxy_options()]
         self._follow(command.argv("build", *options, str(context)))
 
     def _pull(self, command: ContainerCommand) -> None:

@@ -48,7 +48,8 @@ class CommandContainer:
         environment, inherited = environment_options(spec.environment, self._directory)
         arguments = ["run", "--name", self.name, "--sig-proxy=false", *_ATTACHED, *options, *environment]
         if self._command.is_podman:
-            arguments.append("--read-only-tmpfs=false")
+            # It would hand down this machine's proxies, with their passwords.
+            arguments += ["--read-only-tmpfs=false", "--http-proxy=false"]
         self._process = subprocess.Popen(
             self._command.argv(*arguments, *spec_options(spec), *image, *spec_command(spec)),
             stdin=subprocess.DEVNULL,

@@ -132,6 +132,12 @@ class ContainerCommand:
             options += ["--ulimit", f"{name}={min(soft, ceiling)}:{min(hard, ceiling)}"]
         return options
 
+    @staticmethod
+    def proxy_options() -> list[str]:
+        """For podman's ``build``: its steps may need a proxy of this machine's, but get none with a password in it."""
+        told = any("@" in value for name, value in os.environ.items() if name.lower() in _PROXIES)
+        return ["--http-proxy=false"] if told else []
+
     def _can_limit(self, controller: str, docker_field: str) -> bool:
         if self.is_podman:
             return controller in self.info["host"].get("cgroupControllers", ())
@@ -183,12 +189,18 @@ def environment_options(environment: Mapping[str, str], directory: Path) -> tupl
 _WITHOUT_NEWS = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "yes"}
 """Podman 5 says on stderr that cgroups are old here, and stderr is the container's own."""
 
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy")
+"""What podman hands down: https://docs.podman.io/en/v4.3/markdown/podman-build.1.html#http-proxy"""
+
 _STEERING = re.compile(
-    r"PATH|HOME|USER|TMPDIR|SHELL|LANG|(LD|XDG|LC|CONTAINERS?|_CONTAINERS|DOCKER|BUILDAH|BUILDKIT|STORAGE|REGISTRY|DBUS)_.*"
+    r"PATH|HOME|USER|TMPDIR|SHELL|LANG|(LD|XDG|LC|CONTAINERS?|_CONTAINERS|DOCKER(?!_AUTH_CONFIG$)|BUILDAH|BUILDKIT|STORAGE|REGISTRY|DBUS)_.*"
     r"|(NOTIFY|LISTEN)_(SOCKET|FDS|PID)|SSH_AUTH_SOCK|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy"
     r"|GO(DEBUG|GC|MAXPROCS|MEMLIMIT|TRACEBACK|ROOT)"
 )
-"""What podman, docker, their runtimes or Go read from their own environment."""
+"""What podman, docker, their runtimes or Go read from their own environment.
+
+Not DOCKER_AUTH_CONFIG, which is for pulls, and has lines.
+"""
 
 
 def last_words(stderr: str) -> str:
