@@ -63,9 +63,9 @@ def place_of(arguments: Any, *, or_local: bool = True) -> tuple[EcsFargateConfig
     given = {field: value for field in _FIELDS if (value := getattr(arguments, field)) is not None}
     settings = settings_of({**given, "config": arguments.config}, source="the option")
     cfg = EcsFargateConfig.from_dict({**settings.config, **given})
-    if cfg.cluster != LOCAL_CLUSTER:  # it need not exist to build an image for it
+    if cfg.cluster != LOCAL_CLUSTER and not cfg.ssm_config:  # it need not exist to build an image for it
         return cfg, connect(region=cfg.region, endpoint_url=cfg.endpoint_url)
-    if not or_local:
+    if cfg.cluster == LOCAL_CLUSTER and not or_local:
         raise ConfigError("the embedded engine needs no image of a sidecar: name the cluster that wants it (--cluster)")
     EngineChoice(settings)
     target = resolve_place(cfg)

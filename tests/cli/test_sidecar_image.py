@@ -40,9 +40,9 @@ def test_an_image_that_is_there_is_not_built_again(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_access_key)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "pyproject.toml").write_text(
-        '[tool.pytest_fargate_sandbox]\ncluster = "c"\necr_repository = "sidecars"\n'
-    )
+    (tmp_path / "pyproject.toml").write_text('tool.pytest_fargate_sandbox.ssm_config = "/of-all"')
+    shared = '{"cluster": "c", "ecr_repository": "sidecars"}'
+    engine.aws.call("ssm", "PutParameter", Name="/of-all", Value=shared, Type="String", Overwrite=True)
     tag = _tag(EcsFargateConfig())
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}
     engine.aws.call("ecr", "CreateRepository", repositoryName="sidecars")
