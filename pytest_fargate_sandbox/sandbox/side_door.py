@@ -10,10 +10,10 @@ import contextlib
 import json
 import logging
 import os
+import select
 import socket
 import struct
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
@@ -172,12 +172,13 @@ def _show(visitor: socket.socket, sandbox: Held, name: str) -> None:
         visitor.sendall(f"there is no terminal {name!r}; open are: {names}\n".encode())
         return
     visitor.sendall(OK)
+    leaves = select.poll()
+    leaves.register(visitor, select.POLLIN)  # he says nothing more: all that can be read of him is his end
     offset, is_alive = 0, True
-    while is_alive:
+    while is_alive and not leaves.poll(1000 * _POLL_SEC):
         is_alive = found[-1].is_alive
         lines, offset = found[-1].stream(offset)
         visitor.sendall("".join(f"{line}\n" for line in lines).encode())
-        time.sleep(_POLL_SEC)
 
 
 DOOR = SideDoor()

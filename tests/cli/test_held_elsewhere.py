@@ -18,6 +18,8 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import SshSidecarConfig
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.sandbox.side_door import visit
 from tests import warm_python
 
 if TYPE_CHECKING:
@@ -61,6 +63,17 @@ def test_a_terminal_is_watched_and_not_touched(sandbox: EcsFargateSandbox) -> No
     assert "\nbefore\n" in watched[0].stdout
     assert "\nmeanwhile\n" in watched[0].stdout
     assert "there is no terminal 'other'; open are: work" in cli("watch", NAME, "other").stderr
+
+
+def test_who_has_watched_a_terminal_leaves_nothing_behind_that_goes_on(sandbox: EcsFargateSandbox) -> None:
+    def visits() -> int:
+        return sum(thread.name == "side-door-visit" for thread in threading.enumerate())
+
+    with contextlib.closing(sandbox.open_terminal("idle", command=["sh"])) as terminal:
+        terminal.run("echo it is silent from here on")
+        with visit(str(sandbox.task_arn), terminal="idle") as visitor:
+            visitor.recv(100_000)
+        wait_until(lambda: not visits() or None, deadline=10, what="the visit's end")
 
 
 def test_the_door_is_this_users_alone_and_gives_no_key_away(sandbox: EcsFargateSandbox) -> None:
