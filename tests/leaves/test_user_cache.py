@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,13 @@ def test_writing_replaces_a_file_that_everybody_could_read(tmp_path: Path) -> No
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text() == "new"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_several_threads_may_write_the_same_one_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for written in [threads.submit(write_private, tmp_path / "arn", "who" * 1000) for _ in range(400)]:
+            written.result()
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["who" * 1000]
 
 
 @pytest.fixture

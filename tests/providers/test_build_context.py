@@ -58,6 +58,8 @@ def test_modes_links_and_empty_directories_survive(tmp_path: Path) -> None:
         ("# comment\n\n  d/?.txt ", ["d/a.txt"], ["d/ab.txt"]),
         ("d/**", ["d/a", "d/e/f"], ["e/d"]),
         ("[ab].txt", ["a.txt"], ["c.txt"]),
+        ("[[&&~].txt", ["[.txt", "&.txt"], ["c.txt"]),
+        (r"[\[\]-].txt", ["[.txt", "-.txt"], ["c.txt"]),
         ("a/**/z", ["a/z", "a/b/c/z"], ["z"]),
         (r"\!odd", ["!odd"], ["odd"]),
         ("Dockerfile\n.dockerignore", [], ["Dockerfile", ".dockerignore"]),
@@ -75,6 +77,17 @@ def test_dockerignore_reads_as_docker_reads_it(
 
     assert names.isdisjoint(left_out)
     assert names >= set(sent)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [(b"a\n[z-a]\n", ":2: '[z-a]' is no pattern: bad character range z-a"), (b"\xff", ": is not UTF-8")],
+)
+def test_a_dockerignore_that_cannot_be_read_is_told(tmp_path: Path, rules: bytes, told: str) -> None:
+    (tmp_path / ".dockerignore").write_bytes(rules)
+    with pytest.raises(ImageBuildError) as met:
+        context_entries(tmp_path)
+    assert f"{tmp_path}/.dockerignore{told}" in str(met.value)
 
 
 def test_an_empty_dockerignore_leaves_nothing_out(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def aws(podman_engine: EngineProcess, tmp_path: Path, monkeypatch: pytest.Monkey
     [
         ("python", "docker.io/library/python:latest"),
         ("python:3.12-slim", "docker.io/library/python:3.12-slim"),
+        ("docker.io/python:3", "docker.io/library/python:3"),
         ("me/app:1", "docker.io/me/app:1"),
         ("localhost:5000/a/b", "localhost:5000/a/b:latest"),
         ("ghcr.io/a/b:c", "ghcr.io/a/b:c"),

@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.errors import ImageBuildError
+from pytest_fargate_sandbox.providers.images.context_tree import CONTEXT_PHASE
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _ALWAYS_SENT = frozenset({"Dockerfile", ".dockerignore"})
@@ -22,9 +25,25 @@ def ignore_rules(context: Path) -> Callable[[str, bool], bool] | None:
     for name in ("Dockerfile.dockerignore", ".dockerignore"):
         file = context / name
         if file.is_file():
-            rules = [rule for line in file.read_text("utf-8-sig").splitlines() if (rule := _rule(line))]
+            rules = list(_rules_in(file))
             return _skip(rules) if rules else None
     return None
+
+
+def _rules_in(file: Path) -> Iterator[tuple[bool, re.Pattern[str]]]:
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ImageBuildError(f"{file}: is not UTF-8: {error}", phase=CONTEXT_PHASE) from None
+    for number, line in enumerate(lines, 1):
+        try:
+            rule = _rule(line)
+        except re.error as error:
+            raise ImageBuildError(
+                f"{file}:{number}: {line.strip()!r} is no pattern: {error.msg}", phase=CONTEXT_PHASE
+            ) from None
+        if rule:
+            yield rule
 
 
 def _skip(rules: list[tuple[bool, re.Pattern[str]]]) -> Callable[[str, bool], bool]:
@@ -65,14 +84,15 @@ def _expression(parts: list[str]) -> str:
 
 
 def _pieces(part: str) -> list[str]:
-    return re.findall(r"\*\*|\*|\?|\[\^?[^]]+\]|\\.|.", part, re.DOTALL)
+    return re.findall(r"\*\*|\*|\?|\[\^?(?:\\.|[^]\\])+\]|\\.|.", part, re.DOTALL)
 
 
 def _piece(piece: str) -> str:
     if piece in _WILDCARDS:
         return _WILDCARDS[piece]
     if len(piece) > 2 and piece[0] == "[":
-        return piece  # a class of characters reads the same in both languages
+        # A class of characters reads the same in both languages, but for signs that some day may mean sets in Python's.
+        return "[" + re.sub(r"(\\.)|([\[&|~])", lambda sign: sign[1] or f"\\{sign[2]}", piece[1:])
     return re.escape(piece[1:] if len(piece) == 2 and piece[0] == "\\" else piece)
 
 

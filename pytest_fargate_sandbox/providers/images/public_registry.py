@@ -35,7 +35,9 @@ class Reference:
         rest, _, digest = text.partition("@")
         first, slash, path = rest.partition("/")
         if not slash or not ("." in first or ":" in first or first == "localhost"):
-            first, path = "docker.io", rest if slash else f"library/{rest}"
+            first, path = "docker.io", rest
+        if first == "docker.io" and "/" not in path:
+            path = f"library/{path}"
         name, colon, tag = path.rpartition(":")
         return cls(first, name, tag, digest) if colon else cls(first, path, digest=digest)
 
