@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_MOST = 1 << 24
+"""Characters of it, written out."""
+
+
 def parsed_yaml(file: Path, text: str) -> Any:
     """Raises ``TaskFolderError``."""
     try:
@@ -17,7 +21,7 @@ def parsed_yaml(file: Path, text: str) -> Any:
     except ImportError:
         raise TaskFolderError(f"{file}: reading YAML takes PyYAML: pip install pyyaml", path=str(file)) from None
     try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return _constructed(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -28,3 +32,25 @@ def parsed_yaml(file: Path, text: str) -> Any:
         raise TaskFolderError(f"{file}: does not parse: {error}", path=str(file)) from None
     except RecursionError:
         raise TaskFolderError(f"{file}: does not parse: it is too deep", path=str(file)) from None
+
+
+def _constructed(file: Path, loader: Any) -> Any:
+    try:
+        node = loader.get_single_node()
+        if _written_out(node, {}) > _MOST:
+            raise TaskFolderError(f"{file}: its aliases (*) make more than {_MOST} characters of it", path=str(file))
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _written_out(node: Any, known: dict[int, int]) -> int:
+    """How long it would be without aliases, of which a kilobyte can make what no memory holds, told in any sentence."""
+    content = getattr(node, "value", "")
+    if isinstance(content, str):
+        return len(content) + 1
+    if id(node) not in known:
+        known[id(node)] = _MOST + 1  # if it is in itself
+        parts = (part for each in content for part in (each if isinstance(each, tuple) else (each,)))
+        known[id(node)] = 1 + sum(_written_out(part, known) for part in parts)
+    return known[id(node)]

@@ -75,7 +75,7 @@ class TableReader:
             raise self.wrong(where, value, "more than 0")
 
     def wrong(self, where: str, value: Any, expected: str) -> TaskFolderError:
-        return self.error(f"{where} is {value!r}: expected {expected}", where)
+        return self.error(f"{where} is {value!r:.200}: expected {expected}", where)
 
     def error(self, sentence: str, where: str) -> TaskFolderError:
         line, column = position_of(self._text, where)

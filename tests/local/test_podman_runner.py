@@ -129,6 +129,12 @@ def test_a_reference_that_does_not_exist_says_so_in_fargates_words(engine: Engin
     assert task["stoppedReason"].startswith(f"CannotPullContainerError: podman can't pull {host}/nobody/nothing:1")
 
 
+def test_no_file_of_this_machine_is_an_image(engine: EngineProcess) -> None:
+    arn = engine.launch(engine.register(real(image="docker-archive:/etc/hostname")))
+    reason = engine.wait(arn, "STOPPED")["stoppedReason"]
+    assert "can't pull docker.io/docker-archive:/etc/hostname: invalid reference format" in reason
+
+
 def test_a_container_has_as_many_processes_as_a_task_may(standing: ExecTask) -> None:
     limits = podman().run("inspect", "--format", "{{.HostConfig.PidsLimit}}", *containers_of(standing.arn)).split()
     assert str(most_processes()) in limits

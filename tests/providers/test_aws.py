@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -24,6 +25,8 @@ from tests.sandbox.scripted_ecs import LOST, ScriptedEcs, refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.engine_of_tests import EngineOfTests
 
 THROTTLED = refusal("ThrottlingException", "Rate exceeded")
 CLUSTERS = {"clusters": [{"clusterName": "c"}]}
@@ -220,3 +223,17 @@ def test_a_presigned_url_is_of_todays_form_at_the_regions_own_host(region: str) 
     url = aws.presigned("get_object", expires=60, Bucket="bench", Key="content")
     assert url.startswith(f"https://bench.s3.{region}.amazonaws.com/content?")
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in url
+
+
+def test_no_secret_of_a_call_stands_in_a_log(engine: EngineOfTests, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    role = {"RoleArn": "arn:aws:iam::123456789012:role/somebody", "RoleSessionName": "logged"}
+    given = engine.aws.call("sts", "AssumeRole", **role)["Credentials"]
+    signature = engine.aws.presigned("get_object", expires=9, Bucket="b", Key="k").rpartition("=")[2]
+    logging.getLogger("botocore.parsers").debug(
+        "Response body:\n%s", rb'{"TokenValue": "t0k\"en-of a session", "x": 1}'
+    )
+    assert caplog.text.count("(a secret)") >= 4
+    assert given["AccessKeyId"] in caplog.text
+    assert not [secret for secret in (given["SecretAccessKey"], given["SessionToken"], signature, "t0k", "en-of")
+                if secret in caplog.text]  # fmt: skip

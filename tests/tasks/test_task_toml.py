@@ -305,6 +305,13 @@ def test_what_the_older_format_asks_for_and_cannot_have(tmp_path: Path, text: st
         ("instruction: x\nmax_agent_timeout_sec: long\n", ":2:1: max_agent_timeout_sec is 'long': expected a number"),
         ("instruction: x\nmax_test_timeout_sec: 0\n", ":2:1: max_test_timeout_sec is 0.0: expected more than 0"),
         (f"instruction: x\ntags: {'[' * 3000}{']' * 3000}\n", "does not parse: "),
+        (
+            "a0: &a0 [a]\n"
+            + "".join(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]\n" for n in range(1, 11))
+            + "instruction: *a10\n",
+            ": its aliases (*) make more than 16777216 characters of it",
+        ),
+        ("a: &a {instruction: *a}\n", ": its aliases"),
     ],
 )
 def test_a_mistake_in_the_older_format_is_told_too(tmp_path: Path, text: str, sentence: str) -> None:

@@ -38,7 +38,7 @@ def host_name(task_id: str) -> str:
 def _fill(name: str, value: str, known: Mapping[str, str]) -> str:
     def word(match: re.Match[str]) -> str:
         if match[1] not in known:
-            raise ConfigError(f"extra_env[{name!r}]={value!r}: {_WHY_UNKNOWN[match[1]]}", key="extra_env", value=value)
+            raise ConfigError(f"extra_env[{name!r}]: {_WHY_UNKNOWN[match[1]]}", key="extra_env")
         return known[match[1]]
 
     return _PLACES.sub(word, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_fargate_sandbox.local.runners.podman.command_line import ContainerCommand
+
+
+_REGISTRY = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:.]+\](:\d+)?")
+"""Or podman would take ``docker-archive:/FILE`` for a file of this machine, and load it."""
 
 
 class StoredImages:
@@ -74,6 +79,6 @@ class StoredImages:
 def full_reference(image: str) -> str:
     """``python:3.12`` means Docker Hub's library, as it does on Fargate; podman would ask which registry."""
     first, slash, _ = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
+    if slash and (_REGISTRY.fullmatch(first) and ("." in first or ":" in first or first == "localhost")):
         return image
     return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
