@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _MODES = re.compile(rb"\x1b\[\?[0-9;]+[hl]")
 """What an editor switches on and off around a line that is typed holds, though the line itself is not shown."""
 
+_LAST_WORDS = re.compile(rb"(\r\n)?(\x1b\[\?[0-9;]+[hl])*\Z")
+"""What a shell that was interrupted says before its prompt: it begins a line, and the editor of bash begins."""
+
 _START_SEC = 30.0
 _PROMPT_SEC = 1.0
 """How long a shell may take from the end of a command to its prompt."""
@@ -70,6 +73,7 @@ class Run:
         self.is_out = False
         """All its output has come."""
         self.code: int | None = None
+        self.ended_at_prompt = False
 
     @property
     def is_over(self) -> bool:
@@ -179,6 +183,7 @@ class Shell:
             self._stop_hiding(show=False)
             self._show(run.command.replace("\n", "\r\n").encode("utf-8", "surrogateescape") + b"\r\n")
         elif mark in (OUTPUT_ENDS, PROMPT_BEGINS) and run and run.has_begun:
+            run.ended_at_prompt |= mark == PROMPT_BEGINS and not run.is_out
             run.is_out = True
         elif mark == PROMPT_ENDS:
             self._stop_hiding(show=False)
@@ -328,6 +333,8 @@ class Shell:
 
 
 def _result_of(run: Run, timed_out: bool) -> ExecResult:
+    if run.ended_at_prompt and run.code == _CODE_INTERRUPTED:
+        run.output[-100:] = _LAST_WORDS.sub(b"", run.output[-100:], count=1)
     output = bytes(run.output).replace(b"\r\n", b"\n")  # as it was, before the terminal made new lines of its ends
     return ExecResult(
         stdout=output.decode("utf-8", "replace"),
