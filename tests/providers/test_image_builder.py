@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -29,7 +30,6 @@ from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.local.engine_process import EngineProcess
 
@@ -76,6 +76,13 @@ class Account:
         ids = self.aws.call("codebuild", "ListBuilds")["ids"]
         builds: list[dict[str, Any]] = self.aws.call("codebuild", "BatchGetBuilds", ids=ids)["builds"] if ids else []
         return [build for build in builds if f":{self._prefix}" in str(build["environment"]["environmentVariables"])]
+
+    def image(self, cfg: EcsFargateConfig, run: Path | None = None, **more: Any) -> str:
+        """The one of the configuration's directory, built if need be, in the run that has this directory."""
+        name = Path(cfg.environment_dir or "").name
+        return ImageBuilder.ensure_image_built(
+            cfg=cfg, environment_name=name, shared_dir=run, **{"aws": self.aws, **more}
+        )
 
     def program(self, shared: Path, *directories: Path) -> subprocess.Popen[str]:
         command = ["-c", _PROGRAM, *self.keys, str(shared), *map(str, directories)]
@@ -134,13 +141,7 @@ def test_an_image_is_built_once_and_found_in_the_next_run(account: Account, pref
     (directory / "data").chmod(0o640)
 
     def ensure(run: str, **more: Any) -> str:
-        return ImageBuilder.ensure_image_built(
-            cfg=_config(directory),
-            environment_name=prefix,
-            aws=account.aws,
-            shared_dir=_shared(tmp_path, run),
-            **more,
-        )
+        return account.image(_config(directory), _shared(tmp_path, run), **more)
 
     image = ensure("first")
     assert image.endswith(f"/fargate-sandbox:{build_tag(directory, prefix, 'X86_64')}")
@@ -200,12 +201,7 @@ class Broken:
 
     def error_of(self, run: Path) -> ImageBuildError:
         with pytest.raises(ImageBuildError) as caught:
-            ImageBuilder.ensure_image_built(
-                cfg=_config(self.directory),
-                environment_name=self.directory.name,
-                aws=self.account.aws,
-                shared_dir=run,
-            )
+            self.account.image(_config(self.directory), run)
         return caught.value
 
 
@@ -267,18 +263,14 @@ def test_ctrl_c_stops_the_build_that_it_interrupts(account: Account, prefix: str
 
 def test_where_builds_are_stopped_none_goes_on_and_none_begins(account: Account, prefix: str, tmp_path: Path) -> None:
     directory = _environment(tmp_path, prefix, "RUN sleep 60")
-
-    def build() -> str:
-        return ImageBuilder.ensure_image_built(cfg=_config(directory), environment_name=prefix, aws=account.aws)
-
     with ThreadPoolExecutor() as threads:
-        under_way = threads.submit(build)
+        under_way = threads.submit(account.image, _config(directory))
         wait_until(lambda: account.builds() or None, deadline=20, what="a build")
         with builds_stopped():
             with pytest.raises(ImageBuildError, match="the run that asked for it is ending"):
                 under_way.result(timeout=20)
             with pytest.raises(ImageBuildError, match="the run that asked for it is ending"):
-                build()
+                account.image(_config(directory))
     assert len(account.builds()) == 1
     wait_until(lambda: account.builds()[0]["buildStatus"] == "STOPPED" or None, deadline=10, what="the build's end")
 
@@ -292,9 +284,7 @@ def test_a_build_that_somebody_else_stopped_is_started_again(account: Account, p
 
     stopper = threading.Thread(target=stop_the_first)
     stopper.start()
-    ImageBuilder.ensure_image_built(
-        cfg=_config(directory), environment_name=prefix, aws=account.aws, shared_dir=_shared(tmp_path)
-    )
+    account.image(_config(directory), _shared(tmp_path))
     stopper.join()
 
     assert [build["buildStatus"] for build in account.builds()] == ["SUCCEEDED", "STOPPED"]
@@ -305,12 +295,7 @@ def test_a_build_that_hangs_is_given_up_and_stopped(account: Account, prefix: st
     began = time.monotonic()
 
     with pytest.raises(ImageBuildError, match="codebuild_build_timeout") as caught:
-        ImageBuilder.ensure_image_built(
-            cfg=_two_seconds(_config(directory)),
-            environment_name=prefix,
-            aws=account.aws,
-            shared_dir=_shared(tmp_path),
-        )
+        account.image(_two_seconds(_config(directory)), _shared(tmp_path))
 
     assert caught.value.phase == "BUILD"
     assert "hanging" in caught.value.log_tail
@@ -322,12 +307,7 @@ def test_a_project_that_does_not_exist_is_an_error_that_names_it(account: Accoun
     directory = _environment(tmp_path, prefix)
 
     with pytest.raises(ImageBuildError, match="project/nobodys") as caught:
-        ImageBuilder.ensure_image_built(
-            cfg=_config(directory, codebuild_project="nobodys"),
-            environment_name=prefix,
-            aws=account.aws,
-            shared_dir=_shared(tmp_path),
-        )
+        account.image(_config(directory, codebuild_project="nobodys"), _shared(tmp_path))
 
     assert caught.value.phase == "codebuild:StartBuild"
 
@@ -374,12 +354,7 @@ def test_a_project_without_permission_names_the_action_that_is_missing(
         endpoint = f"http://127.0.0.1:{server.server_address[1]}"
         forbidden = connect(region="us-east-1", endpoint_url=endpoint, credentials=Credentials(*account.keys[1:]))
         with pytest.raises(ImageBuildError, match="lack the IAM action codebuild:StartBuild") as caught:
-            ImageBuilder.ensure_image_built(
-                cfg=_config(_environment(tmp_path, prefix)),
-                environment_name=prefix,
-                aws=forbidden,
-                shared_dir=_shared(tmp_path),
-            )
+            account.image(_config(_environment(tmp_path, prefix)), _shared(tmp_path), aws=forbidden)
         server.shutdown()
 
     assert caught.value.phase == "codebuild:StartBuild"
@@ -391,7 +366,7 @@ def test_on_aws_what_is_needed_is_named_before_any_call(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="environment_dir is not set"):
         ImageBuilder.ensure_image_built(cfg=EcsFargateConfig(cluster="c"), environment_name="x", aws=nowhere)
-    with pytest.raises(ConfigError, match="ecr_repository=None"):
+    with pytest.raises(ConfigError, match="ecr_repository is not set"):
         EcsFargateConfig(cluster="c", environment_dir=str(tmp_path))
     with pytest.raises(ConfigError, match="without a tag"):
         ImageBuilder.image_exists_in_ecr("repository:tag", "tag", aws=nowhere)

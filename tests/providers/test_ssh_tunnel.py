@@ -27,10 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Sized
     from pathlib import Path
 
+    from pytest_fargate_sandbox.providers.ssh.ssh_stream import ChannelStream
+
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 
-# --- streams ------------------------------------------------------------------------------------------------------
+def read(stream: ChannelStream, size: int) -> bytes:
+    """So much of what comes."""
+    back = bytearray()
+    while len(back) < size:
+        back += stream.recv(size - len(back))
+    return bytes(back)
 
 
 def test_a_stream_carries_bytes_both_ways(tunnel: SshTunnel, echo: EchoServer) -> None:
@@ -44,9 +51,7 @@ def test_a_stream_carries_every_byte_of_a_large_body(tunnel: SshTunnel, echo: Ec
     body = os.urandom(8 << 20)
     sender = threading.Thread(target=stream.sendall, args=(memoryview(body),))
     sender.start()
-    back = bytearray()
-    while len(back) < len(body):
-        back += stream.recv(1 << 20)
+    back = read(stream, len(body))
     sender.join()
     assert back == body
 
@@ -72,13 +77,9 @@ def test_of_a_stream_so_much_is_under_way_as_is_wanted(tunnel: SshTunnel, echo: 
     assert 90_000 <= settled(came) <= 100_000  # the last tenth is given with the next
     for size in (50_000, 200_000):  # what was given cannot be taken back, but need not be given anew
         tunnel._connection.have_under_way(size)
-        left = 150_000
-        while left:
-            left -= len(stream.recv(left))
+        read(stream, 150_000)
         assert size * 0.9 <= settled(came) <= size
-    left = 600_000
-    while left:
-        left -= len(stream.recv(left))
+    read(stream, 600_000)
     sender.join()
     stream.close()
 
@@ -111,9 +112,6 @@ def test_a_port_where_nothing_listens_is_named(tunnel: SshTunnel) -> None:
     port = free_port()
     with pytest.raises(TransportError, match=f"nothing answers at 127.0.0.1:{port}"):
         tunnel.dial(port)
-
-
-# --- opening and closing ------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_left_after_close(sshd: RealSshd, echo: EchoServer) -> None:
@@ -210,9 +208,6 @@ def test_a_server_that_speaks_no_ssh_is_told_from_one_that_is_not_there(echo: Ec
         tunnel.open(max_retries=1, initial_backoff=0.2)
 
 
-# --- who answers, and who asks ------------------------------------------------------------------------------------
-
-
 def test_the_connection_is_encrypted_with_aes_gcm(tunnel: SshTunnel) -> None:
     assert tunnel._connection is not None
     assert "gcm" in tunnel._connection._transport.local_cipher
@@ -252,13 +247,7 @@ def test_a_missing_key_file_is_a_config_error(sshd: RealSshd) -> None:
         tunnel_to(sshd, private_key=None, key_file="no-such-key")
 
 
-# --- local ports --------------------------------------------------------------------------------------------------
-
-
 # --- reverse ports ------------------------------------------------------------------------------------------------
-
-
-# --- trouble ------------------------------------------------------------------------------------------------------
 
 
 def test_a_cut_in_the_middle_of_a_transfer_is_a_transport_error(
@@ -361,9 +350,6 @@ def test_a_stalled_connection_is_replaced_on_request(proxy: FaultProxy, sshd: Re
         tunnel.reconnect()
         assert not waiting.is_alive
         assert echoed(tunnel.dial(echo.port), b"new") == b"new"
-
-
-# --- readiness ----------------------------------------------------------------------------------------------------
 
 
 def test_wait_ready_waits_for_the_forwarded_port(sshd: RealSshd) -> None:
