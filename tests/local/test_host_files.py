@@ -91,6 +91,23 @@ cd "$1"
 shift
 exec "$@"
 """
+_THESE_TESTS = """
+from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
+from tests.local import test_host_files as these
+from tests.local.running_tasks import RunningTasks
+
+canaries, runner = these.Canaries(), NamespacesRunner(images={}, gate_address=("127.0.0.1", 1))
+tasks = RunningTasks(runner)
+try:
+    canaries.lay("before")
+    these.test_what_only_root_of_the_host_may_read_no_task_reads(canaries, tasks)
+    these.test_what_everybody_may_read_is_there_and_can_be_changed(canaries, tasks)
+    print("2 passed")
+finally:
+    tasks.close()
+    runner.close()
+    canaries.remove()
+"""
 
 
 class Canaries:
@@ -249,11 +266,9 @@ def test_a_file_system_of_its_own_is_seen_with_the_same_eyes(own_file_system: Pa
 @pytest.mark.needs("busybox", "namespaces")
 def test_where_the_kernel_stacks_no_second_overlay_it_is_searched_for(tmp_path: Path) -> None:
     """In a container of an engine's own, say: its root is an overlay already."""
-    this = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}"]
+    these = [sys.executable, "-c", _THESE_TESTS]
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", _OVERLAY_FOR_A_ROOT, "sh", tmp_path, Path.cwd(), *this,
-         "-k", "no_task_reads and not after or can_be_changed", __file__],
+        ["unshare", "--mount", "sh", "-c", _OVERLAY_FOR_A_ROOT, "sh", tmp_path, Path.cwd(), *these],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "2 passed" in done.stdout
+    assert (done.returncode, done.stdout) == (0, "2 passed\n"), done.stdout[-5000:] + done.stderr[-2000:]

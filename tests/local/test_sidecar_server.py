@@ -278,5 +278,5 @@ def test_data_that_fills_both_ways_holds_nothing_up(sidecar: Sidecar, echo: Echo
     reverses = [f"{port}:127.0.0.1:{echo.port}"]
     with sidecar.tunnel(forward_port=echo.port, reverses=reverses) as tunnel, ThreadPoolExecutor(32) as pool:
         before = tunnel._connection
-        assert all(pool.map(converse, [port, tunnel.local_port] * 32))
+        assert all(pool.map(converse, [port, tunnel.local_port] * 16))
         assert tunnel._connection is before
