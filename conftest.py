@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ pytest_plugins = ["pytester", "tests.chaos.summary"]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _TESTS = Path(__file__).parent / "tests"
-_WORKERS_PER_CORE = 2.5
+_WORKERS_PER_CORE = 3
 _MOST_WORKERS = 16
 """Each has engines and sandboxes of its own; beyond this they cost more than they save."""
 
@@ -71,14 +72,15 @@ def _from_a_place_on(share: float) -> list[str]:
     return [str(each) for each in parts[first:] + parts[:first]]
 
 
-def _part(item: pytest.Item) -> tuple[str, ...]:
-    return item.path.relative_to(_TESTS).parts[:1] if item.path.is_relative_to(_TESTS) else ()
+@cache
+def _part(file: Path) -> tuple[str, ...]:
+    return file.relative_to(_TESTS).parts[:1] if file.is_relative_to(_TESTS) else ()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A test of what only root, or only somebody else, meets is no test for the other: not run, which is no skip."""
-    items.sort(key=_part)  # wherever a worker has begun, xdist wants one order of all
+    items.sort(key=lambda item: _part(item.path))  # wherever a worker has begun, xdist wants one order of all
     others = "no_root" if os.geteuid() == 0 else "root"
     deselected = [item for item in items if item.get_closest_marker(others)]
     if deselected:

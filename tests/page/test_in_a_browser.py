@@ -11,11 +11,10 @@ import pytest
 from pytest_fargate_sandbox.page.earlier_run import compared
 from pytest_fargate_sandbox.page.finished_run import find_run
 from pytest_fargate_sandbox.page.run_page import write_page
-from pytest_fargate_sandbox.sandbox.terminals.ghostty_screen import GhosttyScreen
-from pytest_fargate_sandbox.sandbox.terminals.pyte_screen import PyteScreen
 from tests.components import AXE, need, program
 from tests.page.browser import Browser
 from tests.page.made_runs import HOSTILE, made_run
+from tests.sandbox.terminals.emulators import ghostty, pyte
 from tests.sandbox.terminals.test_against_tmux import table
 
 if TYPE_CHECKING:
@@ -229,7 +228,7 @@ _SHOWN_OTHERWISE = {
 
 def _drawn(sequence: bytes) -> Iterator[str]:
     """By each of the two emulators that are not ours."""
-    for kind in (GhosttyScreen, PyteScreen):
+    for kind in (ghostty(), pyte()):
         screen = kind(20, 8)
         screen.feed(sequence)
         yield "\n".join(line.rstrip() for line in screen.text().split("\n")).rstrip()

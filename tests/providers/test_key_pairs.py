@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import stat
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair, parse_key_pa
 from tests.fresh_keys import fresh_key_pair
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -51,13 +53,21 @@ def test_a_pair_is_parsed_from_its_private_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "kind"),
-    [(rsa.generate_private_key(65537, 2048), "ssh-rsa"), (ec.generate_private_key(ec.SECP256R1()), "ecdsa-sha2-")],
+    ("generate", "kind"),
+    [
+        (partial(rsa.generate_private_key, 65537, 2048), "ssh-rsa"),
+        (partial(ec.generate_private_key, ec.SECP256R1()), "ecdsa-sha2-"),
+    ],
+    ids=["rsa", "ecdsa"],
 )
-def test_a_pem_key_from_elsewhere_will_do(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, kind: str) -> None:
-    text = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
+def test_a_pem_key_from_elsewhere_will_do(
+    generate: Callable[[], rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey], kind: str
+) -> None:
+    text = (
+        generate()
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        .decode()
+    )
     pair = parse_key_pair(text)
     assert isinstance(pair, KeyPair)
     assert pair.public.startswith(kind)

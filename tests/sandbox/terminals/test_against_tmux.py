@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from pytest_fargate_sandbox.sandbox.terminals.ghostty_screen import GhosttyScreen
 from pytest_fargate_sandbox.sandbox.terminals.key_names import bytes_of_key
-from pytest_fargate_sandbox.sandbox.terminals.pyte_screen import PyteScreen
+from tests.sandbox.terminals.emulators import ghostty, pyte
 from tests.sandbox.terminals.real_tmux import THE_END, RealTmux, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_fargate_sandbox.sandbox.terminals.screen import Screen
 
-_SCREENS: dict[str, type[GhosttyScreen | PyteScreen]] = {"ghostty": GhosttyScreen, "pyte": PyteScreen}
+_SCREENS: dict[str, Callable[[], type[Screen]]] = {"ghostty": ghostty, "pyte": pyte}
 _COLUMNS, _ROWS = 20, 8
 _CURSOR_KEYS = ["Up", "Down", "Left", "Right"]
 _FUNCTION_KEYS = ["IC", "Insert", "DC", "Delete", "PPage", "PageUp", "PgUp", "NPage", "PageDown", "PgDn"]
@@ -104,9 +103,9 @@ def test_a_screen_shows_what_tmux_shows_or_the_table_says_who_is_right(tmux: Rea
     rows = table()
     assert len(rows) > 300
     theirs = tmux.screens([row.sequence for row in rows])
-    for screen, kind in _SCREENS.items():
+    for screen, emulator in _SCREENS.items():
         problems = [
-            _problem(row, row.opinions.get(screen), kind, shown) for row, shown in zip(rows, theirs, strict=True)
+            _problem(row, row.opinions.get(screen), emulator(), shown) for row, shown in zip(rows, theirs, strict=True)
         ]
         assert not list(filter(None, problems)), screen
 
@@ -119,7 +118,7 @@ def _problem(row: Row, opinion: Opinion | None, kind: type[Screen], theirs: Show
         expected, is_same = opinion.shown, True
     if (ours[:2] == expected[:2]) != is_same:
         return f"{row.name}: {ours[:2]}, and {'' if is_same else 'is said not to be as '}{expected[:2]}"
-    if kind is GhosttyScreen and ours[:2] == theirs[:2]:
+    if kind is ghostty() and ours[:2] == theirs[:2]:
         again = _drawn(kind, theirs.styled.encode())
         if (again.styled == ours.styled) != (opinion is None or not opinion.in_style):
             return f"{row.name}: {ours.styled!r}, and tmux has {again.styled!r}"
@@ -154,7 +153,7 @@ def test_no_name_of_a_key_is_too_odd() -> None:
 
 
 def test_the_fallback_answers_behind_a_flood_without_lines_and_keeps_its_end() -> None:
-    screen = PyteScreen(_COLUMNS, _ROWS)
+    screen = pyte()(_COLUMNS, _ROWS)
     for _ in range(3):
         assert screen.feed(b"\0" * 1024 * 1024) == b""
     assert screen.feed(b"the end\x1b[6n") == b"\x1b[1;8R"

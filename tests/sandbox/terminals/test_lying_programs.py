@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.sandbox.terminals.ghostty_screen import GhosttyScreen
-from pytest_fargate_sandbox.sandbox.terminals.pyte_screen import PyteScreen
 from pytest_fargate_sandbox.sandbox.terminals.shell_hook import notes_in
 from pytest_fargate_sandbox.sandbox.terminals.shell_marks import PROMPT_ENDS, mark
 from pytest_fargate_sandbox.sandbox.terminals.terminal_shell import Shell
+from tests.sandbox.terminals.emulators import ghostty, pyte
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_fargate_sandbox.sandbox.terminals.screen import Screen
     from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
 _MIB = 1024 * 1024
@@ -69,7 +69,7 @@ def test_a_flood_leaves_the_screen_readable_and_the_memory_as_it_was(open_termin
 
 @pytest.mark.parametrize("begin", [b"\x1b]2;", b"\x1b]52;c;", b"\x1b_G", b"\x1bX", b"\x1b]8;;http://"])
 def test_a_string_without_an_end_fills_no_memory(begin: bytes) -> None:
-    screen = GhosttyScreen(80, 24)
+    screen = ghostty()(80, 24)
     before = _resident()
     screen.feed(begin)
     for _ in range(40):
@@ -79,11 +79,11 @@ def test_a_string_without_an_end_fills_no_memory(begin: bytes) -> None:
     assert screen.text().startswith("back")
 
 
-@pytest.mark.parametrize("screen", [GhosttyScreen, PyteScreen])
-def test_no_answer_repeats_what_the_program_said(screen: type[GhosttyScreen | PyteScreen]) -> None:
+@pytest.mark.parametrize("emulator", [ghostty, pyte])
+def test_no_answer_repeats_what_the_program_said(emulator: Callable[[], type[Screen]]) -> None:
     said = b"\x1b]2;evil\revil\x07\x1b[21t\x1b[20t\x1bP$q\revil\r\x1b\\\x1b]52;c;ZXZpbA==\x07\x1b]52;c;?\x07\x05"
     said += b"\x1bP+q6576696c\x1b\\\x1b]4;1;?\x07\x1b[c\x1b[>c\x1b[>q\x1b[6n\x1b[?7$p\x1b[?u\x1b[x"
-    answers = screen(80, 24).feed(said)
+    answers = emulator()(80, 24).feed(said)
     assert re.search(rb"\x1b\[1;\d+R", answers)
     assert not [word for word in (b"evil", b"6576696c", b"ZXZpbA", b"\r", b"\n") if word in answers]
 
@@ -93,7 +93,7 @@ def test_no_picture_is_read_from_a_file_of_ours(tmp_path: Path) -> None:
     file.write_bytes(b"\1\2\3" * 100)
     path = base64.b64encode(os.fsencode(file))
     for medium in (b"f", b"t", b"s"):
-        answer = GhosttyScreen(80, 24).feed(b"\x1b_Gi=1,a=T,f=24,s=10,v=10,t=%s;%s\x1b\\" % (medium, path))
+        answer = ghostty()(80, 24).feed(b"\x1b_Gi=1,a=T,f=24,s=10,v=10,t=%s;%s\x1b\\" % (medium, path))
         assert b"unsupported medium" in answer
     assert file.exists()
 
