@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task
 from pytest_fargate_sandbox.leaves.printable import printable
 from pytest_fargate_sandbox.sandbox.task.diagnosis import container_logs, is_logged
+from pytest_fargate_sandbox.sandbox.task.registration import definition_of
 
 if TYPE_CHECKING:
     import argparse
@@ -20,8 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: Any) -> int:
     task = find_task(arguments.task)
-    arn = task.description["taskDefinitionArn"]
-    definition = task.aws.call("ecs", "DescribeTaskDefinition", taskDefinition=arn)["taskDefinition"]
+    definition = definition_of(task.aws, task.description)
     text = container_logs(task.description, aws=task.aws, registration=definition)
     nothing = "nothing was written yet" if is_logged(definition) else "its output goes nowhere: set `log_group`"
     print(printable(text) or nothing)

@@ -290,7 +290,7 @@ class Start:
 def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring: Keyring) -> Started:
     """Connect to a task that was launched before. Raises ``StartError`` if it is gone or can't be reached."""
     mode = mode_of(cfg)
-    task = _watched({"taskArn": task_arn}, mode, cfg, aws, registration={})
+    task = _watched({"taskArn": task_arn}, mode, cfg, aws, registration=None)
     try:
         task.ask()
         if not task.is_known:
@@ -306,7 +306,7 @@ def enter(cfg: EcsFargateConfig, aws: Aws, *, task_arn: str, host: str, keyring:
 
 
 def _watched(
-    description: dict[str, Any], mode: Mode, cfg: EcsFargateConfig, aws: Aws, registration: Mapping[str, Any]
+    description: dict[str, Any], mode: Mode, cfg: EcsFargateConfig, aws: Aws, registration: Mapping[str, Any] | None
 ) -> LaunchedTask:
     clock, patience = mode.clock(cfg), mode.patience_sec(cfg)
     return LaunchedTask(description, cfg=cfg, aws=aws, registration=registration, clock=clock, patience_sec=patience)

@@ -17,6 +17,7 @@ from pytest_fargate_sandbox.leaves.errors import (
     StartError,
 )
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.records.kept_tasks import kept_tasks
 from tests import warm_python
 
@@ -274,7 +275,8 @@ def test_a_kept_sandbox_can_be_entered_again(sandbox: Callable[..., EcsFargateSa
     tags = {tag["key"]: tag["value"] for tag in engine.task(kept.task_arn)["tags"]}
     assert tags["fargate-sandbox:kept"] == "true"
     again = EcsFargateSandbox.attach(kept)
-    assert again.exec("cat /tmp/mark").stdout == "mine"
+    assert again.exec("cat /tmp/mark; echo in its log > $CONTAINER_LOG").stdout == "mine"
+    wait_until(lambda: "in its log" in again.logs() or None, deadline=5, what="the line in the log")
     again.detach()
     assert kept.task_arn in engine.alive()
     again = EcsFargateSandbox.attach(kept)

@@ -19,6 +19,7 @@ from pytest_fargate_sandbox.sandbox.task.addresses import (
 from pytest_fargate_sandbox.sandbox.task.causes import STOPPED_BY_OWNER
 from pytest_fargate_sandbox.sandbox.task.diagnosis import Diagnosis, container_logs
 from pytest_fargate_sandbox.sandbox.task.poller import Poller, Watch, poller_for
+from pytest_fargate_sandbox.sandbox.task.registration import definition_of
 from pytest_fargate_sandbox.sandbox.task.stopping import stop_task
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ class LaunchedTask:
         *,
         cfg: EcsFargateConfig,
         aws: Aws,
-        registration: Mapping[str, Any],
+        registration: Mapping[str, Any] | None,
         clock: str = SIDECAR_CONTAINER,
         patience_sec: float | None = None,
     ) -> None:
-        """``clock`` is the container that holds its time to live; ``patience_sec`` is for what starts in it."""
+        """``clock`` is the container that holds its time to live; ``patience_sec`` is for what starts in it.
+
+        Without a ``registration``, of a task that another process launched, ECS is asked for it where it is needed.
+        """
         self._cfg = cfg
         self._clock = clock
         self._patience_sec = patience_sec or cfg.startup_timeout_sec
@@ -176,7 +180,7 @@ class LaunchedTask:
             time.sleep(next(rests))
 
     def logs(self) -> str:
-        return container_logs(self.watch.description, aws=self._aws, registration=self._registration)
+        return container_logs(self.watch.description, aws=self._aws, registration=self._registered())
 
     def _end(self) -> Diagnosis:
         """Wait a moment for exit codes, then say why it ended."""
@@ -186,7 +190,15 @@ class LaunchedTask:
                 break
             time.sleep(pause)
             self._ask_calmly(within=_MEANWHILE_SEC)
-        return Diagnosis.of(self.watch.description, aws=self._aws, registration=self._registration, clock=self._clock)
+        return Diagnosis.of(self.watch.description, aws=self._aws, registration=self._registered(), clock=self._clock)
+
+    def _registered(self) -> Mapping[str, Any]:
+        if self._registration is None:
+            try:
+                self._registration = definition_of(self._aws, self.watch.description)
+            except AwsError:  # what is told of an end does without
+                return {}
+        return self._registration
 
     def _ask_calmly(self, within: float = 0.0) -> None:
         try:

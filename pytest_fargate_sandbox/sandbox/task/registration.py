@@ -19,6 +19,7 @@ from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.sandbox.task.launch import tag_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
@@ -80,6 +81,14 @@ def base_definition(aws: Aws, name: str, *, or_none: bool) -> dict[str, Any] | N
         )
         return None
     return base
+
+
+def definition_of(aws: Aws, task: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a task was made of that somebody launched. Raises ``AwsError``."""
+    definition: Mapping[str, Any] = aws.call("ecs", "DescribeTaskDefinition", taskDefinition=task["taskDefinitionArn"])[
+        "taskDefinition"
+    ]
+    return definition
 
 
 def _found(aws: Aws, family: str) -> str | None:
