@@ -237,7 +237,8 @@ class SandboxBroken(SandboxError):
 
 
 def _with_log(message: str, log_tail: str) -> str:
-    return f"{message}\n--- log (end) ---\n{log_tail.rstrip()}" if log_tail.strip() else message
+    """Where the message has all that the log says, it is not said again."""
+    return message if log_tail.strip() in message else f"{message}\n--- log (end) ---\n{log_tail.rstrip()}"
 
 
 def _is_plain(value: Any) -> bool:

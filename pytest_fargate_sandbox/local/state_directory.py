@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -73,7 +74,13 @@ def _take(path: Path) -> int:
         wait_until(probe, deadline=_LOOKERS_SEC, what="the lock of the engine", first_pause=0.001, longest_pause=0.02)
     except WaitTimeout:
         os.close(descriptor)
-        raise FileExistsError(f"another engine has {path.parent}: {path.read_text()}") from None
+        raise FileExistsError(f"another engine has {path.parent}{_which(path)}") from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, json.dumps(this_process()).encode())
     return descriptor
+
+
+def _which(path: Path) -> str:
+    with contextlib.suppress(ValueError, KeyError):  # one that begins may not have said it yet
+        return f": process {json.loads(path.read_text())['pid']}"
+    return ""

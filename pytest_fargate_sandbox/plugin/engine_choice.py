@@ -41,7 +41,11 @@ def running_engine(directory: Path) -> str:
     """``directory`` in full, if an engine serves there."""
     from pytest_fargate_sandbox.place.local_cluster import LocalEngine
 
-    if LocalEngine.read(directory) is None:
+    try:
+        engine = LocalEngine.read(directory)
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(f"--fargate-engine: what serves in {directory} cannot be read: {error}") from None
+    if engine is None:
         raise pytest.UsageError(
             f"no engine serves in {directory}: start one with `fargate-sandbox engine --state {directory}`"
         )

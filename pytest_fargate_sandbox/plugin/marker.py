@@ -56,20 +56,25 @@ def _checked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in given.items():
         fits, expected = _CHECKS[key]
         if not fits(value):
-            if key == "env" and isinstance(value, Mapping):
-                raise _wrong_pair(key, value)
+            if key == "env":
+                raise _wrong_env(value)
             raise wrong(key, value, expected if isinstance(expected, str) else _one_of(expected, value))
     return given
 
 
-def _wrong_pair(key: str, value: Mapping[Any, Any]) -> Exception:
-    """The one that is wrong; the others may be secret."""
-    for name, each in value.items():
+def _wrong_env(env: Any) -> Exception:
+    """By types alone: values may be secret."""
+    from pytest_fargate_sandbox.leaves.errors import ConfigError
+
+    key, wrong_one, expected = "env", env, "a mapping of strings to strings"
+    for name, value in env.items() if isinstance(env, Mapping) else ():
         if not isinstance(name, str) or not name:
+            return wrong("a name in env", name, "a string, and not an empty one")
+        if not isinstance(value, str):
+            key, wrong_one, expected = f"env[{name!r}]", value, "a string"
             break
-        if not isinstance(each, str):
-            return wrong(f"{key}[{name!r}]", each, "a string")
-    return wrong(f"a name in {key}", name, "a string")
+    told = f"fargate({key}=…) is of type {type(wrong_one).__name__}: expected {expected}"
+    return ConfigError(told, key=key, allowed=expected)
 
 
 def _unknown(key: str, value: Any) -> Exception:
@@ -168,7 +173,7 @@ TENANTS = ("agent", "verifier")
 _IS_WHOLE = (lambda value: _is_number(value, (int, str)) and str(value).isdigit(), "a whole number")
 
 _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
-    "image": (lambda value: isinstance(value, str) and value, "a string"),
+    "image": (lambda value: isinstance(value, str) and value, "a reference, or a template"),
     "environment": (
         lambda value: isinstance(value, (str, Path)) and str(value),
         "the path of a directory with a Dockerfile",

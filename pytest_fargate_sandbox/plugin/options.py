@@ -198,6 +198,8 @@ def checked(option: Option, value: Any, source: str) -> Any:
         from pytest_fargate_sandbox.leaves.plain_values import nearest
 
         raise _wrong(source, value, f"one of {', '.join(option.choices)}{nearest(text, list(option.choices))}")
+    if not text:
+        raise _wrong(source, value, f"a value ({option.metavar})")
     return text
 
 
@@ -258,8 +260,12 @@ def _refuse_contradictions(settings: Settings) -> None:
     sources = settings.sources
     if cluster := settings.config["cluster"]:
         elsewhere, what = sources.get("cluster", ""), repr(cluster)
-    else:
+    elif "ssm_config" in sources:
         elsewhere, what = f"ssm_config ({sources['ssm_config']})", "what that parameter says"
+    else:
+        raise pytest.UsageError(
+            f"cluster ({sources['cluster']}) is empty: name an ECS cluster, or leave it out for `local`"
+        )
     for option in ("run.runner", "run.engine"):
         if option in sources and cluster != "local":
             raise pytest.UsageError(

@@ -338,8 +338,14 @@ class Pool:
             once_for_all(self._directory / "once", "engine", found)
 
     def _new_id(self, test: str) -> str:
-        name = "".join(sign if sign.isalnum() else "-" for sign in test.rpartition("::")[2] or test)
-        return f"{name[:40].strip('-').lower()}-{secrets.token_hex(4)}"
+        return f"{name_for(test)}-{secrets.token_hex(4)}"
+
+
+def name_for(test: str) -> str:
+    """What a sandbox is called for its test: by function and parameters, whatever stands in these."""
+    function, *parameters = test.partition("[")
+    called = "".join([function.rpartition("::")[2], *parameters])
+    return "".join(sign if sign.isalnum() else "-" for sign in called)[:40].strip("-").lower()
 
 
 def _can_be_as_new(spec: SandboxSpec) -> bool:

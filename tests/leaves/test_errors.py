@@ -101,3 +101,8 @@ def test_check_names_the_command_the_code_and_both_tails() -> None:
 def test_check_raises_a_timeout_for_a_command_that_ran_out_of_time() -> None:
     with pytest.raises(TimeoutError, match=r"ran out of time after 2.5 s: sleep 9"):
         ExecResult("", "", 124, timed_out=True, duration_sec=2.5, command="sleep 9").check()
+
+
+def test_a_log_that_says_no_more_than_the_message_is_not_told_again() -> None:
+    assert str(errors.ImageBuildError("FAILED: no podman", phase="P", log_tail="no podman\n")) == "FAILED: no podman"
+    assert str(errors.ImageBuildError("FAILED", phase="P", log_tail="a\n")) == "FAILED\n--- log (end) ---\na"

@@ -202,9 +202,21 @@ def test_the_cluster_may_stand_in_the_parameter_that_all_share(passing: pytest.P
     )
 
 
+def test_what_is_said_and_empty_is_refused_and_in_the_environment_says_nothing(
+    passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "--fargate-cluster=: expected a value (NAME)" in refusal(passing, "--fargate-cluster=")
+    assert "fargate_image=: expected a value (REFERENCE)" in refusal(passing, "-o", "fargate_image=")
+    monkeypatch.setenv("FARGATE_CLUSTER", "")
+    assert header(passing) == ""
+    passing.makepyprojecttoml('tool.pytest_fargate_sandbox.cluster = ""')
+    assert "cluster (pyproject.toml) is empty: name an ECS cluster" in refusal(passing)
+
+
 def test_an_engine_that_is_not_there_is_told_with_how_to_start_it(passing: pytest.Pytester) -> None:
     told = refusal(passing, "--fargate-engine=mine")
     assert f"no engine serves in {passing.path}/mine: start one with `fargate-sandbox engine --state" in told
+    assert "what serves in /dev/null cannot be read: [Errno 20]" in refusal(passing, "--fargate-engine=/dev/null")
     assert "exclude each other" in refusal(passing, "--fargate-engine=mine", "--fargate-cluster=bench")
 
 
