@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 LOOPBACKS = tuple(f"127.0.0.{number}" for number in range(1, 10))
 """What ports may be opened at in a task: the same one for several names, each with an address of its own."""
+
+_LOOPBACK = re.compile(r"localhost|127\.[\d.]+|::1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the name or address is this machine's to itself: no proxy leads there."""
+    return _LOOPBACK.fullmatch(host) is not None
 
 
 class Listener(NamedTuple):

@@ -15,8 +15,8 @@ from pytest_fargate_sandbox.leaves.names import CACHE_DIR_NAME
 def cache_directory(*parts: str) -> Path:
     """``$XDG_CACHE_HOME/pytest-fargate-sandbox/<parts>``, made with mode 0700 where it is missing.
 
-    Where nothing can be written there, as in a container whose user has no home, or somebody else has made it,
-    it is in ``$TMPDIR``.
+    Where nothing can be written there, as in a container whose user has no home, or somebody else has made it, or it is
+    another place for each directory that a process works in, it is in ``$TMPDIR``.
     """
     directory = _at_home() or _in_temporary()
     for part in parts:
@@ -28,6 +28,8 @@ def cache_directory(*parts: str) -> Path:
 def _at_home() -> Path | None:
     try:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        if not home.is_absolute():  # https://specifications.freedesktop.org/basedir-spec/latest/#basics
+            return None
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours = home / CACHE_DIR_NAME
         ours.mkdir(mode=0o700, exist_ok=True)

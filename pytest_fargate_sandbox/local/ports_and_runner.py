@@ -31,7 +31,8 @@ class PortsAndRunner:
 
 
 def open_ports_and_runner(options: EngineOptions) -> PortsAndRunner:
-    """Raises ``OSError`` where the port is taken, and ``NoRunner``."""
+    """Raises ``OSError`` where the port is taken or leads nowhere, and ``NoRunner``."""
+    _look_for_loopback()
     listener, gate_listener = _listen(options.port), _listen(0)
     gate_address = gate_listener.getsockname()
     runner = open_runner(options.runner, options.images, gate_address)
@@ -43,6 +44,18 @@ def open_ports_and_runner(options: EngineOptions) -> PortsAndRunner:
         for_the_rest=program_for_images if chooses else lambda: None,
     )
     return PortsAndRunner(listener, gate_listener, by_images)
+
+
+def _look_for_loopback() -> None:
+    """A new network namespace has it, and it is down: whoever listens there is never found."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("127.0.0.1", 9))  # which sends nothing
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            raise OSError(
+                error.errno, f"nothing reaches 127.0.0.1 here ({why}), where the engine listens: ip link set lo up"
+            ) from error
 
 
 def _listen(port: int) -> socket.socket:

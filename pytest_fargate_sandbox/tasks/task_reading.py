@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 
 def task_file_in(directory: Path) -> Path | None:
-    """The file that makes it a task folder, if it is one."""
-    return next((file for name in TASK_FILES if (file := directory / name).is_file()), None)
+    """The file that makes it a task folder, if it is one. What cannot be looked into, another user's home, is none."""
+    return next((file for name in TASK_FILES if _is_file(file := directory / name)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # which is False itself from Python 3.14 on
+        return False
 
 
 def read_task(file: Path) -> TaskFolder:

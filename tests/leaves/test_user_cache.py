@@ -50,6 +50,17 @@ def test_who_can_write_nothing_at_home_has_it_in_the_directory_for_temporary_fil
     assert cache_directory("ledger") == directory
 
 
+def test_a_home_that_is_no_whole_path_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine works in another directory than whoever starts it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "somewhere")
+    assert cache_directory().is_relative_to(tmp_path / "temporary")
+    assert not (tmp_path / "somewhere").exists()
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("made", ["cache", "cache/pytest-fargate-sandbox"])
 def test_a_home_that_somebody_else_has_made_first_is_not_used(

@@ -195,6 +195,18 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(tmp_path: Path, engine: En
 
 
 @pytest.mark.needs("user namespaces")
+def test_loopback_that_is_down_is_told_in_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(tmp_path)]
+    net = ["unshare", "--user", "--map-root-user", "--net"]
+    ended = subprocess.run([*net, *command], capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(
+        "nothing reaches 127.0.0.1 here (Network is unreachable), where the engine listens: ip link set lo up\n"
+    )
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.needs("user namespaces")
 def test_where_nothing_can_run_containers_one_error_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
     forbid = "for kind in user mnt net; do echo 0 > /proc/sys/user/max_${kind}_namespaces; done"
     engine = f"PATH=/nonexistent exec {sys.executable} -m pytest_fargate_sandbox.local --state {tmp_path}"

@@ -74,7 +74,9 @@ class Somebody:
 
 def problem() -> str | None:
     """Why nobody but root can run these tests, if so."""
-    if os.geteuid() == 0 and _python():
+    if os.geteuid() != 0:
+        return "nobody but root can run anything as another user: run these tests as root"
+    if _python():
         return None
     return "nobody but root may run this Python: make the virtual environment with one that stands outside root's home"
 

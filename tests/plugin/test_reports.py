@@ -41,7 +41,7 @@ def test_dies(fargate_sandbox):
     fargate_sandbox.aws.call("ecs", "StopTask", cluster="local", task=fargate_sandbox.task_arn)
     fargate_sandbox.exec("sleep 60")
 
-@pytest.mark.timeout(1)
+@pytest.mark.timeout(1, func_only=True)
 def test_hangs(fargate_sandbox):
     fargate_sandbox.spawn("sleep 60")
     fargate_sandbox.exec("echo so far; sleep 60")

@@ -217,6 +217,18 @@ def test_where_it_answers_is_told_even_if_only_the_environment_says_it(monkeypat
     assert aws.answers_at == "http://127.0.0.1:4566"
 
 
+def test_an_engine_here_is_asked_whatever_the_environment_says_of_proxies_and_profiles(
+    script: Callable[..., ScriptedEcs], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("[no profile\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "nobody-has-this")
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    engine = script(DescribeClusters=[CLUSTERS]).aws(tmp_path, obituary=lambda: "")
+    assert engine.call("ecs", "DescribeClusters")["clusters"]
+
+
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
 def test_a_presigned_url_is_of_todays_form_at_the_regions_own_host(region: str) -> None:
     aws = Aws(region=region, endpoint_url=None, credentials=Credentials("AKIAEXAMPLE", "secret"))

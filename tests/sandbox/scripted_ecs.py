@@ -35,12 +35,13 @@ class ScriptedEcs:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
 
-    def aws(self, notes: Path) -> Aws:
+    def aws(self, notes: Path, **more: Any) -> Aws:
         aws = Aws(
             region="us-east-1",
             endpoint_url=f"http://127.0.0.1:{self._server.server_address[1]}",
             credentials=Credentials("AKIAEXAMPLE", "secret"),
             notes=notes,
+            **more,
         )
         aws._session.register_component("data_loader", _models())
         return aws

@@ -12,8 +12,10 @@ import time
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pytest_fargate_sandbox.leaves.garbage import collection_paused
+from pytest_fargate_sandbox.leaves.sockets import is_loopback
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory, write_private
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError, Call, gone, mapped
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from botocore.session import Session
+
+_NO_FILES = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+"""What botocore reads beside its arguments is about accounts; an engine needs none: what is wrong there is no matter.
+https://github.com/boto/botocore/blob/1.44.8/botocore/configprovider.py"""
 
 _UNREACHABLE_ATTEMPTS = 3
 """A wrong address is to be told in seconds, so an endpoint that nobody listens at gets fewer tries."""
@@ -229,7 +239,7 @@ class Aws:
             from pytest_fargate_sandbox.providers.aws.quick_loader import read_quickly
 
         keep_keys_out_of_logs()
-        session = botocore.session.Session()
+        session = botocore.session.Session(session_vars=_NO_FILES if self._obituary else None)
         read_quickly(session)
         if self._said_region:  # what botocore asks for credentials is asked there too
             session.set_config_variable("region", self._said_region)
@@ -258,6 +268,8 @@ class Aws:
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html#VirtualHostingSpecifyBucket
             style = {"addressing_style": "path" if self.endpoint_url else "virtual"}
             own = {"signature_version": "s3v4", "s3": {**style, "us_east_1_regional_endpoint": "regional"}}
+        if is_loopback(urlsplit(self.answers_at or "").hostname or ""):
+            own["proxies"] = {}  # None is what the environment says: a proxy's loopback is another than ours
         return Config(
             **own,
             retries={"total_max_attempts": 1, "mode": "standard"},

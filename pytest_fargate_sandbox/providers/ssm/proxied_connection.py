@@ -9,10 +9,10 @@ import time
 import urllib.parse
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.sockets import is_loopback
 
 _LONGEST_ANSWER = 16 * 1024
 _DEFAULT_PORT = 80
-_LOOPBACK = re.compile(r"localhost|127\.[\d.]+|::1")
 _ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3}) ?([^\r\n]*)")
 
 
@@ -52,7 +52,7 @@ def connected(host: str, port: int, timeout: float, *, secure: bool) -> socket.s
 
 
 def _proxy_for(host: str, port: int, scheme: str) -> str | None:
-    if _LOOPBACK.fullmatch(host):
+    if is_loopback(host):
         return None
     from botocore.utils import get_environ_proxies
 

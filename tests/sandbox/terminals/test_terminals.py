@@ -151,7 +151,8 @@ def test_a_program_is_told_that_its_terminal_hangs_up_and_nothing_of_it_stays(
     open_terminal: Callable[..., Terminal], server: ExecServerProcess
 ) -> None:
     terminal = open_terminal(cwd=str(server.directory))
-    terminal.run("sh -c 'trap \"echo hung up > farewell; exit\" HUP; while :; do sleep 0.1; done' &")
+    terminal.run("sh -c 'trap \"echo hung up > farewell; exit\" HUP; : > ready; while :; do sleep 0.1; done' &")
+    terminal.run("until [ -e ready ]; do sleep 0.05; done")
     pids = terminal.run("sleep 300 & (trap '' HUP; sleep 300) & echo; echo $! $$").stdout.split("\n")[-2].split()
     terminal.close()
     assert not terminal.is_alive
