@@ -32,7 +32,11 @@ _LISTED = (line.split() for line in Path(__file__).with_name("debian-packages").
 _PACKAGES = dict(_LISTED)
 """Each program with the package of Debian's that has it, as ``tests/set-up`` installs them."""
 
-_LIMITS = {"memory": ("memory.max", "memory.limit_in_bytes"), "CPU": ("cpu.max", "cpu.cfs_quota_us")}
+_LIMITS = {
+    "memory": ("memory.max", "memory.limit_in_bytes"),
+    "CPU": ("cpu.max", "cpu.cfs_quota_us"),
+    "process": ("pids.max",),
+}
 """Of version 2 and of version 1."""
 
 SESSION_PEERS = Path(sys.prefix) / "session-peers"
@@ -143,6 +147,7 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "user namespaces": _no_user_namespaces,
     "memory limits": partial(_no_limits, "memory"),
     "CPU limits": partial(_no_limits, "CPU"),
+    "process limits": partial(_no_limits, "process"),
     "another user": unprivileged.problem,
     "rerunfailures": partial(_no_module, "pytest_rerunfailures"),
     "timeout": partial(_no_module, "pytest_timeout"),

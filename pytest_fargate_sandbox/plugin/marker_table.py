@@ -25,7 +25,7 @@ MEANINGS = {
     "environment": "a directory with a Dockerfile, relative to the test's file; not together with `image`",
     "task": "a task folder for [`fargate_task`](tasks.md#driving-an-agent), relative to the test's file",
     "cpu": "CPU units",
-    "memory": "MiB",
+    "memory": "MiB, of which the sidecar has 64 to itself",
     "storage": "GiB, 21 to 200",
     "ttl": "seconds until the task [ends by itself](#time-to-live)",
     "mode": f"{_MODES}; `ecs-exec` has no sidecar and no open port, see [the way in](aws.md#the-way-in)",

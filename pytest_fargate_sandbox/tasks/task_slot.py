@@ -216,6 +216,10 @@ class TaskSlot:
     def stat(self, path: str, *, follow: bool) -> Any:
         return self._machine.stat(path, follow=follow)
 
+    @property
+    def ssh_tunnel(self) -> Any:
+        return self._machine.ssh_tunnel
+
     def reconnect_tunnel(self) -> None:
         self._machine.reconnect_tunnel()
 

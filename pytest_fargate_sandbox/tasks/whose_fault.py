@@ -2,8 +2,8 @@
 
 An agent is root there. It can kill what ends the task, fill memory and disk, and break the server that carries out what
 we ask. None of that may count as trouble of the infrastructure's, or who is about to lose would only have to break
-something to be tried again. The way in is the sidecar's, a container of its own where the agent has no process: if it
-is there and the server behind it is not, that was the agent.
+something to be tried again. The way in is the sidecar's, a container of its own with memory of its own, where the agent
+has no process: if it is there and the server behind it is not, that was the agent.
 """
 
 from __future__ import annotations
@@ -90,16 +90,22 @@ def _on_second_look(sandbox: Any) -> str | None:
         found = wait_until(probe, deadline=_LOOK_SEC, what="an answer of the server, or the end of its task")
     except WaitTimeout:
         found = _NOT_HIS
-        if _is_sidecar_there(sandbox):  # by a new way, which may have been what was missing
+        if _is_sidecar_there(sandbox):
             found = probe() or "the server in it does not answer, and its sidecar does"
     return found if found != _NOT_HIS else None
 
 
 def _is_sidecar_there(sandbox: Any) -> bool:
+    """By a new way, which may have been what was missing; by the old one, where no processes are left to make another.
+
+    On Fargate all containers of a task share its kernel's 32,768, and no part of them can be kept for one.
+    """
+    tunnel = sandbox.ssh_tunnel
+    answered = tunnel is not None and tunnel.check_health()
     try:
         sandbox.reconnect_tunnel()
     except (SandboxError, OSError):
-        return False
+        return answered
     return True
 
 

@@ -91,6 +91,7 @@ def test_a_server_that_always_says_it_is_stopping_costs_one_inquiry_and_not_one_
 
 
 @pytest.mark.root
+@pytest.mark.needs("memory limits")  # else it is the machine's
 def test_a_command_that_wants_too_much_memory_says_so_and_the_sandbox_lives_on(
     sandbox: Callable[..., EcsFargateSandbox],
 ) -> None:
@@ -100,6 +101,26 @@ def test_a_command_that_wants_too_much_memory_says_so_and_the_sandbox_lives_on(
     assert (greedy.return_code, greedy.oom_killed) == (137, True)
     modest = mine.exec("kill -9 $$")
     assert (modest.return_code, modest.oom_killed) == (137, False)
+
+
+HOLDS = """\
+import os
+open('/proc/self/oom_score_adj', 'w').write('0')
+held = os.memfd_create('held')
+while True:
+    os.write(held, bytes(4 << 20))
+"""
+"""All that can be had, and hardly any of it counts as this process's own: there are larger ones to be killed for it."""
+
+
+@pytest.mark.root
+@pytest.mark.needs("memory limits")
+def test_whatever_takes_all_memory_takes_none_of_the_way_in(sandbox: Callable[..., EcsFargateSandbox]) -> None:
+    mine = sandbox(cpu="256", memory="512")
+    mine.start()
+    with pytest.raises(SandboxLost) as caught:
+        mine.exec(["python3", "-S", "-c", HOLDS])
+    assert caught.value.exit_codes == {"main": 137, "ssh-sidecar": 143}
 
 
 def test_a_launch_that_is_answered_500_for_ever_ends_with_its_time(

@@ -117,6 +117,27 @@ def test_exec_server_mode_takes_the_container_over() -> None:
     assert "user" not in main
 
 
+@pytest.mark.parametrize(
+    ("own", "other", "expected"),
+    [
+        ({}, {}, {"memory": 1984}),
+        ({"memory": 512}, {}, {"memory": 512}),
+        ({"memory": 2048, "memoryReservation": 2000}, {}, {"memory": 1984, "memoryReservation": 1984}),
+        ({}, {"memory": 512, "memoryReservation": 256}, {"memory": 1472}),
+        ({"memoryReservation": 100}, {"memoryReservation": 256}, {"memory": 1728, "memoryReservation": 100}),
+        ({}, {"memory": 2048}, {}),
+    ],
+)
+def test_the_main_container_leaves_the_sidecar_some_of_the_memory(
+    own: dict[str, int], other: dict[str, int], expected: dict[str, int]
+) -> None:
+    base = copy.deepcopy(BASE)
+    for container, limits in zip(base["containerDefinitions"], (own, other), strict=True):
+        container.update(limits)
+    main = _container(_registered(base=base, cpu="256", memory="2048"))
+    assert {key: value for key, value in main.items() if key.startswith("memory")} == expected
+
+
 def test_a_runtime_from_the_sidecar_is_waited_for() -> None:
     main = _container(_registered(runtime="sidecar"))
     assert main["dependsOn"][0]["condition"] == "HEALTHY"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, altere
 from tests.server.behaviours import behaviours_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_fargate_sandbox.local.runners.namespaces.control_group import ControlGroup
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 
 NOBODY = 23456
@@ -119,26 +123,67 @@ def test_commands_die_of_memory_before_the_server_does(shared_server: ExecServer
     assert score(shared_server.process.pid) == own
 
 
-@as_root
-@pytest.mark.needs("memory limits")
-def test_a_command_killed_for_memory_says_so_and_the_server_lives_on(tmp_path: Path) -> None:
+@contextmanager
+def _limited(directory: Path, limit: Callable[[ControlGroup], None]) -> Iterator[ExecClient]:
+    """Of a server in a group of its own."""
     outer = open_control_group(f"exec-server-test-{os.getpid()}")
     assert outer is not None
     group = outer.child("server")  # under version 2 processes live in the leaves alone
-    group.limit_memory(64)
+    limit(group)
     try:
         enter = ["sh", "-c", 'for group in $0; do echo $$ > $group/cgroup.procs; done; exec "$@"']
         enter.append(" ".join(map(str, group.directories)))
-        server = ExecServerProcess(tmp_path, inside=enter)
+        server = ExecServerProcess(directory, inside=enter)
         try:
-            hog = "python3 -c \"x = bytearray(300_000_000); print('survived')\""
-            result = server.client.exec(hog)
-            assert (result.return_code, result.oom_killed, result.stdout) == (137, True, "")
-            assert not server.client.exec("kill -9 $$").oom_killed
+            yield server.client
         finally:
             server.close()
     finally:
         outer.remove()
+
+
+@as_root
+@pytest.mark.needs("memory limits")
+def test_a_command_killed_for_memory_says_so_and_the_server_lives_on(tmp_path: Path) -> None:
+    with _limited(tmp_path, lambda group: group.limit_memory(64)) as client:
+        hog = "python3 -c \"x = bytearray(300_000_000); print('survived')\""
+        result = client.exec(hog)
+        assert (result.return_code, result.oom_killed, result.stdout) == (137, True, "")
+        assert not client.exec("kill -9 $$").oom_killed
+
+
+TAKES_ALL = """\
+import _thread, os, time
+told, tell = os.pipe()
+if os.fork():
+    os._exit(len(os.read(told, 1)) - 1)
+asleep = _thread.allocate_lock()
+asleep.acquire()
+while True:
+    try:
+        _thread.start_new_thread(asleep.acquire, ())
+    except RuntimeError:
+        os.write(tell, b".")
+        time.sleep(0.001)
+"""
+
+
+@as_root
+@pytest.mark.needs("process limits")
+def test_where_a_command_has_taken_all_processes_another_is_told_so(tmp_path: Path) -> None:
+    """The first has ended well, with nobody to read on from what it has left behind."""
+
+    def told(client: ExecClient) -> str | None:
+        try:
+            client.exec(["true"])
+        except SandboxError as error:
+            return error.message
+        return None
+
+    with _limited(tmp_path, lambda group: group.limit_processes(40)) as client:
+        assert client.exec(["python3", "-c", TAKES_ALL]).ok
+        said = wait_until(lambda: told(client), deadline=10, what="a lack of processes")
+        assert said == "no process is left for another command"
 
 
 def test_a_kill_by_somebody_is_not_taken_for_a_lack_of_memory(client: ExecClient) -> None:

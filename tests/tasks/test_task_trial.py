@@ -127,7 +127,7 @@ while True:
     for each in set(glob.glob('/proc/[0-9]*')) - {f'/proc/{os.getpid()}'}:
         with contextlib.suppress(OSError), open(each + '/oom_score_adj', 'w') as score:  # it may be gone
             score.write('1000')
-    os.write(held, bytes(10**6))
+    os.write(held, bytes(2 * 10**7))
 "
 """
 """The memory is no process's own, so that the kernel goes by the scores alone; the server takes its own score back."""

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 class CutOff:
     """What is asked of a sandbox there, where nothing answers until the way to it is made anew, or not even then."""
 
-    def __init__(self, *, comes_back: bool) -> None:
+    def __init__(self, *, comes_back: bool, new_way: bool, old_way: bool) -> None:
         self._comes_back = comes_back
+        self._can_be_made = new_way
         self._has_new_way = False
+        self.ssh_tunnel = SimpleNamespace(check_health=lambda: old_way)
 
     def reconnect_tunnel(self) -> None:
+        if not self._can_be_made:
+            raise TransportError("nobody let us in")
         self._has_new_way = True
 
     def exec(self, command: Sequence[str], **_: Any) -> None:
@@ -39,13 +43,21 @@ class CutOff:
 
 
 @pytest.mark.parametrize(
-    ("comes_back", "expected"), [(True, None), (False, "the server in it does not answer, and its sidecar does")]
+    ("comes_back", "new_way", "old_way", "is_his"),
+    [
+        (True, True, False, False),
+        (False, True, False, True),
+        (False, False, True, True),  # no process is left in the task, not even for another way in
+        (False, False, False, False),
+    ],
 )
 def test_a_network_that_was_away_for_long_is_not_the_agents_doing(
-    monkeypatch: pytest.MonkeyPatch, comes_back: bool, expected: str | None
+    monkeypatch: pytest.MonkeyPatch, comes_back: bool, new_way: bool, old_way: bool, is_his: bool
 ) -> None:
     monkeypatch.setattr(whose_fault, "_LOOK_SEC", 0.1)
-    assert whose_fault.why_from_inside(CutOff(comes_back=comes_back), TransportError("it broke")) == expected
+    there = CutOff(comes_back=comes_back, new_way=new_way, old_way=old_way)
+    why = whose_fault.why_from_inside(there, TransportError("it broke"))
+    assert why == ("the server in it does not answer, and its sidecar does" if is_his else None)
 
 
 def _separate(artifact: str) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 _PROCESSES: Final = 4096
 _PART_OF_A_SMALL_MACHINE: Final = 8
+_PART_OF_THE_OTHERS: Final = 16
 CPU_PERIOD_USEC: Final = 100_000
 """The kernel's own, and Docker's: in each of these a task may run for its part of it."""
 _SHORTEST_QUOTA_USEC: Final = 1000
@@ -24,6 +25,11 @@ def most_processes() -> int:
     """Of one task, threads included: where there is a cgroup for it by that, else by RLIMIT_NPROC."""
     most = min(int(Path("/proc/sys/kernel", name).read_text()) for name in ("pid_max", "threads-max"))
     return min(_PROCESSES, most // _PART_OF_A_SMALL_MACHINE)
+
+
+def most_of_a_container() -> int:
+    """Where there is a cgroup for it: what bursts in one container leaves some to the others, as the way in is one."""
+    return most_processes() - most_processes() // _PART_OF_THE_OTHERS
 
 
 def cpu_quota_usec(units: int) -> int:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _OUR_VOLUMES = re.compile(rf"{SHARED_VOLUME}|efs-\d+")
 _OUR_CONTAINERS = (SIDECAR_CONTAINER, RUNTIME_CONTAINER)
+SIDECAR_MIB = 64
+"""What is the sidecar's alone, of a task's memory: it has a tenth of that, or half by the Session Manager."""
+
 _CLONED = ("taskRoleArn", "executionRoleArn", "volumes", "runtimePlatform", "proxyConfiguration", "pidMode")
 """What a clone takes over from its base as it stands. The rest is ours, or is not for Fargate."""
 
@@ -82,6 +85,7 @@ def registration(
         **_size(cfg, base or {}),
         "containerDefinitions": containers,
     }
+    _leave_room(containers, int(payload["memory"]))
     payload["volumes"] = [*_not_ours(payload.get("volumes", []), "name"), *_volumes(cfg)]
     payload.update(_roles(cfg, base))
     payload.setdefault("runtimePlatform", {"operatingSystemFamily": "LINUX", "cpuArchitecture": cfg.cpu_architecture})
@@ -218,6 +222,22 @@ def _size(cfg: EcsFargateConfig, base: Mapping[str, Any]) -> Payload:
     if storage > DEFAULT_STORAGE_GIB:
         size["ephemeralStorage"] = {"sizeInGiB": storage}
     return size
+
+
+def _leave_room(containers: Sequence[Payload], memory: int) -> None:
+    """Who takes all memory in the main container takes none of the sidecar's, which is the way in.
+
+    The kernel then frees it within that container; under a limit that both have in common, the sidecar starves. What
+    is reserved is kept free from nobody: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+    """
+    main, *others = containers
+    if all(each["name"] != SIDECAR_CONTAINER for each in others):
+        return
+    room = memory - SIDECAR_MIB - sum(each.get("memory") or each.get("memoryReservation") or 0 for each in others)
+    if 0 < room < main.get("memory", memory):
+        main["memory"] = room
+        if "memoryReservation" in main:
+            main["memoryReservation"] = min(main["memoryReservation"], room)
 
 
 def _smallest_pair(cpu: int, memory: int) -> tuple[int, int]:

@@ -246,12 +246,15 @@ class Pump:
         for file in list(self._watched):
             self._watch(file, 0)
         self._poller.unregister(self._waker.fileno())
-        if self._command.terminal:
-            for pipe in self._pipes:
-                os.close(pipe)
-        elif self._pipes:
+        if self._pipes and not self._command.terminal:
             name = "drain-" + self._command.id
-            threading.Thread(target=_drain, args=(list(self._pipes),), name=name, daemon=True).start()
+            try:
+                threading.Thread(target=_drain, args=(list(self._pipes),), name=name, daemon=True).start()
+                return
+            except RuntimeError:  # There is no thread to be had: for all that who holds them has started, most likely.
+                pass
+        for pipe in self._pipes:
+            os.close(pipe)
 
     def _watch(self, file: int, events: int) -> None:
         if self._watched.get(file, 0) == events:

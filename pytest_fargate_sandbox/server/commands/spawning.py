@@ -132,6 +132,8 @@ def explained(error: OSError, program: Program) -> Exception:
         return CannotRun(CODE_NOT_FOUND, "%s: not found" % named)
     if error.errno in (errno.EACCES, errno.ENOEXEC, errno.EISDIR, errno.ELOOP):
         return CannotRun(CODE_CANNOT_RUN, "%s: %s" % (named, error.strerror))
+    if error.errno == errno.EAGAIN:  # https://man7.org/linux/man-pages/man2/fork.2.html
+        return Failure("too_many", "no process is left for another command")
     if error.errno == errno.EPERM and program.user:
         return Failure("permission", "cannot run a command as another user here: %s" % error.strerror, error.errno)
     if error.errno == errno.E2BIG:

@@ -20,6 +20,7 @@ from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind,
 from pytest_fargate_sandbox.local.runners.namespaces.tree_removal import remove_tree
 from pytest_fargate_sandbox.local.runners.network.way_out import RESOLVER, WayOut, prohibited_networks
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit
+from pytest_fargate_sandbox.local.runners.task_limits import most_of_a_container
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -206,6 +207,7 @@ class NamespacesTask:
         if self._group is None:
             return None
         group = self._group.child(container.name)
+        group.limit_processes(most_of_a_container())
         if container.memory_mib:
             group.limit_memory(container.memory_mib)
         if container.cpu_units:
