@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     )
     from pytest_fargate_sandbox.leaves.results import Endpoint, ExecResult, OutsideEndpoint
     from pytest_fargate_sandbox.place.image_builder_anywhere import ImageBuilder
+    from pytest_fargate_sandbox.plugin.artifacts import ArtifactWarning
+    from pytest_fargate_sandbox.plugin.leases import TeardownWarning
+    from pytest_fargate_sandbox.plugin.lifetimes import LifetimeWarning
+    from pytest_fargate_sandbox.plugin.task_reach import TaskWarning
+    from pytest_fargate_sandbox.plugin.unread_variables import UnreadVariableWarning
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from pytest_fargate_sandbox.sandbox.changes import Changes, Remembered
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
@@ -69,6 +74,11 @@ _NAMES_BY_HOME = {
     ),
     "leaves.results": ("Endpoint", "ExecResult", "OutsideEndpoint"),
     "place.image_builder_anywhere": ("ImageBuilder",),
+    "plugin.artifacts": ("ArtifactWarning",),
+    "plugin.leases": ("TeardownWarning",),
+    "plugin.lifetimes": ("LifetimeWarning",),
+    "plugin.task_reach": ("TaskWarning",),
+    "plugin.unread_variables": ("UnreadVariableWarning",),
     "providers.ssh.ssh_tunnel": ("SshTunnel",),
     "sandbox.changes": ("Changes", "Remembered"),
     "sandbox.exec.exec_client": ("ExecClient",),
@@ -84,6 +94,7 @@ _HOMES = {name: home for home, names in _NAMES_BY_HOME.items() for name in names
 __version__ = VERSION
 
 __all__ = [  # without what takes an extra: `import *` works without it
+    "ArtifactWarning",
     "Cancelled",
     "Changes",
     "ConfigError",
@@ -97,6 +108,7 @@ __all__ = [  # without what takes an extra: `import *` works without it
     "FileTimeout",
     "ImageBuildError",
     "ImageBuilder",
+    "LifetimeWarning",
     "NoVerdict",
     "OutsideEndpoint",
     "Process",
@@ -116,11 +128,14 @@ __all__ = [  # without what takes an extra: `import *` works without it
     "StartError",
     "StartTimeout",
     "TaskFolderError",
+    "TaskWarning",
+    "TeardownWarning",
     "Terminal",
     "ToolRequest",
     "ToolResult",
     "TransportError",
     "UnknownUser",
+    "UnreadVariableWarning",
     "UnsafeArchiveError",
     "__version__",
 ]
