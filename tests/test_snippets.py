@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import re
@@ -49,11 +50,12 @@ STAND_INS = {
     'image="python:3.12-slim"': 'image="host"',
     'environment="environments/sorting"': 'image="host"',
     'environment="environments/web"': 'image="host"',
+    '["tasks/hello", "tasks/sums"]': '["tasks/hello"]',
     "python3 -m venv env && env/bin/pip install -r requirements.txt": (
         "mkdir -p env/bin; echo '#!/bin/sh' > env/bin/python; chmod +x env/bin/python"
     ),
 }
-"""What a sandbox of this machine's own image has not."""
+"""What a sandbox of this machine's own image has not, or takes long."""
 
 PROGRAMS = {
     "make": "echo made",
@@ -175,11 +177,11 @@ def _a_server_in(machine: EcsFargateSandbox) -> Iterator[None]:
 
 @pytest.mark.usefixtures("engine")
 def test_tests_pass(pytester: pytest.Pytester, machine: EcsFargateSandbox) -> None:
-    for name in {text: name for name, text in TESTS.items() if name not in SEEN_TO_ELSEWHERE}.values():
+    shown = {ast.dump(ast.parse(text)): name for name, text in TESTS.items() if name not in SEEN_TO_ELSEWHERE}
+    for name in shown.values():
         file = pytester.path / f"test_{re.sub('[^a-z0-9]', '_', name)}.py"
         file.write_text(HEAD + _text(name))
-    for task in ("hello", "sums"):
-        shutil.copytree(ROOT / "examples/tasks/hello", pytester.path / "tasks" / task)
+    shutil.copytree(ROOT / "examples/tasks/hello", pytester.path / "tasks/hello")
     for file_of_theirs in ("requirements.txt", "data.csv"):
         (pytester.path / file_of_theirs).write_text("x\n")
     machine.save("/srv/data", to=pytester.path / "data.tar")
