@@ -70,8 +70,14 @@ _SPARE = 500
 _ADDRESS = "TESTS_WARM_PYTHON"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-INTERPRETER = f"{sys.executable} -I -S {Path(__file__).with_name('warm_worker.py')}"
+_WORKER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("warm_worker.py"))]
+INTERPRETER = " ".join(_WORKER)
 """What may stand, in what runs warm, where the command of a Python is asked for that ends with its standard input."""
+
+
+def command(*arguments: str) -> list[str]:
+    """For whoever starts programs by their command. Signals of a terminal do not meet the copy that this stands for."""
+    return ["env", f"{_ADDRESS}={_warm_python().address}", *_WORKER, *arguments]
 
 
 def run(*arguments: str, given: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Stands where a Python is to be started: gives what it was given to a warm one, and lives as long as its copy does.
+"""Stands where a Python is to be started: gives what it was given to a warm one, and lives and ends as its copy does.
 
 TESTS_WARM_PYTHON=SOCKET python -I -S warm_worker.py -u -c PROGRAM
 """
@@ -27,5 +27,8 @@ if __name__ == "__main__":
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in _STANDARD:  # or whoever waits for the end of its output waits for ours as well
         os.dup2(nowhere, number)
-    while connection.recv(100):
-        pass
+    told = b""
+    while piece := connection.recv(100):
+        told += piece
+    code = int(told.split()[-1])
+    sys.exit(code if code >= 0 else 128 - code)

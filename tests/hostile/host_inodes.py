@@ -36,18 +36,23 @@ class HostInodes:
     def __init__(self, *trees: str | Path) -> None:
         self._trees = trees
         self._known = self._look()
+        self._are_known_to_be_the_same = False
 
     def changes(self) -> list[str]:
         """Of /dev, /proc and /sys only what is there still: names come and go in them by themselves."""
         now = self._look()
         gone = [path for path, known in self._known.items() if known.changed and path not in now]
         both = sorted(self._known.keys() & now.keys())
-        return gone + [
+        changes = gone + [
             f"{path}: {self._known[path]}, now {now[path]}" for path in both if now[path] != self._known[path]
         ]
+        self._are_known_to_be_the_same = not changes
+        return changes
 
     def restore(self) -> None:
         """No failure may leave to whatever runs next a machine that is not as it was."""
+        if self._are_known_to_be_the_same:
+            return
         for path, now in self._look().items():
             known = self._known.get(path, now)
             if known != now:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING
@@ -96,8 +96,9 @@ def test_always_keeps_what_passed_too_and_what_is_interrupted_there_ends(
             assert process.stderr is not None
             assert process.stderr.read() == b""
     assert fargate("exec", "test_it", LEFT).stdout == "searched\n"
-    piped = "set -o pipefail; {} -m pytest_fargate_sandbox.cli.main exec test_it yes < /dev/null | head -n 1"
-    done = subprocess.run(["bash", "-c", piped.format(sys.executable)], capture_output=True, text=True, timeout=60)
+    says_yes = shlex.join(warm_python.command("-m", "pytest_fargate_sandbox.cli.main", "exec", "test_it", "yes"))
+    piped = f"set -o pipefail; {says_yes} < /dev/null | head -n 1"
+    done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == ("y\n", "", 128 + signal.SIGPIPE)
 
     assert fargate("stop", "--kept").returncode == 0

@@ -6,12 +6,12 @@ import io
 import os
 import pty
 import re
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox.plugin.live_lines import LiveLines
+from tests import warm_python
 from tests.plugin.one_process import run_pytest, warm
 from tests.tmux_screen import TmuxScreen
 from tests.warm_python import PYTEST, Popen
@@ -116,7 +116,7 @@ def test_on_a_narrow_terminal_it_is_short_and_leaves_the_screen_as_it_is_without
 ) -> None:
     pytester.makepyfile(TESTS)
     quiet = ["-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--no-summary"]
-    command = [sys.executable, *PYTEST, *quiet]
+    command = warm_python.command(*PYTEST, *quiet)
     screens = []
     for name, variables in (("drawn", []), ("not-drawn", ["env", "CI=true"])):
         (tmp_path / name).mkdir()

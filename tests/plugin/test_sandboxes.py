@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.plugin.one_process import run, run_pytest
+from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from tests.engine_of_tests import EngineOfTests
@@ -242,9 +242,9 @@ def test_an_engine_that_was_started_by_hand_serves_run_after_run(
     pytester: pytest.Pytester, engine_log: EngineLog
 ) -> None:
     state = pytester.path / "state"
-    command = [sys.executable, "-m", "pytest_fargate_sandbox.cli.main", "engine", "--state", str(state)]
+    command = ["-m", "pytest_fargate_sandbox.cli.main", "engine", "--state", str(state), "--image", "mine=/"]
     pytester.makepyfile('import pytest\n@pytest.mark.fargate(image="mine")\ndef test_it(fargate_sandbox): pass\n')
-    with subprocess.Popen([*command, "--image", "mine=/"], stdout=subprocess.PIPE) as engine:
+    with Popen[bytes](command, stdout=subprocess.PIPE) as engine:
         assert engine.stdout is not None
         while not engine.stdout.readline().startswith(b"#"):
             assert engine.poll() is None
