@@ -39,6 +39,8 @@ class Submission:
         """
         if self.path.is_symlink():
             raise NoVerdict(f"{self.path} is a link: what somebody handed in stands there itself")
+        if not (self.path.is_dir() or self.path.is_file()):  # who reads a pipe waits for ever
+            raise SandboxBroken(f"{self.path}, which was handed in, is neither a file nor a directory")
         with _readable(self.path):
             _check_size(self.path, there.bounds)
         suffix = "" if self.path.is_dir() else suffix_of(self.path)

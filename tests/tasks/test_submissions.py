@@ -30,6 +30,15 @@ def test_a_link_is_no_work_of_an_agents(tmp_path: Path, name: str) -> None:
         found.act(nowhere)
 
 
+def test_a_pipe_is_no_work_that_anybody_waits_for(tmp_path: Path) -> None:
+    (tmp_path / "results/agent/hello").mkdir(parents=True)
+    os.mkfifo(tmp_path / "results/agent/hello/1.tar.gz")
+    [found] = Submissions(tmp_path / "results").of("hello")
+    there: Any = SimpleNamespace(bounds=WORK_BOUNDS)
+    with pytest.raises(SandboxBroken, match=r"1\.tar\.gz, which was handed in, is neither a file nor a directory"):
+        found.act(there)
+
+
 @pytest.mark.parametrize("depth", [256, 1500])
 def test_what_nobody_can_read_is_its_agents_failure(tmp_path: Path, depth: int) -> None:
     """Directories in each other, deeper than anybody takes them, and, with some Pythons, than those recurse."""
