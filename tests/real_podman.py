@@ -23,7 +23,7 @@ from tests.components import need, program
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BUSYBOX = "localhost/fargate-sandbox-test-busybox:3"
+BUSYBOX = "localhost/fargate-sandbox-test-busybox:4"
 _LABEL = "fargate-sandbox-test=layer"
 """Of busybox, and so of whatever is built on it."""
 _BETWEEN_REMOVALS_SEC = 600.0
@@ -110,7 +110,14 @@ def _busybox_tree() -> bytes:
     busybox = program("busybox")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("root", 0o700), ("run", 0o755)):
+        for name, mode in (
+            ("bin", 0o755),
+            ("etc", 0o755),
+            ("tmp", 0o1777),
+            ("root", 0o700),
+            ("run", 0o755),
+            ("sbin", 0o755),
+        ):
             _add(archive, name, tarfile.DIRTYPE, mode)
         archive.addfile(
             _member("bin/busybox", tarfile.REGTYPE, 0o755, len(data := Path(busybox).read_bytes())), io.BytesIO(data)
@@ -120,11 +127,12 @@ def _busybox_tree() -> bytes:
             link.linkname = "busybox"
             if applet != "busybox":
                 archive.addfile(link)
-        for file, text in (
-            ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"),
-            ("etc/group", "root:x:0:\n"),
+        for file, mode, text in (
+            ("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"),
+            ("etc/group", 0o644, "root:x:0:\n"),
+            ("sbin/init", 0o755, '#!/bin/sh\nexec /bin/sh "$@"\n'),
         ):
-            archive.addfile(_member(file, tarfile.REGTYPE, 0o644, len(text)), io.BytesIO(text.encode()))
+            archive.addfile(_member(file, tarfile.REGTYPE, mode, len(text)), io.BytesIO(text.encode()))
     return buffer.getvalue()
 
 

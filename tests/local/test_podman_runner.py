@@ -97,10 +97,12 @@ def test_a_task_of_a_real_image_runs_and_leaves_nothing(engine: EngineProcess) -
 
 @pytest.fixture(scope="module")
 def said(engine: EngineProcess) -> list[str]:
-    """By a container that asks what it reaches, says much, and fails."""
+    """By a container that asks what it reaches, says much, and fails, by a name that podman knows."""
     host = engine.exports["AWS_ENDPOINT_URL"].rpartition(":")[2]
     ask = f"ip route; ip -o link | wc -l; printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 {host}"
-    return output_of(engine, script=f"{ask}; seq 1 2000; echo on stderr >&2; exit 7")
+    ask += "; echo \"groups to write in: $(grep -E '^cgroup2? ' /proc/mounts | grep -c ' rw')\""
+    script = f"{ask}; seq 1 2000; echo on stderr >&2; exit 7"
+    return output_of(engine, script=script, entryPoint=["/sbin/init", "-c"])
 
 
 def test_all_output_arrives(said: list[str]) -> None:
@@ -110,6 +112,10 @@ def test_all_output_arrives(said: list[str]) -> None:
 def test_a_container_reaches_neither_the_host_nor_the_outside(said: list[str]) -> None:
     assert said[0] == "1"
     assert any("403" in line for line in said)
+
+
+def test_an_init_has_no_control_groups_of_this_machines(said: list[str]) -> None:
+    assert [line[-1] for line in said if "groups to write in: " in line] == ["0"]
 
 
 def test_what_does_not_start_says_so_in_fargates_words(engine: EngineProcess) -> None:

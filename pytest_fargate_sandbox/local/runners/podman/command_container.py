@@ -48,8 +48,9 @@ class CommandContainer:
         environment, inherited = environment_options(spec.environment, self._directory)
         arguments = ["run", "--name", self.name, "--sig-proxy=false", *_ATTACHED, *options, *environment]
         if self._command.is_podman:
-            # It would hand down this machine's proxies, with their passwords.
-            arguments += ["--read-only-tmpfs=false", "--http-proxy=false"]
+            # It would hand down this machine's proxies, with their passwords; and a program by the name of init would
+            # have control groups to write in, with old ones those of the whole machine.
+            arguments += ["--read-only-tmpfs=false", "--http-proxy=false", "--systemd=false"]
         self._process = subprocess.Popen(
             self._command.argv(*arguments, *spec_options(spec), *image, *spec_command(spec)),
             stdin=subprocess.DEVNULL,
