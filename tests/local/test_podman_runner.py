@@ -146,6 +146,11 @@ def test_a_container_has_as_many_processes_as_a_task_may(standing: ExecTask) -> 
     assert str(most_processes()) in limits
 
 
+def test_no_health_check_of_an_image_is_run_by_this_machine(standing: ExecTask) -> None:
+    checks = podman().run("inspect", "--format", "{{json .Config.Healthcheck}}", *containers_of(standing.arn))
+    assert checks.split().count('{"Test":["NONE"]}') == 1
+
+
 def test_memory_beyond_the_limit_is_told_as_that(engine: EngineProcess) -> None:
     arn = engine.launch(engine.register(real(script="exec tail /dev/zero", memory=64)))
     task = engine.wait(arn, "STOPPED")

@@ -123,7 +123,10 @@ class CommandContainer:
                         self._held.append(data)
 
 
-_ATTACHED = ("-a", "stdout", "-a", "stderr", "--log-driver", "none", "--pull", "never")
+_ATTACHED = ("-a", "stdout", "-a", "stderr", "--log-driver", "none", "--pull", "never", "--no-healthcheck")
+"""An image's own health check is not ECS's, and would be run by this machine's systemd as often as the image likes:
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/healthcheck.html
+"""
 
 
 def spec_options(spec: ContainerSpec) -> list[str]:
