@@ -96,11 +96,12 @@ def no_registry() -> Iterator[str]:
 
 
 def remove_images(part: str, *, label: str = "") -> None:
-    """Those whose name holds ``part``, and that have the label."""
-    labelled = ("--filter", f"label={label}") if label else ()
+    """Those whose name holds ``part``, and that have the label. Of all others podman would look up sizes and labels."""
+    wanted = (f"reference=*{part}*", *([f"label={label}"] if label else []))
+    filters = [word for each in wanted for word in ("--filter", each)]
     with FileLock(_lock("removal")):  # podman's own list stumbles over an image that goes meanwhile
         try:
-            names = podman().run("images", *labelled, "--format", "{{.Repository}}:{{.Tag}}").split()
+            names = podman().run("images", *filters, "--format", "{{.Repository}}:{{.Tag}}").split()
         except CommandFailed:
             return
         podman().succeeds("rmi", "-f", *[name for name in names if part in name])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.plugin.one_process import run_pytest
-from tests.real_podman import busybox_image
+from tests.real_podman import busybox_image, remove_images
 from tests.task_folders import make_task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.plugin.conftest import EngineLog
 
 SOLVE = "#!/bin/sh\necho hello > hello.txt\n"
@@ -26,9 +29,17 @@ grep -qx hello hello.txt && echo 'PASSED test_outputs.py::test_it' || echo 'FAIL
 """
 
 
+@pytest.fixture
+def mark() -> Iterator[str]:
+    """Of the images of these tasks, at the end of each Dockerfile, so that podman knows all steps before it."""
+    mark = f"mark={uuid.uuid4().hex}"
+    yield mark
+    remove_images("__", label=mark)
+
+
 @pytest.mark.needs("podman")
 def test_images_are_built_and_the_older_format_is_graded(
-    pytester: pytest.Pytester, shared_engine_log: EngineLog
+    pytester: pytest.Pytester, shared_engine_log: EngineLog, mark: str
 ) -> None:
     base, tasks = f"FROM {busybox_image()}\nWORKDIR /app\n", pytester.path / "tasks"
     make_task(
@@ -37,21 +48,21 @@ def test_images_are_built_and_the_older_format_is_graded(
         solve=SOLVE,
         test=TEST,
         files={
-            "environment/Dockerfile": f"{base}COPY only-here .\n",
+            "environment/Dockerfile": f"{base}COPY only-here .\nLABEL {mark}\n",
             "environment/only-here": "",
-            "tests/Dockerfile": f"{base}COPY test.sh /tests/test.sh\n",
+            "tests/Dockerfile": f"{base}COPY test.sh /tests/test.sh\nLABEL {mark}\n",
         },
     )
     not_root = {
         "environment/Dockerfile": f"{base}RUN chown nobody /app && mkdir roots\nCOPY --chmod=755 entry /entry\n"
-        'USER nobody\nENTRYPOINT ["/entry"]\n',
+        f'USER nobody\nENTRYPOINT ["/entry"]\nLABEL {mark}\n',
         "environment/entry": '#!/bin/sh\nid -u > /tmp/begun\nexec "$@"\n',
     }
     solve = f"{SOLVE}touch roots/mine || id -u >> hello.txt\n"
     make_task(tasks / "nobodys", toml="", solve=solve, test=NOBODY, files=not_root)
     files = {
         "task.yaml": "instruction: Say hello.\ndifficulty: easy\n",
-        "Dockerfile": f"{base}COPY --chmod=755 bash /bin/bash\n",
+        "Dockerfile": f"{base}COPY --chmod=755 bash /bin/bash\nLABEL {mark}\n",
         "bash": '#!/bin/sh\nexec sh "$@"\n',
         "docker-compose.yaml": "services:\n  client:\n    build: .\n",
         "solution.sh": SOLVE,
