@@ -123,7 +123,9 @@ class FargateEnvironment(BaseEnvironment):
         context = spec.config.environment_dir
         beginning = beginning_of(Path(context) if context else None)
         if beginning:
-            await self._sandbox.exec(beginning, user=self._usual_user, check=True)
+            done = await self._sandbox.exec(beginning, user=self._usual_user, check=True)
+            if done.stdout:
+                self.logger.info(done.stdout.strip())
 
     async def _images_user(self) -> str:
         done = await self._sandbox.exec('echo "$(id -u):$(id -g)"', check=True)

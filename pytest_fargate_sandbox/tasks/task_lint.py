@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.tasks import task_inputs
+from pytest_fargate_sandbox.tasks.dockerfile import stages_of
 from pytest_fargate_sandbox.tasks.task_folder import TASK_FILES
 from pytest_fargate_sandbox.tasks.task_places import agents_place, verifiers_place
 from pytest_fargate_sandbox.tasks.task_reading import read_task, task_file_in
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.tasks.task_folder import Step, TaskFolder
     from pytest_fargate_sandbox.tasks.task_places import TaskPlace
 
-_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _TOLD_EACH = 3
 _OURS = ("host", "scratch")
 """What has no versions."""
@@ -166,16 +166,8 @@ def _bases(file: Path, places: Iterable[TaskPlace]) -> Iterator[Finding]:
 
 
 def bases_of(place: TaskPlace) -> list[str]:
-    """The images that it stands on, without those that its own Dockerfile makes."""
+    """The images that it stands on, as far as they are known."""
     if place.context is None:
         return [place.image] if place.image else []
-    made: set[str] = set()
-    found = []
-    for line in (place.context / "Dockerfile").read_text(encoding="utf-8", errors="replace").splitlines():
-        match = _FROM.match(line)
-        if match:
-            image, name = match.groups()
-            if image not in made and "$" not in image:
-                found.append(image)
-            made.add(name or "")
-    return found
+    bases = dict.fromkeys(stage.base for stage in stages_of(place.context / "Dockerfile"))
+    return [base for base in bases if "$" not in base]

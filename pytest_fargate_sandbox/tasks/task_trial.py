@@ -322,7 +322,7 @@ class Trial:
     def _begin_as_the_image(self, sandbox: Any, place: TaskPlace) -> None:
         command = beginning_of(place.context)
         if command:
-            sandbox.exec(command, user=self._users[sandbox], check=True)
+            self.log.note(sandbox.exec(command, user=self._users[sandbox], check=True).stdout.strip())
 
     def _stop(self, sandbox: Any) -> None:
         self._count(sandbox)
