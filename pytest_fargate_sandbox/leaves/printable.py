@@ -7,14 +7,20 @@ import unicodedata
 from itertools import accumulate
 
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
-_VISIBLE = {number: f"\\x{number:02x}" for number in (*range(0x20), *range(0x7F, 0xA0))} | {9: "\t", 10: "\n"}
+_TURNING = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029, 0xFEFF)
+"""What would show text in another order than it has, the text behind it too: https://trojansource.codes/"""
+_VISIBLE = (
+    {number: f"\\x{number:02x}" for number in (*range(0x20), *range(0x7F, 0xA0))}
+    | {number: f"\\u{number:04x}" for number in _TURNING}
+    | {9: "\t", 10: "\n"}
+)
 
 
 def printable(text: str) -> str:
     """``text`` with its control characters as they are written in Python, and without colours.
 
-    What a terminal obeys could clear a report and write another one, or set the clipboard. It is for showing only:
-    results have the very bytes.
+    What a terminal obeys could clear a report and write another one, set the clipboard, or turn a line round. It is for
+    showing only: results have the very bytes.
     """
     shown = _COLOUR.sub("", text).replace("\r\n", "\n").translate(_VISIBLE)
     return shown.encode("utf-8", "backslashreplace").decode("utf-8")  # a name that is no UTF-8

@@ -16,6 +16,7 @@ from pytest_fargate_sandbox.leaves.printable import printable
         ("\x1b]52;c;cHduZWQ=\x07", "\\x1b]52;c;cHduZWQ=\\x07"),
         ("\x1b[1;31mred\x1b[0m", "red"),
         ("a title in eight bits: \x9d0;x\x9c", "a title in eight bits: \\x9d0;x\\x9c"),
+        ("1 \u202edessap", "1 \\u202edessap"),
         ("no UTF-8: \udcff", "no UTF-8: \\udcff"),
         ("dos\r\nlines, 99%\r100%\b\x7f\0", "dos\nlines, 99%\\x0d100%\\x08\\x7f\\x00"),
     ],
