@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.artifact_bounds import MOST_BYTES_OF_A_TEST, MOST_ENTRIES, MOST_TOLD
 from pytest_fargate_sandbox.plugin import marker, outcomes
+from pytest_fargate_sandbox.plugin.warned_anyway import warn_anyway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +83,7 @@ class Artifacts:
             item.stash.setdefault(_SAVED, []).append(lease)
             has_failed |= not _save(lease, _globs(lease, keys), number, saved)
         if has_failed or (saved.trouble and not report.failed):  # nobody reads a report of what passed
-            _warn(item, "; ".join(saved.complaints()))
+            warn_anyway(item, ArtifactWarning("; ".join(saved.complaints())))
         return saved if saved.files or saved.trouble else None
 
     def _name_of(self, item: pytest.Item) -> str:
@@ -191,13 +191,3 @@ def _complaints(collected: Collected) -> Iterator[str]:
 def _some(lines: list[str], where: str = "") -> list[str]:
     more = len(lines) - MOST_TOLD
     return lines if more <= 0 else [*lines[:MOST_TOLD], f"… and {more} more {where}".rstrip()]
-
-
-def _warn(item: pytest.Item, text: str) -> None:
-    """Also where warnings are errors: what we could not save fails no test, and no run."""
-    try:
-        item.warn(ArtifactWarning(text))
-    except ArtifactWarning:
-        with warnings.catch_warnings():
-            warnings.simplefilter("always")
-            item.warn(ArtifactWarning(text))

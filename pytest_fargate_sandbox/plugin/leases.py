@@ -7,9 +7,10 @@ not all there, the fixture only lets go of it: whether a task is kept may hang o
 from __future__ import annotations
 
 import secrets
-import warnings
+import traceback
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from pytest_fargate_sandbox.plugin import allowed_changes, marker, outcomes
 from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 from pytest_fargate_sandbox.plugin.fixture_setups import FixtureSetups
+from pytest_fargate_sandbox.plugin.warned_anyway import warn_anyway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -257,9 +259,19 @@ class Leases:
         try:
             lease.end()
         except Exception as error:
-            warnings.warn(TeardownWarning(f"stopping {lease.task_id}: {error}"), stacklevel=2)
+            warn_anyway(item, TeardownWarning(f"stopping {lease.task_id}: {error}"))
         if item is not None and not (lease.kept or lease.left):
-            item.ihook.pytest_fargate_sandbox_stopped(item=item, sandbox=lease.sandbox)
+            try:
+                item.ihook.pytest_fargate_sandbox_stopped(item=item, sandbox=lease.sandbox)
+            except Exception as error:  # the others have sandboxes to be ended, and tests to be run
+                what = f"pytest_fargate_sandbox_stopped of {lease.task_id}: {_told(error)}"
+                warn_anyway(item, TeardownWarning(what))
+
+
+def _told(error: Exception) -> str:
+    """With the line that raised it."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
 
 
 def _is_used(held: _Held, item: pytest.Item) -> bool:

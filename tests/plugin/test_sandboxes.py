@@ -188,6 +188,7 @@ def pytest_fargate_sandbox_started(item, sandbox):
 
 def pytest_fargate_sandbox_stopped(item, sandbox):
     print("STOPPED", item.name, sandbox.is_running)
+    raise ValueError("of its own")
 """
     )
     result = run(
@@ -202,10 +203,12 @@ def test_task(fargate_sandbox):
 def test_image(fargate_sandbox):
     assert fargate_sandbox.exec("true").ok
 """,
-        "-s",
+        *("-s", "-Werror"),
     )
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=2, warnings=2)
     result.stdout.fnmatch_lines(["*STOPPED test_task False*", "*STOPPED test_image False*"])
+    told = "*TeardownWarning: pytest_fargate_sandbox_stopped of test-task-*: ValueError: of its own (conftest.py:12)"
+    result.stdout.fnmatch_lines([told])
 
 
 @pytest.mark.usefixtures("shared_engine_log")
