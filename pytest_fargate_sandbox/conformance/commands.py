@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from typing import Any
 
 from pytest_fargate_sandbox.conformance.behaviour import Sandbox, behaviour
@@ -195,8 +196,9 @@ def a_command_can_run_as_another_user(sandbox: Sandbox) -> None:
 
 @behaviour
 def an_unknown_user_is_an_error(sandbox: Sandbox) -> None:
-    error = raises(UnknownUser, lambda: sandbox.exec("id", user="nobody-by-this-name"))
-    true("nobody-by-this-name" in str(error), f"the error should name the user: {error}")
+    for name in ("nobody-by-this-name", "²"):
+        error = raises(UnknownUser, partial(sandbox.exec, "id", user=name))
+        true(name in str(error), f"the error should name the user: {error}")
 
 
 # --- long commands --------------------------------------------------------------------------------------------------

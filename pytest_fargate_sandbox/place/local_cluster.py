@@ -326,7 +326,7 @@ def _start(directory: Path) -> LocalEngine:
 
 def _spawn(directory: Path, output: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(directory)]
-    command += shlex.split(os.environ.get(ENV_ENGINE_OPTIONS, ""))
+    command += _options()
     environment = dict(os.environ)
     if environment.get(ENV_ENGINE_LOG):
         environment[ENV_ENGINE_LOG] = str(
@@ -344,6 +344,15 @@ def _spawn(directory: Path, output: Path) -> subprocess.Popen[bytes]:
             cwd="/",
             env=environment,
         )
+
+
+def _options() -> list[str]:
+    said = os.environ.get(ENV_ENGINE_OPTIONS, "")
+    try:
+        return shlex.split(said)
+    except ValueError as error:
+        text = f"{ENV_ENGINE_OPTIONS}={said}: no shell would take it: {error}"
+        raise StartError(text, phase="engine", reason=text) from error
 
 
 def _forget_old_notes(notes: Path) -> None:

@@ -120,6 +120,13 @@ def test_an_engine_that_cannot_start_says_why(directory: Path, monkeypatch: pyte
     assert not (directory / "engine.json").exists()
 
 
+def test_options_of_an_engine_that_are_none_are_told(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", "--image 'x=/a directory")
+    with pytest.raises(StartError, match=r"^FARGATE_ENGINE_OPTIONS=--image 'x=/a directory: .*: No closing quotation"):
+        local_engine()
+    assert not (directory / "engine.json").exists()
+
+
 def test_engines_started_differently_have_directories_of_their_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

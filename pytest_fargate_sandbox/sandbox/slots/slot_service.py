@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 import sys
 import threading
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
 
 _LONGEST_BODY = 32 * 1024 * 1024
+_LENGTH = re.compile("[0-9]{1,9}")
 _IDLE_SEC = 300.0
 _USER = "slots"
 
@@ -95,13 +97,13 @@ class SlotService:
             raise Refused(404, f"there is no POST {path}")
         try:
             data = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Refused(400, "Invalid JSON") from None
         try:
             return answer(data)
         except SandboxError as error:
             raise Refused(502, str(error)) from error
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise Refused(400, f"{path}: {error}") from error
 
     def _execute(self, data: Any) -> Any:
@@ -201,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             raise Refused(503, f"{MAX_KNOWN} connections with the token are open already")
         length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > _LONGEST_BODY or "Transfer-Encoding" in self.headers:
+        if not _LENGTH.fullmatch(length) or int(length) > _LONGEST_BODY or "Transfer-Encoding" in self.headers:
             self.close_connection = True
             raise Refused(413, f"a body has a Content-Length of at most {_LONGEST_BODY}")
         return self.rfile.read(int(length))

@@ -88,7 +88,7 @@ class SlotTools:
             refusal = self._refusal(request.args)
             command = str(request.args.get("command", ""))
             return refusal or self._slot.asked(command, request.timeout, _MOST_OUTPUT)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             return ToolResult(False, error=f"bash: {error}", execution_id=request.execution_id)
 
     def ended(self, request: ToolRequest, done: ExecResult) -> ToolResult:
@@ -108,7 +108,7 @@ class SlotTools:
             return ToolResult(False, error=f"{name}: arguments are a mapping of names to values, not {args!r:.80}")
         try:
             return tool(args, timeout)
-        except (TypeError, ValueError) as error:  # an argument that is none
+        except (TypeError, ValueError, OverflowError) as error:  # an argument that is none
             return ToolResult(False, error=f"{name}: {error}")
 
     # --- a command --------------------------------------------------------------------------------------------------

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, TransportError
 from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolResult
+from pytest_fargate_sandbox.sandbox.terminals.terminal_shell import NOT_AT_PROMPT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_fargate_sandbox.leaves.results import ExecResult
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
     from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
@@ -43,8 +45,13 @@ class TerminalTool:
         refusal = self._refusal(args)
         if refusal:
             return refusal
-        done = self._shell(args).run(command, timeout)
         facts = {**self._facts(), "network_isolated": self._slot.network == "none"}
+        try:
+            done = self._ran(args, command, timeout)
+        except SandboxError as trouble:
+            if trouble.context.get("kind") != NOT_AT_PROMPT:
+                raise
+            return ToolResult(False, error=trouble.message, metadata=facts)
         output = shortened(done.stdout.strip(), MOST_CHARACTERS)
         if done.timed_out:
             self._stop()
@@ -52,6 +59,15 @@ class TerminalTool:
             return ToolResult(False, output, f"Command timed out after {timeout}s", metadata=facts)
         error = "" if done.ok else f"Exit code: {done.return_code}"
         return ToolResult(done.ok, output, error, metadata={**facts, "exit_code": done.return_code})
+
+    def _ran(self, args: Mapping[str, Any], command: str, timeout: float) -> ExecResult:
+        terminal = self._shell(args)
+        try:
+            return terminal.run(command, timeout)
+        except SandboxError:
+            if terminal.exit_code is None:
+                raise
+            return self._shell(args).run(command, timeout)  # it was about to end, and has begun nothing
 
     def act(self, args: Mapping[str, Any], timeout: float) -> ToolResult:
         """``tmux``: start, send_keys, capture, stream, stop."""
@@ -169,5 +185,5 @@ def _clamped(value: Any, bounds: tuple[int, int, int]) -> int:
     least, default, most = bounds
     try:
         return max(least, min(most, int(value)))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return default

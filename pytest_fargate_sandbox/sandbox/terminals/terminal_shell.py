@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.results import ExecResult
@@ -43,6 +43,9 @@ _MODES = re.compile(rb"\x1b\[\?[0-9;]+[hl]")
 
 _LAST_WORDS = re.compile(rb"(\r\n)?(\x1b\[\?[0-9;]+[hl])*\Z")
 """What a shell that was interrupted says before its prompt: it begins a line, and the editor of bash begins."""
+
+NOT_AT_PROMPT: Final = "not_at_prompt"
+"""The kind of error where that is why it takes no command."""
 
 _START_SEC = 30.0
 _PROMPT_SEC = 1.0
@@ -309,7 +312,7 @@ class Shell:
             raise SandboxError("the terminal is closed: its shell has ended")
         # busybox writes its prompt to stdout, which may lead elsewhere by now: then it has told us, and shows nothing.
         if not self.is_at_prompt and self.prompts <= self._left:
-            raise SandboxError(f"the shell is not at its prompt: {self._who()}")
+            raise SandboxError(f"the shell is not at its prompt: {self._who()}", kind=NOT_AT_PROMPT)
 
     def _who(self) -> str:
         """What keeps a shell from its prompt."""

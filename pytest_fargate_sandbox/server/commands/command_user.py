@@ -1,6 +1,7 @@
 """Who a command runs as."""
 
 import os
+import re
 
 from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.protocol import encoded
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.server.commands.process_tree import ProcessTree
 
 
+_NUMBER = re.compile(r"[0-9]{1,10}\Z")
+
+
 class CommandUser:
     """A user with all its groups, by name or by number, as in ``docker run --user``: ``user`` or ``user:group``."""
 
@@ -21,7 +25,7 @@ class CommandUser:
     def __init__(self, text: str) -> None:
         user, colon, group = text.partition(":")
         entry = _user_entry(user)
-        if entry is None and not user.isdigit():
+        if entry is None and not _is_number(user):
             raise Failure("unknown_user", "there is no user %r in this container" % user)
         self.uid = int(user) if entry is None else entry.pw_uid
         self.gid = _group_number(group) if colon else (self.uid if entry is None else entry.pw_gid)
@@ -73,21 +77,25 @@ def exists_here(number: int, table: str) -> bool:
     return any(first <= number < first + count for first, _, count in ranges)
 
 
+def _is_number(text: str) -> bool:
+    return _NUMBER.match(text) is not None
+
+
 def _user_entry(user: str) -> "Any":
     import pwd
 
     try:
-        return pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        return pwd.getpwuid(int(user)) if _is_number(user) else pwd.getpwnam(os.fsdecode(encoded(user)))
     except (KeyError, OverflowError):
         return None
 
 
 def _group_number(group: str) -> int:
-    if group.isdigit():
+    if _is_number(group):
         return int(group)
     import grp
 
     try:
-        return grp.getgrnam(group).gr_gid
+        return grp.getgrnam(os.fsdecode(encoded(group))).gr_gid
     except KeyError:
         raise Failure("unknown_user", "there is no group %r in this container" % group) from None

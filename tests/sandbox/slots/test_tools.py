@@ -52,6 +52,26 @@ def test_a_tool_that_is_none_and_arguments_that_are_none_are_results(slot: Slot)
     assert slot.tool("bash", "ls").error == "bash: arguments are a mapping of names to values, not 'ls'"  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("tool", "args", "said"),
+    [
+        ("bash", {"command": "true", "timeout": 10**400}, "bash: timeout=1000"),
+        ("tmux", {"action": "start", "pane_width": float("inf")}, ""),
+        ("tmux", {"action": "stream", "max_bytes": float("inf")}, ""),
+        ("tmux", {"action": "send_keys", "keys": "a", "min_wait_s": 10**400}, "tmux: int too large"),
+    ],
+)
+def test_numbers_without_end_are_results(slot: Slot, tool: str, args: dict[str, Any], said: str) -> None:
+    done = slot.tool(tool, args, args.get("timeout", 30.0))
+    assert done.error.startswith(said)
+    assert done.success is not bool(said)
+
+
+def test_a_shell_that_was_told_to_end_is_followed_by_another(slot: Slot) -> None:
+    slot.tool("tmux", {"action": "send_keys", "keys": ["exit", "Enter"]})
+    assert slot.tool("bash_stateful", {"command": "echo again"}).output == "again"
+
+
 def test_a_call_with_an_id_is_carried_out_once(slot: Slot) -> None:
     first, again = (slot.tool("bash", {"command": "echo x >>log; wc -l <log"}, execution_id="one") for _ in range(2))
     assert first == again
@@ -156,6 +176,9 @@ def test_over_http_artifacts_are_read_listed_and_packed(service: SlotService) ->
     ("path", "body", "status", "error"),
     [
         ("/execute", b"{", 400, "Invalid JSON"),
+        ("/execute", b"[" * 200_000, 400, "Invalid JSON"),
+        ("/execute", {"slot_id": "slot_0", "timeout": 10**400}, 400, "int too large"),
+        ("/artifacts/read", {"slot_id": "slot_0", "max_bytes": float("inf")}, 400, "cannot convert float infinity"),
         ("/execute", [], 400, "expected an object"),
         ("/batch", {}, 400, "Expected array of requests"),
         ("/execute", {"slot_id": "slot_0", "tool": "bash", "timeout": "soon"}, 400, "could not convert"),
@@ -167,6 +190,14 @@ def test_over_http_what_is_wrong_is_said(service: SlotService, path: str, body: 
     code, answer = ask(service, path, body)
     assert (code, answer["success"]) == (status, False)
     assert error in answer["error"]
+
+
+@pytest.mark.parametrize("length", ["-1", "9" * 5000, "\u00b2"], ids=["negative", "long", "superscript"])
+def test_over_http_a_length_that_is_none_is_refused(service: SlotService, length: str) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), 10) as connection:
+        head = f"POST /execute HTTP/1.1\r\nAuthorization: Bearer {service.token}\r\nContent-Length: {length}\r\n\r\n"
+        connection.sendall(head.encode("latin-1"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_over_http_an_address_is_enough_for_a_client_that_knows_no_more(service: SlotService) -> None:

@@ -59,6 +59,12 @@ def _ended_by_its_time(call: Caller) -> bool:
     )
 
 
+def _busy(call: Caller) -> bool:
+    call("tmux", action="send_keys", keys=["sleep 61", "Enter"])
+    done = call("bash_stateful", command="true")
+    return not done.success and done.error == "the shell is not at its prompt: `sleep 61` is running in it"
+
+
 def _sized(call: Caller) -> bool:
     facts = call("tmux", action="start", pane_width=9999, pane_height=1).metadata
     return (facts["pane_width"], facts["pane_height"]) == (500, 10) and call(
@@ -103,6 +109,7 @@ ROWS = (
         lambda call: call("bash_stateful", command="true").metadata["stateful"] is True),
     Row("bash_stateful", "`exit_code`", "the command's own",
         lambda call: call("bash_stateful", command="(exit 4)").metadata["exit_code"] == 4),
+    Row("bash_stateful", "`error`", "also what keeps the shell from its prompt, where it takes no command", _busy),
     Row("bash_stateful", "`timeout`", "a time-out ends the shell with what runs in it: `exit_code` is -1",
         _ended_by_its_time),
     Row("bash_stateful", "`require_stateful_sandbox`", "as `require_sandbox`, which stands in for it",
