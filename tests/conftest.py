@@ -15,6 +15,7 @@ from tests.fault_proxy import FaultProxy
 from tests.local.engine_process import EngineProcess
 from tests.real_podman import podman
 from tests.sandbox.scripted_ecs import ScriptedEcs
+from tests.warm_engine import lend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +75,18 @@ def script() -> Iterator[Callable[..., ScriptedEcs]]:
 
 
 @pytest.fixture(scope="session")
-def _engine_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineOfTests]:
+def warm_engines() -> Iterator[None]:
+    """Engines that are started for tests begin as copies of a warm one, from now on."""
+    with pytest.MonkeyPatch.context() as patch:
+        lend(patch)
+        yield
+
+
+@pytest.fixture(scope="session")
+def _engine_of_tests(
+    warm_engines: None,  # noqa: ARG001
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[EngineOfTests]:
     need("namespaces")
     home = tmp_path_factory.mktemp("engine")
     with pytest.MonkeyPatch.context() as patch:

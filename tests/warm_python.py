@@ -27,10 +27,10 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, AnyStr
+from typing import TYPE_CHECKING, Any, AnyStr, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 PYTEST = ("-m", "pytest", "-pno:anyio")
 """For a run within a test. anyio's plugin would import asyncio, in each worker of it."""
@@ -119,12 +119,21 @@ class Popen(subprocess.Popen[AnyStr]):
         }
         files = [number if pipe == -1 else pipe for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
         self._news = socket.socket(socket.AF_UNIX)
-        self._news.connect(_warm_python().address)
+        self._news.connect(self._address())
         socket.send_fds(self._news, [_line(request)], [*files, *descriptors])
         self._told = self._news.makefile("r")
         self.pid = int(self._told.readline())
         self._child_created = True
         self._close_pipe_fds(*pipes)
+
+    def _address(self) -> str:
+        """Of the process whose copy it is to be."""
+        return _warm_python().address
+
+    def __del__(self, *_: Any) -> None:
+        super().__del__()
+        for each in (self._told, self._news):
+            each.close()
 
     def _internal_poll(self, *_: Any, **__: Any) -> int | None:
         return self._end(0)
@@ -150,18 +159,19 @@ def _umask() -> int:
 
 
 @cache
-def _warm_python() -> _WarmPython:
-    return _WarmPython()
+def _warm_python() -> WarmProcess:
+    return WarmProcess(__file__)
 
 
-class _WarmPython:
+class WarmProcess:
     """It ends with this process, whose end of its standard input goes then."""
 
-    def __init__(self) -> None:
+    def __init__(self, program_file: str, *words: str) -> None:
+        """``words`` say in a list of processes what it is."""
         self._directory = TemporaryDirectory()
         self.address = str(Path(self._directory.name, "socket"))
         with _listener(self.address) as listener:
-            program = [sys.executable, __file__, str(listener.fileno())]
+            program = [sys.executable, program_file, str(listener.fileno()), *words]
             self.process = subprocess.Popen(
                 program, pass_fds=[listener.fileno()], stdin=subprocess.PIPE, env=_ENVIRONMENT
             )
@@ -178,7 +188,7 @@ def _line(message: object) -> bytes:
     return (json.dumps(message) + "\n").encode()
 
 
-def _serve(listener: socket.socket, lifeline: int) -> tuple[dict[str, Any], list[int]]:
+def serve(listener: socket.socket, lifeline: int, *, orphans_end: bool = False) -> tuple[dict[str, Any], list[int]]:
     """Returns in each copy, with what is asked of it. Nobody writes to ``lifeline``: it ends with whom this is for."""
     address = listener.getsockname()
     ended, news = os.pipe()
@@ -189,7 +199,7 @@ def _serve(listener: socket.socket, lifeline: int) -> tuple[dict[str, Any], list
     while True:
         ready = select.select([listener, ended, lifeline], [], [])[0]
         if lifeline in ready:
-            os._exit(0)
+            _leave(waiting if orphans_end else ())
         if ended in ready:
             os.read(ended, 100)
             _tell(waiting)
@@ -217,6 +227,12 @@ def _serve(listener: socket.socket, lifeline: int) -> tuple[dict[str, Any], list
             connection.sendall(_line(pid))
 
 
+def _leave(orphans: Iterable[int]) -> NoReturn:
+    for pid in orphans:
+        os.kill(pid, signal.SIGTERM)
+    os._exit(0)
+
+
 def _tell(waiting: dict[int, socket.socket]) -> None:
     """Whoever waits for one that has ended."""
     for pid in list(waiting):
@@ -232,7 +248,11 @@ def _load() -> None:
     for name in (*_LOADED, *(f"_pytest.{name}" for name in default_plugins), *_OURS):
         import_module(name)
     _read()
-    for name in _ASKED_FOR:
+    from pytest_fargate_sandbox.place import local_cluster
+    from tests.warm_engine import Subprocess
+
+    local_cluster.subprocess = Subprocess  # type: ignore[misc, assignment]
+    for name in (*_ASKED_FOR, "tests", "tests.warm_engine", "tests.warm_python"):
         del sys.modules[name]
     gc.freeze()  # or each copy looks through all of it, and has it copied
 
@@ -269,12 +289,10 @@ def _with_a_session(request: dict[str, Any], files: list[int]) -> tuple[dict[str
             os.close(file)
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        return _serve(listener, lifeline)
+        return serve(listener, lifeline)
 
 
-def _become(request: dict[str, Any], files: list[int]) -> None:
-    if request["new session"]:
-        request, files = _with_a_session(request, files)
+def become(request: dict[str, Any], files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["directory"])
@@ -288,7 +306,8 @@ def _become(request: dict[str, Any], files: list[int]) -> None:
     how, what, *rest = request["arguments"]
     sys.argv[:] = [how, *rest]
     sys.path[:1] = [request["directory"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.modules["xdist.workermanage"]._sys_path[:] = sys.path  # which it keeps for workers as it is imported
+    if "xdist.workermanage" in sys.modules:
+        sys.modules["xdist.workermanage"]._sys_path[:] = sys.path  # which it keeps for workers as it is imported
     if how == "-m":
         try:
             runpy.run_module(what, run_name="__main__", alter_sys=True)
@@ -313,4 +332,7 @@ def _end(ended: SystemExit) -> None:
 
 if __name__ == "__main__":
     _load()
-    _become(*_serve(socket.socket(fileno=int(sys.argv[1])), sys.stdin.fileno()))
+    asked, given = serve(socket.socket(fileno=int(sys.argv[1])), sys.stdin.fileno())
+    if asked["new session"]:
+        asked, given = _with_a_session(asked, given)
+    become(asked, given)

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import traceback
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.ports_and_runner import open_ports_and_runner
@@ -65,9 +66,17 @@ def _start(options: EngineOptions) -> Engine:
     # moto's models make hundreds of thousands of objects that live as long as we do: looking through them again and
     # again while they are made takes a third of the time.
     gc.disable()
-    _forget_the_users_account()
+    forget_the_users_account()
     ports_and_runner = open_ports_and_runner(options)
-    os.environ.update(_OF_MOTO)
+    engine = loaded_engine()(options, ports_and_runner)
+    gc.freeze()
+    gc.enable()
+    return engine
+
+
+@cache
+def loaded_engine() -> type[Engine]:
+    """moto, and what we make of it; for a process that has forgotten the user's account."""
     from pytest_fargate_sandbox.local.left_out_of_moto import moto_without_mocks
 
     with moto_without_mocks():
@@ -76,17 +85,14 @@ def _start(options: EngineOptions) -> Engine:
         read_models_once()
         from pytest_fargate_sandbox.local.embedded_engine import Engine
 
-    engine = Engine(options, ports_and_runner)
-    gc.freeze()
-    gc.enable()
-    return engine
+        return Engine
 
 
-def _forget_the_users_account() -> None:
+def forget_the_users_account() -> None:
     """What the shell says of AWS, a profile that is not there for one, is about an account that is not ours."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_"))]:
         del os.environ[name]
-    os.environ.update(AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
+    os.environ.update(_OF_MOTO, AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
 
 
 def _wait_for_users(engine: Engine, state: StateDirectory, end: int) -> None:

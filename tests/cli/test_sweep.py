@@ -40,7 +40,7 @@ sys.stdin.read()
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+def aws(warm_engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:  # noqa: ARG001
     """An engine that this process holds, so that it outlives the others that use it."""
     home = tmp_path_factory.mktemp("sweep")
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,6 +19,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
+from tests.warm_engine import PROGRAM, Popen
 
 ROLE = "arn:aws:iam::123456789012:role/ecsTaskExecutionRole"
 
@@ -34,10 +34,9 @@ class EngineProcess:
     def __init__(self, *options: str, log: Path | None = None) -> None:
         self.log = log
         logged = ["--log", str(log)] if log else []
-        # An engine by hand has no owner; this one is to end with the tests, also when they are killed.
-        orphaned = ["setpriv", "--pdeathsig", "TERM"]
-        self.process = subprocess.Popen(
-            [*orphaned, sys.executable, "-m", "pytest_fargate_sandbox.local", *options, *logged],
+        # An engine by hand has no owner; this one ends with the tests, also when they are killed.
+        self.process = Popen[str](
+            [*PROGRAM, *options, *logged],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "FTP_PROXY": f"ftp://somebody:{OF_A_PROXY}@127.0.0.1:9"},  # which nobody uses

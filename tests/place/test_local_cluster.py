@@ -32,7 +32,7 @@ sys.stdin.readline()
 
 
 @pytest.fixture
-def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def directory(warm_engines: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:  # noqa: ARG001
     monkeypatch.setenv("FARGATE_ENGINE_DIR", str(tmp_path / "engine"))
     monkeypatch.delenv("FARGATE_ENGINE_OPTIONS", raising=False)
     yield tmp_path / "engine"
@@ -93,7 +93,8 @@ def test_one_that_is_stopped_ends_with_its_last_user_or_as_soon_as_it_goes_on(ho
     _wait_for_end(engine)
 
 
-def test_the_engines_address_is_for_this_user_alone(directory: Path) -> None:
+def test_the_engines_address_is_for_this_user_alone(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_cluster, "subprocess", subprocess)  # as for everybody else: no warm one
     engine = local_engine()
     assert (directory / "engine.json").stat().st_mode & 0o777 == 0o600
     assert directory.stat().st_mode & 0o777 == 0o700

@@ -75,7 +75,7 @@ ctypes.CDLL(None).pthread_exit(None)
 
 
 @pytest.fixture
-def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def directory(warm_engines: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:  # noqa: ARG001
     """Where an engine of the test's own is to be."""
     monkeypatch.setenv("FARGATE_ENGINE_DIR", str(tmp_path / "engine"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -179,7 +179,7 @@ def _own_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def engine_log(_own_engine: Path) -> EngineLog:
+def engine_log(_own_engine: Path, warm_engines: None) -> EngineLog:  # noqa: ARG001
     need("namespaces")
     return EngineLog(_own_engine)
 
