@@ -34,6 +34,11 @@ _CLOSE_SEC = 5.0
 _NOT_PUBLIC = (
     # https://www.iana.org/assignments/iana-ipv4-special-registry: this network, private, shared, link-local, benchmarks
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15",
+    # IETF's own, of which Oracle's older machines have 192.0.0.192 for their metadata; several at once; nobody's
+    "192.0.0.0/24", "224.0.0.0/4", "240.0.0.0/4",
+    # Azure's, which hands out a machine's secrets:
+    # https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16
+    "168.63.129.16/32",
 )  # fmt: skip
 
 _RTM_NEWROUTE, _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_CREATE = 24, 0x1, 0x4, 0x400
