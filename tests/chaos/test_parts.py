@@ -70,10 +70,10 @@ def test_a_part_that_is_killed_is_told_and_the_next_task_is_well(
     parts: Parts, local_config: Callable[..., EcsFargateConfig], soak: bool, seed: int, judge: Callable[[Tally], None]
 ) -> None:
     chance, began, struck = random.Random(seed), time.monotonic(), 0.0
-    finds = (parts.engine, parts.launcher, parts.sidecar, parts.holder)
-    ends = [faults.kill(find.__name__, find) for find in finds]
-    if soak:  # in short, tests/sandbox/test_ecs_fargate_troubles.py has these
-        ends += [faults.kill("server", parts.server), faults.stopped_by_somebody(parts.stop_task)]
+    ends = [faults.kill(find.__name__, find) for find in (parts.launcher, parts.sidecar, parts.holder)]
+    if soak:  # in short, tests/place/test_lost_engine.py and tests/sandbox/test_ecs_fargate_troubles.py have these
+        ends += [faults.kill("engine", parts.engine), faults.kill("server", parts.server)]
+        ends.append(faults.stopped_by_somebody(parts.stop_task))
     each = dealt(ends, chance)
     tally = Tally("commands until their task is killed, then a new task", "embedded Fargate", seed)
     for _ in range(150 if soak else len(ends)):
