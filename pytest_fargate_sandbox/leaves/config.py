@@ -17,11 +17,18 @@ from typing import Any, Literal, TypeVar
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.fargate_rules import SECRET_ARN, SECURITY_GROUPS, STORAGE_GIB, SUBNETS, size_problem
 from pytest_fargate_sandbox.leaves.names import DEFAULT_TTL_SEC, LOCAL_CLUSTER
-from pytest_fargate_sandbox.leaves.plain_values import check_choice, coerced, mapping_of, nearest, takes_none, wrong
+from pytest_fargate_sandbox.leaves.plain_values import (
+    check_choice,
+    check_variable,
+    coerced,
+    mapping_of,
+    nearest,
+    takes_none,
+    wrong,
+)
 
 _Config = TypeVar("_Config")
 
-_ENVIRONMENT_NAME = re.compile(r"(?=.*\S)[^=\0]+", re.DOTALL)
 _ENDPOINT_URL = re.compile(r"https?://[^/\s]+(/\S*)?")
 _VOLUME_KEYS = ("file_system_id", "path", "root_directory", "access_point_id", "read_only")
 """Of an EFS volume; the first two must be there."""
@@ -259,8 +266,7 @@ class EcsFargateConfig:
                 "1 to 180 letters, digits, hyphens and underscores",
             )
         for name, value in (self.extra_env or {}).items():
-            if not _ENVIRONMENT_NAME.fullmatch(name):
-                raise wrong("extra_env", name, "names that are not blank, without '=' and NUL")
+            check_variable("extra_env", name)
             if "\0" in value:
                 raise wrong(f"extra_env.{name}", "…", "a value without NUL")
 

@@ -113,5 +113,11 @@ def check_choice(key: str, value: Any, hint: Any) -> None:
     raise wrong(key, value, " or ".join(map(repr, allowed)) + nearest(str(value), allowed))
 
 
+def check_variable(key: str, name: str) -> None:
+    """What the name of a variable of the environment can be."""
+    if not name.strip() or {"=", "\0"} & set(name):
+        raise wrong(key, name, "names that are not blank, without '=' and NUL")
+
+
 def wrong(key: str, value: Any, allowed: str) -> ConfigError:
     return ConfigError(f"{key}={value!r}: expected {allowed}", key=key, value=value, allowed=allowed)

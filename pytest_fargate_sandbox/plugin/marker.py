@@ -44,6 +44,8 @@ def checked(args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> dict[
         raise ConfigError(f"{where}: {error}", **error.context) from None
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
+    except Exception as error:  # a value's own: it concerns this test alone
+        raise ConfigError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 def _checked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,7 +194,10 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
         lambda value: _is_mapping(value) and all(isinstance(each, str) for each in value.values()),
         "a mapping of strings to strings",
     ),
-    "files": (_is_mapping, "a mapping whose keys are strings"),
+    "files": (
+        lambda value: _is_mapping(value) and all(_is_path(each) for each in value.values()),
+        "a mapping of paths in the sandbox to local ones",
+    ),
     "outside": (
         lambda value: isinstance(value, (list, tuple)) and all(_is_endpoint(each) for each in value),
         "a list of OutsideEndpoint or (url, env_var)",

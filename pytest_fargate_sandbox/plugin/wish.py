@@ -50,6 +50,7 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
+    _refuse_what_is_none(config)
     here = item.path.parent if item is not None else Path.cwd()
     task = _task(config, _with_size(keys, settings), here)
     if item is not None:
@@ -73,6 +74,16 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
         tenants = keys["slot"] if keys["slot"] in marker.TENANTS else ""
         spec = in_a_slot(spec, settings.run["slots"], tenants)
     return Wish(spec, keys.get("keep", settings.run["keep"]))
+
+
+def _refuse_what_is_none(config: Any) -> None:
+    """The fixture is for users to override."""
+    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.leaves.errors import ConfigError
+
+    if not isinstance(config, EcsFargateConfig):
+        told = f"`fargate_config` gives a {type(config).__name__}: expected an EcsFargateConfig"
+        raise ConfigError(f"{told}, such as EcsFargateConfig.from_dict makes of a mapping", key="fargate_config")
 
 
 def _with_size(keys: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.plain_values import check_variable
 from pytest_fargate_sandbox.leaves.sockets import LOOPBACK, LOOPBACKS
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class Routes:
         self.hosts: dict[str, str] = {}
         """Names that have to lead to an address in the sandbox, with that."""
         for endpoint in self.endpoints:
-            if not endpoint.env_var:
-                raise ConfigError(f"the outside endpoint {endpoint.url!r} has no env_var", key="outside_endpoints")
+            check_variable("outside_endpoints: env_var", endpoint.env_var)
             self._add(endpoint.url)
 
     def __iter__(self) -> Iterator[Route]:

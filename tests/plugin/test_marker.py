@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.plugin import marker
+from pytest_fargate_sandbox.plugin import marker, wish
 from tests.plugin.one_process import run_pytest
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ def test_built(): pass
     assert "image" not in keys["test_built"]
 
 
+class Odd:
+    def __repr__(self) -> str:
+        raise AttributeError("no repr")
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -100,7 +105,9 @@ def test_built(): pass
         ({"env": {5: "x"}}, "fargate(a name in env=5): expected a string"),
         ({"max_task_lifetime_sec": -5}, "fargate(ttl=-5): expected a whole number above 0"),
         ({"ttl": 5, "max_task_lifetime_sec": 5}, "ttl is said twice"),
-        ({"files": ["a"]}, "a mapping whose keys are strings"),
+        ({"files": ["a"]}, "a mapping of paths in the sandbox to local ones"),
+        ({"files": {"a": 5}}, "a mapping of paths in the sandbox to local ones"),
+        ({"image": Odd()}, "AttributeError: no repr"),
         ({"outside": ["http://x"]}, "a list of OutsideEndpoint or (url, env_var)"),
         ({"exec_timeout": 0}, "a number above 0"),
         ({"exec_timeout": float("inf")}, "fargate(exec_timeout=inf): expected a number above 0"),
@@ -115,6 +122,14 @@ def test_a_bad_key_is_told_by_name_and_value(given: dict[str, Any], told: str) -
         marker.checked((), given, "test_it.py::test")
     assert told in str(raised.value)
     assert str(raised.value).startswith("test_it.py::test: ")
+
+
+@pytest.mark.parametrize("given", [None, {"cluster": "local"}])
+def test_a_fargate_config_that_is_none_is_told(given: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=f"`fargate_config` gives a {type(given).__name__}: expected an EcsFargateConfig"
+    ):
+        wish.resolve(given, {}, None, None)  # type: ignore[arg-type]
 
 
 def test_positional_arguments_are_refused() -> None:

@@ -85,6 +85,12 @@ def test_a_url_without_host_and_port_is_refused(url: str) -> None:
     assert url in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["", "A=B", " ", "A\0"])
+def test_a_variable_that_none_can_be_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="names that are not blank, without '=' and NUL"):
+        Routes([OutsideEndpoint("http://a:1", name)])
+
+
 def test_an_unknown_url_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(ConfigError, match=r"http://b:1.*http://a:4000"):
         _routes("http://a:4000").resolve("http://b:1")
