@@ -110,20 +110,21 @@ def _hostile_run() -> Ledger:
     )
 
 
-@pytest.mark.parametrize("columns", [1, 5, 12, 19, 20, 27, 40, 61, 80, 200])
 @pytest.mark.parametrize("rows", [1, 2, 3, 5, 8, 24, 100])
-def test_it_fits_and_nothing_hostile_gets_to_the_terminal(columns: int, rows: int) -> None:
-    view = RunView(_hostile_run())
-    view.look(4e9)
-    for steps in (0, 1, 7, 100, -3):
-        view.choose(steps)
-        lines = view.lines(columns, rows)
-        assert len(lines) == rows
-        assert max(map(columns_of, lines)) <= columns
-        assert all(line.isprintable() for line in lines)
-        if rows > 5 and columns >= 12:
-            assert 3 <= view.chosen_line < rows
-            assert lines[view.chosen_line]
+def test_it_fits_and_nothing_hostile_gets_to_the_terminal(rows: int) -> None:
+    run = _hostile_run()
+    for columns in (1, 5, 12, 19, 20, 27, 40, 61, 80, 200):
+        view = RunView(run)
+        view.look(4e9)
+        for steps in (0, 1, 7, 100, -3):
+            view.choose(steps)
+            lines = view.lines(columns, rows)
+            assert len(lines) == rows
+            assert max(map(columns_of, lines)) <= columns
+            assert all(line.isprintable() for line in lines)
+            if rows > 5 and columns >= 12:
+                assert 3 <= view.chosen_line < rows
+                assert lines[view.chosen_line]
 
 
 def test_each_slot_that_is_in_use_has_a_row_with_its_test(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,14 +82,13 @@ PASSING: dict[str, tuple[str, Request]] = {
 }
 
 
-@pytest.mark.parametrize("how", ["header", "query"])
 @pytest.mark.parametrize("case", PASSING)
-def test_what_is_signed_as_aws_documents_it_passes(engine: EngineProcess, owner: Keys, case: str, how: str) -> None:
+def test_what_is_signed_as_aws_documents_it_passes(engine: EngineProcess, owner: Keys, case: str) -> None:
     service, request = PASSING[case]
     signer = Signer(owner, service, payload=UNSIGNED if case == "a body that is not signed" else "")
-    signed = signer.sign(request) if how == "header" else signer.presign(request)
-    answer = signed.send(port_of(engine))
-    assert answer.status == 200 or (service, answer.status) == ("lambda", 404), answer.body
+    for how, signed in {"header": signer.sign(request), "query": signer.presign(request)}.items():
+        answer = signed.send(port_of(engine))
+        assert answer.status == 200 or (service, answer.status) == ("lambda", 404), (how, answer.body)
 
 
 @pytest.mark.parametrize("service", ["ecs", "sts", "s3"])
@@ -257,13 +256,12 @@ _CODES_OF_ALL = (
 """Which of them depends on the part that is broken, and AWS's own services do not agree with one another there."""
 
 
-@pytest.mark.parametrize("service", _BASES)
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_single_change_breaks_the_signature(engine: EngineProcess, owner: Keys, service: str, change: str) -> None:
-    signed = Signer(owner, service).sign(_BASES[service])
-    answer = CHANGES[change](signed).send(port_of(engine))
-    assert answer.status in (400, 401, 403), answer.body
-    assert answer.code in {*_CODES[service], *_CODES_OF_ALL}
+def test_a_single_change_breaks_the_signature(engine: EngineProcess, owner: Keys, change: str) -> None:
+    for service, request in _BASES.items():
+        answer = CHANGES[change](Signer(owner, service).sign(request)).send(port_of(engine))
+        assert answer.status in (400, 401, 403), (service, answer.body)
+        assert answer.code in {*_CODES[service], *_CODES_OF_ALL}, service
 
 
 @pytest.mark.parametrize("service", ["ecs", "sts", "ec2", "s3"])
