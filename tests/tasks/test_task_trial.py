@@ -81,6 +81,22 @@ def test_no_adversary_gets_anything_of_a_verifier_of_its_own(tmp_path: Path, tri
     assert got == ADVERSARY_TABLE[name]
 
 
+CREDULOUS = {
+    "loads from a home": ('[environment.env]\nHOME = "/app"\n', "python3 /tests/look.py"),
+    "loads from the workspace": ("", "python3 -m pytest /tests/look.py"),
+}
+
+
+@pytest.mark.trials("why", *CREDULOUS)
+def test_a_verifier_whose_python_loads_what_crossed_over_is_found_out(
+    tmp_path: Path, trial: MakeTrial, why: str
+) -> None:
+    more, test = CREDULOUS[why]
+    script = '#!/bin/bash\necho \'assert open("hello.txt").read() == "hello"\' > /tests/look.py\n'
+    script += f"{test} && r=1 || r=0\necho $r > /logs/verifier/reward.txt\n"
+    assert verdict(trial(make_task(tmp_path / "t", toml=TOML + more, test=script), ADVERSARIES["replaces"])) == 1
+
+
 def test_who_lingers_never_leaves_half_a_reward(tmp_path: Path, trial: MakeTrial) -> None:
     """Each is another file: in one that is written anew, a moment of it has nothing, and that would be no reward."""
     test = f"#!/bin/bash\n{COMES_AGAIN}cd /logs/verifier && ln reward.json one\n"
