@@ -119,7 +119,8 @@ def _test(number: int, test: str, worker: str, times: list[float], fails: bool, 
         text = "\n".join(map(json.dumps, _RECORDING)) + "\n"
         yield _line("recording", ended, test=test, task_id="t-0", terminal=f"shell{hostile}", cut=False, text=text)
     yield _line("began", at, test=test)
-    yield _line("test", ended, test=test, **outcome, worker=worker, began=at, ended=ended, times=steps, artifacts=[])
+    saved = [] if number else ["/saved/out.txt", "/saved/out.html", "/saved/out"]
+    yield _line("test", ended, test=test, **outcome, worker=worker, began=at, ended=ended, times=steps, artifacts=saved)
     agent, verdict = f"agent-{number % 2}", "fail" if fails else "pass"
     yield _line("attempt", ended, test=test, task=f"task-{number % 5}{hostile}", agent=agent, verdict=verdict)
 

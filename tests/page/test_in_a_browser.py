@@ -54,6 +54,9 @@ def test_it_shows_all_of_a_hostile_run_and_asks_for_nothing(
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert browser.run("document.title").startswith("bench")
     assert "<script>document.title='taken'</script>" in browser.run("document.querySelector('.told pre').textContent")
+    links = "[...document.querySelectorAll('.story .pairs a')]"
+    saved = browser.run(f"{links}.map(each => [each.textContent, each.hasAttribute('download')])")
+    assert saved == [["out.txt", False], ["out.html", True], ["out", True]]  # whose script would run here
     ground = browser.run("getComputedStyle(document.body).backgroundColor")
     assert ground == ("rgb(15, 20, 26)" if dark else "rgb(246, 247, 249)")
     assert browser.requests == [f"{page.as_uri()}#test-0"] or browser.requests == [page.as_uri()]

@@ -1,3 +1,6 @@
+/* What a browser shows and runs nothing of. All else that a sandbox has left is saved, as its script would be of where this page is. */
+const INERT = /\.(txt|log|cast|jsonl?|csv|md|png|jpe?g|gif|webp)$/i;
+
 /* What one wants to know of a test: its times and machines, and where it failed, each attempt with all that was said. */
 
 function storyOf(number) {
@@ -5,7 +8,7 @@ function storyOf(number) {
   const place = element("div", { class: "story" });
   const machines = run.machines.filter((machine) => machine[MACHINE.tests].includes(number));
   const [began, , , ended] = test[TEST.times];
-  const links = (run.links[number] ?? []).map(([name, where]) => element("a", { href: where }, name));
+  const links = (run.links[number] ?? []).map(([name, where]) => element("a", { href: where, download: !INERT.test(name) }, name));
   place.append(pairs([
     ["Ran", began === null ? "" : `${clock(began)}${ended === null ? "" : ` to ${clock(ended)}`}${test[TEST.worker] ? `, in ${test[TEST.worker]}` : ""}`],
     ["Met", test[TEST.infrastructure]],

@@ -63,7 +63,7 @@ class ContainerCommand:
             self.security_options = seccomp_options(self.info, directory)
             name = self._options[-1] if self._options else self.info["host"]["ociRuntime"]["path"]
             store = self.info["store"]
-            places = [str(context), os.environ.get("TMPDIR", "/var/tmp"), store["graphRoot"], store["runRoot"]]
+            places = [str(context), os.environ.get("TMPDIR") or "/var/tmp", store["graphRoot"], store["runRoot"]]
             self._options = runtime_options(directory, name, places)
 
     def _knows_the_host(self) -> bool:
