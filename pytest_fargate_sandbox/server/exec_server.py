@@ -1,5 +1,6 @@
 """The first process of a sandbox's main container: serve, reap, and end well."""
 
+import gc
 import os
 import signal
 import sys
@@ -12,6 +13,8 @@ from pytest_fargate_sandbox.server.prctl import become_subreaper, hide_memory
 from pytest_fargate_sandbox.server.requests.listener import Listener
 from pytest_fargate_sandbox.server.requests.verbs import Verbs
 from pytest_fargate_sandbox.server.work_dir import find_work_dir, lend_log
+
+gc.enable()  # which was not to look through all that was just loaded
 
 _ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 _STOP_PATIENCE_SEC = 1.0

@@ -63,6 +63,14 @@ def test_a_server_that_starts_loads_no_openssl() -> None:
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "False"
 
 
+def test_garbage_is_collected_once_all_is_loaded() -> None:
+    shipped = zlib.decompress(base64.b64decode(shipped_source())).decode()
+    altered = shipped.replace("code=main()", "code=gc.isenabled()+40")
+    assert altered != shipped
+    command = [*server_command("image", source=base64.b64encode(zlib.compress(altered.encode())).decode())]
+    assert subprocess.run([*command[0], *command[1]], check=False).returncode == 41
+
+
 def test_it_is_readable_source_with_its_own_line_numbers() -> None:
     _, *parts = zlib.decompress(base64.b64decode(shipped_source())).decode().split("\0")
     sources = dict(zip(parts[::2], parts[1::2], strict=True))
