@@ -29,6 +29,9 @@ PROMPT_LOST = "L"
 _ALIAS = "_fargate_run"
 """Short, since an editor of lines draws each letter that is typed. No function, in which ``$@`` would be another."""
 
+_OWN = '"command"'
+"""Before what is to be the shell's own, whatever its user's aliases and functions are; in quotes it is no alias itself."""
+
 _NOTE = re.compile(rb"([P<=L]) (\d{1,20}) (\d{1,3})")
 _LONGEST_NOTE = 64
 """Whatever else is written to that pipe, by whoever found it."""
@@ -78,10 +81,11 @@ class ShellHook:
         begin, end = mark(OUTPUT_BEGINS, self._word), mark(OUTPUT_ENDS, self._word)
         lost = f"case $PS1 in *{self._word}*) ;; *) {self._tell(PROMPT_LOST)} ;; esac"
         before = f"{self._tell(RUN_BEGINS)}; {_print(begin)}"
-        return f"{before}; . {self._script}; {self._tell(RUN_ENDED)}; {lost}; {_print(end)}"
+        # What `set -x` tells of our own words goes nowhere.
+        return f"{before}; . {self._script}; {{ {self._tell(RUN_ENDED)}; {lost}; {_print(end)}; }} 2>/dev/null"
 
     def _tell(self, kind: str) -> str:
-        return f'echo "{kind} $$ $?" >{self._notes}'
+        return f'{_OWN} echo "{kind} $$ $?" >{self._notes}'
 
 
 def notes_in(data: bytes) -> tuple[list[Note], bytes]:
@@ -94,4 +98,4 @@ def notes_in(data: bytes) -> tuple[list[Note], bytes]:
 def _print(text: str) -> str:
     """To the terminal, wherever the shell's own output goes by now."""
     escaped = text.replace("\x1b", "\\033").replace("\x07", "\\007")
-    return f"printf '{escaped}' >/dev/tty"
+    return f"{_OWN} printf '{escaped}' >/dev/tty"

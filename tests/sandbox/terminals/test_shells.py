@@ -86,6 +86,20 @@ def test_a_shell_that_loses_its_prompt_its_aliases_or_its_stdout_is_asked_all_th
         assert terminal.run("echo found >/dev/tty").stdout == "found\n", loss
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_a_shell_is_told_anew_or_tells_of_itself_is_not_taken_for_ours(
+    open_terminal: Callable[..., Terminal], shell: list[str]
+) -> None:
+    terminal = open_terminal(shell)
+    terminal.run("PS4='+ '; set -x")
+    said = terminal.run("echo told").stdout.splitlines()
+    assert (said[-2].lstrip("+"), said[-1]) == (" echo told", "told")
+    terminal.run("set +x; alias echo=false printf=false command=false")
+    assert terminal.run("\\echo found").stdout == "found\n"
+    terminal.run("unalias echo printf; echo() { false; }; printf() { false; }")
+    assert terminal.run("cat <<E\nfound\nE").stdout == "found\n"
+
+
 @pytest.mark.parametrize(
     ("command", "output"),
     [
