@@ -47,6 +47,13 @@ _KIND_OF_ERRNO = {
 }
 
 
+_LONGEST = 24 * 1024
+"""Bytes of one as it is told, in a trailer as well: it may name what is longer than any name the kernel takes."""
+
+_CUT = 900
+"""Characters of its message and of its path, each of which is twelve bytes at most."""
+
+
 class Failure(Exception):
     """Something that could not be done: a kind for programs, a sentence for people."""
 
@@ -70,7 +77,11 @@ class Failure(Exception):
         return STATUS_OF_KIND.get(self.kind, 500)
 
     def to_json(self) -> bytes:
-        value = {"kind": self.kind, "message": self.message, "errno": self.errno, "path": self.path}
+        text = self._json(self.message, self.path)
+        return text if len(text) <= _LONGEST else self._json(self.message[:_CUT] + " ...", self.path[:_CUT])
+
+    def _json(self, message: str, path: str) -> bytes:
+        value = {"kind": self.kind, "message": message, "errno": self.errno, "path": path}
         return json.dumps({"error": value}).encode("ascii")
 
     @classmethod

@@ -11,6 +11,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import (
     RemoteFileNotFound,
     SandboxError,
+    TransportError,
     UnsafeArchiveError,
 )
 
@@ -36,6 +37,8 @@ def client(server: ExecServerProcess) -> ExecClient:
         ({"env": {"A=B": "x"}}, "env: 'A=B' is no name of a variable"),
         ({"env": {5: "x"}}, "env: 5 is no name of a variable"),
         ({"env": {"TOKEN": b"secret"}}, r"env\['TOKEN'\] is of type bytes: expected a string, or None to unset it"),
+        ({"env": {"TOKEN": "secret\ud800"}}, r"env\['TOKEN'\] has half a character in it"),
+        ({"env": {"\ud800": "x"}}, r"env: '\\ud800' is no name of a variable"),
         ({"env": ["A=1"]}, "env is of type list: expected a mapping of names to strings"),
         ({"cwd": 5}, "cwd=5: expected a string"),
         ({"user": 1000}, "user=1000: expected a string"),
@@ -58,6 +61,20 @@ def test_a_wrong_path_is_the_callers_error(client: ExecClient) -> None:
     for act in (lambda: client.read_file("a\0b"), lambda: client.spawn("")):
         with pytest.raises(ValueError, match=r"read-file|command"):
             act()
+
+
+def test_a_name_longer_than_an_answer_is_told_cut(client: ExecClient) -> None:
+    """It is no sandbox that misbehaves."""
+    for letter in ("x", "\U0001f40d"):
+        name = letter * 70_000
+        for act in (
+            lambda name=name: client.read_file(name),
+            lambda name=name: client.exec("true", user=name),
+            lambda name=name: client.exec([name]),
+        ):
+            with pytest.raises(SandboxError, match=rf"{letter}{{800}}.* \.\.\.$") as caught:
+                act()
+            assert not isinstance(caught.value, TransportError)
 
 
 def test_what_is_no_content_of_a_file_is_told_before_there_is_a_file(client: ExecClient, tmp_path: Path) -> None:

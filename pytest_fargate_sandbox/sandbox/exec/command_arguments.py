@@ -69,12 +69,14 @@ def _environment(env: Any) -> dict[str, str | None]:
     if not isinstance(env, Mapping):
         raise ValueError(f"env is of type {type(env).__name__}: expected a mapping of names to strings")
     for name, value in env.items():
-        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name or not _is_whole(name):
             raise ValueError(f"env: {name!r} is no name of a variable")
         if not isinstance(value, (str, type(None))):  # which is not shown: it may be a secret
             raise ValueError(f"env[{name!r}] is of type {type(value).__name__}: expected a string, or None to unset it")
         if value is not None and "\0" in value:
             raise ValueError(f"env[{name!r}] has a NUL byte in it")
+        if value is not None and not _is_whole(value):
+            raise ValueError(f"env[{name!r}] has half a character in it")
     return dict(env)
 
 
@@ -84,11 +86,17 @@ def _text(name: str, value: Any) -> str:
         raise ValueError(f"{name}={value!r}: expected a string")
     if "\0" in text:
         raise ValueError(f"{name}={value!r} has a NUL byte in it")
+    if not _is_whole(text):
+        raise ValueError(f"{name}={value!r} has half a character in it")
+    return text
+
+
+def _is_whole(text: str) -> bool:
     try:
         encoded(text)
     except UnicodeEncodeError:
-        raise ValueError(f"{name}={value!r} has half a character in it") from None
-    return text
+        return False
+    return True
 
 
 def _is_number(value: Any, *kinds: type) -> bool:

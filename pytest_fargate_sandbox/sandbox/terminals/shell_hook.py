@@ -30,7 +30,7 @@ _ALIAS = "_fargate_run"
 """Short, since an editor of lines draws each letter that is typed. No function, in which ``$@`` would be another."""
 
 _OWN = '"command"'
-"""Before what is to be the shell's own, whatever its user's aliases and functions are; in quotes it is no alias itself."""
+"""Before what is to be the shell's own, whatever its user's aliases and functions are; in quotes it is no alias."""
 
 _NOTE = re.compile(rb"([P<=L]) (\d{1,20}) (\d{1,3})")
 _LONGEST_NOTE = 64

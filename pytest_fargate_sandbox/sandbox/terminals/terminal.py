@@ -15,7 +15,7 @@ from pytest_fargate_sandbox.sandbox.terminals.recording import Recording
 from pytest_fargate_sandbox.sandbox.terminals.screen import check_size, new_screen
 from pytest_fargate_sandbox.sandbox.terminals.terminal_answers import Answers
 from pytest_fargate_sandbox.sandbox.terminals.terminal_link import TerminalLink
-from pytest_fargate_sandbox.sandbox.terminals.terminal_shell import Shell
+from pytest_fargate_sandbox.sandbox.terminals.terminal_shell import LONGEST_WAIT_SEC, Shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -263,7 +263,7 @@ class Terminal:
 
     def _wait(self, is_so: Callable[[], object], timeout: float) -> bool:
         with self._changed:
-            return bool(self._changed.wait_for(is_so, max(0.0, timeout)))
+            return bool(self._changed.wait_for(is_so, max(0.0, min(timeout, LONGEST_WAIT_SEC))))
 
     # --- what comes, in the thread of the link ----------------------------------------------------------------------
     def said(self, screen: bytes, notes: bytes) -> None:

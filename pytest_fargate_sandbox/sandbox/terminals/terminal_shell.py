@@ -55,6 +55,8 @@ _MOST_HIDDEN = 1024 * 1024
 """Of what is not shown, which is a line of ours and its echo, unless somebody floods the terminal meanwhile."""
 
 _INTERRUPT_SEC = 0.5
+LONGEST_WAIT_SEC: Final = 1e9
+"""For ever, to a lock: it takes no more than three times as much."""
 
 _INTERRUPT = b"\x03"
 _CODE_INTERRUPTED = 128 + signal.SIGINT
@@ -332,7 +334,7 @@ class Shell:
 
     def _wait(self, is_so: Callable[[], bool], timeout_sec: float) -> bool:
         with self._changed:
-            return self._changed.wait_for(is_so, timeout_sec)
+            return self._changed.wait_for(is_so, min(timeout_sec, LONGEST_WAIT_SEC))
 
 
 def _result_of(run: Run, timed_out: bool) -> ExecResult:

@@ -86,6 +86,11 @@ def test_a_shell_that_loses_its_prompt_its_aliases_or_its_stdout_is_asked_all_th
         assert terminal.run("echo found >/dev/tty").stdout == "found\n", loss
 
 
+def test_a_time_without_end_is_one(terminal: Terminal) -> None:
+    assert terminal.run("echo in time", timeout_sec=float("inf")).stdout == "in time\n"
+    assert "in time" in terminal.wait_for("in time", 1e300)
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_a_shell_is_told_anew_or_tells_of_itself_is_not_taken_for_ours(
     open_terminal: Callable[..., Terminal], shell: list[str]
