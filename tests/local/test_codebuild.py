@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -15,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 from pytest_fargate_sandbox.providers.images.buildspec import BUILDSPEC
 from tests.local.engine_process import OF_A_PROXY, ROLE, EngineProcess, container, container_states
 from tests.processes import command_lines
@@ -144,6 +146,9 @@ _STEPS = (
     "grep -q . /proc/slabinfo || echo held: slabinfo",
     "grep -q . /proc/meminfo && echo can be read",
     "env",
+    "for each in /sys/fs/cgroup/pids /sys/fs/cgroup/memory /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)",
+    "do head -n 1 $each/pids.max $each/memory.max $each/memory.limit_in_bytes 2> /dev/null",
+    "done",
 )
 
 
@@ -157,6 +162,16 @@ def test_a_step_that_fails_is_told_as_codebuild_tells_it(builders: EngineProcess
     assert failed["buildStatus"] == "FAILED"
     assert _failed_phase(failed) == ("BUILD", "Error while executing command: podman build. Reason: exit status 3")
     assert "sorry" in _log(builders, failed).splitlines()
+
+
+@pytest.mark.root
+def test_a_step_takes_no_more_processes_than_a_task_and_not_all_memory(
+    builders: EngineProcess, failed: dict[str, Any]
+) -> None:
+    said = _log(builders, failed).splitlines()
+    assert str(most_processes()) in said
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert [line for line in said if line.isdecimal() and 0.8 * memory < int(line) < 0.9 * memory]
 
 
 def test_a_step_knows_no_password_of_this_machines_proxy(builders: EngineProcess, failed: dict[str, Any]) -> None:

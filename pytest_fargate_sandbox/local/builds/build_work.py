@@ -131,6 +131,7 @@ class BuildWork:
         if command.is_podman:
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
             options += ["--format", "docker", "--force-rm", *command.ulimit_options(()), *command.proxy_options()]
+            options += command.build_limit_options()
         self._follow(command.argv("build", *options, str(context)))
 
     def _pull(self, command: ContainerCommand) -> None:

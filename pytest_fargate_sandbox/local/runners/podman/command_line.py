@@ -132,6 +132,12 @@ class ContainerCommand:
             options += ["--ulimit", f"{name}={min(soft, ceiling)}:{min(hard, ceiling)}"]
         return options
 
+    def build_limit_options(self) -> list[str]:
+        """So much memory that a step which takes all of it ends, and not the machine."""
+        if os.geteuid() != 0 or not self._can_limit("memory", "MemoryLimit"):
+            return []
+        return ["--memory", str(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 * 7)]
+
     @staticmethod
     def proxy_options() -> list[str]:
         """For podman's ``build``: its steps may need a proxy of this machine's, but get none with a password in it."""

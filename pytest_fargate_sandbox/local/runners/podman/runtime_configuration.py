@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.local.runners.podman import mounts_of_step
+from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 from pytest_fargate_sandbox.local.shared_proc import private_entries, shared_entries
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def runtime_options(directory: Path, runtime: str, places: Iterable[str]) -> lis
         look=shlex.join([sys.executable, "-I", "-S", "-B", mounts_of_step.__file__]),
         places=shlex.join(places),
         # Without root no container has the host's.
-        hide=_HIDE.format(script=shlex.quote(_sed_script())) if os.geteuid() == 0 else "",
+        hide=_HIDE.format(script=shlex.quote(f"{_sed_script()};{_limit()}")) if os.geteuid() == 0 else "",
         runtime=shlex.quote(runtime),
     )
     program.write_text(script, "utf-8")
@@ -69,6 +70,11 @@ def runtime_options(directory: Path, runtime: str, places: Iterable[str]) -> lis
 
 def _sed_script() -> str:
     return f"{_prepend('readonlyPaths', shared_entries())};{_prepend('maskedPaths', private_entries())}"
+
+
+def _limit() -> str:
+    """The processes of a step: builders have no option for it, and root's are bound by no other limit."""
+    return f's|"resources": *{{|&"pids":{{"limit":{most_processes()}}},|'
 
 
 def _prepend(key: str, paths: Iterable[str]) -> str:
