@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.plugin.config_files import Setting
 
 _SIZE = ("cpu", "memory")
+_GRADES = ("submissions", "regrade")
 
 
 class Settings(NamedTuple):
@@ -282,10 +283,17 @@ def _refuse_contradictions(settings: Settings) -> None:
             f"image ({sources['image_template']}) and environment ({sources['environment_dir']}) exclude each other: "
             "name an image, or a directory to build one from"
         )
+    _refuse_work_for_no_task(settings)
     if settings.run["reuse"] is not None:
         _refuse_bad_name(settings)
     if any(not key.startswith("run.") for key in sources):
         base_config(settings)
+
+
+def _refuse_work_for_no_task(settings: Settings) -> None:
+    for name in _GRADES:  # an ini may say these for the runs that have tasks
+        if settings.sources.get(f"run.{name}", "").startswith("--") and not settings.run["tasks"]:
+            raise pytest.UsageError(f"--fargate-{name} takes --fargate-tasks: which tasks the work is graded by")
 
 
 def _refuse_bad_name(settings: Settings) -> None:

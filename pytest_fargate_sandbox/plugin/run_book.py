@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.plugin.places_to_write import refuse_unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +38,10 @@ class RunBook:
         """Sentences of what is otherwise than in the run that this one is compared with."""
 
     def check(self) -> None:
-        """Tell at the start, and not after an hour, what the page could not be made of, or written to."""
+        """Tell at the start, and not after an hour, what could not be written, or not be made."""
         if self._config.option.collectonly:
             return
+        refuse_unwritable(self._run.settings, self._config.invocation_params.dir)
         if self.page is not None:
             from pytest_fargate_sandbox.page.run_page import check_writable
 

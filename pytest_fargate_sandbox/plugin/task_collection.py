@@ -38,6 +38,9 @@ class TaskRoots:
         base = config.inipath.parent if config.inipath else config.invocation_params.dir
         self._roots = [(base / each).resolve() for each in said or ()]
 
+    def missing(self) -> list[Path]:
+        return [root for root in self._roots if not root.is_dir()]
+
     def task_of(self, path: Path) -> Path | None:
         """The task folder that ``path`` is, or is in."""
         if not self._roots:

@@ -83,7 +83,10 @@ class TaskResults:
         if self._file is not None:
             self._file.close()
         if self._quarantine is not None:
-            add_to_quarantine(self._quarantine, flaky_in(self._records.values()))
+            try:
+                add_to_quarantine(self._quarantine, flaky_in(self._records.values()))
+            except OSError as error:
+                warnings.warn(pytest.PytestWarning(f"--fargate-quarantine: {error}"), stacklevel=2)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._records:

@@ -65,18 +65,19 @@ def _artifacts(config: pytest.Config, run: PytestRun) -> Artifacts:
 def wire_tasks(config: pytest.Config) -> None:
     """What the process needs to have task folders for tests."""
     from pytest_fargate_sandbox.plugin.slots_for_tasks import SLOTS, SlotsForTasks
-    from pytest_fargate_sandbox.plugin.task_collection import TaskCollection
+    from pytest_fargate_sandbox.plugin.task_collection import TaskCollection, TaskRoots
     from pytest_fargate_sandbox.plugin.task_items import REGRADED, STORE, SUBMISSIONS, check_adversaries
     from pytest_fargate_sandbox.plugin.task_schedule import TaskSchedule
     from pytest_fargate_sandbox.tasks.crossing_store import store_at
-    from pytest_fargate_sandbox.tasks.quarantine import read_quarantine
     from pytest_fargate_sandbox.tasks.submissions import Submissions
 
     for name, meaning in _TASK_MARKS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
     run = config.stash[SETTINGS].run
+    for missing in TaskRoots(config, run["tasks"]).missing():
+        raise pytest.UsageError(f"{config.stash[SETTINGS].sources['run.tasks']}: there is no directory {missing}")
     check_adversaries(run["adversaries"])
-    handed_in, quarantine = _path(config, "submissions"), _path(config, "quarantine")
+    handed_in = _path(config, "submissions")
     if handed_in is not None:
         if not handed_in.is_dir():
             raise pytest.UsageError(f"--fargate-submissions: there is no directory {handed_in}")
@@ -91,8 +92,8 @@ def wire_tasks(config: pytest.Config) -> None:
         if where is None:
             raise pytest.UsageError("--fargate-regrade takes --fargate-store: where the work is that was verified then")
         config.stash[REGRADED] = _records(config, "regrade")
-    quarantined = read_quarantine(quarantine) if quarantine else {}
-    _register(config, task_collection=TaskCollection(config, run["tasks"], quarantined, _earlier(config)))
+    collection = TaskCollection(config, run["tasks"], _quarantined(config), _earlier(config))
+    _register(config, task_collection=collection)
     if not hasattr(config, "workerinput"):
         wire_controller(config)
 
@@ -100,6 +101,16 @@ def wire_tasks(config: pytest.Config) -> None:
 def _path(config: pytest.Config, option: str) -> Path | None:
     name = config.stash[SETTINGS].run[option]
     return config.invocation_params.dir / name if name else None
+
+
+def _quarantined(config: pytest.Config) -> dict[str, str]:
+    from pytest_fargate_sandbox.tasks.quarantine import read_quarantine
+
+    path = _path(config, "quarantine")
+    try:
+        return read_quarantine(path) if path else {}
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(f"--fargate-quarantine: {path} cannot be read: {error}") from None
 
 
 def _earlier(config: pytest.Config) -> dict[str, dict[str, Any]]:

@@ -71,6 +71,7 @@ def test_what_cannot_be_is_told_before_anything_runs(pytester: pytest.Pytester) 
         "--fargate-html=/proc/page.html": "ERROR: --fargate-html: /proc/page.html: *",
         "--fargate-html=/dev/full": "ERROR: --fargate-html: /dev/full: is no regular file",
         "--fargate-html=.": f"ERROR: --fargate-html: {pytester.path}: Is a directory",
+        "--fargate-report-json=.": f"ERROR: --fargate-report-json: {pytester.path}: Is a directory",
         "--fargate-compare=yesterday": "ERROR: --fargate-compare: there is no run yesterday, and no such file; *",
     }.items():
         result = run(pytester, source, option)

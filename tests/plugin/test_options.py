@@ -213,6 +213,24 @@ def test_what_is_said_and_empty_is_refused_and_in_the_environment_says_nothing(
     assert "cluster (pyproject.toml) is empty: name an ECS cluster" in refusal(passing)
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--fargate-results=test_it.py/r.jsonl", "--fargate-results: *test_it.py/r.jsonl: Not a directory"),
+        ("--fargate-quarantine=.", "--fargate-quarantine: *: Is a directory"),
+        ("--fargate-artifacts=" + "a" * 300, "--fargate-artifacts: *: File name too long"),
+        ("--fargate-store=/dev/null", "--fargate-store: /dev/null: Not a directory"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_the_first_test(
+    pytester: pytest.Pytester, option: str, told: str
+) -> None:
+    pytester.makepyfile(test_it="def test_it(fargate_sandbox): pass")
+    result = run_pytest(pytester, "-p", "no:xdist", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {told}"])
+
+
 def test_an_engine_that_is_not_there_is_told_with_how_to_start_it(passing: pytest.Pytester) -> None:
     told = refusal(passing, "--fargate-engine=mine")
     assert f"no engine serves in {passing.path}/mine: start one with `fargate-sandbox engine --state" in told

@@ -107,6 +107,19 @@ def test_the_ini_names_where_they_are_looked_for(pytester: pytest.Pytester) -> N
     ]
 
 
+def test_where_they_are_looked_for_and_nothing_is_is_told(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARGATE_TASKS", "taks")
+    pytester.runpytest_inprocess(*COLLECT).stderr.fnmatch_lines(
+        [f"ERROR: FARGATE_TASKS: there is no directory {pytester.path}/taks"]
+    )
+    monkeypatch.delenv("FARGATE_TASKS")
+    pytester.runpytest_inprocess("--fargate-submissions=handed-in").stderr.fnmatch_lines(
+        ["ERROR: --fargate-submissions takes --fargate-tasks: *"]
+    )
+
+
 def test_items_are_selected_as_any_other(pytester: pytest.Pytester) -> None:
     for name in ("a", "b"):
         make_task(pytester.path / "tasks" / name)
