@@ -66,9 +66,12 @@ def _unmade(repository: str = "built") -> str:
     return f"{REGISTRY}/{repository}:{uuid.uuid4().hex[:10]}"
 
 
-def _start(engine: EngineProcess, image: str, *lines: str, link: str = "", **fields: Any) -> str:
+def _start(
+    engine: EngineProcess, image: str, *lines: str, link: str = "", said: str = "of the context\n", **fields: Any
+) -> str:
     """Upload a context, with a ``link`` in it, and start its build; the build's id."""
-    files = {"Dockerfile": "\n".join([f"FROM {busybox_image()} AS earlier", *lines]), "sub/file": "of the context\n"}
+    dockerfile = "\n".join([f"FROM {busybox_image()} AS earlier", *lines])
+    files = {"Dockerfile": dockerfile, "Containerfile": "FROM nobody/knows", "sub/file": said}
     packed, zipped = io.BytesIO(), io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, text in files.items():
@@ -219,6 +222,7 @@ def test_a_step_mounts_nothing_of_this_machine(builders: EngineProcess, mount: s
 
 
 def test_a_step_mounts_what_is_its_builds_own(builders: EngineProcess, image: str) -> None:
+    """And not what it was in an earlier build."""
     seen = "cat /sub/file /made/file && touch /cache/x /none/x && ls /volume"
     stages = (
         f"RUN mkdir /made && echo earlier > /made/file; echo {uuid.uuid4()}",
@@ -226,10 +230,11 @@ def test_a_step_mounts_what_is_its_builds_own(builders: EngineProcess, image: st
         "VOLUME /volume",
         f"RUN {' '.join(_IN)} {seen}",
     )
-    build = _finished(builders, _start(builders, image, *stages))
-    log = _log(builders, build)
-    assert build["buildStatus"] == "SUCCEEDED", log
-    assert {"of the context", "earlier"} <= {*log.splitlines()}
+    for said in ("of the context", "of another"):
+        build = _finished(builders, _start(builders, image, *stages, said=f"{said}\n"))
+        log = _log(builders, build)
+        assert build["buildStatus"] == "SUCCEEDED", log
+        assert {said, "earlier"} <= {*log.splitlines()}
 
 
 def test_a_source_that_is_not_there_fails_the_download(builders: EngineProcess) -> None:

@@ -127,8 +127,12 @@ class BuildWork:
 
     def _run_builder(self, command: ContainerCommand, context: Path) -> None:
         # For this machine's own architecture, whatever was asked for: here is where the image will run.
-        options = ["--tag", self._image, *command.security_options]
+        dockerfile = _dockerfile_in(context)
+        options = ["--tag", self._image, "--file", str(dockerfile), *command.security_options]
         if command.is_podman:
+            if b"--mount" in dockerfile.read_bytes():
+                # podman takes a step for one that it knows without a look at what is mounted in it.
+                options.append("--no-cache")
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
             options += ["--format", "docker", "--force-rm", *command.ulimit_options(()), *command.proxy_options()]
             options += command.build_limit_options()
@@ -165,6 +169,14 @@ def _inside(member: tarfile.TarInfo, directory: str) -> tarfile.TarInfo:
     """Refuse what would leave ``directory``, and keep the modes, which the standard filter would tone down."""
     tarfile.tar_filter(member, directory)
     return member
+
+
+def _dockerfile_in(context: Path) -> Path:
+    """By this name alone, as docker has it: podman would take a Containerfile in its place, and follow any link."""
+    dockerfile = context / "Dockerfile"
+    if not (dockerfile.is_file() and dockerfile.resolve().is_relative_to(context.resolve())):
+        raise _Failed("failed to read dockerfile: open Dockerfile: no such file in the context")
+    return dockerfile
 
 
 @contextmanager
