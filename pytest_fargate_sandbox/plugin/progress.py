@@ -60,7 +60,7 @@ class Progress:
 
     def _may_draw(self, terminal: Any) -> bool:
         option = self._config.option
-        writes_past = option.capture == "no" and not self._run.has_workers
+        writes_past = getattr(option, "capture", "no") == "no" and not self._run.has_workers
         return bool(terminal.isatty and option.verbose >= 0 and not os.environ.get("CI") and not writes_past)
 
     def _end(self) -> None:
