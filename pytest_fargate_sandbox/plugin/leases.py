@@ -212,7 +212,7 @@ class Leases:
     def give_up(self, item: pytest.Item, met: dict[str, Any]) -> None:
         """An attempt does not count: end its sandboxes, whatever their tests wished, and remember why."""
         self.end_released(item)
-        self.run.ledger.write(f"retry-{secrets.token_hex(8)}", "retried", test=item.nodeid, error=met)
+        self.run.ledger.tell(f"retry-{secrets.token_hex(8)}", "retried", test=item.nodeid, error=met)
 
     def of(self, item: pytest.Item) -> list[Lease]:
         """The sandboxes that the test has had up to now; it is asked for each of its reports."""

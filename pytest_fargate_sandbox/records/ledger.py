@@ -162,8 +162,18 @@ class Ledger:
         told = json.dumps({"entry": entry, "event": event, "t": round(time.time(), 3), **facts}, default=str)
         line = f"\n{told}\n".encode()  # whoever wrote last may have been killed within a line
         with self._lock:
-            while not self._append(line):
-                pass  # the file has just been dropped or compacted
+            try:
+                while not self._append(line):
+                    pass  # the file has just been dropped or compacted
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
+
+    def tell(self, entry: str, event: str, **facts: Any) -> None:
+        """Append an event that nothing hangs on but what is told of it: for a full disk no task lives on."""
+        try:
+            self.write(entry, event, **facts)
+        except OSError as error:
+            _log.warning("%s is not on record: %s", event, error)
 
     def _append(self, line: bytes) -> bool:
         """Whether the file still stands under its name, and so does the line."""
@@ -173,7 +183,7 @@ class Ledger:
             if not os.fstat(descriptor).st_nlink:
                 return False
             if os.write(descriptor, line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return True
         finally:
             os.close(descriptor)

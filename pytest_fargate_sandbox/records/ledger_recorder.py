@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import StartError
@@ -13,11 +14,15 @@ from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.sandbox.machine_ties import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.records.kept_tasks import KeptTask
     from pytest_fargate_sandbox.sandbox.machine import Machine, Place
+
+
+_ONLY_TOLD = {"phase", "ready", "refused", "given_up", "stopped", "set_up", "tested", "used", "not_left"}
+"""Events without which a task ends none the less, by whoever has it or by the sweep."""
 
 
 class LedgerRecorder(Recorder):
@@ -31,6 +36,10 @@ class LedgerRecorder(Recorder):
         """There are such keys where another process may take the task over."""
 
     def open(self, machine: Machine, place: Place, ahead: Mapping[str, Any] | None) -> Mapping[str, str]:
+        with _or_nothing_is_launched():
+            return self._opened(machine, place, ahead)
+
+    def _opened(self, machine: Machine, place: Place, ahead: Mapping[str, Any] | None) -> Mapping[str, str]:
         self._place, self._forget_keys = place, None
         launched = self._ledger.entry_of(str(ahead["taskArn"])) if ahead else None
         if launched is not None and launched.facts["endpoint_url"] != place.facts["endpoint_url"]:
@@ -52,7 +61,8 @@ class LedgerRecorder(Recorder):
 
     def record(self, event: str, **facts: Any) -> None:
         """The ledger's line comes first; then the guard, which needs the task's ARN."""
-        self._ledger.write(self.entry, event, **facts)
+        with _or_nothing_is_launched():
+            self._write(event, **facts)
         if event == "launched":
             self._guard(facts["task_arn"])
         elif event == "stopped":
@@ -105,7 +115,11 @@ class LedgerRecorder(Recorder):
     def note(self, event: str, **facts: Any) -> None:
         """Write something about the machine that is no step of its life."""
         if self.entry:
-            self._ledger.write(self.entry, event, **facts)
+            self._write(event, **facts)
+
+    def _write(self, event: str, **facts: Any) -> None:
+        write = self._ledger.tell if event in _ONLY_TOLD else self._ledger.write
+        write(self.entry, event, **facts)
 
     def _guard(self, task_arn: str) -> None:
         if self._place is not None:
@@ -113,11 +127,20 @@ class LedgerRecorder(Recorder):
             ledger, entry = self._ledger, self.entry
 
             def on_stopped() -> None:
-                ledger.write(entry, "stopped", crashed=True)
+                ledger.tell(entry, "stopped", crashed=True)
                 if self._forget_keys:
                     self._forget_keys()
 
             exit_guard.guard(exit_guard.LiveTask(aws, cluster, task_arn, on_stopped, is_ours=lambda: self.is_ours))
+
+
+@contextmanager
+def _or_nothing_is_launched() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        text = f"the ledger {error.filename} cannot be written: {error.strerror}"
+        raise StartError(f"nothing was launched: {text}", phase="ledger", reason=text) from error
 
 
 def _what_it_costs_by(cfg: EcsFargateConfig) -> dict[str, Any]:

@@ -23,14 +23,14 @@ class SlotRecord:
         self.note("slot_leased", **facts)
 
     def note(self, event: str, **facts: Any) -> None:
-        self._ledger.write(f"slot-{self._claim}", event, **facts)
+        self._ledger.tell(f"slot-{self._claim}", event, **facts)
 
     def ended(self, *, kept: bool = False) -> None:
         self.note("slot_ended", kept=kept)
 
     def retired(self, machine: str, number: int, reason: str) -> None:
         """It could not be cleaned, before or after; so it may be the lease that it never came to."""
-        self._ledger.write(f"retired-{self._claim}-{number}", "slot_retired", machine=machine, slot=number, why=reason)
+        self._ledger.tell(f"retired-{self._claim}-{number}", "slot_retired", machine=machine, slot=number, why=reason)
 
 
 def slot_leases(entries: Iterable[Entry]) -> list[dict[str, Any]]:

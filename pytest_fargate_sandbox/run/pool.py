@@ -21,6 +21,7 @@ from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
 from pytest_fargate_sandbox.leaves.errors import Cancelled, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
+from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.ledger import Ledger
@@ -130,14 +131,14 @@ class Pool:
         gives up the start of a task of its own, as that of ``EcsFargateSandbox.start`` does.
         """
         entry = f"setup-{secrets.token_hex(8)}"
-        self._ledger.own(entry, "waiting", test=test, worker=self._worker)
+        self._ledger.tell(entry, "waiting", **this_process(), test=test, worker=self._worker)
         try:
             if spec.slots:
                 return self._slots.lease(spec, keep=keep, test=test)
             purpose = SESSION if lasting and _can_be_as_new(spec) else None
             return self._lease(spec, _Lessee(keep, test, purpose, cancel=cancel))
         finally:
-            self._ledger.write(entry, "waited")
+            self._ledger.tell(entry, "waited")
 
     @cached_property
     def _slots(self) -> SlotPool:
@@ -265,7 +266,7 @@ class Pool:
         known = (target.aws.identity_hash, target.cfg.cpu_architecture, context)
         if known not in self._images:
             entry = f"image-{context.name}-{crc32(bytes(context)):08x}"
-            self._ledger.write(entry, "building", directory=str(context), **target.facts)
+            self._ledger.tell(entry, "building", directory=str(context), **target.facts)
             try:
                 self._images[known] = ImageBuilder.ensure_image_built(
                     cfg=replaced(target.cfg, environment_dir=str(context), image_template=None),
@@ -273,10 +274,10 @@ class Pool:
                     force_build=force_build,
                     aws=target.aws,
                     shared_dir=self._directory,
-                    on_build=lambda build: self._ledger.write(entry, "build", build=build),
+                    on_build=lambda build: self._ledger.tell(entry, "build", build=build),
                 )
             finally:
-                self._ledger.write(entry, "built")
+                self._ledger.tell(entry, "built")
         return self._images[known]
 
     def close(self) -> None:

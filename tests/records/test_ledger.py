@@ -8,17 +8,21 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig, StartError
 from pytest_fargate_sandbox.records.ledger import Ledger, all_ledgers
+from pytest_fargate_sandbox.records.ledger_recorder import LedgerRecorder
 from pytest_fargate_sandbox.records.sweeping import sweep_ledgers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import FrameType
+
+    from tests.engine_of_tests import EngineOfTests
 
 
 @contextmanager
@@ -110,6 +114,26 @@ def test_what_finds_no_room_is_an_error_before_anything_is_launched() -> None:
     told = subprocess.run([sys.executable, "-c", FULL], check=True, stdout=subprocess.PIPE, text=True).stdout
     assert told.strip() == str(Ledger("run").path)
     assert [each.events for each in Ledger("run").entries()] == [["opened", "launching"]]
+
+
+def test_without_room_nothing_is_launched_and_what_is_there_ends_all_the_same(
+    engine: EngineOfTests, caplog: pytest.LogCaptureFixture
+) -> None:
+    cfg = EcsFargateConfig(
+        cluster="local", ssh_sidecar=SshSidecarConfig(exec_server_port=19542), cpu="256", memory="512"
+    )
+    ledger, before = Ledger("run"), set(engine.alive())
+    mine = EcsFargateSandbox(cfg, task_id="mine", run_id="run", recorder=LedgerRecorder(ledger))
+    mine.start()
+    ledger.path = Path("/dev/full")
+    with pytest.raises(
+        StartError, match=r"nothing was launched: the ledger /dev/full cannot be written: No space left"
+    ):
+        EcsFargateSandbox(cfg, task_id="other", run_id="run", recorder=LedgerRecorder(ledger)).start()
+    mine.note("tested", tests=["a"])
+    mine.stop()
+    assert set(engine.alive()) <= before
+    assert "stopped is not on record: [Errno 28] No space left on device: '/dev/full'" in caplog.text
 
 
 def test_half_a_line_takes_no_other_with_it() -> None:
