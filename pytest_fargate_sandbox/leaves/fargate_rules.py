@@ -77,7 +77,7 @@ def size_with(cpu: str | None, memory: str | None, default: tuple[str, str]) -> 
 
 
 def _number(text: str) -> int:
-    return int(text) if str(text).isdecimal() else 0
+    return int(text) if str(text).isdecimal() and len(str(text)) < 10 else 0
 
 
 def size_problem(cpu: int, memory: int) -> str | None:

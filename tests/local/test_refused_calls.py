@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.local.engine_process import EngineProcess
 
 INVALID = "InvalidParameterException"
+FARGATE = {"family": "f", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc",
+           "containerDefinitions": [{"name": "a", "image": "b"}]}  # fmt: skip
 
 
 def test_fargates_capacity_providers_are_there(engine: EngineProcess) -> None:
@@ -67,6 +69,12 @@ def test_an_error_of_the_engines_own_is_told_in_its_log_and_to_nobody_in_pythons
         ("RunTask", ["no", "object"], "SerializationException", "the body: a structure is wanted"),
         ("ListTasks", {"nextToken": "not one"}, "InvalidParameterException", "Invalid token"),
         ("DescribeTaskDefinition", {"taskDefinition": "of:moto"}, "ClientException", "Unable to describe"),
+        ("ListTasks", {"nextToken": "1" * 5000}, "InvalidParameterException", "Invalid token"),
+        ("DescribeTaskDefinition", {"taskDefinition": "a:" + "1" * 5000}, "ClientException", "Unable to describe"),
+        ("RunTask", {"taskDefinition": "a:" + "1" * 5000}, "ClientException", "TaskDefinition not found"),
+        ("RegisterTaskDefinition", {**FARGATE, "cpu": "1" * 5000, "memory": "512"}, "ClientException", "Invalid 'cpu'"),
+        ("RegisterTaskDefinition", {**FARGATE, "cpu": "256", "memory": "1" * 5000 + "GB"}, "ClientException",
+         "Invalid 'memory'"),
         ("NoSuchThing", {}, "UnknownOperationException", "The action NoSuchThing is not valid"),
     ],
 )  # fmt: skip

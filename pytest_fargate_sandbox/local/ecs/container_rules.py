@@ -32,6 +32,7 @@ _UNSUPPORTED_LINUX = ("devices", "sharedMemorySize", "maxSwap", "swappiness")
 _FARGATE_LOG_DRIVERS = ("awslogs", "splunk", "awsfirelens")
 _START_PERIOD_SEC = range(301)
 _PORTS = range(1, 65536)
+_PORT_RANGE = re.compile("([0-9]{1,5})-([0-9]{1,5})")
 
 
 def check_container(container: Mapping[str, Any], request: Mapping[str, Any]) -> None:
@@ -77,10 +78,11 @@ def _has_ports(mapping: Mapping[str, Any]) -> bool:
     """One, or a range of them."""
     if "containerPortRange" not in mapping:
         return mapping.get("containerPort") in _PORTS
-    first, _, last = mapping["containerPortRange"].partition("-")
-    if not (first.isdecimal() and last.isdecimal()):
+    found = _PORT_RANGE.fullmatch(mapping["containerPortRange"])
+    if not found:
         return False
-    return int(first) in _PORTS and int(last) in _PORTS and int(first) <= int(last) and "containerPort" not in mapping
+    first, last = int(found[1]), int(found[2])
+    return first in _PORTS and last in _PORTS and first <= last and "containerPort" not in mapping
 
 
 def _check_fargate(container: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from moto.ecs.models import EC2ContainerServiceBackend
 
 from pytest_fargate_sandbox.local.ecs.account_limits import RATE_EXCEEDED
 from pytest_fargate_sandbox.local.ecs.container_spec import apply_override
-from pytest_fargate_sandbox.local.ecs.ecs_responses import FargateResponse
+from pytest_fargate_sandbox.local.ecs.ecs_responses import FargateResponse, is_number
 from pytest_fargate_sandbox.local.ecs.engine_task import (
     STOPPED_TASK_LIFE_SEC,
     EngineContainer,
@@ -258,7 +258,7 @@ class FargateBackend(EC2ContainerServiceBackend):
         family, _, revision = name.rpartition("/")[2].partition(":")
         revisions = self.task_definitions.get(family, {})
         if revision:
-            found = revisions.get(int(revision)) if revision.isdecimal() else None
+            found = revisions.get(int(revision)) if is_number(revision) else None
         else:
             found = max(
                 (item for item in revisions.values() if item.status == "ACTIVE"),

@@ -70,7 +70,7 @@ class FargateResponse(EC2ContainerServiceResponse):
         _, colon, revision = name.rpartition("/")[2].partition(":")
         if not colon:
             self.params["taskDefinition"] = self._backend.active_definition(name).arn
-        elif not revision.isdecimal():
+        elif not is_number(revision):
             raise ClientException("Unable to describe task definition.")
         return super().describe_task_definition()
 
@@ -154,13 +154,18 @@ class FargateResponse(EC2ContainerServiceResponse):
         return f"arn:{backend.partition}:ecs:{backend.region_name}:{backend.account_id}:task/{cluster}/{name}"
 
 
+def is_number(text: str) -> bool:
+    """Of a revision, or of where a page begins."""
+    return text.isdecimal() and len(text) < 10
+
+
 def _is_wanted(provider: dict[str, Any], wanted: list[str]) -> bool:
     return not wanted or provider["name"] in wanted or provider["capacityProviderArn"] in wanted
 
 
 def _page(key: str, arns: list[str], request: dict[str, Any]) -> dict[str, Any]:
     token = request.get("nextToken") or "0"
-    if not token.isdecimal():
+    if not is_number(token):
         raise InvalidParameter("Invalid token")
     first = int(token)
     last = first + min(request.get("maxResults") or _MOST_LISTED, _MOST_LISTED)

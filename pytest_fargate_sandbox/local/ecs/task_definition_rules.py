@@ -64,7 +64,7 @@ def check_task_definition(request: Mapping[str, Any], body_bytes: int) -> None:
 
 def fargate_cpu(text: str) -> int:
     """CPU units from ``1024`` or ``1 vCPU``; ClientException for anything else."""
-    match = re.fullmatch(r"(\d+)|(\d*\.?\d+)\s*vcpu", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]{1,9})|([0-9]{0,9}\.?[0-9]{1,9})\s*vcpu", text.strip(), re.IGNORECASE)
     if match is None:
         raise ClientException(f"Invalid 'cpu' setting for task: {text!r}.")
     return int(match[1]) if match[1] else int(float(match[2]) * 1024)
@@ -72,7 +72,7 @@ def fargate_cpu(text: str) -> int:
 
 def fargate_memory(text: str) -> int:
     """MiB from ``2048`` or ``2 GB``; ClientException for anything else."""
-    match = re.fullmatch(r"(\d+)|(\d*\.?\d+)\s*gb", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"([0-9]{1,9})|([0-9]{0,9}\.?[0-9]{1,9})\s*gb", text.strip(), re.IGNORECASE)
     if match is None:
         raise ClientException(f"Invalid 'memory' setting for task: {text!r}.")
     return int(match[1]) if match[1] else int(float(match[2]) * 1024)
