@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,4 +34,6 @@ def remember(config: pytest.Config, directory: Path) -> None:
             {kind: times for kind, times in before.items() if kind not in learned} if isinstance(before, dict) else {}
         )
         every = [*kept.items(), *learned.items()]
-        cache.set(_KEY, dict(every[-_KINDS:]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pytest's own are enough where nothing can be written, and may be errors
+            cache.set(_KEY, dict(every[-_KINDS:]))

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -209,9 +210,9 @@ def test_loopback_that_is_down_is_told_in_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.needs("user namespaces")
 def test_where_nothing_can_run_containers_one_error_says_what_was_tried_and_what_to_do(tmp_path: Path) -> None:
     forbid = "for kind in user mnt net; do echo 0 > /proc/sys/user/max_${kind}_namespaces; done"
-    engine = f"PATH=/nonexistent exec {sys.executable} -m pytest_fargate_sandbox.local --state {tmp_path}"
+    command = shlex.join([sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(tmp_path)])
     ended = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "/bin/sh", "-c", f"{forbid}; {engine}"],
+        ["unshare", "--user", "--map-root-user", "/bin/sh", "-c", f"{forbid}; PATH=/nonexistent exec {command}"],
         capture_output=True,
         text=True,
         timeout=30,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.shared_state import SharedState
+from pytest_fargate_sandbox.plugin import last_run
+from pytest_fargate_sandbox.run.kind_notes import KindNotes
 from tests.plugin.one_process import run, run_pytest
 
 if TYPE_CHECKING:
@@ -35,6 +39,19 @@ def test_it(fargate_sandbox, n):
     learnt = json.loads(remembered.read_text())
     assert 0 < learnt[""]["launch"] < 60
     assert learnt["another kind"] == {"launch": 5}
+
+
+def test_where_nothing_can_be_remembered_only_pytests_own_cache_says_so(pytester: pytest.Pytester) -> None:
+    """In a copy that can only be read, and where warnings are errors."""
+    pytester.makefile("", stands_here="")
+    config = pytester.parseconfigure("-o", "cache_dir=stands_here/cache")
+    (pytester.path / "run").mkdir()
+    with SharedState(pytester.path / "run").change() as document:
+        KindNotes().note_launch(document, "a kind", 2.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        last_run.remember(config, pytester.path / "run")
+    assert last_run.recall(config) is None
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--fixtures", "--fixtures-per-test", "--markers"])

@@ -218,7 +218,9 @@ PRELOADED = "/lib/preloaded.so"
 def deadly_library(root: Path) -> dict[str, str]:
     """As of an image with a libc of its own: no Python that comes with another starts while it is preloaded."""
     maps = Path("/proc/self/maps").read_text()
-    real = next(path for path in re.findall(r"/\S+\.so\S*", maps) if b"libc.so.6" in Path(path).read_bytes())
+    real = next(
+        path for path in re.findall(r" (/.*\.so\S*)$", maps, re.MULTILINE) if b"libc.so.6" in Path(path).read_bytes()
+    )
     (root / "lib").mkdir()
     (root / PRELOADED.lstrip("/")).write_bytes(Path(real).read_bytes().replace(b"libc.so.6", b"libX.so.6"))
     return {"LD_PRELOAD": PRELOADED}
@@ -262,7 +264,7 @@ def test_a_read_only_root_with_one_writable_directory_is_enough(bare_root: Path)
     bring_python(bare_root)
     work_dir = f"$0{WORK_DIR}"
     freeze = f'mount --bind "$0" "$0" && mount -t tmpfs none "{work_dir}" && mount -o remount,bind,ro "$0" && '
-    nowhere_else = 'mount -t tmpfs none "$0/dev/shm" && mount -o remount,ro "$0/dev/shm" && '
+    nowhere_else = 'mount -t tmpfs none "$0/dev/shm" && mount -o remount,bind,ro "$0/dev/shm" && '
     enter = freeze + ENTER.replace("exec", nowhere_else + "exec")
     as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     unshare = ["unshare", *as_root, "--mount", "--pid", "--fork", "--kill-child"]

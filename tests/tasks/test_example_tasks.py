@@ -30,8 +30,8 @@ def outcomes(pytester: pytest.Pytester, engine: EngineOfTests, *args: str) -> di
         "-pno:cacheprovider",
         *args,
     )
-    lines = [line.split(" ") for line in done.outlines if line.startswith(("PASSED ", "FAILED ", "ERROR "))]
-    return {line[1].rpartition("tasks/")[2]: line[0] for line in lines}
+    lines = [line.partition(" ") for line in done.outlines if line.startswith(("PASSED ", "FAILED ", "ERROR "))]
+    return {named.partition(" - ")[0].rpartition("tasks/")[2]: outcome for outcome, _, named in lines}
 
 
 def test_four_are_sound_and_one_is_not(pytester: pytest.Pytester, engine: EngineOfTests, soak: bool) -> None:

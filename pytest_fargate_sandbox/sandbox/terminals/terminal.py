@@ -31,6 +31,8 @@ https://github.com/torvalds/linux/blob/v6.1/drivers/tty/n_tty.c (N_TTY_BUF_SIZE)
 """
 
 _HANG_UP_SEC = 1.0
+_ENDING_SEC = 10.0
+"""What has been killed is gone in no time, but where the machine has none to spare."""
 
 
 class Terminal:
@@ -242,7 +244,7 @@ class Terminal:
             self._process.signal_tree(signal.SIGHUP)
             if not self._wait(lambda: not self.is_alive, _HANG_UP_SEC):
                 self._process.kill()
-                self._wait(lambda: not self.is_alive, _HANG_UP_SEC)
+                self._wait(lambda: not self.is_alive, _ENDING_SEC)
         self.abandon()
 
     def abandon(self) -> None:

@@ -35,7 +35,7 @@ _PATIENCE_SEC = 5.0
 """How long we wait for a process that does not even die of KILL."""
 
 _LOOK_SEC = 0.02
-_FAREWELL_SEC = 0.3
+_FAREWELL_SEC = 1.0
 _BLOCK = 64 * 1024
 _LARGE_PIPE = 1024 * 1024
 _TTY_BLOCK = 4095 - 512

@@ -35,7 +35,7 @@ _NOBODY = 24_613
 @pytest.fixture
 def terminal(server: ExecServerProcess, proxy: FaultProxy) -> Iterator[Terminal]:
     """Reaches the server through the proxy."""
-    client = ExecClient(port=proxy.port, token=server.token, limits=LIMITS._replace(breaks_sec=1.0))
+    client = ExecClient(port=proxy.port, token=server.token, limits=LIMITS._replace(breaks_sec=5.0))
     terminal = _opened(OpenTerminals(), client, "cut", ["dash"])
     yield terminal
     terminal.close()

@@ -157,7 +157,8 @@ def test_a_program_is_told_that_its_terminal_hangs_up_and_nothing_of_it_stays(
     terminal.close()
     assert not terminal.is_alive
     assert server.client.read_file(f"{server.directory}/farewell") == b"hung up\n"
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    left = [Path(f"/proc/{pid}") for pid in pids]
+    wait_until(lambda: not any(each.exists() for each in left) or None, deadline=10, what="the dead to be buried")
     with pytest.raises(SandboxError, match="is closed"):
         terminal.send_keys("x")
 
