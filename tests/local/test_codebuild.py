@@ -222,8 +222,8 @@ def test_a_step_mounts_nothing_of_this_machine(builders: EngineProcess, mount: s
 
 
 def test_a_step_mounts_what_is_its_builds_own(builders: EngineProcess, image: str) -> None:
-    """And not what it was in an earlier build."""
-    seen = "cat /sub/file /made/file && touch /cache/x /none/x && ls /volume"
+    """And not what it was in an earlier build, nor the cache that one had."""
+    seen = "cat /sub/file /made/file && ls /cache && touch /cache/cached /none/x && ls /volume"
     stages = (
         f"RUN mkdir /made && echo earlier > /made/file; echo {uuid.uuid4()}",
         f"FROM {busybox_image()}",
@@ -235,6 +235,7 @@ def test_a_step_mounts_what_is_its_builds_own(builders: EngineProcess, image: st
         log = _log(builders, build)
         assert build["buildStatus"] == "SUCCEEDED", log
         assert {said, "earlier"} <= {*log.splitlines()}
+        assert "cached" not in log.splitlines()
 
 
 def test_a_source_that_is_not_there_fails_the_download(builders: EngineProcess) -> None:

@@ -136,7 +136,10 @@ class BuildWork:
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
             options += ["--format", "docker", "--force-rm", *command.ulimit_options(()), *command.proxy_options()]
             options += command.build_limit_options()
-        self._follow(command.argv("build", *options, str(context)))
+        try:
+            self._follow(command.argv("build", *options, str(context)))
+        finally:
+            command.remove_caches(context.parent)
 
     def _pull(self, command: ContainerCommand) -> None:
         source = self._build.variables[buildspec.SOURCE_IMAGE]

@@ -1,5 +1,8 @@
 """Refuses a step of a build that would have a part of this machine, before the runtime is told of it.
 
+And gives it caches that are its build's alone, and empty at first, as on CodeBuild: builders have one for all builds of
+a user, in which who has written a Dockerfile could leave what another's installs.
+
 Where a Dockerfile has ``RUN --mount``, older builders follow links and ``..`` out of the context, out of an earlier
 stage and out of their caches, and mount what is there, to be written: the whole of the host, for who writes
 ``source=`` so (CVE-2024-1753, CVE-2024-9675; Debian 12 has such a one). Variables and ``ONBUILD`` of a base image can
@@ -14,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +28,9 @@ _OF_A_CONTAINER = re.compile(r"(overlay-containers|vfs-containers|vfs/dir)/[^/]+
 """In a store: what is of one container, by a name that nobody guesses."""
 _OF_A_BUILDER = re.compile(r"buildah[^/]*/[^/]+(/.*)?")
 """In the directory for temporary files: of one step, or one cache, and not all of them."""
+_CACHE = re.compile(r"buildah-cache[^/]*/[^/]+(/.*)?")
 _ANYTHING = re.compile(r".*", re.DOTALL)
+_NOWHERE = ".."
 _SYSFS = "/sys"
 """Which who is not root cannot mount anew."""
 
@@ -42,8 +48,18 @@ class _Mount(NamedTuple):
 
 
 def main(bundle: str, context: str, temporary: str, *stores: str) -> int:
-    with open(os.path.join(bundle, "config.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
-        mounts = json.load(file).get("mounts") or ()
+    with open(os.path.join(bundle, "config.json"), "r+", encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        config = json.load(file)
+        if not _look(config.get("mounts") or (), bundle, context, temporary, stores):
+            return 1
+        file.seek(0)
+        json.dump(config, file)
+        file.truncate()
+    return 0
+
+
+def _look(mounts: Sequence[dict[str, Any]], bundle: str, context: str, temporary: str, stores: Sequence[str]) -> bool:
+    """Whether the step may have them, as they are then."""
     places = [(bundle, _ANYTHING), (context, _ANYTHING), (temporary, _OF_A_BUILDER)]
     places += [(store, _OF_A_CONTAINER) for store in stores]
     table = _Table(places, stores)
@@ -51,8 +67,20 @@ def main(bundle: str, context: str, temporary: str, *stores: str) -> int:
         for source in _sources(mount):
             if not table.is_the_builds(source):
                 print(f"{source} is a part of this machine: no step has it at {mount['destination']}", file=sys.stderr)
-                return 1
-    return 0
+                return False
+            cache = table.inside(source, temporary)
+            if _CACHE.fullmatch(cache):
+                mount["source"] = _made_like(source, os.path.join(os.path.dirname(context), cache))  # noqa: PTH118, PTH120
+    return True
+
+
+def _made_like(directory: str, own: str) -> str:
+    if not os.path.isdir(own):  # noqa: PTH112
+        os.makedirs(own)  # noqa: PTH103
+        told = os.stat(directory)  # noqa: PTH116
+        os.chown(own, told.st_uid, told.st_gid)
+        os.chmod(own, stat.S_IMODE(told.st_mode))  # noqa: PTH101
+    return own
 
 
 class _Table:
@@ -61,7 +89,7 @@ class _Table:
     def __init__(self, places: Sequence[tuple[str, re.Pattern[str]]], stores: Sequence[str]) -> None:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
             self._mounts = [_mount(line) for line in file]
-        self._places = [(self._origin(os.path.realpath(place)), rest) for place, rest in places]
+        self._places = places
         stages = [re.compile(re.escape(os.path.realpath(store)) + "/overlay/[^/]+/merged") for store in stores]
         self._stages = {
             each.origin.device for each in self._mounts if any(map_.fullmatch(each.point) for map_ in stages)
@@ -72,10 +100,15 @@ class _Table:
         if origin.device in self._stages:
             return True
         return any(
-            origin.device == place.device and rest.fullmatch(os.path.relpath(origin.path, place.path))
-            for place, rest in self._places
-            if origin.path == place.path or origin.path.startswith(place.path.rstrip("/") + "/")
+            rest.fullmatch(inside) for place, rest in self._places if (inside := self.inside(source, place)) != _NOWHERE
         )
+
+    def inside(self, source: str, place: str) -> str:
+        """Its path from there on."""
+        origin, base = (self._origin(os.path.realpath(each)) for each in (source, place))
+        if origin.device != base.device or not (origin.path + "/").startswith(base.path.rstrip("/") + "/"):
+            return _NOWHERE
+        return os.path.relpath(origin.path, base.path)
 
     def _origin(self, path: str) -> _Origin:
         above = [each for each in self._mounts if path == each.point or path.startswith(each.point.rstrip("/") + "/")]
