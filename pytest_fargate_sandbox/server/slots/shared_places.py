@@ -10,10 +10,14 @@ from pytest_fargate_sandbox.server.slots import emptying
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterator
+    from typing import Iterator, Optional
 
 _FORBIDDING = (b"proc", b"sysfs", b"cgroup", b"cgroup2", b"devpts", b"securityfs", b"debugfs", b"tracefs", b"bpf")
 """File systems in which no tenant makes anything."""
+
+_COUNTING = (b"overlay", b"ext4", b"xfs", b"tmpfs")
+"""File systems in which a directory that has two links has no other in it; one that is merged of several has one link.
+Others count as they like: https://www.gnu.org/software/findutils/manual/html_mono/find.html#index-_002dnoleaf"""
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TICK_NS = 50 * 1000 * 1000
@@ -35,21 +39,7 @@ class SharedPlaces:
 
     def _look(self, without: bytes) -> None:
         closed = set(mounts_of(_FORBIDDING)) | {without}
-        pending = [b"/"]
-        while pending:
-            directory = pending.pop()
-            if directory in closed:
-                continue
-            try:
-                status = os.lstat(directory)
-                if status.st_uid in self.tenants:
-                    continue
-                if status.st_mode & stat.S_IWOTH:
-                    self._found.append(directory)
-                with os.scandir(directory) as entries:
-                    pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-            except OSError:
-                continue
+        self._found += open_to_all(b"/", closed, self.tenants, counting_device())
 
     def all(self) -> "list[bytes]":
         self._looker.join()
@@ -133,6 +123,38 @@ class Share:
 
     def _may_open(self, directory: os.stat_result) -> bool:
         return directory.st_uid in self._places.tenants or bool(directory.st_mode & stat.S_IWOTH)
+
+
+def open_to_all(top: bytes, closed: "set[bytes]", tenants: range, counting: "Optional[int]") -> "list[bytes]":
+    """World-writable directories; on the device that is ``counting`` none without others is looked into."""
+    found, pending = [], [top]
+    while pending:
+        directory = pending.pop()
+        if directory in closed:
+            continue
+        try:
+            status = os.lstat(directory)
+            if status.st_uid in tenants:
+                continue
+            if status.st_mode & stat.S_IWOTH:
+                found.append(directory)
+            if status.st_nlink == 2 and status.st_dev == counting:
+                continue
+            with os.scandir(directory) as entries:
+                pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+    return found
+
+
+def counting_device() -> "Optional[int]":
+    """That of the root, if its file system is one of those; what is mounted below has another."""
+    try:
+        with open("/proc/self/mounts", "rb") as file:
+            kinds = [fields[2] for fields in map(bytes.split, file) if fields[1] == b"/"]
+        return os.lstat(b"/").st_dev if kinds and kinds[-1] in _COUNTING else None
+    except OSError:
+        return None
 
 
 def _is_of_now(changed: int) -> bool:
