@@ -64,4 +64,6 @@ def make_keyring(aws: Aws, *, task_id: str, secret: bytes | None = None, client_
 def _secret_key_pair(aws: Aws, arn: str) -> KeyPair:
     from pytest_fargate_sandbox.providers.ssh.key_pairs import parse_key_pair
 
-    return parse_key_pair(aws.call("secretsmanager", "GetSecretValue", SecretId=arn)["SecretString"])
+    value = aws.call("secretsmanager", "GetSecretValue", SecretId=arn)
+    text = value.get("SecretString") or value["SecretBinary"].decode("utf-8", "replace")
+    return parse_key_pair(text, f"the secret {arn}")

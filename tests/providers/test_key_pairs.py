@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair, parse_key_pair
+from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.fresh_keys import fresh_key_pair
 
 if TYPE_CHECKING:
@@ -73,9 +74,12 @@ def test_a_pem_key_from_elsewhere_will_do(
     assert pair.public.startswith(kind)
 
 
-def test_a_text_that_is_no_key_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match="not a usable SSH private key"):
+def test_a_text_that_is_no_key_is_a_config_error_that_says_where_it_is_from(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="private_key: not a usable SSH private key"):
         parse_key_pair("hello")
+    (tmp_path / "id").write_text("hello")
+    with pytest.raises(ConfigError, match=f"key_file='{tmp_path}/id': not a usable SSH private key"):
+        SshTunnel(host="127.0.0.1", key_file=tmp_path / "id")
 
 
 def test_a_key_with_a_passphrase_is_a_config_error() -> None:

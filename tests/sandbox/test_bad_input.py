@@ -216,6 +216,13 @@ def test_keys_may_come_from_secrets(account: EcsFargateConfig, engine: EngineOfT
         assert sandbox.exec("true").ok
 
 
+def test_a_secret_that_is_no_key_is_named(account: EcsFargateConfig, engine: EngineOfTests) -> None:
+    arn = engine.aws.call("secretsmanager", "CreateSecret", Name="of-bytes", SecretBinary=b"\xffno key")["ARN"]
+    sidecar = SshSidecarConfig(exec_server_port=19542, public_key_secret_arn=arn, private_key_secret_arn=arn)
+    with pytest.raises(ConfigError, match=f"the secret {arn}: not a usable SSH private key"):
+        EcsFargateSandbox(dataclasses.replace(account, ssh_sidecar=sidecar), task_id="t", run_id="r").start()
+
+
 def test_a_secret_that_the_task_cannot_have_is_told_by_the_task(
     account: EcsFargateConfig, engine: EngineOfTests
 ) -> None:

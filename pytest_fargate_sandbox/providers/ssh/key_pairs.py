@@ -24,7 +24,7 @@ def derived_key_pair(secret: bytes) -> KeyPair:
     return _pair_of(Ed25519PrivateKey.from_private_bytes(secret))
 
 
-def parse_key_pair(text: str) -> KeyPair:
+def parse_key_pair(text: str, source: str = "private_key") -> KeyPair:
     """The pair of a private key from elsewhere, such as a secret: OpenSSH or PEM text, without a passphrase."""
     encoded = text.strip().encode() + b"\n"
     try:
@@ -35,7 +35,7 @@ def parse_key_pair(text: str) -> KeyPair:
         return _pair_of(key)
     except (ValueError, TypeError, AttributeError) as error:  # TypeError: it wants a passphrase
         raise ConfigError(
-            f"not a usable SSH private key: {error}; it has to be OpenSSH or PEM text without a passphrase",
+            f"{source}: not a usable SSH private key: {error}; it has to be OpenSSH or PEM text without a passphrase",
             key="private_key",
             allowed="an OpenSSH or PEM private key without a passphrase",
         ) from error

@@ -18,7 +18,7 @@ def private_key_of(key_file: str | Path | None, private_key: KeyPair | str | par
         if key_file is None:
             raise ConfigError("SshTunnel needs key_file or private_key", key="key_file", allowed="a private key")
         try:
-            private_key = Path(key_file).expanduser().read_text()
+            private_key = parse_key_pair(Path(key_file).expanduser().read_text(), f"key_file={str(key_file)!r}")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"key_file={str(key_file)!r}: {error}",
