@@ -173,11 +173,15 @@ def engine_directory() -> Path:
     """Where the engine is, or will be, with the environment as it stands."""
     chosen = os.environ.get(ENV_ENGINE_DIRECTORY)
     if chosen:
-        directory = Path(chosen)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if is_somebody_elses(directory):
-            said = f"{ENV_ENGINE_DIRECTORY}={chosen}"
-            text = f"{said} was made by another user, whose engine we would use: set another directory"
+        directory, why = Path(chosen), ""
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            why = f"cannot be made: {error.strerror}"
+        if not why and is_somebody_elses(directory):
+            why = "was made by another user, whose engine we would use"
+        if why:
+            text = f"{ENV_ENGINE_DIRECTORY}={chosen} {why}: set another directory"
             raise StartError(text, phase="engine", reason=text)
         return directory
     ways = [
@@ -367,5 +371,8 @@ def _no_engine(
 ) -> StartError:
     texts = [path.read_text(errors="replace").strip() for path in (complaint, output) if path.exists()]
     said = next(filter(None, texts), "")
+    if said.startswith("usage: "):  # what it does not take it has from the environment
+        _, _, wrong = said.partition(": error: ")
+        what, said = f"{wrong} (of {', '.join(_ENV_OF_ENGINE)})", ""
     text = f"the local engine did not start: {what}\n{said}".rstrip()
     return kind(text, phase="engine", reason=said or what, transient=transient)

@@ -108,8 +108,21 @@ def test_an_engine_that_does_not_start_fails_once_for_all(
     pytester.makepyfile(TESTS.format(count=4, command="true"))
     result = run_pytest(pytester, "-n2", timeout=90)
     result.assert_outcomes(errors=4)
-    result.stdout.fnmatch_lines(["the local engine did not start*"])
+    wrong = "unrecognized arguments: --no-such-option (of FARGATE_ENGINE_OPTIONS, *)"
+    result.stdout.fnmatch_lines([f"the local engine did not start: {wrong}"])
     assert engine_log.lines == []
+
+
+def test_an_engine_that_has_no_place_is_told_by_the_tests(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARGATE_ENGINE_DIR", "/dev/null/x")
+    pytester.makepyfile(TESTS.format(count=1, command="true"))
+    result = run_pytest(pytester, "-p", "no:xdist")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["FARGATE_ENGINE_DIR=/dev/null/x cannot be made: Not a directory: set another directory"]
+    )
 
 
 def test_an_image_that_cannot_be_pulled_is_launched_twice_and_told_in_full_once(

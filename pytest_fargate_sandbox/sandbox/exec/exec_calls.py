@@ -55,6 +55,10 @@ _REMOTE_FILE_ERRORS = {
     "permission": RemotePermissionError,
     "is_directory": RemoteIsADirectory,
 }
+_NOT_OURS = (
+    "the exec server does not take our token: it is another sandbox's, or one that another process holds, which "
+    "`EcsFargateSandbox.from_state` takes over"
+)
 _OTHER_VERSION = (
     "this sandbox was started by another version of pytest-fargate-sandbox, whose exec server does not speak with this "
     "one: use the version that started it, or start a new sandbox"
@@ -72,7 +76,7 @@ def error_of(failure: Failure) -> SandboxError:
     if kind == "unsafe_archive":
         return UnsafeArchiveError(failure.message, member=path)
     if kind == "unauthorized":
-        return TransportError("the exec server does not take our token: it is another sandbox's", kind=kind)
+        return TransportError(_NOT_OURS, kind=kind)
     if kind == "unknown_verb":
         return SandboxError(_OTHER_VERSION, kind=kind)
     if kind in ("checksum", "stopping", "unknown_command", "hangs"):
