@@ -39,6 +39,15 @@ def pytest_xdist_auto_num_workers() -> int | None:
     return min(_MOST_WORKERS, round(_WORKERS_PER_CORE * _cores()))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """What is warm is so for all workers."""
+    from tests import warm_engine, warm_python
+
+    warm_python.share()
+    warm_engine.share()
+
+
 def _cores() -> int:
     """Those that this process may use, where the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

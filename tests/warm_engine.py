@@ -37,11 +37,17 @@ def _warm_engine() -> warm_python.WarmProcess:
     return warm_python.WarmProcess(__file__, *PROGRAM)
 
 
+def share() -> None:
+    """As that of ``warm_python``."""
+    os.environ[_ADDRESS] = warm_python.WarmProcess(__file__, *PROGRAM, when_asked=True).address
+
+
 def lend(patch: pytest.MonkeyPatch) -> None:
     """Engines that this process starts begin warm, and those of the copies of a warm Python that it starts."""
     from pytest_fargate_sandbox.place import local_cluster
 
-    patch.setenv(_ADDRESS, _warm_engine().address)
+    if _ADDRESS not in os.environ:
+        patch.setenv(_ADDRESS, _warm_engine().address)
     patch.setattr(local_cluster, "subprocess", Subprocess)
 
 

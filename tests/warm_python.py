@@ -27,7 +27,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, AnyStr, NoReturn
+from typing import TYPE_CHECKING, Any, AnyStr, ClassVar, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,6 +70,7 @@ _SPARE = 500
 _ADDRESS = "TESTS_WARM_PYTHON"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_OF_ALL_WORKERS = "TESTS_WARM_PYTHON_OF_ALL"
 _WORKER = [sys.executable, "-I", "-S", str(Path(__file__).with_name("warm_worker.py"))]
 INTERPRETER = " ".join(_WORKER)
 """What may stand, in what runs warm, where the command of a Python is asked for that ends with its standard input."""
@@ -77,7 +78,7 @@ INTERPRETER = " ".join(_WORKER)
 
 def command(*arguments: str) -> list[str]:
     """For whoever starts programs by their command. Signals of a terminal do not meet the copy that this stands for."""
-    return ["env", f"{_ADDRESS}={_warm_python().address}", *_WORKER, *arguments]
+    return ["env", f"{_ADDRESS}={_warm_python()}", *_WORKER, *arguments]
 
 
 def run(*arguments: str, given: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -128,7 +129,7 @@ class Popen(subprocess.Popen[AnyStr]):
 
     def _address(self) -> str:
         """Of the process whose copy it is to be."""
-        return _warm_python().address
+        return _warm_python()
 
     def __del__(self, *_: Any) -> None:
         super().__del__()
@@ -158,22 +159,41 @@ def _umask() -> int:
     return mask
 
 
+def share() -> None:
+    """One for all workers, who are about to begin. It does when the first of them wants it."""
+    os.environ[_OF_ALL_WORKERS] = WarmProcess(__file__, when_asked=True).address
+
+
 @cache
-def _warm_python() -> WarmProcess:
-    return WarmProcess(__file__)
+def _warm_python() -> str:
+    return _ENVIRONMENT.get(_OF_ALL_WORKERS) or WarmProcess(__file__).address
 
 
 class WarmProcess:
     """It ends with this process, whose end of its standard input goes then."""
 
-    def __init__(self, program_file: str, *words: str) -> None:
+    _all: ClassVar[list[WarmProcess]] = []
+
+    def __init__(self, program_file: str, *words: str, when_asked: bool = False) -> None:
         """``words`` say in a list of processes what it is."""
+        self._all.append(self)
         self._directory = TemporaryDirectory()
         self.address = str(Path(self._directory.name, "socket"))
-        with _listener(self.address) as listener:
-            program = [sys.executable, program_file, str(listener.fileno()), *words]
-            self.process = subprocess.Popen(
-                program, pass_fds=[listener.fileno()], stdin=subprocess.PIPE, env=_ENVIRONMENT
+        self._listener = _listener(self.address)
+        self._program = [sys.executable, program_file, str(self._listener.fileno()), *words]
+        if when_asked:
+            threading.Thread(target=self._begin_when_asked, name="warm process", daemon=True).start()
+        else:
+            self._begin()
+
+    def _begin_when_asked(self) -> None:
+        select.select([self._listener], [], [])
+        self._begin()
+
+    def _begin(self) -> None:
+        with self._listener as listener:
+            self._process = subprocess.Popen(
+                self._program, pass_fds=[listener.fileno()], stdin=subprocess.PIPE, env=_ENVIRONMENT
             )
 
 
