@@ -216,7 +216,9 @@ def test_a_dockerfile_that_fails_tells_the_step_and_its_output(broken: Broken) -
     assert broken.error.phase == "BUILD"
     assert "RUN echo no such package; exit 7" in broken.error.log_tail
     assert "\nno such package" in broken.error.log_tail
-    assert "FAILED in phase BUILD" in str(broken.error)
+    first, second, *_ = str(broken.error).splitlines()
+    assert first.startswith("an image could not be built: FAILED in phase BUILD: ")
+    assert second.startswith("image: 123456789012.dkr.ecr.")
 
 
 def test_a_failure_is_everybodys_in_this_run_and_is_tried_again_in_the_next(broken: Broken, tmp_path: Path) -> None:

@@ -95,8 +95,9 @@ class CodeBuild:
         phase, reason = _failed_phase(build)
         link = _link(build)
         return ImageBuildError(
-            f"image {image} could not be built: {build['buildStatus']} in phase {phase}"
+            f"an image could not be built: {build['buildStatus']} in phase {phase}"
             + (f": {reason}" if reason else "")
+            + f"\nimage: {image}"
             + (f"\nthe whole log: {link}" if link else ""),
             phase=phase,
             log_tail=self._log_tail(build),

@@ -102,7 +102,7 @@ def make_image(
             if error.gone:
                 raise StartError(str(error), phase="image", cause=Cause.ENGINE_LOST, transient=True) from error
             raise ImageBuildError(
-                f"image {tag} could not be built: {error}", phase=f"{error.service}:{error.operation}"
+                f"an image could not be built: {error}\nimage: {tag}", phase=f"{error.service}:{error.operation}"
             ) from error
 
     if shared_dir:
