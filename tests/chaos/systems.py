@@ -74,6 +74,7 @@ def in_a_session(engine: EngineOfTests, cfg: EcsFargateConfig, dead_after: float
         with EcsFargateSandbox(cfg, task_id="chaos", run_id="chaos") as sandbox:
             sandbox.start()
             with led_through_a_proxy(sandbox, dead_after) as proxy:
+                proxy.cut()  # which asks the control plane over a connection that is kept
                 sandbox.exec("mkdir /tmp/chaos", check=True)
                 yield System(name, sandbox, "/tmp/chaos", proxy, outlives_cuts=cfg.ecs_exec)
     finally:

@@ -46,10 +46,12 @@ _CATCH_UP_SEC = 0.005
 """A thread that woke late makes up for so much of it."""
 
 _CONNECT_SEC = 10.0
-_SILENT_SEC = 2.0
+_SILENT_SEC = 1.6
 """Nothing comes for so long, though something must: the connection is dead, whatever TCP says, which has itself sent
-everything three times by then. A third of it, and the gateway is asked; all of it where nothing of ours waits for an
-answer: somebody may wait for what the other side has to say, and that may be lost."""
+everything two or three times by then. A third of it, and the gateway is asked; all of it where nothing of ours waits
+for an answer and nothing came lately: somebody may wait for what the other side has to say, and that may be lost."""
+_LATELY_SEC = 10.0
+"""Two heartbeats of a command that says nothing."""
 _DEAD_SEC = 30.0
 """The connection is well, and nothing of ours is acknowledged: there is no agent any more."""
 _MOST_MISSING = 10
@@ -112,7 +114,7 @@ class SessionCarrier:
         self._has_answer = False
         self._has_said_farewell = self._is_ended = False
         self._fruitless = 0
-        self._next_send = self._heard = self._asked = 0.0
+        self._next_send = self._heard = self._last_data = self._asked = 0.0
 
     def connect(self) -> None:
         """Raises ``TransportError``, and ``ConfigError`` where a proxy is none that can be used."""
@@ -239,6 +241,7 @@ class SessionCarrier:
         self._framing.take(message, self._send, self._hear, self._opening)
 
     def _hear(self, data: bytes) -> None:
+        self._last_data = self._heard
         self._hear_records(data if self._has_answer else self._behind_answer(data))
 
     def _behind_answer(self, data: bytes) -> bytes:
@@ -293,7 +296,8 @@ class SessionCarrier:
             return self._asked + _SILENT_SEC * 2 / 3
         if self._channel.waits:
             return max(self._heard, self._channel.progress) + _SILENT_SEC / 3
-        return self._heard + _SILENT_SEC
+        is_at_work = self._heard - self._last_data < _LATELY_SEC
+        return self._heard + (_SILENT_SEC / 3 if is_at_work else _SILENT_SEC)
 
     def _reconnect(self, why: str) -> None:
         """The same session on a new connection. Raises ``TransportError`` where that cannot be."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+import time
+import urllib.parse
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,12 +26,14 @@ from pytest_fargate_sandbox.leaves.session_message import (
 )
 from pytest_fargate_sandbox.leaves.smux_frames import FIRST_STREAM, Command
 from pytest_fargate_sandbox.leaves.smux_frames import encode as smux_encode
+from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.ssm import session_carrier, ssm_session
 from pytest_fargate_sandbox.providers.ssm.port_framing import PortFraming
 from pytest_fargate_sandbox.providers.ssm.session_calls import StartedSession
 from pytest_fargate_sandbox.providers.ssm.session_carrier import SessionCarrier
 from pytest_fargate_sandbox.providers.ssm.ssm_session import SsmSession
 from pytest_fargate_sandbox.server.tunnel.records import BEAT, RecordWriter
+from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +48,7 @@ class Calls(list[str]):
 
     def call_once(self, service: str, operation: str, **asked: str) -> dict[str, str]:
         self.append(" ".join((service, operation, *asked.values())))
-        return {}
+        return {"TokenValue": "again"}
 
 
 def carrier_at(url: str, calls: Calls | None = None, name: str = "odd") -> SessionCarrier:
@@ -148,6 +152,24 @@ def test_an_end_that_takes_all_and_answers_nothing_is_given_up(monkeypatch: pyte
             session.outer.dial(1, 20)
         assert "answers nothing any more" in session.why
         session.close()
+
+
+def test_a_gateway_that_falls_silent_at_work_is_soon_left() -> None:
+    """Also where nothing of ours waits for an answer: somebody may wait for what the other side has to say."""
+    calls = Calls()
+    with (
+        gateway(asks("3.3.0.0", "SessionType"), hear=opening) as url,
+        FaultProxy(("127.0.0.1", urllib.parse.urlsplit(url).port or 0)) as proxy,
+    ):
+        session = session_at(f"ws://127.0.0.1:{proxy.port}/", calls)
+        session.open(10)
+        began = time.monotonic()
+        proxy.swallow()
+        wait_until(lambda: calls or None, deadline=10, what="another try")
+        assert calls == ["ssm ResumeSession odd"]
+        assert 1 < time.monotonic() - began < 3
+        session.close()
+    settled(calls)
 
 
 ENDED = "ssm TerminateSession odd"
