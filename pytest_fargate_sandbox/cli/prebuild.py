@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.sidecar_image import add_place_options, place_of
 from pytest_fargate_sandbox.leaves import progress_bar
+from pytest_fargate_sandbox.leaves.printable import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -51,7 +52,7 @@ def run(arguments: Any) -> int:
             for contexts in rounds
             for problem in _built(contexts, build, arguments.at_once, lambda done: _tell(next(count), most, done))
         ]
-    print("\n".join(_in_sentences(failed)) or f"{most} images are there")
+    print(printable("\n".join(_in_sentences(failed))) or f"{most} images are there")
     return 1 if failed else 0
 
 
@@ -94,4 +95,4 @@ def _tell(number: int, most: int, context: Path) -> None:
     if progress_bar.is_shown():
         progress_bar.moved(1)
     else:
-        print(f"{number}/{most} {context}", file=sys.stderr)
+        print(f"{number}/{most} {printable(str(context))}", file=sys.stderr)

@@ -87,6 +87,15 @@ def test_the_command_says_a_line_each_and_fails_for_errors_only(
     assert main(["tasks", "lint", str(tmp_path / "none")]) == 1
 
 
+def test_a_hostile_task_says_nothing_to_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toml = TOML.replace("host", "x\\u001b]0;title\\u0007")
+    make(tmp_path / "\x1b[2J\n::error::t", toml=toml)
+    main(["tasks", "lint", str(tmp_path)])
+    told = capsys.readouterr().out
+    assert "\\x1b[2J\\n::error::t/task.toml: warning: x\\x1b]0;title\\x07 is not pinned" in told
+    assert told.replace("\n", "").isprintable()
+
+
 def test_a_place_in_the_file_is_told_as_compilers_do_and_a_task_that_cannot_be_had_only_that(tmp_path: Path) -> None:
     made = make(tmp_path / "a", toml=TOML + "[agent]\ntimeout = 3\n")
     make(tmp_path / "b", toml=TOML + "gpus = 1\n[[environment.mcp_servers]]\nname = 'x'\n", solve=None)
