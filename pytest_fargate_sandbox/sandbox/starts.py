@@ -59,9 +59,10 @@ class Starts:
     def _start(self, path: str) -> Snapshot | Remembered | None:
         found = self._known.get(posixpath.normpath(path))
         if found is None and (self._known or not self._empty):
+            known = f"; what is known is {', '.join(sorted(self._known))}" if self._known else ""
             raise ValueError(
                 f"since: nobody knows what {path} was like: give a snapshot of it, or what `remember({path!r})` gave "
-                "before the changes"
+                f"before the changes{known}"
             )
         return found
 

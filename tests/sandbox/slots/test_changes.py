@@ -179,6 +179,8 @@ def test_what_is_wrong_with_the_question_is_said(slot: Slot, machine: EcsFargate
     with pytest.raises(ValueError, match=r"since: nobody knows what /etc was like: give a snapshot of it, or what"):
         machine.changes(path="/etc")
     start = slot.remember()
+    with pytest.raises(ValueError, match=r"nobody knows what b was like: .* before the changes; what is known is \.$"):
+        slot.changes(path="b")
     with pytest.raises(ValueError, match="path='a': what was remembered is"):
         slot.changes(since=start, path="a")
     with pytest.raises(SandboxError, match=r"does not know any more what . was like"):
