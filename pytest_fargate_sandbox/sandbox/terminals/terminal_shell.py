@@ -50,6 +50,8 @@ NOT_AT_PROMPT: Final = "not_at_prompt"
 _START_SEC = 30.0
 _PROMPT_SEC = 1.0
 """How long a shell may take from the end of a command to its prompt."""
+_SLOW_PROMPT_SEC = 10.0
+"""So much longer where nothing else can keep it from there than a machine that is busy."""
 
 _MOST_HIDDEN = 1024 * 1024
 """Of what is not shown, which is a line of ours and its echo, unless somebody floods the terminal meanwhile."""
@@ -118,6 +120,8 @@ class Shell:
         self._asks_for_cursor = False
         self._taken_questions = 0
         """Of so many prompts that come, a line may be there already: an answer would come behind it."""
+        self._was_typed_to = False
+        """By others than us, since the last command: it may wait for the rest of a line."""
         self._was_interrupted = False
         self._interrupts = 0
         """So many were sent whose prompts have not come. Of two that come soon after each other one may be all."""
@@ -150,6 +154,7 @@ class Shell:
 
     def typed(self, data: bytes = b"") -> None:
         """Somebody types this: whether it leaves the prompt is not for us to know."""
+        self._was_typed_to = bool(data)
         interrupts = data.count(_INTERRUPT)
         self._was_interrupted = interrupts > 0
         self._interrupts = 0 if interrupts and self._run else self._interrupts + interrupts
@@ -310,11 +315,24 @@ class Shell:
         if self._prompt_is_lost:
             self.start()
         self.wait_for_prompt(_PROMPT_SEC)
+        if self._prompt_is_lost:  # which came later than the end of the command
+            self.start()
+        if self._is_only_slow():
+            self.wait_for_prompt(_SLOW_PROMPT_SEC)
         if self.has_ended:
             raise SandboxError("the terminal is closed: its shell has ended")
         # busybox writes its prompt to stdout, which may lead elsewhere by now: then it has told us, and shows nothing.
-        if not self.is_at_prompt and self.prompts <= self._left:
+        if not (self.is_at_prompt or self._is_told()):
             raise SandboxError(f"the shell is not at its prompt: {self._who()}", kind=NOT_AT_PROMPT)
+
+    def _is_only_slow(self) -> bool:
+        if self._is_back() or self._is_told() or self._was_typed_to:
+            return False
+        return self._process.state().foreground == self._process.pid
+
+    def _is_told(self) -> bool:
+        """Whether another prompt than the last came, shown or not."""
+        return self.prompts > self._left
 
     def _who(self) -> str:
         """What keeps a shell from its prompt."""

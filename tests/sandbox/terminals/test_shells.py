@@ -178,6 +178,36 @@ def test_a_shell_that_is_not_at_its_prompt_says_what_is_running(open_terminal: C
     assert terminal.run("echo whole").stdout == "whole\n"
 
 
+def test_a_prompt_that_is_told_to_be_lost_behind_the_end_of_the_command_is_set_again(
+    open_terminal: Callable[..., Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notes and screen are two pipes."""
+    terminal = open_terminal()
+    shell = terminal._shell
+    assert shell
+    said = shell.said
+
+    def say_late(notes: bytes) -> None:
+        with terminal._changed:
+            said(b"", notes)
+
+    def say(screen: bytes, notes: bytes) -> None:
+        before, lost, behind = notes.partition(b"L ")
+        said(screen, before)
+        if lost:
+            threading.Timer(0.2, say_late, [lost + behind]).start()
+
+    monkeypatch.setattr(shell, "said", say)
+    terminal.run("PS1='$ '")
+    assert terminal.run("echo found").stdout == "found\n"
+
+
+def test_a_shell_that_is_slow_to_its_prompt_is_waited_for(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    terminal.run("PROMPT_COMMAND='end=$((SECONDS + 3)); while ((SECONDS < end)); do :; done'")
+    assert terminal.run("PROMPT_COMMAND=; echo in the end").stdout == "in the end\n"
+
+
 def test_a_shell_within_the_shell_does_not_answer_for_it(open_terminal: Callable[..., Terminal]) -> None:
     terminal = open_terminal()
     terminal.run("OUTER=yes")
