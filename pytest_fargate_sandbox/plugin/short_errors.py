@@ -120,8 +120,14 @@ def _without_our_causes(error: BaseException) -> Iterator[None]:
 
 
 def _outermost(error: BaseException | None) -> BaseException | None:
-    """``error``, or what stands behind it if it never left us: the first to see it was one of our functions."""
-    while error is not None and error.__traceback__ and _is_ours(error.__traceback__.tb_frame.f_globals):
+    """``error``, or what stands behind it if it never left us: the first to see it was one of our functions, or a
+    library's that such a function had called."""
+    was_ours = False
+    while error is not None and error.__traceback__:
+        names = error.__traceback__.tb_frame.f_globals
+        if not _is_ours(names) and not (was_ours and _is_a_librarys(names)):
+            break
+        was_ours = True
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error
 

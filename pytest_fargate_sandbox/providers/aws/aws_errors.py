@@ -163,7 +163,7 @@ def _unanswered(error: Exception, call: Call) -> AwsError:
 
 def _unanswered_advice(kinds: set[str], call: Call) -> str:
     if "NoRegionError" in kinds:
-        return "name a region: `region=`, AWS_REGION, or the profile's own"
+        return "name a region: `region`, AWS_REGION, or the profile's own"
     if kinds & {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"}:
         return f"there are no usable AWS credentials: {CREDENTIALS}; the cluster `local` needs none"
     if kinds & {"SSOError", "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"}:

@@ -59,7 +59,7 @@ class StoredImages:
         except CommandFailed as error:
             raise CannotPull(
                 f"CannotPullContainerError: {self._command.program} can't pull {name}: {error}; "
-                "check the reference, log in to its registry, or build it from a directory with `environment=`"
+                "check the reference, log in to its registry, or build it from a directory: `environment`"
             ) from error
         return name
 
