@@ -21,6 +21,9 @@ pytest_plugins = ["pytester", "tests.chaos.summary"]
 # Tests start hundreds of interpreters, and each worker reads all tests: none needs to compile again what another has.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# What they are about is often modes, whatever the shell's are.
+os.umask(0o022)
+
 _TESTS = Path(__file__).parent / "tests"
 _WORKERS_PER_CORE = 3
 _MOST_WORKERS = 16

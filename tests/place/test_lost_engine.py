@@ -173,7 +173,7 @@ def test_a_start_goes_on_though_its_engine_hangs_and_what_a_killed_one_ran_is_lo
     began = time.monotonic()
     with pytest.raises(SandboxLost, match=rf"process {killed.pid}\) has ended") as caught:
         mine.exec("sleep 20")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # not when the command would have ended
     assert caught.value.cause == mine.cause == Cause.ENGINE_LOST
     wait_for_end(family)
 

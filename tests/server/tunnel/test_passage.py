@@ -183,7 +183,7 @@ def test_a_caller_from_inside_is_reset_where_nobody_answers_here() -> None:
         target = probe.getsockname()
     with RoughWay() as way:
         port = way.outer.listen(Listener("127.0.0.1", 0), target, 10)
-        with socket.create_connection(("127.0.0.1", port), 10) as caller, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", port), 10) as caller:
             caller.recv(1)
 
 
