@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.lock_at_once import taken_at_once
@@ -33,9 +34,11 @@ class StateDirectory:
     """The engine's side of it."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ``OSError`` where another engine has it."""
+        """Raises ``OSError`` where another engine has it, or everybody."""
         self.path = path
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.stat().st_mode & stat.S_IWOTH:  # /tmp, say, which is not to be closed to the others
+            raise PermissionError(f"everybody may write to {path}: name a directory of your own")
         path.chmod(0o700)
         self._own = _take(path / "engine.lock")
         (path / "engine.err").unlink(missing_ok=True)
