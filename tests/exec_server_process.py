@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import zlib
@@ -87,7 +88,11 @@ class ExecServerProcess:
             **(environment or {}),
         }
         somebody: dict[str, Any] = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
-        self.process = subprocess.Popen([*inside, *entry_point, *command], env=variables, cwd=directory, **somebody)
+        # As in a container, also where these tests run under nohup, or in the background of a script.
+        heard = [str(shutil.which("env")), "--default-signal=HUP,INT,QUIT"]
+        self.process = subprocess.Popen(
+            [*heard, *inside, *entry_point, *command], env=variables, cwd=directory, **somebody
+        )
         self.client = ExecClient(port=self.port, token=self.token)
         try:
             self.client.wait_ready(20, self._still_alive)

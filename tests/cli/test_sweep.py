@@ -193,7 +193,7 @@ def test_a_place_that_does_not_answer_is_named_and_keeps_nobody_from_the_others(
     name = f"cluster far at http://127.0.0.1:{silent.getsockname()[1]}"
     began = time.monotonic()
     assert main(["ps", "-q"]) == 1
-    assert time.monotonic() - began < patience_for("DescribeTasks").total
+    assert time.monotonic() - began < 2 * patience_for("DescribeTasks").total
     shown = capsys.readouterr()
     assert set(shown.out.split()) == {lost.rpartition("/")[2], kept.rpartition("/")[2]}
     assert f"{name} cannot be asked about 2 tasks" in shown.err

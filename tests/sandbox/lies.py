@@ -254,7 +254,7 @@ ROWS = {
     ),
     "heartbeats of many without end": Row("batch", drip(of=frame(b"k")), "no end of it within 1.0 s", DRIP),
     "a heartbeat of many for each connection": Row(
-        "batch", cut_after_a_heartbeat, "heartbeats, the last of 0 bytes", {"idle_heartbeats": 50, **DRIP}
+        "batch", cut_after_a_heartbeat, "heartbeats, the last of 0 bytes", {"idle_heartbeats": 10, **DRIP}
     ),
     # Processes.
     "output where none was asked for": Row(

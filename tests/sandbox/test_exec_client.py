@@ -217,7 +217,8 @@ def test_a_tree_that_breaks_off_begins_again(far_client: ExecClient, proxy: Faul
     far_client.download_to(f"{tmp_path}/there", tmp_path / "back")
     for path in source.iterdir():
         assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["back", "source", "there"]
+    names = {"back", "source", "there"}
+    wait_until(lambda: {each.name for each in tmp_path.iterdir()} == names or None, deadline=10, what="a clean place")
 
 
 def test_a_spawned_process_outlives_its_connection(far_client: ExecClient, proxy: FaultProxy) -> None:

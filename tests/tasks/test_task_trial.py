@@ -99,7 +99,8 @@ def test_a_verifier_whose_python_loads_what_crossed_over_is_found_out(
 
 def test_who_lingers_never_leaves_half_a_reward(tmp_path: Path, trial: MakeTrial) -> None:
     """Each is another file: in one that is written anew, a moment of it has nothing, and that would be no reward."""
-    test = f"#!/bin/bash\n{COMES_AGAIN}cd /logs/verifier && ln reward.json one\n"
+    test = f"#!/bin/bash\n{COMES_AGAIN}cd /logs/verifier\n"
+    test += "until ln reward.json one 2>/dev/null; do sleep 0.01; done\n"
     test += "for each in $(seq 500); do [ reward.json -ef one ] || exit 0; sleep 0.01; done\necho the same file\n"
     tried = trial(make_task(tmp_path / "t", toml=SHARED, test=test), ADVERSARIES["lingers"])
     assert (verdict(tried), tried.log.output) == (1, "")
