@@ -133,8 +133,9 @@ class Popen(subprocess.Popen[AnyStr]):
 
     def __del__(self, *_: Any) -> None:
         super().__del__()
-        for each in (self._told, self._news):
-            each.close()
+        if self.returncode is not None:  # else it is still asked for its end
+            self._told.close()
+            self._news.close()
 
     def _internal_poll(self, *_: Any, **__: Any) -> int | None:
         return self._end(0)

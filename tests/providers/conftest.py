@@ -48,8 +48,8 @@ def no_thread_left() -> Iterator[None]:
     yield
 
     def probe() -> bool:
-        left = [thread for thread in threading.enumerate() if thread not in before and "tunnel" in thread.name]
-        left += [thread for thread in threading.enumerate() if type(thread).__name__ in {"Transport", "Timer"}]
+        new = [thread for thread in threading.enumerate() if thread not in before]
+        left = [each for each in new if "tunnel" in each.name or type(each).__name__ in {"Transport", "Timer"}]
         if left:
             raise NotYet(f"still there: {left}")
         return True
