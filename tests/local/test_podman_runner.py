@@ -138,7 +138,8 @@ def test_a_reference_that_does_not_exist_says_so_in_fargates_words(engine: Engin
 def test_no_file_of_this_machine_is_an_image(engine: EngineProcess) -> None:
     arn = engine.launch(engine.register(real(image="docker-archive:/etc/hostname")))
     reason = engine.wait(arn, "STOPPED")["stoppedReason"]
-    assert "can't pull docker.io/docker-archive:/etc/hostname: invalid reference format" in reason
+    assert "can't pull docker.io/docker-archive:/etc/hostname: " in reason
+    assert "invalid reference format" in reason
 
 
 def test_a_container_has_as_many_processes_as_a_task_may(standing: ExecTask) -> None:
@@ -151,6 +152,7 @@ def test_no_health_check_of_an_image_is_run_by_this_machine(standing: ExecTask) 
     assert checks.split().count('{"Test":["NONE"]}') == 1
 
 
+@pytest.mark.needs("memory limits")
 def test_memory_beyond_the_limit_is_told_as_that(engine: EngineProcess) -> None:
     arn = engine.launch(engine.register(real(script="exec tail /dev/zero", memory=64)))
     task = engine.wait(arn, "STOPPED")

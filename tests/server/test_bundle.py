@@ -248,7 +248,7 @@ def test_it_runs_in_a_root_with_nothing_but_busybox(bare_root: Path, runtime: st
         assert client.exec("cat /tmp/sub/file").stdout_bytes == content
         client.upload_tree(Path(bundle.__file__).parent, "/tmp/tree")
         assert "bundle.py" in client.list_files("/tmp/tree")
-        assert client.exec("id", user="12345").stdout.startswith("uid=12345") or as_root
+        assert as_root or client.exec("id", user="12345").stdout.startswith("uid=12345")
         spool = client.exec("seq 1 100000", max_output_bytes=10).stdout_spool
         assert spool is not None
         assert spool.startswith(WORK_DIR)
