@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     )
     from pytest_fargate_sandbox.leaves.results import Endpoint, ExecResult, OutsideEndpoint
     from pytest_fargate_sandbox.place.image_builder_anywhere import ImageBuilder
-    from pytest_fargate_sandbox.plugin.artifacts import ArtifactWarning
     from pytest_fargate_sandbox.plugin.leases import TeardownWarning
     from pytest_fargate_sandbox.plugin.lifetimes import LifetimeWarning
-    from pytest_fargate_sandbox.plugin.task_reach import TaskWarning
-    from pytest_fargate_sandbox.plugin.unread_variables import UnreadVariableWarning
+    from pytest_fargate_sandbox.plugin.settings.unread_variables import UnreadVariableWarning
+    from pytest_fargate_sandbox.plugin.tasks_as_tests.task_reach import TaskWarning
+    from pytest_fargate_sandbox.plugin.telling.artifacts import ArtifactWarning
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from pytest_fargate_sandbox.sandbox.changes import Changes, Remembered
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
@@ -74,11 +74,11 @@ _NAMES_BY_HOME = {
     ),
     "leaves.results": ("Endpoint", "ExecResult", "OutsideEndpoint"),
     "place.image_builder_anywhere": ("ImageBuilder",),
-    "plugin.artifacts": ("ArtifactWarning",),
+    "plugin.telling.artifacts": ("ArtifactWarning",),
     "plugin.leases": ("TeardownWarning",),
     "plugin.lifetimes": ("LifetimeWarning",),
-    "plugin.task_reach": ("TaskWarning",),
-    "plugin.unread_variables": ("UnreadVariableWarning",),
+    "plugin.tasks_as_tests.task_reach": ("TaskWarning",),
+    "plugin.settings.unread_variables": ("UnreadVariableWarning",),
     "providers.ssh.ssh_tunnel": ("SshTunnel",),
     "sandbox.changes": ("Changes", "Remembered"),
     "sandbox.exec.exec_client": ("ExecClient",),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import marker, marker_table
+from pytest_fargate_sandbox.plugin.settings import marker, marker_table
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
 
 ROOT = Path(__file__).parents[1]

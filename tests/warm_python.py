@@ -41,8 +41,8 @@ _LOADED = (
     *("execnet", "packaging.version", "platformdirs", "xdist.dsession", "xdist.looponfail", "xdist.remote"),
 )
 _OURS = (
-    "pytest_fargate_sandbox.plugin.mfa_code",
-    "pytest_fargate_sandbox.plugin.task_collection",
+    "pytest_fargate_sandbox.plugin.settings.mfa_code",
+    "pytest_fargate_sandbox.plugin.tasks_as_tests.task_collection",
     "pytest_fargate_sandbox.plugin.wiring",
     "pytest_fargate_sandbox.plugin.wish",
     "pytest_fargate_sandbox.providers.aws.quick_loader",

@@ -20,7 +20,7 @@ from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import TAG_WORKER
 from pytest_fargate_sandbox.leaves.plain_values import nearest
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
-from pytest_fargate_sandbox.plugin.option_table import OPTIONS
+from pytest_fargate_sandbox.plugin.settings.option_table import OPTIONS
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.records.kept_tasks import KeptTask, kept_task, kept_tasks
 from pytest_fargate_sandbox.records.ledger import Ledger

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from harbor.environments.options import EnvironmentOptions
 from pydantic import ConfigDict, Field, create_model
 
-from pytest_fargate_sandbox.plugin.option_table import OPTIONS
+from pytest_fargate_sandbox.plugin.settings.option_table import OPTIONS
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.plugin.option_table import Option
+    from pytest_fargate_sandbox.plugin.settings.option_table import Option
 
 OFFERED = (
     "cluster",

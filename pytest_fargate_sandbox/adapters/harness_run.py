@@ -18,7 +18,7 @@ from pytest_fargate_sandbox.async_sandbox import AsyncSandbox, Threads
 from pytest_fargate_sandbox.leaves.errors import Cancelled, ConfigError
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
-from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
+from pytest_fargate_sandbox.plugin.settings.engine_choice import EngineChoice
 from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
 from pytest_fargate_sandbox.records import exit_guard
 from pytest_fargate_sandbox.records.ledger import Ledger
@@ -29,7 +29,7 @@ from pytest_fargate_sandbox.run.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.options import Settings
     from pytest_fargate_sandbox.run.lease import Lease
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 

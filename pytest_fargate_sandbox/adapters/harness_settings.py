@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.plugin import config_files, options, vocabulary
+from pytest_fargate_sandbox.plugin.settings import config_files, options, vocabulary
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import recognised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.plugin.option_table import Option
+    from pytest_fargate_sandbox.plugin.settings.option_table import Option
 
 
 def settings_of(

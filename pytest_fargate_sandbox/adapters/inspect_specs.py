@@ -14,7 +14,7 @@ from pytest_fargate_sandbox.adapters.harness_settings import config_of, settings
 from pytest_fargate_sandbox.adapters.inspect_config import FargateSandboxConfig, FargateSandboxWish, said_by
 from pytest_fargate_sandbox.leaves.config import replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.plugin.config_files import read_mapping
+from pytest_fargate_sandbox.plugin.settings.config_files import read_mapping
 from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.options import Settings
 
 FILES: Final = ["fargate.yaml", "fargate.yml", "fargate.toml", "fargate.json"]
 TAGS: Final = {"harness": "inspect"}

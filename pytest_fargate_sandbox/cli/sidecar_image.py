@@ -57,7 +57,7 @@ def place_of(arguments: Any, *, or_local: bool = True) -> tuple[EcsFargateConfig
     from pytest_fargate_sandbox.leaves.errors import ConfigError
     from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
     from pytest_fargate_sandbox.place.resolve_place import resolve_place
-    from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
+    from pytest_fargate_sandbox.plugin.settings.engine_choice import EngineChoice
     from pytest_fargate_sandbox.providers.aws.aws import connect
 
     given = {field: value for field in _FIELDS if (value := getattr(arguments, field)) is not None}

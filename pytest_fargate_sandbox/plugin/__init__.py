@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import hookspecs, marker_table, options, unread_variables
+from pytest_fargate_sandbox.plugin import hookspecs
 from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_agent,
     fargate_config,
@@ -25,6 +25,7 @@ from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_task,
     fargate_verifier,
 )
+from pytest_fargate_sandbox.plugin.settings import marker_table, options, unread_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    from pytest_fargate_sandbox.plugin import task_collection
+    from pytest_fargate_sandbox.plugin.tasks_as_tests import task_collection
 
     task_collection.keep_out_of_tasks(early_config)
 
@@ -67,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         wiring.wire_tasks(config)
     if hasattr(config, "workerinput"):
-        from pytest_fargate_sandbox.plugin import mfa_code
+        from pytest_fargate_sandbox.plugin.settings import mfa_code
 
         mfa_code.leave_it_to_the_controller()
     else:
@@ -85,8 +86,9 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    from pytest_fargate_sandbox.plugin import mfa_code, wiring
-    from pytest_fargate_sandbox.plugin.traces import TRACES
+    from pytest_fargate_sandbox.plugin import wiring
+    from pytest_fargate_sandbox.plugin.settings import mfa_code
+    from pytest_fargate_sandbox.plugin.telling.traces import TRACES
 
     run = wiring.wire_controller(node.config)
     run.take_name()
@@ -98,7 +100,8 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if any(_concern_us(items)):
-        from pytest_fargate_sandbox.plugin import lifetimes, marker, wiring
+        from pytest_fargate_sandbox.plugin import lifetimes, wiring
+        from pytest_fargate_sandbox.plugin.settings import marker
 
         wiring.wire(config)
         marker.note_mistakes(items)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import marker
 from pytest_fargate_sandbox.plugin.fixture_keys import OWN, definitions, gets, keys_for
+from pytest_fargate_sandbox.plugin.settings import marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

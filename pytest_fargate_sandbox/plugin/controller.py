@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from pytest_fargate_sandbox.plugin.options import Settings
-    from pytest_fargate_sandbox.plugin.outcome_book import OutcomeBook
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
-    from pytest_fargate_sandbox.plugin.run_book import RunBook
+    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.telling.outcome_book import OutcomeBook
+    from pytest_fargate_sandbox.plugin.telling.run_book import RunBook
     from pytest_fargate_sandbox.records.ledger import Ledger
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.plugin import marker
+from pytest_fargate_sandbox.plugin.settings import marker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -82,7 +82,7 @@ def fargate_task(request: pytest.FixtureRequest, fargate_sandbox_factory: Callab
 
     Which one: the marker's task, or a parameter of the fixture (indirect), relative to the test's file.
     """
-    from pytest_fargate_sandbox.plugin import task_fixtures
+    from pytest_fargate_sandbox.plugin.tasks_as_tests import task_fixtures
 
     return task_fixtures.begin(request, fargate_sandbox_factory)
 
@@ -90,7 +90,7 @@ def fargate_task(request: pytest.FixtureRequest, fargate_sandbox_factory: Callab
 @pytest.fixture
 def fargate_verifier(request: pytest.FixtureRequest, fargate_task: TaskInHand) -> Callable[[], Reward]:
     """grade() -> reward: what the agent did in fargate_task is worth, by the task's verifier."""
-    from pytest_fargate_sandbox.plugin import task_fixtures
+    from pytest_fargate_sandbox.plugin.tasks_as_tests import task_fixtures
 
     return task_fixtures.grader(request, fargate_task)
 

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import allowed_changes, marker, outcomes
+from pytest_fargate_sandbox.plugin import allowed_changes, outcomes
 from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 from pytest_fargate_sandbox.plugin.fixture_setups import FixtureSetups
+from pytest_fargate_sandbox.plugin.settings import marker
 from pytest_fargate_sandbox.plugin.warned_anyway import warn_anyway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.plugin.options import Settings
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
+    from pytest_fargate_sandbox.plugin.settings.options import Settings
     from pytest_fargate_sandbox.plugin.wish import Wish
     from pytest_fargate_sandbox.run.builds_ahead import BuildsAhead
     from pytest_fargate_sandbox.run.lease import Lease
@@ -118,7 +119,7 @@ class Leases:
 
     @cached_property
     def base_config(self) -> EcsFargateConfig:
-        from pytest_fargate_sandbox.plugin.options import base_config
+        from pytest_fargate_sandbox.plugin.settings.options import base_config
 
         config: EcsFargateConfig = base_config(self.settings)
         return config

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import marker
 from pytest_fargate_sandbox.plugin.fixture_keys import FIXTURES, keys_for
-from pytest_fargate_sandbox.plugin.options import SETTINGS
+from pytest_fargate_sandbox.plugin.settings import marker
+from pytest_fargate_sandbox.plugin.settings.options import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

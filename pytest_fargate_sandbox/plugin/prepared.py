@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError
-from pytest_fargate_sandbox.plugin import made_of, marker, outcomes
+from pytest_fargate_sandbox.plugin import made_of, outcomes
 from pytest_fargate_sandbox.plugin.ahead import AHEAD
+from pytest_fargate_sandbox.plugin.settings import marker
 from pytest_fargate_sandbox.run.prepared_trees import PreparedTrees
 
 if TYPE_CHECKING:

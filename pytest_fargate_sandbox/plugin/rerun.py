@@ -13,8 +13,9 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
-from pytest_fargate_sandbox.plugin import marker, outcomes
+from pytest_fargate_sandbox.plugin import outcomes
 from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
+from pytest_fargate_sandbox.plugin.settings import marker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,22 +10,22 @@ from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.plugin import last_run
 from pytest_fargate_sandbox.plugin.ahead import AHEAD, Ahead
 from pytest_fargate_sandbox.plugin.allowed_changes import AllowedChanges
-from pytest_fargate_sandbox.plugin.artifacts import Artifacts
 from pytest_fargate_sandbox.plugin.controller import Controller, Interrupts
 from pytest_fargate_sandbox.plugin.ending_signals import EndingSignals
-from pytest_fargate_sandbox.plugin.engine_choice import EngineChoice
 from pytest_fargate_sandbox.plugin.leases import LEASES, Leases
-from pytest_fargate_sandbox.plugin.options import SETTINGS
-from pytest_fargate_sandbox.plugin.outcome_book import OutcomeBook
-from pytest_fargate_sandbox.plugin.progress import Progress
 from pytest_fargate_sandbox.plugin.pytest_run import RUN, PytestRun
-from pytest_fargate_sandbox.plugin.reports import Reports
 from pytest_fargate_sandbox.plugin.rerun import Reruns
-from pytest_fargate_sandbox.plugin.run_book import RunBook
-from pytest_fargate_sandbox.plugin.summary import Summary
-from pytest_fargate_sandbox.plugin.task_attempts import TaskReports
-from pytest_fargate_sandbox.plugin.task_results import TaskResults
-from pytest_fargate_sandbox.plugin.traces import TRACES, Traces
+from pytest_fargate_sandbox.plugin.settings.engine_choice import EngineChoice
+from pytest_fargate_sandbox.plugin.settings.options import SETTINGS
+from pytest_fargate_sandbox.plugin.tasks_as_tests.task_attempts import TaskReports
+from pytest_fargate_sandbox.plugin.tasks_as_tests.task_results import TaskResults
+from pytest_fargate_sandbox.plugin.telling.artifacts import Artifacts
+from pytest_fargate_sandbox.plugin.telling.outcome_book import OutcomeBook
+from pytest_fargate_sandbox.plugin.telling.progress import Progress
+from pytest_fargate_sandbox.plugin.telling.reports import Reports
+from pytest_fargate_sandbox.plugin.telling.run_book import RunBook
+from pytest_fargate_sandbox.plugin.telling.summary import Summary
+from pytest_fargate_sandbox.plugin.telling.traces import TRACES, Traces
 from pytest_fargate_sandbox.tasks.attempt_record import is_evaluable, records_in
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def _artifacts(config: pytest.Config, run: PytestRun) -> Artifacts:
 
 def wire_tasks(config: pytest.Config) -> None:
     """What the process needs to have task folders for tests."""
-    from pytest_fargate_sandbox.plugin.slots_for_tasks import SLOTS, SlotsForTasks
-    from pytest_fargate_sandbox.plugin.task_collection import TaskCollection, TaskRoots
-    from pytest_fargate_sandbox.plugin.task_items import REGRADED, STORE, SUBMISSIONS, check_adversaries
-    from pytest_fargate_sandbox.plugin.task_schedule import TaskSchedule
+    from pytest_fargate_sandbox.plugin.tasks_as_tests.slots_for_tasks import SLOTS, SlotsForTasks
+    from pytest_fargate_sandbox.plugin.tasks_as_tests.task_collection import TaskCollection, TaskRoots
+    from pytest_fargate_sandbox.plugin.tasks_as_tests.task_items import REGRADED, STORE, SUBMISSIONS, check_adversaries
+    from pytest_fargate_sandbox.plugin.tasks_as_tests.task_schedule import TaskSchedule
     from pytest_fargate_sandbox.tasks.crossing_store import store_at
     from pytest_fargate_sandbox.tasks.submissions import Submissions
 

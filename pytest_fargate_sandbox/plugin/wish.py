@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.fargate_rules import size_with
-from pytest_fargate_sandbox.plugin import lifetimes, marker
-from pytest_fargate_sandbox.plugin.vocabulary import field_for
+from pytest_fargate_sandbox.plugin import lifetimes
+from pytest_fargate_sandbox.plugin.settings import marker
+from pytest_fargate_sandbox.plugin.settings.vocabulary import field_for
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.plugin.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.options import Settings
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
 _FIELDS = {
@@ -69,7 +70,7 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
     _check_files(spec.files)
     _check_snapshots(spec.snapshots, keys)
     if keys.get("slot"):
-        from pytest_fargate_sandbox.plugin.slot_wish import in_a_slot
+        from pytest_fargate_sandbox.plugin.settings.slot_wish import in_a_slot
 
         tenants = keys["slot"] if keys["slot"] in marker.TENANTS else ""
         spec = in_a_slot(spec, settings.run["slots"], tenants)

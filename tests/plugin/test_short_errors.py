@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_fargate_sandbox.plugin.short_errors import shortened
+from pytest_fargate_sandbox.plugin.telling.short_errors import shortened
 from pytest_fargate_sandbox.providers.aws.aws import Credentials, connect
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from tests.real_sshd import free_port

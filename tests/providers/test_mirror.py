@@ -13,7 +13,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.names import SIDECAR_REFERENCE
-from pytest_fargate_sandbox.plugin.pinned_images import with_pinned_image
+from pytest_fargate_sandbox.plugin.tasks_as_tests.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.images.mirror import mirrored
 from pytest_fargate_sandbox.providers.images.pinning import pinned

@@ -1,0 +1,1 @@
+"""What a run is told: options, files, environment and the marker, in one vocabulary."""

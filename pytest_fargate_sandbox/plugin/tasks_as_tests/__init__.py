@@ -1,0 +1,1 @@
+"""Folders of benchmark tasks as files of tests."""
