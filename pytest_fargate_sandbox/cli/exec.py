@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.cli.held_elsewhere import HeldElsewhere
 from pytest_fargate_sandbox.cli.known_tasks import find_task, take_task
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.number_within import number_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     take_task(parser)
     parser.add_argument("-C", "--cwd", help="the directory to run it in")
     parser.add_argument("-u", "--user", help="the user to run it as")
-    parser.add_argument("--timeout", type=float, default=_DAY_SEC, metavar="SECONDS", help="kill it after so long")
+    parser.add_argument(
+        "--timeout",
+        type=number_within(0.0, 365 * _DAY_SEC, "seconds"),
+        default=_DAY_SEC,
+        metavar="SECONDS",
+        help="kill it after so long",
+    )
     parser.add_argument("-t", "--tty", action="store_true", help="give it this terminal; -i may stand beside it")
     parser.add_argument(
         "-i", "--interactive", action="store_true", help="stdin goes along in any case: for who is used to `-it`"

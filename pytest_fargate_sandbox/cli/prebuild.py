@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.sidecar_image import add_place_options, place_of
 from pytest_fargate_sandbox.leaves import progress_bar
+from pytest_fargate_sandbox.leaves.number_within import number_within
 from pytest_fargate_sandbox.leaves.printable import printable
 
 if TYPE_CHECKING:
@@ -25,7 +26,13 @@ _LOOKS_SEC = 0.5
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a task's folder, or one of such folders")
     add_place_options(parser)
-    parser.add_argument("--at-once", type=int, default=_AT_ONCE, metavar="N", help=f"builds at a time ({_AT_ONCE})")
+    parser.add_argument(
+        "--at-once",
+        type=number_within(1, 1000, "builds"),
+        default=_AT_ONCE,
+        metavar="N",
+        help=f"builds at a time ({_AT_ONCE})",
+    )
 
 
 def run(arguments: Any) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.number_within import number_within
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.definition_sweep import sweep_definitions
 from pytest_fargate_sandbox.records.sweeping import Swept, sweep_expired, sweep_ledgers
@@ -27,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--owner", help="whose tasks; by default those of this AWS identity")
     parser.add_argument(
         "--definitions",
-        type=float,
+        type=number_within(0.0, 36500.0, "days"),
         metavar="DAYS",
         help="with --cluster: deregister the owner's task definitions too that are older than this, were not used from "
         "this machine for as long, and of which no task lives there",
@@ -36,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    if arguments.definitions is not None and not (arguments.cluster and arguments.definitions >= 0):
-        raise ConfigError("--definitions DAYS takes 0 days or more, and wants --cluster: tasks there may need them")
+    if arguments.definitions is not None and not arguments.cluster:
+        raise ConfigError("--definitions DAYS wants --cluster: tasks there may need them")
     swept = sweep_ledgers(wait_sec=_OTHER_SWEEP_SEC, dry_run=arguments.dry_run)
     definitions: list[str] = []
     if arguments.cluster:

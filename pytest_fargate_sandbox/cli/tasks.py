@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.number_within import number_within
+
 if TYPE_CHECKING:
     import argparse
 
@@ -15,7 +17,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
     lint = acts.add_parser("lint", help="say what is wrong with them, before anything is launched")
     lint.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a task's folder, or one of such folders")
-    lint.add_argument("--ttl", type=float, metavar="SECONDS", help="how long your configuration lets a task live")
+    lint.add_argument(
+        "--ttl",
+        type=number_within(1.0, 1e9, "seconds"),
+        metavar="SECONDS",
+        help="how long your configuration lets a task live",
+    )
 
 
 def run(arguments: Any) -> int:

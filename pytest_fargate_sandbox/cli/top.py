@@ -13,6 +13,7 @@ from pytest_fargate_sandbox.cli.known_tasks import find_task
 from pytest_fargate_sandbox.cli.own_terminal import is_at_terminal
 from pytest_fargate_sandbox.cli.run_view import RunView
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.number_within import number_within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,14 @@ _WIDE = 200
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", nargs="?", default="", metavar="RUN", help="how its id begins; else the newest")
-    parser.add_argument("-d", "--delay", type=_seconds, default=1.0, metavar="SECONDS", help="look so often (1)")
+    parser.add_argument(
+        "-d",
+        "--delay",
+        type=number_within(0.1, 3600.0, "seconds"),
+        default=1.0,
+        metavar="SECONDS",
+        help="look so often (1)",
+    )
     parser.add_argument("--once", action="store_true", help="print it once, as where there is no terminal")
 
 
@@ -42,13 +50,6 @@ def run(arguments: Any) -> int:
     with FullScreen() as screen:
         _Top(view, screen).until_it_is_left(arguments.delay)
     return 0
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text}: expected seconds, 0.1 to 3600")
-    return seconds
 
 
 class _Top:

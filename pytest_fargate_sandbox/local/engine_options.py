@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_fargate_sandbox.leaves.names import ENV_ENGINE_DELAY, ENV_ENGINE_LOG, RUNNERS
+from pytest_fargate_sandbox.leaves.number_within import number_within
 from pytest_fargate_sandbox.local.ecs.account_limits import NEW_ACCOUNT_VCPUS
 from pytest_fargate_sandbox.local.faults import COUNTED, TIMED, parse_fault
 from pytest_fargate_sandbox.local.ssm.session_times import SessionTimes
@@ -42,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write DIR/engine.json, by which pytest --fargate-engine=DIR finds the engine",
     )
-    add("--port", type=int, default=0, help="the port on 127.0.0.1 (default: a free one)")
+    add("--port", type=number_within(0, 65535, "a port"), default=0, help="the port on 127.0.0.1 (default: a free one)")
     add(
         "--image",
         action="append",

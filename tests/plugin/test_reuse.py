@@ -66,7 +66,7 @@ def test_three_runs_with_a_killed_one_in_the_middle(
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(
         [
-            "1 launched, 4 leases of slots, 1 left to the next run; *",
+            "1 launched, 4 slot leases, 1 left to the next run; *",
             "left to the next run of inner: 1, the first until *",
         ]
     )
@@ -92,9 +92,7 @@ def test_three_runs_with_a_killed_one_in_the_middle(
     monkeypatch.delenv("BREAK_OFF")
     result = run(pytester, INNER, *ONE_PROCESS, "--fargate-report-json=report.json")
     result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(
-        ["0 launched, 1 taken over from an earlier run, 4 leases of slots, 1 left to the next*"]
-    )
+    result.stdout.fnmatch_lines(["0 launched, 1 taken over from an earlier run, 4 slot leases, 1 left to the next*"])
     (sandbox,) = told(pytester)["sandboxes"]
     assert (sandbox["reused"], sandbox["left"], sandbox["kept"]) == (True, True, False)
     assert [arn.rpartition("/")[2] for arn in shared_engine_log.tasks()] == [task], "it was enough for all three"
@@ -189,9 +187,9 @@ def test_a_sandbox_of_the_session_is_left_as_new_and_by_a_killed_run_not_at_all(
 def test_a_kept_slot_is_not_cleaned_by_the_next_run(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     pytester.makepyfile("def test_it(fargate_slot):\n    fargate_slot.write_file('seen', '')\n    assert False")
     result = run(pytester, INNER, *ONE_PROCESS, "--fargate-keep=failed")
-    result.stdout.fnmatch_lines(["1 launched, 1 leases of slots, 1 kept; *", "kept: *::test_it until *"])
+    result.stdout.fnmatch_lines(["1 launched, 1 slot lease, 1 kept; *", "kept: *::test_it until *"])
     result = run(pytester, INNER, *ONE_PROCESS)
-    result.stdout.fnmatch_lines(["1 launched, 1 leases of slots, 1 left to the next run; *"])
+    result.stdout.fnmatch_lines(["1 launched, 1 slot lease, 1 left to the next run; *"])
     (kept,) = [line.split()[0] for line in fargate("ps").stdout.splitlines() if "KEPT" in line]
     assert fargate("exec", kept, "ls /slots/0/home").stdout == "seen\n"
     assert fargate("stop", "inner").returncode == 0

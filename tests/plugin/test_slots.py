@@ -98,7 +98,7 @@ def test_story(fargate_slot):
     result.stdout.fnmatch_lines(
         ["*Sandbox slots-*-slot1*", "slot: 1, in /slots/1/home, of isolation user", "  what it said"]
     )
-    result.stdout.fnmatch_lines(["2 launched, 9 leases of slots; *"])
+    result.stdout.fnmatch_lines(["2 launched, 9 slot leases; *"])
     told = report(pytester)
     assert [len(each["tests"]) for each in told["sandboxes"]] == [6, 1]
     assert {each["kept"] for each in told["slots"]} == {False}
@@ -152,7 +152,7 @@ def test_beside_the_kept_one(fargate_slot):
     result.stdout.fnmatch_lines(
         [
             "*this test needs 2 sandboxes at once, and the bound on tasks is 1*",
-            "4 launched, 7 leases of slots, 1 slots retired, 1 run again after infrastructure errors, 1 kept; *",
+            "4 launched, 7 slot leases, 1 slot retired, 1 run again after infrastructure errors, 1 kept; *",
             "retired: of *, slot 0 is retired, it could not be cleaned: *File exists*",
             "kept: *::test_kept until *",
             "  enter: fargate-sandbox shell *",

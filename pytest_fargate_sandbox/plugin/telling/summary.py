@@ -56,7 +56,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
 
     counts = report["counts"]
     told = [f"{counts['launched']} launched"]
-    told += [f"{counts[name]} {word}" for name, word in _COUNTS.items() if counts[name]]
+    told += [f"{n} {words.format(s='s' * (n > 1))}" for name, words in _COUNTS.items() if (n := counts[name])]
     cost = f"about ${report['cost_usd']:.4f}"
     if counts["prelaunched_unused"]:
         cost += f" (${report['unused_usd']:.4f} of it unused)"
@@ -79,8 +79,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
 _COUNTS = {
     "reused": "taken over from an earlier run",
     "prelaunched_unused": "prelaunched and unused",
-    "slots_leased": "leases of slots",
-    "slots_retired": "slots retired",
+    "slots_leased": "slot lease{s}",
+    "slots_retired": "slot{s} retired",
     "retried": "run again after infrastructure errors",
     "kept": "kept",
     "left": "left to the next run",
