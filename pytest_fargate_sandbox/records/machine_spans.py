@@ -17,15 +17,18 @@ _LAST_USES = ("tested", "used")
 def spans_of(entry: Entry) -> list[list[Any]]:
     """``[name, began, ended]``, in order; who has not ended yet has None for it."""
     spans: list[list[Any]] = []
-    last_use = 0.0
+    last_use, before_its_end = 0.0, None
     for event, when, word in entry.moments:
         name = word if event == "phase" else _BEGINS.get(event)
         if event in _LAST_USES:
             last_use = when
         elif event == "stopped":
             _end(spans, last_use, when)
-        elif name is not None and (not spans or spans[-1][0] != name):
+            before_its_end = len(spans)
+        elif name is not None and not (spans and spans[-1][2] is None and spans[-1][0] == name):
             _begin(spans, name, when)
+    if before_its_end is not None and entry.is_over:  # whoever was starting it did not know that another had ended it
+        del spans[before_its_end:]
     return [span for span in spans if span[0] and span[1] != span[2]]
 
 

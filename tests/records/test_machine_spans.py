@@ -20,14 +20,28 @@ from pytest_fargate_sandbox.records.machine_spans import spans_of
         ("opened:1 phase.launch:1 refused:2 launched:3 shelved:3 stopped:9", "launch:1-3 shelf:3-9"),
         ("opened:1 phase.launch:2 refused:3 given_up:4", "definition:1-2 launch:2-4"),
         ("opened:1 launched:1 ready:1 phase.tunnel:5 stopped:6", "idle:1-5 tunnel:5-6"),
+        ("opened:1 phase.launch:1 launching:1 launched:2 stopped:3 phase.address:4 phase.tunnel:5", "launch:1-3"),
+        (
+            "opened:1 phase.launch:1 launching:1 launched:2 stopped:3 phase.launch:4 launching:4 launched:5 ready:6",
+            "launch:1-3 launch:4-6 idle:6-",
+        ),
     ],
-    ids=["used", "taken from the shelf", "never used", "never launched", "left by another run"],
+    ids=[
+        "used",
+        "taken from the shelf",
+        "never used",
+        "never launched",
+        "left by another run",
+        "ended by another",
+        "tried again",
+    ],
 )
 def test_a_machines_life_is_told_in_spans(moments: str, spans: str) -> None:
     entry = Entry("id")
     for moment in moments.split():
         event, when = moment.split(":")
         event, _, word = event.partition(".")
+        entry.events.append(event)
         entry.moments.append((event, float(when), word))
     told = [f"{name}:{began:.0f}-{'' if ended is None else f'{ended:.0f}'}" for name, began, ended in spans_of(entry)]
     assert " ".join(told) == spans
