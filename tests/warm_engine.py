@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -89,15 +90,21 @@ def _load_services() -> None:
 
 
 def _be_another() -> None:
-    """moto's names of what it makes are by chance, and come from a source of its own."""
+    """It ends with the tests, and with this one where that is killed.
+
+    moto's names of what it makes are by chance, and come from a source of its own.
+    """
     from moto.moto_api._internal import mock_random
 
+    from pytest_fargate_sandbox.local.runners.namespaces import linux
+
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
     mock_random.seed()
 
 
 if __name__ == "__main__":
     _load()
-    asked, given = warm_python.serve(socket.socket(fileno=int(sys.argv[1])), sys.stdin.fileno(), orphans_end=True)
+    asked, given = warm_python.serve(socket.socket(fileno=int(sys.argv[1])), sys.stdin.fileno())
     if asked["new session"]:
         os.setsid()
     _be_another()

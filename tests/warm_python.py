@@ -27,10 +27,10 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, AnyStr, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, AnyStr, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 PYTEST = ("-m", "pytest", "-pno:anyio")
 """For a run within a test. anyio's plugin would import asyncio, in each worker of it."""
@@ -209,7 +209,7 @@ def _line(message: object) -> bytes:
     return (json.dumps(message) + "\n").encode()
 
 
-def serve(listener: socket.socket, lifeline: int, *, orphans_end: bool = False) -> tuple[dict[str, Any], list[int]]:
+def serve(listener: socket.socket, lifeline: int) -> tuple[dict[str, Any], list[int]]:
     """Returns in each copy, with what is asked of it. Nobody writes to ``lifeline``: it ends with whom this is for."""
     address = listener.getsockname()
     ended, news = os.pipe()
@@ -220,7 +220,7 @@ def serve(listener: socket.socket, lifeline: int, *, orphans_end: bool = False) 
     while True:
         ready = select.select([listener, ended, lifeline], [], [])[0]
         if lifeline in ready:
-            _leave(waiting if orphans_end else ())
+            os._exit(0)
         if ended in ready:
             os.read(ended, 100)
             _tell(waiting)
@@ -246,12 +246,6 @@ def serve(listener: socket.socket, lifeline: int, *, orphans_end: bool = False) 
                 os.close(file)
             waiting[pid] = connection
             connection.sendall(_line(pid))
-
-
-def _leave(orphans: Iterable[int]) -> NoReturn:
-    for pid in orphans:
-        os.kill(pid, signal.SIGTERM)
-    os._exit(0)
 
 
 def _tell(waiting: dict[int, socket.socket]) -> None:
