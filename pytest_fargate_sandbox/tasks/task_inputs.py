@@ -90,12 +90,13 @@ def is_without_run_bit(script: Path) -> bool:
 
 @contextmanager
 def staged(folder: TaskFolder, directory: Path, *more: Path) -> Iterator[Path]:
-    """A directory to upload: ``directory`` itself, or a copy with ``more`` files, and without links.
+    """A directory to upload: ``directory`` itself, or a copy with ``more`` files, without links, and readable by all.
 
-    Links within the task are followed. Raises ``TaskFolderError`` for one that leads out of it.
+    Links within the task are followed. Raises ``TaskFolderError`` for one that leads out of it. A verdict does not hang
+    on the umask of whoever checked the task out: of modes git has the run bit alone.
     """
     has_links = check_links(folder, directory)
-    if not has_links and not more:
+    if not has_links and not more and not any(mode != _opened(mode) for _, mode in _modes(directory)):
         yield directory
         return
     room = TemporaryDirectory("task-")
@@ -106,9 +107,22 @@ def staged(folder: TaskFolder, directory: Path, *more: Path) -> Iterator[Path]:
         copy.mkdir(exist_ok=True)
         for file in more:
             shutil.copy(file, copy)
+        for path, mode in _modes(copy):
+            path.chmod(_opened(mode))
         yield copy
     finally:
         room.remove()
+
+
+def _modes(directory: Path) -> Iterator[tuple[Path, int]]:
+    for above, _, files in os.walk(directory):
+        for path in (Path(above), *(Path(above, name) for name in files)):
+            yield path, stat.S_IMODE(path.stat().st_mode)
+
+
+def _opened(mode: int) -> int:
+    """What its owner may read and run, all may."""
+    return mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6
 
 
 def check_links(folder: TaskFolder, directory: Path) -> bool:

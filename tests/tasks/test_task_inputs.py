@@ -77,6 +77,19 @@ def test_a_link_within_the_task_is_followed(folder: Path) -> None:
     assert not staged.exists()
 
 
+def test_what_was_checked_out_for_its_owner_alone_is_readable_by_all(folder: Path) -> None:
+    """So that a verdict does not hang on an umask, here of 077."""
+    (folder / "tests/data").mkdir()
+    (folder / "tests/data/table").touch()
+    modes = {"": 0o700, "test.sh": 0o700, "data": 0o700, "data/table": 0o600}
+    for name, mode in modes.items():
+        (folder / "tests" / name).chmod(mode)
+    with task_inputs.staged(read_task(folder / "task.toml"), folder / "tests") as staged:
+        found = {name: oct((staged / name).stat().st_mode & 0o777) for name in modes}
+    assert found == {"": "0o755", "test.sh": "0o755", "data": "0o755", "data/table": "0o644"}
+    assert {name: (folder / "tests" / name).stat().st_mode & 0o777 for name in modes} == modes
+
+
 def test_a_digest_knows_names_contents_and_run_bits_and_no_places(folder: Path, tmp_path: Path) -> None:
     before = task_inputs.digest_of(folder / "tests")
     moved = tmp_path / "moved"
