@@ -96,7 +96,7 @@ def staged(folder: TaskFolder, directory: Path, *more: Path) -> Iterator[Path]:
     on the umask of whoever checked the task out: of modes git has the run bit alone.
     """
     has_links = check_links(folder, directory)
-    if not has_links and not more and not any(mode != _opened(mode) for _, mode in _modes(directory)):
+    if not has_links and not more and not any(bits != _opened(bits) for _, bits in _rights(directory)):
         yield directory
         return
     room = TemporaryDirectory("task-")
@@ -107,22 +107,22 @@ def staged(folder: TaskFolder, directory: Path, *more: Path) -> Iterator[Path]:
         copy.mkdir(exist_ok=True)
         for file in more:
             shutil.copy(file, copy)
-        for path, mode in _modes(copy):
-            path.chmod(_opened(mode))
+        for path, bits in _rights(copy):
+            path.chmod(_opened(bits))
         yield copy
     finally:
         room.remove()
 
 
-def _modes(directory: Path) -> Iterator[tuple[Path, int]]:
+def _rights(directory: Path) -> Iterator[tuple[Path, int]]:
     for above, _, files in os.walk(directory):
         for path in (Path(above), *(Path(above, name) for name in files)):
             yield path, stat.S_IMODE(path.stat().st_mode)
 
 
-def _opened(mode: int) -> int:
+def _opened(bits: int) -> int:
     """What its owner may read and run, all may."""
-    return mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6
+    return bits | (bits & 0o500) >> 3 | (bits & 0o500) >> 6
 
 
 def check_links(folder: TaskFolder, directory: Path) -> bool:

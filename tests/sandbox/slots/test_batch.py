@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,23 +127,27 @@ def test_who_loses_his_slot_meanwhile_is_told_and_nobody_else_minds(
     assert not after.exists()
 
 
-@pytest.mark.needs("pgrep")
 def test_where_there_is_no_way_any_more_nothing_is_begun(
     server: ExecServerProcess, far: LoopbackMachine, slots: list[Slot], proxy: FaultProxy
 ) -> None:
+    home = slots[0].home
+
     def leave() -> None:
-        wait_until(lambda: server.client.exec(["pgrep", "-f", "sleep 1.3"]).ok or None, deadline=20, what="it runs")
+        wait_until(lambda: server.client.exists(f"{home}/runs") or None, deadline=20, what="it runs")
+        time.sleep(0.5)  # so that the other slot's answer is there
         proxy.refuse()
         proxy.cut()
+        server.client.write_file(f"{home}/go", b"")
 
     leaver = threading.Thread(target=leave)
     leaver.start()
-    results = far.batch([(slots[1], "echo told"), (slots[0], "sleep 1.3; echo first >>log"), (slots[0], "echo >>log")])
+    first = ": >runs; until [ -e go ]; do sleep 0.05; done; echo first >>log"
+    results = far.batch([(slots[1], "echo told"), (slots[0], first), (slots[0], "echo second >>log")])
     leaver.join()
     assert said_by(results)[0] == "told"
     assert all(isinstance(each, SandboxError) for each in results[1:]), results
-    wait_until(lambda: not server.client.exec(["pgrep", "-f", "sleep 1.3"]).ok or None, deadline=20, what="its end")
-    assert server.client.exec(["cat", f"{slots[0].home}/log"]).stdout == "first\n"
+    wait_until(lambda: server.client.exists(f"{home}/log") or None, deadline=20, what="its end")
+    assert server.client.exec(f"sleep 0.2; cat {home}/log").stdout == "first\n"
 
 
 def test_what_is_asked_for_wrongly_is_a_result_of_its_own(far: LoopbackMachine, slots: list[Slot]) -> None:
