@@ -102,7 +102,7 @@ def test_a_task_that_lives_can_be_told_not_to_be_there_when_it_is_to_be_stopped(
 
 
 def test_the_public_address_can_be_late(faulty: EngineProcess) -> None:
-    faulty.set_faults(late_address=0.5)
+    faulty.set_faults(late_address=2)
     try:
         arn = faulty.launch(faulty.register(container()))
         faulty.wait(arn, "RUNNING")
