@@ -49,7 +49,10 @@ def kill(facts: Mapping[str, Any]) -> bool:
             end = partial(signal.pidfd_send_signal, handle, signal.SIGKILL)
         if pid <= 0 or process_began(pid) != facts.get("pid_began"):
             return False
-        end()
+        try:
+            end()
+        except ProcessLookupError:  # somebody else was quicker
+            return False
     return True
 
 

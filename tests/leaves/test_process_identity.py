@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.process_identity import process_began, still_runs, this_process
+from pytest_fargate_sandbox.leaves.process_identity import kill, process_began, still_runs, this_process
 
 TELL = "import json; from pytest_fargate_sandbox.leaves.process_identity import this_process; print(json.dumps(this_process()), flush=True); input()"  # noqa: E501
 
@@ -22,6 +24,24 @@ def test_a_dead_process_is_told_from_a_living_one() -> None:
     assert still_runs(facts)
     child.communicate(b"\n")
     assert not still_runs(facts)
+
+
+def test_those_who_kill_one_at_once_have_killed_it_all() -> None:
+    """Or found it gone: between the look and the signal somebody else may have killed it, and its parent have asked."""
+    gate = Barrier(4)
+    with ThreadPoolExecutor(3) as killers:
+        for _ in range(60):
+            child = subprocess.Popen(["sleep", "60"])
+            facts = {"pid": child.pid, "pid_began": process_began(child.pid)}
+
+            def end(facts: dict[str, object] = facts) -> bool:
+                gate.wait(20)
+                return kill(facts)
+
+            ends = [killers.submit(end) for _ in range(3)]
+            gate.wait(20)
+            child.wait(20)
+            assert [each.result(20) for each in ends].count(True) >= 1
 
 
 def test_a_number_that_somebody_else_has_got_is_not_the_process() -> None:
