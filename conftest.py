@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -23,6 +24,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What they are about is often modes, whatever the shell's are.
 os.umask(0o022)
+
+# A shell's `pytest &` in a script ignores Ctrl-C, and so would all programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TESTS = Path(__file__).parent / "tests"
 _WORKERS_PER_CORE = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import random
@@ -20,6 +21,7 @@ from pytest_fargate_sandbox.leaves.errors import (
 )
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
+from pytest_fargate_sandbox.sandbox.exec.exec_connection import loopback
 from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from pytest_fargate_sandbox.server import protocol
 from tests.exec_server_process import ExecServerProcess, free_port
@@ -321,6 +323,20 @@ def test_something_that_is_not_our_server_is_a_transport_error() -> None:
         with pytest.raises(TransportError, match="not our exec server"):
             ExecClient(port=other.server_address[1]).exec("true")
         other.shutdown()
+
+
+def test_a_sender_does_not_wait_for_a_peer_that_has_hung_up_and_takes_nothing() -> None:
+    """It had not read what came before, so only what it sent back, which is its end, tells."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as ends:
+        stream = loopback(server.getsockname()[1])(30.0)
+        ends.callback(stream.close)
+        far, _ = server.accept()
+        ends.callback(far.close)
+        hanging_up = threading.Timer(0.3, far.shutdown, [socket.SHUT_WR])
+        hanging_up.start()
+        with pytest.raises(ConnectionResetError, match="hung up"):
+            stream.sendall(bytes(64_000_000))
+        hanging_up.join()
 
 
 def test_a_closed_client_says_so(server: ExecServerProcess) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import select
 import socket
 import threading
 import time
@@ -14,10 +18,14 @@ from pytest_fargate_sandbox.server.requests.http1 import Disconnected, Reader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _typeshed import ReadableBuffer
+
     from pytest_fargate_sandbox.sandbox.exec.patience import Patience
 
 _MAX_IDLE = 32
 _PIECE = 256 * 1024
+_PEER_HUNG_UP = getattr(select, "POLLRDHUP", 0)
+"""Linux tells; where none does, a sender waits for the kernel's end of it."""
 
 
 class Stream(Protocol):
@@ -144,7 +152,36 @@ def loopback(port: int) -> Callable[[float], Stream]:
 
 
 class _LoopbackStream(socket.socket):
-    """A socket whose ``close`` is noticed by a thread that waits in its ``recv``, as on an SSH channel."""
+    """A socket whose ``close``, and whose peer's, is noticed by a thread that waits in it, as on an SSH channel."""
+
+    def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
+        """Not to a peer that has hung up and takes nothing: its kernel would let us wait for a minute.
+
+        tcp_fin_timeout, https://man7.org/linux/man-pages/man7/tcp.7.html
+        """
+        if not _PEER_HUNG_UP:
+            super().sendall(data, flags)
+            return
+        timeout = self.gettimeout()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        rest = memoryview(data)
+        while rest:
+            self._await_room(deadline)
+            with contextlib.suppress(BlockingIOError):
+                rest = rest[self.send(rest, flags | socket.MSG_DONTWAIT) :]
+
+    def _await_room(self, deadline: float | None) -> None:
+        poll = select.poll()
+        try:
+            poll.register(self, select.POLLOUT | _PEER_HUNG_UP)
+        except ValueError:  # closed by another thread, it has no number any more
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+        left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        events = poll.poll(left)
+        if not events:
+            raise TimeoutError("timed out")
+        if not events[0][1] & select.POLLOUT:
+            raise ConnectionResetError("the exec server has hung up")
 
     def close(self) -> None:
         wake(self)
