@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_fargate_sandbox.leaves.names import ENV_ENGINE_DELAY, ENV_ENGINE_LOG, RUNNERS
 from pytest_fargate_sandbox.leaves.number_within import number_within
+from pytest_fargate_sandbox.local.call_journal import CallJournal
 from pytest_fargate_sandbox.local.ecs.account_limits import NEW_ACCOUNT_VCPUS
 from pytest_fargate_sandbox.local.faults import COUNTED, TIMED, parse_fault
 from pytest_fargate_sandbox.local.ssm.session_times import SessionTimes
@@ -109,6 +110,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--fault", action="append", default=[], metavar="NAME=NUMBER", help=f"make something fail. {faults}")
 
 
+def _check_log(log: Path | None) -> None:
+    """Now, and by the name of who asked for it: it is opened when moto has loaded."""
+    by_environment = str(log) == os.environ.get(ENV_ENGINE_LOG)
+    try:
+        CallJournal(log).close()
+    except OSError as error:
+        name = ENV_ENGINE_LOG if by_environment else "--log"
+        raise ValueError(f"{name}={log}: this log cannot be written: {error.strerror}") from None
+
+
 def options_from(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> EngineOptions:
     """Checked options; what is wrong ends the program by ``parser.error``."""
     try:
@@ -117,6 +128,7 @@ def options_from(parser: argparse.ArgumentParser, parsed: argparse.Namespace) ->
         images = dict(map(_image, parsed.image))
         if parsed.vcpus and parsed.limits != "aws":
             raise ValueError("--vcpus is the quota of --limits aws, which is not asked for")
+        _check_log(parsed.log)
     except ValueError as error:
         parser.error(str(error))
     return EngineOptions(

@@ -373,6 +373,7 @@ def _no_engine(
     said = next(filter(None, texts), "")
     if said.startswith("usage: "):  # what it does not take it has from the environment
         _, _, wrong = said.partition(": error: ")
-        what, said = f"{wrong} (of {', '.join(_ENV_OF_ENGINE)})", ""
+        is_named = wrong.startswith(_ENV_OF_ENGINE)
+        what, said = wrong if is_named else f"{wrong} (of {', '.join(_ENV_OF_ENGINE)})", ""
     text = f"the local engine did not start: {what}\n{said}".rstrip()
     return kind(text, phase="engine", reason=said or what, transient=transient)

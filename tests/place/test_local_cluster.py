@@ -128,6 +128,22 @@ def test_options_of_an_engine_that_are_none_are_told(directory: Path, monkeypatc
     assert not (directory / "engine.json").exists()
 
 
+def test_a_log_that_cannot_be_written_is_told_with_the_variable_that_names_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "missing" / "log.jsonl"
+    monkeypatch.setenv("FARGATE_ENGINE_LOG", str(log))
+    told = f"the local engine did not start: FARGATE_ENGINE_LOG={log}: this log cannot be written: "
+    with pytest.raises(StartError) as caught:
+        local_engine()
+    assert caught.value.message == f"{told}No such file or directory"
+    monkeypatch.delenv("FARGATE_ENGINE_LOG")
+    monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", f"--log {log}")
+    with pytest.raises(StartError, match=f"did not start: --log={log}: .* FARGATE_ENGINE_OPTIONS"):
+        local_engine()
+    assert not (directory / "engine.json").exists()
+
+
 def test_engines_started_differently_have_directories_of_their_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
