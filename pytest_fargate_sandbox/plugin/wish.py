@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.fargate_rules import size_with
 from pytest_fargate_sandbox.plugin import lifetimes
 from pytest_fargate_sandbox.plugin.settings import marker
-from pytest_fargate_sandbox.plugin.settings.vocabulary import field_for
+from pytest_fargate_sandbox.plugin.settings.vocabulary import field_for, word_for
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
 
 if TYPE_CHECKING:
@@ -119,9 +119,24 @@ def _ask_hooks(item: pytest.Item, task: dict[str, Any]) -> None:
     image = item.ihook.pytest_fargate_image(item=item)
     if image is not None:
         task.update(image_template=image, environment_dir=None)
+    fields = list(task)
     item.ihook.pytest_fargate_modify_task(item=item, task=task)
-    for word in [word for word in task if field_for(word) != word]:
-        task[field_for(word)] = task.pop(word)
+    for word in [word for word in task if word not in fields]:
+        field, value = field_for(word), task.pop(word)
+        if field not in fields:
+            raise _no_such_key(word, value, fields)
+        task[field] = value
+
+
+def _no_such_key(key: str, value: Any, fields: list[str]) -> Exception:
+    """It is a hook that has it from nowhere."""
+    from pytest_fargate_sandbox.leaves.errors import ConfigError
+    from pytest_fargate_sandbox.leaves.plain_values import nearest
+
+    words = [*map(word_for, fields)]
+    near, allowed = nearest(str(key), [*words, *fields]), ", ".join(words)
+    told = f"pytest_fargate_modify_task: unknown key {key}={value!r}{near} (allowed: {allowed})"
+    return ConfigError(told, key=str(key), value=value, allowed=allowed)
 
 
 def _directory(path: Path, keys: Mapping[str, Any]) -> Path:

@@ -313,3 +313,10 @@ def test_a_variable_that_is_nearly_one_of_ours_is_told_and_what_is_others_is_not
     result.assert_outcomes(passed=1, warnings=2)
     result.stdout.fnmatch_lines([f"*UnreadVariableWarning: {each}" for each in told])
     assert refusal(passing, "-Werror").strip() == f"ERROR: {told[0]}"
+
+
+def test_a_key_that_a_hook_makes_up_is_told_with_the_nearest_word_and_the_hook(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest("def pytest_fargate_modify_task(item, task): task['imge'] = 'debian'")
+    pytester.makepyfile("def test_x(fargate_sandbox): pass")
+    result = pytester.runpytest_inprocess("--fargate-prelaunch=0")
+    result.stdout.fnmatch_lines(["pytest_fargate_modify_task: unknown key imge='debian'; did you mean 'image'? (*"])
