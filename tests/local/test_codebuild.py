@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -127,7 +128,7 @@ def test_what_is_built_is_what_a_task_of_that_url_runs(
     """podman builds for both engines; and a task of what was built runs in podman on both."""
     engine: EngineProcess = request.getfixturevalue(engine_of)
     build = _finished(engine, _start(engine, image, "RUN echo 5 > /code", 'CMD exit "$(cat /code)"'))
-    assert build["buildStatus"] == "SUCCEEDED"
+    assert build["buildStatus"] == "SUCCEEDED", _log(engine, build)
     assert [phase["phaseType"] for phase in build["phases"]][-1] == "COMPLETED"
     assert "RUN echo 5 > /code" in _log(engine, build)
 
@@ -140,6 +141,22 @@ def test_what_is_built_is_what_a_task_of_that_url_runs(
     )
     arn = engine.launch(definition)
     assert container_states(engine.wait(arn, "STOPPED"))["main"][1] == 5
+
+
+def test_a_build_survives_that_the_image_of_its_step_is_removed(builders: EngineProcess, image: str) -> None:
+    """As with the image of another build that has made the same step."""
+    steps = (f"RUN echo {uuid.uuid4()} > /first", "RUN sleep 0.5", "RUN cat /first")
+    build_id = _start(builders, image, *steps)
+
+    def of_first_step() -> str | None:
+        build = builders.client("codebuild").batch_get_builds(ids=[build_id])["builds"][0]
+        made = re.findall("^--> ([0-9a-f]+)$", _log(builders, build), re.MULTILINE)
+        return made[0] if made else None
+
+    podman().run("rmi", "-f", wait_until(of_first_step, deadline=30, what="the image of the first step"))
+    build = _finished(builders, build_id)
+    assert build["buildStatus"] == "SUCCEEDED", _log(builders, build)
+    assert "building again" in _log(builders, build)
 
 
 _STEPS = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,7 @@ NEITHER_IS_HERE = (
 )
 _MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _POLL_SEC = 0.2
+_TAKEN_AWAY = re.compile(r"(layer|image|container) not known|identifier is not a container")
 _SUPERVISOR = Path(podman.__file__).with_name("supervised.py")
 
 
@@ -59,6 +61,7 @@ class BuildWork:
         self._image = build.variables.get(buildspec.IMAGE, "")
         self._log = LogStream(build.log_group, build.stream, create_group=True)
         self._deadline = time.monotonic() + build.timeout_minutes * 60
+        self._last_words = ""
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=f"build-{self._build.stream[:8]}", daemon=True).start()
@@ -137,9 +140,23 @@ class BuildWork:
             options += ["--format", "docker", "--force-rm", *command.ulimit_options(()), *command.proxy_options()]
             options += command.build_limit_options()
         try:
-            self._follow(command.argv("build", *options, str(context)))
+            self._build_by(command, *options, str(context))
         finally:
             command.remove_caches(context.parent)
+
+    def _build_by(self, command: ContainerCommand, *arguments: str) -> None:
+        """Again, and without steps that others see, where another build's end took the images of steps away.
+
+        podman removes with an image what it was made of, though a build that runs has just found it:
+        https://github.com/containers/buildah/issues/5674
+        """
+        try:
+            self._follow(command.argv("build", *arguments))
+        except _Failed:
+            if not (command.is_podman and _TAKEN_AWAY.search(self._last_words)):
+                raise
+            self._log.put("the image of a step was removed while it was needed; building again")
+            self._follow(command.argv("build", "--layers=false", *arguments))
 
     def _pull(self, command: ContainerCommand) -> None:
         source = self._build.variables[buildspec.SOURCE_IMAGE]
@@ -165,7 +182,8 @@ class BuildWork:
 
     def _copy(self, output: IO[bytes]) -> None:
         for line in output:
-            self._log.put(line.decode("utf-8", "replace").rstrip("\r\n") or " ")  # CloudWatch takes no empty event
+            self._last_words = line.decode("utf-8", "replace").rstrip("\r\n")
+            self._log.put(self._last_words or " ")  # CloudWatch takes no empty event
 
 
 def _inside(member: tarfile.TarInfo, directory: str) -> tarfile.TarInfo:
