@@ -1,7 +1,8 @@
 """What a sandbox's terminal says, for a terminal of one's own that is to show it and to do nothing else.
 
 It may move the cursor, colour, and use the other screen. It may not ask (a terminal types its answer, for the shell to
-read that comes next), set the clipboard or a title, nor have keys and the mouse reported.
+read that comes next), set the clipboard or a title, nor have keys and the mouse reported, locked or made others; nor
+leave UTF-8, in whose characters there are bytes that another encoding has for sequences.
 https://invisible-island.net/xterm/ctlseqs/ctlseqs.html
 """
 
@@ -15,13 +16,14 @@ _SEQUENCE = re.compile(
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[ -/]*)")
 _LONGEST = 4096
 _END_OF_STRING = re.compile(r"[\x07\x18\x1a\x9c]|\x1b\\?")
-_SHOWING = re.compile(r"[0-9;:]*[@A-KLMPSTXZ`abdefgmrsu]|\d* q|[0-9;]*[hl]")
+_SHOWING = re.compile(r"[0-9;:]*[@A-KLMPSTXZ`abdefgmrsu]|\d* q|(?:4|34)[hl]")
 _MODES = frozenset({"6", "7", "12", "25", "47", "1047", "1048", "1049", "2026"})
 """Of those that are private: origin, wrapping, the cursor's look, the other screen, and one picture at a time."""
 _OTHER_SCREENS = ("47", "1047", "1049")
 _SILENT = dict.fromkeys((0x05, *range(0x80, 0xA0)))
 """What asks who is there, and what stands for sequences in one character."""
 _ASKS_WHO = "\x1bZ"
+_ENCODING = "\x1b%"
 
 
 class TameOutput:
@@ -68,7 +70,7 @@ class TameOutput:
 
     def _shows(self, found: re.Match[str]) -> bool:
         if found["final"] is None:
-            return found[0] != _ASKS_WHO
+            return found[0] != _ASKS_WHO and not found[0].startswith(_ENCODING)
         told = found["told"]
         if not told.startswith("?"):
             return _SHOWING.fullmatch(told + found["final"]) is not None

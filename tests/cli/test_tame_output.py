@@ -22,6 +22,7 @@ def tamed(output: str, parts: int) -> str:
         ("a\x1bP$qm\x1b\\b\x1b_G\x1b\\c\x1b^p\x1b\\d\x1bXs\x1b\\e", "abcde"),
         ("a\x1b[6nb\x1b[cc\x1b[>cd\x1b[21te\x1b[?6nf\x1b[?25$pg\x1bZh\x05i\x1b[>qj\x1b[?uk", "abcdefghijk"),
         ("a\x1b[?1000hb\x1b[?1006;25hc\x1b[?2004hd\x1b[?1004he\x1b[>1uf\x1b[>4;2mg", "abcdefg"),
+        ("a\x1b[2hb\x1b[20;4hc\x1b%@d\x1b%Ge\x1b[4hf\x1b[34lg", "abcde\x1b[4hf\x1b[34lg"),
         ("a\x9b6nb\x9d0;x\x9cc\x90q\x9cd", "a6nb0;xcqd"),
         ("a\x1b]0;cut off by \x1b[1mbold", "a\x1b[1mbold"),
         ("a\x1b\x1b[1mb\x1b", "a\x1b[1mb"),
