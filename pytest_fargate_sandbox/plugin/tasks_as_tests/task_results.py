@@ -100,5 +100,5 @@ def _whose(name: str) -> tuple[str, int | str]:
     agent, of_his, number = name.partition("::")
     if of_his:
         return agent, number
-    agent, _, number = name.removesuffix("]").partition("[")
-    return agent, int(number or 1)
+    agent, _, number = name.partition("@")[0].removesuffix("]").partition("[")  # xdist has its group behind it
+    return agent, int(number) if number.isdecimal() else 1

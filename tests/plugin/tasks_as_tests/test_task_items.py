@@ -223,6 +223,7 @@ def test_without_the_internet_tasks_run_and_say_so_also_where_warnings_are_error
     [
         ("oracle", ("oracle", 1)),
         ("oracle[2]", ("oracle", 2)),
+        ("oracle[2]@group", ("oracle", 2)),
         ("forges", ("forges", 1)),
         ("claude (2)::try-3", ("claude (2)", "try-3")),
     ],
