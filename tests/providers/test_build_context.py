@@ -60,6 +60,8 @@ def test_modes_links_and_empty_directories_survive(tmp_path: Path) -> None:
         ("[ab].txt", ["a.txt"], ["c.txt"]),
         ("[[&&~].txt", ["[.txt", "&.txt"], ["c.txt"]),
         (r"[\[\]-].txt", ["[.txt", "-.txt"], ["c.txt"]),
+        (r"[\dq-\s].txt", ["d.txt", "r.txt"], ["1.txt", " .txt"]),
+        ("[+--].txt", ["+.txt", ",.txt"], ["a.txt"]),
         ("a/**/z", ["a/z", "a/b/c/z"], ["z"]),
         (r"\!odd", ["!odd"], ["odd"]),
         ("Dockerfile\n.dockerignore", [], ["Dockerfile", ".dockerignore"]),

@@ -91,8 +91,9 @@ def _piece(piece: str) -> str:
     if piece in _WILDCARDS:
         return _WILDCARDS[piece]
     if len(piece) > 2 and piece[0] == "[":
-        # A class of characters reads the same in both languages, but for signs that some day may mean sets in Python's.
-        return "[" + re.sub(r"(\\.)|([\[&|~])", lambda sign: sign[1] or f"\\{sign[2]}", piece[1:])
+        # A class of characters reads the same in both languages, but that in Go's a backslash means the next sign, and
+        # that in Python's some signs may mean sets some day.
+        return "[" + re.sub(r"\\(.)|([\[&|~]|(?<=-)-)", lambda sign: re.escape(sign[1] or sign[2]), piece[1:])
     return re.escape(piece[1:] if len(piece) == 2 and piece[0] == "\\" else piece)
 
 
