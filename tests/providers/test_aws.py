@@ -170,6 +170,19 @@ def test_what_botocore_raises_before_any_answer_has_a_remedy(name: str, advice: 
     assert advice in str(mapped(error, Call("ecs", "RunTask", "us-east-1", None, {})))
 
 
+@pytest.mark.parametrize("url", ["http://[::1", "http://here:port", "http://:80", "https://here:99999"])
+@pytest.mark.parametrize("said_by", ["configuration", "environment"])
+def test_what_is_no_address_is_one_of_our_errors(url: str, said_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if said_by == "environment":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    said = url if said_by == "configuration" else None
+    aws = connect(region="eu-west-1", endpoint_url=said, credentials=Credentials("key", "secret"))
+    with pytest.raises(AwsError) as told:
+        aws.call("ecs", "ListTasks")
+    assert url in str(told.value)
+    assert "AWS_ENDPOINT_URL" in str(told.value)
+
+
 def test_the_same_place_is_connected_to_once() -> None:
     place = {"region": "eu-west-1", "endpoint_url": "http://127.0.0.1:1", "credentials": Credentials("a", "b")}
     assert connect(**place) is connect(**place)  # type: ignore[arg-type]

@@ -126,9 +126,12 @@ class Aws:
         try:
             if not self._region_name:
                 raise NoRegionError  # some services have a worldwide address, and would fail in words of their own
+            _ = urlsplit(self.answers_at or "").port  # which botocore would meet while it sends
             client = self.client(call.service, self._patience(call.operation))
         except BotoCoreError as error:
             raise mapped(error, call) from error
+        except ValueError as error:  # of the standard library's, and botocore's own, which does not always name it
+            raise mapped(ValueError(f"{self.answers_at}: {error}"), call) from error
         method: Callable[..., dict[str, Any]] = getattr(client, xform_name(call.operation))
         return method
 

@@ -177,4 +177,6 @@ def _unanswered_advice(kinds: set[str], call: Call) -> str:
         )
     if kinds & {*_UNSENT, *_UNANSWERED}:
         return f"is {call.place} right, and can it be reached from here (network, proxy, VPC endpoint)?"
+    if "ValueError" in kinds:
+        return "where AWS answers (`endpoint_url`, AWS_ENDPOINT_URL) is http://HOST:PORT or https://HOST:PORT"
     return ""
