@@ -82,7 +82,12 @@ def _pipe(path: Path) -> None:
     [
         ("bomb.zip", _zip_bomb, "bomb.zip, which was handed in, cannot be unpacked: .* it has 10000006 bytes in it"),
         ("cut.tar.gz", _cut_off, "gzip came to no end of it: it is cut off"),
-        ("0.patch", lambda path: path.write_text("no patch"), "0.patch, which was handed in, cannot be unpacked"),
+        pytest.param(
+            "0.patch",
+            lambda path: path.write_text("no patch"),
+            "0.patch, which was handed in, cannot be unpacked",
+            marks=pytest.mark.needs("patch"),
+        ),
         ("1", _tree, "more than may be handed in: it has more than 1000000 bytes or 1000 files .*--fargate-task-max-f"),
         ("2", _pipe, "its files leave their directory, while it was at work .*'pipe' is neither a file"),
     ],
