@@ -41,6 +41,8 @@ NEITHER_IS_HERE = (
 _MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 _POLL_SEC = 0.2
 _TAKEN_AWAY = re.compile(r"(layer|image|container) not known|identifier is not a container")
+_CONTINUED = re.compile(rb"[\\`][ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*")
+"""Between two parts of a Dockerfile's line, and of a word: comments and empty lines are as if they were not there."""
 _SUPERVISOR = Path(podman.__file__).with_name("supervised.py")
 
 
@@ -133,7 +135,7 @@ class BuildWork:
         dockerfile = _dockerfile_in(context)
         options = ["--tag", self._image, "--file", str(dockerfile), *command.security_options]
         if command.is_podman:
-            if b"--mount" in dockerfile.read_bytes():
+            if b"--mount" in _CONTINUED.sub(b"", dockerfile.read_bytes()):
                 # podman takes a step for one that it knows without a look at what is mounted in it.
                 options.append("--no-cache")
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
