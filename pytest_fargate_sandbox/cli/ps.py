@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.known_tasks import KnownTask, known_tasks
-from pytest_fargate_sandbox.leaves.printable import printable
+from pytest_fargate_sandbox.leaves.printable import printable_line
 from pytest_fargate_sandbox.leaves.times_in_words import span_in_column
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(arguments: Any) -> int:
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     for row in rows:
         told = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        print(printable(told).replace("\n", "\\n"))
+        print(printable_line(told))
     return known.tell_of_silence()
 
 

@@ -26,13 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    from pytest_fargate_sandbox.leaves.printable import printable
+    from pytest_fargate_sandbox.leaves.printable import printable_line
     from pytest_fargate_sandbox.tasks.task_lint import findings, lines_of, task_files
 
     files = list(task_files(arguments.paths))
     found = list(findings(files, arguments.ttl))
     for line in lines_of(found):
-        print(printable(line).replace("\n", "\\n"))  # what somebody else has written
+        print(printable_line(line))  # what somebody else has written
     errors, skipped, warnings = (
         sum(each.level == level for each in found) for level in ("error", "skipped", "warning")
     )

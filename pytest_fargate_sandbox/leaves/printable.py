@@ -26,6 +26,11 @@ def printable(text: str) -> str:
     return shown.encode("utf-8", "backslashreplace").decode("utf-8")  # a name that is no UTF-8
 
 
+def printable_line(text: str) -> str:
+    """The same in one line: its ends are written out, too."""
+    return printable(text).replace("\n", "\\n")
+
+
 def one_line(text: str, columns: int) -> str:
     """``text`` on one line of at most so many columns, cut with an ellipsis where there is more of it.
 

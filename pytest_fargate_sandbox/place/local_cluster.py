@@ -329,13 +329,10 @@ def _start(directory: Path) -> LocalEngine:
 
 
 def _spawn(directory: Path, output: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(directory)]
-    command += _options()
+    command = [sys.executable, "-m", "pytest_fargate_sandbox.local", "--state", str(directory), *_options()]
     environment = dict(os.environ)
-    if environment.get(ENV_ENGINE_LOG):
-        environment[ENV_ENGINE_LOG] = str(
-            Path(environment[ENV_ENGINE_LOG]).absolute()
-        )  # it starts in another directory than ours
+    if log := environment.get(ENV_ENGINE_LOG):  # it starts in another directory than ours
+        environment[ENV_ENGINE_LOG] = str(Path(log).absolute())
     with output.open("wb") as file:
         # A session of its own: Ctrl-C is for us, and we are the ones who end the engine. No inherited pipe either, or
         # somebody who reads our output to its end would wait for the engine's.

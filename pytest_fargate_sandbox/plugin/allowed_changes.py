@@ -48,10 +48,10 @@ def _check(lease: Lease, allowed: Sequence[str]) -> None:
         changes = lease.sandbox.changes(path=directory)
         told += (f"{how} {_in(directory, path)}" for how, path in not_allowed(changes, allowed))
     if told:
-        from pytest_fargate_sandbox.leaves.printable import printable
+        from pytest_fargate_sandbox.leaves.printable import printable_line
 
         more = [f"… and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-        lines = [printable(line).replace("\n", "\\n") for line in told[:_MOST_TOLD]] + more
+        lines = [printable_line(line) for line in told[:_MOST_TOLD]] + more
         pytest.fail(
             f"the sandbox was changed where it may not be (allowed_changes={list(allowed)}):\n  " + "\n  ".join(lines),
             pytrace=False,

@@ -52,9 +52,9 @@ class Saved:
         yield from ((TROUBLE, sentence) for sentence in self.complaints())
 
     def complaints(self) -> list[str]:
-        from pytest_fargate_sandbox.leaves.printable import printable
+        from pytest_fargate_sandbox.leaves.printable import printable_line
 
-        return [printable(sentence).replace("\n", "\\n") for sentence in _some(self.trouble)]
+        return [printable_line(sentence) for sentence in _some(self.trouble)]
 
 
 class Artifacts:

@@ -7,7 +7,7 @@ import re
 import shutil
 from typing import IO, TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.printable import printable
+from pytest_fargate_sandbox.leaves.printable import printable_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ def safe_names(path: str) -> list[str]:
 
 
 def _safe(name: str) -> str:
-    told = printable(name).replace("\n", "\\n").replace("\t", "\\t").replace("\\", "_")
+    told = printable_line(name).replace("\t", "\\t").replace("\\", "_")
     if told.strip(".") == "":
         told = "_" * len(told)
     raw = told.encode()

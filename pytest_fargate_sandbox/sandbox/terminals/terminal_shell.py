@@ -58,7 +58,7 @@ _MOST_HIDDEN = 1024 * 1024
 
 _INTERRUPT_SEC = 0.5
 LONGEST_WAIT_SEC: Final = 1e9
-"""For ever, to a lock: it takes no more than three times as much."""
+"""For ever, to a lock, which takes no more than nine times as much."""
 
 _INTERRUPT = b"\x03"
 _CODE_INTERRUPTED = 128 + signal.SIGINT
