@@ -23,6 +23,10 @@ _HERE_DOCUMENT = re.compile(r"""(?:^|\s)\d*<<(-?)(["']?)([^\s<"']+)\2(?=\s|$)"""
 _HAVE_HERE_DOCUMENTS = ("RUN", "COPY", "ADD", "ONBUILD")
 _FROM = re.compile(r"(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?:(:?[-+])([^}]*))?\})")
+_LONGEST = 4096
+"""Characters of what can be an image's name, or a part of one."""
+_LONGEST_LINE = 65536
+"""Quotes are heeded in: of a megabyte it takes a quarter of a minute."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,15 @@ def _instructions(text: str) -> Iterator[tuple[str, str]]:
     text = text.replace("\r\n", "\n")
     escape = "`" if _BACKQUOTE_ESCAPES.match(text) else "\\"
     lines = iter(text.rstrip().rstrip(escape).split("\n"))
-    said = ""
+    parts: list[str] = []
     for line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
             continue  # in the middle of an instruction, too
-        said += line
-        if said.rstrip().endswith(escape):
-            said = said.rstrip()[:-1]
+        if line.rstrip().endswith(escape):
+            parts.append(line.rstrip()[:-1])
             continue
-        word, rest = (*said.split(None, 1), "")[:2]
-        said = ""
+        word, rest = (*"".join((*parts, line)).split(None, 1), "")[:2]
+        parts.clear()
         yield word.upper(), rest.strip()
         for dash, _, end in _HERE_DOCUMENT.findall(rest) if word.upper() in _HAVE_HERE_DOCUMENTS else ():
             any((inner.lstrip("\t") if dash else inner) == end for inner in lines)
@@ -86,7 +89,7 @@ def _words(said: str, shell: tuple[str, ...]) -> list[str]:
 
 def _split(said: str) -> list[str]:
     try:
-        return shlex.split(said)
+        return shlex.split(said) if len(said) <= _LONGEST_LINE else said.split()
     except ValueError:
         return said.split()
 
@@ -96,10 +99,11 @@ def _filled_in(image: str, arguments: dict[str, str]) -> str:
 
     def value(found: re.Match[str]) -> str:
         known, operator, word = arguments.get(found[1] or found[2]), found[3] or "", found[4] or ""
+        known = known and known[:_LONGEST]
         if operator.endswith("+"):
             return word if known else ""
         if operator:
             return known or word
         return found[0] if known is None else known
 
-    return _VARIABLE.sub(value, image)
+    return _VARIABLE.sub(value, image) if len(image) <= _LONGEST else image

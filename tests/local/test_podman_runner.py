@@ -163,7 +163,7 @@ def test_memory_beyond_the_limit_is_told_as_that(engine: EngineProcess) -> None:
     )
 
 
-def test_the_definition_reaches_the_container(engine: EngineProcess) -> None:
+def test_the_definition_reaches_the_container_and_nothing_else(engine: EngineProcess, tmp_path: Path) -> None:
     values = {
         "PLAIN": "a value",
         "LINES": "one\ntwo",
@@ -171,11 +171,17 @@ def test_the_definition_reaches_the_container(engine: EngineProcess) -> None:
         "HOME": "/tmp",
         "EMPTY": "",
         "QUOTED": "'\"$x",
+        "*": "all of them",
+        "FTP_*": "some",
+        " FTP_PROXY": "none",
+        "#": "no comment",
+        "odd=name": "odd",
+        "GPGME_DEBUG": f"9:{tmp_path}/written",
     }
     said = output_of(
         engine,
         script='echo "$PLAIN|$LINES|$PATH|$HOME|$EMPTY|$QUOTED"; pwd; id -u; touch /file || echo read-only; ulimit -n;'
-        " env",
+        " tr '\\0' '\\n' </proc/1/environ; true",
         environment=[{"name": name, "value": value} for name, value in values.items()],
         workingDirectory="/etc",
         user="nobody",
@@ -186,6 +192,8 @@ def test_the_definition_reaches_the_container(engine: EngineProcess) -> None:
     assert "600" in said
     assert "read-only" in said
     assert OF_A_PROXY not in str(said)
+    assert {"*=all of them", "FTP_*=some", "#=no comment", f"GPGME_DEBUG=9:{tmp_path}/written"} <= {*said}
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.usefixtures("standing")

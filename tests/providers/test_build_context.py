@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import time
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,9 @@ def test_modes_links_and_empty_directories_survive(tmp_path: Path) -> None:
         ("[+--].txt", ["+.txt", ",.txt"], ["a.txt"]),
         ("a/**/z", ["a/z", "a/b/c/z"], ["z"]),
         (r"\!odd", ["!odd"], ["odd"]),
+        ("**/a*b*c/**/z", ["abc/z", "d/a-b-c/e/f/z/in"], ["ab/z", "a/b/c/z", "abc/y"]),
+        ("a?*[xy]*\\\\**.c", ["abx\\d/e.c"], ["ax\\d.c", "abz\\.c", "abx\\.d"]),
+        ("logs", ["logs/of\ntwo lines"], []),
         ("Dockerfile\n.dockerignore", [], ["Dockerfile", ".dockerignore"]),
     ],
 )
@@ -79,6 +83,19 @@ def test_dockerignore_reads_as_docker_reads_it(
 
     assert names.isdisjoint(left_out)
     assert names >= set(sent)
+
+
+@pytest.mark.parametrize("rule", ["a*" * 12 + "b", "**/" * 12 + "b", "**a" * 12 + "b"])
+def test_a_dockerignore_with_many_stars_takes_no_longer_for_it(tmp_path: Path, rule: str) -> None:
+    (tmp_path / ".dockerignore").write_text(rule)
+    skip = ignore_rules(tmp_path)
+    assert skip
+    began = time.process_time()
+
+    assert not skip("a" * 250, False)
+    assert not skip("a/" * 250, False)
+
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

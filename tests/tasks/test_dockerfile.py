@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,3 +71,18 @@ def test_what_a_stage_stands_on_is_told_with_the_defaults_of_arguments(tmp_path:
 
 def test_a_file_that_says_nothing_has_no_stage(tmp_path: Path) -> None:
     assert _stages(tmp_path, "# nothing\nENTRYPOINT x\n\\\n") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM a" + "${a-" * 100_000,
+        "FROM a\n" + "x \\\n" * 300_000,
+        f"ARG A={'x' * 1_000_000}\nFROM " + "$A" * 2000,
+    ],
+    ids=["variables", "lines that go on", "long words"],
+)
+def test_a_dockerfile_of_a_megabyte_takes_no_time_and_memory_without_end(tmp_path: Path, text: str) -> None:
+    began = time.process_time()
+    assert len(_stages(tmp_path, text)[0].base) < 10_000_000
+    assert time.process_time() - began < 5

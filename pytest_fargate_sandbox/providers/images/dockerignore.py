@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 from pytest_fargate_sandbox.providers.images.context_tree import CONTEXT_PHASE
+from pytest_fargate_sandbox.providers.images.name_pattern import name_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from pytest_fargate_sandbox.providers.images.name_pattern import Fits
 
 _ALWAYS_SENT = frozenset({"Dockerfile", ".dockerignore"})
 
@@ -30,7 +33,7 @@ def ignore_rules(context: Path) -> Callable[[str, bool], bool] | None:
     return None
 
 
-def _rules_in(file: Path) -> Iterator[tuple[bool, re.Pattern[str]]]:
+def _rules_in(file: Path) -> Iterator[tuple[bool, Fits]]:
     try:
         lines = file.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -46,15 +49,15 @@ def _rules_in(file: Path) -> Iterator[tuple[bool, re.Pattern[str]]]:
             yield rule
 
 
-def _skip(rules: list[tuple[bool, re.Pattern[str]]]) -> Callable[[str, bool], bool]:
+def _skip(rules: list[tuple[bool, Fits]]) -> Callable[[str, bool], bool]:
     brings_back = any(back for back, _ in rules)
 
     def skip(name: str, is_directory: bool) -> bool:
         if name in _ALWAYS_SENT:
             return False
         ignored = False
-        for back, pattern in rules:
-            if back == ignored and pattern.fullmatch(name):
+        for back, fits in rules:
+            if back == ignored and fits(name):
                 ignored = not back
         # Something below an ignored folder may be brought back, so the folder itself has to be looked into.
         return ignored and not (is_directory and brings_back)
@@ -62,39 +65,10 @@ def _skip(rules: list[tuple[bool, re.Pattern[str]]]) -> Callable[[str, bool], bo
     return skip
 
 
-def _rule(line: str) -> tuple[bool, re.Pattern[str]] | None:
+def _rule(line: str) -> tuple[bool, Fits] | None:
     pattern = line.strip()
     if not pattern or line.startswith("#"):
         return None
     back = pattern.startswith("!")
     parts = [part for part in pattern.removeprefix("!").strip().split("/") if part not in ("", ".")]
-    return (back, re.compile(_expression(parts))) if parts else None
-
-
-def _expression(parts: list[str]) -> str:
-    """The pattern's parts as a regular expression for a name, or for anything below it."""
-    expression = ""
-    for position, part in enumerate(parts):
-        last = position == len(parts) - 1
-        if part == "**":
-            expression += ".*" if last else "(?:.*/)?"
-        else:
-            expression += "".join(_piece(piece) for piece in _pieces(part)) + ("" if last else "/")
-    return expression + "(?:/.*)?"
-
-
-def _pieces(part: str) -> list[str]:
-    return re.findall(r"\*\*|\*|\?|\[\^?(?:\\.|[^]\\])+\]|\\.|.", part, re.DOTALL)
-
-
-def _piece(piece: str) -> str:
-    if piece in _WILDCARDS:
-        return _WILDCARDS[piece]
-    if len(piece) > 2 and piece[0] == "[":
-        # A class of characters reads the same in both languages, but that in Go's a backslash means the next sign, and
-        # that in Python's some signs may mean sets some day.
-        return "[" + re.sub(r"\\(.)|([\[&|~]|(?<=-)-)", lambda sign: re.escape(sign[1] or sign[2]), piece[1:])
-    return re.escape(piece[1:] if len(piece) == 2 and piece[0] == "\\" else piece)
-
-
-_WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return (back, name_pattern(parts)) if parts else None

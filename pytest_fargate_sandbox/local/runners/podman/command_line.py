@@ -177,16 +177,17 @@ def environment_options(environment: Mapping[str, str], directory: Path) -> tupl
     """Options for a container's environment, and the environment to run the command in.
 
     A value in an argv is there for every user of the machine to read, so it goes through the command's own environment
-    (``--env NAME``). A name that would steer the command itself goes by a file in ``directory``; that has lines only.
+    (``--env NAME``). A name that would steer the command itself, or mean other names to it (``*`` is all that it has),
+    goes by a file in ``directory``; that has lines only.
     """
     options: list[str] = []
     inherited = {**os.environ, **_WITHOUT_NEWS}
     lines = []
     for name, value in environment.items():
-        if not _STEERING.fullmatch(name):
+        if _NAME.fullmatch(name) and not _STEERING.fullmatch(name):
             options += ["--env", name]
             inherited[name] = value
-        elif "\n" in value:
+        elif "\n" in value or _NOT_IN_A_FILE.search(name):
             options += ["--env", f"{name}={value}"]
         else:
             lines.append(f"{name}={value}\n")
@@ -204,12 +205,22 @@ _WITHOUT_NEWS = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "yes"}
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy")
 """What podman hands down: https://docs.podman.io/en/v4.3/markdown/podman-build.1.html#http-proxy"""
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_NOT_IN_A_FILE = re.compile(r"^#|\s")
+
 _STEERING = re.compile(
-    r"PATH|HOME|USER|TMPDIR|SHELL|LANG|(LD|XDG|LC|CONTAINERS?|_CONTAINERS|DOCKER(?!_AUTH_CONFIG$)|BUILDAH|BUILDKIT|STORAGE|REGISTRY|DBUS)_.*"
+    r"PATH|HOME|USER|TMPDIR|SHELL|LANG"
+    r"|(LD|XDG|LC|CONTAINERS?|_CONTAINERS|DOCKER(?!_AUTH_CONFIG$)|BUILDAH|BUILDKIT|STORAGE|REGISTRY|DBUS)_.*"
     r"|(NOTIFY|LISTEN)_(SOCKET|FDS|PID)|SSH_AUTH_SOCK|SSL_CERT_(FILE|DIR)|(HTTPS?|NO|ALL)_PROXY|(https?|no|all)_proxy"
-    r"|GO(DEBUG|GC|MAXPROCS|MEMLIMIT|TRACEBACK|ROOT)"
+    r"|GO(DEBUG|GC|MAXPROCS|MEMLIMIT|TRACEBACK|ROOT|COVERDIR)"
+    r"|(PODMAN|CRUN|KRUN|RUNC|_LIBCONTAINER|OCICRYPT|NETAVARK|CNI|FUSE|SQLITE|OTEL|RUST|SYSTEMD|UDEV|DM|SELINUX)_.*"
+    # Of the libraries in podman: one's writes whatever happens to a file that GPGME_DEBUG names.
+    r"|(GNUPG|GPG|ASSUAN|GCRYPT|LIBGCRYPT|LIBSECCOMP).*|(GLIBC|GCONV|GETCONF|MALLOC|RESOLV|NIS|G)_.*"
+    r"|(LOC|NLS)PATH|TZDIR|ZONEINFO|HOSTALIASES|LOCALDOMAIN|RES_OPTIONS"
+    # Of interpreters, where the command is a script around it.
+    r"|(BASH|PYTHON|PERL).*|ENV|SHELLOPTS|PS4|IFS|CDPATH"
 )
-"""What podman, docker, their runtimes or Go read from their own environment.
+"""What podman, docker, their runtimes, their libraries or Go read from their own environment.
 
 Not DOCKER_AUTH_CONFIG, which is for pulls, and has lines.
 """
