@@ -9,6 +9,7 @@ from pytest_fargate_sandbox.leaves.errors import ExecFailed, ExecTimeout
 
 _TAIL_CHARACTERS = 2000
 _COMMAND_CHARACTERS = 300
+_MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,25 @@ class ExecResult:
     command: str = field(default="", repr=False)
     could_not_begin: bool = False
     """There is no such program, or it is none: then 127 and 126 are no word of the program's."""
+    oom_kills: int = 0
+    """How many processes of its container the kernel killed for memory while it ran, whatever its own end."""
+    memory_limit_bytes: int | None = None
+    """How much memory there is, where some ran out and the container sees its limit."""
 
     @property
     def ok(self) -> bool:
         return self.return_code == 0
+
+    @property
+    def of_memory(self) -> str:
+        """In words, that memory ran out while it ran; nothing, if it did not."""
+        limit = f" (of {self.memory_limit_bytes / _MIB:.0f} MiB)" if self.memory_limit_bytes else ""
+        if self.oom_killed:
+            return f"killed for memory{limit}"
+        if not self.oom_kills:
+            return ""
+        processes = "a process" if self.oom_kills == 1 else f"{self.oom_kills} processes"
+        return f"memory ran out{limit}, and the kernel killed {processes} of the container"
 
     def check(self) -> ExecResult:
         """Return self if the command succeeded, else raise ``ExecTimeout`` or ``ExecFailed``."""
@@ -53,15 +69,15 @@ class ExecResult:
             timed_out=self.timed_out,
             duration_sec=self.duration_sec,
             oom_killed=self.oom_killed,
+            oom_kills=self.oom_kills,
             **tails,
         )
 
     def _what_happened(self) -> str:
-        if self.timed_out:
-            return f"ran out of time after {self.duration_sec:.1f} s"
         if self.could_not_begin:
             return f"could not begin ({self.return_code})"
-        return f"returned {self.return_code}{', killed for memory' if self.oom_killed else ''}"
+        end = f"ran out of time after {self.duration_sec:.1f} s" if self.timed_out else f"returned {self.return_code}"
+        return f"{end}, {self.of_memory}" if self.of_memory else end
 
 
 def _shortened(command: str) -> str:

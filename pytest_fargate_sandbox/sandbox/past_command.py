@@ -71,8 +71,8 @@ class RunningCommand:
 
     def ended(self, result: ExecResult) -> PastCommand:
         state = "timed out" if result.timed_out else f"exit {result.return_code}"
-        if result.oom_killed:
-            state += ", killed for memory"
+        if result.of_memory:
+            state += f", {result.of_memory}"
         return self._past(result.return_code, state, result.stdout, result.stderr, result.duration_sec)
 
     def cut_by(self, error: BaseException) -> PastCommand:

@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 from pytest_fargate_sandbox.server.terminal_protocol import check_size
 
-VERSION = 10
+VERSION = 11
 """Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
 
 PREFIX = "/v%d/" % VERSION
@@ -230,6 +230,8 @@ class Result(Message):
     return_code: "int | None"
     timed_out: bool
     oom_killed: bool
+    oom_kills: int
+    memory_limit: int
     could_not_begin: bool
     duration: float
     stdout_total: int
@@ -241,6 +243,8 @@ class Result(Message):
         "return_code": ((int, _NOTHING), None),
         "timed_out": (bool, False),
         "oom_killed": (bool, False),
+        "oom_kills": (int, 0),
+        "memory_limit": (int, 0),
         "could_not_begin": (bool, False),
         "duration": (_NUMBER, 0.0),
         "stdout_total": (int, 0),

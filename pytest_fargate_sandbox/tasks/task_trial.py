@@ -104,7 +104,9 @@ class Workplace:
         )
         if result.timed_out:
             self.log.note(f"the agent ran out of time after {self.timeout_sec:g} s")
-        elif result.return_code:
+        if result.of_memory:
+            self.log.note(f"{named or command}: {result.of_memory}")
+        if result.return_code and not result.timed_out:
             self.log.note(f"{named or command} returned {result.return_code}: {str(tail).strip()}")
         return int(result.return_code)
 

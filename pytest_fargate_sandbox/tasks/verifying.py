@@ -108,7 +108,9 @@ class Verifying:
                 return pytest_output.reward_in(output)
             return reward.from_files(_read(sandbox, REWARD_JSON), _read(sandbox, REWARD_TEXT))
         except reward.NotAReward as error:
-            raise NoVerdict(f"{error} (it returned {result.return_code})", log=output) from None
+            raise NoVerdict(
+                f"{error} (it returned {result.return_code}{result.of_memory and f', {result.of_memory}'})", log=output
+            ) from None
 
     @property
     def _env(self) -> dict[str, str]:

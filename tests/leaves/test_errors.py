@@ -86,6 +86,10 @@ def test_every_error_is_imported_from_the_package_and_says_so() -> None:
 def test_a_command_that_was_killed_for_memory_says_so() -> None:
     with pytest.raises(errors.ExecFailed, match="returned 137, killed for memory: sort"):
         ExecResult("", "", 137, oom_killed=True, command="sort").check()
+    many = ExecResult("", "", 124, timed_out=True, oom_kills=2, memory_limit_bytes=448 << 20, command="make -j8")
+    told = r"after 0\.0 s, memory ran out \(of 448 MiB\), and the kernel killed 2 processes of the container: make"
+    with pytest.raises(errors.ExecTimeout, match=told):
+        many.check()
 
 
 def test_check_names_the_command_the_code_and_both_tails() -> None:

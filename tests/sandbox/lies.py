@@ -236,6 +236,7 @@ ROWS = {
     "a result of other fields": Row("exec", frames(result(surprise=1)), "unknown field"),
     "less than what came": Row("exec", frames(frame(b"o", b"12345"), result(stdout_total=4)), "with less than the 5"),
     "less than nothing": Row("exec", frames(result(stdout_total=-1)), "less than nothing"),
+    "fewer killed than none": Row("exec", frames(result(oom_kills=-1)), "less than nothing"),
     "an end before the beginning": Row("exec", frames(result(duration=-5)), "less than nothing"),
     "an end that is none": Row("exec", frames(result(running=True, return_code=None)), "an end before the end"),
     "a code that is none": Row("exec", frames(result(return_code=10**300)), "'return_code' cannot be 10000"),

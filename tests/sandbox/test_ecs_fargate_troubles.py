@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,9 @@ def test_a_command_that_wants_too_much_memory_says_so_and_the_sandbox_lives_on(
     assert (greedy.return_code, greedy.oom_killed) == (137, True)
     modest = mine.exec("kill -9 $$")
     assert (modest.return_code, modest.oom_killed) == (137, False)
+    mine.exec("python3 -c 'b\"x\" * (900 << 20)'; exit 2")
+    told = r"exit 2, memory ran out \(of \d{3} MiB\), and the kernel killed a process of the container"
+    assert re.fullmatch(told, mine.history[-1].state)
 
 
 HOLDS = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.errors import RemotePermissionError, SandboxError, TransportError
+from pytest_fargate_sandbox.leaves.errors import ExecFailed, RemotePermissionError, SandboxError, TransportError
 from pytest_fargate_sandbox.leaves.names import ENV_TOKEN_SHA256
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.runners.namespaces.control_group import open_control_group
 from pytest_fargate_sandbox.server.bundle import server_command
+from pytest_fargate_sandbox.server.commands.oom_counter import OomCounter
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, altered_source
 from tests.server.behaviours import behaviours_of
@@ -150,6 +152,32 @@ def test_a_command_killed_for_memory_says_so_and_the_server_lives_on(tmp_path: P
         result = client.exec(hog)
         assert (result.return_code, result.oom_killed, result.stdout) == (137, True, "")
         assert not client.exec("kill -9 $$").oom_killed
+
+
+@as_root
+@pytest.mark.needs("memory limits")
+def test_a_child_killed_for_memory_is_told_whatever_comes_after_it(tmp_path: Path) -> None:
+    with _limited(tmp_path, lambda group: group.limit_memory(64)) as client:
+        went_on = client.exec("python3 -c 'x = bytearray(300_000_000)'; exit 3")
+        assert (went_on.return_code, went_on.oom_killed, went_on.oom_kills) == (3, False, 1)
+        told = "memory ran out (of 64 MiB), and the kernel killed a process of the container"
+        with pytest.raises(ExecFailed, match=re.escape(f"command returned 3, {told}: python3")) as failed:
+            went_on.check()
+        assert failed.value.context["oom_kills"] == 1
+        was_well = client.exec("python3 -c 'x = bytearray(300_000_000)' || true")
+        assert (was_well.check().return_code, was_well.of_memory) == (0, told)
+        assert client.exec("true").of_memory == ""
+
+
+def test_of_the_newer_control_groups_the_least_limit_is_told(tmp_path: Path) -> None:
+    """A host has one version of them; these files stand for the other's."""
+    (tmp_path / "memory.events").write_text("oom 1\noom_kill 7\noom_group_kill 0\n")
+    counter = OomCounter(str(tmp_path))
+    assert (counter.read(), counter.limit()) == (7, 0)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert counter.limit() == 0
+    (tmp_path / "memory.max").write_text("469762048\n")
+    assert counter.limit() == 448 << 20
 
 
 TAKES_ALL = """\

@@ -121,7 +121,10 @@ class Streams:
         assert isinstance(result, protocol.Result)
         if result.running != (result.return_code is None) or not 0 <= (result.return_code or 0) <= 255:
             raise Malformed(f"a command that runs ({result.running}) and has ended with {result.return_code!r:.80}")
-        if not 0 <= result.duration < _LONGEST_SEC or result.stdout_total < 0 or result.stderr_total < 0:
+        if (
+            not 0 <= result.duration < _LONGEST_SEC
+            or min(result.stdout_total, result.stderr_total, result.oom_kills, result.memory_limit) < 0
+        ):
             raise Malformed("a command that has taken, or said, less than nothing")
         return result
 

@@ -174,6 +174,8 @@ def result_of(result: protocol.Result, command: str | Sequence[str], stdout: byt
         stdout_bytes=stdout,
         stderr_bytes=stderr,
         oom_killed=result.oom_killed,
+        oom_kills=result.oom_kills,
+        memory_limit_bytes=result.memory_limit or None,
         could_not_begin=result.could_not_begin,
         stdout_spool=result.stdout_spool,
         stderr_spool=result.stderr_spool,

@@ -42,6 +42,8 @@ class Command:
         self.could_not_begin = False
         self.ended = False
         self.oom_before = 0
+        self.oom_kills = 0
+        self.memory_limit = 0
         self.started_at = time.monotonic()
         self.ended_at = 0.0
         self.is_dropped = False
@@ -127,6 +129,8 @@ class Command:
                 return_code=self.return_code,
                 timed_out=self.timed_out,
                 oom_killed=self.oom_killed,
+                oom_kills=self.oom_kills,
+                memory_limit=self.memory_limit,
                 could_not_begin=self.could_not_begin,
                 duration=(self.ended_at if self.ended else time.monotonic()) - self.started_at,
                 stdout_total=self.outputs[STDOUT].total,

@@ -249,8 +249,10 @@ class Commands:
         code = _KILLED if status is None else code_of(status)
         if status is None and command.tree:
             self.reaper.disown(command.tree.leader)
-        if code == _KILLED:
-            command.oom_killed = self._oom.read() > command.oom_before
+        command.oom_kills = max(0, self._oom.read() - command.oom_before)
+        if command.oom_kills:
+            command.oom_killed = code == _KILLED
+            command.memory_limit = self._oom.limit()
         self._end(command, code)
 
 
