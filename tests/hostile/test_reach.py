@@ -14,6 +14,7 @@ from tests.hostile.rows import ALLOWED, ELSEWHERE, NO, REACHED, RUNNERS, YES
 _ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.long
 @pytest.mark.root  # who puts what nobody may reach where it lies on a machine
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_what_root_of_a_sandbox_reaches_is_what_the_page_says(

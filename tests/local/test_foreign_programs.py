@@ -38,6 +38,7 @@ def _logged(prefix: str) -> dict[str, Any]:
     return {"logDriver": "awslogs", "options": {**options, "awslogs-create-group": "true"}}
 
 
+@pytest.mark.long
 @pytest.mark.needs("namespaces", "swe-rex")
 def test_swe_rex_deploys_to_fargate_as_it_is(tmp_path: Path) -> None:
     """Its image has no SWE-ReX, so that it installs that by apt-get and pipx: these are here what the image brings."""
@@ -58,6 +59,7 @@ def test_swe_rex_deploys_to_fargate_as_it_is(tmp_path: Path) -> None:
         assert engine.close() == 0
 
 
+@pytest.mark.long
 @pytest.mark.needs("aws")
 def test_the_aws_command_line_runs_a_task_waits_for_it_reads_its_log_and_stops_it(engine: EngineProcess) -> None:
     definition = {

@@ -263,6 +263,7 @@ def test_a_file_system_of_its_own_is_seen_with_the_same_eyes(own_file_system: Pa
         runner.close()
 
 
+@pytest.mark.long
 @pytest.mark.needs("busybox", "namespaces")
 def test_where_the_kernel_stacks_no_second_overlay_it_is_searched_for(tmp_path: Path) -> None:
     """In a container of an engine's own, say: its root is an overlay already."""

@@ -118,6 +118,7 @@ def test_no_process_is_left_when_engine_and_launcher_are_killed_and_the_next_sta
     program.assert_nothing_left()
 
 
+@pytest.mark.long
 def test_a_launcher_that_was_killed_or_stopped_is_replaced_and_a_holder_that_is_stopped_is_not_waited_for() -> None:
     runner = NamespacesRunner(images={}, gate_address=("127.0.0.1", 1))
     try:

@@ -78,6 +78,7 @@ def test_what_is_hidden_and_goes_keeps_no_later_task_from_starting(somebody: Som
         assert tasks.communicate("\n\n", timeout=60)[0] == "(0, '')\n"
 
 
+@pytest.mark.long
 def test_without_root(somebody: Somebody) -> None:
     options = ["-q", "-p", "no:cacheprovider", "-n", "0", f"--basetemp={somebody.home / 'temporary'}"]
     chosen = ["-k", f"not ({_FOR_EVERYBODY})", *(f"tests/{name}" for name in _FILES)]

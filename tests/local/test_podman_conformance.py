@@ -14,6 +14,8 @@ from tests.server_memory import NOTHING, seen_by
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.long
+
 _IMAGES: dict[str, Callable[[], str]] = {"busybox": busybox_image, "debian": debian_image}
 
 _IN_SHORT = {

@@ -161,6 +161,7 @@ def strike(operation: str, number: signal.Signals) -> LocalEngine:
     return engine
 
 
+@pytest.mark.long
 def test_a_start_goes_on_though_its_engine_hangs_and_what_a_killed_one_ran_is_lost_by_that_name(
     mine: EcsFargateSandbox,
 ) -> None:
@@ -178,6 +179,7 @@ def test_a_start_goes_on_though_its_engine_hangs_and_what_a_killed_one_ran_is_lo
     wait_for_end(family)
 
 
+@pytest.mark.long
 def test_a_start_goes_on_though_its_engine_is_killed_and_a_stop_waits_for_none_that_hangs(
     mine: EcsFargateSandbox, directory: Path
 ) -> None:

@@ -46,6 +46,9 @@ def test_of_this_machine(fargate_sandbox):
 """
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def name() -> Iterator[str]:
     """What the directories of these tests end with; what was built of them goes with the module."""

@@ -52,6 +52,7 @@ def _limits(log: EngineLog) -> dict[str, Any]:
     return limits
 
 
+@pytest.mark.long
 def test_a_run_with_more_workers_than_the_quota_has_room_for_is_green_and_takes_what_the_quota_dictates(
     pytester: pytest.Pytester, engine_log: EngineLog, monkeypatch: pytest.MonkeyPatch, soak: bool
 ) -> None:

@@ -125,6 +125,7 @@ def test_an_engine_that_has_no_place_is_told_by_the_tests(
     )
 
 
+@pytest.mark.long
 def test_an_image_that_cannot_be_pulled_is_launched_twice_and_told_in_full_once(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:

@@ -34,6 +34,7 @@ def outcomes(pytester: pytest.Pytester, engine: EngineOfTests, *args: str) -> di
     return {named.partition(" - ")[0].rpartition("tasks/")[2]: outcome for outcome, _, named in lines}
 
 
+@pytest.mark.long
 def test_four_are_sound_and_one_is_not(pytester: pytest.Pytester, engine: EngineOfTests, soak: bool) -> None:
     """That the four give nothing for nothing is shown at full length alone; below, one gives a hasty agent nothing."""
     some = "oracle or nop" if soak else "oracle or unsound"

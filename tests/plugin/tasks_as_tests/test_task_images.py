@@ -37,6 +37,7 @@ def mark() -> Iterator[str]:
     remove_images("__", label=mark)
 
 
+@pytest.mark.long
 @pytest.mark.needs("podman")
 def test_images_are_built_and_the_older_format_is_graded(
     pytester: pytest.Pytester, shared_engine_log: EngineLog, mark: str

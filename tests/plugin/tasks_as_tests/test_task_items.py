@@ -270,6 +270,7 @@ def pytest_fargate_sandbox_started(item, sandbox):
 NEEDS_ROOT = "#!/bin/bash\ntouch /etc/by-root || exit\necho hello > hello.txt\n"
 
 
+@pytest.mark.long
 def test_in_slots_the_outcomes_are_those_of_sandboxes(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     """What passes there, passes; all else is tried again, and the first task of a kind has no machine to share."""
     need("another user")
