@@ -29,3 +29,14 @@ def children(pid: int) -> list[int]:
         except OSError:  # noqa: PERF203
             continue
     return found
+
+
+def open_files(pid: int) -> set[str]:
+    """What its descriptors are of, but for those that it closes under our eyes."""
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.add(str(descriptor.readlink()))
+        except FileNotFoundError:  # noqa: PERF203
+            continue
+    return found

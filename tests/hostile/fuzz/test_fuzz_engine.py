@@ -13,6 +13,7 @@ from tests.hostile.fuzz.storm import Storm, Vitals, chosen_seed, in_http_and_wit
 from tests.local.engine_process import ROLE, EngineProcess, container
 from tests.local.raw_requests import Keys, Request, Signer
 from tests.local.strangers import port_of
+from tests.processes import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,8 +156,7 @@ def test_it_lives_on_whatever_is_sent(
 
 def _gate_of(engine: EngineProcess) -> int:
     """The engine's other listening port."""
-    directory = Path(f"/proc/{engine.process.pid}/fd")
-    sockets = {str(entry.readlink()).strip("socket:[]") for entry in directory.iterdir()}
+    sockets = {each.strip("socket:[]") for each in open_files(engine.process.pid)}
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     ports = {int(row[1].partition(":")[2], 16) for row in rows if row[9] in sockets and row[3] == "0A"}
     [gate] = ports - {port_of(engine)}
