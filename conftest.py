@@ -35,7 +35,11 @@ _MOST_WORKERS = 16
 """Each has engines and sandboxes of its own; beyond this they cost more than they save."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    if not pluginmanager.hasplugin("xdist"):  # else pytest would say that it does not know -n
+        raise pytest.UsageError(
+            "pytest-xdist is not here: pip install -e '.[local]' for the examples, '.[dev]' for all tests"
+        )
     parser.addoption("--soak", action="store_true", help="run the soak tests at their full length, not a short one")
 
 

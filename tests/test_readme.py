@@ -9,6 +9,7 @@ import pytest
 
 from pytest_fargate_sandbox.plugin.settings import marker, marker_table
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
+from tests import warm_python
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -32,6 +33,14 @@ def test_its_two_commands_are_what_ci_runs() -> None:
     assert 'tests/set-up "$VENV" local\npytest examples\n' in run
     assert '/bin/pip" install --quiet --disable-pip-version-check -e ".[$extra]"\n' in set_up
     assert run.endswith(f"\n{full}\n")
+
+
+def test_whoever_installs_without_an_extra_is_told_which_one_the_tests_and_examples_want() -> None:
+    done = warm_python.run(*warm_python.PYTEST, "-p", "no:xdist", str(ROOT / "examples"))
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert done.stderr.strip() == (
+        "ERROR: pytest-xdist is not here: pip install -e '.[local]' for the examples, '.[dev]' for all tests"
+    )
 
 
 @pytest.mark.parametrize(
