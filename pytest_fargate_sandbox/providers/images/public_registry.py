@@ -1,13 +1,19 @@
-"""What a public registry says of a reference: the digest that its tag stands for today."""
+"""What a public registry says of a reference: the digest that its tag stands for today.
+
+Which registry that is, a task's folder says, which somebody else may have written: it is believed nothing but a digest,
+leads nowhere but to https, and has so many bytes and so much time.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 
 _ACCEPTED = ", ".join(
     (
@@ -18,7 +24,12 @@ _ACCEPTED = ", ".join(
     )
 )
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TIMEOUT_SEC = 10.0
+_PATIENCE_SEC = 30.0
+"""For all of it, however slowly a registry says its bytes."""
+_LONGEST_CHALLENGE = 4096
+_LONGEST_TOKEN = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,20 +62,26 @@ def digest_of(reference: Reference) -> str:
     """The digest of the tag now, asked without any account; empty where the registry does not tell."""
     if reference.digest:
         return reference.digest
+    told: list[str] = []
+    asking = threading.Thread(target=lambda: told.append(_asked(reference)), name="registry", daemon=True)
+    asking.start()
+    asking.join(_PATIENCE_SEC)
+    return told[0] if told and _DIGEST.fullmatch(told[0]) else ""
+
+
+def _asked(reference: Reference) -> str:
     host = "registry-1.docker.io" if reference.registry == "docker.io" else reference.registry
-    plain = host.partition(":")[0] in ("localhost", "127.0.0.1")
-    url = f"{'http' if plain else 'https'}://{host}/v2/{reference.name}/manifests/{urllib.parse.quote(reference.tag)}"
+    scheme = "http" if host.partition(":")[0] in ("localhost", "127.0.0.1") else "https"
+    url = f"{scheme}://{host}/v2/{reference.name}/manifests/{urllib.parse.quote(reference.tag)}"
     try:
-        return _head(url, {})
-    except urllib.error.HTTPError as refusal:
-        if refusal.code != 401:
-            return ""
-        challenge = refusal.headers.get("WWW-Authenticate", "")
-    except OSError:
-        return ""
-    try:
-        return _head(url, {"Authorization": f"Bearer {_anonymous_token(challenge)}"})
-    except (OSError, ValueError, KeyError):
+        try:
+            return _head(url, {})
+        except urllib.error.HTTPError as refusal:
+            if refusal.code != 401:
+                return ""
+            challenge = refusal.headers.get("WWW-Authenticate", "")
+        return _head(url, {"Authorization": f"Bearer {_anonymous_token(challenge, scheme)}"})
+    except (OSError, HTTPException, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
@@ -74,8 +91,11 @@ def _head(url: str, headers: dict[str, str]) -> str:
         return str(answer.headers.get("Docker-Content-Digest") or "")
 
 
-def _anonymous_token(challenge: str) -> str:
-    words = dict(_CHALLENGE.findall(challenge))
+def _anonymous_token(challenge: str, scheme: str) -> str:
+    words = dict(_CHALLENGE.findall(challenge[:_LONGEST_CHALLENGE]))
+    realm = urllib.parse.urlsplit(words["realm"])
+    if realm.scheme not in ("https", scheme):
+        raise ValueError(f"a registry's tokens are not to be had by {realm.scheme}")
     query = urllib.parse.urlencode({key: words[key] for key in ("service", "scope") if key in words})
     with urllib.request.urlopen(f"{words['realm']}?{query}", timeout=_TIMEOUT_SEC) as answer:
-        return str(json.load(answer)["token"])
+        return str(json.loads(answer.read(_LONGEST_TOKEN))["token"])

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.podman.command_line import ContainerCommand
 
 
-_REGISTRY = re.compile(r"[\w.-]+(:\d+)?|\[[\da-fA-F:.]+\](:\d+)?")
-"""Or podman would take ``docker-archive:/FILE`` for a file of this machine, and load it."""
+_REGISTRY = re.compile(r"\w[\w.-]*(:\d+)?|\[[\da-fA-F:.]+\](:\d+)?")
+"""Or podman would load ``docker-archive:/FILE`` from this machine, and take ``--x.y/z`` for an option."""
 
 
 class StoredImages:
