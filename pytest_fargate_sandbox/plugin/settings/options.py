@@ -73,9 +73,10 @@ def declare(parser: pytest.Parser) -> None:
             bare = {"action": "store_const", "const": option.bare}
             group.addoption(option.flag, dest=option.ini, default=None, help=_help(option), **bare)
         else:
-            choices = [*option.choices, *option.synonyms]
-            kwargs: dict[str, Any] = {"choices": choices} if choices else {"metavar": option.metavar}
-            group.addoption(option.flag, dest=option.ini, default=None, help=_help(option), **kwargs)
+            # Not as argparse's choices: what is none of them is told in our sentence, wherever it was said.
+            choices = ",".join([*option.choices, *option.synonyms])
+            value = f"{{{choices}}}" if choices else option.metavar
+            group.addoption(option.flag, dest=option.ini, default=None, help=_help(option), metavar=value)
         parser.addini(option.ini, f"{option.flag}, from here", type=option.kind, default=None)
 
 

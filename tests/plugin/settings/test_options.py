@@ -94,6 +94,15 @@ def test_a_wrong_value_in_the_ini_names_its_option(passing: pytest.Pytester, ini
     assert told in refusal(passing)
 
 
+def test_what_is_no_choice_is_told_in_the_same_sentence_wherever_it_is_said(
+    passing: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = "=alway: expected one of never, failed, always; did you mean 'always'?"
+    assert refusal(passing, "--fargate-keep=alway") == f"ERROR: --fargate-keep{expected}\n"
+    monkeypatch.setenv("FARGATE_KEEP", "alway")
+    assert f"FARGATE_KEEP{expected}" in refusal(passing)
+
+
 def test_files_have_the_words_of_the_marker_and_other_names_for_them(passing: pytest.Pytester) -> None:
     table = "[tool.pytest_fargate_sandbox]\n"
     passing.makepyprojecttoml(
