@@ -34,9 +34,12 @@ class StateDirectory:
     """The engine's side of it."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ``OSError`` where another engine has it, or everybody."""
+        """Raises ``OSError`` where another engine has it, or everybody, or it cannot be made."""
         self.path = path
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"{path} cannot be made ({error.strerror}): name another directory") from error
         if path.stat().st_mode & stat.S_IWOTH:  # /tmp, say, which is not to be closed to the others
             raise PermissionError(f"everybody may write to {path}: name a directory of your own")
         path.chmod(0o700)

@@ -23,3 +23,9 @@ def test_a_directory_that_is_everybodys_stays_so_and_is_refused(tmp_path: Path) 
     with pytest.raises(PermissionError, match="everybody may write to"):
         StateDirectory(tmp_path)
     assert tmp_path.stat().st_mode & 0o7777 == 0o1777
+
+
+def test_a_directory_that_cannot_be_made_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=rf"^{tmp_path}/file cannot be made \(File exists\): name another directory$"):
+        StateDirectory(tmp_path / "file")
