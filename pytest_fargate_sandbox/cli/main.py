@@ -6,7 +6,6 @@ there, one of our errors is told in its sentence.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
@@ -16,8 +15,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.names import VERSION
+from pytest_fargate_sandbox.leaves.terse_parser import TerseParser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Iterator, Sequence
     from types import FrameType
     from typing import NoReturn
@@ -51,7 +53,8 @@ def _run(words: list[str]) -> int:
 
 def command_line(names: Iterable[str]) -> argparse.ArgumentParser:
     """What takes these subcommands."""
-    parser = argparse.ArgumentParser(prog="fargate-sandbox", description="Sandboxes on AWS Fargate, and without AWS.")
+    parser = TerseParser(prog="fargate-sandbox", description="Sandboxes on AWS Fargate, and without AWS.")
+    parser.add_argument("--version", action="version", version=f"fargate-sandbox {VERSION}")
     choices = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
     for name in names:
         module = import_module(f"pytest_fargate_sandbox.cli.{name.replace('-', '_')}")

@@ -27,7 +27,9 @@ def run(arguments: Any) -> int:
     from pytest_fargate_sandbox.records.run_records import all_runs
 
     if arguments.which is None:
-        print(*all_runs(), sep="\n")
+        if arguments.output or arguments.compare:
+            raise ConfigError("of which run? Name it (`last`): without one they are listed, and no page is written")
+        print(*(all_runs() or ["nothing is kept of any run here"]), sep="\n")
         return 0
     found = find_run(arguments.which)
     changes = compared(found, find_run(arguments.compare)) if arguments.compare else None

@@ -33,7 +33,10 @@ def run(arguments: Any) -> int:
         return _worst([_stop_named(each) for each in arguments.tasks])
     known = known_tasks()
     stopped = [stop_known(task) for task in known.alive if arguments.all or (task.kept and not task.entry.is_left)]
-    return max(known.tell_of_silence(), _worst(stopped))
+    silent = known.tell_of_silence()
+    if not (stopped or silent):
+        print("nothing to stop")
+    return max(silent, _worst(stopped))
 
 
 def _worst(stopped: list[bool]) -> int:

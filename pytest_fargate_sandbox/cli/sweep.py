@@ -19,6 +19,7 @@ SUMMARY = "stop what processes that died have left, and what is past its time to
 
 _OTHER_SWEEP_SEC = 30.0
 _DID = ("stopped", "deregistered")
+_OF_A_CLUSTER = ("region", "owner", "definitions", "cluster")
 _WOULD = ("would stop", "would deregister")
 
 
@@ -37,8 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    if arguments.definitions is not None and not arguments.cluster:
-        raise ConfigError("--definitions DAYS wants --cluster: tasks there may need them")
+    alone = [f"--{name}" for name in _OF_A_CLUSTER if getattr(arguments, name) is not None and not arguments.cluster]
+    if alone:
+        raise ConfigError(f"{alone[0]} wants --cluster NAME: which cluster is to be looked through?")
     swept = sweep_ledgers(wait_sec=_OTHER_SWEEP_SEC, dry_run=arguments.dry_run)
     definitions: list[str] = []
     if arguments.cluster:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
+from pytest_fargate_sandbox.leaves.terse_parser import TerseParser
 from pytest_fargate_sandbox.local.engine_options import add_options, options_from
 from pytest_fargate_sandbox.local.engine_program import run
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    parser = TerseParser(
         prog="python -m pytest_fargate_sandbox.local",
         description="An embedded AWS Fargate on loopback, for any AWS client.",
     )

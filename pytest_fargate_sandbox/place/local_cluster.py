@@ -368,8 +368,8 @@ def _no_engine(
 ) -> StartError:
     texts = [path.read_text(errors="replace").strip() for path in (complaint, output) if path.exists()]
     said = next(filter(None, texts), "")
-    if said.startswith("usage: "):  # what it does not take it has from the environment
-        _, _, wrong = said.partition(": error: ")
+    if said.startswith("python -m "):  # what it does not take it has from the environment
+        wrong = said.partition(": ")[2].rpartition(" (see ")[0]
         is_named = wrong.startswith(_ENV_OF_ENGINE)
         what, said = wrong if is_named else f"{wrong} (of {', '.join(_ENV_OF_ENGINE)})", ""
     text = f"the local engine did not start: {what}\n{said}".rstrip()

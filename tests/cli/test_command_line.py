@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_fargate_sandbox.cli.main import main
+from pytest_fargate_sandbox.leaves.names import VERSION
 from pytest_fargate_sandbox.local.faults import COUNTED, TIMED
 from tests.cli.command_line_page import DOCS, PAGE, flags_of, text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_the_page_of_the_subcommands_is_made_of_them() -> None:
@@ -38,3 +44,35 @@ def test_every_number_of_the_command_line_has_bounds(words: list[str], capsys: p
     option = next(word for word in words if word.startswith("--"))
     assert option in (error := capsys.readouterr().err)
     assert ": expected " in error
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "fargate-sandbox: the following arguments are required: SUBCOMMAND (see fargate-sandbox --help)\n"),
+        (["ps", "extra"], "fargate-sandbox: unrecognized arguments: extra (see fargate-sandbox --help)\n"),
+    ],
+)
+def test_a_command_line_that_is_none_is_told_in_one_sentence(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == told
+
+
+def test_it_says_which_one_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"fargate-sandbox {VERSION}\n"
+
+
+def test_where_there_is_nothing_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["stop", "--kept"]) == main(["report"]) == 0
+    assert capsys.readouterr().out == "nothing to stop\nnothing is kept of any run here\n"
+    assert main(["report", "-o", "page.html"]) == 1
+    assert "of which run?" in capsys.readouterr().err

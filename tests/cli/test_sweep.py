@@ -137,9 +137,12 @@ def test_definitions_that_nobody_uses_are_deregistered_and_no_others(
     assert main(["sweep"]) == 0
 
 
-def test_definitions_are_swept_with_a_cluster_only(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sweep", "--definitions", "30"]) == 1
-    assert "wants --cluster" in capsys.readouterr().err
+@pytest.mark.parametrize("words", [["--definitions", "30"], ["--region", "r"], ["--owner", "o"], ["--cluster", ""]])
+def test_what_is_said_of_a_cluster_that_is_not_named_is_told(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", *words]) == 1
+    assert capsys.readouterr().err.startswith(f"fargate-sandbox: {words[0]} wants --cluster NAME")
 
 
 def test_what_was_over_already_is_not_said_to_have_been_stopped(
