@@ -34,6 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
+    if arguments.record and not is_at_terminal():
+        raise SandboxError("--record: there is no terminal here that could be recorded")
     with entered(arguments.task) as sandbox:
         if is_at_terminal():
             return on_own_terminal(sandbox, BEST_SHELL, user=arguments.user, record=arguments.record)

@@ -168,7 +168,8 @@ class Api:
                 for name, value in dict(json.loads(environ["wsgi.input"].read())).items():
                     self._faults.set(name, float(value))
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                return answer_json(start_response, "400 Bad Request", {"message": str(error)})
+                told = f"expected a JSON object of faults and numbers: {error}"
+                return answer_json(start_response, "400 Bad Request", {"message": told})
         return answer_json(start_response, "200 OK", self._faults.in_force())
 
 

@@ -76,3 +76,8 @@ def test_where_there_is_nothing_that_is_said(
     assert capsys.readouterr().out == "nothing to stop\nnothing is kept of any run here\n"
     assert main(["report", "-o", "page.html"]) == 1
     assert "of which run?" in capsys.readouterr().err
+
+
+def test_who_would_record_and_has_no_terminal_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["shell", "--record", "cast", "task"]) == 1
+    assert "no terminal here that could be recorded" in capsys.readouterr().err
