@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pytest_fargate_sandbox.providers.images.name_pattern import Fits
-
 _ALWAYS_SENT = frozenset({"Dockerfile", ".dockerignore"})
 
 
@@ -33,7 +31,7 @@ def ignore_rules(context: Path) -> Callable[[str, bool], bool] | None:
     return None
 
 
-def _rules_in(file: Path) -> Iterator[tuple[bool, Fits]]:
+def _rules_in(file: Path) -> Iterator[tuple[bool, re.Pattern[str]]]:
     try:
         lines = file.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -49,15 +47,15 @@ def _rules_in(file: Path) -> Iterator[tuple[bool, Fits]]:
             yield rule
 
 
-def _skip(rules: list[tuple[bool, Fits]]) -> Callable[[str, bool], bool]:
+def _skip(rules: list[tuple[bool, re.Pattern[str]]]) -> Callable[[str, bool], bool]:
     brings_back = any(back for back, _ in rules)
 
     def skip(name: str, is_directory: bool) -> bool:
         if name in _ALWAYS_SENT:
             return False
         ignored = False
-        for back, fits in rules:
-            if back == ignored and fits(name):
+        for back, pattern in rules:
+            if back == ignored and pattern.fullmatch(name):
                 ignored = not back
         # Something below an ignored folder may be brought back, so the folder itself has to be looked into.
         return ignored and not (is_directory and brings_back)
@@ -65,7 +63,7 @@ def _skip(rules: list[tuple[bool, Fits]]) -> Callable[[str, bool], bool]:
     return skip
 
 
-def _rule(line: str) -> tuple[bool, Fits] | None:
+def _rule(line: str) -> tuple[bool, re.Pattern[str]] | None:
     pattern = line.strip()
     if not pattern or line.startswith("#"):
         return None
