@@ -6,6 +6,7 @@ import json
 import threading
 import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -170,6 +171,24 @@ def test_a_gateway_that_falls_silent_at_work_is_soon_left() -> None:
         assert 1 < time.monotonic() - began < 3
         session.close()
     settled(calls)
+
+
+def test_who_waits_for_an_answer_of_a_silent_gateway_has_it_asked_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_carrier, "_SILENT_SEC", 3.5)
+    with (
+        gateway(asks("3.3.0.0", "SessionType"), hear=opening) as url,
+        FaultProxy(("127.0.0.1", urllib.parse.urlsplit(url).port or 0)) as proxy,
+    ):
+        carrier = carrier_at(f"ws://127.0.0.1:{proxy.port}/")
+        session = SsmSession(carrier)
+        session.open(10)
+        proxy.swallow()
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(session.outer.dial, 1, 5.0).add_done_callback(lambda dialled: dialled.exception())
+            wait_until(lambda: carrier._asked or None, deadline=5, what="a question to the gateway")
+            assert 0.4 < carrier._asked - began < 1.1
+            session.close()
 
 
 ENDED = "ssm TerminateSession odd"
