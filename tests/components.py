@@ -21,7 +21,10 @@ import pytest
 
 from pytest_fargate_sandbox.local.runners.namespaces.control_group import open_control_group
 from pytest_fargate_sandbox.local.runners.namespaces.probe import available
+from pytest_fargate_sandbox.local.runners.network.way_out import no_tun
+from pytest_fargate_sandbox.local.runners.podman.command_line import ContainerCommand
 from pytest_fargate_sandbox.local.runners.podman.command_runner import PodmanRunner
+from pytest_fargate_sandbox.local.runners.podman.network_of_steps import no_network
 from tests.local import unprivileged
 from tests.skips import ELSEWHERE
 
@@ -93,6 +96,26 @@ def _no_podman() -> str | None:
     return _no_program("podman") or _problem("busybox") or PodmanRunner.available()
 
 
+def _no_build_steps() -> str | None:
+    return _problem("podman") or no_network(ContainerCommand("podman"))
+
+
+def _no_podmans_limits(controller: str) -> str | None:
+    if problem := _problem("podman"):
+        return problem
+    if controller in ContainerCommand("podman").info["host"].get("cgroupControllers", ()):
+        return None
+    return f"podman has no control group here that limits {controller} (without root: one of version 2, with systemd)"
+
+
+def _no_docker_on_podman() -> str | None:
+    """podman's service says to docker that it limits processes, wherever it runs."""
+    if problem := _problem("docker") or _problem("podman"):
+        return problem
+    is_old = ContainerCommand("podman").info["host"]["cgroupVersion"] == "v1"
+    return None if is_old else _problem("podman's process limits")
+
+
 def _no_debian() -> str | None:
     if shutil.which("dpkg"):
         return _problem("podman")
@@ -142,6 +165,11 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     **{name: partial(_no_program, name) for name in _PACKAGES},
     "busybox": _no_busybox,
     "podman": _no_podman,
+    "build steps": _no_build_steps,
+    "closed /dev/net/tun": lambda: None if no_tun() else "whoever runs these tests may open /dev/net/tun",
+    "podman's memory limits": partial(_no_podmans_limits, "memory"),
+    "podman's process limits": partial(_no_podmans_limits, "pids"),
+    "docker on podman": _no_docker_on_podman,
     "debian": _no_debian,
     "namespaces": available,
     "user namespaces": _no_user_namespaces,
@@ -161,5 +189,5 @@ _COMPONENTS: dict[str, Callable[[], str | None]] = {
     "pyssm": partial(_no_session_peer, "bin/pyssm", "a Python from 3.12 on"),
     "ssm-session": partial(_no_session_peer, "node_modules/ssm-session", "node and npm"),
 }
-_NOT_EVERYWHERE = frozenset({"axe", "js-sdk", "pyssm", "ssm-session"})
+_NOT_EVERYWHERE = frozenset({"closed /dev/net/tun", "axe", "js-sdk", "pyssm", "ssm-session"})
 """Of a language, or a version of one, that nothing else here needs."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.engine_of_tests import EngineOfTests
 
 
-@pytest.mark.needs("podman")
+@pytest.mark.needs("build steps")
 def test_images_are_built_once_and_what_fails_keeps_none_from_being_built(
     engine: EngineOfTests, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

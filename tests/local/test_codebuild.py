@@ -19,12 +19,13 @@ from botocore.exceptions import ClientError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 from pytest_fargate_sandbox.providers.images.buildspec import BUILDSPEC
+from tests.components import need
 from tests.local.engine_process import OF_A_PROXY, ROLE, EngineProcess, container, container_states
 from tests.processes import command_lines
 from tests.real_podman import busybox_image, podman
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 _MISSING = {"sourceTypeOverride": "S3", "sourceLocationOverride": "contexts/missing.zip"}
@@ -34,15 +35,15 @@ _MISSING = {"sourceTypeOverride": "S3", "sourceLocationOverride": "contexts/miss
 def builders(engine: EngineProcess) -> EngineProcess:
     """The engine of all, in which CodeBuild has been set up."""
     podman()
-    return _set_up(engine)
+    return set_up(engine)
 
 
 @pytest.fixture(scope="session")
 def builders_on_podman(podman_engine: EngineProcess) -> EngineProcess:
-    return _set_up(podman_engine)
+    return set_up(podman_engine)
 
 
-def _set_up(engine: EngineProcess) -> EngineProcess:
+def set_up(engine: EngineProcess) -> EngineProcess:
     engine.client("s3").create_bucket(Bucket="contexts")
     engine.client("ecr").create_repository(repositoryName="built")
     engine.client("codebuild").create_project(
@@ -58,17 +59,23 @@ def _set_up(engine: EngineProcess) -> EngineProcess:
 @pytest.fixture
 def image() -> Iterator[str]:
     """Of a build that makes one."""
-    reference = _unmade()
+    reference = unmade()
     yield reference
     podman().succeeds("rmi", "-f", reference)
 
 
-def _unmade(repository: str = "built") -> str:
+def unmade(repository: str = "built") -> str:
     return f"{REGISTRY}/{repository}:{uuid.uuid4().hex[:10]}"
 
 
-def _start(
-    engine: EngineProcess, image: str, *lines: str, link: str = "", said: str = "of the context\n", **fields: Any
+def start(
+    engine: EngineProcess,
+    image: str,
+    *lines: str,
+    link: str = "",
+    said: str = "of the context\n",
+    more: Sequence[tarfile.TarInfo] = (),
+    **fields: Any,
 ) -> str:
     """Upload a context, with a ``link`` in it, and start its build; the build's id."""
     dockerfile = "\n".join([f"FROM {busybox_image()} AS earlier", *lines])
@@ -81,7 +88,8 @@ def _start(
             archive.addfile(member, io.BytesIO(text.encode()))
         member = tarfile.TarInfo("link")
         member.type, member.linkname = tarfile.SYMTYPE, link
-        archive.addfile(member)
+        for each in (member, *more):
+            archive.addfile(each)
     with zipfile.ZipFile(zipped, "w") as archive_of_it:
         archive_of_it.writestr("context.tar", packed.getvalue())
     key = f"{uuid.uuid4().hex}.zip"
@@ -103,7 +111,7 @@ def _start_build(engine: EngineProcess, image: str, *, source_image: str = "", *
     return started
 
 
-def _finished(engine: EngineProcess, build_id: str) -> dict[str, Any]:
+def finished(engine: EngineProcess, build_id: str) -> dict[str, Any]:
     def probe() -> dict[str, Any] | None:
         build: dict[str, Any] = engine.client("codebuild").batch_get_builds(ids=[build_id])["builds"][0]
         return build if build["buildComplete"] else None
@@ -116,18 +124,19 @@ def _log(engine: EngineProcess, build: dict[str, Any]) -> str:
     return "\n".join(event["message"] for event in engine.client("logs").get_log_events(**names)["events"])
 
 
-def _failed_phase(build: dict[str, Any]) -> tuple[str, str]:
+def failed_phase(build: dict[str, Any]) -> tuple[str, str]:
     failed = next(phase for phase in build["phases"] if phase.get("phaseStatus") == "FAILED")
     return failed["phaseType"], failed["contexts"][0]["message"]
 
 
+@pytest.mark.needs("build steps")
 @pytest.mark.trials("engine_of", "builders", "builders_on_podman")
 def test_what_is_built_is_what_a_task_of_that_url_runs(
     request: pytest.FixtureRequest, engine_of: str, image: str
 ) -> None:
     """podman builds for both engines; and a task of what was built runs in podman on both."""
     engine: EngineProcess = request.getfixturevalue(engine_of)
-    build = _finished(engine, _start(engine, image, "RUN echo 5 > /code", 'CMD exit "$(cat /code)"'))
+    build = finished(engine, start(engine, image, "RUN echo 5 > /code", 'CMD exit "$(cat /code)"'))
     assert build["buildStatus"] == "SUCCEEDED", _log(engine, build)
     assert [phase["phaseType"] for phase in build["phases"]][-1] == "COMPLETED"
     assert "RUN echo 5 > /code" in _log(engine, build)
@@ -143,10 +152,11 @@ def test_what_is_built_is_what_a_task_of_that_url_runs(
     assert container_states(engine.wait(arn, "STOPPED"))["main"][1] == 5
 
 
+@pytest.mark.needs("build steps")
 def test_a_build_survives_that_the_image_of_its_step_is_removed(builders: EngineProcess, image: str) -> None:
     """As with the image of another build that has made the same step."""
     steps = (f"RUN echo {uuid.uuid4()} > /first", "RUN sleep 0.5", "RUN cat /first")
-    build_id = _start(builders, image, *steps)
+    build_id = start(builders, image, *steps)
 
     def of_first_step() -> str | None:
         build = builders.client("codebuild").batch_get_builds(ids=[build_id])["builds"][0]
@@ -154,7 +164,7 @@ def test_a_build_survives_that_the_image_of_its_step_is_removed(builders: Engine
         return made[0] if made else None
 
     podman().run("rmi", "-f", wait_until(of_first_step, deadline=30, what="the image of the first step"))
-    build = _finished(builders, build_id)
+    build = finished(builders, build_id)
     assert build["buildStatus"] == "SUCCEEDED", _log(builders, build)
     assert "building again" in _log(builders, build)
 
@@ -175,12 +185,13 @@ _STEPS = (
 @pytest.fixture(scope="module")
 def failed(builders: EngineProcess) -> dict[str, Any]:
     """A build of one step, in which root tries what he may not, and which fails."""
-    return _finished(builders, _start(builders, _unmade(), f"RUN {'; '.join(_STEPS)}; exit 3"))
+    need("build steps")
+    return finished(builders, start(builders, unmade(), f"RUN {'; '.join(_STEPS)}; exit 3"))
 
 
 def test_a_step_that_fails_is_told_as_codebuild_tells_it(builders: EngineProcess, failed: dict[str, Any]) -> None:
     assert failed["buildStatus"] == "FAILED"
-    assert _failed_phase(failed) == ("BUILD", "Error while executing command: podman build. Reason: exit status 3")
+    assert failed_phase(failed) == ("BUILD", "Error while executing command: podman build. Reason: exit status 3")
     assert "sorry" in _log(builders, failed).splitlines()
 
 
@@ -227,17 +238,20 @@ _IN = (
 )
 
 
+@pytest.mark.needs("build steps")
 @pytest.mark.trials("mount", *_OUT)
 def test_a_step_mounts_nothing_of_this_machine(builders: EngineProcess, mount: str) -> None:
-    """Old builders do it: by a link in the context or an earlier stage, and by a cache's name."""
+    """Old builders do it by a link in the context or an earlier stage, or a cache's name; new ones find nothing."""
     step = f"RUN {mount} ls /host; echo {uuid.uuid4()}"
     earlier = f"RUN ln -s /etc /link; echo {uuid.uuid4()}"  # podman 4 lacks a stage that it knew
-    build = _finished(builders, _start(builders, _unmade(), earlier, f"FROM {busybox_image()}", step, link="/etc"))
+    build = finished(builders, start(builders, unmade(), earlier, f"FROM {busybox_image()}", step, link="/etc"))
     assert build["buildStatus"] == "FAILED"
-    assert "is a part of this machine" in _log(builders, build)
+    said = _log(builders, build)
+    assert "is a part of this machine" in said or "no such file or directory" in said
     assert "hostname" not in _log(builders, build).splitlines()
 
 
+@pytest.mark.needs("build steps")
 def test_a_step_mounts_what_is_its_builds_own(builders: EngineProcess, image: str) -> None:
     """And not what it was in an earlier build, nor the cache that one had."""
     seen = "cat /sub/file /made/file && ls /cache && touch /cache/cached /none/x && ls /volume"
@@ -248,47 +262,62 @@ def test_a_step_mounts_what_is_its_builds_own(builders: EngineProcess, image: st
         f"RUN {' '.join(_IN)} {seen}".replace("mount", "mo\\\n# a comment\n\nunt"),
     )
     for said in ("of the context", "of another"):
-        build = _finished(builders, _start(builders, image, *stages, said=f"{said}\n"))
+        build = finished(builders, start(builders, image, *stages, said=f"{said}\n"))
         log = _log(builders, build)
         assert build["buildStatus"] == "SUCCEEDED", log
         assert {said, "earlier"} <= {*log.splitlines()}
         assert "cached" not in log.splitlines()
 
 
+def test_a_context_that_leads_out_of_itself_is_unpacked_nowhere(builders: EngineProcess, tmp_path: Path) -> None:
+    """By a name, by a link of its own, by a hard link to what is there already."""
+    there = tmp_path / "there"
+    there.write_text("this machine's")
+    hard = tarfile.TarInfo("hard")
+    hard.type, hard.linkname = tarfile.LNKTYPE, str(there)
+    for member in (tarfile.TarInfo(f"{tmp_path}/new"), tarfile.TarInfo("../new"), tarfile.TarInfo("link/new"), hard):
+        build = finished(builders, start(builders, unmade(), "COPY . /", link=str(tmp_path), more=[member]))
+        phase, words = failed_phase(build)
+        assert phase == "DOWNLOAD_SOURCE"
+        assert words.startswith(f"the context's {member.name} leads out of it, to ")
+    assert [each.name for each in tmp_path.iterdir()] == ["there"]
+
+
 def test_a_source_that_is_not_there_fails_the_download(builders: EngineProcess) -> None:
-    build = _finished(builders, _start_build(builders, _unmade(), **_MISSING))
-    assert _failed_phase(build)[0] == "DOWNLOAD_SOURCE"
-    assert "missing.zip" in _failed_phase(build)[1]
+    build = finished(builders, _start_build(builders, unmade(), **_MISSING))
+    assert failed_phase(build)[0] == "DOWNLOAD_SOURCE"
+    assert "missing.zip" in failed_phase(build)[1]
 
 
 def test_a_repository_that_is_not_there_fails_the_push(builders: EngineProcess) -> None:
-    image = _unmade("nobodys")
+    image = unmade("nobodys")
     mirrored = {"source_image": busybox_image(), "sourceTypeOverride": "NO_SOURCE"}
-    build = _finished(builders, _start_build(builders, image, **mirrored))
+    build = finished(builders, _start_build(builders, image, **mirrored))
     podman().run("rmi", image)
-    assert _failed_phase(build)[0] == "POST_BUILD"
-    assert "'nobodys' does not exist" in _failed_phase(build)[1]
+    assert failed_phase(build)[0] == "POST_BUILD"
+    assert "'nobodys' does not exist" in failed_phase(build)[1]
 
 
 def test_another_buildspec_is_refused(builders: EngineProcess) -> None:
-    build = _finished(builders, _start_build(builders, _unmade(), buildspecOverride="version: 0.2\n", **_MISSING))
-    assert "not any other buildspec" in _failed_phase(build)[1]
+    build = finished(builders, _start_build(builders, unmade(), buildspecOverride="version: 0.2\n", **_MISSING))
+    assert "not any other buildspec" in failed_phase(build)[1]
 
 
 def test_the_same_token_is_the_same_build_and_other_words_under_it_are_refused(builders: EngineProcess) -> None:
-    image, token = _unmade(), {"idempotencyToken": uuid.uuid4().hex, "timeoutInMinutesOverride": 5, **_MISSING}
+    image, token = unmade(), {"idempotencyToken": uuid.uuid4().hex, "timeoutInMinutesOverride": 5, **_MISSING}
     started = _start_build(builders, image, **token)
     assert _start_build(builders, image, **token) == started
     with pytest.raises(ClientError, match="InvalidInputException"):
         _start_build(builders, image, **{**token, "timeoutInMinutesOverride": 6})
 
 
+@pytest.mark.needs("build steps")
 def test_a_stopped_build_ends_its_builder(builders: EngineProcess) -> None:
     marker = f"6{uuid.uuid4().int % 10**6:06d}"
-    build_id = _start(builders, _unmade(), f"RUN sleep {marker}")
+    build_id = start(builders, unmade(), f"RUN sleep {marker}")
     wait_until(lambda: True if _runs(marker) else None, deadline=30, what="the build's step")
     builders.client("codebuild").stop_build(id=build_id)
-    assert _finished(builders, build_id)["buildStatus"] == "STOPPED"
+    assert finished(builders, build_id)["buildStatus"] == "STOPPED"
     wait_until(lambda: None if _runs(f"sleep {marker}") else True, deadline=10, what="the end of the step")
 
 
@@ -300,8 +329,8 @@ def test_without_podman_and_docker_the_build_fails_with_the_sentence_that_says_s
     monkeypatch.setenv("PATH", str(tmp_path))
     engine = EngineProcess()
     try:
-        _set_up(engine)
-        phase, words = _failed_phase(_finished(engine, _start_build(engine, _unmade(), **_MISSING)))
+        set_up(engine)
+        phase, words = failed_phase(finished(engine, _start_build(engine, unmade(), **_MISSING)))
     finally:
         engine.close()
     assert phase == "PROVISIONING"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
-    need("docker", "podman")
+    need("docker on podman")
     address = Path(tmp_path_factory.mktemp("docker")) / "s"
     service = subprocess.Popen(
         podman().argv("system", "service", "--time", "0", f"unix://{address}"), stderr=subprocess.DEVNULL

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from tests.components import need
 from tests.real_podman import busybox_image, remove_images
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def name() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def images(one_run: Callable[..., OneRun], name: str) -> OneRun:
+    need("build steps")
     base = busybox_image()
     files = {
         "test_images.py": TESTS.replace("NAME", name).replace("BASE", base),

@@ -73,6 +73,7 @@ def test_the_region_is_read_from_the_registry(environment: dict[str, str], tmp_p
     assert done.stdout == "123456789012.dkr.ecr.eu-west-3.amazonaws.com eu-west-3\n"
 
 
+@pytest.mark.needs("build steps")
 def test_a_context_is_unpacked_and_built_under_the_name_that_is_pushed(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

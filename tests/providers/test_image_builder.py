@@ -25,6 +25,7 @@ from pytest_fargate_sandbox.providers.aws.aws import Aws, Credentials, connect
 from pytest_fargate_sandbox.providers.images.content_tag import build_tag
 from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
 from pytest_fargate_sandbox.providers.images.own_builds import builds_stopped
+from tests.components import need
 from tests.real_podman import busybox_image, podman, remove_images
 from tests.warm_python import Popen
 
@@ -114,6 +115,8 @@ def prefix(prefixes: Iterator[str]) -> str:
 
 
 def _environment(tmp_path: Path, name: str, *lines: str) -> Path:
+    if any(line.startswith("RUN ") for line in lines):
+        need("build steps")
     directory = tmp_path / name
     directory.mkdir()
     (directory / "Dockerfile").write_text("\n".join([f"FROM {busybox_image()}", f"LABEL test={name}", *lines]) + "\n")

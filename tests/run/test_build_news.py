@@ -6,6 +6,8 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place.image_builder_anywhere import ImageBuilder
@@ -17,11 +19,10 @@ from tests.real_podman import busybox_image, remove_images
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
     from tests.engine_of_tests import EngineOfTests
 
 
+@pytest.mark.needs("build steps")
 def test_the_last_line_of_its_log_is_there_while_it_builds(
     engine: EngineOfTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import tarfile
 import threading
 import time
 import zipfile
+from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -24,7 +26,13 @@ from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.local.ecs.log_streams import LogStream
 from pytest_fargate_sandbox.local.moto_services import backend
 from pytest_fargate_sandbox.local.runners import podman
-from pytest_fargate_sandbox.local.runners.podman.command_line import PROGRAMS, CommandFailed, ContainerCommand
+from pytest_fargate_sandbox.local.runners.podman.command_line import (
+    PROGRAMS,
+    WITHOUT_NEWS,
+    CommandFailed,
+    ContainerCommand,
+)
+from pytest_fargate_sandbox.local.runners.podman.network_of_steps import network_program, no_network
 from pytest_fargate_sandbox.local.runners.podman.stored_images import full_reference
 from pytest_fargate_sandbox.providers.images import buildspec
 from pytest_fargate_sandbox.providers.images.build_context import TAR_NAME
@@ -63,8 +71,8 @@ class BuildWork:
         self._runner = runner
         self._image = build.variables.get(buildspec.IMAGE, "")
         self._log = LogStream(build.log_group, build.stream, create_group=True)
+        self._said_last: deque[str] = deque([""], maxlen=10)
         self._deadline = time.monotonic() + build.timeout_minutes * 60
-        self._last_words = ""
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=f"build-{self._build.stream[:8]}", daemon=True).start()
@@ -129,7 +137,7 @@ class BuildWork:
             archive.open(TAR_NAME) as member,
             tarfile.open(fileobj=member, mode="r|") as packed,
         ):
-            packed.extractall(context, filter=_inside)
+            _unpack(packed, context)
 
     def _run_builder(self, command: ContainerCommand, context: Path) -> None:
         # For this machine's own architecture, whatever was asked for: here is where the image will run.
@@ -144,6 +152,10 @@ class BuildWork:
             options += command.build_limit_options()
         try:
             self._build_by(command, *options, str(context))
+        except _Failed as failed:
+            if (program := network_program(command)) and any(program in line for line in self._said_last):
+                raise _Failed(": ".join(filter(None, (str(failed), no_network(command))))) from None
+            raise
         finally:
             command.remove_caches(context.parent)
 
@@ -156,7 +168,7 @@ class BuildWork:
         try:
             self._follow(command.argv("build", *arguments))
         except _Failed:
-            if not (command.is_podman and _TAKEN_AWAY.search(self._last_words)):
+            if not (command.is_podman and _TAKEN_AWAY.search(self._said_last[-1])):
                 raise
             self._log.put("the image of a step was removed while it was needed; building again")
             self._follow(command.argv("build", "--layers=false", *arguments))
@@ -185,13 +197,25 @@ class BuildWork:
 
     def _copy(self, output: IO[bytes]) -> None:
         for line in output:
-            self._last_words = line.decode("utf-8", "replace").rstrip("\r\n")
-            self._log.put(self._last_words or " ")  # CloudWatch takes no empty event
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            self._said_last.append(text)
+            self._log.put(text or " ")  # CloudWatch takes no empty event
+
+
+def _unpack(packed: tarfile.TarFile, directory: Path) -> None:
+    """With its modes, which the standard filters would tone down."""
+    if hasattr(tarfile, "tar_filter"):
+        packed.extractall(directory, filter=_inside)
+    else:  # Python before 3.10.12 and 3.11.4, such as Debian 12's
+        packed.extractall(directory, (_inside(member, str(directory)) for member in packed))
 
 
 def _inside(member: tarfile.TarInfo, directory: str) -> tarfile.TarInfo:
-    """Refuse what would leave ``directory``, and keep the modes, which the standard filter would tone down."""
-    tarfile.tar_filter(member, directory)
+    """Refuse what would leave ``directory``, or be a file outside of it."""
+    top = Path(directory).resolve()
+    for name in (member.name, *([member.linkname] if member.islnk() else [])):
+        if not Path(top, name).resolve().is_relative_to(top):
+            raise _Failed(f"the context's {member.name} leads out of it, to {name}")
     return member
 
 
@@ -211,6 +235,7 @@ def _process(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        env=os.environ | WITHOUT_NEWS,
         start_new_session=True,
     )
     try:

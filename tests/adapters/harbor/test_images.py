@@ -71,6 +71,7 @@ def test_tasks_of_the_same_content_have_one_image_and_its_user_runs_what_no_othe
     assert builds(builder) == 3
 
 
+@pytest.mark.needs("build steps")
 def test_a_start_that_is_given_up_while_its_image_is_built_leaves_no_task(
     environment: Callable[..., Any], builder: EngineOfTests
 ) -> None:

@@ -198,6 +198,7 @@ def test_what_a_killed_evaluation_has_left_is_cleaned_up(
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == left
 
 
+@pytest.mark.needs("build steps")
 def test_a_build_that_is_broken_off_leaves_no_build_and_no_task(
     evaluation: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ def mark() -> Iterator[str]:
 
 
 @pytest.mark.long
-@pytest.mark.needs("podman")
+@pytest.mark.needs("build steps")
 def test_images_are_built_and_the_older_format_is_graded(
     pytester: pytest.Pytester, shared_engine_log: EngineLog, mark: str
 ) -> None:

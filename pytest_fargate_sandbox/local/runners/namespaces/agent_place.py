@@ -61,7 +61,7 @@ def run_agent_at(place: AgentPlace, channel: int) -> NoReturn:
         _take_limits_of(place.pid)
         doors = open_cgroups(place.cgroups)
         close_inherited(channel, *doors)  # ports that the holder closes would stay open
-        linux.setns(os.pidfd_open(place.pid), CONTAINER_NAMESPACES | linux.CLONE_NEWCGROUP)
+        linux.setns(os.pidfd_open(place.pid), CONTAINER_NAMESPACES | _cgroup_namespace_of(place.pid))
         pid = os.fork()
         if pid == 0:
             _become_agent(place, channel, doors)
@@ -87,6 +87,12 @@ def _become_agent(place: AgentPlace, channel: int, doors: list[int]) -> NoReturn
         _tell_failure(channel, error)
     finally:
         os._exit(1)
+
+
+def _cgroup_namespace_of(pid: int) -> int:
+    """None where it is ours: podman with old cgroups leaves it so, and only root may enter the machine's own."""
+    ours = os.path.samefile("/proc/self/ns/cgroup", f"/proc/{pid}/ns/cgroup")  # noqa: PTH121
+    return 0 if ours else linux.CLONE_NEWCGROUP
 
 
 def _take_limits_of(pid: int) -> None:

@@ -8,6 +8,7 @@ CAP_NET_ADMIN to change, and CAP_NET_RAW to go round; its containers have neithe
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import shutil
@@ -49,10 +50,16 @@ def no_way_out() -> str | None:
     """Why tasks cannot have one on this machine; None where they can."""
     if shutil.which(_PROGRAM) is None:
         return f"{_PROGRAM} is not installed on this machine (Debian: apt-get install {_PROGRAM})"
+    return no_tun()
+
+
+def no_tun() -> str | None:
+    """Why this user cannot make a network's interface of his own; None where he can."""
     try:
         os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        return f"/dev/net/tun cannot be opened on this machine: {os.strerror(error.errno or 0)}"
+        remedy = "chmod 666 /dev/net/tun" if error.errno == errno.EACCES else "modprobe tun"
+        return f"/dev/net/tun cannot be opened on this machine: {os.strerror(error.errno or 0)} (as root: {remedy})"
     return None
 
 

@@ -50,7 +50,7 @@ class ContainerCommand:
         docker has no such hooks, and is strict by itself; a podman that is only a client knows not where the host is.
         Without root no container has the host's.
         """
-        if self._knows_the_host():
+        if self.is_local_podman:
             self.security_options = seccomp_options(self.info, directory)
             if os.geteuid() == 0:
                 hooks = directory / "hooks"
@@ -59,7 +59,7 @@ class ContainerCommand:
 
     def protect_from_builds(self, directory: Path, context: Path) -> None:
         """The same, for ``build``, whose steps have mounts of ``context`` and of what is the builder's own."""
-        if self._knows_the_host():
+        if self.is_local_podman:
             self.security_options = seccomp_options(self.info, directory)
             name = self._options[-1] if self._options else self.info["host"]["ociRuntime"]["path"]
             store = self.info["store"]
@@ -72,7 +72,9 @@ class ContainerCommand:
         if caches and os.geteuid() != 0:
             self.succeeds("unshare", "rm", "-rf", *caches)
 
-    def _knows_the_host(self) -> bool:
+    @property
+    def is_local_podman(self) -> bool:
+        """Not a client of one elsewhere, which does not know where its host is."""
         return self.is_podman and not self.info["host"].get("serviceIsRemote")
 
     def argv(self, *arguments: str) -> list[str]:
@@ -181,7 +183,7 @@ def environment_options(environment: Mapping[str, str], directory: Path) -> tupl
     goes by a file in ``directory``; that has lines only.
     """
     options: list[str] = []
-    inherited = {**os.environ, **_WITHOUT_NEWS}
+    inherited = {**os.environ, **WITHOUT_NEWS}
     lines = []
     for name, value in environment.items():
         if _NAME.fullmatch(name) and not _STEERING.fullmatch(name):
@@ -199,8 +201,8 @@ def environment_options(environment: Mapping[str, str], directory: Path) -> tupl
     return options, inherited
 
 
-_WITHOUT_NEWS = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "yes"}
-"""Podman 5 says on stderr that cgroups are old here, and stderr is the container's own."""
+WITHOUT_NEWS = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "yes"}
+"""Podman 5 says on stderr that cgroups are old here, and stderr is the container's own, or a build's."""
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy")
 """What podman hands down: https://docs.podman.io/en/v4.3/markdown/podman-build.1.html#http-proxy"""
