@@ -37,7 +37,7 @@ from pytest_fargate_sandbox.tasks.entry_point import beginning_of
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.adapters.harness_run import HarnessLease
     from pytest_fargate_sandbox.async_sandbox import AsyncSandbox
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
 
 _NO_PROGRAM = 127
 _BASH, _SH = ("bash", "-c"), ("sh", "-c")

@@ -15,7 +15,7 @@ from pytest_fargate_sandbox.tasks import fargate_fit
 from pytest_fargate_sandbox.tasks.task_folder import Surroundings
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
 
 _NETWORKS = {NetworkMode.NO_NETWORK: "none", NetworkMode.PUBLIC: "public"}
 

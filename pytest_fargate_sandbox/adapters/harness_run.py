@@ -29,7 +29,7 @@ from pytest_fargate_sandbox.run.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
     from pytest_fargate_sandbox.run.lease import Lease
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.plugin.settings import config_files, options, vocabulary
+from pytest_fargate_sandbox.plugin.settings import config_files, options, run_settings, vocabulary
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import recognised
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def settings_of(
     given: Mapping[str, Any], *, source: str, environ: Mapping[str, str] = os.environ, directory: Path | None = None
-) -> options.Settings:
+) -> run_settings.Settings:
     """``given``: options by name, as the harness has them from its user; those that are None nobody has said.
 
     ``source`` is what an error calls them. Raises ``ConfigError``.
@@ -50,10 +50,10 @@ def settings_of(
         raise ConfigError(str(error)) from None
 
 
-def config_of(settings: options.Settings) -> EcsFargateConfig:
+def config_of(settings: run_settings.Settings) -> EcsFargateConfig:
     """What a sandbox is made of that says nothing else. Raises ``ConfigError``."""
     try:
-        config: EcsFargateConfig = options.base_config(settings)
+        config: EcsFargateConfig = run_settings.base_config(settings)
     except pytest.UsageError as error:
         raise ConfigError(str(error)) from None
     mode = recognised(config)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
 
 FILES: Final = ["fargate.yaml", "fargate.yml", "fargate.toml", "fargate.json"]
 TAGS: Final = {"harness": "inspect"}

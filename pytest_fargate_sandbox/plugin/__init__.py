@@ -25,7 +25,7 @@ from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_task,
     fargate_verifier,
 )
-from pytest_fargate_sandbox.plugin.settings import marker_table, options, unread_variables
+from pytest_fargate_sandbox.plugin.settings import marker_table, options, run_settings, unread_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", marker_table.registered())
-    config.stash[options.SETTINGS] = settings = options.resolve(config)
+    config.stash[run_settings.SETTINGS] = settings = options.resolve(config)
     if settings.run["tasks"]:
         from pytest_fargate_sandbox.plugin import wiring
 
@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    settings = config.stash[options.SETTINGS]
+    settings = config.stash[run_settings.SETTINGS]
     return f"fargate: {settings.describe()}" if settings.configured else None
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
     from pytest_fargate_sandbox.plugin.telling.outcome_book import OutcomeBook
     from pytest_fargate_sandbox.plugin.telling.run_book import RunBook
     from pytest_fargate_sandbox.records.ledger import Ledger

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
     from pytest_fargate_sandbox.plugin.wish import Wish
     from pytest_fargate_sandbox.run.builds_ahead import BuildsAhead
     from pytest_fargate_sandbox.run.lease import Lease
@@ -119,7 +119,7 @@ class Leases:
 
     @cached_property
     def base_config(self) -> EcsFargateConfig:
-        from pytest_fargate_sandbox.plugin.settings.options import base_config
+        from pytest_fargate_sandbox.plugin.settings.run_settings import base_config
 
         config: EcsFargateConfig = base_config(self.settings)
         return config

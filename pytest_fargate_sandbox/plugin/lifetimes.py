@@ -16,7 +16,7 @@ import pytest
 
 from pytest_fargate_sandbox.plugin.fixture_keys import FIXTURES, keys_for
 from pytest_fargate_sandbox.plugin.settings import marker
-from pytest_fargate_sandbox.plugin.settings.options import SETTINGS
+from pytest_fargate_sandbox.plugin.settings.run_settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

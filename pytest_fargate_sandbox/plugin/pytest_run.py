@@ -18,7 +18,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
     from pytest_fargate_sandbox.records.ledger import Ledger
     from pytest_fargate_sandbox.records.reuse_book import ReuseBook
 

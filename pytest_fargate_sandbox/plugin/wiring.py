@@ -16,7 +16,7 @@ from pytest_fargate_sandbox.plugin.leases import LEASES, Leases
 from pytest_fargate_sandbox.plugin.pytest_run import RUN, PytestRun
 from pytest_fargate_sandbox.plugin.rerun import Reruns
 from pytest_fargate_sandbox.plugin.settings.engine_choice import EngineChoice
-from pytest_fargate_sandbox.plugin.settings.options import SETTINGS
+from pytest_fargate_sandbox.plugin.settings.run_settings import SETTINGS
 from pytest_fargate_sandbox.plugin.tasks_as_tests.task_attempts import TaskReports
 from pytest_fargate_sandbox.plugin.tasks_as_tests.task_results import TaskResults
 from pytest_fargate_sandbox.plugin.telling.artifacts import Artifacts

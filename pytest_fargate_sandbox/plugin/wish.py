@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
 _FIELDS = {

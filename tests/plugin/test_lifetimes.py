@@ -7,7 +7,7 @@ import pytest
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.plugin import lifetimes
 from pytest_fargate_sandbox.plugin.fixture_keys import keys_for
-from pytest_fargate_sandbox.plugin.settings.options import SETTINGS
+from pytest_fargate_sandbox.plugin.settings.run_settings import SETTINGS
 from pytest_fargate_sandbox.plugin.wish import resolve
 
 SHORT = """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_fargate_sandbox.plugin.settings import option_table, options, vocabulary
+from pytest_fargate_sandbox.plugin.settings import option_table, option_values, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,7 +49,7 @@ def _settings(mapping: Mapping[str, Any], source: str, under: str) -> Iterator[S
         name = vocabulary.run_option_for(word.replace("-", "_"))
         option = option_table.OPTIONS.get(name)
         if option is not None and not option.sets and name != "config":
-            yield Setting(option.key, options.checked(option, value, f"{source}: {under}{key}"), source)
+            yield Setting(option.key, option_values.checked(option, value, f"{source}: {under}{key}"), source)
             continue
         field = vocabulary.field_for(word)
         if under or field not in _fields():

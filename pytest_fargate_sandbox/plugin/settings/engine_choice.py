@@ -15,7 +15,7 @@ from pytest_fargate_sandbox.leaves.names import ENV_ENGINE_DIRECTORY, ENV_ENGINE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
 
 
 class EngineChoice:

@@ -15,7 +15,7 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
 
 
 def ask_before_workers(settings: Settings) -> None:

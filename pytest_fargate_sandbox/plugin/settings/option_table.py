@@ -61,6 +61,11 @@ class Option(NamedTuple):
         return f"{self.flag} {value}" if value else self.flag
 
     @property
+    def meaning(self) -> str:
+        said = ",".join(self.default) if isinstance(self.default, tuple) else self.default
+        return self.help + (f" (default: `{said}`)" if said not in (None, False) else "")
+
+    @property
     def key(self) -> str:
         """Its key in the two files."""
         return self.sets or f"run.{self.name}"

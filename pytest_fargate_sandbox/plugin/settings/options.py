@@ -8,59 +8,23 @@ that concern the run, by the words of ``vocabulary``. Where each value came from
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.fargate_rules import size_with
-from pytest_fargate_sandbox.plugin.settings import vocabulary
 from pytest_fargate_sandbox.plugin.settings.option_table import OPTIONS, TABLE, Option
-from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
+from pytest_fargate_sandbox.plugin.settings.option_values import checked
+from pytest_fargate_sandbox.plugin.settings.run_settings import Settings, refuse_contradictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import pytest
 
     from pytest_fargate_sandbox.plugin.settings.config_files import Setting
 
 _SIZE = ("cpu", "memory")
-_GRADES = ("submissions", "regrade")
-
-
-class Settings(NamedTuple):
-    """What was asked for, and where. ``config`` is the mapping of ``EcsFargateConfig``; ``run`` the rest."""
-
-    config: Mapping[str, Any]
-    run: Mapping[str, Any]
-    sources: Mapping[str, str]
-
-    @property
-    def configured(self) -> bool:
-        return bool(self.sources)
-
-    def describe(self) -> str:
-        """``cluster=bench (--fargate-cluster), region=eu-west-1 (FARGATE_REGION)``."""
-        values = {**self.config, **{f"run.{name}": value for name, value in self.run.items()}}
-        shown = {"cluster": self.sources.get("cluster", "default")} if self.config["cluster"] else {}
-        said = ", ".join(
-            f"{vocabulary.word_for(key.removeprefix('run.'))}={_short(values[key])} ({source})"
-            for key, source in {**shown, **self.sources}.items()
-        )
-        return f"{said}; {_READABLE_ROLE}" if self.by_sessions else said
-
-    @property
-    def by_sessions(self) -> bool:
-        """Whether the Session Manager is the way in, for tests that don't say."""
-        asked = self.config.get("ecs_exec") or self.config.get("connect_via") == "ssm"
-        return bool(asked or self.run.get("sidecar_mode") == "ecs-exec")
-
-
-_READABLE_ROLE = "through the Session Manager: code in the sandboxes can read the credentials of their task role"
-
-SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 
 
 def declare(parser: pytest.Parser) -> None:
@@ -113,7 +77,7 @@ def settled(
         run={option.name: values.get(option.key) for option in TABLE if not option.sets},
         sources=sources,
     )
-    _refuse_contradictions(settings)
+    refuse_contradictions(settings)
     if settings.run["engine"] is None:
         return settings
     from pytest_fargate_sandbox.plugin.settings.engine_choice import running_engine
@@ -139,23 +103,8 @@ def _size(said: Mapping[str, Any]) -> dict[str, Any]:
     return {"cpu": cpu, "memory": memory}
 
 
-def table() -> str:
-    """The table of options, for the docs."""
-    rows = ["| option | environment | ini | meaning |", "| --- | --- | --- | --- |"]
-    for option in TABLE:
-        usage = option.usage.replace("|", "\\|")
-        rows.append(f"| `{usage}` | `{option.variable}` | `{option.ini}` | {_meaning(option)} |")
-    return "\n".join(rows) + "\n"
-
-
-def _meaning(option: Option) -> str:
-    said = ",".join(option.default) if isinstance(option.default, tuple) else option.default
-    default = f" (default: `{said}`)" if said not in (None, False) else ""
-    return option.help + default
-
-
 def _help(option: Option) -> str:
-    text = _meaning(option).replace("`", "'").replace("%", "%%")
+    text = option.meaning.replace("`", "'").replace("%", "%%")
     return f"{text[0].upper()}{text[1:]} [{option.variable}]"
 
 
@@ -185,61 +134,6 @@ def _ini(config: pytest.Config) -> Any:
     return config._inicfg if hasattr(config, "_inicfg") else config.inicfg
 
 
-def checked(option: Option, value: Any, source: str) -> Any:
-    """``value`` as the option's kind wants it; command line and environment have strings only."""
-    if option.kind == "args":
-        return _as_list(value, source)
-    if isinstance(value, (list, Mapping)):
-        raise _wrong(source, value, "a single value")
-    if option.kind == "bool":
-        return _as_bool(value, source)
-    if option.kind == "int":
-        return _as_int(option, value, source)
-    text = option.synonyms.get(str(value), str(value))
-    if option.choices and text not in option.choices:
-        from pytest_fargate_sandbox.leaves.plain_values import nearest
-
-        raise _wrong(source, value, f"one of {', '.join(option.choices)}{nearest(text, list(option.choices))}")
-    if not text:
-        raise _wrong(source, value, f"a value ({option.metavar})")
-    return text
-
-
-def _as_list(value: Any, source: str) -> list[str]:
-    try:
-        return [str(each) for each in (value if isinstance(value, list) else shlex.split(str(value).replace(",", " ")))]
-    except ValueError as error:
-        raise _wrong(source, value, f"a list ({error})") from None
-
-
-def _as_int(option: Option, value: Any, source: str) -> int | str:
-    if option.word and value == option.word:
-        return option.word
-    try:
-        number = int(str(value))  # of a string, since int(2.5) and int(True) are numbers as well
-    except ValueError:
-        raise _wrong(source, value, f"a whole number{f' or {option.word}' if option.word else ''}") from None
-    if number < option.least:
-        raise _wrong(source, value, f"{option.least} or more")
-    if number > option.most:
-        raise _wrong(source, value, f"{option.most} or less")
-    return number
-
-
-def _as_bool(value: Any, source: str) -> bool:
-    from pytest_fargate_sandbox.leaves.plain_values import truth_of
-
-    truth = truth_of(str(value))
-    if truth is None:
-        raise _wrong(source, value, "true or false")
-    return truth
-
-
-def _wrong(source: str, value: Any, expected: str) -> pytest.UsageError:
-    name, _, where = source.partition(" in ")
-    return pytest.UsageError(f"{name}={value}{f' in {where}' if where else ''}: expected {expected}")
-
-
 def _files(config: pytest.Config, path: str | None) -> Iterator[Setting]:
     if path:
         from pytest_fargate_sandbox.plugin.settings import config_files
@@ -255,73 +149,3 @@ def of_project(directory: Path) -> Iterator[Setting]:
         from pytest_fargate_sandbox.plugin.settings import config_files
 
         yield from config_files.settings_in(pyproject)
-
-
-def _refuse_contradictions(settings: Settings) -> None:
-    """Options that exclude each other, and a mapping that ``EcsFargateConfig`` refuses, before the first test."""
-    sources = settings.sources
-    if cluster := settings.config["cluster"]:
-        elsewhere, what = sources.get("cluster", ""), repr(cluster)
-    elif "ssm_config" in sources:
-        elsewhere, what = f"ssm_config ({sources['ssm_config']})", "what that parameter says"
-    else:
-        raise pytest.UsageError(
-            f"cluster ({sources['cluster']}) is empty: name an ECS cluster, or leave it out for `local`"
-        )
-    for option in ("run.runner", "run.engine"):
-        if option in sources and cluster != "local":
-            raise pytest.UsageError(
-                f"{sources[option]} and {elsewhere} exclude each other: it is about the embedded engine "
-                f"(cluster `local`), and the cluster is {what}"
-            )
-    if "run.runner" in sources and "run.engine" in sources:
-        raise pytest.UsageError(
-            f"{sources['run.runner']} and {sources['run.engine']} exclude each other: an engine that runs has its "
-            "runner already"
-        )
-    if settings.config.get("image_template") and settings.config.get("environment_dir"):
-        raise pytest.UsageError(
-            f"image ({sources['image_template']}) and environment ({sources['environment_dir']}) exclude each other: "
-            "name an image, or a directory to build one from"
-        )
-    _refuse_work_for_no_task(settings)
-    if settings.run["reuse"] is not None:
-        _refuse_bad_name(settings)
-    if any(not key.startswith("run.") for key in sources):
-        base_config(settings)
-
-
-def _refuse_work_for_no_task(settings: Settings) -> None:
-    for name in _GRADES:  # an ini may say these for the runs that have tasks
-        if settings.sources.get(f"run.{name}", "").startswith("--") and not settings.run["tasks"]:
-            raise pytest.UsageError(f"--fargate-{name} takes --fargate-tasks: which tasks the work is graded by")
-
-
-def _refuse_bad_name(settings: Settings) -> None:
-    from pytest_fargate_sandbox.leaves.errors import ConfigError
-    from pytest_fargate_sandbox.records.reuse_book import refuse_bad_name
-
-    try:
-        refuse_bad_name(settings.run["reuse"])
-    except ConfigError as error:
-        raise pytest.UsageError(f"{settings.sources['run.reuse']}: {error}") from None
-
-
-def base_config(settings: Settings) -> Any:
-    """The ``EcsFargateConfig`` that the options ask for."""
-    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
-    from pytest_fargate_sandbox.leaves.errors import ConfigError
-
-    mapping = dict(settings.config)
-    mode_named(settings.run["sidecar_mode"]).ask_for(mapping, as_default=True)
-    try:
-        return EcsFargateConfig.from_dict(mapping)
-    except ConfigError as error:
-        key = str(error.context.get("key", "")).partition(".")[0]
-        said = settings.sources.get(key)
-        raise pytest.UsageError(f"{vocabulary.by_word(str(error))}{f' ({said})' if said else ''}") from None
-
-
-def _short(value: Any) -> str:
-    """Of a mapping the names only: an environment may hold secrets."""
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple, Mapping)) else str(value)

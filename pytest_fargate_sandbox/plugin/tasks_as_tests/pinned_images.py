@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 from pytest_fargate_sandbox.plugin.pytest_run import RUN
-from pytest_fargate_sandbox.plugin.settings import options
+from pytest_fargate_sandbox.plugin.settings import run_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def with_pinned_image(make: Callable[..., Any], config: pytest.Config) -> Callable[..., Any]:
     """``make``, for the keys of a task's place. The embedded engine has what this machine has, under whatever name."""
-    if config.stash[options.SETTINGS].config["cluster"] == LOCAL_CLUSTER:
+    if config.stash[run_settings.SETTINGS].config["cluster"] == LOCAL_CLUSTER:
         return make
 
     def made(**keys: Any) -> Any:
@@ -24,7 +24,7 @@ def with_pinned_image(make: Callable[..., Any], config: pytest.Config) -> Callab
             from pytest_fargate_sandbox.providers.aws.aws import connect
             from pytest_fargate_sandbox.providers.images.pinning import pinned
 
-            endpoint_url = options.base_config(config.stash[options.SETTINGS]).endpoint_url
+            endpoint_url = run_settings.base_config(config.stash[run_settings.SETTINGS]).endpoint_url
             keys["image"] = pinned(
                 keys["image"],
                 config.stash[RUN].directory / "once",

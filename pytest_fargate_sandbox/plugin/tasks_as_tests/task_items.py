@@ -13,7 +13,7 @@ from pytest_fargate_sandbox.leaves.errors import TaskFolderError
 from pytest_fargate_sandbox.leaves.plain_values import nearest
 from pytest_fargate_sandbox.leaves.printable import one_line
 from pytest_fargate_sandbox.plugin import outcomes
-from pytest_fargate_sandbox.plugin.settings import options
+from pytest_fargate_sandbox.plugin.settings import run_settings
 from pytest_fargate_sandbox.plugin.tasks_as_tests.pinned_images import with_pinned_image
 from pytest_fargate_sandbox.plugin.tasks_as_tests.slots_for_tasks import SLOTS, SlotsForTasks
 from pytest_fargate_sandbox.plugin.tasks_as_tests.task_attempts import ATTEMPT, NAMED, Attempt
@@ -96,7 +96,7 @@ class TaskFile(pytest.Module):
         yield from nodes.values()
 
     def _tried(self) -> Iterator[TaskItem]:
-        run = self.config.stash[options.SETTINGS].run
+        run = self.config.stash[run_settings.SETTINGS].run
         others = [ADVERSARIES[name] for name in run["adversaries"] if name != _NOBODY]
         tries = range(1, run["repeat"] + 1)
         whose = [(actor, number) for actor in (Oracle(), Nop()) for number in tries] + [(each, 0) for each in others]
@@ -125,7 +125,7 @@ class TaskFile(pytest.Module):
 def task_of(file: Path, config: pytest.Config) -> TaskFolder:
     """As this run has it. Raises ``TaskFolderError``."""
     folder = read_task(file)
-    return beside_its_agent(folder) if config.stash[options.SETTINGS].run["verifier"] == "shared" else folder
+    return beside_its_agent(folder) if config.stash[run_settings.SETTINGS].run["verifier"] == "shared" else folder
 
 
 class AgentOfTask(pytest.Collector):

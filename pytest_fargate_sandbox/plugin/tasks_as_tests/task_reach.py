@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
-from pytest_fargate_sandbox.plugin.settings import options
+from pytest_fargate_sandbox.plugin.settings import run_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ def in_its_network(make: Callable[..., Any], config: pytest.Config, tell: Callab
 
     No warning: where those are errors, some attempts would end with it, on a machine on which the task may well pass.
     """
-    settings = config.stash[options.SETTINGS]
+    settings = config.stash[run_settings.SETTINGS]
 
     def made(**keys: Any) -> Any:
         keys.setdefault("network", settings.config.get("network") or "public")
@@ -35,7 +35,7 @@ def in_its_network(make: Callable[..., Any], config: pytest.Config, tell: Callab
     return made
 
 
-def _no_way_out(settings: options.Settings) -> str:
+def _no_way_out(settings: run_settings.Settings) -> str:
     """Of the local engine; on AWS the subnets lead where they lead."""
     if settings.config["cluster"] != LOCAL_CLUSTER:
         return ""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.plugin.controller import Controller
     from pytest_fargate_sandbox.plugin.pytest_run import PytestRun
-    from pytest_fargate_sandbox.plugin.settings.options import Settings
+    from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
     from pytest_fargate_sandbox.plugin.telling.run_book import RunBook
     from pytest_fargate_sandbox.records.kept_tasks import KeptTask
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from pytest_fargate_sandbox.plugin.settings import option_table, options
+from pytest_fargate_sandbox.plugin.settings import option_table
 from tests.plugin.one_process import run_pytest
+from tests.plugin.settings import options_page
 
 
 @pytest.fixture
@@ -255,11 +254,8 @@ def test_a_wrong_option_is_told_once_under_xdist(passing: pytest.Pytester, monke
 
 
 def test_the_docs_have_the_table_of_this_code() -> None:
-    docs = Path(__file__).parents[3] / "docs" / "options.md"
-    assert options.table() in docs.read_text(encoding="utf-8"), (
-        "docs/options.md is behind: put the output of `python -c 'from pytest_fargate_sandbox.plugin.settings "
-        "import options; print(options.table())'` there"
-    )
+    """``python -m tests.plugin.settings.options_page`` writes it."""
+    assert options_page.PAGE.read_text() == options_page.text()
 
 
 def test_help_markers_and_fixtures_read_well(passing: pytest.Pytester) -> None:
