@@ -1,7 +1,8 @@
 """A test that met an infrastructure error runs again, as a whole; what the attempt given up reported does not count.
 
 Reports are held back until it is known whether their attempt counts, those of subtests too, which pytest would send
-out at once. So is the debugger: it is not entered on an attempt that will be run again.
+out at once. So is the debugger: it is not entered on an attempt that will be run again. With ``-x`` and ``--maxfail``
+a failure of the test's own is told before its fixtures are torn down, for all workers run on until it is.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 from pytest_fargate_sandbox.plugin.settings import marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pytest_fargate_sandbox.plugin.leases import Leases
+
+    _IsVerdict = Callable[[pytest.Item, pytest.TestReport], bool]
 
 RETRIED = "fargate_retried"
 """The property of a test that ran again: how often."""
@@ -54,18 +57,24 @@ class Reruns:
         properties = list(item.user_properties)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for attempt in range(retries + 1):
-            with _held_back(item, attempt < retries) as reports:
+            with _held_back(item, attempt < retries, self._is_verdict) as reports:
                 runtestprotocol(item, nextitem=nextitem)
             met = item.stash.get(outcomes.MET, [])
-            if not met or attempt == retries:
+            if not met or attempt == retries or reports.told:
                 break
             reports.clear()
             self._leases.give_up(item, met[0])
             _forget_attempt(item)
             item.user_properties[:] = [*properties, (RETRIED, str(attempt + 1))]
-        for report in reports:
-            item.ihook.pytest_runtest_logreport(report=report)
+        _tell(reports, item.ihook)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _is_verdict(self, item: pytest.Item, report: pytest.TestReport) -> bool:
+        """Whether it ends or may end the run, and whatever its fixtures meet when they are torn down."""
+        fails = report.failed and report.when == "call" and not outcomes.is_running(item)
+        if not fails or not item.config.getoption("maxfail") or item.stash.get(outcomes.MET, []):
+            return False
+        return not any(lease.is_lost for lease in self._leases.of(item))  # what was lost is why, more likely than not
 
     def _retries(self, item: pytest.Item) -> int:
         try:
@@ -81,38 +90,56 @@ def _belongs_to_rerunfailures(item: pytest.Item) -> bool:
     return bool(asked and asked(item))
 
 
+class _Reports(list[pytest.TestReport]):
+    """Those that are still to be told."""
+
+    told = False
+    """Whether some were, and so the attempt counts."""
+
+
 @contextlib.contextmanager
-def _held_back(item: pytest.Item, hold: bool) -> Iterator[list[pytest.TestReport]]:
-    """Collect what would be reported while the block runs; an interrupt lets out what there is."""
-    reports: list[pytest.TestReport] = []
+def _held_back(item: pytest.Item, hold: bool, is_verdict: _IsVerdict) -> Iterator[_Reports]:
+    """Collect what would be reported while the block runs, up to a verdict; an interrupt lets out what there is."""
+    reports = _Reports()
     if not hold:
         yield reports
         return
     session, proxies = item.session, item.session.gethookproxy
+
+    def held(report: pytest.TestReport) -> None:
+        reports.append(report)
+        if reports.told or is_verdict(item, report):
+            reports.told = True
+            _tell(reports, proxies(item.path))
+
     # Every report of an item goes through its `ihook`, which the session makes: its own, and its subtests':
     # https://github.com/pytest-dev/pytest/blob/9.2.0/src/_pytest/subtests.py#L273
-    session.gethookproxy = lambda path: _Held(proxies(path), reports)  # type: ignore[method-assign,assignment,return-value]
+    session.gethookproxy = lambda path: _Held(proxies(path), held)  # type: ignore[method-assign,assignment,return-value]
     try:
         yield reports
     except BaseException:
         del session.gethookproxy
-        for report in reports:
-            item.ihook.pytest_runtest_logreport(report=report)
+        _tell(reports, item.ihook)
         raise
     del session.gethookproxy
+
+
+def _tell(reports: list[pytest.TestReport], hooks: Any) -> None:
+    while reports:
+        hooks.pytest_runtest_logreport(report=reports.pop(0))
 
 
 class _Held:
     """The hooks of an item, but for those that tell the world about an attempt that may not count."""
 
-    def __init__(self, hooks: Any, reports: list[pytest.TestReport]) -> None:
-        self._hooks, self._reports = hooks, reports
+    def __init__(self, hooks: Any, held: Callable[[pytest.TestReport], None]) -> None:
+        self._hooks, self._held = hooks, held
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._hooks, name)
 
     def pytest_runtest_logreport(self, *, report: pytest.TestReport) -> None:
-        self._reports.append(report)
+        self._held(report)
 
     def pytest_exception_interact(self, *, node: Any, call: Any, report: Any) -> None:
         if not hasattr(report, "fargate_infrastructure"):

@@ -191,6 +191,33 @@ def test_it(cleans): pass
     result.assert_outcomes(passed=1)
 
 
+FAILS_SLOWLY = """
+@pytest.fixture
+def cleans(fargate_sandbox):
+    yield
+    print("TORN DOWN")
+    if fargate_sandbox == 1:
+        raise TransportError("tunnel is down")
+
+def test_it(cleans, fargate_sandbox):
+    assert fargate_sandbox == 3
+"""
+
+
+@pytest.mark.parametrize("option", ["-x", "--maxfail=5"])
+def test_a_failure_that_may_end_the_run_is_told_before_its_fixtures_end(pytester: pytest.Pytester, option: str) -> None:
+    pytester.makeconftest("def pytest_runtest_logreport(report): print(f'TOLD {report.when} {report.outcome}')")
+    result = run(pytester, FAILS_SLOWLY, option, "-s")
+    result.stdout.fnmatch_lines(["*TOLD setup passed", "*TOLD call failed", "*TORN DOWN", "*TOLD teardown failed"])
+    result.assert_outcomes(failed=1, errors=1)  # it was told, so it is not run again
+
+
+def test_a_failure_that_ends_nothing_waits_for_what_its_fixtures_meet(pytester: pytest.Pytester) -> None:
+    result = run(pytester, FAILS_SLOWLY, "-s")
+    result.assert_outcomes(failed=1)
+    assert result.stdout.str().count("TORN DOWN") == 2, "it ran again"
+
+
 def test_subtests_of_an_abandoned_attempt_are_not_reported(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
