@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _LONGEST_LINE = 65536
 class Stage:
     base: str
     """The image that it stands on, by way of earlier stages or not."""
-    entry_point: list[str] = field(default_factory=list)
-    """Its words; none, if the file names none."""
+    entry_point: list[str] | None = None
+    """Its words; None, if the file names none, so that it has the base's."""
     shell: tuple[str, ...] = ("/bin/sh", "-c")
 
 

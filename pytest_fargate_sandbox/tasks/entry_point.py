@@ -30,5 +30,5 @@ def beginning_of(context: Path | None) -> str:
     It says what is to be told.
     """
     stages = stages_of(context / "Dockerfile") if context is not None else []
-    words = stages[-1].entry_point if stages else []
+    words = stages[-1].entry_point if stages else None
     return _BEGINS.format(words=shlex.join([*words, *_NOTHING]), nothing=" ".join(_NOTHING)) if words else ""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_fargate_sandbox.leaves.errors import TaskFolderError
+from pytest_fargate_sandbox.providers.images.local_images import entry_points_of
 from pytest_fargate_sandbox.tasks import task_inputs
 from pytest_fargate_sandbox.tasks.dockerfile import stages_of
 from pytest_fargate_sandbox.tasks.task_folder import TASK_FILES
@@ -14,13 +16,14 @@ from pytest_fargate_sandbox.tasks.task_places import agents_place, verifiers_pla
 from pytest_fargate_sandbox.tasks.task_reading import read_task, task_file_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_fargate_sandbox.tasks.task_folder import Step, TaskFolder
     from pytest_fargate_sandbox.tasks.task_places import TaskPlace
 
 _TOLD_EACH = 3
+_SHOWN = 100
 _OURS = ("host", "scratch")
 """What has no versions."""
 
@@ -69,6 +72,7 @@ def _below(directory: Path) -> Iterator[Path]:
 def findings(files: Iterable[Path], ttl: float | None = None) -> Iterator[Finding]:
     """In order of the files; ``ttl`` is how long a task may live, where the configuration says it."""
     by_name: dict[str, list[Path]] = defaultdict(list)
+    begun: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         try:
             folder = read_task(file)
@@ -76,7 +80,8 @@ def findings(files: Iterable[Path], ttl: float | None = None) -> Iterator[Findin
             yield Finding(file, "error", str(error))
             continue
         by_name[folder.name].append(file)
-        yield from _of(folder, ttl)
+        yield from _of(folder, ttl, begun)
+    yield from _entry_points(begun)
     for name, several in by_name.items():
         for file in several[1:]:
             yield Finding(file, "error", f"a task of the name {name!r} is also {several[0]}: results would be mixed up")
@@ -97,7 +102,8 @@ def lines_of(found: Iterable[Finding]) -> Iterator[str]:
         yield f"{alike[told]} times, first in {file}: warning: {told}"
 
 
-def _of(folder: TaskFolder, ttl: float | None) -> Iterator[Finding]:
+def _of(folder: TaskFolder, ttl: float | None, begun: dict[str, list[Path]]) -> Iterator[Finding]:
+    """``begun`` is told by which image its sandboxes begin, where no Dockerfile of its own says how."""
     file = folder.file
     yield from (Finding(file, "warning", warning) for warning in (*folder.warnings, *folder.notes))
     if folder.obstacles:
@@ -114,6 +120,8 @@ def _of(folder: TaskFolder, ttl: float | None) -> Iterator[Finding]:
     places: list[TaskPlace] = []
     yield from _tried(folder, lambda: _places(folder, steps, places))
     yield from _bases(file, places)
+    for image in {image: 0 for place in places for image in _begins_by(place) if image not in _OURS}:
+        begun[image].append(file)
     seconds = sum(map(folder.seconds, steps))
     if ttl is not None and seconds > ttl:
         told = f"agent and verifier may take {seconds:.0f} s together, and a task lives for {ttl:.0f} s (ttl)"
@@ -163,6 +171,25 @@ def _bases(file: Path, places: Iterable[TaskPlace]) -> Iterator[Finding]:
     for image in sorted(unpinned.difference(_OURS)):
         told = f"{image} is not pinned: the next build may have another, so say {image}@sha256:…"
         yield Finding(file, "warning", told)
+
+
+def _begins_by(place: TaskPlace) -> Iterator[str]:
+    if place.context is None:
+        yield from [place.image] if place.image else []
+        return
+    for last in stages_of(place.context / "Dockerfile")[-1:]:
+        if last.entry_point is None and "$" not in last.base:
+            yield last.base
+
+
+def _entry_points(begun: Mapping[str, Iterable[Path]]) -> Iterator[Finding]:
+    """Of the images that lie here: others are looked at nowhere."""
+    for image, words in entry_points_of(begun).items():
+        told = (
+            f"the ENTRYPOINT of {image} ({shlex.join(words)[:_SHOWN]}) is not run: if the task needs it, name it in a "
+            "Dockerfile that begins with this image"
+        )
+        yield from (Finding(file, "warning", told) for file in begun[image])
 
 
 def bases_of(place: TaskPlace) -> list[str]:

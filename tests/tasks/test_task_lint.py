@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from pytest_fargate_sandbox.cli.main import main
 from pytest_fargate_sandbox.tasks.task_images import contexts_of, in_rounds
 from pytest_fargate_sandbox.tasks.task_lint import findings, lines_of, task_files
+from tests.real_podman import podman
 from tests.task_folders import SOLVE, TOML, make_task
 
 if TYPE_CHECKING:
@@ -17,6 +20,15 @@ if TYPE_CHECKING:
 
 def said(folder: Path, ttl: float | None = None) -> list[tuple[str, str]]:
     return [(each.level, each.text) for each in findings(task_files([folder]), ttl)]
+
+
+def nothing_but_a_directory() -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        directory = tarfile.TarInfo("tmp")
+        directory.type = tarfile.DIRTYPE
+        archive.addfile(directory)
+    return made.getvalue()
 
 
 def make(folder: Path, **parts: object) -> Path:
@@ -58,6 +70,21 @@ def test_what_is_wrong_is_told_once(tmp_path: Path, what: str) -> None:
     parts, level, told = WRONG[what]
     [(found, text)] = said(make(tmp_path / "t", **parts))
     assert (found, told in text) == (level, True), text
+
+
+@pytest.mark.needs("podman")
+def test_an_entry_point_that_is_not_run_is_told_where_the_image_lies_here(tmp_path: Path) -> None:
+    name = "fargate-sandbox-test-begins:1"
+    podman().run("import", "--change", 'ENTRYPOINT ["/begin", "a b"]', "-", name, stdin=nothing_but_a_directory())
+    try:
+        toml, names = TOML.replace("host", name), f'FROM {name} AS one\nFROM one\nENTRYPOINT ["/mine"]\n'
+        make(tmp_path / "a", toml=toml)
+        make(tmp_path / "b", toml="[agent]\n", files={"environment/Dockerfile": names})
+        make(tmp_path / "c", toml=TOML.replace("host", "surely.invalid/not-here:1"))
+        told = [text for _, text in said(tmp_path) if "ENTRYPOINT" in text]
+        assert [text.partition(": ")[0] for text in told] == [f"the ENTRYPOINT of {name} (/begin 'a b') is not run"]
+    finally:
+        podman().succeeds("rmi", "-f", name)
 
 
 def test_time_outs_are_held_against_the_time_to_live(tmp_path: Path) -> None:
