@@ -196,7 +196,7 @@ def a_command_can_run_as_another_user(sandbox: Sandbox) -> None:
 
 @behaviour
 def an_unknown_user_is_an_error(sandbox: Sandbox) -> None:
-    for name in ("nobody-by-this-name", "²"):
+    for name in ("nobody-by-this-name", "²", "4294967295"):
         error = raises(UnknownUser, partial(sandbox.exec, "id", user=name))
         true(name in str(error), f"the error should name the user: {error}")
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
+_LARGEST = 2**32 - 2
+"""The next is -1, with which the kernel means nobody."""
 
 
 class CommandUser:
@@ -78,7 +80,7 @@ def exists_here(number: int, table: str) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    return _NUMBER.match(text) is not None
+    return _NUMBER.match(text) is not None and int(text) <= _LARGEST
 
 
 def _user_entry(user: str) -> "Any":
@@ -86,7 +88,7 @@ def _user_entry(user: str) -> "Any":
 
     try:
         return pwd.getpwuid(int(user)) if _is_number(user) else pwd.getpwnam(os.fsdecode(encoded(user)))
-    except (KeyError, OverflowError):
+    except KeyError:
         return None
 
 
