@@ -76,6 +76,7 @@ class Terminal:
         _check_text("a command", command)
         if "\0" in command:
             raise ValueError(f"a command has no NUL in it: {command!r:.80}")
+        _check_seconds(timeout_sec=timeout_sec)
         try:
             return self._shell.run(command, timeout_sec)
         except SandboxError:
@@ -101,6 +102,7 @@ class Terminal:
         parts: list[Any] = list(keys) if isinstance(keys, (list, tuple)) else [keys]
         for part in parts:
             _check_text("a key", part)
+        _check_seconds(min_timeout_sec=min_timeout_sec, max_timeout_sec=max_timeout_sec)
         self._check_open()
         if block and self._shell is None:
             raise SandboxError(f"no shell runs in the terminal {self.name} whose prompt could be waited for")
@@ -108,7 +110,7 @@ class Terminal:
         for part in parts:
             self._send(part, literal)
         if not block:
-            time.sleep(min_timeout_sec)
+            time.sleep(min(min_timeout_sec, LONGEST_WAIT_SEC))
             return
         shell = self._shell
         assert shell
@@ -176,6 +178,7 @@ class Terminal:
 
     def wait_for(self, text: str | re.Pattern[str], timeout: float = 30.0) -> str:
         """Return what is to be seen as soon as this stands in it; a ``TimeoutError`` if it does not come."""
+        _check_seconds(timeout=timeout)
         pattern = re.compile(re.escape(text)) if isinstance(text, str) else text
         if self._wait(lambda: pattern.search(self.capture()) or not self.is_alive, timeout):
             shown = self.capture()
@@ -265,7 +268,7 @@ class Terminal:
 
     def _wait(self, is_so: Callable[[], object], timeout: float) -> bool:
         with self._changed:
-            return bool(self._changed.wait_for(is_so, max(0.0, min(timeout, LONGEST_WAIT_SEC))))
+            return bool(self._changed.wait_for(is_so, min(timeout, LONGEST_WAIT_SEC)))
 
     # --- what comes, in the thread of the link ----------------------------------------------------------------------
     def said(self, screen: bytes, notes: bytes) -> None:
@@ -301,3 +304,10 @@ def _check_text(what: str, text: object) -> None:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise ValueError(f"{what} has half of a surrogate pair in it, which is no text: {text!a:.80}") from None
+
+
+def _check_seconds(**named: object) -> None:
+    """Before anything is typed. Without end they may be, and no number is none."""
+    for name, value in named.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            raise ValueError(f"{name}={value!r}: expected a number of seconds, 0 or more")

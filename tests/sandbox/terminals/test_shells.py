@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -90,6 +91,20 @@ def test_a_shell_that_loses_its_prompt_its_aliases_or_its_stdout_is_asked_all_th
 def test_a_time_without_end_is_one(terminal: Terminal) -> None:
     assert terminal.run("echo in time", timeout_sec=float("inf")).stdout == "in time\n"
     assert "in time" in terminal.wait_for("in time", 1e300)
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), -1, "5", True])
+def test_a_time_that_is_none_is_told_before_anything_is_typed(terminal: Terminal, seconds: Any) -> None:
+    before = terminal.capture()
+    for call in (
+        partial(terminal.run, "echo typed", seconds),
+        partial(terminal.send_keys, "echo typed", min_timeout_sec=seconds),
+        partial(terminal.send_keys, "echo typed", block=True, max_timeout_sec=seconds),
+        partial(terminal.wait_for, "typed", seconds),
+    ):
+        with pytest.raises(ValueError, match=r"expected a number of seconds, 0 or more$"):
+            call()
+    assert terminal.capture() == before
 
 
 @pytest.mark.parametrize("shell", SHELLS)
