@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -140,6 +141,25 @@ def test_no_file_of_this_machine_is_an_image(engine: EngineProcess) -> None:
     reason = engine.wait(arn, "STOPPED")["stoppedReason"]
     assert "can't pull docker.io/docker-archive:/etc/hostname: " in reason
     assert "invalid reference format" in reason
+
+
+def test_no_annotation_of_an_image_steers_the_runtime(engine: EngineProcess, tmp_path: Path) -> None:
+    """Of crun's one has it load a library of this machine, another takes the filter of system calls away."""
+    image = "localhost/fargate-sandbox-test-annotated"
+    (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image()}\n")
+    wanted = ("run.oci.seccomp_bpf_data=AA==", "run.oci.seccomp.plugins=x.so", "org.systemd.property.X='x'", "mine.x=1")
+    annotations = [word for each in wanted for word in ("--annotation", each)]
+    podman().run("build", "--format", "oci", *annotations, "--tag", image, str(tmp_path))
+    try:
+        arn = engine.launch(engine.register(real(image=image)))
+        engine.wait(arn, "RUNNING")
+        files = podman().run("inspect", "--format", "{{.OCIConfigPath}}", *containers_of(arn)).split()
+        told = {key for file in files for key in json.loads(Path(file).read_text())["annotations"]}
+        engine.stop(arn)
+    finally:
+        podman().run("rmi", "--force", image)
+    assert "mine.x" in told
+    assert not [key for key in told if key.startswith(("run.oci.", "org.systemd."))]
 
 
 @pytest.mark.needs("podman's process limits")

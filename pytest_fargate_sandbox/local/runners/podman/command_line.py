@@ -48,14 +48,12 @@ class ContainerCommand:
         """The host; ``directory`` is for what that takes, as long as containers are started.
 
         docker has no such hooks, and is strict by itself; a podman that is only a client knows not where the host is.
-        Without root no container has the host's.
         """
         if self.is_local_podman:
             self.security_options = seccomp_options(self.info, directory)
-            if os.geteuid() == 0:
-                hooks = directory / "hooks"
-                hooks.mkdir()
-                self._options = [*self._options, *hook_options(hooks)]
+            hooks = directory / "hooks"
+            hooks.mkdir()
+            self._options = [*self._options, *hook_options(hooks)]
 
     def protect_from_builds(self, directory: Path, context: Path) -> None:
         """The same, for ``build``, whose steps have mounts of ``context`` and of what is the builder's own."""

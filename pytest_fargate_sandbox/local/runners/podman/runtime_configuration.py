@@ -1,5 +1,9 @@
 """What root of a container shares with the host in /proc, made read-only or hidden, for podman; of builds, mounts too.
 
+And what an image asks of this machine's runtime, made nothing: podman hands down an image's annotations, by which crun
+has no filter of system calls, or another one, or loads a library, and systemd's properties.
+https://github.com/containers/crun/blob/1.14/crun.1.md#extensions-to-oci
+
 No option does it: a mount within /proc is refused by runc, and ``--security-opt mask=`` would hide what programs read.
 But the runtime's configuration has lists ``readonlyPaths`` and ``maskedPaths``, to which more can be added. It is done
 for every container, hence by sed: a Python that parses all of it would take a tenth as long as the start.
@@ -36,6 +40,8 @@ done
 exec {runtime} "$@"
 """
 _HIDE = 'sed -i {script} "$word/config.json"'
+_STEERING = ("run.oci", "krun", "org.systemd", "org.criu", "module.wasm", "io.katacontainers", "dev.gvisor")
+"""How annotations begin that a runtime heeds."""
 
 
 def hook_options(directory: Path) -> list[str]:
@@ -59,8 +65,7 @@ def runtime_options(directory: Path, runtime: str, places: Iterable[str]) -> lis
     script = _RUNTIME.format(
         look=shlex.join([sys.executable, "-I", "-S", "-B", mounts_of_step.__file__]),
         places=shlex.join(places),
-        # Without root no container has the host's.
-        hide=_HIDE.format(script=shlex.quote(f"{_sed_script()};{_limit()}")) if os.geteuid() == 0 else "",
+        hide=_HIDE.format(script=shlex.quote(_sed_script(*([_limit()] if os.geteuid() == 0 else [])))),
         runtime=shlex.quote(runtime),
     )
     program.write_text(script, "utf-8")
@@ -68,8 +73,17 @@ def runtime_options(directory: Path, runtime: str, places: Iterable[str]) -> lis
     return ["--runtime", str(program)]
 
 
-def _sed_script() -> str:
-    return f"{_prepend('readonlyPaths', shared_entries())};{_prepend('maskedPaths', private_entries())}"
+def _sed_script(*more: str) -> str:
+    """Without root no container has entries of the host's."""
+    if os.geteuid() == 0:
+        more += (_prepend("readonlyPaths", shared_entries()), _prepend("maskedPaths", private_entries()))
+    return ";".join((*map(_unheeded, _STEERING), *more))
+
+
+def _unheeded(beginning: str) -> str:
+    """No quote within a string of JSON stands without a backslash, so this is a key."""
+    word = beginning.replace(".", "\\.")
+    return f's|\\([^\\]\\)"\\({word}\\.[^"]*" *:\\)|\\1"of-the-image.\\2|g'
 
 
 def _limit() -> str:
