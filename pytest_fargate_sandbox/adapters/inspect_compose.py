@@ -39,7 +39,9 @@ _IDLE = re.compile(r"tail -f /dev/null|sleep (infinity|inf|\d+[smhd]?)|cat|(/bin
 """Commands that only keep a container alive, as the exec server does."""
 
 _SIZE = re.compile(r"([\d.]+)\s*([kmgt]?)i?b?", re.IGNORECASE)
-_VARIABLE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-?])(?P<rest>[^}]*))?\})")
+_VARIABLE = re.compile(
+    r"\$(?:(?P<escaped>\$)|(?P<plain>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-?])(?P<rest>[^}]{0,4096}))?\})"
+)
 METADATA = "SAMPLE_METADATA_"
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 _MOST = 1 << 24
 """Characters of it, written out."""
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_LONGEST_NUMBER = 4300
+"""As Python has it; one in minutes and seconds (``1:1:1``) would take it minutes."""
 
 
 def parsed_yaml(file: Path, text: str) -> Any:
@@ -48,6 +51,8 @@ def _written_out(node: Any, known: dict[int, int]) -> int:
     """How long it would be without aliases, of which a kilobyte can make what no memory holds, told in any sentence."""
     content = getattr(node, "value", "")
     if isinstance(content, str):
+        if getattr(node, "tag", "") in _NUMBERS and len(content) > _LONGEST_NUMBER:
+            raise ValueError(f"a number of {len(content)} characters")
         return len(content) + 1
     if id(node) not in known:
         known[id(node)] = _MOST + 1  # if it is in itself

@@ -32,6 +32,10 @@ _WORDS: dict[Any, str] = {
 }
 
 
+_MOST_WARNINGS = 100
+"""Each is looked up in the text: of a file of nothing else the rest is left out."""
+
+
 class TableReader:
     """Reads one file; ``warnings`` has what was passed over, ``notes`` what would be said otherwise now."""
 
@@ -64,7 +68,7 @@ class TableReader:
 
     def warn_of_unknown(self, table: Mapping[str, Any], known: Collection[str], where: str) -> None:
         for key in table:
-            if key not in known:
+            if key not in known and len(self.warnings) < _MOST_WARNINGS:
                 near = nearest(str(key), list(known))
                 self.warnings.append(f"{self._place(_joined(where, key))}: nobody reads {_joined(where, key)!r}{near}")
 

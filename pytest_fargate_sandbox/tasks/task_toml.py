@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 NEWEST = (1, 4)
 """The newest schema whose every key is known here."""
 
+_LONGEST = 128 * 1024
+"""Characters: of a key with a dot behind each of them Python's parser takes a minute, and of a megabyte hours."""
+
 _MULTI_STEP = ("mean", "final")
 _BAD_STEP_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _SIZE = re.compile(r"(?i)\s*(\d{1,12}(?:\.\d+)?)\s*([GMK])B?\s*")
@@ -53,6 +56,8 @@ def read_toml(file: Path) -> TaskFolder:
 
 
 def _parsed(file: Path, text: str) -> dict[str, Any]:
+    if len(text) > _LONGEST:
+        raise TaskFolderError(f"{file}: has more than {_LONGEST} characters, which no task needs", path=str(file))
     if sys.version_info >= (3, 11):
         import tomllib
     else:

@@ -336,6 +336,25 @@ def test_what_is_beyond_all_bounds_is_told(tmp_path: Path, text: str) -> None:
         _read(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("task.toml", ".".join("a" * 500_000) + " = 1\n", "has more than 131072 characters"),
+        ("task.yaml", "a: " + "1:" * 500_000 + "1\n", "does not parse: a number of 1000001 characters"),
+        ("task.yaml", "a: 1." + "1" * 500_000 + "\n", "does not parse: a number of 500002 characters"),
+    ],
+    ids=["keys", "minutes and seconds", "digits"],
+)
+def test_what_would_be_parsed_for_ever_is_told(tmp_path: Path, name: str, text: str, sentence: str) -> None:
+    with pytest.raises(TaskFolderError, match=f"{name}: {sentence}"):
+        _read(tmp_path, text, name)
+
+
+def test_of_keys_that_nobody_knows_a_hundred_are_told(tmp_path: Path) -> None:
+    folder = _read(tmp_path, "".join(f"k{number} = 1\n" for number in range(12_000)))
+    assert len(folder.warnings) == 100
+
+
 def test_an_instruction_comes_without_its_canary(tmp_path: Path) -> None:
     (tmp_path / "instruction.md").write_text("<!-- BENCHMARK canary GUID 1 -->\n# canary\n\nDo it.\n# canary stays\n")
     assert _read(tmp_path, "").instruction == "Do it.\n# canary stays\n"
