@@ -125,7 +125,7 @@ class Terminal:
             data = self._pasted(part.encode("utf-8", "surrogateescape"), brackets)
         if self._shell:
             with self._changed:
-                self._shell.typed(data)
+                self._shell.state.typed(data)
         try:
             self._type(data)
         except SandboxError:
@@ -151,7 +151,7 @@ class Terminal:
             answers = self._answers.take()
             with self._changed:
                 if self._shell and data:
-                    answers += self._shell.answer(self._screen.cursor)
+                    answers += self._shell.state.answer(self._screen.cursor)
             if answers or data:
                 self._process.write(answers + data)
 
@@ -255,8 +255,8 @@ class Terminal:
         self._link.close()
         with self._changed:
             self._is_closed = True
-            if self._shell and not self._shell.has_ended:
-                self._shell.ended(None)
+            if self._shell and not self._shell.state.has_ended:
+                self._shell.state.ended(None)
             self._changed.notify_all()
 
     def _check_open(self) -> None:
@@ -274,7 +274,7 @@ class Terminal:
     def said(self, screen: bytes, notes: bytes) -> None:
         with self._changed:
             if self._shell:
-                self._shell.said(screen, notes)
+                self._shell.state.said(screen, notes)
             else:
                 self._show(screen)
             self._changed.notify_all()
@@ -283,8 +283,8 @@ class Terminal:
     def ended(self, result: Result | None, error: SandboxError | None) -> None:
         with self._changed:
             self._result, self._error = result, error
-            if self._shell and not self._shell.has_ended:
-                self._shell.ended(result.return_code if result else None)
+            if self._shell and not self._shell.state.has_ended:
+                self._shell.state.ended(result.return_code if result else None)
             self._changed.notify_all()
 
     def _show(self, data: bytes) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import os
 import re
-import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.sandbox.terminals.shell_hook import notes_in
 from pytest_fargate_sandbox.sandbox.terminals.shell_marks import PROMPT_ENDS, mark
-from pytest_fargate_sandbox.sandbox.terminals.terminal_shell import Shell
+from pytest_fargate_sandbox.sandbox.terminals.shell_state import ShellState
 from tests.sandbox.terminals.emulators import ghostty, pyte
 
 if TYPE_CHECKING:
@@ -125,11 +123,10 @@ def test_a_shell_that_floods_the_pipe_of_notes_and_ends_has_ended(open_terminal:
 
 def test_what_is_hidden_until_a_command_begins_fills_no_memory() -> None:
     """It begins when the shell says so, and whoever floods the terminal may have stopped the shell."""
-    process: Any = SimpleNamespace(notes="notes", script="script")
-    shell = Shell(process, threading.Condition(), lambda _: None, lambda _: None)
+    state = ShellState("word", lambda _: None)
     before = _resident()
     for _ in range(60):
-        shell.said(b"a" * _MIB, b"")
+        state.said(b"a" * _MIB, b"")
     assert _resident() - before < 16 * _MIB
 
 

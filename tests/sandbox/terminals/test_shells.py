@@ -199,9 +199,9 @@ def test_a_prompt_that_is_told_to_be_lost_behind_the_end_of_the_command_is_set_a
 ) -> None:
     """Notes and screen are two pipes."""
     terminal = open_terminal()
-    shell = terminal._shell
-    assert shell
-    said = shell.said
+    assert terminal._shell
+    state = terminal._shell.state
+    said = state.said
 
     def say_late(notes: bytes) -> None:
         with terminal._changed:
@@ -213,7 +213,7 @@ def test_a_prompt_that_is_told_to_be_lost_behind_the_end_of_the_command_is_set_a
         if lost:
             threading.Timer(0.2, say_late, [lost + behind]).start()
 
-    monkeypatch.setattr(shell, "said", say)
+    monkeypatch.setattr(state, "said", say)
     terminal.run("PS1='$ '")
     assert terminal.run("echo found").stdout == "found\n"
 
