@@ -6,7 +6,6 @@ import contextlib
 import os
 import pty
 import re
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -84,7 +83,7 @@ def test_a_file_that_takes_long_has_one_in_each_direction(tmp_path: Path, monkey
     for name in ("CI", "PYTEST_CURRENT_TEST"):
         monkeypatch.delenv(name, raising=False)
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-c", TRANSFERS], cwd=tmp_path, stderr=theirs, stdin=theirs) as program:
+    with warm_python.Popen(["-c", TRANSFERS], cwd=tmp_path, stderr=theirs, stdin=theirs) as program:
         os.close(theirs)
         drawn = b""
         with contextlib.suppress(OSError):  # the terminal's other side is closed

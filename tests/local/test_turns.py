@@ -11,7 +11,7 @@ import pytest
 
 from pytest_fargate_sandbox.local.ecs.turns import wait_for_turn
 
-_TASKS = 5
+_TASKS = 3
 
 
 def _pass_in_turn(count: int) -> tuple[list[int], float]:
