@@ -263,12 +263,13 @@ def _load() -> None:
     for name in (*_LOADED, *(f"_pytest.{name}" for name in default_plugins), *_OURS):
         import_module(name)
     _read()
-    _look_through_plugins()
     from pytest_fargate_sandbox.place import local_cluster
     from tests.warm_engine import Subprocess
+    from tests.warm_pytest import look_through
 
+    look_through()
     local_cluster.subprocess = Subprocess  # type: ignore[misc, assignment]
-    for name in (*_ASKED_FOR, "tests", "tests.warm_engine", "tests.warm_python"):
+    for name in (*_ASKED_FOR, "tests", "tests.warm_engine", "tests.warm_pytest", "tests.warm_python"):
         del sys.modules[name]
     gc.freeze()  # or each copy looks through all of it, and has it copied
 
@@ -289,27 +290,6 @@ def _read() -> None:
     bundle.shipped_source()
     for lesson in _LESSONS:
         bundle.lesson(lesson)
-
-
-def _look_through_plugins() -> None:
-    """What each run would do again: read which distributions have plugins, look for fixtures in those of pytest."""
-    from importlib import metadata
-
-    from _pytest.config import default_plugins
-    from _pytest.fixtures import FixtureFunctionDefinition, FixtureManager
-
-    read, look = metadata.Distribution.entry_points.fget, FixtureManager.parsefactories
-    known = {each._path: read(each) for each in metadata.distributions()}
-    plugins = [sys.modules[f"_pytest.{name}"] for name in default_plugins]
-    fixture = FixtureFunctionDefinition
-    without = [each for each in plugins if not any(isinstance(found, fixture) for found in vars(each).values())]
-
-    def look_elsewhere(manager: FixtureManager, *whose: Any, **where: Any) -> None:
-        if not any(where.get("holder") is each for each in without):
-            look(manager, *whose, **where)
-
-    metadata.Distribution.entry_points = property(lambda one: known[one._path] if one._path in known else read(one))
-    FixtureManager.parsefactories = look_elsewhere
 
 
 def _with_a_session(request: dict[str, Any], files: list[int]) -> tuple[dict[str, Any], list[int]]:

@@ -220,7 +220,8 @@ def test_a_prompt_that_is_told_to_be_lost_behind_the_end_of_the_command_is_set_a
 
 def test_a_shell_that_is_slow_to_its_prompt_is_waited_for(open_terminal: Callable[..., Terminal]) -> None:
     terminal = open_terminal()
-    terminal.run("PROMPT_COMMAND='end=$((${EPOCHREALTIME/./} + 1500000)); while ((${EPOCHREALTIME/./} < end)); do :; done'")
+    busy = "end=$((${EPOCHREALTIME/./} + 1500000)); while ((${EPOCHREALTIME/./} < end)); do :; done"
+    terminal.run(f"PROMPT_COMMAND='{busy}'")
     assert terminal.run("PROMPT_COMMAND=; echo in the end").stdout == "in the end\n"
 
 
