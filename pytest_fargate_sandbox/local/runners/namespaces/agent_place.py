@@ -61,7 +61,7 @@ def run_agent_at(place: AgentPlace, channel: int) -> NoReturn:
         _take_limits_of(place.pid)
         doors = open_cgroups(place.cgroups)
         close_inherited(channel, *doors)  # ports that the holder closes would stay open
-        linux.setns(os.pidfd_open(place.pid), CONTAINER_NAMESPACES | _cgroup_namespace_of(place.pid))
+        _enter(os.pidfd_open(place.pid))
         pid = os.fork()
         if pid == 0:
             _become_agent(place, channel, doors)
@@ -89,10 +89,15 @@ def _become_agent(place: AgentPlace, channel: int, doors: list[int]) -> NoReturn
         os._exit(1)
 
 
-def _cgroup_namespace_of(pid: int) -> int:
-    """None where it is ours: podman with old cgroups leaves it so, and only root may enter the machine's own."""
-    ours = os.path.samefile("/proc/self/ns/cgroup", f"/proc/{pid}/ns/cgroup")  # noqa: PTH121
-    return 0 if ours else linux.CLONE_NEWCGROUP
+def _enter(process: int) -> None:
+    """Which namespace of control groups it has, no ``/proc`` tells a holder that is in a PID namespace of its own.
+
+    podman with old control groups leaves it the machine's, and only root may enter that. A refused call is as none.
+    """
+    try:
+        linux.setns(process, CONTAINER_NAMESPACES | linux.CLONE_NEWCGROUP)
+    except PermissionError:
+        linux.setns(process, CONTAINER_NAMESPACES)
 
 
 def _take_limits_of(pid: int) -> None:
