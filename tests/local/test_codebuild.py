@@ -17,6 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.local.runners.podman import mounts_of_step
+from pytest_fargate_sandbox.local.runners.podman.mounts_of_step import ANY_NETWORK, OWN_NETWORK
 from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 from pytest_fargate_sandbox.providers.images.buildspec import BUILDSPEC
 from tests.components import need
@@ -267,6 +269,23 @@ def test_a_step_mounts_what_is_its_builds_own(builders: EngineProcess, image: st
         assert build["buildStatus"] == "SUCCEEDED", log
         assert {said, "earlier"} <= {*log.splitlines()}
         assert "cached" not in log.splitlines()
+
+
+@pytest.mark.needs("build steps")
+def test_a_step_has_no_network_of_this_machine(builders: EngineProcess) -> None:
+    """podman 4 knows no such flag."""
+    step = "RUN --network=host readlink /proc/self/ns/net"
+    build = finished(builders, start(builders, unmade(), step))
+    assert build["buildStatus"] == "FAILED"
+    said = _log(builders, build)
+    assert "no step has the network of this machine" in said or "RUN only supports the --mount flag" in said
+    assert str(Path("/proc/self/ns/net").readlink()) not in said
+
+
+def test_who_gives_all_containers_this_machines_network_gives_it_to_steps(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"linux": {"namespaces": [{"type": "pid"}]}, "mounts": []}')
+    told = {network: mounts_of_step.main(str(tmp_path), network, "/c", "/t") for network in (OWN_NETWORK, ANY_NETWORK)}
+    assert told == {OWN_NETWORK: 1, ANY_NETWORK: 0}
 
 
 def test_a_context_that_leads_out_of_itself_is_unpacked_nowhere(builders: EngineProcess, tmp_path: Path) -> None:

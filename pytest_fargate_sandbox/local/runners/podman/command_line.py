@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.local.runners.podman.mounts_of_step import ANY_NETWORK, OWN_NETWORK
 from pytest_fargate_sandbox.local.runners.podman.runtime_configuration import hook_options, runtime_options
 from pytest_fargate_sandbox.local.runners.podman.seccomp_profile import seccomp_options
 from pytest_fargate_sandbox.local.runners.task_limits import most_processes
@@ -61,7 +62,14 @@ class ContainerCommand:
             self.security_options = seccomp_options(self.info, directory)
             name = self._options[-1] if self._options else self.info["host"]["ociRuntime"]["path"]
             store = self.info["store"]
-            places = [str(context), os.environ.get("TMPDIR") or "/var/tmp", store["graphRoot"], store["runRoot"]]
+            network = ANY_NETWORK if _shares_its_network() else OWN_NETWORK
+            places = [
+                network,
+                str(context),
+                os.environ.get("TMPDIR") or "/var/tmp",
+                store["graphRoot"],
+                store["runRoot"],
+            ]
             self._options = runtime_options(directory, name, places)
 
     def remove_caches(self, directory: Path) -> None:
@@ -171,6 +179,18 @@ def _info_of(program: str) -> dict[str, Any]:
     """Once in an engine's life: podman asks the package manager about each of its parts, which takes its time."""
     info: dict[str, Any] = json.loads(ContainerCommand(program).run("info", "--format", "{{json .}}"))
     return info
+
+
+def _shares_its_network() -> bool:
+    """Whether podman's user has it give this machine's network to whatever it runs: containers.conf(5), ``netns``."""
+    own = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    files = [Path(place) / "containers/containers.conf" for place in ("/usr/share", "/etc", own)]
+    files += [Path(os.environ[name]) for name in ("CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE") if name in os.environ]
+    files += [each for file in files for each in file.with_name("containers.conf.d").glob("*.conf")]
+    return any(_NETNS_OF_HOST.search(file.read_text("utf-8", "replace")) for file in files if file.is_file())
+
+
+_NETNS_OF_HOST = re.compile(r"""^\s*netns\s*=\s*["']host["']""", re.MULTILINE)
 
 
 def environment_options(environment: Mapping[str, str], directory: Path) -> tuple[list[str], dict[str, str]]:

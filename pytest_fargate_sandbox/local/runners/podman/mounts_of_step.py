@@ -8,8 +8,10 @@ stage and out of their caches, and mount what is there, to be written: the whole
 ``source=`` so (CVE-2024-1753, CVE-2024-9675; Debian 12 has such a one). Variables and ``ONBUILD`` of a base image can
 say it as well, so it is not looked for in the Dockerfile: where a mount really comes from stands in the kernel's table.
 
-Started as ``python mounts_of_step.py BUNDLE CONTEXT TEMPORARY STORE...`` in the builder's own mounts; it imports
-nothing of ours.
+Nor has a step this machine's network, which newer builders give to ``RUN --network=host``, and CodeBuild's does not.
+
+Started as ``python mounts_of_step.py BUNDLE NETWORK CONTEXT TEMPORARY STORE...`` in the builder's own mounts; NETWORK
+is ``own``, unless podman's user gives this machine's to all containers. It imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -47,9 +49,15 @@ class _Mount(NamedTuple):
     origin: _Origin
 
 
-def main(bundle: str, context: str, temporary: str, *stores: str) -> int:
+OWN_NETWORK, ANY_NETWORK = "own", "any"
+
+
+def main(bundle: str, network: str, context: str, temporary: str, *stores: str) -> int:
     with open(os.path.join(bundle, "config.json"), "r+", encoding="utf-8") as file:  # noqa: PTH118, PTH123
         config = json.load(file)
+        if network == OWN_NETWORK and not any(each["type"] == "network" for each in config["linux"]["namespaces"]):
+            print("--network=host is not allowed: no step has the network of this machine", file=sys.stderr)
+            return 1
         if not _look(config.get("mounts") or (), bundle, context, temporary, stores):
             return 1
         file.seek(0)

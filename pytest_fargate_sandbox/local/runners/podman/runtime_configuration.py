@@ -59,7 +59,7 @@ def hook_options(directory: Path) -> list[str]:
 def runtime_options(directory: Path, runtime: str, places: Iterable[str]) -> list[str]:
     """For the steps of a build, which know no such hooks: a program in ``directory`` that stands for the runtime.
 
-    ``places``: what a step may have mounts of, as ``mounts_of_step`` takes them.
+    ``places``: its network, and what a step may have mounts of, as ``mounts_of_step`` takes them.
     """
     program = directory / "runtime"
     script = _RUNTIME.format(
