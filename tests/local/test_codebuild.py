@@ -288,6 +288,18 @@ def test_who_gives_all_containers_this_machines_network_gives_it_to_steps(tmp_pa
     assert told == {OWN_NETWORK: 1, ANY_NETWORK: 0}
 
 
+@pytest.mark.needs("build steps")
+def test_what_a_base_image_has_its_children_mount_is_their_own(builders: EngineProcess, image: str) -> None:
+    """Its Dockerfile says so by ONBUILD, and theirs say nothing of it."""
+    base = f"localhost/{uuid.uuid4().hex[:10]}"
+    dockerfile = f"FROM {busybox_image()}\nONBUILD RUN --mount=type=bind,source=sub,target=/sub cat /sub/file"
+    podman().run("build", "--format", "docker", "--tag", base, "-", stdin=dockerfile.encode())
+    for said in ("of the context", "of another"):
+        build = finished(builders, start(builders, image, f"FROM {base}", said=f"{said}\n"))
+        assert said in _log(builders, build).splitlines()
+    podman().run("rmi", "-f", base)
+
+
 def test_a_context_that_leads_out_of_itself_is_unpacked_nowhere(builders: EngineProcess, tmp_path: Path) -> None:
     """By a name, by a link of its own, by a hard link to what is there already."""
     there = tmp_path / "there"

@@ -52,6 +52,9 @@ _POLL_SEC = 0.2
 _TAKEN_AWAY = re.compile(r"(layer|image|container) not known|identifier is not a container")
 _CONTINUED = re.compile(rb"[\\`][ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\r?\n)*")
 """Between two parts of a Dockerfile's line, and of a word: comments and empty lines are as if they were not there."""
+_FROM = re.compile(rb"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)", re.IGNORECASE | re.MULTILINE)
+_MOST_BASES = 20
+"""So many are looked at, each for a twentieth of a second."""
 _SUPERVISOR = Path(podman.__file__).with_name("supervised.py")
 
 
@@ -144,7 +147,7 @@ class BuildWork:
         dockerfile = _dockerfile_in(context)
         options = ["--tag", self._image, "--file", str(dockerfile), *command.security_options]
         if command.is_podman:
-            if b"--mount" in _CONTINUED.sub(b"", dockerfile.read_bytes()):
+            if _may_mount(command, dockerfile):
                 # podman takes a step for one that it knows without a look at what is mounted in it.
                 options.append("--no-cache")
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
@@ -225,6 +228,17 @@ def _dockerfile_in(context: Path) -> Path:
     if not (dockerfile.is_file() and dockerfile.resolve().is_relative_to(context.resolve())):
         raise _Failed("failed to read dockerfile: open Dockerfile: no such file in the context")
     return dockerfile
+
+
+def _may_mount(command: ContainerCommand, dockerfile: Path) -> bool:
+    """Whether a step has a mount, of its own or by ONBUILD of what it stands on; where that is not known, it may."""
+    text = _CONTINUED.sub(b"", dockerfile.read_bytes())
+    bases = {each.decode("utf-8", "replace") for each in _FROM.findall(text)}
+    if b"--mount" in text or len(bases) > _MOST_BASES or any("$" in base for base in bases):
+        return True
+    # podman shows what an image does to its children in its history alone.
+    histories = (command.said("image", "inspect", "--format", "{{json .History}}", base) for base in bases)
+    return any("ONBUILD" in history and "--mount" in history for history in histories)
 
 
 @contextmanager
