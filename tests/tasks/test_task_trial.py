@@ -161,6 +161,16 @@ def test_an_agent_who_takes_all_memory_until_the_server_dies_has_broken_his_sand
         trial(folder, Says(EATS)).run()
 
 
+@pytest.mark.needs("memory limits")
+def test_that_an_agents_child_was_killed_for_memory_stands_in_the_notes(tmp_path: Path, trial: MakeTrial) -> None:
+    """Whatever he made of it."""
+    folder = make_task(tmp_path / "t", toml=TOML + "cpus = 0.25\nmemory_mb = 512\n")
+    tried = trial(folder, Says(f"python3 -c 'b\"x\" * (900 << 20)'; {HELLO}"))
+    assert tried.run().value == 1
+    [told] = [note for note in tried.log.notes if "memory" in note]
+    assert told.endswith("memory ran out (of 448 MiB), and the kernel killed a process of the container")
+
+
 def test_an_agent_who_fills_the_disk_has_broken_his_sandbox(tmp_path: Path, trial: MakeTrial) -> None:
     """It is told by the first who wants to write there: what the next step brings along."""
     files = {
