@@ -1,9 +1,10 @@
 """Whether a kind of sandbox can come up at all is found out once for a run, by one or two of them.
 
-The first of a kind is on trial: until it runs, or fails, the others wait. What is refused when it is asked for is
-refused to all alike. A task that died for a reason that seems to hold for all, since there is no such image, has a
-second one tried, for what a registry says in a bad moment reads no differently. Then no other is launched, and all
-tests that want one have the same sentence. The first of them has told the rest of it.
+The first two of a kind are on trial: until one runs, or both fail, the others wait. What is refused when it is asked
+for is refused to all alike. Of tasks that died for a reason that seems to hold for all, since there is no such image,
+it takes two, for what a registry says in a bad moment reads no differently; so two are launched at once, where tests
+want as many. Then no other is launched, and all tests that want one have the same sentence. The first of them has told
+the rest of it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.run.kind_notes import Notes
 
-_ENOUGH = 2
+ENOUGH = 2
 _MAY_PASS = frozenset({Cause.QUOTA, Cause.CAPACITY, Cause.THROTTLED, Cause.SPOT_RECLAIMED})
 _OF_ALL = frozenset({Cause.PULL_FAILED, Cause.START_FAILED, Cause.REFUSED})
 _TOLD_ELSEWHERE = {"log_tail": "", "transient": False}
@@ -41,7 +42,7 @@ def failed(notes: Notes, error: SandboxError, test: str | None, *, is_second: bo
     if not weight or notes["came_up"]:
         notes["open"] = True
         return error
-    notes["strikes"] += weight + is_second
+    notes["strikes"] += weight + (is_second or notes["died"] > 0)
     if notes["problem"] is None:
         notes["problem"] = error.to_dict()
     if notes["told_by"] is None or _sentence(error.message) != _sentence(notes["problem"]["message"]):
@@ -50,7 +51,17 @@ def failed(notes: Notes, error: SandboxError, test: str | None, *, is_second: bo
 
 
 def is_hopeless(notes: Notes) -> bool:
-    return bool(notes["strikes"] >= _ENOUGH)
+    return bool(notes["strikes"] >= ENOUGH)
+
+
+def tried(notes: Notes) -> int:
+    """How many of a kind on trial have been launched, but for those on the shelf."""
+    return int(bool(notes["on_trial"]) + notes["strikes"] + notes["died"])
+
+
+def settles(notes: Notes, error: SandboxError) -> bool:
+    """Whether it is the second to die for a reason that holds for all of its kind, and none came up."""
+    return not (notes["came_up"] or notes["open"]) and bool(notes["died"] or notes["strikes"]) and bool(_weight(error))
 
 
 def problem(notes: Notes, test: str) -> SandboxError | None:
@@ -78,10 +89,10 @@ def _weight(error: SandboxError) -> int:
     if not isinstance(error, StartError) or error.cause in _MAY_PASS:
         return 0
     if error.task_arn and error.cause == Cause.NETWORK:
-        return _ENOUGH  # the start has tried it again, with another task
+        return ENOUGH  # the start has tried it again, with another task
     if error.transient:
         return 0
     if not error.task_arn:
-        return _ENOUGH
+        return ENOUGH
     # By its reason, not by its stop code: TaskFailedToStart is what Fargate's own trouble has as well.
     return int(judge_reason(error.reason).cause in _OF_ALL)

@@ -224,7 +224,7 @@ class Pool:
         seat = self._seat(spec, ahead[0] if ahead else task_id, taken=ahead is not None)
         sandbox = self._sandbox(spec, task_id, seat, test=lessee.test)
         if ahead:
-            sandbox.take_over(ahead[1], launched_as=ahead[0])
+            sandbox.take_over(ahead[1], launched_as=ahead[0], is_final=lambda error: self._shelf.settles(spec, error))
         with _timed(phases, "waited"):
             seat.take(lessee.instead)
         lease = TaskLease(

@@ -150,6 +150,10 @@ class Shelf:
         with self._state.change() as document:
             return kind_trial.failed(self._kinds.of(document, spec.kind), error, test, is_second=was_ahead)
 
+    def settles(self, spec: SandboxSpec, error: SandboxError) -> bool:
+        """Whether what one from the shelf died of shows that none of its kind comes up, another having died before."""
+        return kind_trial.settles(self._kinds.seen(self._state.read(), spec.kind), error)
+
     def gave_up(self, spec: SandboxSpec) -> None:
         """Nobody waits for it any more."""
         with self._state.change() as document:
@@ -191,7 +195,7 @@ class Shelf:
                 self._kinds.note_launch(document, kind, min(task.get("launchSec", math.inf), now - row["at"]))
             row.update(running=task, seen=now)
             notes.update(open=True, died=0)
-        elif task["lastStatus"] == "STOPPED" and notes["open"]:
+        elif task["lastStatus"] == "STOPPED" and (notes["open"] or _has_another(document, kind, notes)):
             del document["tasks"][name]  # it died before anybody had it
             notes["died"] += 1
         elif task["lastStatus"] == "STOPPED":
@@ -205,6 +209,11 @@ class Shelf:
         """
         asked = {row["arn"]: name for name, row in shelf(document, kind).items() if row["arn"] and not _runs(row)}
         return dict(islice(asked.items(), 2 * waiting(document, kind)))
+
+
+def _has_another(document: Document, kind: str, notes: Notes) -> bool:
+    """Whether one more of a kind on trial is under way, which will tell what they die of."""
+    return bool(notes["on_trial"]) or len(shelf(document, kind)) > 1
 
 
 def _runs(row: Row) -> bool:

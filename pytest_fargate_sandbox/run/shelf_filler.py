@@ -149,8 +149,8 @@ class ShelfFiller:
         """Whether the run still needs more of it than there are, and soon."""
         notes, (spec, places) = self._kinds.seen(document, kind), self._needs[kind]
         left = len(places) - int(notes["claimed"])
-        tried = notes["on_trial"] or notes["strikes"] or shelf(document, kind)
-        on_trial = not (notes["open"] or spec.needs_no_trial) and tried
+        tried = kind_trial.tried(notes) + len(shelf(document, kind))
+        on_trial = not (notes["open"] or spec.needs_no_trial) and tried >= kind_trial.ENOUGH
         if left <= 0 or on_trial or notes["died"] >= _ENOUGH_DEATHS or kind_trial.is_hopeless(notes):
             return False
         guess = _GUESS_SEC[spec.config.cluster == LOCAL_CLUSTER]

@@ -99,6 +99,7 @@ class Machine:
         self._admission = admission or Admission()
         self._secret = secret
         self._ahead: Mapping[str, Any] | None = None
+        self._is_final: Callable[[StartError], bool] | None = None
         self._launched_as = task_id
         self._started: Started | None = None
         self._lifeline: Lifeline | None = None
@@ -136,13 +137,16 @@ class Machine:
         self._recorder.let_go(arn)
         return arn
 
-    def take_over(self, task: Mapping[str, Any], *, launched_as: str) -> None:
+    def take_over(
+        self, task: Mapping[str, Any], *, launched_as: str, is_final: Callable[[StartError], bool] | None = None
+    ) -> None:
         """Have ``start`` connect to a task that was launched ahead, instead of launching one.
 
         ``task`` is what ECS says of it: its ``taskArn`` at least; what else is known need not be asked for.
-        ``launched_as`` is the id of the machine that launched it, by which its keys are derived.
+        ``launched_as`` is the id of the machine that launched it, by which its keys are derived. ``is_final``: whether
+        what it died of is to be told, and no task launched in its stead; that is launched whatever it was else.
         """
-        self._ahead, self._launched_as = task, launched_as
+        self._ahead, self._launched_as, self._is_final = task, launched_as, is_final
 
     def enter(self, place: Place, *, task_arn: str, host: str, keyring: Keyring, image: str) -> None:
         """Become the machine of a task that somebody launched before. Raises ``StartError`` if it is gone."""
@@ -302,6 +306,7 @@ class Machine:
         place = self.place = self._find_place(self._asked_cfg)
         ahead, self._ahead = self._ahead, None
         launched_as, self._launched_as = self._launched_as, self.task_id
+        is_final, self._is_final = self._is_final, None
         self.labels.update(self._recorder.open(self, place, ahead))
         return Start(
             cfg=place.cfg,
@@ -318,6 +323,7 @@ class Machine:
             secret=self._secret,
             launched_ahead=ahead,
             launched_as=launched_as,
+            is_final=is_final or (lambda _error: False),
         )
 
     def _step(self, event: str, **facts: Any) -> None:

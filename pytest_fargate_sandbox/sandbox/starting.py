@@ -84,6 +84,8 @@ class Start:
     """What is known of a task that ``launch_ahead`` made with the same secret: its ``taskArn`` at least."""
     launched_as: str = ""
     """The ``task_id`` that it was launched with, if that was another."""
+    is_final: Callable[[StartError], bool] = lambda _error: False
+    """Asked of what that one died of: whether it is told, though nobody has had it."""
     phases: dict[str, float] = field(default_factory=dict)
     image: str = ""
 
@@ -109,6 +111,8 @@ class Start:
                 if without_network > _RETRIES_WITHOUT_NETWORK:
                     raise
                 # Whatever one that was launched ahead died of, nobody has had it, and this is no attempt of ours.
+                if was_ahead and self.is_final(error):
+                    raise
                 if not was_ahead and not (error.transient and attempts.take()):
                     raise
             if not was_ahead:

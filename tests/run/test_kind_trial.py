@@ -35,6 +35,17 @@ def test_a_second_task_has_to_die_of_the_same_and_then_all_tests_have_the_same_s
     assert told.message == NO_IMAGE.message, "its next attempt has to tell it again"
 
 
+def test_of_two_that_were_launched_at_once_the_second_settles_it_where_it_died_of_what_holds_for_all(
+    notes: Notes,
+) -> None:
+    assert not kind_trial.settles(notes, NO_IMAGE), "it may have been a bad moment"
+    notes["died"] = 1
+    assert kind_trial.tried(notes) == 1
+    assert kind_trial.settles(notes, NO_IMAGE)
+    kind_trial.failed(notes, NO_IMAGE, "test_a", is_second=True)
+    assert kind_trial.is_hopeless(notes)
+
+
 def test_what_is_refused_when_it_is_asked_for_is_refused_to_all(notes: Notes) -> None:
     kind_trial.failed(notes, REFUSED, None)  # launched ahead, for nobody yet
     first, second = kind_trial.problem(notes, "test_a"), kind_trial.problem(notes, "test_b")

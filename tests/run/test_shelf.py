@@ -250,33 +250,52 @@ def in_a_thread(shelf: Shelf) -> tuple[threading.Thread, list[Any]]:
     return thread, found
 
 
-@pytest.mark.parametrize("comes_up", [True, False])
-def test_of_a_kind_that_may_not_come_up_one_is_launched_and_the_others_wait_for_it(
-    shelf_of: Callable[..., Shelf], launcher: Launcher, comes_up: bool
-) -> None:
-    launcher.status.update({"arn:gw0-0": "PENDING", "arn:gw1-0": "PENDING"})
-    first, second = shelf_of("gw0", ahead=5), shelf_of("gw1", ahead=5)
-    for shelf in (first, second):
+@pytest.fixture
+def two_on_trial(shelf_of: Callable[..., Shelf], launcher: Launcher) -> tuple[list[Shelf], list[str]]:
+    """Shelves of three workers, and the two that they have launched of a kind that may not come up."""
+    launcher.status.update({f"arn:gw{worker}-{number}": "PENDING" for worker in range(3) for number in range(3)})
+    shelves = [shelf_of(f"gw{worker}", ahead=5) for worker in range(3)]
+    for shelf in shelves:
         shelf.plan(UNSURE, range(9))
-    eventually(lambda: len(launcher.launched) == 1)
-    asked = [in_a_thread(first), in_a_thread(second)]
+    eventually(lambda: len(launcher.launched) == 2)
+    return shelves, launcher.launched
+
+
+def test_of_a_kind_that_may_not_come_up_two_are_launched_and_one_that_runs_lets_the_others_go(
+    two_on_trial: tuple[list[Shelf], list[str]], launcher: Launcher
+) -> None:
+    shelves, (dies, runs) = two_on_trial[0], list(two_on_trial[1])
+    asked = [in_a_thread(shelf) for shelf in shelves]
     eventually(lambda: len(launcher.asked_for) >= 2)
-    (arn,) = launcher.launched
-    launcher.status[arn] = "RUNNING" if comes_up else "STOPPED"
-    eventually(lambda: any(found for _, found in asked))
-    if not comes_up:
-        error = StartError("no image", reason="CannotPull: not found", cause="pull_failed", task_arn=arn)
-        first.failed(UNSURE, error, test="test_it", was_ahead=True)
+    assert launcher.launched == [dies, runs]
+    launcher.status[dies] = "STOPPED"
+    launcher.status[runs] = "RUNNING"
     for thread, _ in asked:
         thread.join(10)
     answers = [found[0] for _, found in asked]
-    if comes_up:
-        assert (arn.removeprefix("arn:"), _task(arn)) in answers
-        eventually(lambda: len(launcher.launched) > 5)
-    else:
-        assert (arn.removeprefix("arn:"), _task(arn, "STOPPED")) in answers, "its start tells what it died of"
-        assert any(isinstance(answer, StartError) for answer in answers)
-        assert launcher.launched == [arn]
+    assert (runs.removeprefix("arn:"), _task(runs)) in answers
+    assert all(answer is None or answer[1]["lastStatus"] == "RUNNING" for answer in answers), "what died is nobody's"
+    eventually(lambda: len(launcher.launched) > 5)
+
+
+def test_of_a_kind_that_does_not_come_up_the_second_to_die_tells_and_no_third_is_launched(
+    two_on_trial: tuple[list[Shelf], list[str]], launcher: Launcher
+) -> None:
+    shelves, arns = two_on_trial[0], list(two_on_trial[1])
+    asked = [in_a_thread(shelf) for shelf in shelves]
+    launcher.status.update(dict.fromkeys(arns, "STOPPED"))
+    eventually(lambda: any(found for _, found in asked))
+    told = [(shelf, found[0]) for shelf, (_, found) in zip(shelves, asked, strict=True) if found]
+    ((its_shelf, (_, description)),) = told
+    assert description["lastStatus"] == "STOPPED", "its start tells what it died of"
+    error = StartError("no image", reason="CannotPull: not found", cause="pull_failed", task_arn=arns[1])
+    assert its_shelf.settles(UNSURE, error), "it launches no other in its stead"
+    assert not its_shelf.settles(UNSURE, StartError("gone", cause="essential_exited", task_arn=arns[1]))
+    its_shelf.failed(UNSURE, error, test="test_it", was_ahead=True)
+    for thread, _ in asked:
+        thread.join(10)
+    assert sum(isinstance(found[0], StartError) for _, found in asked) == 2
+    assert launcher.launched == arns
 
 
 def test_a_worker_that_is_killed_with_the_first_of_a_kind_keeps_nobody_waiting(
