@@ -300,6 +300,14 @@ def test_what_a_base_image_has_its_children_mount_is_their_own(builders: EngineP
     podman().run("rmi", "-f", base)
 
 
+def test_a_dockerfile_stands_on_no_file_of_this_machine(builders: EngineProcess, tmp_path: Path) -> None:
+    archive = tmp_path / "archive.tar"
+    podman().run("save", "--format", "docker-archive", "--output", str(archive), busybox_image())
+    build = finished(builders, start(builders, unmade(), f"FROM docker-archive:{archive}", "COPY . /"))
+    assert build["buildStatus"] == "FAILED"
+    assert "rejected by policy" in _log(builders, build)
+
+
 def test_a_context_that_leads_out_of_itself_is_unpacked_nowhere(builders: EngineProcess, tmp_path: Path) -> None:
     """By a name, by a link of its own, by a hard link to what is there already."""
     there = tmp_path / "there"

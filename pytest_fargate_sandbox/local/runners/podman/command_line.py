@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.local.runners.podman.image_policy import policy_options
 from pytest_fargate_sandbox.local.runners.podman.mounts_of_step import ANY_NETWORK, OWN_NETWORK
 from pytest_fargate_sandbox.local.runners.podman.runtime_configuration import hook_options, runtime_options
 from pytest_fargate_sandbox.local.runners.podman.seccomp_profile import seccomp_options
@@ -59,7 +60,7 @@ class ContainerCommand:
     def protect_from_builds(self, directory: Path, context: Path) -> None:
         """The same, for ``build``, whose steps have mounts of ``context`` and of what is the builder's own."""
         if self.is_local_podman:
-            self.security_options = seccomp_options(self.info, directory)
+            self.security_options = [*seccomp_options(self.info, directory), *policy_options(directory)]
             name = self._options[-1] if self._options else self.info["host"]["ociRuntime"]["path"]
             store = self.info["store"]
             network = ANY_NETWORK if _shares_its_network() else OWN_NETWORK
