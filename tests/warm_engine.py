@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, AnyStr
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PROGRAM = ("-m", "pytest_fargate_sandbox.local")
 _ADDRESS = "TESTS_WARM_ENGINE"
+_OF_ALL = "of-all-workers"
 
 
 class Popen(warm_python.Popen[AnyStr]):
@@ -40,7 +42,7 @@ def _warm_engine() -> warm_python.WarmProcess:
 
 def share() -> None:
     """As that of ``warm_python``."""
-    os.environ[_ADDRESS] = warm_python.WarmProcess(__file__, *PROGRAM, when_asked=True).address
+    os.environ[_ADDRESS] = warm_python.WarmProcess(__file__, *PROGRAM, _OF_ALL, when_asked=True).address
 
 
 def lend(patch: pytest.MonkeyPatch) -> None:
@@ -72,6 +74,8 @@ def _load() -> None:
     engine_program.forget_the_users_account()
     engine_program.loaded_engine()
     _load_services()
+    if sys.argv[-1] == _OF_ALL and os.geteuid() == 0:  # whose store is the same in whatever home
+        _ask_podman()
     gc.freeze()
     gc.enable()
 
@@ -87,6 +91,14 @@ def _load_services() -> None:
     for name in ("ecs", "ec2", "logs", "s3", "sts"):
         ServiceApp(name)
     BackendDict.reset()
+
+
+def _ask_podman() -> None:
+    """What it takes a quarter of a second of the processor to say, and each engine of its containers asks once."""
+    from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed, ContainerCommand
+
+    with suppress(CommandFailed, OSError, ValueError, subprocess.TimeoutExpired):
+        _ = ContainerCommand("podman").info
 
 
 def _be_another() -> None:
