@@ -151,7 +151,7 @@ class BuildWork:
                 # podman takes a step for one that it knows without a look at what is mounted in it.
                 options.append("--no-cache")
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
-            options += ["--format", "docker", "--force-rm", *command.ulimit_options(()), *command.proxy_options()]
+            options += ["--format", "docker", "--force-rm", *command.proxy_options()]
             options += command.build_limit_options()
         try:
             self._build_by(command, *options, str(context))

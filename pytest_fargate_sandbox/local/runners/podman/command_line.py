@@ -71,7 +71,9 @@ class ContainerCommand:
                 store["graphRoot"],
                 store["runRoot"],
             ]
-            self._options = runtime_options(directory, name, places)
+            # Without root no group is made for a step.
+            limits = os.geteuid() == 0 and self._can_limit("pids", "PidsLimit")
+            self._options = runtime_options(directory, name, places, limits_processes=limits)
 
     def remove_caches(self, directory: Path) -> None:
         """Of a build's steps, whose users are without root of numbers that only podman turns back into ours."""
@@ -155,10 +157,16 @@ class ContainerCommand:
         return options
 
     def build_limit_options(self) -> list[str]:
-        """So much memory that a step which takes all of it ends, and not the machine."""
-        if os.geteuid() != 0 or not self._can_limit("memory", "MemoryLimit"):
-            return []
-        return ["--memory", str(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 * 7)]
+        """So much memory that a step which takes all of it ends, and not the machine; and as many processes as a task.
+
+        Without root no group limits a step. Then all that a user runs in podman counts together.
+        """
+        if os.geteuid() != 0:
+            return self.ulimit_options([("nproc", most_processes(), most_processes())])
+        options = self.ulimit_options(())
+        if self._can_limit("memory", "MemoryLimit"):
+            options += ["--memory", str(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 * 7)]
+        return options
 
     @staticmethod
     def proxy_options() -> list[str]:

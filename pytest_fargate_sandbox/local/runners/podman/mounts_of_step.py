@@ -24,7 +24,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _OF_A_CONTAINER = re.compile(r"(overlay-containers|vfs-containers|vfs/dir)/[^/]+(/.*)?")
 """In a store: what is of one container, by a name that nobody guesses."""
@@ -45,8 +45,11 @@ class _Origin(NamedTuple):
 
 
 class _Mount(NamedTuple):
+    """``layers``: what an overlay is made of."""
+
     point: str
     origin: _Origin
+    layers: tuple[str, ...]
 
 
 OWN_NETWORK, ANY_NETWORK = "own", "any"
@@ -102,14 +105,17 @@ class _Table:
         self._stages = {
             each.origin.device for each in self._mounts if any(map_.fullmatch(each.point) for map_ in stages)
         }
+        self._layers = {each.origin.device: each.layers for each in self._mounts}
 
-    def is_the_builds(self, source: str) -> bool:
+    def is_the_builds(self, source: str, most_overlays: int = 3) -> bool:
+        """It is in one of its places, or an overlay of what is, by which podman 5 lets a step write."""
         origin = self._origin(os.path.realpath(source))
-        if origin.device in self._stages:
-            return True
-        return any(
+        if origin.device in self._stages or any(
             rest.fullmatch(inside) for place, rest in self._places if (inside := self.inside(source, place)) != _NOWHERE
-        )
+        ):
+            return True
+        layers = self._layers[origin.device] if most_overlays else ()
+        return bool(layers) and all(self.is_the_builds(each, most_overlays - 1) for each in layers)
 
     def inside(self, source: str, place: str) -> str:
         """Its path from there on."""
@@ -127,24 +133,29 @@ class _Table:
 
 def _mount(line: str) -> _Mount:
     """https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html"""
-    _, _, device, root, point, *_ = (
+    _, _, device, root, point, *more = (
         re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), word) for word in line.split()
     )
-    return _Mount(point, _Origin(device, root))
+    kind, *_, options = more[more.index("-") + 1 :]
+    return _Mount(point, _Origin(device, root), tuple(_layers(options.split(","))) if kind == "overlay" else ())
 
 
 def _sources(mount: dict[str, Any]) -> Iterator[str]:
     """What of the builder's file system is in it."""
     options = mount.get("options") or ()
     if mount.get("type") == "overlay":
-        for option in options:
-            name, _, paths = option.partition("=")
-            if name in ("lowerdir", "upperdir", "workdir"):
-                yield from paths.split(":")
+        yield from _layers(options)
     elif (mount.get("type") == "bind" or {"bind", "rbind"} & {*options}) and not (
         mount["source"] == mount["destination"] == _SYSFS
     ):
         yield mount["source"]
+
+
+def _layers(options: Iterable[str]) -> Iterator[str]:
+    for option in options:
+        name, _, paths = option.partition("=")
+        if name in ("lowerdir", "upperdir", "workdir"):
+            yield from paths.split(":")
 
 
 if __name__ == "__main__":

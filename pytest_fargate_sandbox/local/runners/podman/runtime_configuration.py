@@ -56,7 +56,7 @@ def hook_options(directory: Path) -> list[str]:
     return [word for place in (*_PODMANS_OWN, str(directory)) for word in ("--hooks-dir", place)]
 
 
-def runtime_options(directory: Path, runtime: str, places: Iterable[str]) -> list[str]:
+def runtime_options(directory: Path, runtime: str, places: Iterable[str], *, limits_processes: bool) -> list[str]:
     """For the steps of a build, which know no such hooks: a program in ``directory`` that stands for the runtime.
 
     ``places``: its network, and what a step may have mounts of, as ``mounts_of_step`` takes them.
@@ -65,7 +65,7 @@ def runtime_options(directory: Path, runtime: str, places: Iterable[str]) -> lis
     script = _RUNTIME.format(
         look=shlex.join([sys.executable, "-I", "-S", "-B", mounts_of_step.__file__]),
         places=shlex.join(places),
-        hide=_HIDE.format(script=shlex.quote(_sed_script(*([_limit()] if os.geteuid() == 0 else [])))),
+        hide=_HIDE.format(script=shlex.quote(_sed_script(*([_limit()] if limits_processes else [])))),
         runtime=shlex.quote(runtime),
     )
     program.write_text(script, "utf-8")
