@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.names import TAG_TEST
+from pytest_fargate_sandbox.leaves.printable import printable_line
 from pytest_fargate_sandbox.leaves.what_is_meant import meant_by
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
@@ -71,7 +72,7 @@ class KnownTasks:
     def tell_of_silence(self) -> int:
         """On stderr; the exit code of a command that has done all the rest."""
         for sentence in self.silent:
-            print(f"fargate-sandbox: {sentence}", file=sys.stderr)
+            print(f"fargate-sandbox: {printable_line(sentence)}", file=sys.stderr)
         return 1 if self.silent else 0
 
 

@@ -24,7 +24,7 @@ def run(arguments: Any) -> int:
     known = known_tasks()
     tasks = known.alive
     if arguments.quiet:
-        print(*(task.id for task in tasks), sep="\n", end="\n" if tasks else "")
+        print(*(printable_line(task.id) for task in tasks), sep="\n", end="\n" if tasks else "")
         return known.tell_of_silence()
     rows = [_HEAD, *(_row(task) for task in tasks)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.cli.known_tasks import KnownTask, find_task, known_tasks
 from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.leaves.printable import printable_line
 from pytest_fargate_sandbox.records.stop_by_hand import stop_by_hand
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def stop_known(task: KnownTask) -> bool:
     """Stop it, and print what came of that."""
     cluster = str(task.entry.facts["cluster"])
     if not stop_by_hand(task.ledger, task.arn, task.aws, cluster, "stopped by fargate-sandbox stop"):
-        print(f"{task.id} could not be stopped", file=sys.stderr)
+        print(f"{printable_line(task.id)} could not be stopped", file=sys.stderr)
         return False
-    print(f"{task.id} stopped")
+    print(f"{printable_line(task.id)} stopped")
     return True

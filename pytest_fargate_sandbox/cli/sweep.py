@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.number_within import number_within
+from pytest_fargate_sandbox.leaves.printable import printable_line
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.records.definition_sweep import sweep_definitions
 from pytest_fargate_sandbox.records.sweeping import Swept, sweep_expired, sweep_ledgers
@@ -48,14 +49,14 @@ def run(arguments: Any) -> int:
         swept = Swept(list(dict.fromkeys(swept.stopped + expired.stopped)), swept.left + expired.left)
     stopped, deregistered = _WOULD if arguments.dry_run else _DID
     for arn in swept.stopped:
-        print(f"{stopped} {arn}")
+        print(f"{stopped} {printable_line(arn)}")
     for arn in definitions:
-        print(f"{deregistered} {arn}")
+        print(f"{deregistered} {printable_line(arn)}")
     count = len(swept.stopped) + len(definitions)
     if count or not swept.left:
         print(f"{count} {'to sweep' if arguments.dry_run else 'swept'}" if count else "nothing to sweep")
     for sentence in swept.left:
-        print(f"fargate-sandbox: {sentence}", file=sys.stderr)
+        print(f"fargate-sandbox: {printable_line(sentence)}", file=sys.stderr)
     return 1 if swept.left else 0
 
 

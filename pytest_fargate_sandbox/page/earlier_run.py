@@ -6,6 +6,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.outcome_words import OUTCOMES
+from pytest_fargate_sandbox.leaves.printable import printable_line
 from pytest_fargate_sandbox.page.figures import cost_by_test, phase_seconds, test_seconds
 from pytest_fargate_sandbox.page.shown_text import shown
 
@@ -48,8 +49,8 @@ def told(changes: Mapping[str, Any]) -> Iterator[str]:
     """Sentences for a terminal."""
     parts = [f"{len(changes[key])} {key}" for key in ("flakier", "slower", "dearer") if changes[key]]
     number = len(changes["outcomes"])
-    yield f"against {changes['name']}: {', '.join([f'{number} with another outcome', *parts])}"
-    yield from (f"  {test}: {before} → {now}" for test, before, now in changes["outcomes"][:_SHOWN])
+    yield f"against {printable_line(changes['name'])}: {', '.join([f'{number} with another outcome', *parts])}"
+    yield from (printable_line(f"  {test}: {before} → {now}") for test, before, now in changes["outcomes"][:_SHOWN])
 
 
 def _is_as_wanted(outcome: str) -> bool:

@@ -21,6 +21,7 @@ from tests.warm_python import Popen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
@@ -81,6 +82,24 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
             ledger.write(entry, end)
         yield listener
         ledger.drop()
+
+
+def test_what_an_endpoint_has_said_is_obeyed_by_no_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    ledger, title = Ledger("lied"), "\x1b]0;title\x07\nsecond line"
+    entry = ledger.open_entry(cluster="far", region="nowhere-1", endpoint_url="http://127.0.0.1:9", owner="me", ttl=9)
+    ledger.write(entry, "launching", pid=1, pid_began="another boot/1")
+    ledger.write(entry, "launched", task_arn=f"arn:aws:ecs:nowhere-1:1:task/far/{title}")
+    said = []
+    for command in (["ps"], ["sweep"], ["stop", "--all"]):
+        assert main(command) == 1
+        said += capsys.readouterr()
+    assert "title" in "".join(said)
+    assert not [each for each in said if "\x1b" in each or "\nsecond" in each]
 
 
 def alive(aws: Aws) -> set[str]:

@@ -100,10 +100,16 @@ ELSEWHERE = (
      "4,096 of them and threads; its neighbours and the host go on",
      "tests/local/test_namespaces_hostile.py, tests/local/test_podman_runner.py"),
     ("code in a `RUN` step of a build",
-     ("as in podman's containers, and its `--mount`s are of its own build only, whatever links and names say. But it "
-     "has the network that podman gives to builds, and what `ADD` names is fetched by the builder, from this machine's "
-     "loopback too"),
+     ("as in podman's containers, and its `--mount`s are of its own build only, whatever links and names say; nor has "
+     "it this machine's network, nor an image that lies in a file here. But it has the network that podman gives to "
+     "builds, all images of the machine's store whose names it knows, and what `ADD` names is fetched by the builder, "
+     "from this machine's loopback too; which paths there are here shows in what podman says of "
+     "`FROM oci-archive:/PATH`"),
      "tests/local/test_codebuild.py"),
+    ("a task's folder: its variables, image, Dockerfile, `.dockerignore` and `task.toml`; the registry of its image",
+     ("of the environment of whoever runs it what it names in `${…}`, and nothing else; no option of the container's "
+     "runtime, no file's content, no memory and time without end"),
+     "tests/local/test_podman_runner.py, tests/providers/test_mirror.py, tests/tasks/test_task_toml.py"),
     ("a sandbox that lies to its client",
      "no memory, disk, time or file beyond a bound, whatever the lie; an error that says so",
      "tests/sandbox/test_lying_server.py"),

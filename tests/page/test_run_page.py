@@ -255,5 +255,10 @@ def test_it_is_told_what_is_otherwise_than_in_an_earlier_report_of_the_first_for
     assert changed == [
         f"  {each['test']}: passed → failed" for each in run.report["tests"] if each["outcome"] == "failed"
     ]
+    hostile = {"name": "a\nb", "outcomes": [["one\ntwo\x1b[2J", "passed", "failed"]]}
+    assert [*told({**hostile, **dict.fromkeys(("flakier", "slower", "dearer"), ())})] == [
+        "against a\\nb: 1 with another outcome",
+        "  one\\ntwo\\x1b[2J: passed → failed",
+    ]
     write_page(tmp_path / "page.html", earlier, compared(earlier, run))
     assert data_of(tmp_path / "page.html")["compared"]["outcomes"][0][1:] == ["failed", "passed"]
