@@ -138,7 +138,7 @@ def test_a_log_that_cannot_be_written_is_told_with_the_variable_that_names_it(
         local_engine()
     assert caught.value.message == f"{told}No such file or directory"
     monkeypatch.delenv("FARGATE_ENGINE_LOG")
-    monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", f"--log {log}")
+    monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", f"--log '{log}'")
     with pytest.raises(StartError, match=f"did not start: --log={log}: .* FARGATE_ENGINE_OPTIONS"):
         local_engine()
     assert not (directory / "engine.json").exists()

@@ -59,7 +59,7 @@ def test_a_command_whose_connection_breaks_goes_on_and_is_found_again(
         if proxy.connections == 1:
             proxy.cut()
 
-    command = f"echo run >> {runs}; echo before; sleep 0.5; echo after; exit 3"
+    command = f"echo run >> '{runs}'; echo before; sleep 0.5; echo after; exit 3"
     result = far_client.exec(command, on_output=cut_at_first_word)
     assert (result.stdout, result.return_code) == ("before\nafter\n", 3)
     assert lines_of(runs) == 1
@@ -72,7 +72,7 @@ def test_no_byte_is_lost_or_doubled_wherever_the_connection_breaks(
 ) -> None:
     runs = tmp_path / "runs"
     proxy.cut_after(where)
-    result = far_client.exec(f"echo run >> {runs}; seq 1 200000; echo end >&2")
+    result = far_client.exec(f"echo run >> '{runs}'; seq 1 200000; echo end >&2")
     assert result.stdout_bytes == b"".join(b"%d\n" % number for number in range(1, 200_001))
     assert (result.stderr, lines_of(runs)) == ("end\n", 1)
 
@@ -87,7 +87,7 @@ def test_many_cuts_are_survived_as_long_as_each_connection_brings_something(
             cuts.append(chunk)
             proxy.cut()
 
-    result = far_client.exec(f"echo run >> {runs}; seq 1 400000", on_output=cut_often)
+    result = far_client.exec(f"echo run >> '{runs}'; seq 1 400000", on_output=cut_often)
     assert result.stdout_bytes == b"".join(b"%d\n" % number for number in range(1, 400_001))
     assert (len(cuts), lines_of(runs)) == (12, 1)
 
@@ -152,7 +152,7 @@ def test_an_idle_connection_that_died_costs_nothing_but_a_new_one(
 ) -> None:
     runs = tmp_path / "runs"
     for _ in range(3):
-        assert far_client.exec(f"echo run >> {runs}").ok
+        assert far_client.exec(f"echo run >> '{runs}'").ok
         proxy.cut()
     assert lines_of(runs) == 3
 
@@ -280,7 +280,7 @@ def test_a_caller_that_gives_up_leaves_no_process(client: ExecClient) -> None:
 
 def test_a_stdin_that_cannot_be_read_takes_its_command_down(client: ExecClient, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        client.exec(f"cat; touch {tmp_path}/survived", stdin=tmp_path / "missing", timeout=20)
+        client.exec(f"cat; touch '{tmp_path}/survived'", stdin=tmp_path / "missing", timeout=20)
     assert not (tmp_path / "survived").exists()
 
 

@@ -51,7 +51,7 @@ def test_a_stream_goes_on_at_its_byte(
     client: ExecClient, proxy: FaultProxy, tmp_path: Path, source: Any, where: int
 ) -> None:
     proxy.cut_after(where)
-    result = client.exec(f"echo run >> {tmp_path}/runs; sha256sum", stdin=source, timeout=60)
+    result = client.exec(f"echo run >> '{tmp_path}/runs'; sha256sum", stdin=source, timeout=60)
     assert result.stdout.split() == [DIGEST, "-"]
     assert (tmp_path / "runs").read_text() == "run\n"
     assert proxy.left is None
@@ -199,7 +199,7 @@ def test_half_an_input_is_no_input(client: ExecClient, tmp_path: Path) -> None:
             return part
 
     with pytest.raises(OSError, match="the disk is gone"):
-        client.exec(f"cat > {tmp_path}/copy && mv {tmp_path}/copy {tmp_path}/whole", stdin=Broken())  # type: ignore[arg-type]
+        client.exec(f"cd '{tmp_path}' && cat > copy && mv copy whole", stdin=Broken())  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == ["copy"]  # noqa: PTH208
 
 

@@ -271,7 +271,7 @@ def test_an_archive_of_gnu_tar_is_taken(say: Callable[..., bytes], tmp_path: Pat
 
 
 def test_a_tree_that_is_too_deep_is_refused_by_name(shared_server: ExecServerProcess, tmp_path: Path) -> None:
-    make = f"cd {tmp_path}; for _ in $(seq 300); do mkdir d && cd d; done"
+    make = f"cd '{tmp_path}' && for _ in $(seq 300); do mkdir d && cd d; done"
     assert shared_server.client.exec(make).ok
     with pytest.raises(UnsafeArchiveError, match="is the deepest of more than 256 directories"):
         shared_server.client.download_to(str(tmp_path), tmp_path / "copy")

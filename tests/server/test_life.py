@@ -71,7 +71,7 @@ def test_a_command_that_sigterm_meets_before_it_is_its_program_ends_by_it() -> N
 
 def test_sigterm_reaches_the_commands_and_ends_the_server(server: ExecServerProcess, tmp_path: Path) -> None:
     wait = "echo ready; while :; do sleep 0.05; done"
-    polite = server.client.spawn(f"trap 'echo bye > {tmp_path}/bye; exit' TERM; {wait}")
+    polite = server.client.spawn(f"trap 'echo bye > \"{tmp_path}/bye\"; exit' TERM; {wait}")
     assert polite.read(timeout=5) == b"ready\n"
     rude = server.client.spawn("trap '' TERM; (setsid sleep 300 &); while :; do sleep 0.05; done")
     work_dir = work_dir_of(server)

@@ -30,8 +30,8 @@ def _run(target: Path, program: str) -> str:
 @pytest.mark.parametrize("python", sorted({sys.executable, shutil.which("python3", path="/usr/bin") or sys.executable}))
 def test_the_copy_starts_by_its_own_loader_and_finds_its_own_modules(tmp_path: Path, python: str) -> None:
     _copy(tmp_path / "runtime", python)
-    program = "import sys, ssl, hashlib, json; print(sys.prefix, json.__file__, ssl.__file__)"
-    places = {part.split("/lib/")[0] for part in _run(tmp_path / "runtime", program).split()}
+    program = "import sys, ssl, hashlib, json; print(sys.prefix, json.__file__, ssl.__file__, sep='\\n')"
+    places = {part.split("/lib/")[0] for part in _run(tmp_path / "runtime", program).splitlines()}
     assert places == {f"{tmp_path}/runtime"}
     assert sum(len(files) for _, _, files in os.walk(tmp_path)) < 200, "each sandbox copies it, file by file"
 

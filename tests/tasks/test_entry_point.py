@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     [('"$0" "$@"', ""), ("sleep 60", "the ENTRYPOINT of its Dockerfile does not come to its command: each sandbox")],
 )
 def test_an_entry_point_that_never_comes_to_its_command_is_told(tmp_path: Path, comes_to: str, told: str) -> None:
-    words = ["/bin/sh", "-c", f"echo $$ > {tmp_path}/it; exec {comes_to}"]
+    words = ["/bin/sh", "-c", f"echo $$ > '{tmp_path}/it'; exec {comes_to}"]
     (tmp_path / "Dockerfile").write_text(f"FROM a\nENTRYPOINT {json.dumps(words)}\n")
     script = beginning_of(tmp_path).replace("seq 50", "seq 20" if not told else "seq 2")
     done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)

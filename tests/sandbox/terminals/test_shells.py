@@ -147,7 +147,7 @@ def test_ctrl_c_ends_a_run_with_its_code(terminal: Terminal, tmp_path: Path) -> 
 
     typist = threading.Thread(target=type_it)
     typist.start()
-    command = f"sh -c ': > {began}; exec sleep 300'"  # by whoever has the terminal then: it is his that C-c ends
+    command = f"sh -c ': > \"{began}\"; exec sleep 300'"  # by whoever has the terminal then: it is his that C-c ends
     result = terminal.run(command, timeout_sec=60)
     typist.join()
     assert result.return_code == 130

@@ -82,7 +82,7 @@ def test_what_is_typed_arrives_once_though_every_connection_breaks(
 ) -> None:
     text = "".join(f"{number:05} {'x' * (number % 90)}\n" for number in range(20_000))
     terminal.run("stty -echo")
-    terminal.send_keys([f"echo ready; cat > {tmp_path}/typed", "Enter"])
+    terminal.send_keys([f"echo ready; cat > '{tmp_path}/typed'", "Enter"])
     terminal.wait_for(re.compile("[#$] ready$", re.MULTILINE))
     before = proxy.connections
     with _cutting(proxy, 3, 200_000):
