@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,10 @@ from tests.warm_engine import lend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+os.environ.setdefault("XDG_DATA_HOME", str(Path.home() / ".local/share"))
+"""Without root podman's store is there, whatever home a test has."""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

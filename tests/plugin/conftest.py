@@ -11,7 +11,6 @@ import json
 import os
 import signal
 from dataclasses import dataclass
-from pathlib import Path
 from subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from tests.warm_python import PYTEST, Popen
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from tests.engine_of_tests import EngineOfTests
 
@@ -166,8 +166,6 @@ def one_run(_engine_of_tests: EngineOfTests, tmp_path_factory: pytest.TempPathFa
         with pytest.MonkeyPatch.context() as patch:
             own = EngineLog(_as_a_user(patch, home))
             log = own if any_image else _share(patch, _engine_of_tests)
-            if any_image:  # podman's store is its user's, and lies in his home
-                patch.setenv("XDG_DATA_HOME", os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local/share")))
             patch.setenv("HOME", str(home))
             result = run_in(path, *args)
             return OneRun(path, result, EndedLog(log))
