@@ -303,6 +303,20 @@ def test_what_a_base_image_has_its_children_mount_is_their_own(builders: EngineP
     podman().run("rmi", "-f", base)
 
 
+def test_what_a_build_leaves_out_stands_in_no_file_of_this_machine(builders: EngineProcess, tmp_path: Path) -> None:
+    """podman shows all lines of the file where one is no pattern, and else leaves out what the others say."""
+    secret = tmp_path / "secret"
+    secret.write_text("sub/file\ns3cret[\n")
+    links = []
+    for name in (".containerignore", ".dockerignore", "Dockerfile.dockerignore"):
+        links.append(tarfile.TarInfo(name))
+        links[-1].type, links[-1].linkname = tarfile.SYMTYPE, str(secret)
+    build = finished(builders, start(builders, (image := unmade()), "COPY sub/file /", more=links))
+    assert "s3cret" not in _log(builders, build)
+    assert build["buildStatus"] == "SUCCEEDED"
+    podman().succeeds("rmi", "-f", image)
+
+
 def test_a_dockerfile_stands_on_no_file_of_this_machine(builders: EngineProcess, tmp_path: Path) -> None:
     archive = tmp_path / "archive.tar"
     podman().run("save", "--format", "docker-archive", "--output", str(archive), busybox_image())

@@ -152,6 +152,7 @@ class BuildWork:
                 options.append("--no-cache")
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
             options += ["--format", "docker", "--force-rm", *command.proxy_options()]
+            options += ["--ignorefile", str(_ignore_file_of(context))]
             options += command.build_limit_options()
         try:
             self._build_by(command, *options, str(context))
@@ -225,9 +226,27 @@ def _inside(member: tarfile.TarInfo, directory: str) -> tarfile.TarInfo:
 def _dockerfile_in(context: Path) -> Path:
     """By this name alone, as docker has it: podman would take a Containerfile in its place, and follow any link."""
     dockerfile = context / "Dockerfile"
-    if not (dockerfile.is_file() and dockerfile.resolve().is_relative_to(context.resolve())):
+    if not _is_in(context, dockerfile):
         raise _Failed("failed to read dockerfile: open Dockerfile: no such file in the context")
     return dockerfile
+
+
+def _ignore_file_of(context: Path) -> Path:
+    """As docker has it; podman would take a .containerignore, follow any link, and say in the log what is there.
+
+    So it would where nothing is left out, too; hence a line that leaves out nothing.
+    """
+    names = ("Dockerfile.dockerignore", ".dockerignore")
+    own = next((file for name in names if _is_in(context, file := context / name)), None)
+    written = context.with_name("ignore")
+    written.write_bytes(
+        b"nothing-is-called-so/nor/so\n" + (own.read_bytes().removeprefix(b"\xef\xbb\xbf") if own else b"")
+    )
+    return written
+
+
+def _is_in(context: Path, file: Path) -> bool:
+    return file.is_file() and file.resolve().is_relative_to(context.resolve())
 
 
 def _may_mount(command: ContainerCommand, dockerfile: Path) -> bool:
