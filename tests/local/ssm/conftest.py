@@ -43,12 +43,17 @@ time.sleep(1000)
 
 
 @pytest.fixture(scope="package")
-def task(engine: EngineProcess) -> Iterator[ExecTask]:
-    """One task for all who leave it as it was."""
-    errors = engine.log_lines("error")
+def _standing(engine: EngineProcess) -> Iterator[ExecTask]:
     task = launch(engine, entryPoint=["python3", "-c", _SERVE], command=[]).wait_for_echo()
     yield task
     engine.stop(task.arn)
+
+
+@pytest.fixture(scope="module")
+def task(engine: EngineProcess, _standing: ExecTask) -> Iterator[ExecTask]:
+    """One task for all who leave it as it was, and the engine without an error of its own."""
+    errors = engine.log_lines("error")
+    yield _standing
     assert engine.log_lines("error") == errors
 
 
