@@ -20,11 +20,12 @@ POLLING = {"DescribeTasks", "GetLogEvents"}
 
 
 class EngineOfTests:
-    """``FARGATE_ENGINE_DIR`` and ``FARGATE_ENGINE_LOG`` are set before this is made."""
+    """``FARGATE_ENGINE_DIR``, ``FARGATE_ENGINE_LOG`` and ``FARGATE_ENGINE_OPTIONS`` are set before this is made."""
 
     def __init__(self) -> None:
         self.directory = Path(os.environ["FARGATE_ENGINE_DIR"])
         self.log = Path(os.environ["FARGATE_ENGINE_LOG"])
+        self.options = os.environ["FARGATE_ENGINE_OPTIONS"]
 
     @property
     def engine(self) -> LocalEngine:

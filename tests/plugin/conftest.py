@@ -146,6 +146,7 @@ def _as_a_user(patch: pytest.MonkeyPatch, home: Path) -> Path:
 def _share(patch: pytest.MonkeyPatch, engine: EngineOfTests) -> EngineLog:
     patch.setenv("FARGATE_ENGINE_DIR", str(engine.directory))
     patch.setenv("FARGATE_ENGINE_LOG", str(engine.log))
+    patch.setenv("FARGATE_ENGINE_OPTIONS", engine.options)  # it may be we who start it
     assert engine.engine.directory == engine.directory, "it runs, and goes on as long as we do"
     return SharedEngineLog(engine.log)
 
