@@ -7,10 +7,12 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 LOOPBACK = "127.0.0.1"
 LOOPBACKS = tuple(f"127.0.0.{number}" for number in range(1, 10))
@@ -46,6 +48,18 @@ def address_of(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{directory}/{path.name}"
     finally:
         os.close(directory)
+
+
+def with_last_words(receive: Callable[[], T]) -> T:
+    """What ``receive`` gets of a local socket, also of an end that closed and had not read all itself.
+
+    The kernel tells of that first, once, and then what was said before it: unix_release_sock and unix_dgram_recvmsg in
+    https://github.com/torvalds/linux/blob/v6.1/net/unix/af_unix.c
+    """
+    try:
+        return receive()
+    except ConnectionResetError:
+        return receive()
 
 
 def wake(sock: socket.socket) -> None:

@@ -24,7 +24,7 @@ from pytest_fargate_sandbox.leaves.session_message import (
     encode,
     state_message,
 )
-from pytest_fargate_sandbox.leaves.sockets import wake
+from pytest_fargate_sandbox.leaves.sockets import wake, with_last_words
 from pytest_fargate_sandbox.local.ssm.relay_faults import DelayLine, RelayFaults, message_type
 from pytest_fargate_sandbox.local.ssm.relay_words import DIAL, LARGEST_PACKET, Mark
 from pytest_fargate_sandbox.local.ssm.websocket_server import Close, Opcode
@@ -166,7 +166,7 @@ class ManagedSession:
         buffer = memoryview(bytearray(LARGEST_PACKET))
         while True:
             try:
-                size = end.recv_into(buffer)
+                size = with_last_words(lambda: end.recv_into(buffer))
             except OSError:
                 size = 0
             if not size:

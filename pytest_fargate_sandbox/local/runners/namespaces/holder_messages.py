@@ -7,6 +7,8 @@ import os
 import socket
 from typing import Any
 
+from pytest_fargate_sandbox.leaves.sockets import with_last_words
+
 Message = dict[str, Any]
 
 _PACKET = 100_000
@@ -52,10 +54,9 @@ class Channel:
         Never waits, but raises BlockingIOError: epoll may tell of a descriptor which another thread has closed since,
         and which a new channel has now.
         """
-        try:
-            packet, descriptors, _, _ = socket.recv_fds(self.socket, _PACKET, _MOST_DESCRIPTORS, socket.MSG_DONTWAIT)
-        except ConnectionResetError:
-            return None
+        packet, descriptors, _, _ = with_last_words(
+            lambda: socket.recv_fds(self.socket, _PACKET, _MOST_DESCRIPTORS, socket.MSG_DONTWAIT)
+        )
         if not packet:
             return None
         for descriptor in descriptors:
