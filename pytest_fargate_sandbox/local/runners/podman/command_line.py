@@ -16,6 +16,7 @@ from pytest_fargate_sandbox.local.runners.podman.image_policy import policy_opti
 from pytest_fargate_sandbox.local.runners.podman.mounts_of_step import ANY_NETWORK, OWN_NETWORK
 from pytest_fargate_sandbox.local.runners.podman.runtime_configuration import hook_options, runtime_options
 from pytest_fargate_sandbox.local.runners.podman.seccomp_profile import seccomp_options
+from pytest_fargate_sandbox.local.runners.podman.users_configuration import users_configuration
 from pytest_fargate_sandbox.local.runners.task_limits import most_processes
 
 if TYPE_CHECKING:
@@ -199,8 +200,8 @@ def _info_of(program: str) -> dict[str, Any]:
 
 def _shares_its_network() -> bool:
     """Whether podman's user has it give this machine's network to whatever it runs: containers.conf(5), ``netns``."""
-    own = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
-    files = [Path(place) / "containers/containers.conf" for place in ("/usr/share", "/etc", own)]
+    places = (Path("/usr/share/containers"), Path("/etc/containers"), users_configuration())
+    files = [place / "containers.conf" for place in places]
     files += [Path(os.environ[name]) for name in ("CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE") if name in os.environ]
     files += [each for file in files for each in file.with_name("containers.conf.d").glob("*.conf")]
     return any(_NETNS_OF_HOST.search(file.read_text("utf-8", "replace")) for file in files if file.is_file())

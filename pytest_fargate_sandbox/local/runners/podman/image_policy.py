@@ -7,8 +7,9 @@ podman takes ``FROM docker-archive:/FILE`` and its like for that file, whoever w
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from pytest_fargate_sandbox.local.runners.podman.users_configuration import users_configuration
 
 _OF_THIS_MACHINE = ("dir", "docker-archive", "docker-daemon", "oci", "oci-archive", "ostree", "sif", "tarball")
 _NONE = {"": [{"type": "reject"}]}
@@ -16,8 +17,7 @@ _NONE = {"": [{"type": "reject"}]}
 
 def policy_options(directory: Path) -> list[str]:
     """For ``build``, by a file in ``directory``. Where the user's is none, podman itself says so."""
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"))  # noqa: PTH111 - or there is none
-    known = (own / "containers/policy.json", Path("/etc/containers/policy.json"))
+    known = (users_configuration() / "policy.json", Path("/etc/containers/policy.json"))
     found = next((file for file in known if file.is_file()), None)
     try:
         policy = json.loads(found.read_text("utf-8")) if found else None
