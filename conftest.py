@@ -30,6 +30,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TESTS = Path(__file__).parent / "tests"
+_LONGEST_TEST = 420
+"""Seconds, on the slowest machine: here the longest takes 50. Some set themselves 400, and tell more than this does."""
 _WORKERS_PER_CORE = 3
 _MOST_WORKERS = 16
 """Each has engines and sandboxes of its own; beyond this they cost more than they save."""
@@ -41,6 +43,13 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
             "pytest-xdist is not here: pip install -e '.[local]' for the examples, '.[dev]' for all tests"
         )
     parser.addoption("--soak", action="store_true", help="run the soak tests at their full length, not a short one")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Where one of our own tests waits for ever, it fails, and shows where it waited; the others go on."""
+    if config.pluginmanager.hasplugin("timeout") and config.option.timeout is None and not config.option.soak:
+        config.option.timeout = _LONGEST_TEST
 
 
 @pytest.hookimpl(tryfirst=True)

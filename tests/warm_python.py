@@ -65,6 +65,8 @@ _LARGEST_REQUEST = 1 << 20
 _MOST_DESCRIPTORS = 8
 _ENVIRONMENT = dict(os.environ)
 """Of no test: what one of them sets would be there in the copies of all others."""
+_LONGEST_BIRTH = 60
+"""Seconds, the loading of what is copied among them. Whoever waits longer says so, and does not wait for ever."""
 _SPARE = 500
 """From here on are numbers that nobody asks for."""
 _ADDRESS = "TESTS_WARM_PYTHON"
@@ -78,7 +80,7 @@ INTERPRETER = " ".join(_WORKER)
 
 def command(*arguments: str) -> list[str]:
     """For whoever starts programs by their command. Signals of a terminal do not meet the copy that this stands for."""
-    return ["env", f"{_ADDRESS}={_warm_python()}", *_WORKER, *arguments]
+    return ["env", f"{_ADDRESS}={address()}", *_WORKER, *arguments]
 
 
 def run(*arguments: str, given: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
@@ -120,16 +122,18 @@ class Popen(subprocess.Popen[AnyStr]):
         }
         files = [number if pipe == -1 else pipe for number, pipe in enumerate((pipes[0], pipes[3], pipes[5]))]
         self._news = socket.socket(socket.AF_UNIX)
+        self._news.settimeout(_LONGEST_BIRTH)
         self._news.connect(self._address())
         socket.send_fds(self._news, [_line(request)], [*files, *descriptors])
         self._told = self._news.makefile("r")
         self.pid = int(self._told.readline())
+        self._news.settimeout(None)
         self._child_created = True
         self._close_pipe_fds(*pipes)
 
     def _address(self) -> str:
         """Of the process whose copy it is to be."""
-        return _warm_python()
+        return address()
 
     def __del__(self, *_: Any) -> None:
         super().__del__()
@@ -166,7 +170,7 @@ def share() -> None:
 
 
 @cache
-def _warm_python() -> str:
+def address() -> str:
     return _ENVIRONMENT.get(_OF_ALL_WORKERS) or WarmProcess(__file__).address
 
 
@@ -216,27 +220,26 @@ def serve(listener: socket.socket, lifeline: int) -> tuple[dict[str, Any], list[
     os.set_blocking(news, False)
     signal.set_wakeup_fd(news)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    asking: set[socket.socket] = set()
     waiting: dict[int, socket.socket] = {}
     while True:
-        ready = select.select([listener, ended, lifeline], [], [])[0]
+        ready = select.select([listener, ended, lifeline, *asking], [], [])[0]
         if lifeline in ready:
             os._exit(0)
         if ended in ready:
             os.read(ended, 100)
             _tell(waiting)
         if listener in ready:
-            connection, _ = listener.accept()
-            data, files, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST, _MOST_DESCRIPTORS)
-            while not data.endswith(b"\n"):
-                data += connection.recv(_LARGEST_REQUEST)
+            asking.add(listener.accept()[0])
+        for connection in asking.intersection(ready):
+            asking.remove(connection)
+            data, files = _what_is_asked(connection)
+            if not data:
+                connection.close()
+                continue
             pid = os.fork()
             if pid == 0:
-                signal.set_wakeup_fd(-1)
-                for number in (signal.SIGCHLD, *_SIGNALS):
-                    signal.signal(number, signal.SIG_DFL)
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-                for each in (listener, connection, *waiting.values()):
-                    each.close()
+                _forget_to_serve(listener, connection, *asking, *waiting.values())
                 os.close(ended)
                 os.close(news)
                 request = json.loads(data)
@@ -245,7 +248,34 @@ def serve(listener: socket.socket, lifeline: int) -> tuple[dict[str, Any], list[
             for file in files:
                 os.close(file)
             waiting[pid] = connection
-            connection.sendall(_line(pid))
+            with suppress(OSError):  # of whoever was killed meanwhile
+                connection.sendall(_line(pid))
+
+
+def _forget_to_serve(*sockets: socket.socket) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, *_SIGNALS):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for each in sockets:
+        each.close()
+
+
+def _what_is_asked(connection: socket.socket) -> tuple[bytes, list[int]]:
+    """Nothing, by whoever was killed or interrupted before he had said all."""
+    data, files = b"", list[int]()
+    with suppress(OSError):
+        data, files, _, _ = socket.recv_fds(connection, _LARGEST_REQUEST, _MOST_DESCRIPTORS)
+        while not data.endswith(b"\n"):
+            more = connection.recv(_LARGEST_REQUEST)
+            if not more:
+                break
+            data += more
+    if data.endswith(b"\n"):
+        return data, files
+    for file in files:
+        os.close(file)
+    return b"", []
 
 
 def _tell(waiting: dict[int, socket.socket]) -> None:

@@ -45,6 +45,12 @@ def _squat(base: Path, how: str) -> None:
             os.chown(base, 20042, 20042)
 
 
+def _what_is_there(base: Path) -> object:
+    """But for when it was read."""
+    told = base.lstat()
+    return told.st_ino, told.st_mode, told.st_uid, told.st_ctime_ns, sorted(base.parent.rglob("*"))
+
+
 @pytest.mark.parametrize(
     "how", ["open", "file", "link", "dangling link", pytest.param("another's", marks=pytest.mark.root)]
 )
@@ -52,7 +58,7 @@ def test_where_the_name_is_taken_another_one_serves_and_is_told(
     base: Path, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     _squat(base, how)
-    before = base.lstat(), sorted(base.parent.rglob("*"))
+    before = _what_is_there(base)
     first = Scratch()
     second = Scratch()
     assert first.path.parent == second.path.parent != base
@@ -65,7 +71,7 @@ def test_where_the_name_is_taken_another_one_serves_and_is_told(
     second.remove()
     first.remove()
     shutil.rmtree(first.path.parent)
-    assert (base.lstat(), sorted(base.parent.rglob("*"))) == before
+    assert _what_is_there(base) == before
 
 
 def test_where_the_name_is_taken_what_dead_engines_left_is_swept_too(base: Path) -> None:
