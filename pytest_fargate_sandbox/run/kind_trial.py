@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
-from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
+from pytest_fargate_sandbox.sandbox.task.causes import holds_for_all
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.run.kind_notes import Notes
 
 ENOUGH = 2
-_MAY_PASS = frozenset({Cause.QUOTA, Cause.CAPACITY, Cause.THROTTLED, Cause.SPOT_RECLAIMED})
-_OF_ALL = frozenset({Cause.PULL_FAILED, Cause.START_FAILED, Cause.REFUSED})
 _TOLD_ELSEWHERE = {"log_tail": "", "transient": False}
 """And to run a test again is of no use."""
 
@@ -59,9 +57,9 @@ def tried(notes: Notes) -> int:
     return int(bool(notes["on_trial"]) + notes["strikes"] + notes["died"])
 
 
-def settles(notes: Notes, error: SandboxError) -> bool:
-    """Whether it is the second to die for a reason that holds for all of its kind, and none came up."""
-    return not (notes["came_up"] or notes["open"]) and bool(notes["died"] or notes["strikes"]) and bool(_weight(error))
+def one_has_died(notes: Notes) -> bool:
+    """Whether that is all that is known of the kind: the next to die of what holds for all settles it."""
+    return not (notes["came_up"] or notes["open"]) and bool(notes["died"] or notes["strikes"])
 
 
 def problem(notes: Notes, test: str) -> SandboxError | None:
@@ -86,13 +84,8 @@ def _sentence(message: str) -> str:
 
 def _weight(error: SandboxError) -> int:
     """How much it says against the whole kind."""
-    if not isinstance(error, StartError) or error.cause in _MAY_PASS:
+    if not isinstance(error, StartError) or not holds_for_all(error):
         return 0
-    if error.task_arn and error.cause == Cause.NETWORK:
+    if error.cause == Cause.NETWORK:
         return ENOUGH  # the start has tried it again, with another task
-    if error.transient:
-        return 0
-    if not error.task_arn:
-        return ENOUGH
-    # By its reason, not by its stop code: TaskFailedToStart is what Fargate's own trouble has as well.
-    return int(judge_reason(error.reason).cause in _OF_ALL)
+    return 1 if error.task_arn else ENOUGH

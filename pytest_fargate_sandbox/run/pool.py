@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from pytest_fargate_sandbox.run.bound import Description
     from pytest_fargate_sandbox.run.lease import Lease
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
     from pytest_fargate_sandbox.run.slot_pool import SlotPool
+    from pytest_fargate_sandbox.sandbox.task.launched_ahead import LaunchedAhead
 
 
 class _Lessee(NamedTuple):
@@ -218,13 +218,13 @@ class Pool:
         return (lambda sandbox: reuse.leave(sandbox, purpose, spec)) if reuse and purpose else None
 
     def _started(
-        self, spec: SandboxSpec, ahead: tuple[str, Description] | None, phases: dict[str, float], lessee: _Lessee
+        self, spec: SandboxSpec, ahead: LaunchedAhead | None, phases: dict[str, float], lessee: _Lessee
     ) -> TaskLease:
         task_id = self._new_id("slots" if spec.slots else lessee.test)
-        seat = self._seat(spec, ahead[0] if ahead else task_id, taken=ahead is not None)
+        seat = self._seat(spec, ahead.launched_as if ahead else task_id, taken=ahead is not None)
         sandbox = self._sandbox(spec, task_id, seat, test=lessee.test)
         if ahead:
-            sandbox.take_over(ahead[1], launched_as=ahead[0], is_final=lambda error: self._shelf.settles(spec, error))
+            sandbox.take_over(ahead)
         with _timed(phases, "waited"):
             seat.take(lessee.instead)
         lease = TaskLease(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.run import kind_trial
 from pytest_fargate_sandbox.run.bound import HELD, SHELF, is_in_the_way, shelf, spare, waiting
+from pytest_fargate_sandbox.sandbox.task.launched_ahead import LaunchedAhead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +51,8 @@ class Shelf:
         if spec.shareable and self._filler is not None:
             self._filler.fill(spec, places)
 
-    def claim(self, spec: SandboxSpec, *, test: str, patience: float) -> tuple[str, Description] | None:
-        """The id of a sandbox that runs, or is about to, and what ECS says of it; None: launch one yourself.
+    def claim(self, spec: SandboxSpec, *, test: str, patience: float) -> LaunchedAhead | None:
+        """The task of a sandbox that runs, or is about to; None: launch one yourself.
 
         Which of those that are starting runs first nobody knows, so all who wait for one of a kind wait for any.
         Raises what has kept its kind from coming up. Else ``came_up``, ``failed`` or ``gave_up`` has to be called.
@@ -93,7 +94,7 @@ class Shelf:
         notes["on_trial"] = self._worker
         return "launch"
 
-    def _from_shelf(self, kind: str, patience: float) -> tuple[str, Description] | None:
+    def _from_shelf(self, kind: str, patience: float) -> LaunchedAhead | None:
         try:
             return self._first_running(kind, patience)
         except BaseException:
@@ -101,7 +102,7 @@ class Shelf:
                 self._wait_no_more(self._kinds.of(document, kind))
             raise
 
-    def _first_running(self, kind: str, patience: float) -> tuple[str, Description] | None:
+    def _first_running(self, kind: str, patience: float) -> LaunchedAhead | None:
         deadline = time.monotonic() + patience
         rests = pauses(0.02, _LOOK_SEC)
         while True:
@@ -114,7 +115,7 @@ class Shelf:
             self._look(kind)
             time.sleep(next(rests))
 
-    def _taken(self, document: Document, kind: str, name: str | None) -> tuple[str, Description] | None:
+    def _taken(self, document: Document, kind: str, name: str | None) -> LaunchedAhead | None:
         notes = self._kinds.of(document, kind)
         self._wait_no_more(notes)
         if name is None:
@@ -124,7 +125,7 @@ class Shelf:
         self._kinds.note_got(document, kind, self._worker)
         if not notes["open"]:
             notes["on_trial"] = self._worker
-        return name, _description(row)
+        return LaunchedAhead(_description(row), launched_as=name, is_second=kind_trial.one_has_died(notes))
 
     def _wait_no_more(self, notes: Notes) -> None:
         left = {**notes["waiting"], self._worker: notes["waiting"].get(self._worker, 0) - 1}
@@ -149,10 +150,6 @@ class Shelf:
             return error
         with self._state.change() as document:
             return kind_trial.failed(self._kinds.of(document, spec.kind), error, test, is_second=was_ahead)
-
-    def settles(self, spec: SandboxSpec, error: SandboxError) -> bool:
-        """Whether what one from the shelf died of shows that none of its kind comes up, another having died before."""
-        return kind_trial.settles(self._kinds.seen(self._state.read(), spec.kind), error)
 
     def gave_up(self, spec: SandboxSpec) -> None:
         """Nobody waits for it any more."""

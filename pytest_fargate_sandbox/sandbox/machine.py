@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
     from pytest_fargate_sandbox.sandbox.lifeline import Lifeline
+    from pytest_fargate_sandbox.sandbox.task.launched_ahead import LaunchedAhead
 
 T = TypeVar("T")
 
@@ -98,9 +99,7 @@ class Machine:
         self._recorder = recorder or Recorder()
         self._admission = admission or Admission()
         self._secret = secret
-        self._ahead: Mapping[str, Any] | None = None
-        self._is_final: Callable[[StartError], bool] | None = None
-        self._launched_as = task_id
+        self._ahead: LaunchedAhead | None = None
         self._started: Started | None = None
         self._lifeline: Lifeline | None = None
         self._start_cause = ""
@@ -137,16 +136,9 @@ class Machine:
         self._recorder.let_go(arn)
         return arn
 
-    def take_over(
-        self, task: Mapping[str, Any], *, launched_as: str, is_final: Callable[[StartError], bool] | None = None
-    ) -> None:
-        """Have ``start`` connect to a task that was launched ahead, instead of launching one.
-
-        ``task`` is what ECS says of it: its ``taskArn`` at least; what else is known need not be asked for.
-        ``launched_as`` is the id of the machine that launched it, by which its keys are derived. ``is_final``: whether
-        what it died of is to be told, and no task launched in its stead; that is launched whatever it was else.
-        """
-        self._ahead, self._launched_as, self._is_final = task, launched_as, is_final
+    def take_over(self, ahead: LaunchedAhead) -> None:
+        """Have ``start`` connect to a task that was launched ahead with the same secret, instead of launching one."""
+        self._ahead = ahead
 
     def enter(self, place: Place, *, task_arn: str, host: str, keyring: Keyring, image: str) -> None:
         """Become the machine of a task that somebody launched before. Raises ``StartError`` if it is gone."""
@@ -305,9 +297,7 @@ class Machine:
     def _begin(self, force_build: bool, endpoints: tuple[OutsideEndpoint, ...]) -> Start:
         place = self.place = self._find_place(self._asked_cfg)
         ahead, self._ahead = self._ahead, None
-        launched_as, self._launched_as = self._launched_as, self.task_id
-        is_final, self._is_final = self._is_final, None
-        self.labels.update(self._recorder.open(self, place, ahead))
+        self.labels.update(self._recorder.open(self, place, ahead.task if ahead else None))
         return Start(
             cfg=place.cfg,
             aws=place.aws,
@@ -322,8 +312,6 @@ class Machine:
             may_wait=self._admission.refused,
             secret=self._secret,
             launched_ahead=ahead,
-            launched_as=launched_as,
-            is_final=is_final or (lambda _error: False),
         )
 
     def _step(self, event: str, **facts: Any) -> None:
@@ -349,7 +337,7 @@ class Machine:
             raise
         finally:
             self.image = start.image
-        self.keyed_as = start.launched_as or start.task_id
+        self.keyed_as = start.keyed_as
         return self._held(started)
 
     def _held(self, started: Started) -> Started:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.sandbox.connection import Connection
     from pytest_fargate_sandbox.sandbox.keyring import Keyring
     from pytest_fargate_sandbox.sandbox.modes.mode import Mode
+    from pytest_fargate_sandbox.sandbox.task.launched_ahead import LaunchedAhead
 
 _RETRIES_WITHOUT_NETWORK = 1
 _LONGEST_PAUSE_SEC = 20.0
@@ -80,17 +81,14 @@ class Start:
     """Asked where a launch is refused for good: whether ``pace`` will wait until it is not."""
     secret: bytes | None = field(default=None, repr=False)
     """What the keyring is derived from, where another process may take the task over."""
-    launched_ahead: Mapping[str, Any] | None = None
-    """What is known of a task that ``launch_ahead`` made with the same secret: its ``taskArn`` at least."""
-    launched_as: str = ""
-    """The ``task_id`` that it was launched with, if that was another."""
-    is_final: Callable[[StartError], bool] = lambda _error: False
-    """Asked of what that one died of: whether it is told, though nobody has had it."""
+    launched_ahead: LaunchedAhead | None = None
+    """A task that ``launch_ahead`` made with the same secret, for the first attempt."""
     phases: dict[str, float] = field(default_factory=dict)
     image: str = ""
 
     def __post_init__(self) -> None:
         self._mode = mode_of(self.cfg)
+        self.keyed_as = self.launched_ahead.launched_as if self.launched_ahead else self.task_id
 
     def run(self) -> Started:
         plan, keyring, routes = self._prepare()
@@ -98,9 +96,9 @@ class Start:
         rests = pauses(0.2, _LONGEST_PAUSE_SEC)
         without_network = 0
         while True:
-            was_ahead = self.launched_ahead is not None
+            ahead, self.launched_ahead = self.launched_ahead, None
             try:
-                return self._attempt(plan, keyring, routes, attempts)
+                return self._attempt(plan, keyring, routes, attempts, ahead)
             except StartError as error:
                 # What has used up its patience (cause unknown) has had minutes; another round would have as many. And
                 # where an engine was lost, another is to be found first.
@@ -111,11 +109,9 @@ class Start:
                 if without_network > _RETRIES_WITHOUT_NETWORK:
                     raise
                 # Whatever one that was launched ahead died of, nobody has had it, and this is no attempt of ours.
-                if was_ahead and self.is_final(error):
+                if ahead.settles(error) if ahead else not (error.transient and attempts.take()):
                     raise
-                if not was_ahead and not (error.transient and attempts.take()):
-                    raise
-            if not was_ahead:
+            if not ahead:
                 time.sleep(next(rests))
 
     def launch_ahead(self) -> str:
@@ -135,7 +131,7 @@ class Start:
         with self._phase("definition"):
             if self.cfg.log_group and self.cfg.cluster != LOCAL_CLUSTER:  # the engine makes its own
                 ensure_log_group(self.aws, self.cfg.log_group)
-            keyring = mode.make_keyring(self.cfg, self.aws, task_id=self.launched_as or task_id, secret=self.secret)
+            keyring = mode.make_keyring(self.cfg, self.aws, task_id=self.keyed_as, secret=self.secret)
             plan = make_plan(
                 mode.with_own_images(self.cfg, self.aws),
                 image=self.image,
@@ -154,9 +150,11 @@ class Start:
         is_enough = bool(cfg.execution_role_arn and (cfg.image_template or cfg.environment_dir))
         return registrations.base_definition(self.aws, cfg.task_definition, or_none=is_enough)
 
-    def _attempt(self, plan: Plan, keyring: Keyring, routes: Routes, attempts: Attempts) -> Started:
+    def _attempt(
+        self, plan: Plan, keyring: Keyring, routes: Routes, attempts: Attempts, ahead: LaunchedAhead | None
+    ) -> Started:
         with self._phase("launch"):
-            description = self._take_over() or self._launch(plan, attempts)
+            description = dict(ahead.task) if ahead else self._launch(plan, attempts)
         task = _watched(description, self._mode, self.cfg, self.aws, plan.registration)
         self.record("launched", task_arn=task.arn, image=self.image)
         try:
@@ -167,11 +165,6 @@ class Start:
                 self.record("stopped", task_arn=task.arn, cause=cause)
             raise
         return Started(task, connection, Lifeline(task, connection), keyring, routes, self._mode)
-
-    def _take_over(self) -> dict[str, Any] | None:
-        """The task that was launched ahead, for the first attempt; if it dies, the next one launches its own."""
-        task, self.launched_ahead = self.launched_ahead, None
-        return dict(task) if task else None
 
     def _launch(self, plan: Plan, attempts: Attempts) -> dict[str, Any]:
         try:

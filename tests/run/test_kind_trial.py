@@ -8,6 +8,7 @@ from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, Star
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.run import kind_trial
 from pytest_fargate_sandbox.run.kind_notes import Notes
+from pytest_fargate_sandbox.sandbox.task.causes import holds_for_all
 
 NO_IMAGE = StartError(
     "could not pull an image: not found\ncheck its name", reason="CannotPullContainerError: not found",
@@ -38,10 +39,11 @@ def test_a_second_task_has_to_die_of_the_same_and_then_all_tests_have_the_same_s
 def test_of_two_that_were_launched_at_once_the_second_settles_it_where_it_died_of_what_holds_for_all(
     notes: Notes,
 ) -> None:
-    assert not kind_trial.settles(notes, NO_IMAGE), "it may have been a bad moment"
+    assert not kind_trial.one_has_died(notes), "nothing has yet"
     notes["died"] = 1
     assert kind_trial.tried(notes) == 1
-    assert kind_trial.settles(notes, NO_IMAGE)
+    assert kind_trial.one_has_died(notes)
+    assert holds_for_all(NO_IMAGE)
     kind_trial.failed(notes, NO_IMAGE, "test_a", is_second=True)
     assert kind_trial.is_hopeless(notes)
 

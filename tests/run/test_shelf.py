@@ -18,6 +18,7 @@ from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec, Wants
 from pytest_fargate_sandbox.run.shelf import Shelf
 from pytest_fargate_sandbox.run.shelf_filler import ShelfFiller
 from pytest_fargate_sandbox.run.stock import FixedStock
+from pytest_fargate_sandbox.sandbox.task.launched_ahead import LaunchedAhead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -29,6 +30,10 @@ OTHER = SandboxSpec(EcsFargateConfig(cluster="local", cpu="1024", memory="2048")
 
 def _task(arn: str, status: str = "RUNNING") -> dict[str, str]:
     return {"taskArn": arn, "lastStatus": status}
+
+
+def _ahead(name: str) -> LaunchedAhead:
+    return LaunchedAhead(_task(f"arn:{name}"), name)
 
 
 class Launcher:
@@ -78,7 +83,7 @@ def shelf_of(tmp_path: Path, launcher: Launcher, request: pytest.FixtureRequest)
     return make
 
 
-def claim(shelf: Shelf, spec: SandboxSpec = SPEC, patience: float = 20) -> tuple[str, Any] | None:
+def claim(shelf: Shelf, spec: SandboxSpec = SPEC, patience: float = 20) -> LaunchedAhead | None:
     return shelf.claim(spec, test="test_it", patience=patience)
 
 
@@ -95,7 +100,7 @@ def test_only_those_that_run_next_are_asked_for(shelf_of: Callable[..., Shelf], 
     shelf = shelf_of(ahead=20)
     shelf.plan(SPEC, range(20))
     eventually(lambda: len(launcher.launched) == 20)
-    assert claim(shelf) == ("gw0-0", _task("arn:gw0-0"))
+    assert claim(shelf) == _ahead("gw0-0")
     assert launcher.asked_for == [2], "one test waits for one task, and the first may lag"
 
 
@@ -103,7 +108,7 @@ def test_one_that_is_taken_is_replaced(shelf_of: Callable[..., Shelf], launcher:
     shelf = shelf_of(ahead=2)
     shelf.plan(SPEC, range(10))
     eventually(lambda: len(launcher.launched) == 2)
-    assert claim(shelf) == ("gw0-0", _task("arn:gw0-0"))
+    assert claim(shelf) == _ahead("gw0-0")
     eventually(lambda: len(launcher.launched) == 3)
 
 
@@ -121,7 +126,7 @@ def test_another_worker_takes_what_the_first_launched(shelf_of: Callable[..., Sh
     first, second = shelf_of("gw0", ahead=1), shelf_of("gw1", ahead=1)
     first.plan(SPEC, range(2))
     eventually(lambda: len(launcher.launched) == 1)
-    assert claim(second) == ("gw0-0", _task("arn:gw0-0"))
+    assert claim(second) == _ahead("gw0-0")
 
 
 def test_one_that_is_still_being_launched_is_waited_for(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
@@ -130,7 +135,7 @@ def test_one_that_is_still_being_launched_is_waited_for(shelf_of: Callable[..., 
     shelf.plan(SPEC, range(1))
     eventually(lambda: bool(shelf._state.read().get("tasks")))
     threading.Timer(0.1, launcher.may_go_on.set).start()
-    assert claim(shelf) == ("gw0-0", _task("arn:gw0-0"))
+    assert claim(shelf) == _ahead("gw0-0")
 
 
 class Unhurried(FixedStock):
@@ -182,7 +187,7 @@ def test_the_first_that_runs_is_taken_not_the_first_that_was_launched(
     shelf = shelf_of(ahead=2)
     shelf.plan(SPEC, range(2))
     eventually(lambda: len(launcher.launched) == 2)
-    assert claim(shelf) == ("gw0-1", _task("arn:gw0-1"))
+    assert claim(shelf) == _ahead("gw0-1")
 
 
 def test_one_that_died_on_the_shelf_is_given_to_nobody(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
@@ -191,7 +196,7 @@ def test_one_that_died_on_the_shelf_is_given_to_nobody(shelf_of: Callable[..., S
     shelf.plan(SPEC, range(1))
     eventually(lambda: len(launcher.launched) == 1)
     claimed = claim(shelf)
-    assert claimed is None or claimed[0] != "gw0-0"
+    assert claimed is None or claimed.launched_as != "gw0-0"
 
 
 def test_one_that_was_seen_running_and_died_since_is_given_to_nobody(
@@ -207,7 +212,7 @@ def test_one_that_was_seen_running_and_died_since_is_given_to_nobody(
         for row in document["tasks"].values():
             row["seen"] = 0.0
     launcher.status.update(dict.fromkeys(launcher.launched, "STOPPED"))
-    assert claim(shelf) in (None, ("gw0-3", _task("arn:gw0-3"))), "none, or one that was launched in their place"
+    assert claim(shelf) in (None, _ahead("gw0-3")), "none, or one that was launched in their place"
 
 
 def test_one_that_never_runs_is_given_out_in_the_end(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
@@ -215,7 +220,7 @@ def test_one_that_never_runs_is_given_out_in_the_end(shelf_of: Callable[..., She
     shelf = shelf_of(ahead=1)
     shelf.plan(SPEC, range(1))
     eventually(lambda: len(launcher.launched) == 1)
-    assert claim(shelf, patience=0.2) == ("gw0-0", {"taskArn": "arn:gw0-0"})
+    assert claim(shelf, patience=0.2) == LaunchedAhead({"taskArn": "arn:gw0-0"}, "gw0-0")
 
 
 def test_the_bound_on_tasks_holds(shelf_of: Callable[..., Shelf], launcher: Launcher) -> None:
@@ -273,8 +278,8 @@ def test_of_a_kind_that_may_not_come_up_two_are_launched_and_one_that_runs_lets_
     for thread, _ in asked:
         thread.join(10)
     answers = [found[0] for _, found in asked]
-    assert (runs.removeprefix("arn:"), _task(runs)) in answers
-    assert all(answer is None or answer[1]["lastStatus"] == "RUNNING" for answer in answers), "what died is nobody's"
+    assert _ahead(runs.removeprefix("arn:")) in answers
+    assert all(answer is None or answer.task["lastStatus"] == "RUNNING" for answer in answers), "what died is nobody's"
     eventually(lambda: len(launcher.launched) > 5)
 
 
@@ -286,11 +291,11 @@ def test_of_a_kind_that_does_not_come_up_the_second_to_die_tells_and_no_third_is
     launcher.status.update(dict.fromkeys(arns, "STOPPED"))
     eventually(lambda: any(found for _, found in asked))
     told = [(shelf, found[0]) for shelf, (_, found) in zip(shelves, asked, strict=True) if found]
-    ((its_shelf, (_, description)),) = told
-    assert description["lastStatus"] == "STOPPED", "its start tells what it died of"
+    ((its_shelf, second),) = told
+    assert second.task["lastStatus"] == "STOPPED", "its start tells what it died of"
     error = StartError("no image", reason="CannotPull: not found", cause="pull_failed", task_arn=arns[1])
-    assert its_shelf.settles(UNSURE, error), "it launches no other in its stead"
-    assert not its_shelf.settles(UNSURE, StartError("gone", cause="essential_exited", task_arn=arns[1]))
+    assert second.settles(error), "it launches no other in its stead"
+    assert not second.settles(StartError("gone", cause="essential_exited", task_arn=arns[1]))
     its_shelf.failed(UNSURE, error, test="test_it", was_ahead=True)
     for thread, _ in asked:
         thread.join(10)

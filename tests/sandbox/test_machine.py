@@ -12,6 +12,7 @@ from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.sandbox.machine import Machine
 from pytest_fargate_sandbox.sandbox.machine_ties import Admission, Recorder
+from pytest_fargate_sandbox.sandbox.task.launched_ahead import LaunchedAhead
 from pytest_fargate_sandbox.sandbox.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def test_what_one_launches_ahead_another_takes_over(machine: Callable[..., Machi
     assert notebook.events[-1] == "let go"
     del notebook.events[:]
     mine = machine("named", secret=b"s" * 32)
-    mine.take_over({"taskArn": arn}, launched_as="ahead")
+    mine.take_over(LaunchedAhead({"taskArn": arn}, "ahead"))
     mine.start()
     assert mine.task_arn == arn
     assert Workspace(mine).exec("echo $HOSTNAME").stdout == "named\n"
@@ -134,7 +135,7 @@ def test_one_launched_ahead_that_has_died_meanwhile_is_replaced(
     arn = machine("ahead", secret=b"s" * 32).launch_ahead()
     engine.aws.call("ecs", "StopTask", cluster="local", task=arn)
     mine = machine("named", secret=b"s" * 32, run_task_max_retries=0)
-    mine.take_over({"taskArn": arn}, launched_as="ahead")
+    mine.take_over(LaunchedAhead({"taskArn": arn}, "ahead"))
     mine.start()
     assert mine.task_arn != arn
     assert Workspace(mine).exec("true").ok
@@ -144,7 +145,7 @@ def test_a_name_that_a_task_was_not_launched_with_is_made_known_to_it(machine: C
     outside = [OutsideEndpoint("https://model.example/v1", "MODEL")]
     arn = machine("ahead", secret=b"s" * 32).launch_ahead()
     mine = machine("named", secret=b"s" * 32)
-    mine.take_over({"taskArn": arn}, launched_as="ahead")
+    mine.take_over(LaunchedAhead({"taskArn": arn}, "ahead"))
     mine.start(outside_endpoints=outside)
     assert mine.task_arn == arn
     assert Workspace(mine).exec("getent hosts model.example; echo $MODEL").stdout.split() == [
@@ -161,7 +162,7 @@ def test_a_user_who_may_not_write_names_has_those_of_the_launch_or_is_told(machi
 
     arn = machine("ahead", secret=b"s" * 32, user="nobody").launch_ahead()
     other = machine("named", secret=b"s" * 32, user="nobody")
-    other.take_over({"taskArn": arn}, launched_as="ahead")
+    other.take_over(LaunchedAhead({"taskArn": arn}, "ahead"))
     with pytest.raises(ConfigError, match=r"model\.example: .*/etc/hosts.*`user`"):
         other.start(outside_endpoints=outside)
 

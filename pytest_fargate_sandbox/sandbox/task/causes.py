@@ -16,10 +16,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_fargate_sandbox.leaves.names import EXIT_EXPIRED, LOCAL_CLUSTER, LOST_HOLDER, SIDECAR_CONTAINER, Cause
 from pytest_fargate_sandbox.providers.aws.reasons import reason_of, spoken
+
+if TYPE_CHECKING:
+    from pytest_fargate_sandbox.leaves.errors import StartError
 
 Task = Mapping[str, Any]
 """A task as DescribeTasks gives it."""
@@ -58,6 +61,9 @@ _STOP_CODES: Final = {
     "EssentialContainerExited": Verdict(Cause.ESSENTIAL_EXITED),
     "TaskFailedToStart": Verdict(Cause.START_FAILED),
 }
+
+_MAY_PASS: Final = frozenset({Cause.QUOTA, Cause.CAPACITY, Cause.THROTTLED, Cause.SPOT_RECLAIMED})
+_OF_ALL: Final = frozenset({Cause.PULL_FAILED, Cause.START_FAILED, Cause.REFUSED})
 
 STOPPED_BY_OWNER: Final = "stopped by its owner"
 """What we give ECS as the reason when a sandbox's own ``stop()`` ends it."""
@@ -98,6 +104,20 @@ def judge_stop(task: Task, *, clock: str = SIDECAR_CONTAINER) -> Verdict:
     if code in ("", "TaskFailedToStart") and told.cause != Cause.UNKNOWN:
         return told
     return _with_remedy(_STOP_CODES.get(code, told))
+
+
+def holds_for_all(error: StartError) -> bool:
+    """Whether another task of the same kind would not start either, as far as a failed start shows."""
+    if error.cause in _MAY_PASS:
+        return False
+    if error.task_arn and error.cause == Cause.NETWORK:
+        return True
+    if error.transient:
+        return False
+    if not error.task_arn:  # it was refused when it was asked for, as all are that are alike
+        return True
+    # By its reason, not by its stop code: TaskFailedToStart is what Fargate's own trouble has as well.
+    return judge_reason(error.reason).cause in _OF_ALL
 
 
 def stop_reason(task: Task) -> str:
