@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pytest_fargate_sandbox.leaves.names import ENV_ENGINE_DELAY, ENV_ENGINE_LOG, RUNNERS
 from pytest_fargate_sandbox.leaves.number_within import number_within
@@ -35,79 +36,113 @@ class EngineOptions:
     """The account's quota, with all of AWS's other limits; None: no limits."""
 
 
+def _vcpus(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of vCPUs, such as 6 or 0.5")
+    return float(text)
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, such as 30 or 0.5")
+    return float(text)
+
+
+def _seconds_range(text: str) -> tuple[float, float]:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", text)
+    if match is None or (match[2] and float(match[2]) < float(match[1])):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither seconds (30) nor a range of seconds (20-60)")
+    return float(match[1]), float(match[2] or match[1])
+
+
+_FAULTS = "; ".join(f"{name}: {meaning}" for name, meaning in {**COUNTED, **TIMED}.items())
+
+_VARIABLES = {"--launch-delay": ENV_ENGINE_DELAY, "--log": ENV_ENGINE_LOG}
+"""By which of the environment an option is given as well."""
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "--state": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "write DIR/engine.json, by which pytest --fargate-engine=DIR finds the engine",
+    },
+    "--port": {
+        "type": number_within(0, 65535, "a port"),
+        "default": 0,
+        "help": "the port on 127.0.0.1 (default: a free one)",
+    },
+    "--image": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=DIR[:DIR...]",
+        "help": "map a reference to directories, upper first",
+    },
+    "--launch-delay": {
+        "type": _seconds_range,
+        "default": "0",
+        "metavar": "S|LO-HI",
+        "help": f"how long a task stays PROVISIONING (default: {ENV_ENGINE_DELAY}, or 0)",
+    },
+    "--agent-delay": {
+        "type": _seconds_range,
+        "default": "0",
+        "metavar": "S|LO-HI",
+        "help": "how long after a container's start its agent of ECS Exec is there (default: 0; on AWS 30 to 60)",
+    },
+    "--session-idle": {
+        "type": _seconds,
+        "default": SessionTimes.idle_sec,
+        "metavar": "S",
+        "help": "a session in which nothing passes for so long is ended (default: %(default).0f, as on AWS)",
+    },
+    "--session-reconnect": {
+        "type": _seconds,
+        "default": SessionTimes.channel_sec,
+        "metavar": "S",
+        "help": "each connection of a session is closed when it is so old (default: %(default).0f, as on AWS)",
+    },
+    "--log": {
+        "type": Path,
+        "metavar": "FILE",
+        "help": f"append a JSON line for each call and each task transition (default: {ENV_ENGINE_LOG})",
+    },
+    "--runner": {
+        "choices": ("auto", *RUNNERS),
+        "default": "auto",
+        "help": "how containers run; auto: by the images of each task, as far as it works here (default: auto)",
+    },
+    "--real-health": {
+        "action": "store_true",
+        "help": "check health at AWS's own timing instead of as soon as possible",
+    },
+    "--open": {
+        "action": "store_true",
+        "help": "any credentials will do: then every user of this machine can run tasks as the engine's user",
+    },
+    "--limits": {
+        "choices": ("none", "aws"),
+        "default": "none",
+        "help": "aws: answer as an account does that calls ECS too often, or runs more vCPUs at once than it may",
+    },
+    "--vcpus": {
+        "type": _vcpus,
+        "metavar": "N",
+        "help": "with --limits aws: how many may be in use at once"
+        f" (default: {NEW_ACCOUNT_VCPUS:.0f}, as in a new account)",
+    },
+    "--fault": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=NUMBER",
+        "help": f"make something fail. {_FAULTS}",
+    },
+}
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
-    faults = "; ".join(f"{name}: {meaning}" for name, meaning in {**COUNTED, **TIMED}.items())
-    add = parser.add_argument
-    add(
-        "--state",
-        type=Path,
-        metavar="DIR",
-        help="write DIR/engine.json, by which pytest --fargate-engine=DIR finds the engine",
-    )
-    add("--port", type=number_within(0, 65535, "a port"), default=0, help="the port on 127.0.0.1 (default: a free one)")
-    add(
-        "--image",
-        action="append",
-        default=[],
-        metavar="NAME=DIR[:DIR...]",
-        help="map a reference to directories, upper first",
-    )
-    add(
-        "--launch-delay",
-        type=_seconds_range,
-        default=os.environ.get(ENV_ENGINE_DELAY, "0"),
-        metavar="S|LO-HI",
-        help=f"how long a task stays PROVISIONING (default: {ENV_ENGINE_DELAY}, or 0)",
-    )
-    add(
-        "--agent-delay",
-        type=_seconds_range,
-        default="0",
-        metavar="S|LO-HI",
-        help="how long after a container's start its agent of ECS Exec is there (default: 0; on AWS 30 to 60)",
-    )
-    add(
-        "--session-idle",
-        type=_seconds,
-        default=SessionTimes.idle_sec,
-        metavar="S",
-        help="a session in which nothing passes for so long is ended (default: %(default).0f, as on AWS)",
-    )
-    add(
-        "--session-reconnect",
-        type=_seconds,
-        default=SessionTimes.channel_sec,
-        metavar="S",
-        help="each connection of a session is closed when it is so old (default: %(default).0f, as on AWS)",
-    )
-    add(
-        "--log",
-        type=Path,
-        default=os.environ.get(ENV_ENGINE_LOG) or None,
-        metavar="FILE",
-        help=f"append a JSON line for each call and each task transition (default: {ENV_ENGINE_LOG})",
-    )
-    add(
-        "--runner",
-        choices=("auto", *RUNNERS),
-        default="auto",
-        help="how containers run; auto: by the images of each task, as far as it works here (default: auto)",
-    )
-    add("--real-health", action="store_true", help="check health at AWS's own timing instead of as soon as possible")
-    add(
-        "--open",
-        action="store_true",
-        help="any credentials will do: then every user of this machine can run tasks as the engine's user",
-    )
-    add(
-        "--limits",
-        choices=("none", "aws"),
-        default="none",
-        help="aws: answer as an account does that calls ECS too often, or runs more vCPUs at once than it may",
-    )
-    quota = f"with --limits aws: how many may be in use at once (default: {NEW_ACCOUNT_VCPUS:.0f}, as in a new account)"
-    add("--vcpus", type=_vcpus, metavar="N", help=quota)
-    add("--fault", action="append", default=[], metavar="NAME=NUMBER", help=f"make something fail. {faults}")
+    for flag, takes in _OPTIONS.items():
+        given = os.environ.get(_VARIABLES.get(flag, ""))
+        parser.add_argument(flag, **{**takes, "default": given} if given else takes)
 
 
 def _check_log(log: Path | None) -> None:
@@ -156,22 +191,3 @@ def _image(spec: str) -> tuple[str, tuple[str, ...]]:
         if not Path(directory).is_dir():
             raise ValueError(f"--image {spec!r}: {directory!r} is not a directory")
     return name, tuple(str(Path(directory).resolve()) for directory in directories)
-
-
-def _vcpus(text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of vCPUs, such as 6 or 0.5")
-    return float(text)
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d+)?", text) or not float(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, such as 30 or 0.5")
-    return float(text)
-
-
-def _seconds_range(text: str) -> tuple[float, float]:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", text)
-    if match is None or (match[2] and float(match[2]) < float(match[1])):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither seconds (30) nor a range of seconds (20-60)")
-    return float(match[1]), float(match[2] or match[1])

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pytest_fargate_sandbox.cli.main import main
+from pytest_fargate_sandbox.cli.main import command_line, main
 
 
 def test_help_names_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +46,7 @@ def test_a_wrong_option_is_told_before_anything_starts(
 def test_asking_for_help_loads_neither_moto_nor_boto3() -> None:
     script = """
 import sys
-from pytest_fargate_sandbox.cli.main import main
+from pytest_fargate_sandbox.cli.main import command_line, main
 try:
     main(["engine", "--help"])
 except SystemExit:
@@ -55,3 +55,10 @@ print([name for name in ("moto", "boto3", "paramiko") if name in sys.modules])
 """
     asked = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
     assert asked.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_variable_that_is_set_to_nothing_leaves_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", "")
+    monkeypatch.setenv("FARGATE_ENGINE_LOG", "")
+    parsed = command_line(["engine"]).parse_args(["engine"])
+    assert (parsed.launch_delay, parsed.log) == ((0.0, 0.0), None)
