@@ -21,6 +21,7 @@ import pytest
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.server.protocol import PREFIX
+from tests.as_it_stands import nobody_else_changes_the_host
 from tests.hostile.host_inodes import HostInodes
 from tests.local.engine_process import ROLE, EngineProcess, container, processes_of
 from tests.local.strangers import EngineOf, port_of
@@ -85,38 +86,48 @@ def probed_on(runner: str, home: Path) -> Ground:
 @contextmanager
 def _host_beside(home: Path, owner: int) -> Iterator[dict[str, Any]]:
     """Canaries, sockets and services, under names of their own and gone afterwards."""
+    with ExitStack() as stack:
+        try:
+            with nobody_else_changes_the_host():
+                told = _laid_beside(stack, home, owner)
+            yield told
+        finally:
+            with nobody_else_changes_the_host():
+                stack.close()
+
+
+def _laid_beside(stack: ExitStack, home: Path, owner: int) -> dict[str, Any]:
     name = f"canary-{uuid.uuid4().hex}"
     tops = [Path(top, name) for top in _TOPS if os.access(top, os.W_OK)]
-    with ExitStack() as stack:
-        for top in tops:
-            stack.callback(shutil.rmtree, top)
-            for below in (".ssh/d/d/d", "d"):
-                (top / below).mkdir(parents=True)
-        roots = [_canary(top / place, 0) for top in tops for place in ("secret", ".ssh/id", ".ssh/d/d/d/secret")]
-        users = [_canary(top / ".ssh/d/d/d/users", owner) for top in tops if top.parent != Path("/root")]
-        own = [_canary_of_his_own(top / "own", owner) for top in tops if top.parent != Path("/root")]
-        own += [_canary_of_his_own(tops[0] / "many", owner, among=501)]  # that many are hidden as one
-        service = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
-        abstract.bind(f"\0{name}")
-        abstract.listen()
-        disk = os.statvfs(os.environ.get("TMPDIR", "/var/tmp"))
-        yield {
-            "roots_canaries": roots,
-            "users_canaries": users if owner else [],
-            "own_canaries": own,
-            "public": _public(stack, tops),
-            "abstract": name,
-            "unix_sockets": [stack.enter_context(_listen(top / "socket")) for top in tops],
-            "pipes": [stack.enter_context(_pipe(top / "pipe")) for top in tops],
-            "locks": [stack.enter_context(_lock(top / "d/lock")) for top in tops],
-            "host_ports": [service.getsockname()[1]],
-            "private": [str(home)],
-            "of_image": ["inside"],
-            "disk_bytes": disk.f_frsize * disk.f_blocks,
-            "storage": ["/var/tmp/fargate-sandbox", "/var/lib/containers", os.environ.get("TMPDIR", "/var/tmp")],
-            "memory_mib": _MEMORY_MIB,
-        }
+    for top in tops:
+        stack.callback(shutil.rmtree, top)
+        for below in (".ssh/d/d/d", "d"):
+            (top / below).mkdir(parents=True)
+    roots = [_canary(top / place, 0) for top in tops for place in ("secret", ".ssh/id", ".ssh/d/d/d/secret")]
+    users = [_canary(top / ".ssh/d/d/d/users", owner) for top in tops if top.parent != Path("/root")]
+    own = [_canary_of_his_own(top / "own", owner) for top in tops if top.parent != Path("/root")]
+    own += [_canary_of_his_own(tops[0] / "many", owner, among=501)]  # that many are hidden as one
+    service = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
+    abstract.bind(f"\0{name}")
+    abstract.listen()
+    disk = os.statvfs(os.environ.get("TMPDIR", "/var/tmp"))
+    return {
+        "roots_canaries": roots,
+        "users_canaries": users if owner else [],
+        "own_canaries": own,
+        "public": _public(stack, tops),
+        "abstract": name,
+        "unix_sockets": [stack.enter_context(_listen(top / "socket")) for top in tops],
+        "pipes": [stack.enter_context(_pipe(top / "pipe")) for top in tops],
+        "locks": [stack.enter_context(_lock(top / "d/lock")) for top in tops],
+        "host_ports": [service.getsockname()[1]],
+        "private": [str(home)],
+        "of_image": ["inside"],
+        "disk_bytes": disk.f_frsize * disk.f_blocks,
+        "storage": ["/var/tmp/fargate-sandbox", "/var/lib/containers", os.environ.get("TMPDIR", "/var/tmp")],
+        "memory_mib": _MEMORY_MIB,
+    }
 
 
 def _canary(path: Path, owner: int) -> str:

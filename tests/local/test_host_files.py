@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
+from tests.as_it_stands import nobody_else_changes_the_host
 from tests.local.running_tasks import RunningTasks
 
 if TYPE_CHECKING:
@@ -120,11 +121,12 @@ class Canaries:
 
     def lay(self, batch: str, *places: Path) -> None:
         """Odd names only at the bottom: each costs more than a dozen attempts."""
-        for place in places or self.places:
-            for depth, names in ((1, _ODD_NAMES[:1]), (2, _ODD_NAMES[-2:-1]), (6, _ODD_NAMES)):
-                directory = place.joinpath(batch, *["d"] * depth)
-                directory.mkdir(parents=True)
-                self.fill(directory, names)
+        with nobody_else_changes_the_host():
+            for place in places or self.places:
+                for depth, names in ((1, _ODD_NAMES[:1]), (2, _ODD_NAMES[-2:-1]), (6, _ODD_NAMES)):
+                    directory = place.joinpath(batch, *["d"] * depth)
+                    directory.mkdir(parents=True)
+                    self.fill(directory, names)
 
     def fill(self, directory: Path, names: Sequence[str] = _ODD_NAMES) -> None:
         for name in names:
@@ -154,8 +156,9 @@ class Canaries:
         self.paths.append(path)
 
     def remove(self) -> None:
-        for place in self.places:
-            shutil.rmtree(place)
+        with nobody_else_changes_the_host():
+            for place in self.places:
+                shutil.rmtree(place)
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +197,8 @@ def test_what_is_closed_while_a_task_runs_is_closed_to_it(canaries: Canaries, ta
     late.write_text(_SECRET)
     started = tasks.shell(f"cat {late}; echo; while ! test -e /tmp/go; do sleep 0.05; done; cat {late}")
     started.wait_for(_SECRET)
-    late.chmod(0o600)
+    with nobody_else_changes_the_host():
+        late.chmod(0o600)
     assert started.task.run_check("main", ["touch", "/tmp/go"], 10) == 0
     assert started.wait().code == 1
     assert started.output.count(_SECRET) == 1
@@ -216,8 +220,9 @@ def test_no_name_in_a_directory_near_the_top_is_told(canaries: Canaries, tasks: 
     _, output = tasks.run(f"find {' '.join(map(str, canaries.places))} -maxdepth 2; ls -A /etc/ssl/private")
     assert "for everybody" not in output  # it is at depth 3
     closed = canaries.places[0] / "closed"
-    closed.write_text(_SECRET)
-    closed.chmod(0o600)
+    with nobody_else_changes_the_host():
+        closed.write_text(_SECRET)
+        closed.chmod(0o600)
     os.utime("/opt")  # who puts something there changes it
     _, output = tasks.run(f"ls {canaries.places[0]}")
     assert "before" in output
@@ -226,9 +231,11 @@ def test_no_name_in_a_directory_near_the_top_is_told(canaries: Canaries, tasks: 
 
 def test_programs_that_only_some_may_read_and_locks_work_as_ever(canaries: Canaries, tasks: RunningTasks) -> None:
     helper = canaries.places[3] / "helper"
-    shutil.copy("/usr/bin/id", helper)
+    with nobody_else_changes_the_host():
+        shutil.copy("/usr/bin/id", helper)
     for mode, answer in ((0o4711, "0"), (0o4750, "denied")):
-        helper.chmod(mode)
+        with nobody_else_changes_the_host():
+            helper.chmod(mode)
         os.utime("/opt")
         started = tasks.start("python3", "-c", _AS_TWO, str(helper))
         started.wait()

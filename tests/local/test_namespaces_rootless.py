@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.as_it_stands import nobody_else_changes_the_host
 from tests.local.unprivileged import Somebody
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ finally:
 
 
 def test_what_is_hidden_and_goes_keeps_no_later_task_from_starting(somebody: Somebody) -> None:
-    with tempfile.TemporaryDirectory(dir="/opt") as directory:
+    with nobody_else_changes_the_host(), tempfile.TemporaryDirectory(dir="/opt") as directory:
         Path(directory).chmod(0o755)
         closed = Path(directory, "closed")
         closed.write_text("for root alone")

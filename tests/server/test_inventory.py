@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -104,9 +104,9 @@ DEEDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "replaced by a directory": (_directory_in_place_of_a_file, "etc/passwd: changed"),
     "replaced by a pipe": (_pipe_in_place_of_a_file, "etc/passwd: changed"),
     "directory replaced by its copy": (_directory_replaced_by_its_copy, ": changed"),
-    "removed": (lambda tree: (tree / "etc" / "passwd").unlink(), "1 files that were there are there no more"),
-    "directory removed": (lambda tree: shutil.rmtree(tree / "etc"), "4 files that were there are there no more"),
-    "moved": (lambda tree: (tree / "etc").rename(tree / "moved"), "4 files that were there are there no more"),
+    "removed": (lambda tree: (tree / "etc" / "passwd").unlink(), "etc/passwd: there no more"),
+    "directory removed": (lambda tree: shutil.rmtree(tree / "etc"), "etc and 3 more: there no more"),
+    "moved": (lambda tree: (tree / "etc").rename(tree / "moved"), "etc and 3 more: there no more"),
 }
 
 
@@ -159,5 +159,30 @@ def test_what_goes_away_while_it_is_looked_for_is_there_no_more(tree: Path, monk
         return knows(path)
 
     monkeypatch.setattr(before, "_knows", knows_and_loses)
-    with pytest.raises(NotAsBefore, match="2 files that were there are there no more"):
+    with pytest.raises(NotAsBefore, match=r"(etc/passwd, .*empty|empty, .*etc/passwd): there no more"):
+        before.added()
+
+
+def test_what_went_and_came_while_it_was_looked_for_is_told(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = noted(tree)
+    walk = before._walk
+
+    def walk_meanwhile(is_known: Callable[[bytes], bool]) -> Iterator[Any]:
+        (tree / "etc").rename(tree.parent / "away")
+        yield from walk(is_known)
+        (tree.parent / "away").rename(tree / "etc")
+
+    monkeypatch.setattr(before, "_walk", walk_meanwhile)
+    with pytest.raises(NotAsBefore, match="4 files went and came"):
+        before.added()
+
+
+def test_of_many_that_are_there_no_more_some_are_named(tree: Path) -> None:
+    (tree / "many").mkdir()
+    for number in range(2500):
+        (tree / "many" / f"{number}").touch()
+    before = noted(tree)
+    shutil.rmtree(tree / "many")
+    (tree / "link").unlink()
+    with pytest.raises(NotAsBefore, match=r"(link, \S*many|many, \S*link) and 2500 more: there no more"):
         before.added()

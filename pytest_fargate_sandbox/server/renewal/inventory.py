@@ -9,6 +9,7 @@ import array
 import bisect
 import os
 import time
+import zlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _NOT_OURS = frozenset(b"proc sysfs cgroup cgroup2 devpts devtmpfs nfs nfs4".spli
 _TICK_SEC = 0.001
 _CLOCKS_APART_SEC = 0.5
 _TOLD = 3
+_AT_ONCE = 1000
 _IS_QUICK = os.scandir in os.supports_fd
 """Since Python 3.7, and twice as quick: the kernel need not look for each name from the root on."""
 
@@ -32,7 +34,7 @@ class Inventory:
         """Of what is below ``root``; ``work_dir`` is the server's own, which is not looked into."""
         self._work_dir, self._root = work_dir, root
         self._mounts = _mounts(root)
-        names, others = array.array("q"), set()
+        names, others, self._paths = array.array("q"), set(), _Paths()
         for path, entry, _ in self._walk(lambda _path: True):
             try:
                 if not _has_content(entry):
@@ -40,6 +42,8 @@ class Inventory:
             except FileNotFoundError:  # it went away meanwhile
                 continue
             names.append(hash(path))
+            self._paths.append(path)
+        self._paths.close()
         self._names = array.array("q", sorted(names))
         self._others = others
         self._moment = _moment_now(work_dir)
@@ -63,10 +67,10 @@ class Inventory:
                 continue
             seen += 1
         if changed:
-            more = " and %d more" % (len(changed) - _TOLD) if len(changed) > _TOLD else ""
-            raise NotAsBefore("%s%s: changed" % (", ".join(map(os.fsdecode, changed[:_TOLD])), more))
+            raise NotAsBefore("%s: changed" % _told(changed[:_TOLD], len(changed)))
         if seen < len(self._names):
-            raise NotAsBefore("%d files that were there are there no more" % (len(self._names) - seen))
+            count, gone = len(self._names) - seen, self._paths.first_gone()
+            raise NotAsBefore("%s: there no more" % _told(gone, count) if gone else "%d files went and came" % count)
         return added
 
     def _knows(self, path: bytes) -> bool:
@@ -104,6 +108,63 @@ class Inventory:
                 raise OSError(error.errno, error.strerror, os.fsdecode(directory)) from None
             finally:
                 os.close(opened)
+
+
+class _Paths:
+    """Many of them, in little room."""
+
+    def __init__(self) -> None:
+        self._packer = zlib.compressobj(1)
+        self._waiting: "list[bytes]" = []
+        self._packed: "list[bytes]" = []
+
+    def append(self, path: bytes) -> None:
+        self._waiting.append(path)
+        if len(self._waiting) == _AT_ONCE:
+            self._pack()
+
+    def close(self) -> None:
+        self._pack()
+        self._packed.append(self._packer.flush())
+
+    def _pack(self) -> None:
+        self._packed.append(self._packer.compress(b"".join(path + b"\0" for path in self._waiting)))
+        self._waiting = []
+
+    def first_gone(self) -> "list[bytes]":
+        """Those that are told of what is there no more, without what was in it."""
+        told: "list[bytes]" = []
+        gone = set()
+        for path in self._all():
+            if _is_gone(path):
+                gone.add(path)
+                if os.path.dirname(path) not in gone:
+                    told.append(path)
+                if len(told) == _TOLD:
+                    break
+        return told
+
+    def _all(self) -> "Iterator[bytes]":
+        unpacker, rest = zlib.decompressobj(), b""
+        for packed in self._packed:
+            *whole, rest = (rest + unpacker.decompress(packed)).split(b"\0")
+            for path in whole:
+                yield path
+
+
+def _is_gone(path: bytes) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _told(paths: "list[bytes]", count: int) -> str:
+    more = " and %d more" % (count - len(paths)) if count > len(paths) else ""
+    return ", ".join(map(os.fsdecode, paths)) + more
 
 
 def _has_content(entry: "os.DirEntry[Any]") -> bool:
