@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
-from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
+from pytest_fargate_sandbox.place.local_cluster import local_engine
 
 if TYPE_CHECKING:
+    from pytest_fargate_sandbox.place.local_engine import LocalEngine
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 POLLING = {"DescribeTasks", "GetLogEvents"}

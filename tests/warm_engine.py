@@ -47,11 +47,11 @@ def share() -> None:
 
 def lend(patch: pytest.MonkeyPatch) -> None:
     """Engines that this process starts begin warm, and those of the copies of a warm Python that it starts."""
-    from pytest_fargate_sandbox.place import local_cluster
+    from pytest_fargate_sandbox.place import engine_start
 
     if _ADDRESS not in os.environ:
         patch.setenv(_ADDRESS, _warm_engine().address)
-    patch.setattr(local_cluster, "subprocess", Subprocess)
+    patch.setattr(engine_start, "subprocess", Subprocess)
 
 
 class Subprocess:

@@ -293,12 +293,12 @@ def _load() -> None:
     for name in (*_LOADED, *(f"_pytest.{name}" for name in default_plugins), *_OURS):
         import_module(name)
     _read()
-    from pytest_fargate_sandbox.place import local_cluster
+    from pytest_fargate_sandbox.place import engine_start
     from tests.warm_engine import Subprocess
     from tests.warm_pytest import look_through
 
     look_through()
-    local_cluster.subprocess = Subprocess  # type: ignore[misc, assignment]
+    engine_start.subprocess = Subprocess  # type: ignore[misc, assignment]
     for name in (*_ASKED_FOR, "tests", "tests.warm_engine", "tests.warm_pytest", "tests.warm_python"):
         del sys.modules[name]
     gc.freeze()  # or each copy looks through all of it, and has it copied

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, SshSidecarConfig, replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
-from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
+from pytest_fargate_sandbox.place.local_cluster import local_engine
+from pytest_fargate_sandbox.place.local_engine import LocalEngine
 from pytest_fargate_sandbox.place.task_owner import owner_of
 from pytest_fargate_sandbox.providers.aws.aws import connect
 

@@ -62,7 +62,7 @@ class Controller:
     def pytest_runtest_logreport(self) -> None:
         """The engine goes when its last user does; hold it till the end, once anybody has started it."""
         if not self._holds_engine and self._settings.config["cluster"] == "local" and self._ledger is not None:
-            from pytest_fargate_sandbox.place.local_cluster import use_engine
+            from pytest_fargate_sandbox.place.engine_users import use_engine
 
             with contextlib.suppress(SandboxError):  # where it cannot be, the tests have told so
                 use_engine()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
-from pytest_fargate_sandbox.place.local_cluster import LocalEngine
+from pytest_fargate_sandbox.place.local_engine import LocalEngine
 from tests.chaos.faults import NothingToStrike
 from tests.local.engine_process import alive
 from tests.processes import children, descendants

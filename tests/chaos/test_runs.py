@@ -13,7 +13,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.names import TEMPORARY_PREFIX
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.place.local_cluster import LocalEngine
+from pytest_fargate_sandbox.place.local_engine import LocalEngine
 from tests.chaos import faults
 from tests.chaos.faults import NothingToStrike, Storm, dealt
 from tests.chaos.parts import Parts

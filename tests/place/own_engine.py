@@ -6,7 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.place import local_cluster
+from pytest_fargate_sandbox.place import engine_users
 from pytest_fargate_sandbox.place.engine_process import EngineProcess
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def end_engine_in(directory: Path) -> None:
     left = EngineProcess.of(directory)
     if left is not None:
         os.kill(left.pid, signal.SIGKILL)
-    for (pid, used), descriptor in list(local_cluster._used.items()):
+    for (pid, used), descriptor in list(engine_users._used.items()):
         if used == directory:
             os.close(descriptor)
-            del local_cluster._used[pid, used]
+            del engine_users._used[pid, used]

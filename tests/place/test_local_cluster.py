@@ -15,7 +15,8 @@ import pytest
 from pytest_fargate_sandbox.leaves.errors import StartError
 from pytest_fargate_sandbox.leaves.process_identity import is_stopped
 from pytest_fargate_sandbox.leaves.waiting import wait_until
-from pytest_fargate_sandbox.place import local_cluster
+from pytest_fargate_sandbox.place import engine_start
+from pytest_fargate_sandbox.place.engine_users import engine_directory
 from pytest_fargate_sandbox.place.local_cluster import local_engine
 from tests.place.own_engine import end_engine_in
 from tests.warm_python import Popen
@@ -94,7 +95,7 @@ def test_one_that_is_stopped_ends_with_its_last_user_or_as_soon_as_it_goes_on(ho
 
 
 def test_the_engines_address_is_for_this_user_alone(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_cluster, "subprocess", subprocess)  # as for everybody else: no warm one
+    monkeypatch.setattr(engine_start, "subprocess", subprocess)  # as for everybody else: no warm one
     engine = local_engine()
     assert (directory / "engine.json").stat().st_mode & 0o777 == 0o600
     assert directory.stat().st_mode & 0o777 == 0o700
@@ -149,7 +150,7 @@ def test_engines_started_differently_have_directories_of_their_own(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("FARGATE_ENGINE_DIR", raising=False)
-    plain = local_cluster.engine_directory()
+    plain = engine_directory()
     monkeypatch.setenv("FARGATE_ENGINE_LAUNCH_DELAY", "5")
-    assert local_cluster.engine_directory() != plain
+    assert engine_directory() != plain
     assert plain.is_relative_to(tmp_path)

@@ -21,7 +21,8 @@ from pytest_fargate_sandbox.leaves.process_identity import identity_of, process_
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.place import engine_process
 from pytest_fargate_sandbox.place.engine_process import EngineProcess, Pulse
-from pytest_fargate_sandbox.place.local_cluster import LocalEngine, local_engine
+from pytest_fargate_sandbox.place.local_cluster import local_engine
+from pytest_fargate_sandbox.place.local_engine import LocalEngine
 from pytest_fargate_sandbox.records.ledger import Ledger
 from pytest_fargate_sandbox.records.sweep_beside import sweep_beside
 from tests import warm_python

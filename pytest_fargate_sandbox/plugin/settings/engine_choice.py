@@ -39,7 +39,7 @@ class EngineChoice:
 
 def running_engine(directory: Path) -> str:
     """``directory`` in full, if an engine serves there."""
-    from pytest_fargate_sandbox.place.local_cluster import LocalEngine
+    from pytest_fargate_sandbox.place.local_engine import LocalEngine
 
     try:
         engine = LocalEngine.read(directory)
