@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
+
+import grimp
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pytest_fargate_sandbox"
@@ -43,6 +46,12 @@ def test_what_is_named_in_a_file_stands_there() -> None:
 def test_no_file_name_stands_twice() -> None:
     names = Counter(each.name for each in PACKAGE.rglob("*.py") if each.stem not in ("__init__", "__main__"))
     assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = grimp.build_graph(PACKAGE.name, exclude_type_checking_imports=True, cache_dir=None)
+    imported = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(imported).prepare()  # raises CycleError, which names them
 
 
 def test_one_place_decides_what_is_missing_for_a_test() -> None:

@@ -12,7 +12,8 @@ from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_KEPT, VERSION
 from pytest_fargate_sandbox.leaves.process_identity import this_process
 from pytest_fargate_sandbox.local.call_journal import CallJournal
 from pytest_fargate_sandbox.local.ecs.account_limits import AccountLimits
-from pytest_fargate_sandbox.local.ecs.ecs_backend import FARGATE_PROVIDERS, FargateBackend
+from pytest_fargate_sandbox.local.ecs.ecs_backend import FARGATE_PROVIDERS
+from pytest_fargate_sandbox.local.ecs.ecs_responses import FargateService
 from pytest_fargate_sandbox.local.ecs.task_life import EngineParts
 from pytest_fargate_sandbox.local.ecs.vpc import default_network, make_public_subnet
 from pytest_fargate_sandbox.local.engine_api import Api
@@ -60,7 +61,7 @@ class Engine:
             real_health=options.real_health,
         )
         replace_backend("ecs", self._make_backend)
-        self._ecs: FargateBackend = backend("ecs")
+        self._ecs: FargateService = backend("ecs")
         self._subnets, self._security_groups = default_network()
         self._no_way_out = no_way_out()
         self._public_subnets = [] if self._no_way_out else [make_public_subnet()]
@@ -85,8 +86,8 @@ class Engine:
             server.start()
         self._journal.engine("ready", pid=os.getpid(), port=self.port, runner=self._runner.name)
 
-    def _make_backend(self, region: str, account_id: str) -> FargateBackend:
-        made = FargateBackend(region, account_id, self._surroundings)
+    def _make_backend(self, region: str, account_id: str) -> FargateService:
+        made = FargateService(region, account_id, self._surroundings)
         if region == REGION:
             for name in (LOCAL_CLUSTER, "default"):
                 made.create_cluster(name, capacity_providers=list(FARGATE_PROVIDERS))

@@ -13,7 +13,6 @@ from moto.ecs.models import EC2ContainerServiceBackend
 
 from pytest_fargate_sandbox.local.ecs.account_limits import RATE_EXCEEDED
 from pytest_fargate_sandbox.local.ecs.container_spec import apply_override
-from pytest_fargate_sandbox.local.ecs.ecs_responses import FargateResponse, is_number
 from pytest_fargate_sandbox.local.ecs.engine_task import (
     STOPPED_TASK_LIFE_SEC,
     EngineContainer,
@@ -65,11 +64,6 @@ class FargateBackend(EC2ContainerServiceBackend):
         self._by_token: dict[tuple[str, str], tuple[float, str, list[EngineTask]]] = {}
         self._missing: dict[str, int] = {}
         self._tasks: dict[str, EngineTask] = {}
-
-    @property
-    def url_paths(self) -> dict[str, Any]:
-        """moto looks for its routes beside the class's module; ours leads to our own answers."""
-        return {"/$": FargateResponse.dispatch}
 
     # --- tasks ---------------------------------------------------------------------------------------------------
 
@@ -278,6 +272,11 @@ class FargateBackend(EC2ContainerServiceBackend):
         if task is None:
             raise InvalidParameter("The specified task was not found. Specify a valid task and try again.")
         return task
+
+
+def is_number(text: str) -> bool:
+    """Of a revision, or of where a page begins."""
+    return text.isdecimal() and len(text) < 10
 
 
 def _is_forgotten(task: EngineTask) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from moto.core.responses import ActionResult
 from moto.ecs.responses import EC2ContainerServiceResponse
 
+from pytest_fargate_sandbox.local.ecs.ecs_backend import FargateBackend, is_number
 from pytest_fargate_sandbox.local.ecs.engine_task import now
 from pytest_fargate_sandbox.local.ecs.refusals import ClientException, InvalidParameter
 from pytest_fargate_sandbox.local.ecs.run_task_rules import check_describe_tasks, check_list_tasks
@@ -26,7 +27,6 @@ from pytest_fargate_sandbox.local.ssm.execute_command import check_execute_comma
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pytest_fargate_sandbox.local.ecs.ecs_backend import FargateBackend
     from pytest_fargate_sandbox.local.ecs.engine_task import EngineTask
 
 _MOST_LISTED = 100
@@ -154,9 +154,13 @@ class FargateResponse(EC2ContainerServiceResponse):
         return f"arn:{backend.partition}:ecs:{backend.region_name}:{backend.account_id}:task/{cluster}/{name}"
 
 
-def is_number(text: str) -> bool:
-    """Of a revision, or of where a page begins."""
-    return text.isdecimal() and len(text) < 10
+class FargateService(FargateBackend):
+    """One region's ECS, as moto has it answer."""
+
+    @property
+    def url_paths(self) -> dict[str, Any]:
+        """moto looks for its routes beside the class's module; ours leads to our own answers."""
+        return {"/$": FargateResponse.dispatch}
 
 
 def _is_wanted(provider: dict[str, Any], wanted: list[str]) -> bool:

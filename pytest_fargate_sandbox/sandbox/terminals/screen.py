@@ -1,16 +1,12 @@
-"""What a terminal's bytes look like. No emulator of our own: two are known, and the better one of those is used."""
+"""What a terminal's bytes look like: what an emulator has to answer."""
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol
 
-from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.server.terminal_protocol import LARGEST_SCREEN
 
 SCROLLBACK_LINES = 50_000
-
-_logger = logging.getLogger(__name__)
 
 
 class Screen(Protocol):
@@ -50,22 +46,3 @@ class Screen(Protocol):
 def check_size(width: int, height: int) -> None:
     if not all(type(side) is int and 1 <= side <= LARGEST_SCREEN for side in (width, height)):
         raise ValueError(f"a terminal has 1 to {LARGEST_SCREEN} columns and rows, not {width!r} x {height!r}")
-
-
-def new_screen(columns: int, rows: int) -> Screen:
-    """Ghostty's where there is a wheel of it, else pyte's."""
-    try:
-        from pytest_fargate_sandbox.sandbox.terminals.ghostty_screen import GhosttyScreen
-    except ImportError:
-        return _fallback(columns, rows)
-    return GhosttyScreen(columns, rows)
-
-
-def _fallback(columns: int, rows: int) -> Screen:
-    try:
-        from pytest_fargate_sandbox.sandbox.terminals.pyte_screen import PyteScreen
-    except ImportError:
-        hint = "no emulator is installed that could render a terminal: pip install 'pytest-fargate-sandbox[terminal]'"
-        raise ConfigError(hint, key="terminal") from None
-    _logger.warning("pyghostty is not installed: terminals are rendered by pyte, slowly and with no alternate screen")
-    return PyteScreen(columns, rows)

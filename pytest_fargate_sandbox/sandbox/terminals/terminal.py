@@ -12,7 +12,8 @@ from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.terminals.key_names import bytes_of_key
 from pytest_fargate_sandbox.sandbox.terminals.new_output import NewOutput
 from pytest_fargate_sandbox.sandbox.terminals.recording import Recording
-from pytest_fargate_sandbox.sandbox.terminals.screen import check_size, new_screen
+from pytest_fargate_sandbox.sandbox.terminals.screen import check_size
+from pytest_fargate_sandbox.sandbox.terminals.screen_choice import new_screen
 from pytest_fargate_sandbox.sandbox.terminals.terminal_answers import Answers
 from pytest_fargate_sandbox.sandbox.terminals.terminal_link import TerminalLink
 from pytest_fargate_sandbox.sandbox.terminals.terminal_shell import LONGEST_WAIT_SEC, Shell
