@@ -28,6 +28,7 @@ from pytest_fargate_sandbox.sandbox.transfers import upload_directly
 from pytest_fargate_sandbox.sandbox.workspace_files import WorkspaceFiles
 from pytest_fargate_sandbox.server import bundle
 from pytest_fargate_sandbox.server.bundle import server_command
+from tests.free_ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,12 +51,6 @@ def altered_source(*lessons: str, **constants: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bundle, "shipped_source", lambda *_: base64.b64encode(zlib.compress(source.encode())).decode())
         yield
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class ExecServerProcess:

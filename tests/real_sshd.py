@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from tests.components import program
+from tests.free_ports import free_port
 from tests.fresh_keys import fresh_key_pair
 from tests.processes import descendants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 class RealSshd:
@@ -50,7 +45,7 @@ class RealSshd:
         command = [program("sshd"), "-D", "-e", "-f", str(self.directory / "sshd_config")]
         with (self.directory / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until(self._accepts, deadline=10, what="sshd listening")
+        wait_until(self._accepts, deadline=60, what="sshd listening")
 
     def kill(self) -> None:
         """SIGKILL to the listener and to all its sessions."""
@@ -78,8 +73,10 @@ class RealSshd:
                     os.kill(pid, signal.SIGCONT)
 
     def _accepts(self) -> bool | None:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.directory / "sshd.log").read_text()
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection(("127.0.0.1", self.port), timeout=20).close()
         except OSError:
             return None
         return True

@@ -19,8 +19,8 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.local.sidecar.sidecar_server import check
 from tests.echo_server import EchoServer, echoed
 from tests.fault_proxy import FaultProxy
+from tests.free_ports import free_port
 from tests.fresh_keys import fresh_key_pair
-from tests.real_sshd import free_port
 from tests.sidecar_process import Sidecar
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox import EcsFargateConfig
 
+_TRIES = 5
 ASKER = """
 import sys
 from pytest_fargate_sandbox.place.local_cluster import local_engine
@@ -205,7 +207,16 @@ def test_an_engine_that_hangs_elsewhere_delays_no_start(
     sandbox: Callable[..., EcsFargateSandbox], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A dead process left a task there: it cannot be swept now, which is told."""
+
+    def seconds_of_a_start(name: str) -> float:
+        sweep_beside.cache_clear()
+        began = time.monotonic()
+        with sandbox(name) as mine:
+            mine.start()
+            return time.monotonic() - began
+
     sandbox("warm-up").start()
+    usual = min(seconds_of_a_start(f"usual-{number}") for number in range(2))
     elsewhere = {**os.environ, "FARGATE_ENGINE_DIR": str(tmp_path / "elsewhere")}
     other = Popen[str](["-c", VICTIM], stdout=subprocess.PIPE, text=True, env=elsewhere)
     assert other.stdout is not None
@@ -214,19 +225,14 @@ def test_an_engine_that_hangs_elsewhere_delays_no_start(
     other.kill()
     other.communicate()
     try:
-        times = []
-        for number in range(2):
-            sweep_beside.cache_clear()
-            began = time.monotonic()
-            with sandbox(str(number)) as mine:
-                mine.start()
-                times.append(time.monotonic() - began)
-            if number == 0:
-                told = wait_until(lambda: next(iter(caplog.messages), None), deadline=20, what="the end of the sweep")
-                assert f"the local engine of {tmp_path / 'elsewhere'} may still run" in told
-                os.kill(hanging, signal.SIGKILL)  # so that the second start is one without a hanging engine
-        assert times[0] < times[1] + 1.0, times
+        times: list[float] = []
+        while len(times) < _TRIES and min(times, default=math.inf) >= usual + 1.0:  # others may have the processors
+            times.append(seconds_of_a_start(f"beside-{len(times)}"))
+        assert min(times) < usual + 1.0, (times, usual)
+        told = wait_until(lambda: next(iter(caplog.messages), None), deadline=60, what="the end of the sweep")
+        assert f"the local engine of {tmp_path / 'elsewhere'} may still run" in told
     finally:
+        os.kill(hanging, signal.SIGKILL)
         sweep_beside.cache_clear()
 
 

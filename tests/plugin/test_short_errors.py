@@ -7,7 +7,7 @@ import pytest
 from pytest_fargate_sandbox.plugin.telling.short_errors import shortened
 from pytest_fargate_sandbox.providers.aws.aws import Credentials, connect
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
-from tests.real_sshd import free_port
+from tests.free_ports import free_port
 
 
 def test_what_a_librarys_errors_were_raised_from_is_not_shown_behind_ours() -> None:

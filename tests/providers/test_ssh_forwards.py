@@ -12,12 +12,13 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, TransportError
 from tests.echo_server import EchoServer, echoed
+from tests.free_ports import free_port
 from tests.providers.conftest import tunnel_to
-from tests.real_sshd import RealSshd, free_port
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
     from tests.fault_proxy import FaultProxy
+    from tests.real_sshd import RealSshd
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from tests.echo_server import EchoServer, echoed
+from tests.free_ports import free_port
 from tests.providers.conftest import tunnel_to
-from tests.real_sshd import free_port
 
 if TYPE_CHECKING:
     from tests.fault_proxy import FaultProxy

@@ -23,8 +23,9 @@ import pytest
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from tests.echo_server import EchoServer, echoed
 from tests.fault_proxy import FaultProxy
+from tests.free_ports import free_port
 from tests.providers.conftest import tunnel_to
-from tests.real_sshd import RealSshd, free_port
+from tests.real_sshd import RealSshd
 from tests.sidecar_process import Sidecar
 
 if TYPE_CHECKING:

@@ -19,15 +19,16 @@ from pytest_fargate_sandbox.providers.ssh.ssh_connection import usable_key
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.echo_server import EchoServer, echoed
 from tests.fault_proxy import FaultProxy
+from tests.free_ports import free_port
 from tests.fresh_keys import fresh_key_pair
 from tests.providers.conftest import tunnel_to
-from tests.real_sshd import RealSshd, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Sized
     from pathlib import Path
 
     from pytest_fargate_sandbox.providers.ssh.ssh_stream import ChannelStream
+    from tests.real_sshd import RealSshd
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 

@@ -24,7 +24,8 @@ from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient
 from pytest_fargate_sandbox.sandbox.exec.exec_connection import loopback
 from pytest_fargate_sandbox.sandbox.exec.limits import LIMITS
 from pytest_fargate_sandbox.server import protocol
-from tests.exec_server_process import ExecServerProcess, free_port
+from tests.exec_server_process import ExecServerProcess
+from tests.free_ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

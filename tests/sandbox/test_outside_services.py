@@ -20,9 +20,10 @@ from pytest_fargate_sandbox import OutsideEndpoint, SshSidecarConfig
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from tests import outside_client
 from tests.fault_proxy import FaultProxy
+from tests.free_ports import free_port
 from tests.outside_service import OutsideService
 from tests.providers.conftest import tunnel_to
-from tests.real_sshd import RealSshd, free_port
+from tests.real_sshd import RealSshd
 from tests.sandbox.agent_image import agent_image
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from pytest_fargate_sandbox.leaves import names
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.server.awaited_server import DELIVERY, TAKEN, awaiting_source, lines_of
 from pytest_fargate_sandbox.server.bundle import server_command, shipped_source
+from tests.free_ports import free_port
 from tests.server.interpreters import interpreters, oldest_and_newest
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ SOURCE = shipped_source("tunnel.tunnel_verbs")
 @pytest.fixture(params=oldest_and_newest())
 def port(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
     """Where one is awaited, for two seconds."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     (tmp_path / "python3").symlink_to(interpreters()[request.param])
     entry_point, command = server_command("image", source=awaiting_source(SOURCE))
     told = {names.ENV_SERVER_PORT: str(port), names.ENV_TOKEN_SHA256: "0" * 64, names.ENV_TTL: "2"}
@@ -44,7 +44,7 @@ def said_to(port: int, data: bytes) -> bytes:
         except ConnectionRefusedError:
             return None
 
-    with wait_until(connected, deadline=5, what="somebody who listens") as connection:
+    with wait_until(connected, deadline=60, what="somebody who listens") as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: connection.recv(9999), b""))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError, UnsafeArchiveError
-from tests.exec_server_process import free_port
+from tests.free_ports import free_port
 from tests.own_ca import OwnCa
 
 if TYPE_CHECKING:

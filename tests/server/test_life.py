@@ -24,6 +24,7 @@ from pytest_fargate_sandbox.server.bundle import server_command
 from pytest_fargate_sandbox.server.commands.oom_counter import OomCounter
 from pytest_fargate_sandbox.server.relocatable import copy_runtime
 from tests.exec_server_process import ExecServerProcess, LoopbackSandbox, altered_source
+from tests.processes import children
 from tests.server.behaviours import behaviours_of
 
 if TYPE_CHECKING:
@@ -47,11 +48,6 @@ def work_dir_of(server: ExecServerProcess) -> Path:
     spool = Path(result.stdout_spool)
     spool.unlink()
     return spool.parent
-
-
-def children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 STOPPED_EARLY = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,11 @@ from tests.exec_server_process import ExecServerProcess, LoopbackMachine, altere
 from tests.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from pytest_fargate_sandbox.sandbox.exec.batch_run import BatchRun
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
+    from pytest_fargate_sandbox.server.slots.slot_protocol import SlotRun
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +129,26 @@ def test_who_loses_his_slot_meanwhile_is_told_and_nobody_else_minds(
 
 
 def test_where_there_is_no_way_any_more_nothing_is_begun(
-    server: ExecServerProcess, far: LoopbackMachine, slots: list[Slot], proxy: FaultProxy
+    server: ExecServerProcess,
+    far: LoopbackMachine,
+    slots: list[Slot],
+    proxy: FaultProxy,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     home = slots[0].home
+    client = far.running().mode.client(None)
+    run_many = client.run_many
+    runs: list[BatchRun] = []
+
+    def seen(requests: Sequence[SlotRun]) -> BatchRun:
+        runs.append(run_many(requests))
+        return runs[0]
+
+    monkeypatch.setattr(client, "run_many", seen)
 
     def leave() -> None:
-        wait_until(lambda: server.client.exists(f"{home}/runs") or None, deadline=20, what="it runs")
-        time.sleep(0.5)  # so that the other slot's answer is there
+        wait_until(lambda: server.client.exists(f"{home}/runs") or None, deadline=60, what="it runs")
+        wait_until(lambda: 0 in runs[0].outcomes or None, deadline=60, what="the other slot's answer")
         proxy.refuse()
         proxy.cut()
         server.client.write_file(f"{home}/go", b"")

@@ -14,6 +14,7 @@ from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.ssm.tunnel_opening import TunnelOpening
 from pytest_fargate_sandbox.server.tunnel.lone_end import take_tunnels
 from tests.echo_server import EchoServer, echoed
+from tests.free_ports import free_port
 from tests.server.tunnel.rough_way import RoughWay
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def echo() -> Iterator[EchoServer]:
 @pytest.fixture(scope="module")
 def port(echo: EchoServer) -> int:
     """Where tunnels are taken for the echo."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     threading.Thread(target=take_tunnels, args=(port, echo.port, digest), daemon=True).start()
     wait_until(lambda: knocked(port), deadline=5, what="somebody who takes tunnels")
