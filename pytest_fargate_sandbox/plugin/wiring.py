@@ -89,8 +89,6 @@ def wire_tasks(config: pytest.Config) -> None:
         config.stash[SLOTS] = SlotsForTasks(lambda: _run_of(config).directory)
         _register(config, task_schedule=TaskSchedule())
     if run["regrade"] is not None:
-        if where is None:
-            raise pytest.UsageError("--fargate-regrade takes --fargate-store: where the work is that was verified then")
         config.stash[REGRADED] = _records(config, "regrade")
     collection = TaskCollection(config, run["tasks"], _quarantined(config), _earlier(config))
     _register(config, task_collection=collection)

@@ -42,6 +42,8 @@ class Option(NamedTuple):
     """What may stand for a number."""
     bare: str = ""
     """What it is on the command line, where it takes no value."""
+    takes: Mapping[str, str] = {}
+    """Which options it says nothing without, and why."""
 
     @property
     def flag(self) -> str:
@@ -63,13 +65,17 @@ class Option(NamedTuple):
     @property
     def meaning(self) -> str:
         said = ",".join(self.default) if isinstance(self.default, tuple) else self.default
-        return self.help + (f" (default: `{said}`)" if said not in (None, False) else "")
+        notes = [f"with {' and '.join(f'`{OPTIONS[name].flag}`' for name in self.takes)}"] if self.takes else []
+        notes += [f"default: `{said}`"] if said not in (None, False) else []
+        return self.help + (f" ({'; '.join(notes)})" if notes else "")
 
     @property
     def key(self) -> str:
         """Its key in the two files."""
         return self.sets or f"run.{self.name}"
 
+
+_OF_TASKS = {"tasks": "it is about task folders, and none are collected"}
 
 TABLE = (
     Option(
@@ -180,7 +186,13 @@ TABLE = (
         bare="/",
     ),
     Option(
-        "repeat", "how often each task's solution, and doing nothing, is tried", "int", metavar="K", default=1, least=1
+        "repeat",
+        "how often each task's solution, and doing nothing, is tried",
+        "int",
+        metavar="K",
+        default=1,
+        least=1,
+        takes=_OF_TASKS,
     ),
     Option(
         "adversaries",
@@ -188,6 +200,7 @@ TABLE = (
         "args",
         metavar="NAME,NAME",
         default=("exits", "forges", "replaces", "lingers"),
+        takes=_OF_TASKS,
     ),
     Option(
         "verifier",
@@ -201,6 +214,7 @@ TABLE = (
         "grade what agents handed in: `TASK` or `AGENT/TASK/TRY` below this directory, each a directory, an archive or "
         "a patch",
         metavar="DIR",
+        takes=_OF_TASKS,
     ),
     Option(
         "task_slots",
@@ -208,6 +222,7 @@ TABLE = (
         "sound task comes to, sandboxes of its own decide",
         "bool",
         default=False,
+        takes=_OF_TASKS,
     ),
     Option(
         "task_max_bytes",
@@ -232,17 +247,20 @@ TABLE = (
         "resume",
         "the `--fargate-results` of an earlier run: what it has a verdict of is not tried again",
         metavar="FILE",
+        takes=_OF_TASKS,
     ),
     Option(
         "store",
         "keep what of agents' work was verified, by its content, in this directory or below s3://BUCKET/PREFIX",
         metavar="DIR",
+        takes=_OF_TASKS,
     ),
     Option(
         "regrade",
         "the `--fargate-results` of an earlier run with the same `--fargate-store`: what it verified is verified again "
         "where verifiers have changed, and what has changed is told",
         metavar="FILE",
+        takes={**_OF_TASKS, "store": "where the work is that was verified then"},
     ),
     Option("quarantine", "tasks that are flaky are added to this file, and those in it are skipped", metavar="FILE"),
     Option("report_json", "write the run, as data, to this file", metavar="FILE"),

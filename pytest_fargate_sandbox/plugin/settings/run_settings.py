@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_fargate_sandbox.plugin.settings import vocabulary
+from pytest_fargate_sandbox.plugin.settings.option_table import OPTIONS, TABLE
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
-
-_GRADES = ("submissions", "regrade")
 
 
 class Settings(NamedTuple):
@@ -73,17 +72,22 @@ def refuse_contradictions(settings: Settings) -> None:
             f"image ({sources['image_template']}) and environment ({sources['environment_dir']}) exclude each other: "
             "name an image, or a directory to build one from"
         )
-    _refuse_work_for_no_task(settings)
+    _refuse_half_said(settings)
     if settings.run["reuse"] is not None:
         _refuse_bad_name(settings)
     if any(not key.startswith("run.") for key in sources):
         base_config(settings)
 
 
-def _refuse_work_for_no_task(settings: Settings) -> None:
-    for name in _GRADES:  # an ini may say these for the runs that have tasks
-        if settings.sources.get(f"run.{name}", "").startswith("--") and not settings.run["tasks"]:
-            raise pytest.UsageError(f"--fargate-{name} takes --fargate-tasks: which tasks the work is graded by")
+def _refuse_half_said(settings: Settings) -> None:
+    """What says nothing without another option."""
+    for option in TABLE:
+        source = settings.sources.get(option.key)
+        missing = next((name for name in option.takes if source and not settings.run[name]), None)
+        if source is None or missing is None:
+            continue
+        if missing != "tasks" or source.startswith("--"):  # an ini may say it for the runs that have tasks
+            raise pytest.UsageError(f"{source} takes {OPTIONS[missing].flag}: {option.takes[missing]}")
 
 
 def _refuse_bad_name(settings: Settings) -> None:

@@ -199,6 +199,23 @@ def test_options_that_exclude_each_other_are_refused(passing: pytest.Pytester) -
     assert "image (--fargate-image) and environment (c.toml: environment_dir) exclude each other" in told
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("--fargate-submissions=.", "--fargate-resume=r.jsonl", "--fargate-store=.", "--fargate-regrade=r.jsonl"),
+        *("--fargate-repeat=2", "--fargate-adversaries=none", "--fargate-task-slots"),
+    ],
+)
+def test_an_option_that_says_nothing_without_task_folders_is_told(passing: pytest.Pytester, said: str) -> None:
+    option, _, value = said.partition("=")
+    told = refusal(passing, said)
+    assert f"{option} takes --fargate-tasks: it is about task folders, and none are collected" in told
+    name = option.removeprefix("--").replace("-", "_")
+    passing.makeini(f"[pytest]\n{name} = {value or True}")  # for the runs that have tasks
+    (passing.path / "r.jsonl").touch()
+    assert run_pytest(passing, "-p", "no:xdist").ret == pytest.ExitCode.OK
+
+
 def test_the_cluster_may_stand_in_the_parameter_that_all_share(passing: pytest.Pytester) -> None:
     passing.makepyprojecttoml('tool.pytest_fargate_sandbox.ssm_config = "/shared"')
     assert header(passing) == "fargate: ssm_config=/shared (pyproject.toml)"
@@ -227,14 +244,14 @@ def test_what_is_said_and_empty_is_refused_and_in_the_environment_says_nothing(
         ("--fargate-results=test_it.py/r.jsonl", "--fargate-results: *test_it.py/r.jsonl: Not a directory"),
         ("--fargate-quarantine=.", "--fargate-quarantine: *: Is a directory"),
         ("--fargate-artifacts=" + "a" * 300, "--fargate-artifacts: *: File name too long"),
-        ("--fargate-store=/dev/null", "--fargate-store: /dev/null: Not a directory"),
+        ("--fargate-store=/dev/null --fargate-tasks", "--fargate-store: /dev/null: Not a directory"),
     ],
 )
 def test_what_cannot_be_written_is_told_before_the_first_test(
     pytester: pytest.Pytester, option: str, told: str
 ) -> None:
     pytester.makepyfile(test_it="def test_it(fargate_sandbox): pass")
-    result = run_pytest(pytester, "-p", "no:xdist", option)
+    result = run_pytest(pytester, "-p", "no:xdist", *option.split())
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {told}"])
 

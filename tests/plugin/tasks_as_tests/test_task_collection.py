@@ -16,7 +16,7 @@ from tests.task_folders import make_task
 if TYPE_CHECKING:
     from pathlib import Path
 
-COLLECT = ("-p", "no:cacheprovider", "-p", "no:xdist", "--collect-only", "-q", "--fargate-adversaries=none")
+COLLECT = ("-p", "no:cacheprovider", "-p", "no:xdist", "--collect-only", "-q", "-ofargate_adversaries=none")
 CODE = 'import pathlib; pathlib.Path(r"{mark}").touch(); raise SystemExit("imported")\n'
 
 
