@@ -53,7 +53,7 @@ class EngineOfTests:
             data=json.dumps({name.replace("_", "-"): value for name, value in values.items()}).encode(),
             headers={"Authorization": f"Bearer {engine.credentials.secret_access_key}"},
         )
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
 
     def task(self, arn: str) -> dict[str, Any]:
         described: dict[str, Any] = self.aws.call(
@@ -67,7 +67,7 @@ class EngineOfTests:
         arns: list[str] = self.aws.call("ecs", "ListTasks", cluster="local", desiredStatus="RUNNING")["taskArns"]
         return arns
 
-    def wait_until_gone(self, *arns: str, seconds: float = 5.0) -> None:
+    def wait_until_gone(self, *arns: str, seconds: float = 30.0) -> None:
         def probe() -> bool:
             left = set(arns) & set(self.alive())
             if left:

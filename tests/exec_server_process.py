@@ -90,7 +90,7 @@ class ExecServerProcess:
         )
         self.client = ExecClient(port=self.port, token=self.token)
         try:
-            self.client.wait_ready(20, self._still_alive)
+            self.client.wait_ready(60, self._still_alive)
         except BaseException:
             self.process.kill()
             self.process.wait()
@@ -109,7 +109,7 @@ class ExecServerProcess:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         finally:
             self.process.kill()
 

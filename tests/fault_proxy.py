@@ -25,7 +25,7 @@ class FaultProxy:
     """
 
     def __init__(self, target: tuple[str, int] | Callable[[], socket.socket]) -> None:
-        self._connect = target if callable(target) else lambda: socket.create_connection(target, timeout=5)
+        self._connect = target if callable(target) else lambda: socket.create_connection(target, timeout=30)
         self.connections = 0
         """How many were let in so far."""
         self._last_came = 0.0

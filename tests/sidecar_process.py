@@ -53,4 +53,4 @@ class Sidecar:
     def end(self) -> str:
         """Its output; there should be none."""
         self.process.kill()
-        return self.process.communicate(timeout=5)[0].decode()
+        return self.process.communicate(timeout=30)[0].decode()

@@ -124,7 +124,7 @@ def test_a_start_that_is_given_up_half_way_leaves_no_task(run: HarnessRun, engin
         anyio.run(act)
     finally:
         engine.fault(slow_pull=0)
-    wait_until(lambda: set(engine.alive()) <= before or None, deadline=5, what="the end of the task")
+    wait_until(lambda: set(engine.alive()) <= before or None, deadline=30, what="the end of the task")
     assert [entry.is_over for entry in run.ledger.entries() if entry.task_arn] == [True]
 
 

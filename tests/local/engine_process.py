@@ -49,7 +49,7 @@ class EngineProcess:
                 break
             name, _, value = shlex.split(line)[1].partition("=")
             self.exports[name] = value
-        assert self.exports, f"the engine did not start: exit code {self.process.wait(10)}"
+        assert self.exports, f"the engine did not start: exit code {self.process.wait(60)}"
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str, **config: Any) -> Any:
@@ -80,7 +80,7 @@ class EngineProcess:
         SigV4Auth(keys, "ecs", self.exports["AWS_REGION"]).add_auth(signed)
         request = urllib.request.Request(signed.url, data=signed.data.encode(), headers=dict(signed.headers))
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -92,7 +92,7 @@ class EngineProcess:
             data=json.dumps({name.replace("_", "-"): value for name, value in values.items()}).encode(),
             headers={"Authorization": "Bearer " + self.exports["AWS_SECRET_ACCESS_KEY"]},
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             in_force: dict[str, float] = json.load(answer)
         return in_force
 
@@ -179,7 +179,7 @@ class EngineProcess:
 
     def close(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(20)
+        code = self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
         for client in self._clients.values():

@@ -110,7 +110,7 @@ def test_the_public_address_can_be_late(faulty: EngineProcess) -> None:
         faulty.set_faults(late_address=0)
     with pytest.raises(KeyError, match="Association"):
         faulty.address(arn)
-    wait_until(lambda: _has_address(faulty, arn), deadline=5, what="a public address")
+    wait_until(lambda: _has_address(faulty, arn), deadline=30, what="a public address")
     faulty.stop(arn)
 
 

@@ -138,7 +138,7 @@ def test_a_reverse_port_leads_to_the_client(sidecar: Sidecar, echo: EchoServer) 
         client.shutdown(socket.SHUT_WR)
         assert client.recv(1) == b""
     with pytest.raises(OSError, match="refused"):
-        wait_until(lambda: socket.create_connection(("127.0.0.1", port)).close(), deadline=2, what="the port's end")
+        wait_until(lambda: socket.create_connection(("127.0.0.1", port)).close(), deadline=30, what="the port's end")
 
 
 def test_a_new_tunnel_takes_over_the_port_of_one_that_stalls(
@@ -181,7 +181,7 @@ def test_a_python_is_brought_when_the_main_container_asks(tmp_path: Path, shared
     with sidecar.tunnel():
         assert not (shared_dir / "runtime").exists()
         (shared_dir / "work" / "want-runtime").touch()
-        wait_until(lambda: (shared_dir / "runtime" / "ready").exists() or None, deadline=5, what="a runtime")
+        wait_until(lambda: (shared_dir / "runtime" / "ready").exists() or None, deadline=30, what="a runtime")
     assert (shared_dir / "runtime" / "bin" / "python3").read_text() == "a program"
     assert sidecar.end() == ""
 
@@ -214,7 +214,7 @@ def test_it_ends_the_task_when_its_time_is_over(shared_dir: Path, echo: EchoServ
         stream = tunnel.dial(echo.port)
         with pytest.raises(TransportError):
             stream.recv(1)
-    assert sidecar.process.wait(5) == names.EXIT_EXPIRED
+    assert sidecar.process.wait(30) == names.EXIT_EXPIRED
     assert sidecar.end() == ""
 
 

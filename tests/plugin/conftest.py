@@ -75,7 +75,7 @@ class EngineLog:
                 most = max(most, len(alive))
         return most
 
-    def cut_off(self, seconds: float = 8.0) -> list[str]:
+    def cut_off(self, seconds: float = 20.0) -> list[str]:
         """The tasks that were alive when the engine ended, which it does once nobody uses it any more."""
 
         def probe() -> list[str] | None:
@@ -97,7 +97,7 @@ class SharedEngineLog(EngineLog):
     def lines(self) -> list[dict[str, Any]]:
         return [line for line in super().lines if line.get("task") not in self._before]
 
-    def cut_off(self, seconds: float = 8.0) -> list[str]:
+    def cut_off(self, seconds: float = 20.0) -> list[str]:
         """The tasks that outlived the run: nobody else would stop them."""
 
         def probe() -> bool | None:

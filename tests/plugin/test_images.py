@@ -111,7 +111,7 @@ def test_ctrl_c_waits_for_no_build_and_leaves_nothing(
     run = started(workers, "-k", "test_one", "--fargate-prelaunch=1")
     wait_until(lambda: shared_engine_log.calls("StartBuild") or None, deadline=40, what="the build")
     os.killpg(run.pid, signal.SIGINT)
-    assert run.wait(30) == 2
+    assert run.wait(90) == 2
     wait_until(lambda: shared_engine_log.calls("StopBuild") or None, deadline=10, what="its end, in the log")
     output = (pytester.path / "output.txt").read_text()
     assert "Traceback" not in output

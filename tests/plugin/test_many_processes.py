@@ -157,7 +157,7 @@ def test_after_a_signal_nothing_is_alive_and_the_page_tells_what_there_was(
         os.killpg(run.pid, number)  # Ctrl-C reaches every process of the terminal
     else:
         run.send_signal(number)
-    assert run.wait(30) == 2
+    assert run.wait(90) == 2
     assert shared_engine_log.cut_off() == []
     page = data_of(pytester.path / "page.html")
     assert page["state"] == "interrupted"
@@ -182,7 +182,7 @@ def test_a_signal_while_the_engine_still_starts_leaves_no_trace(
     run = started("-n0", "--fargate-prelaunch=1")
     wait_until(lambda: any(temporary.glob("fargate-sandbox-*/once/*")) or None, deadline=40, what="the prelaunch")
     run.send_signal(number)
-    assert run.wait(30) == 2
+    assert run.wait(90) == 2
     output = (pytester.path / "output.txt").read_text()
     assert "Warning" not in output
     assert "Traceback" not in output

@@ -54,7 +54,7 @@ def no_thread_left() -> Iterator[None]:
             raise NotYet(f"still there: {left}")
         return True
 
-    wait_until(probe, deadline=2, what="the end of all threads")
+    wait_until(probe, deadline=10, what="the end of all threads")
 
 
 def tunnel_to(sshd: RealSshd, port: int | None = None, **more: object) -> SshTunnel:

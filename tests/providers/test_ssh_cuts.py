@@ -71,7 +71,7 @@ def test_a_relay_whose_connection_dies_while_data_arrives_closes_both_its_ends(s
                     pass
             client.close()
             relays = tunnel._relays
-            wait_until(lambda: not relays._under_way or None, deadline=5, what="both ends closed")
+            wait_until(lambda: not relays._under_way or None, deadline=10, what="both ends closed")
         far_end.close()
 
 
@@ -88,7 +88,7 @@ def test_a_relay_that_is_half_closed_ends_with_its_connection(proxy: FaultProxy,
             client.sendall(b"still heard")
             assert far_end.recv(100) == b"still heard"
             proxy.cut()
-            wait_until(lambda: not tunnel._relays._under_way or None, deadline=5, what="both ends closed")
+            wait_until(lambda: not tunnel._relays._under_way or None, deadline=10, what="both ends closed")
 
 
 def test_a_connection_that_breaks_while_a_channel_is_being_made_has_ended(proxy: FaultProxy, sshd: RealSshd) -> None:

@@ -135,7 +135,7 @@ def test_nothing_is_left_after_close(sshd: RealSshd, echo: EchoServer) -> None:
             stream.sendall(b"x")
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", local_port)).close()
-    wait_until(lambda: threading.active_count() - len(streams) - 1 <= before or None, deadline=2, what="threads gone")
+    wait_until(lambda: threading.active_count() - len(streams) - 1 <= before or None, deadline=10, what="threads gone")
     assert not tunnel.is_open
 
 
@@ -160,7 +160,7 @@ def test_a_closed_tunnel_opens_again(sshd: RealSshd, echo: EchoServer) -> None:
 def test_open_connects_a_broken_tunnel_again(proxy: FaultProxy, sshd: RealSshd, echo: EchoServer) -> None:
     with tunnel_to(sshd, proxy.port) as tunnel:
         proxy.cut()
-        wait_until(lambda: not tunnel.is_open or None, deadline=5, what="the loss is seen")
+        wait_until(lambda: not tunnel.is_open or None, deadline=10, what="the loss is seen")
         tunnel.open()
         assert tunnel.is_open
         assert echoed(tunnel.dial(echo.port), b"again") == b"again"
@@ -314,7 +314,7 @@ def test_all_who_wait_for_a_reconnect_share_its_failure(proxy: FaultProxy, sshd:
     with tunnel_to(sshd, proxy.port) as tunnel, ThreadPoolExecutor(8) as pool:
         proxy.stall()
         proxy.cut()
-        wait_until(lambda: not tunnel.is_open or None, deadline=5, what="the loss is seen")
+        wait_until(lambda: not tunnel.is_open or None, deadline=10, what="the loss is seen")
 
         def failure(_: int) -> str:
             with pytest.raises(TransportError) as caught:
@@ -359,7 +359,7 @@ def test_wait_ready_waits_for_the_forwarded_port(sshd: RealSshd) -> None:
         with pytest.raises(TransportError, match=f"port {port}"):
             tunnel.wait_ready(timeout=0.1)
         with socket.create_server(("127.0.0.1", port)):
-            tunnel.wait_ready(timeout=5)
+            tunnel.wait_ready(timeout=30)
 
 
 def test_wait_ready_wants_an_open_tunnel(sshd: RealSshd) -> None:
@@ -368,7 +368,7 @@ def test_wait_ready_wants_an_open_tunnel(sshd: RealSshd) -> None:
 
 
 def test_wait_ready_without_a_port_asks_the_server_itself(tunnel: SshTunnel) -> None:
-    tunnel.wait_ready(timeout=5)
+    tunnel.wait_ready(timeout=30)
 
 
 def test_wait_ready_waits_for_a_health_url(sshd: RealSshd) -> None:
@@ -386,6 +386,6 @@ def test_wait_ready_waits_for_a_health_url(sshd: RealSshd) -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         with tunnel_to(sshd, forward_port=server.server_address[1]) as tunnel:
-            tunnel.wait_ready(health_url=f"http://127.0.0.1:{tunnel.local_port}/health", timeout=5)
+            tunnel.wait_ready(health_url=f"http://127.0.0.1:{tunnel.local_port}/health", timeout=30)
         server.shutdown()
         thread.join()

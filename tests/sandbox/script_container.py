@@ -61,7 +61,7 @@ class ScriptContainer:
             stderr=subprocess.STDOUT,
         )
         self._environment = environment
-        self.pid = wait_until(self._first_child, deadline=5, what="PID 1 of the container")
+        self.pid = wait_until(self._first_child, deadline=30, what="PID 1 of the container")
 
     def check(self, script: str) -> int:
         """The exit code of a script inside, with the container's environment, as a health check runs."""
@@ -81,7 +81,7 @@ class ScriptContainer:
                     made.append(OSError(ctypes.get_errno(), "setns"))
                     return
             try:
-                made.append(socket.create_connection((host, port), timeout=5))
+                made.append(socket.create_connection((host, port), timeout=30))
             except OSError as error:
                 made.append(error)
 
@@ -99,14 +99,14 @@ class ScriptContainer:
     def terminate(self) -> None:
         os.kill(self.pid, signal.SIGTERM)
 
-    def wait(self, timeout: float = 10) -> int:
+    def wait(self, timeout: float = 60) -> int:
         return self._process.wait(timeout)
 
     def end(self) -> str:
         """Its output."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-        return self._process.communicate(timeout=10)[0].decode()
+        return self._process.communicate(timeout=60)[0].decode()
 
     def _first_child(self) -> int | None:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()

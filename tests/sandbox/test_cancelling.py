@@ -29,6 +29,6 @@ def test_who_comes_while_another_gets_no_thread_is_watched_all_the_same(monkeypa
     with pytest.raises(RuntimeError, match="new thread"), cancelling.ended_by(threading.Event(), over.set):
         pass
     cancel.set()
-    assert ended.wait(5)
+    assert ended.wait(30)
     over.set()
     other.join(10)

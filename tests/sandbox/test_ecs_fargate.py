@@ -280,7 +280,7 @@ def test_a_kept_sandbox_can_be_entered_again(sandbox: Callable[..., EcsFargateSa
     assert tags["fargate-sandbox:kept"] == "true"
     again = EcsFargateSandbox.attach(kept)
     assert again.exec("cat /tmp/mark; echo in its log > $CONTAINER_LOG").stdout == "mine"
-    wait_until(lambda: "in its log" in again.logs() or None, deadline=5, what="the line in the log")
+    wait_until(lambda: "in its log" in again.logs() or None, deadline=30, what="the line in the log")
     again.detach()
     assert kept.task_arn in engine.alive()
     again = EcsFargateSandbox.attach(kept)

@@ -36,7 +36,7 @@ def read(endpoint: Endpoint) -> bytes:
 
     def probe() -> bytes:
         try:
-            with socket.create_connection(endpoint, timeout=5) as client:
+            with socket.create_connection(endpoint, timeout=30) as client:
                 return client.recv(100)
         except OSError as error:
             raise NotYet(str(error)) from error

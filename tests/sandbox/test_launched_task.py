@@ -151,7 +151,7 @@ def test_the_end_of_a_task_is_told_to_whoever_asked_to_be(watched: Callable[...,
     task, _ = watched(_told(PENDING), _told(STOPPED))
     told = threading.Event()
     task.watch.on_ending(told.set)
-    assert told.wait(5)
+    assert told.wait(30)
     assert task.loss().cause == Cause.PULL_FAILED
 
 

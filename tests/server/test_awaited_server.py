@@ -34,7 +34,7 @@ def port(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
         [*entry_point, *command], env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", **told}
     ) as process:
         yield port
-        assert process.wait(10) == names.EXIT_EXPIRED
+        assert process.wait(60) == names.EXIT_EXPIRED
 
 
 def said_to(port: int, data: bytes) -> bytes:

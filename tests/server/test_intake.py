@@ -67,7 +67,7 @@ def test_what_comes_again_is_passed_over(typing: Typing, cat: Process) -> None:
     assert typing(8, b"three", end=True) == 13
     assert typing(8, b"three", end=True) == 13
     assert typing(13, end=True) == 13
-    assert cat.wait(10).stdout == "one two three"
+    assert cat.wait(60).stdout == "one two three"
 
 
 def test_a_hole_is_refused(typing: Typing, cat: Process) -> None:
@@ -76,7 +76,7 @@ def test_a_hole_is_refused(typing: Typing, cat: Process) -> None:
         with pytest.raises(SandboxError, match="byte 7 cannot come before byte 3"):
             typing(7, data, end=True)
     assert typing(3, b" two", end=True) == 7
-    assert cat.wait(10).stdout == "one two"
+    assert cat.wait(60).stdout == "one two"
 
 
 def test_what_was_given_up_does_not_come_late(typing: Typing, cat: Process) -> None:
@@ -84,12 +84,12 @@ def test_what_was_given_up_does_not_come_late(typing: Typing, cat: Process) -> N
     assert typing(100, b" two", skip=True) == 104
     assert typing(3, b"late") == 104
     assert typing(200, end=True, skip=True) == 200
-    assert cat.wait(10).stdout == "one two"
+    assert cat.wait(60).stdout == "one two"
 
 
 def test_behind_its_end_and_the_commands_nothing_is_taken(typing: Typing, cat: Process) -> None:
     typing(0, b"all", end=True)
-    cat.wait(10)
+    cat.wait(60)
     for offset in (0, 3):
         with pytest.raises(SandboxError, match="nobody reads"):
             typing(offset, b"all and more")

@@ -68,14 +68,14 @@ def test_a_command_that_sigterm_meets_before_it_is_its_program_ends_by_it() -> N
 def test_sigterm_reaches_the_commands_and_ends_the_server(server: ExecServerProcess, tmp_path: Path) -> None:
     wait = "echo ready; while :; do sleep 0.05; done"
     polite = server.client.spawn(f"trap 'echo bye > \"{tmp_path}/bye\"; exit' TERM; {wait}")
-    assert polite.read(timeout=5) == b"ready\n"
+    assert polite.read(timeout=60) == b"ready\n"
     rude = server.client.spawn("trap '' TERM; (setsid sleep 300 &); while :; do sleep 0.05; done")
     work_dir = work_dir_of(server)
     assert work_dir.exists()
     assert server.close() == 128 + signal.SIGTERM
     assert (tmp_path / "bye").exists()
     place = Path(f"/proc/{rude.pid}")  # which a process that was killed has until it is reaped, by others now
-    wait_until(lambda: not place.exists() or None, deadline=2, what="the end of who does not listen")
+    wait_until(lambda: not place.exists() or None, deadline=30, what="the end of who does not listen")
     assert not work_dir.exists()
 
 
@@ -97,7 +97,7 @@ def test_sigterm_is_heard_under_load(tmp_path: Path) -> None:
             thread.start()
         server.client.exec("sleep 0.2")
         server.process.terminate()
-        assert server.process.wait(10) == 143
+        assert server.process.wait(60) == 143
         server.client.close()
         for thread in threads:
             thread.join(20)
@@ -106,7 +106,7 @@ def test_sigterm_is_heard_under_load(tmp_path: Path) -> None:
 def test_orphans_are_reaped(server: ExecServerProcess) -> None:
     for _ in range(20):
         server.client.exec("(setsid sh -c 'sleep 0.05' &) ; (sleep 0.01 &) ; true")
-    wait_until(lambda: not children(server.process.pid) or None, deadline=5, what="an end of all children")
+    wait_until(lambda: not children(server.process.pid) or None, deadline=30, what="an end of all children")
 
 
 def test_commands_die_of_memory_before_the_server_does(shared_server: ExecServerProcess) -> None:
@@ -271,7 +271,7 @@ def test_descriptors_do_not_leak(server: ExecServerProcess) -> None:
         server.client.exec(["no-such-program"])
         server.client.exec("sleep 9", timeout=0.05)
         server.client.exec("(sleep 0.1 &)")
-        server.client.spawn("true").wait(5)
+        server.client.spawn("true").wait(60)
         with pytest.raises(FileNotFoundError):
             server.client.exec("true", cwd="/none")
 
@@ -279,7 +279,7 @@ def test_descriptors_do_not_leak(server: ExecServerProcess) -> None:
     before = count()
     for _ in range(5):
         all_sorts()
-    wait_until(lambda: count() <= before or None, deadline=5, what=f"{before} descriptors again, not {count()}")
+    wait_until(lambda: count() <= before or None, deadline=30, what=f"{before} descriptors again, not {count()}")
 
 
 def python_for_everybody(directory: Path) -> str:
@@ -315,7 +315,7 @@ def test_a_time_out_kills_the_tree_of_another_user(client: ExecClient) -> None:
     command = "(setsid sh -c 'echo $$; exec sleep 300' &) ; sleep 300 & echo $!; echo $$; sleep 300"
     pids = client.exec(command, timeout=1, user=str(NOBODY)).stdout.split()
     assert len(pids) == 3
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids) or None, deadline=5, what="their end")
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids) or None, deadline=30, what="their end")
 
 
 @as_root
@@ -344,18 +344,18 @@ def test_a_number_of_background_commands_is_the_limit(tmp_path: Path) -> None:
             server.client.spawn("sleep 300")
         assert server.client.exec("echo still here").ok
         running[0].kill()
-        running[0].wait(5)
-        assert server.client.spawn("true").wait(5).ok
+        running[0].wait(60)
+        assert server.client.spawn("true").wait(60).ok
     finally:
         server.close()
 
 
 def test_finished_commands_are_kept_for_who_asks_again(server: ExecServerProcess) -> None:
     process = server.client.spawn("echo kept")
-    process.wait(5)
+    process.wait(60)
     for _ in range(100):
         assert server.client.exec("true").ok
-    assert process.wait(5).stdout == "kept\n"
+    assert process.wait(60).stdout == "kept\n"
 
 
 def test_more_connections_than_it_takes_are_turned_away_and_it_lives_on(server: ExecServerProcess) -> None:

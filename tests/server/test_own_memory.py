@@ -92,7 +92,7 @@ def test_what_the_server_needs_of_proc_it_still_has(server: ExecServerProcess) -
     """The marks of its children, by which it finds what left its session, and the score that keeps it alive."""
     client = server.client
     pid = client.exec("setsid sh -c 'echo $$; exec sleep 300' & sleep 300", timeout=0.5).stdout.strip()
-    wait_until(lambda: not Path("/proc", pid).exists() or None, deadline=5, what=f"the end of {pid}")
+    wait_until(lambda: not Path("/proc", pid).exists() or None, deadline=30, what=f"the end of {pid}")
     own = int(Path(f"/proc/{server.process.pid}/oom_score_adj").read_text())
     assert int(client.exec("cat /proc/self/oom_score_adj").stdout) > own
 

@@ -26,7 +26,7 @@ def test_an_entry_point_that_never_comes_to_its_command_is_told(tmp_path: Path, 
     (tmp_path / "Dockerfile").write_text(f"FROM a\nENTRYPOINT {json.dumps(words)}\n")
     script = beginning_of(tmp_path).replace("seq 50", "seq 20" if not told else "seq 2")
     done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
-    it = wait_until(lambda: (tmp_path / "it").read_text() or None, deadline=5, what="its number")
+    it = wait_until(lambda: (tmp_path / "it").read_text() or None, deadline=30, what="its number")
     os.kill(int(it), signal.SIGKILL)
     assert done.stdout.startswith(told)
     assert bool(done.stdout) == bool(told)

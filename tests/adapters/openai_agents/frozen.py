@@ -46,7 +46,7 @@ def _processes_beside(session: Any, command: str) -> list[int]:
 
     its = wait_until(
         lambda: next((space(each) for each in list(Path("/proc").glob("[0-9]*")) if line(each) == command), None),
-        deadline=5,
+        deadline=30,
         what=command,
     )
     return [int(process.name) for process in Path("/proc").glob("[0-9]*") if space(process) == its]

@@ -91,7 +91,7 @@ def test_it_lives_on_whatever_is_sent(server: ExecServerProcess, tmp_path: Path,
 def _inside(pid: int) -> int:
     """What the cage became."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
-    return int(wait_until(lambda: children.read_text().split() or None, deadline=5, what="a server in its cage")[0])
+    return int(wait_until(lambda: children.read_text().split() or None, deadline=30, what="a server in its cage")[0])
 
 
 def _request(mutants: Mutants, token: str) -> bytes:

@@ -71,5 +71,5 @@ def test_an_agent_that_cannot_be_started_is_not_awaited_for_ever_whatever_the_re
     life.start_later(cast("Any", _Unready()), (0.0, 0.0))
     agent = container.agent
     assert agent is not None
-    wait_until(lambda: agent.last_status == "STOPPED" or None, deadline=5, what="word of an agent that cannot start")
+    wait_until(lambda: agent.last_status == "STOPPED" or None, deadline=30, what="word of an agent that cannot start")
     assert "no such namespace" in agent.reason

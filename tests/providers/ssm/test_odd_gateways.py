@@ -186,7 +186,7 @@ def test_who_waits_for_an_answer_of_a_silent_gateway_has_it_asked_soon(monkeypat
         began = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             pool.submit(session.outer.dial, 1, 5.0).add_done_callback(lambda dialled: dialled.exception())
-            wait_until(lambda: carrier._asked or None, deadline=5, what="a question to the gateway")
+            wait_until(lambda: carrier._asked or None, deadline=10, what="a question to the gateway")
             assert 0.4 < carrier._asked - began < 1.1
             session.close()
 

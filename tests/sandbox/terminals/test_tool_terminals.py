@@ -86,4 +86,4 @@ def test_all_of_them_end_at_once(
     update = start("sleep 300 & echo $!; wait", yield_time_s=0.3)
     tools.end_all()
     asked = f"kill -0 {update.output.strip()}"  # which finds the dead, too, until their end has been noticed
-    wait_until(lambda: not server.client.exec(asked).ok or None, deadline=5, what="the end of it")
+    wait_until(lambda: not server.client.exec(asked).ok or None, deadline=30, what="the end of it")

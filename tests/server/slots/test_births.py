@@ -34,7 +34,7 @@ def test_who_begins_them_is_replaced_when_it_has_ended(
     tenants[0].exec("true")
     pid = birther(in_podman)
     in_podman.exec(f"kill -9 {pid}").check()
-    wait_until(lambda: not in_podman.exec(f"kill -0 {pid}").ok or None, deadline=5, what="its end")
+    wait_until(lambda: not in_podman.exec(f"kill -0 {pid}").ok or None, deadline=30, what="its end")
     assert tenants[0].exec("echo again").stdout == "again\n"
     assert birther(in_podman) != pid
 
@@ -45,7 +45,7 @@ def test_where_it_ends_in_the_middle_that_is_told_and_nothing_is_begun_twice(
     tenants[0].exec("true")
     pid = birther(in_podman)
     in_podman.spawn(f"kill -STOP {pid}; echo >/tmp/stopped; sleep 1; kill -9 {pid}")
-    wait_until(lambda: in_podman.exec("cat /tmp/stopped").ok or None, deadline=5, what="it stands still")
+    wait_until(lambda: in_podman.exec("cat /tmp/stopped").ok or None, deadline=30, what="it stands still")
     with pytest.raises(SandboxError, match="what begins the commands of slots has ended"):
         tenants[0].exec("echo lost")
     assert tenants[0].exec("echo well").stdout == "well\n"

@@ -35,7 +35,7 @@ def port(echo: EchoServer) -> int:
     port = free_port()
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     threading.Thread(target=take_tunnels, args=(port, echo.port, digest), daemon=True).start()
-    wait_until(lambda: knocked(port), deadline=5, what="somebody who takes tunnels")
+    wait_until(lambda: knocked(port), deadline=30, what="somebody who takes tunnels")
     return port
 
 
