@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -170,13 +171,19 @@ def test_a_neighbour_reads_and_writes_nothing_of_it(slot: Slot, neighbour: Slot,
         neighbour.write_file(f"{slot.home}/x", "x")
 
 
-def test_commands_in_it_take_turns_and_slots_do_not_wait_for_each_other(slot: Slot, neighbour: Slot) -> None:
-    slow = threading.Thread(target=slot.exec, args=("sleep 0.6; touch done",))
-    slow.start()
-    time.sleep(0.1)
-    assert neighbour.exec("true").duration_sec < 0.5
-    assert slot.exec("test -e done").ok
-    slow.join()
+def test_commands_in_it_take_turns_and_slots_do_not_wait_for_each_other(
+    machine: EcsFargateSandbox, slot: Slot, neighbour: Slot
+) -> None:
+    begun, go = f"{slot.home}/begun", f"{slot.home}/go"
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(slot.exec, "touch begun; until [ -e go ]; do sleep 0.05; done; touch done")
+        wait_until(lambda: machine.exec(["test", "-e", begun]).ok or None, deadline=60, what="the first one")
+        second = pool.submit(slot.exec, "test -e done")
+        assert neighbour.exec("true").ok
+        time.sleep(0.1)  # in which the second would find nothing
+        machine.exec(["touch", go], check=True)
+        assert first.result(60).ok
+        assert second.result(60).ok
 
 
 def test_its_limits_leave_the_server_room(slot: Slot) -> None:
