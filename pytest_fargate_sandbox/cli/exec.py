@@ -44,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "command",
         nargs=argparse.REMAINDER,
+        type=str,
         metavar="COMMAND",
         help="one word is for the shell; several are run as they are, with all options that stand behind the first",
     )

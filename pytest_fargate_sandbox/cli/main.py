@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -47,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     # Only the subcommand asked for is imported in full; the list of all of them needs every module's summary.
     asked = words[0] if words and words[0] in SUBCOMMANDS else None
-    arguments = command_line(SUBCOMMANDS if asked is None else (asked,)).parse_args(words)
+    parser = command_line(SUBCOMMANDS if asked is None else (asked,))
+    arguments, others = parser.parse_known_args(words)
+    if others:
+        parser.error(f"unrecognized arguments: {shlex.join(others)}")
     return int(arguments.run(arguments))
 
 
@@ -56,6 +60,7 @@ def command_line(names: Iterable[str]) -> argparse.ArgumentParser:
     parser = TerseParser(prog="fargate-sandbox", description="Sandboxes on AWS Fargate, and without AWS.")
     parser.add_argument("--version", action="version", version=f"fargate-sandbox {VERSION}")
     choices = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    choices.type = str  # it has all words behind it as well
     for name in names:
         module = import_module(f"pytest_fargate_sandbox.cli.{name.replace('-', '_')}")
         subparser = choices.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)

@@ -15,6 +15,7 @@ SUMMARY = "look at folders of benchmark tasks: `tasks lint DIR`"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     acts = parser.add_subparsers(dest="act", required=True, metavar="ACT")
+    acts.type = str  # it has all words behind it as well
     lint = acts.add_parser("lint", help="say what is wrong with them, before anything is launched")
     lint.add_argument("paths", nargs="+", type=Path, metavar="DIR", help="a task's folder, or one of such folders")
     lint.add_argument(

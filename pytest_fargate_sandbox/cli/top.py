@@ -27,7 +27,7 @@ _WIDE = 200
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_id", nargs="?", default="", metavar="RUN", help="how its id begins; else the newest")
+    parser.add_argument("run_id", nargs="?", metavar="RUN", help="how its id begins; else the newest")
     parser.add_argument(
         "-d",
         "--delay",
@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: Any) -> int:
-    view = RunView(find_run(arguments.run_id))
+    view = RunView(find_run(arguments.run_id or ""))
     if arguments.once or not is_at_terminal():
         view.look(time.time())
         print("\n".join(view.lines(_WIDE)))

@@ -18,14 +18,14 @@ SUMMARY = "follow a terminal that a running test has open"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     take_task(parser)
-    parser.add_argument("terminal", nargs="?", default="", metavar="TERMINAL", help="its name, or the last one")
+    parser.add_argument("terminal", nargs="?", metavar="TERMINAL", help="its name, or the last one")
 
 
 def run(arguments: Any) -> int:
     task = find_task(arguments.task)
     output = TameOutput()
     try:
-        for line in shown(visit(task.arn, terminal=arguments.terminal)):
+        for line in shown(visit(task.arn, terminal=arguments.terminal or "")):
             event = json.loads(line)
             if isinstance(event, list) and event[1] == "o":
                 _show(output.tamed(event[2]))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_fargate_sandbox.cli.main import main
+from pytest_fargate_sandbox.cli.main import command_line, main
 from pytest_fargate_sandbox.leaves.names import VERSION
 from pytest_fargate_sandbox.local.faults import COUNTED, TIMED
 from tests.cli.command_line_page import DOCS, PAGE, flags_of, text
@@ -51,6 +51,7 @@ def test_every_number_of_the_command_line_has_bounds(words: list[str], capsys: p
     [
         ([], "fargate-sandbox: the following arguments are required: SUBCOMMAND (see fargate-sandbox --help)\n"),
         (["ps", "extra"], "fargate-sandbox: unrecognized arguments: extra (see fargate-sandbox --help)\n"),
+        (["ps", ""], "fargate-sandbox: unrecognized arguments: '' (see fargate-sandbox --help)\n"),
     ],
 )
 def test_a_command_line_that_is_none_is_told_in_one_sentence(
@@ -60,6 +61,36 @@ def test_a_command_line_that_is_none_is_told_in_one_sentence(
         main(words)
     assert ended.value.code == 2
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["stop", ""], "TASK"),
+        (["exec", "", "true"], "TASK"),
+        (["exec", "--cwd", "", "task", "true"], "-C/--cwd"),
+        (["report", ""], "RUN"),
+        (["top", ""], "RUN"),
+        (["watch", "task", ""], "TERMINAL"),
+        (["sweep", "--cluster", "bench", "--owner", ""], "--owner"),
+        (["sidecar-image", "--cluster", ""], "--cluster"),
+        (["prebuild", "--config", "", "."], "--config"),
+        (["engine", "--state", ""], "--state"),
+        (["tasks", "lint", ""], "DIR"),
+    ],
+)
+def test_an_empty_value_is_taken_for_none(words: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert f": argument {what}: expected a value, and it is empty (see fargate-sandbox {words[0]}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_word_of_a_command_may_be_empty() -> None:
+    asked = command_line(["exec"]).parse_args(["exec", "task", "printf", "%s", ""])
+    assert asked.command == ["printf", "%s", ""]
 
 
 def test_it_says_which_one_it_is(capsys: pytest.CaptureFixture[str]) -> None:
