@@ -18,7 +18,7 @@ from pytest_fargate_sandbox.leaves.config import replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartTimeout, TransportError
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import TAG_WORKER
-from pytest_fargate_sandbox.leaves.plain_values import nearest
+from pytest_fargate_sandbox.leaves.plain_values import nearest_or_all
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
 from pytest_fargate_sandbox.plugin.settings.option_table import OPTIONS
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
@@ -79,8 +79,7 @@ class Places:
         for name in given:
             if name not in OPTIONS:
                 raise ConfigError(
-                    f"{name}={given[name]!r} is no option of a sandbox's{nearest(name, list(OPTIONS))} "
-                    f"(there are: {', '.join(OPTIONS)})",
+                    f"{name}={given[name]!r} is no option of a sandbox's{nearest_or_all(name, list(OPTIONS))}",
                     key=name,
                 )
         self._given = given

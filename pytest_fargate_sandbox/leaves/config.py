@@ -23,6 +23,7 @@ from pytest_fargate_sandbox.leaves.plain_values import (
     coerced,
     mapping_of,
     nearest,
+    nearest_or_all,
     takes_none,
     wrong,
 )
@@ -281,12 +282,11 @@ def _from_plain(cls: type[_Config], data: Mapping[str, Any], prefix: str) -> _Co
     values = {}
     for key, value in mapping_of(prefix.rstrip("."), data).items():
         if key not in hints:
-            allowed = ", ".join(hints)
             raise ConfigError(
-                f"unknown key {prefix}{key}={value!r}{nearest(str(key), list(hints))} (allowed: {allowed})",
+                f"unknown key {prefix}{key}={value!r}{nearest_or_all(str(key), list(hints))}",
                 key=f"{prefix}{key}",
                 value=value,
-                allowed=allowed,
+                allowed=", ".join(hints),
             )
         if value is not None or takes_none(hints[key]):
             values[key] = value

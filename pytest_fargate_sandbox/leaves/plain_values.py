@@ -22,6 +22,11 @@ def nearest(word: str, words: Sequence[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def nearest_or_all(word: str, words: Sequence[str], synonyms: Sequence[str] = ()) -> str:
+    """What to say behind a word that is none of ``words``: the closest one, or all of them where none is close."""
+    return nearest(word, [*words, *synonyms]) or f" (allowed: {', '.join(words)})"
+
+
 def mapping_of(key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise wrong(key, value, "a mapping")

@@ -131,12 +131,11 @@ def _ask_hooks(item: pytest.Item, task: dict[str, Any]) -> None:
 def _no_such_key(key: str, value: Any, fields: list[str]) -> Exception:
     """It is a hook that has it from nowhere."""
     from pytest_fargate_sandbox.leaves.errors import ConfigError
-    from pytest_fargate_sandbox.leaves.plain_values import nearest
+    from pytest_fargate_sandbox.leaves.plain_values import nearest_or_all
 
     words = [*map(word_for, fields)]
-    near, allowed = nearest(str(key), [*words, *fields]), ", ".join(words)
-    told = f"pytest_fargate_modify_task: unknown key {key}={value!r}{near} (allowed: {allowed})"
-    return ConfigError(told, key=str(key), value=value, allowed=allowed)
+    told = f"pytest_fargate_modify_task: unknown key {key}={value!r}{nearest_or_all(str(key), words, fields)}"
+    return ConfigError(told, key=str(key), value=value, allowed=", ".join(words))
 
 
 def _directory(path: Path, keys: Mapping[str, Any]) -> Path:

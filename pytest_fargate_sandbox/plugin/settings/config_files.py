@@ -58,15 +58,13 @@ def _settings(mapping: Mapping[str, Any], source: str, under: str) -> Iterator[S
 
 
 def _unknown(source: str, under: str, key: str) -> str:
-    from pytest_fargate_sandbox.leaves.plain_values import nearest
+    from pytest_fargate_sandbox.leaves.plain_values import nearest_or_all
 
     ours = [vocabulary.word_for(each.name) for each in option_table.TABLE if not each.sets and each.name != "config"]
     if under:
-        near, allowed = nearest(key, ours), ", ".join(ours)
-        return f"{source}: unknown run option {key!r}{near or f' (allowed: {allowed})'}"
+        return f"{source}: unknown run option {key!r}{nearest_or_all(key, ours)}"
     words = [*map(vocabulary.word_for, _fields()), *ours]
-    near = nearest(key, [*words, *_fields()])
-    return f"{source}: unknown key {key!r}{near} (allowed: {', '.join(words)})"
+    return f"{source}: unknown key {key!r}{nearest_or_all(key, words, _fields())}"
 
 
 def _fields() -> tuple[str, ...]:

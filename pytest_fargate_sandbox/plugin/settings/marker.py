@@ -81,11 +81,10 @@ def _wrong_env(env: Any) -> Exception:
 
 def _unknown(key: str, value: Any) -> Exception:
     from pytest_fargate_sandbox.leaves.errors import ConfigError
-    from pytest_fargate_sandbox.leaves.plain_values import nearest
+    from pytest_fargate_sandbox.leaves.plain_values import nearest_or_all
 
-    allowed = ", ".join(KEYS)
-    told = f"fargate has no key {key!r}{nearest(key, KEYS)} (allowed: {allowed})"
-    return ConfigError(told, key=key, value=value, allowed=allowed)
+    told = f"fargate has no key {key!r}{nearest_or_all(key, KEYS)}"
+    return ConfigError(told, key=key, value=value, allowed=", ".join(KEYS))
 
 
 def keys_of(item: pytest.Item) -> dict[str, Any]:

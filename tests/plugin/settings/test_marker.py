@@ -93,6 +93,7 @@ class Odd:
     ("given", "told"),
     [
         ({"imge": "x"}, "fargate has no key 'imge'; did you mean 'image'?"),
+        ({"xyz": "x"}, "fargate has no key 'xyz' (allowed: image, "),
         ({"ttl": -5}, "fargate(ttl=-5): expected a whole number above 0"),
         (
             {"keep": "allways"},
