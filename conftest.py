@@ -17,7 +17,7 @@ from tests.skips import ELSEWHERE
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-pytest_plugins = ["pytester", "tests.chaos.summary", "tests.distribution"]
+pytest_plugins = ["pytester", "tests.chaos.summary", "tests.distribution", "tests.last_resort"]
 
 # Tests start hundreds of interpreters, and each worker reads all tests: none needs to compile again what another has.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -13,6 +13,8 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.waiting import wait_until
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -128,7 +130,7 @@ class Browser:
             raise RuntimeError(told["exceptionDetails"]["exception"].get("description", script))
         return told["result"].get("value")
 
-    def until(self, script: str, seconds: float = 8) -> Any:
+    def until(self, script: str, seconds: float = 60) -> Any:
         deadline = time.monotonic() + seconds
         while True:
             value = self.run(script)
@@ -178,9 +180,10 @@ class Browser:
         try:
             self._session = ""
             self.call("Browser.close")
-        except (RuntimeError, OSError):
+            wait_until(lambda: os.waitpid(self._process, os.WNOHANG)[0] or None, deadline=30, what="its end")
+        except (RuntimeError, OSError):  # WaitTimeout among them
             os.kill(self._process, signal.SIGKILL)
+            os.waitpid(self._process, 0)
         os.close(self._to)
         os.close(self._from)
-        os.waitpid(self._process, 0)
         shutil.rmtree(self._home, ignore_errors=True)
