@@ -43,12 +43,9 @@ class Controller:
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """A worker that crashed leaves no task but those on the shelf, which are the run's."""
         if error and self._ledger is not None:
-            from pytest_fargate_sandbox.leaves.shared_state import SharedState
-            from pytest_fargate_sandbox.records.sweeping import sweep_worker
-            from pytest_fargate_sandbox.run.bound import forget_worker
+            from pytest_fargate_sandbox.run.crashed_worker import clear_up_behind
 
-            sweep_worker(self._run.run_id, node.gateway.id)
-            forget_worker(SharedState(self._run.directory), node.gateway.id)
+            clear_up_behind(node.gateway.id, self._ledger, self._run.directory)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:

@@ -41,7 +41,7 @@ def run_report(entries: Iterable[Entry], *, cluster: str) -> dict[str, Any]:
             "left": sum(1 for entry in launches if entry.is_left and not entry.is_over),
             "slots_leased": len(slots),
             "slots_retired": len(retired_slots(entries)),
-            "leaked": sum(1 for entry in launches if not (entry.is_over or entry.is_kept or entry.is_taken_over)),
+            "leaked": sum(1 for entry in entries if not (entry.is_over or entry.is_kept or entry.is_taken_over)),
         },
         "cost_usd": round(sum(entry_cost_usd(entry) for entry in launches), 6),
         "unused_usd": round(sum(entry_cost_usd(entry) for entry in launches if entry.is_shelved), 6),

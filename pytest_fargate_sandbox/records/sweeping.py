@@ -12,9 +12,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.fargate_rules import TASKS_PER_DESCRIBE
+from pytest_fargate_sandbox.leaves.fargate_rules import MISSING_GRACE_SEC, TASKS_PER_DESCRIBE
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
 from pytest_fargate_sandbox.leaves.names import TAG_EXPIRES, TAG_LEDGER, TAG_OWNER, TAG_WORKER
+from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.describe_tasks import describe_tasks
 from pytest_fargate_sandbox.records.ended_ledgers import (
@@ -40,9 +41,15 @@ if TYPE_CHECKING:
 
 _OLD_LEDGER_SEC = 7 * 24 * 3600
 _DONE_LEDGER_SEC = 3600
+_UNDER_WAY_SEC = 5.0
+"""How long a RunTask may be on its way, or ECS be about it, after whoever sent it is gone."""
 _REASON = "swept: its process is gone"
 
 _log = logging.getLogger("pytest_fargate_sandbox.sweep")
+
+
+class _NotShownYet(Exception):
+    """What a launch has come to, ECS need not show so soon."""
 
 
 @dataclass
@@ -216,6 +223,11 @@ def _stop_entries(
                     swept.left.append(_may_still_run(place.entries[number:], place, error))
                     return
                 swept.left.append(_may_still_run([entry], place, error))
+            except _NotShownYet:
+                swept.left.append(
+                    f"{entry.id} of {place.name} may still run: its launch was under way when its process ended, and "
+                    "ECS takes up to a minute to show what came of it; sweep again then"
+                )
 
     for place, outcome in at_each_place([entry for _, entry in entries], stop_all):
         if isinstance(outcome, AwsError):
@@ -231,15 +243,40 @@ def _may_still_run(entries: list[Entry], place: EntriesAtPlace, error: AwsError)
 
 
 def _end_entry(aws: Aws | None, ledger: Ledger, entry: Entry, *, dry_run: bool) -> list[str]:
-    """The task that was to stop, if there was one. Raises ``AwsError`` when it may still run."""
-    cluster, launched = str(entry.facts["cluster"]), entry.launched_at
-    arns = _tasks_of(aws, entry) if aws else []
+    """The task that was to stop, if there was one. Raises ``AwsError`` or ``_NotShownYet`` when it may still run."""
+    cluster = str(entry.facts["cluster"])
     if aws and dry_run:
-        return _alive(aws, cluster, arns)
+        return _alive(aws, cluster, _tasks_of(aws, entry))
+    arns = _tasks_at_last(aws, ledger, entry) if aws else []
+    if entry.is_unnamed:
+        for arn in arns:
+            ledger.write(entry.id, "launched", task_arn=arn)
+    launched = entry.launched_at
     stopped = [arn for arn in arns if aws and ask_to_stop(aws, cluster, arn, _REASON, launched=launched)]
     if not dry_run:
         ledger.write(entry.id, "stopped", swept=True)
     return stopped
+
+
+def _tasks_at_last(aws: Aws, ledger: Ledger, entry: Entry) -> list[str]:
+    """Also of a launch that was on its way when its process died, once ECS has had the time to answer that."""
+    deadline, rests = time.monotonic() + _UNDER_WAY_SEC, pauses(0.1, 1.0)
+    while True:
+        arns = _tasks_of(aws, entry)
+        age = time.time() - entry.latest.get("launching", 0.0)
+        if arns or not _is_under_way(entry) or age > MISSING_GRACE_SEC:
+            return arns
+        if age > _UNDER_WAY_SEC or time.monotonic() > deadline:
+            if aws.is_counted:
+                raise _NotShownYet
+            return arns  # an engine shows what it has made
+        time.sleep(next(rests))
+        ledger.entries()  # whoever launches may live, and tell how it went
+
+
+def _is_under_way(entry: Entry) -> bool:
+    """Whether RunTask was called, and nobody has written down what it answered."""
+    return entry.events[-1] == "launching"
 
 
 def _alive(aws: Aws, cluster: str, arns: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from pytest_fargate_sandbox.run import account_room, kind_notes, slot_book
 from pytest_fargate_sandbox.sandbox.task.causes import judge_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from pytest_fargate_sandbox.leaves.shared_state import SharedState
     from pytest_fargate_sandbox.run.sandbox_spec import Wants
@@ -35,6 +35,9 @@ _LONGEST_STOP_SEC = 150.0
 
 _SOON_SEC = 1.0
 """How old news of an end may be, where somebody waits for it."""
+
+_UNTOLD_SEC = 3.0
+"""What was to stop so long ago, and was not told to, as ECS says, is told: who was about to may have been killed."""
 
 Row = dict[str, Any]
 Description = dict[str, Any]
@@ -219,6 +222,23 @@ class TaskBound:
             with self._state.change() as document:
                 for arn in gone:
                     document["tasks"].pop(stopping[arn], None)
+        self._stop_untold([stopping[arn] for arn, task in described.items() if task.get("desiredStatus") == "RUNNING"])
+
+    def _stop_untold(self, names: Collection[str]) -> None:
+        now = time.monotonic()
+        if not any(_is_untold(row, now) for name, row in self._state.read().get("tasks", {}).items() if name in names):
+            return
+        with self._state.change() as document:
+            rows = document["tasks"]
+            untold = [rows[name] for name in names if name in rows and _is_untold(rows[name], now)]
+            for row in untold:
+                row["since"] = now
+        for row in untold:
+            self._tasks.stop(row["arn"])
+
+
+def _is_untold(row: Row, now: float) -> bool:
+    return bool(row["role"] == STOPPING and now - row["since"] > _UNTOLD_SEC)
 
 
 def _no_room(document: dict[str, Any], why: str, *, transient: bool) -> StartError:
@@ -280,11 +300,16 @@ def waiting(document: dict[str, Any], kind: str) -> int:
     return int(sum(document.get("kinds", {}).get(kind, {}).get("waiting", {}).values()))
 
 
-def forget_worker(state: SharedState, worker: str) -> None:
+def forget_worker(
+    state: SharedState, worker: str, *, launched: Mapping[str, str], shelved: Collection[str]
+) -> list[str]:
     """A worker crashed: it waits for nothing any more, and what it had is on its way out or was never launched.
 
     What it prelaunched is of use to any other worker, and stays, and so do machines whose slots all may have.
+    ``launched`` are ARNs by ``task_id``, also of those that it had no time to tell here; ``shelved`` are those that are
+    still to be had. Returns the ARNs of what is on its way out from now on, for nobody else may stop it.
     """
+    out: list[str] = []
     with state.change() as document:
         for told in ("waiting", "gave_way"):
             document.get(told, {}).pop(worker, None)
@@ -292,9 +317,13 @@ def forget_worker(state: SharedState, worker: str) -> None:
         slot_book.forget_worker(document, worker)
         rows: dict[str, Row] = document.get("tasks", {})
         for name, row in list(rows.items()):
-            if row["worker"] != worker or row["role"] == slot_book.SHARED or (row["role"] == SHELF and row["arn"]):
+            if row["worker"] != worker or row["role"] in (slot_book.SHARED, STOPPING):
                 continue
-            if row["arn"]:
-                row.update(role=STOPPING, since=time.monotonic())
-            else:
+            was_told = row["arn"] is not None
+            row["arn"] = row["arn"] or launched.get(name.partition("+")[0])
+            if row["arn"] is None:
                 del rows[name]
+            elif row["role"] != SHELF or not (was_told or row["arn"] in shelved):
+                row.update(role=STOPPING, since=time.monotonic())
+                out.append(row["arn"])
+    return out

@@ -168,9 +168,9 @@ class SlotPool:
         ttl, way_in = spec.config.max_task_lifetime_sec, machine.sandbox.way_in()
         if machine.leave:
             machine.leave(machine.sandbox)
+        machine.sandbox.hand_over(self._owner)  # before others are sent there: from here on it does not end with us
         with self._state.change() as document:
             slot_book.came_up(document, name, row=machine.seat.row, ttl=ttl, age=machine.sandbox.age_sec, facts=way_in)
-        machine.sandbox.hand_over(self._owner)
 
     # --- giving it up -------------------------------------------------------------------------------------------------
 

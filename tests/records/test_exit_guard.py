@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.names import TAG_LEDGER
 from pytest_fargate_sandbox.records.ledger import Ledger
-from pytest_fargate_sandbox.records.sweeping import owned_tasks, sweep_expired, sweep_ledgers, sweep_run
+from pytest_fargate_sandbox.records.sweeping import owned_tasks, sweep_expired, sweep_ledgers, sweep_run, tags_of
 from pytest_fargate_sandbox.sandbox.task.causes import is_ending
 from tests.warm_python import Popen
 
@@ -154,6 +158,67 @@ def test_a_launch_whose_answer_was_never_written_down_is_found_by_its_tag(
     ledger.path.write_text("\n".join(lines) + "\n")
     assert sweep_ledgers().stopped == [lost.arn]
     assert lost.arn not in engine.alive()
+
+
+def test_a_launch_that_was_on_its_way_when_its_process_was_killed_is_waited_for(
+    victim: Callable[[str], Victim], engine: EngineOfTests
+) -> None:
+    late = _Late(victim("time.sleep(60)"), engine)
+    thread = threading.Timer(0.5, late.arrive)
+    thread.start()
+    assert sweep_ledgers().stopped == late.arns
+    thread.join()
+    assert late.arns[0] not in engine.alive()
+
+
+def test_while_ecs_need_not_show_a_launch_its_entry_is_left_to_the_next_sweep(
+    victim: Callable[[str], Victim], engine: EngineOfTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = _Late(victim("time.sleep(60)"), engine)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", engine.engine.credentials.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", engine.engine.credentials.secret_access_key)
+    late.in_an_account()
+    (left,) = sweep_ledgers().left
+    assert "its launch was under way when its process ended" in left
+    late.arrive()
+    swept = sweep_ledgers()
+    assert (swept.stopped, swept.left) == (late.arns, [])
+
+
+class _Late:
+    """A killed process's RunTask, which has yet to come to ECS."""
+
+    def __init__(self, lost: Victim, engine: EngineOfTests) -> None:
+        self._aws, self.arns = engine.aws, list[str]()
+        task = self._aws.call("ecs", "DescribeTasks", cluster="local", tasks=[lost.arn], include=["TAGS"])["tasks"][0]
+        self._request = {key: task[key] for key in ("startedBy", "tags", "launchType", "overrides")}
+        self._request["taskDefinition"] = task["taskDefinitionArn"]
+        subnets = {"subnets": engine.engine.subnets}
+        self._request["networkConfiguration"] = {"awsvpcConfiguration": subnets}
+        for override in self._request["overrides"]["containerOverrides"]:
+            override.pop("cpu", None)
+        lost.end(signal.SIGKILL)
+        self._aws.call("ecs", "StopTask", cluster="local", task=lost.arn)
+        self._ledger = Ledger("crash").path
+        entry = tags_of(task)[TAG_LEDGER]
+        events = [json.loads(line) for line in self._ledger.read_text().splitlines() if entry in line]
+        names = [event["event"] for event in events]
+        self._write([{**event, "t": time.time()} for event in events[: names.index("launching") + 1]])
+
+    def _write(self, events: list[dict[str, Any]]) -> None:
+        self._events = events
+        self._ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+
+    def in_an_account(self) -> None:
+        """And six seconds ago."""
+        events = [{**event, "t": event["t"] - 6} for event in self._events]
+        for event in events:
+            event.pop("engine_directory", None)
+        self._write(events)
+
+    def arrive(self) -> None:
+        answer = self._aws.call("ecs", "RunTask", cluster="local", **self._request)
+        self.arns.append(answer["tasks"][0]["taskArn"])
 
 
 def test_whoever_ends_the_run_ends_all_of_it(engine: EngineOfTests, sandbox: Callable[..., EcsFargateSandbox]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError, StartError
 from pytest_fargate_sandbox.leaves.shared_state import SharedState
-from pytest_fargate_sandbox.run.bound import NOTHING, SHELF, Instead, NoLongerNeeded, TaskBound, forget_worker
+from pytest_fargate_sandbox.run.bound import NOTHING, SHELF, STOPPING, Instead, NoLongerNeeded, TaskBound, forget_worker
 from pytest_fargate_sandbox.run.sandbox_spec import Wants
 from pytest_fargate_sandbox.run.slot_book import KEPT, SHARED
 
@@ -32,7 +33,13 @@ class ControlPlane:
         self.stopping.append(arn)
 
     def described(self, arns: Collection[str], **_within: float) -> dict[str, dict[str, Any]]:
-        found = {arn: {"lastStatus": "STOPPED" if arn in self.over else "RUNNING"} for arn in arns}
+        found = {
+            arn: {
+                "lastStatus": "STOPPED" if arn in self.over else "RUNNING",
+                "desiredStatus": "STOPPED" if arn in self.stopping else "RUNNING",
+            }
+            for arn in arns
+        }
         self.over |= set(self.stopping)
         return found
 
@@ -280,8 +287,31 @@ def test_what_a_worker_that_crashed_had_is_on_its_way_out_and_what_it_prelaunche
     bound.launched("a", "arn:a")
     bound.admit("launching", _WANTS)
     house.prelaunched("p", "arn:p")
-    forget_worker(house.state, "gw0")
+    assert forget_worker(house.state, "gw0", launched={}, shelved=[]) == ["arn:a"]
     assert house.tasks == {"a": "stopping", "p": "shelf"}
+
+
+def test_what_a_worker_launched_and_was_killed_before_it_told_is_counted_and_of_use(tmp_path: Path) -> None:
+    house = House(tmp_path, 4)
+    for task_id in ("ahead", "refused"):
+        house.prelaunched(task_id, None)
+    bound = house.worker("gw9")
+    bound.admit("mine+3f2a", _WANTS)
+    launched = {"ahead": "arn:ahead", "mine": "arn:mine"}
+    assert forget_worker(house.state, "gw9", launched=launched, shelved={"arn:ahead"}) == ["arn:mine"]
+    assert house.tasks == {"ahead": "shelf", "mine+3f2a": "stopping"}
+    assert house.state.read()["tasks"]["ahead"]["arn"] == "arn:ahead"
+
+
+def test_what_was_to_stop_and_was_never_told_to_is_told_by_who_waits(tmp_path: Path) -> None:
+    """Whoever was about to tell it was killed."""
+    house = House(tmp_path, 1)
+    house.prelaunched("p", "arn:p")
+    with house.state.change() as document:
+        document["tasks"]["p"].update(role=STOPPING, since=time.monotonic() - 10)
+    house.worker("gw0").admit("a", _WANTS)
+    assert house.plane.stopping == ["arn:p"]
+    assert house.tasks == {"a": "held"}
 
 
 def test_without_a_bound_nobody_waits(tmp_path: Path) -> None:
@@ -331,7 +361,7 @@ def test_who_can_do_without_waits_no_longer(tmp_path: Path) -> None:
 def test_a_worker_that_crashed_leaves_machines_to_the_others(tmp_path: Path) -> None:
     house = House(tmp_path, 2)
     house.shared("a", [])
-    forget_worker(house.state, "gw9")
+    forget_worker(house.state, "gw9", launched={}, shelved=[])
     assert house.tasks == {"a": SHARED}
 
 

@@ -310,7 +310,7 @@ def test_a_worker_that_is_killed_with_the_first_of_a_kind_keeps_nobody_waiting(
     thread, found = in_a_thread(shelf_of("gw1", ahead=0))
     thread.join(0.2)
     assert not found
-    forget_worker(SharedState(tmp_path), "gw0")
+    forget_worker(SharedState(tmp_path), "gw0", launched={}, shelved=[])
     thread.join(10)
     assert found == [None]
 
