@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_fargate_sandbox.tasks import task_inputs
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.tasks.task_trial import Workplace
+    from pytest_fargate_sandbox.tasks.workplace import Workplace
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.leaves.artifact_bounds import WorkBounds
-    from pytest_fargate_sandbox.tasks.task_trial import Workplace
+    from pytest_fargate_sandbox.tasks.workplace import Workplace
 
 _UNREADABLE = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG)
 _ROOM = "/tmp/.submission"

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.artifact_bounds import WORK_BOUNDS
 from pytest_fargate_sandbox.tasks.task_reading import read_task
-from pytest_fargate_sandbox.tasks.task_trial import Actor, Trial
+from pytest_fargate_sandbox.tasks.task_trial import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox import EcsFargateSandbox
     from pytest_fargate_sandbox.leaves.artifact_bounds import WorkBounds
     from pytest_fargate_sandbox.tasks.crossing_store import CrossingStore
+    from pytest_fargate_sandbox.tasks.workplace import Actor
 
 
 @pytest.fixture

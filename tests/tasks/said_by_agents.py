@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_fargate_sandbox.tasks.task_trial import Workplace
+    from pytest_fargate_sandbox.tasks.workplace import Workplace
 
 
 @dataclass(frozen=True)

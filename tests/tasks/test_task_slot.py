@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_fargate_sandbox.sandbox.slots.slot import Slot
-    from pytest_fargate_sandbox.tasks.task_trial import Actor
+    from pytest_fargate_sandbox.tasks.workplace import Actor
     from tests.engine_of_tests import EngineOfTests
 
     MakeTrial = Callable[[Path, Actor], Trial]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_fargate_sandbox.tasks.task_trial import Workplace
+    from pytest_fargate_sandbox.tasks.workplace import Workplace
 
     MakeTrial = Callable[..., Trial]
 

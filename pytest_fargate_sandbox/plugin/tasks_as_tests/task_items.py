@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.tasks.submissions import Submission, Submissions
     from pytest_fargate_sandbox.tasks.task_folder import TaskFolder
     from pytest_fargate_sandbox.tasks.task_slot import TaskSlot
-    from pytest_fargate_sandbox.tasks.task_trial import Actor, Workplace
+    from pytest_fargate_sandbox.tasks.workplace import Actor, Workplace
 
 
 _NOBODY = "none"

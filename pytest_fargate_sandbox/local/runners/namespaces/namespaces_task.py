@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_fargate_sandbox.leaves.names import ENV_RUNTIME_SOURCE, ENV_SSHD_PORT, LOST_HOLDER, SHARED_VOLUME
 from pytest_fargate_sandbox.local.runners.namespaces.container_output import ContainerOutput
 from pytest_fargate_sandbox.local.runners.namespaces.container_plan import Bind, ContainerPlan
+from pytest_fargate_sandbox.local.runners.namespaces.started_container import KILLED, StartedContainer
 from pytest_fargate_sandbox.local.runners.namespaces.tree_removal import remove_tree
 from pytest_fargate_sandbox.local.runners.network.way_out import RESOLVER, WayOut, prohibited_networks
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart, ContainerExit
@@ -42,7 +43,6 @@ _CANNOT_START = (
     "CannotStartContainerError: ResourceInitializationError: failed to create new container runtime task: failed to "
     "create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
 )
-_KILLED = 128 + signal.SIGKILL
 _HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{address}\t{name}\n"
 
 
@@ -74,7 +74,7 @@ class NamespacesTask:
         self.host_name = spec.task_id[:63]
         self._numbers = itertools.count(1)
         self._answers: dict[int, Future[Message]] = {}
-        self._containers: dict[str, _StartedContainer] = {}
+        self._containers: dict[str, StartedContainer] = {}
         self.opened: Future[None] = Future()
         """Done when there is a holder that takes orders."""
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class NamespacesTask:
         plan = self._plan(container, image, group)
         _make_directories(plan)
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        running = _StartedContainer(ContainerOutput(self._surroundings.loop, read_end, on_output), on_exit, group)
+        running = StartedContainer(ContainerOutput(self._surroundings.loop, read_end, on_output), on_exit, group)
         with self._lock:
             self._containers[container.name] = running
         listener = self._listen_for_sidecar(container) if plan.sidecar_volume else None
@@ -128,7 +128,7 @@ class NamespacesTask:
         try:
             answer = self._ask("check", container=container, argv=list(command), timeout=timeout, patience=timeout)
         except HolderGone:
-            return _KILLED
+            return KILLED
         return int(answer["code"])
 
     def start_agent(self, container: str, channel: socket.socket, place: AgentPlace | None = None) -> None:
@@ -318,7 +318,7 @@ class NamespacesTask:
         while self._answers:
             self._answers.popitem()[1].set_exception(gone)
         for name in list(self._containers):
-            self._container_exited(name, _KILLED, LOST_HOLDER)
+            self._container_exited(name, KILLED, LOST_HOLDER)
 
     def _container_exited(self, name: str, code: int, reason: str = "") -> None:
         with self._lock:
@@ -346,40 +346,6 @@ class NamespacesTask:
                 self._tell({"op": "gate", "number": number})
                 return
             self._tell({"op": "gate", "number": number}, connection.fileno())
-
-
-class _StartedContainer:
-    """A started container's callbacks, and what has to be put away after it."""
-
-    def __init__(
-        self, output: ContainerOutput, on_exit: Callable[[ContainerExit], None], group: ControlGroup | None
-    ) -> None:
-        self._output = output
-        self._on_exit = on_exit
-        self._group = group
-        self.started = threading.Event()
-        self.gone = threading.Event()
-
-    def finish(self, code: int, reason: str) -> None:
-        """From the loop's thread, which must not wait: what the engine does about an exit may call us again."""
-        self._output.finish()
-        end = ContainerExit(code, reason=reason)
-        if code == _KILLED and self._group and self._group.kills():
-            end = ContainerExit(code, True, "OutOfMemoryError: Container killed due to memory usage")
-        self.gone.set()
-        threading.Thread(target=self._tell_exit, args=(end,), name="container-exit", daemon=True).start()
-
-    def _tell_exit(self, end: ContainerExit) -> None:
-        if not self.started.wait(_PATIENCE):
-            return  # it never started, which its starter has been told
-        if self._group:
-            self._group.remove()
-        self._on_exit(end)
-
-    def discard(self) -> None:
-        self._output.finish()
-        if self._group:
-            self._group.remove()
 
 
 def _make_directories(plan: ContainerPlan) -> None:
