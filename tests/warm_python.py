@@ -83,7 +83,7 @@ def command(*arguments: str) -> list[str]:
     return ["env", f"{_ADDRESS}={address()}", *_WORKER, *arguments]
 
 
-def run(*arguments: str, given: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, given: str = "", timeout: float = 180) -> subprocess.CompletedProcess[str]:
     """As ``subprocess.run`` of this Python with these arguments, which begin with ``-m`` or ``-c``."""
     with TemporaryDirectory() as directory:
         paths = [Path(directory, name) for name in ("stdin", "stdout", "stderr")]

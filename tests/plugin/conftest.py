@@ -75,7 +75,7 @@ class EngineLog:
                 most = max(most, len(alive))
         return most
 
-    def cut_off(self, seconds: float = 20.0) -> list[str]:
+    def cut_off(self, seconds: float = 60.0) -> list[str]:
         """The tasks that were alive when the engine ended, which it does once nobody uses it any more."""
 
         def probe() -> list[str] | None:

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 _LOOKS_OR_ENDS = "ps", "stop", "sweep"
 
 
-def run_pytest(pytester: pytest.Pytester, *args: str, given: str = "", timeout: float = 120) -> pytest.RunResult:
+def run_pytest(pytester: pytest.Pytester, *args: str, given: str = "", timeout: float = 300) -> pytest.RunResult:
     """As ``pytester.runpytest_subprocess``; what ``-n`` starts is warm as well."""
     return run_in(pytester.path, *args, given=given, timeout=timeout)
 
 
-def run_in(directory: Path, *args: str, given: str = "", timeout: float = 120) -> pytest.RunResult:
+def run_in(directory: Path, *args: str, given: str = "", timeout: float = 300) -> pytest.RunResult:
     began = time.perf_counter()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH")])))

@@ -32,7 +32,7 @@ def test_it(fargate_sandbox, n):
     fargate_sandbox.exec("sleep 0.5")
 """
     )
-    result = run_pytest(pytester, "-p", "no:xdist", timeout=60)
+    result = run_pytest(pytester, "-p", "no:xdist")
     result.assert_outcomes(passed=3)
     assert shared_engine_log.most_alive() == 3, "there seemed to be need of all of them at once"
     assert shared_engine_log.calls("RunTask") == 3

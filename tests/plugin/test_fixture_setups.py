@@ -64,7 +64,7 @@ def test_it_ends_with_its_module_class_or_parameter_and_with_a_set_up_that_faile
 ) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_a=OF_THE_MODULE + OF_CLASSES, test_b=FAILING, test_c=OF_THE_MODULE)
-    result = run_pytest(pytester, "-p", "no:xdist", "--fargate-max-tasks=2", timeout=90)
+    result = run_pytest(pytester, "-p", "no:xdist", "--fargate-max-tasks=2")
     assert result.parseoutcomes() == {"passed": 6, "failed": 1, "rerun": 2}
     result.stdout.fnmatch_lines(["9 launched; *"])
     assert result.stdout.str().count("- Sandbox test-") == 1, "of the failed test, the one that it had"
@@ -112,4 +112,4 @@ def test_a_fixture_that_asks_as_it_runs_is_noticed_where_nothing_else_asks(pytes
         def test_it(): assert not test_a.made[0].is_running
         """,
     )
-    run_pytest(pytester, "-p", "no:xdist", timeout=60).assert_outcomes(passed=2)
+    run_pytest(pytester, "-p", "no:xdist").assert_outcomes(passed=2)

@@ -42,7 +42,7 @@ def test_a_failed_test_is_kept_entered_and_ended(
     pytester: pytest.Pytester, shared_engine_log: EngineLog, tmp_path: Path
 ) -> None:
     pytester.makepyfile(TESTS)
-    result = run_pytest(pytester, "--fargate-keep=failed", "-n2", "-p", "no:cacheprovider", timeout=90)
+    result = run_pytest(pytester, "--fargate-keep=failed", "-n2", "-p", "no:cacheprovider")
     result.assert_outcomes(failed=2, passed=1)
     (task,) = fargate("ps", "-q").stdout.split()
     result.stdout.fnmatch_lines(
@@ -75,7 +75,7 @@ def test_always_keeps_what_passed_too_and_what_is_interrupted_there_ends(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     pytester.makepyfile('import pytest\n@pytest.mark.fargate(keep="always")\ndef test_it(fargate_sandbox): pass\n')
-    run_pytest(pytester, "-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
+    run_pytest(pytester, "-p", "no:xdist").assert_outcomes(passed=1)
     assert len(fargate("ps", "-q").stdout.split()) == 1
 
     for words, typed, number in (
@@ -111,7 +111,7 @@ def test_a_kept_task_ends_with_its_time_and_its_keys_go(
     pytester.makepyfile(
         'import pytest\n@pytest.mark.fargate(keep="always", ttl=4)\ndef test_it(fargate_sandbox): pass\n'
     )
-    run_pytest(pytester, "-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
+    run_pytest(pytester, "-p", "no:xdist").assert_outcomes(passed=1)
     assert shared_engine_log.cut_off(seconds=15) == []
     assert fargate("ps", "-q").stdout == ""
     assert list(Path(os.environ["XDG_CACHE_HOME"]).glob("**/kept/*.json")) == []

@@ -59,7 +59,7 @@ def until_running(log: EngineLog, count: int) -> None:
 def test_what_is_shared_is_made_once_and_the_bound_holds(pytester: pytest.Pytester, engine_log: EngineLog) -> None:
     pytester.makepyfile(TESTS.format(count=4, command="true"))
     args = "-n3", "--dist=load", "--fargate-max-tasks=2", "--fargate-prelaunch=2", "--fargate-runner=namespaces"
-    result = run_pytest(pytester, *args, timeout=120)
+    result = run_pytest(pytester, *args)
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["4 launched; *"])
     assert engine_log.cut_off() == []
@@ -74,7 +74,7 @@ def test_every_way_of_distributing_leaves_nothing_also_where_a_users_fixture_fai
     pytester: pytest.Pytester, shared_engine_log: EngineLog, dist: str
 ) -> None:
     pytester.makepyfile(TESTS.format(count=1, command="true") + BROKEN)
-    result = run_pytest(pytester, "-n2", f"--dist={dist}", timeout=90)
+    result = run_pytest(pytester, "-n2", f"--dist={dist}")
     times = 2 if dist == "each" else 1
     result.assert_outcomes(passed=2 * times, errors=2 * times)
     assert shared_engine_log.cut_off() == []
@@ -95,7 +95,7 @@ def test_tests_that_each_hold_what_the_other_needs_end(pytester: pytest.Pytester
             fargate_sandbox_factory()
         """
     )
-    result = run_pytest(pytester, "-n2", "--fargate-max-tasks=2", "--fargate-infra-retries=3", timeout=90)
+    result = run_pytest(pytester, "-n2", "--fargate-max-tasks=2", "--fargate-infra-retries=3")
     result.assert_outcomes(passed=2)
     assert shared_engine_log.cut_off() == []
     assert shared_engine_log.most_alive() == 2
@@ -106,7 +106,7 @@ def test_an_engine_that_does_not_start_fails_once_for_all(
 ) -> None:
     monkeypatch.setenv("FARGATE_ENGINE_OPTIONS", "--no-such-option")
     pytester.makepyfile(TESTS.format(count=4, command="true"))
-    result = run_pytest(pytester, "-n2", timeout=90)
+    result = run_pytest(pytester, "-n2")
     result.assert_outcomes(errors=4)
     wrong = "unrecognized arguments: --no-such-option (of FARGATE_ENGINE_OPTIONS, *)"
     result.stdout.fnmatch_lines([f"the local engine did not start: {wrong}"])
@@ -130,7 +130,7 @@ def test_an_image_that_cannot_be_pulled_is_launched_twice_and_told_in_full_once(
     pytester: pytest.Pytester, shared_engine_log: EngineLog
 ) -> None:
     pytester.makepyfile(TESTS.format(count=8, command="true"))
-    result = run_pytest(pytester, "-n2", "--fargate-image=localhost:1/nowhere", timeout=90)
+    result = run_pytest(pytester, "-n2", "--fargate-image=localhost:1/nowhere")
     result.assert_outcomes(errors=8)
     told = result.stdout.str()
     assert told.count(": CannotPullContainerError: ") >= 8
@@ -274,6 +274,6 @@ def test_after_the_controller_is_killed_the_next_run_sweeps(
     assert "RUNNING" in shared_engine_log.tasks().values()
     assert len(list(temporary.glob("fargate-sandbox-????????"))) == 1
     pytester.makepyfile("def test_it(fargate_sandbox): pass")
-    run_pytest(pytester, "-p", "no:xdist", timeout=60).assert_outcomes(passed=1)
+    run_pytest(pytester, "-p", "no:xdist").assert_outcomes(passed=1)
     assert shared_engine_log.cut_off(seconds=5) == []
     assert list(temporary.glob("fargate-sandbox-????????")) == []

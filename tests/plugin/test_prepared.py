@@ -51,7 +51,7 @@ def test_each(seeded, fed, number):
 
 
 def _run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return run_pytest(pytester, "-p", "no:cacheprovider", *args, *SMALL, timeout=120)
+    return run_pytest(pytester, "-p", "no:cacheprovider", *args, *SMALL)
 
 
 def _times(pytester: pytest.Pytester, name: str = "done") -> int:

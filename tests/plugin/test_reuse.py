@@ -31,7 +31,7 @@ ONE_PROCESS = "-p", "no:xdist"
 
 
 def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
-    return run_pytest(pytester, "-p", "no:cacheprovider", *SMALL, *args, timeout=90)
+    return run_pytest(pytester, "-p", "no:cacheprovider", *SMALL, *args)
 
 
 def told(pytester: pytest.Pytester) -> dict[str, Any]:

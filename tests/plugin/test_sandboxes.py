@@ -252,7 +252,7 @@ def test_an_engine_that_was_started_by_hand_serves_run_after_run(
         while not engine.stdout.readline().startswith(b"#"):
             assert engine.poll() is None
         for workers in ("-n0", "-n1"):
-            result = run_pytest(pytester, f"--fargate-engine={state}", workers, timeout=60)
+            result = run_pytest(pytester, f"--fargate-engine={state}", workers)
             result.assert_outcomes(passed=1)
         assert engine.poll() is None
         engine.terminate()

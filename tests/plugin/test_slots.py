@@ -188,7 +188,7 @@ def test_of_three_workers_one_is_killed_and_nothing_is_lost_shared_or_dirty(
     count = 300 if pytestconfig.getoption("soak") else 12
     pytester.makepyfile(TESTS.replace("{count}", str(count)))
     args = "-n3", "--fargate-slots=3", "-p", "no:cacheprovider", *SMALL
-    result = run_pytest(pytester, *args, timeout=120)
+    result = run_pytest(pytester, *args)
     result.assert_outcomes(passed=count - 1, errors=1)
     had = [line.split() for line in (pytester.path / "had").read_text().splitlines()]
     assert len(had) == count - 1

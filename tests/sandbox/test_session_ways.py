@@ -138,11 +138,14 @@ def test_while_much_is_carried_there_are_further_sessions_which_go_again(
     seen, content = {1}, os.urandom(500_000)
     faults(ssm_cut=1.5, ssm_double=9)
     with ThreadPoolExecutor(1) as pool:
-        under_way = pool.submit(shared.write_file, "/tmp/much", content)
-        while not under_way.done():
-            seen.add(sum(carrier.is_used for carrier in way._connection._carriers))
-            time.sleep(0.01)
-        under_way.result()
+        for _ in range(6):  # much for so long as it takes a busy machine to open three sessions
+            under_way = pool.submit(shared.write_file, "/tmp/much", content)
+            while not under_way.done():
+                seen.add(sum(carrier.is_used for carrier in way._connection._carriers))
+                time.sleep(0.01)
+            under_way.result()
+            if max(seen) == 4:
+                break
     assert max(seen) == 4
     assert shared.read_file("/tmp/much") == content
     faults(ssm_cut=0, ssm_double=0)

@@ -57,7 +57,7 @@ def results(pytester: pytest.Pytester) -> Path:
 def test_each_try_of_each_agent_is_graded(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     """``good``'s second try has a directory more than may cross over."""
     options = ("--fargate-results=r.jsonl", "--fargate-task-max-files=3")
-    result = run_pytest(pytester, *GRADE, "-p", "no:xdist", *options, timeout=120)
+    result = run_pytest(pytester, *GRADE, "-p", "no:xdist", *options)
     records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]
     assert {(each["agent"], each["try"]): each["verdict"] for each in records} == {
         ("good", "1"): "pass",
@@ -176,12 +176,12 @@ def test_a_changed_verifier_grades_old_work_again(pytester: pytest.Pytester, sha
         work.mkdir(parents=True)
         (work / "hello.txt").write_text("hello\n")
     kept = ("-p", "no:cacheprovider", "--fargate-tasks", "--fargate-store=kept", "-rs", "-p", "no:xdist")
-    first = run_pytest(pytester, *kept, "--fargate-submissions=results", "--fargate-results=r.jsonl", timeout=60)
+    first = run_pytest(pytester, *kept, "--fargate-submissions=results", "--fargate-results=r.jsonl")
     first.assert_outcomes(passed=3)
     test = "#!/bin/bash\necho 0 > /logs/verifier/reward.txt\necho hello is not enough any more\n"
     make_task(pytester.path / "tasks/b", test=test)
     shared_engine_log.forget()
-    again = run_pytest(pytester, *kept, "--fargate-regrade=r.jsonl", "--fargate-results=r2.jsonl", timeout=60)
+    again = run_pytest(pytester, *kept, "--fargate-regrade=r.jsonl", "--fargate-results=r2.jsonl")
     again.assert_outcomes(failed=1, skipped=2)
     again.stdout.fnmatch_lines_random(
         [

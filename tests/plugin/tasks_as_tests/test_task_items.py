@@ -54,7 +54,7 @@ OUTCOMES = {
 def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, shared_engine_log: EngineLog) -> None:
     some = "oracle and not generous or generous and not oracle or shared"
     args = ("-n2", "--fargate-adversaries=replaces", "--junitxml=junit.xml", "-k", some)
-    result = run_pytest(pytester, *RUN, *args, timeout=120)
+    result = run_pytest(pytester, *RUN, *args)
     found: dict[str, dict[str, str]] = {}
     for line in result.outlines:
         word, _, rest = line.partition(" ")
@@ -88,7 +88,7 @@ def test_each_task_has_the_outcome_that_it_deserves(pytester: pytest.Pytester, s
 
 def test_nothing_is_launched_for_a_solution_that_is_not_there(pytester: pytest.Pytester) -> None:
     make_task(pytester.path / "x", solve=None)
-    result = run_pytest(pytester, *RUN, "-p", "no:xdist", "-m", "oracle", timeout=60)
+    result = run_pytest(pytester, *RUN, "-p", "no:xdist", "-m", "oracle")
     result.assert_outcomes(errors=1, deselected=5)
     assert "x: solution/solve.sh is not there: the task has no solution" in result.stdout.str()
     assert "= fargate sandboxes =" not in result.stdout.str()
@@ -103,7 +103,7 @@ def test_a_task_that_does_not_say_where_it_is_verified_is_where_the_run_says(pyt
     make_task(pytester.path / "says-nothing", **elsewhere)
     make_task(pytester.path / "separate", toml=SHARED.replace("shared", "separate"), **elsewhere)
     run = (*RUN, "-p", "no:xdist", "-m", "oracle", "--fargate-verifier=shared")
-    result = run_pytest(pytester, *run, timeout=60)
+    result = run_pytest(pytester, *run)
     result.stdout.fnmatch_lines_random(
         ["PASSED says-nothing/task.toml::oracle*", "FAILED separate/task.toml::oracle*", "*1 failed, 1 passed*"]
     )
@@ -119,7 +119,7 @@ def pytest_fargate_sandbox_started(item, sandbox):
     sandbox.aws.call("ecs", "StopTask", cluster="local", task=sandbox.task_arn)
 """
     )
-    result = run_pytest(pytester, *RUN, "-p", "no:xdist", "-m", "oracle", timeout=60)
+    result = run_pytest(pytester, *RUN, "-p", "no:xdist", "-m", "oracle")
     result.assert_outcomes(errors=1, deselected=5)
     result.stdout.fnmatch_lines(["*not a failure of the test*", "*1 run again after infrastructure errors*"])
     assert shared_engine_log.cut_off() == []
@@ -130,8 +130,8 @@ def test_the_last_failed_are_run_again_alone(pytester: pytest.Pytester) -> None:
     make_task(pytester.path / "a", test=GIVES_ALL, toml=SHARED)
     make_task(pytester.path / "b", toml=SHARED)
     run = ("--fargate-tasks", "-p", "no:xdist", "--fargate-adversaries=none")
-    run_pytest(pytester, *run, "-k", "nop", timeout=60).assert_outcomes(passed=1, failed=1, deselected=2)
-    run_pytest(pytester, *run, "--lf", timeout=60).assert_outcomes(failed=1)
+    run_pytest(pytester, *run, "-k", "nop").assert_outcomes(passed=1, failed=1, deselected=2)
+    run_pytest(pytester, *run, "--lf").assert_outcomes(failed=1)
 
 
 def test_results_are_carried_on_with_and_flaky_tasks_quarantined(
@@ -154,7 +154,7 @@ def pytest_fargate_modify_task(item, task):
         "--fargate-results=new/results.jsonl",
     )
     quarantine = "--fargate-quarantine=q.txt"
-    first = run_pytest(pytester, *run, quarantine, "-k", "flaky and oracle or sound and nop", timeout=60)
+    first = run_pytest(pytester, *run, quarantine, "-k", "flaky and oracle or sound and nop")
     first.assert_outcomes(passed=3, failed=1, deselected=4)
     first.stdout.fnmatch_lines(
         ["flaky * oracle * 1 of 2 * 0.50 [[]0.09, 0.91] * 0.00 (k=2)", "evaluable: 4 of 4 attempts"]
@@ -169,7 +169,7 @@ def pytest_fargate_modify_task(item, task):
     assert found["phases"]["verify"] > 0
     shared_engine_log.forget()
     resumed = ("--fargate-resume=new/results.jsonl", quarantine, "-k", "oracle or sound")
-    second = run_pytest(pytester, *run, *resumed, timeout=60)
+    second = run_pytest(pytester, *run, *resumed)
     second.assert_outcomes(passed=2, deselected=6)
     assert shared_engine_log.calls("RunTask") == 2
     second.stdout.fnmatch_lines(["evaluable: 6 of 6 attempts"])
@@ -192,8 +192,8 @@ def test_a_task_has_the_internet_unless_it_or_the_option_says_otherwise(pytester
         toml = SHARED.replace("[verifier]", f"{more}[verifier]")
         make_task(pytester.path / name, toml=toml, solve=seen, test=test)
     run = (*RUN, "-p", "no:xdist", "-k", "oracle")
-    run_pytest(pytester, *run, timeout=60).assert_outcomes(passed=2, deselected=10)
-    closed = run_pytest(pytester, *run, "--fargate-network=none", timeout=60)
+    run_pytest(pytester, *run).assert_outcomes(passed=2, deselected=10)
+    closed = run_pytest(pytester, *run, "--fargate-network=none")
     closed.assert_outcomes(passed=1, failed=1, deselected=10)
 
 
@@ -204,7 +204,7 @@ def test_without_the_internet_tasks_run_and_say_so_also_where_warnings_are_error
     monkeypatch.setenv("PATH", str(pytester.path / "programs"))  # no slirp4netns
     make_task(pytester.path / "generous", test=GIVES_ALL, toml=SHARED)
     args = ("-p", "no:xdist", "-k", "oracle or nop", "-Werror", "--fargate-results=results")
-    result = run_pytest(pytester, *RUN, *args, timeout=60)
+    result = run_pytest(pytester, *RUN, *args)
     result.assert_outcomes(passed=1, failed=1, deselected=4)
     why = "slirp4netns is not installed on this machine (Debian: apt-get install slirp4netns)"
     result.stdout.fnmatch_lines(
@@ -250,7 +250,7 @@ def pytest_fargate_sandbox_started(item, sandbox):
         os.kill(os.getpid(), signal.SIGKILL)
 """
     )
-    result = run_pytest(pytester, *RUN, "-n2", "--fargate-results=r.jsonl", "-m", "oracle", timeout=60)
+    result = run_pytest(pytester, *RUN, "-n2", "--fargate-results=r.jsonl", "-m", "oracle")
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["evaluable: 1 of 2 attempts (1 WorkerCrash)"])
     records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]
@@ -281,7 +281,7 @@ def test_in_slots_the_outcomes_are_those_of_sandboxes(pytester: pytest.Pytester,
     make_task(tasks / "4-root", solve=NEEDS_ROOT)
     args = ("-p", "no:xdist", "--fargate-adversaries=exits", "--fargate-task-slots", "--fargate-results=r.jsonl")
     some = "oracle or sound or generous and nop"
-    result = run_pytest(pytester, *RUN, *args, "-k", some, timeout=120)
+    result = run_pytest(pytester, *RUN, *args, "-k", some)
     result.assert_outcomes(passed=6, failed=1, deselected=5)
     records = [json.loads(line) for line in (pytester.path / "r.jsonl").read_text().splitlines()]
     assert {record["test"].removeprefix("tasks/"): (record["in_slots"], record["verdict"]) for record in records} == {

@@ -106,7 +106,7 @@ def test_nothing_is_drawn_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.M
 @pytest.mark.usefixtures("slow_engine")
 def test_nothing_is_drawn_without_a_terminal_nor_where_nothing_is_captured(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TESTS)
-    result = run_pytest(pytester, "-p", "no:xdist", "-p", "no:capture", timeout=60)
+    result = run_pytest(pytester, "-p", "no:xdist", "-p", "no:capture")
     result.assert_outcomes(passed=1)
     assert "starting (" not in result.stdout.str()
 
