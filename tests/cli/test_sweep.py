@@ -156,7 +156,7 @@ def test_definitions_that_nobody_uses_are_deregistered_and_no_others(
     assert main(["sweep"]) == 0
 
 
-@pytest.mark.parametrize("words", [["--definitions", "30"], ["--region", "r"], ["--owner", "o"], ["--cluster", ""]])
+@pytest.mark.parametrize("words", [["--definitions", "30"], ["--region", "r"], ["--owner", "o"]])
 def test_what_is_said_of_a_cluster_that_is_not_named_is_told(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
