@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import ImageBuildError, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.sandbox.task.causes import holds_for_all
 
@@ -83,7 +83,9 @@ def _sentence(message: str) -> str:
 
 
 def _weight(error: SandboxError) -> int:
-    """How much it says against the whole kind."""
+    """How much it says against the whole kind. An image is built once for all of a run, or not."""
+    if isinstance(error, ImageBuildError):
+        return ENOUGH
     if not isinstance(error, StartError) or not holds_for_all(error):
         return 0
     if error.cause == Cause.NETWORK:

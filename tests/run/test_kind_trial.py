@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, ImageBuildError, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.run import kind_trial
 from pytest_fargate_sandbox.run.kind_notes import Notes
@@ -88,3 +88,15 @@ def test_where_one_has_come_up_nothing_is_wrong_with_the_kind(notes: Notes) -> N
     for test in ("test_a", "test_b", "test_c"):
         assert kind_trial.failed(notes, NO_IMAGE, test) is NO_IMAGE
     assert kind_trial.problem(notes, "test_d") is None
+
+
+def test_an_image_that_could_not_be_built_is_told_in_full_by_the_first_test_alone(notes: Notes) -> None:
+    no_build = ImageBuildError("the build of app failed", phase="BUILD", log_tail="E: no such package")
+    assert kind_trial.failed(notes, no_build, "test_a") is no_build
+    told = kind_trial.problem(notes, "test_b")
+    assert isinstance(told, ImageBuildError)
+    assert "no such package" not in str(told)
+    assert str(told).splitlines() == [
+        "the build of app failed",
+        "nothing else of its kind is launched in this run; test_a tells the rest",
+    ]

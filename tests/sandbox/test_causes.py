@@ -15,6 +15,7 @@ from pytest_fargate_sandbox.sandbox.task.causes import (
     judge_stop,
     stop_reason,
 )
+from pytest_fargate_sandbox.sandbox.task.diagnosis import Diagnosis
 
 
 def _stopped(code: str = "", reason: str = "", *containers: dict[str, Any]) -> dict[str, Any]:
@@ -162,3 +163,15 @@ def test_the_reason_names_containers_that_say_more_than_the_task() -> None:
     )
     assert stop_reason(task) == "it failed: no disk; other: no luck"
     assert exit_codes(task) == {"main": None, "other": None}
+
+
+@pytest.mark.parametrize(("cluster", "is_told"), [("local", False), ("bench", True)])
+def test_what_is_done_on_aws_alone_is_not_advised_for_a_task_on_this_machine(cluster: str, is_told: bool) -> None:
+    task = {
+        "taskArn": f"arn:aws:ecs:us-east-1:123456789012:task/{cluster}/1",  # all that is known of one launched ahead
+        "lastStatus": "STOPPED",
+        "stopCode": "TaskFailedToStart",
+        "stoppedReason": "CannotPullContainerError: not found",
+    }
+    told = Diagnosis(task, judge_stop(task), logs="", is_logged=True).sentence
+    assert ("execution role" in told) == is_told

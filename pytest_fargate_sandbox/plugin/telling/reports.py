@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 from pytest_fargate_sandbox.plugin.settings import marker, option_table, vocabulary
 from pytest_fargate_sandbox.plugin.telling import short_errors, told_to_others
 from pytest_fargate_sandbox.plugin.telling.kept_stories import keep_story
+from pytest_fargate_sandbox.plugin.telling.sendable import sendable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,6 +55,11 @@ class Reports:
             keep_story(self._leases.run, item, report, logs)
         told_to_others.tell(item, report, call.excinfo.value if call.excinfo else None, stories, saved)
         return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self) -> Generator[None, Any, Any]:
+        """From a worker to its controller: what a sandbox calls its files may stand in any error."""
+        return sendable((yield))
 
 
 def for_pytest(advice: str) -> str:

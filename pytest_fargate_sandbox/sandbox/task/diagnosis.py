@@ -54,11 +54,16 @@ class Diagnosis:
         parts = [
             f"the task {_WORDS.get(self.verdict.cause, 'ended')}: {stop_reason(self.task) or 'ECS gives no reason'}",
             f"exit codes: {codes}" if codes else "",
-            self.verdict.advice(str(self.task.get("clusterArn", ""))),
+            self.verdict.advice(self._cluster),
             "" if self.is_logged else _HOW_TO_SEE_LOGS,
             f"task: {self.task.get('taskArn', '')}",
         ]
         return "\n".join(part for part in parts if part)
+
+    @property
+    def _cluster(self) -> str:
+        """By the task's own name, which is all that is known at first of one that was launched ahead."""
+        return str(self.task.get("taskArn", "")).rpartition("/")[0]
 
     def start_error(self, phase: str) -> StartError:
         return StartError(

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.plugin.one_process import run
+from tests.plugin.one_process import run, run_pytest
 
 if TYPE_CHECKING:
     from tests.engine_of_tests import EngineOfTests
@@ -255,3 +255,17 @@ def test_it(fargate_sandbox):
 @pytest.mark.usefixtures("shared_engine_log")
 def test_works_without_a_terminal_reporter(pytester: pytest.Pytester) -> None:
     assert run(pytester, "def test_it(fargate_sandbox): pass", "-p", "no:terminal").ret == 0
+
+
+@pytest.mark.usefixtures("shared_engine_log")
+def test_a_name_that_is_no_text_does_not_end_a_run_of_many_processes(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_it(fargate_sandbox):
+            fargate_sandbox.exec("mkdir /tmp/odd; touch /tmp/odd/$(printf '\\\\377')", check=True)
+            raise ValueError(fargate_sandbox.list_files("/tmp/odd")[0])
+        """
+    )
+    result = run_pytest(pytester, "-n1")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *ValueError: *udcff*"])
