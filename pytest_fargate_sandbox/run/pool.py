@@ -18,7 +18,7 @@ from zlib import crc32
 from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves import tracing
 from pytest_fargate_sandbox.leaves.config import EcsFargateConfig, replaced
-from pytest_fargate_sandbox.leaves.errors import Cancelled, SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import Cancelled, ImageBuildError, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, TAG_TEST, TAG_WORKER
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all
 from pytest_fargate_sandbox.leaves.process_identity import this_process
@@ -164,8 +164,11 @@ class Pool:
         phases: dict[str, float] = {}
         with _timed(phases, "place"):
             self._check_place(spec.config)
-        with _timed(phases, "image"):
-            built = self._built(spec)
+        try:
+            with _timed(phases, "image"):
+                built = self._built(spec)
+        except ImageBuildError as error:
+            raise self._shelf.failed(spec, error, test=lessee.test, was_ahead=False) from error.__cause__
         left = self._left(built, phases, lessee)
         if left is not None:
             return left
