@@ -33,6 +33,7 @@ _NOTHING: dict[str, Any] = {
     "strikes": 0,  # against the kind, as ``kind_trial`` counts
     "problem": None,  # an error as plain values
     "told_by": None,  # the test that tells it in full
+    "unbuilt": {},  # what was told last of an image that could not be built, and by which test
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.errors import ImageBuildError, SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
 from pytest_fargate_sandbox.sandbox.task.causes import holds_for_all
 
@@ -70,10 +70,24 @@ def problem(notes: Notes, test: str) -> SandboxError | None:
     return _as_told_to(SandboxError.from_dict(notes["problem"]), notes, test)
 
 
+def not_built(notes: Notes, error: SandboxError, test: str) -> SandboxError:
+    """What ``test`` is to tell of an image that could not be built: all of it, where no other has told the same.
+
+    It says nothing against the kind: what is in its directory by then may be built.
+    """
+    told_by = notes["unbuilt"].get(error.message)
+    if told_by is None:
+        notes["unbuilt"] = {error.message: test}
+    return error if told_by in (None, test) else _shortened(error, f"{told_by} tells the rest")
+
+
 def _as_told_to(error: SandboxError, notes: Notes, test: str | None) -> SandboxError:
     if notes["told_by"] == test:
         return error
-    note = f"nothing else of its kind is launched in this run; {notes['told_by']} tells the rest"
+    return _shortened(error, f"nothing else of its kind is launched in this run; {notes['told_by']} tells the rest")
+
+
+def _shortened(error: SandboxError, note: str) -> SandboxError:
     told = {"message": f"{_sentence(error.message)}\n{note}", "context": {**error.context, **_TOLD_ELSEWHERE}}
     return SandboxError.from_dict({**error.to_dict(), **told})
 
@@ -83,9 +97,7 @@ def _sentence(message: str) -> str:
 
 
 def _weight(error: SandboxError) -> int:
-    """How much it says against the whole kind. An image is built once for all of a run, or not."""
-    if isinstance(error, ImageBuildError):
-        return ENOUGH
+    """How much it says against the whole kind."""
     if not isinstance(error, StartError) or not holds_for_all(error):
         return 0
     if error.cause == Cause.NETWORK:

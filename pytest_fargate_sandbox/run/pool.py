@@ -168,7 +168,7 @@ class Pool:
             with _timed(phases, "image"):
                 built = self._built(spec)
         except ImageBuildError as error:
-            raise self._shelf.failed(spec, error, test=lessee.test, was_ahead=False) from error.__cause__
+            raise self._shelf.not_built(spec, error, test=lessee.test) from error.__cause__
         left = self._left(built, phases, lessee)
         if left is not None:
             return left

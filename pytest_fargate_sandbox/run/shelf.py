@@ -151,6 +151,11 @@ class Shelf:
         with self._state.change() as document:
             return kind_trial.failed(self._kinds.of(document, spec.kind), error, test, is_second=was_ahead)
 
+    def not_built(self, spec: SandboxSpec, error: SandboxError, *, test: str) -> SandboxError:
+        """Its image could not be; the error that the test is to tell."""
+        with self._state.change() as document:
+            return kind_trial.not_built(self._kinds.of(document, spec.kind), error, test)
+
     def gave_up(self, spec: SandboxSpec) -> None:
         """Nobody waits for it any more."""
         with self._state.change() as document:

@@ -92,11 +92,15 @@ def test_where_one_has_come_up_nothing_is_wrong_with_the_kind(notes: Notes) -> N
 
 def test_an_image_that_could_not_be_built_is_told_in_full_by_the_first_test_alone(notes: Notes) -> None:
     no_build = ImageBuildError("the build of app failed", phase="BUILD", log_tail="E: no such package")
-    assert kind_trial.failed(notes, no_build, "test_a") is no_build
-    told = kind_trial.problem(notes, "test_b")
+    assert kind_trial.not_built(notes, no_build, "test_a") is no_build
+    assert kind_trial.not_built(notes, no_build, "test_a") is no_build, "when it is run again"
+    told = kind_trial.not_built(notes, no_build, "test_b")
     assert isinstance(told, ImageBuildError)
-    assert "no such package" not in str(told)
-    assert str(told).splitlines() == [
-        "the build of app failed",
-        "nothing else of its kind is launched in this run; test_a tells the rest",
-    ]
+    assert str(told).splitlines() == ["the build of app failed", "test_a tells the rest"]
+
+
+def test_a_directory_that_is_mended_meanwhile_is_launched_and_what_is_wrong_with_it_now_is_told(notes: Notes) -> None:
+    kind_trial.not_built(notes, ImageBuildError("the build of app failed", log_tail="E: no such package"), "test_a")
+    assert kind_trial.problem(notes, "test_b") is None
+    another = ImageBuildError("the build of app failed", log_tail="E: a syntax error")
+    assert kind_trial.not_built(notes, another, "test_b") is another
