@@ -102,6 +102,22 @@ def test_what_a_dead_engine_left_is_swept_and_what_a_live_one_has_is_not(base: P
     live.remove()
 
 
+def test_a_cgroup_that_may_not_be_removed_keeps_no_engine_from_starting_and_a_later_one_removes_it(base: Path) -> None:
+    left = base / "engine-dead"
+    group = base.parent / "group"
+    group.mkdir()
+    (group / "not a cgroup's").touch()
+    left.mkdir(parents=True)
+    (left / "control-group").write_text(f"{group}\n")
+    base.chmod(0o700)
+    Scratch().remove()
+    assert group.exists()
+    (group / "not a cgroup's").unlink()
+    Scratch().remove()
+    assert not group.exists()
+    assert not left.exists()
+
+
 def test_a_tree_goes_whatever_the_modes_in_it(tmp_path: Path) -> None:
     inner = tmp_path / "tree/a/b"
     inner.mkdir(parents=True)

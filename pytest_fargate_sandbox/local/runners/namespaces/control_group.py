@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
+from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.local.runners.task_limits import CPU_PERIOD_USEC, cpu_quota_usec
 
 if TYPE_CHECKING:
@@ -103,16 +103,17 @@ class ControlGroup:
         return True
 
 
-def remove_group(directory: Path) -> None:
-    """With its children; the kernel may need a moment to let go of what has died."""
-    for inner in _children(directory):
-        remove_group(inner)
+def remove_group(directory: Path) -> bool:
+    """With its children; the kernel may need a moment to let go of what has died. Whether it is gone."""
     try:
+        for inner in _children(directory):
+            remove_group(inner)
         wait_until(
             lambda: _try_remove(directory), deadline=2.0, what=f"removing the cgroup {directory}", first_pause=0.001
         )
-    except WaitTimeout:
-        pass  # the sweep of a later start tries again
+    except OSError:  # of waiting too long; or a process with fewer rights sweeps after one that had more
+        return False
+    return True
 
 
 def _children(directory: Path) -> list[Path]:

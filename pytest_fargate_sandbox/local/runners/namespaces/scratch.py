@@ -83,12 +83,12 @@ def _end_launcher(directory: Path) -> None:
 
 
 def remove_scratch(directory: Path) -> None:
-    """All that an engine kept here, and the cgroups that it wrote down."""
+    """All that an engine kept here, and the cgroups that it wrote down; while one stays, a later start tries again."""
     note = directory / _CONTROL_GROUP
-    if note.exists():
-        for group in note.read_text(encoding="utf-8").splitlines():
-            remove_group(Path(group))
-    remove_tree(directory)
+    groups = note.read_text(encoding="utf-8").splitlines() if note.exists() else []
+    gone = [remove_group(Path(group)) for group in groups]
+    if all(gone):
+        remove_tree(directory)
 
 
 def _base_directory() -> Path:
