@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -153,6 +154,22 @@ def test_no_name_from_a_sandbox_leads_out_of_its_directory(tmp_path: Path, name:
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(files.paths)
     assert all(directory in path.resolve().parents for path in files.paths)
     assert all(part.isprintable() for part in safe_names(name))
+
+
+FEW = ("".join(signs) for signs in itertools.product("\\_", repeat=9))
+
+
+@pytest.mark.parametrize(
+    "names", [["a\\b", "_again-1-b", "a_b/b", "a_b/b/", "a\\b/b", "z"], ["a/" * 300 + "z"], list(FEW), ["same"] * 600]
+)
+def test_names_that_are_one_here_keep_no_file_from_being_saved(tmp_path: Path, names: list[str]) -> None:
+    files = SavedFiles(tmp_path / "files")
+    files.begin()
+    for number, name in enumerate(names):
+        files.file(name)(b"%d" % number)
+    files.close()
+    assert [int(path.read_bytes()) for path in files.paths] == list(range(len(names)))
+    assert all(len(path.relative_to(tmp_path).parts) < 80 for path in files.paths)
 
 
 def test_a_test_of_any_name_has_a_directory_of_its_own(tmp_path: Path) -> None:
