@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
 
+_REMEMBERED_COMMANDS = 200
 _REMEMBERED = 2000
 """Characters of each stream, and of the command."""
 _WHY = 100
@@ -85,11 +88,12 @@ class RunningCommand:
     def _past(
         self, return_code: int | None, state: str, stdout: str = "", stderr: str = "", took: float | None = None
     ) -> PastCommand:
-        if self._span:
-            self._span.set_attribute("fargate.state", state)
+        span, self._span = self._span, None
+        if span:
+            span.set_attribute("fargate.state", state)
             if return_code is not None:
-                self._span.set_attribute("process.exit.code", return_code)
-            self._span.end()
+                span.set_attribute("process.exit.code", return_code)
+            span.end()
         return PastCommand(
             command=_one_line(self._command)[:_REMEMBERED],
             began=self._began,
@@ -99,6 +103,49 @@ class RunningCommand:
             stdout=stdout[-_REMEMBERED:],
             stderr=stderr[-_REMEMBERED:],
         )
+
+
+class History(deque[PastCommand]):
+    """The last commands, in the order in which they began to be remembered."""
+
+    def __init__(self) -> None:
+        super().__init__(maxlen=_REMEMBERED_COMMANDS)
+        self._lock = threading.Lock()
+
+    def append(self, past: PastCommand) -> None:
+        with self._lock:
+            super().append(past)
+
+    def replace(self, past: PastCommand, now: PastCommand) -> None:
+        """Where it stands, if it is still remembered."""
+        with self._lock:
+            for index in range(len(self)):
+                if self[index] is past:
+                    self[index] = now
+
+
+class BackgroundCommand:
+    """What is remembered of a command that was spawned: that it runs, and its end once somebody has seen it."""
+
+    def __init__(self, running: RunningCommand, history: History) -> None:
+        self._running = running
+        self._history = history
+        self._lock = threading.Lock()
+        self._past: PastCommand | None = None
+        self._is_remembered = False
+
+    def begun(self) -> None:
+        """There is a handle on it; whoever follows its output may have seen its end before."""
+        with self._lock:
+            self._past = self._past or self._running.left_running()
+            self._history.append(self._past)
+            self._is_remembered = True
+
+    def ended(self, result: ExecResult) -> None:
+        with self._lock:
+            before, self._past = self._past, self._running.ended(result)
+            if before is not None and self._is_remembered:
+                self._history.replace(before, self._past)
 
 
 def _one_line(command: str | Sequence[str]) -> str:

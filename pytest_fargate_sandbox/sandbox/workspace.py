@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.leaves.artifact_bounds import check_bound
 from pytest_fargate_sandbox.leaves.progress_bar import shown
-from pytest_fargate_sandbox.sandbox.past_command import PastCommand, RunningCommand
+from pytest_fargate_sandbox.sandbox.past_command import BackgroundCommand, History, RunningCommand
 from pytest_fargate_sandbox.sandbox.snapshot import Snapshot, place_for, saved
 from pytest_fargate_sandbox.sandbox.starts import Starts
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXEC_TIMEOUT_SEC = 180.0
-_REMEMBERED_COMMANDS = 200
 
 
 class Workspace(WorkspaceFiles):
@@ -47,7 +45,7 @@ class Workspace(WorkspaceFiles):
         self.cwd = cwd
         self._machine = machine
         self._exec_timeout_sec = exec_timeout_sec or EXEC_TIMEOUT_SEC
-        self.history: deque[PastCommand] = deque(maxlen=_REMEMBERED_COMMANDS)
+        self.history: History = History()
         self.terminals = OpenTerminals()
         self._tool_terminals = ToolTerminals()
         self._starts = Starts(self._through, empty=False)
@@ -121,6 +119,7 @@ class Workspace(WorkspaceFiles):
         """
         lifeline = self._machine.running().lifeline
         running = RunningCommand(command)
+        remembered = BackgroundCommand(running, self.history)
         process = self._through(
             lambda client: client.spawn(
                 command,
@@ -132,9 +131,10 @@ class Workspace(WorkspaceFiles):
                 stdin=stdin,
                 on_output=on_output,
                 max_output_bytes=max_output_bytes,
+                on_end=remembered.ended,
             )
         )
-        self.history.append(running.left_running())
+        remembered.begun()
         return process
 
     def open_terminal(

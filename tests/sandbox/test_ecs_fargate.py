@@ -146,6 +146,24 @@ def test_checked_commands_raise(shared: EcsFargateSandbox) -> None:
     assert [result.return_code for result in shared.history][-2:] == [7, 124]
 
 
+@pytest.mark.parametrize("how", ["wait", "poll", "on_output"])
+def test_the_end_of_a_spawned_command_is_remembered_where_somebody_saw_it(shared: EcsFargateSandbox, how: str) -> None:
+    follow = print if how == "on_output" else None
+    process = shared.spawn("echo said; sleep 0.2; exit 3", on_output=follow)
+    at_first = shared.history[-1]
+    shared.exec("true")
+    assert (at_first.state, at_first.return_code) == ("in the background", None)
+    if how == "wait":
+        process.wait()
+    else:
+        see = process.poll if how == "poll" else lambda: shared.history[-2].return_code
+        wait_until(see, deadline=5.0, what="its end")
+    past = shared.history[-2]
+    assert (past.command, past.began, past.state, past.return_code) == (at_first.command, at_first.began, "exit 3", 3)
+    assert 0.2 <= past.duration_sec < 5
+    assert how != "wait" or past.stdout == "said\n"
+
+
 def test_the_first_of_a_kind_costs_five_calls_and_the_next_three(
     sandbox: Callable[..., EcsFargateSandbox], engine: EngineOfTests
 ) -> None:

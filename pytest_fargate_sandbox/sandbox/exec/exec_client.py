@@ -163,11 +163,13 @@ class ExecClient(RemoteFiles):
         stdin: bytes | str | os.PathLike[str] | IO[bytes] | None = None,
         on_output: Callable[[OutputChunk], object] | None = None,
         max_output_bytes: int | None = None,
+        on_end: Callable[[ExecResult], object] | None = None,
     ) -> Process:
         """Start a command in the background; after ``timeout`` seconds it is killed with its children.
 
         Its stdin is open, or has all of ``stdin``, and then ends. ``on_output`` is called from a thread with each piece
-        as it comes; ``wait`` gives up to ``max_output_bytes`` of each stream. ``guard`` explains what goes wrong.
+        as it comes; ``wait`` gives up to ``max_output_bytes`` of each stream. ``guard`` explains what goes wrong, and
+        ``on_end`` is told how it ended once that is seen.
         """
         most = DEFAULT_MAX_OUTPUT_BYTES if max_output_bytes is None else max_output_bytes
         run_fields(timeout, most, stdin, on_output)  # what is wrong with them is said before anything runs
@@ -175,7 +177,7 @@ class ExecClient(RemoteFiles):
             id=protocol.new_command_id(), timeout=timeout, **command_fields(cmd, self._cwd(cwd), env, user)
         )
         spawned = self._spawned(request)
-        process = Process(self._calls, request.id, spawned.pid, request.command, guard or Unguarded(), most)
+        process = Process(self._calls, request.id, spawned.pid, request.command, guard or Unguarded(), most, on_end)
         if stdin is not None:
             process.feed(Stdin(stdin))
         return process.follow(on_output) if on_output else process

@@ -15,7 +15,7 @@ from pytest_fargate_sandbox.sandbox.exec.stdin_writer import StdinWriter
 from pytest_fargate_sandbox.server import protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -65,6 +65,7 @@ class Process:
         command: str | Sequence[str],
         guard: Guard,
         max_output_bytes: int = DEFAULT_MAX_OUTPUT_BYTES,
+        on_end: Callable[[ExecResult], object] | None = None,
     ) -> None:
         self.id = command_id
         self.pid = pid
@@ -76,6 +77,8 @@ class Process:
         self._read = {protocol.STDOUT: 0, protocol.STDERR: 0}
         self._return_code: int | None = None
         self._max_output_bytes = max_output_bytes
+        self._on_end = on_end
+        self._has_told_its_end = False
         self._helpers: list[StdinFeeder | OutputFollower] = []
 
     def feed(self, stdin: Stdin) -> Self:
@@ -117,12 +120,17 @@ class Process:
                 raise helper.error  # the command was killed for it
         most = self._max_output_bytes
         result, output = self.look(0, 0, 0.0, most, limit=most)
-        told = result_of(result, self._command, output[protocol.STDOUT], output[protocol.STDERR])
+        told = self._result(result, output)
+        if self._on_end is not None:  # now with its output
+            self._on_end(told)
         return self._guard.checked(told)
 
     def explain(self, result: protocol.Result) -> None:
         """Raise ``SandboxLost`` where that is its end because its task's is."""
-        self._guard.checked(result_of(result, self._command, b"", b""))
+        self._guard.checked(self._result(result, {}))
+
+    def _result(self, result: protocol.Result, output: Mapping[bytes, bytes]) -> ExecResult:
+        return result_of(result, self._command, output.get(protocol.STDOUT, b""), output.get(protocol.STDERR, b""))
 
     def read(self, *, timeout: float = 0.0) -> bytes:
         """What it has said on stdout since the last ``read``; waits up to ``timeout`` seconds for the first byte."""
@@ -194,4 +202,9 @@ class Process:
             return result
 
         result = self._guard.through(lambda: self._calls.persistently(once, reached=lambda: streams.size))
-        return result, {kind: output.bytes() for kind, output in streams.of.items()}
+        output = {kind: each.bytes() for kind, each in streams.of.items()}
+        if not (result.running or self._has_told_its_end):
+            self._has_told_its_end = True
+            if self._on_end is not None:
+                self._on_end(self._result(result, output))
+        return result, output

@@ -44,6 +44,7 @@ def test_dies(fargate_sandbox):
 @pytest.mark.timeout(1, func_only=True)
 def test_hangs(fargate_sandbox):
     fargate_sandbox.spawn("sleep 60")
+    fargate_sandbox.spawn("echo waited for; exit 4").wait()
     fargate_sandbox.exec("echo so far; sleep 60")
 
 def test_is_shown_in_full(fargate_sandbox):
@@ -71,6 +72,8 @@ def test_is_shown_in_full(fargate_sandbox):
             ">       fargate_sandbox.exec(*so far; sleep 60*)",
             "E       Failed: Timeout (>1.0s) from pytest-timeout.",
             "$ sleep 60 *[[]in the background, *",
+            "$ echo waited for; exit 4 *[[]exit 4, *",
+            "  waited for",
             "$ echo so far; sleep 60 *[[]cut short by Failed: Timeout (>1.0s) from pytest-timeout., *",
             "  so far",
             "*/workspace_files.py:*: in upload",
