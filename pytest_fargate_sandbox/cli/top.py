@@ -14,6 +14,7 @@ from pytest_fargate_sandbox.cli.own_terminal import is_at_terminal
 from pytest_fargate_sandbox.cli.run_view import RunView
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.leaves.number_within import number_within
+from pytest_fargate_sandbox.leaves.terminal_size import only_prints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,12 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="look so often (1)",
     )
-    parser.add_argument("--once", action="store_true", help="print it once, as where there is no terminal")
+    parser.add_argument("--once", action="store_true", help="print it once, as where no terminal is, or a dumb one")
 
 
 def run(arguments: Any) -> int:
     view = RunView(find_run(arguments.run_id or ""))
-    if arguments.once or not is_at_terminal():
+    if arguments.once or not is_at_terminal() or only_prints():
         view.look(time.time())
         print("\n".join(view.lines(_WIDE)))
         return 0

@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.printable import one_line
-from pytest_fargate_sandbox.leaves.terminal_size import terminal_size
+from pytest_fargate_sandbox.leaves.terminal_size import only_prints, terminal_size
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -54,7 +54,7 @@ def is_looked_at() -> bool:
     error = sys.stderr
     if error is None or not error.isatty():
         return False
-    return not (os.environ.get("CI") or "PYTEST_CURRENT_TEST" in os.environ or os.environ.get("TERM") == "dumb")
+    return not (os.environ.get("CI") or "PYTEST_CURRENT_TEST" in os.environ or only_prints())
 
 
 def is_shown() -> bool:

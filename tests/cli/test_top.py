@@ -88,6 +88,14 @@ def test_ctrl_c_leaves_the_terminal_as_it_was_and_ctrl_z_does_not_leave_it(tmp_p
         assert screen.is_as_it_was
 
 
+def test_on_a_terminal_that_only_prints_it_is_printed_once(tmp_path: Path) -> None:
+    _a_run("run-1", ("a", "opened", {}))
+    with TmuxScreen(tmp_path, ["env", "TERM=dumb", *TOP], 60, 8, cwd=tmp_path) as screen:
+        shown = screen.wait_for(lambda text: "code" in text, "the end")
+    assert shown.startswith("run run-1")
+    assert shown.endswith("code 0")
+
+
 def _a_run(name: str, *events: tuple[str, str, dict[str, object]]) -> Ledger:
     ledger = Ledger(name)
     for entry, event, facts in events:

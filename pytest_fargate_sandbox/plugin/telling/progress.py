@@ -1,7 +1,7 @@
 """A live view while images build, tasks start or tests wait, drawn by the one process that has the terminal.
 
-It is drawn on a terminal only, not with ``-q``, not in CI, and not with ``-s``, where tests write past pytest and
-nobody knows where the cursor is. With ``-v`` each worker has a line as well.
+It is drawn on a terminal only, not on one that only prints (``TERM=dumb``), not with ``-q``, not in CI, and not with
+``-s``, where tests write past pytest and nobody knows where the cursor is. With ``-v`` each worker has a line as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+
+from pytest_fargate_sandbox.leaves.terminal_size import only_prints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +63,8 @@ class Progress:
     def _may_draw(self, terminal: Any) -> bool:
         option = self._config.option
         writes_past = getattr(option, "capture", "no") == "no" and not self._run.has_workers
-        return bool(terminal.isatty and option.verbose >= 0 and not os.environ.get("CI") and not writes_past)
+        looks_on = terminal.isatty and not os.environ.get("CI") and not only_prints()
+        return bool(looks_on and option.verbose >= 0 and not writes_past)
 
     def _end(self) -> None:
         self._over.set()

@@ -61,12 +61,12 @@ def slow_engine(shared_engine_log: EngineLog, engine: EngineOfTests) -> Iterator
     engine.fault(slow_pull=0)
 
 
-def on_a_terminal(pytester: pytest.Pytester, *args: str) -> str:
+def on_a_terminal(pytester: pytest.Pytester, *args: str, term: str = "xterm") -> str:
     master, terminal = pty.openpty()
     command = [*PYTEST, *(word for arg in args for word in warm(arg))]
     process = Popen[bytes](
         command, cwd=pytester.path, stdout=terminal, stderr=terminal, stdin=terminal,
-        env={**os.environ, "TERM": "xterm"},
+        env={**os.environ, "TERM": term},
     )  # fmt: skip
     os.close(terminal)
     shown = b""
@@ -101,6 +101,14 @@ def test_nothing_is_drawn_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.M
     monkeypatch.setenv("CI", "true")
     pytester.makepyfile(TESTS)
     assert "starting (" not in on_a_terminal(pytester)
+
+
+@pytest.mark.usefixtures("slow_engine")
+def test_nothing_is_drawn_on_a_terminal_that_only_prints(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TESTS)
+    shown = on_a_terminal(pytester, term="dumb")
+    assert "1 passed" in shown
+    assert "\x1b" not in shown
 
 
 @pytest.mark.usefixtures("slow_engine")
