@@ -20,6 +20,7 @@ from pytest_fargate_sandbox.providers.ssh.ssh_knock import Knock
 from pytest_fargate_sandbox.providers.ssh.ssh_stream import BROKEN, ChannelStream
 from pytest_fargate_sandbox.providers.ssh.ssh_transport import Transport, tune_socket
 from pytest_fargate_sandbox.providers.ssh.ssh_watch import DEAD_AFTER_SECONDS, Watch
+from pytest_fargate_sandbox.providers.ssh.uninterrupted import Hands
 
 if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair
@@ -88,9 +89,10 @@ def _reached(server: SshServer, timeout: float) -> socket.socket:
 class SshConnection:
     """An authenticated connection to an ``SshServer`` whose host key was checked."""
 
-    def __init__(self, server: SshServer, transport: Transport) -> None:
+    def __init__(self, server: SshServer, transport: Transport, hands: Hands) -> None:
         self.server = server
         self._transport = transport
+        self._hands = hands
         self._on_forwarded: dict[Listener, OnForwarded] = {}
         self._was_silent = False
         self._began = time.monotonic()
@@ -100,6 +102,15 @@ class SshConnection:
     @classmethod
     def connect(cls, server: SshServer, timeout: float) -> SshConnection:
         """Raise ``Unreachable`` where trying again can help, ``TransportError`` where it cannot."""
+        hands = Hands(f"hand of the tunnel to {server}")
+        try:
+            return hands.do(lambda: cls._connected(server, timeout, hands), undo=cls.close)
+        except BaseException:
+            hands.end()
+            raise
+
+    @classmethod
+    def _connected(cls, server: SshServer, timeout: float, hands: Hands) -> SshConnection:
         try:
             sock = _reached(server, timeout)
         except ConnectionRefusedError as error:
@@ -120,7 +131,7 @@ class SshConnection:
         except BaseException:
             transport.end()
             raise
-        return cls(server, transport)
+        return cls(server, transport, hands)
 
     @property
     def is_alive(self) -> bool:
@@ -138,30 +149,33 @@ class SshConnection:
 
     def open_stream(self, host: str, port: int, timeout: float) -> ChannelStream:
         """A stream to ``host:port`` as the server sees it."""
+        return self._hands.do(lambda: self._opened_stream(host, port, timeout), undo=ChannelStream.close)
+
+    def _opened_stream(self, host: str, port: int, timeout: float) -> ChannelStream:
         try:
             channel = self._transport.open_channel("direct-tcpip", (host, port), (LOOPBACK, 0), timeout=timeout)
         except BROKEN as error:
             if not isinstance(error, paramiko.SSHException):
                 self.close()  # the socket broke; the transport's own thread may not have seen it yet
             raise self._stream_error(f"{host}:{port}", error) from error
-        return ChannelStream(channel, f"{host}:{port} behind {self.server}", self._why_dead)
+        return ChannelStream(channel, f"{host}:{port} behind {self.server}", self._why_dead, self._hands)
 
     def have_under_way(self, size: int) -> None:
         """So much of each stream to here, from now on."""
-        self._transport.have_under_way(size)
+        self._hands.do(lambda: self._transport.have_under_way(size))
 
     def listen(self, at: Listener, on_forwarded: OnForwarded) -> Callable[[], int]:
         """Ask the server to listen there; what is returned waits for its answer: which port it is, if any would do."""
         # Known before the request: a client may connect to the new port before its answer was read here.
         self._on_forwarded[at] = on_forwarded
         try:
-            reply = self._transport.request("tcpip-forward", *at)
+            reply = self._hands.do(lambda: self._transport.request("tcpip-forward", *at))
         except BROKEN as error:
             raise self._does_not_listen(at, str(error)) from error
 
         def answer() -> int:
             try:
-                message = reply.result()
+                message = self._hands.do(reply.result)
             except BROKEN as error:
                 raise self._does_not_listen(at, str(error)) from error
             if message is None:
@@ -189,6 +203,9 @@ class SshConnection:
 
     def answers(self, timeout: float) -> bool:
         """Whether the server still reacts. It may refuse the session that we ask for: that is an answer too."""
+        return self._hands.do(lambda: self._answers(timeout))
+
+    def _answers(self, timeout: float) -> bool:
         try:
             self._transport.open_session(timeout=timeout).close()
         except paramiko.ChannelException:
@@ -204,6 +221,10 @@ class SshConnection:
             act()
 
     def close(self) -> None:
+        self._hands.do(self._close)
+        self._hands.end()
+
+    def _close(self) -> None:
         self._transport.when_over = None
         self._transport.end()
         self._watch.end()

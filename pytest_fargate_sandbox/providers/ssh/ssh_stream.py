@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import paramiko
 
@@ -11,6 +11,8 @@ from pytest_fargate_sandbox.leaves.errors import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pytest_fargate_sandbox.providers.ssh.uninterrupted import Hands
 
 BROKEN = (OSError, EOFError, paramiko.SSHException)
 """All that paramiko raises when its connection or a channel of it fails, whatever it was asked for.
@@ -30,10 +32,14 @@ class ChannelStream:
     taken for the end of what the other side had to say.
     """
 
-    def __init__(self, channel: paramiko.Channel, name: str, why_dead: Callable[[], str | None]) -> None:
+    def __init__(
+        self, channel: paramiko.Channel, name: str, why_dead: Callable[[], str | None], hands: Hands | None = None
+    ) -> None:
+        """``hands`` serve the main thread, where that is among those who use this."""
         self.name = name
         self._channel = channel
         self._why_dead = why_dead
+        self._do: Callable[[Callable[[], Any]], Any] = hands.do if hands else lambda deed: deed()
 
     def settimeout(self, seconds: float | None) -> None:
         self._channel.settimeout(seconds)
@@ -41,27 +47,29 @@ class ChannelStream:
     def recv(self, size: int) -> bytes:
         """At most ``size`` bytes; none at the end of the stream."""
         with self.failing_as("lost"):
-            data = self._channel.recv(size)
+            data: bytes = self._do(lambda: self._channel.recv(size))
         if not data and not self._channel.eof_received:
             raise TransportError(f"lost {self.name}: {self._why_dead() or 'it was broken off'}", where=self.name)
         return data
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything, a packet at a time: paramiko's own ``sendall`` copies the whole rest for each packet."""
-        # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/channel.py#L845
-        view = memoryview(data)
-        sent = 0
         with self.failing_as("cannot send to"):
-            while sent < len(view):
-                count = self._channel.send(bytes(view[sent : sent + _PACKET]))
-                if not count:
-                    raise ConnectionResetError("the other side closed the stream")
-                sent += count
+            self._do(lambda: self._send(memoryview(data)))
+
+    def _send(self, view: memoryview) -> None:
+        # https://github.com/paramiko/paramiko/blob/5.1.0/paramiko/channel.py#L845
+        sent = 0
+        while sent < len(view):
+            count = self._channel.send(bytes(view[sent : sent + _PACKET]))
+            if not count:
+                raise ConnectionResetError("the other side closed the stream")
+            sent += count
 
     def shutdown_write(self) -> None:
         """Tell the other side that nothing more will come."""
         with self.failing_as("cannot end"):
-            self._channel.shutdown_write()
+            self._do(self._channel.shutdown_write)
 
     @property
     def is_over(self) -> bool:
@@ -70,7 +78,7 @@ class ChannelStream:
 
     def close(self) -> None:
         try:
-            self._channel.close()
+            self._do(self._channel.close)
         except BROKEN:
             pass  # what is gone is closed
 
