@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.fargate_rules import SECRET_ARN, SECURITY_GROUPS, STORAGE_GIB, SUBNETS, size_problem
+from pytest_fargate_sandbox.leaves.image_reference import IMAGE_REFERENCE, is_image_reference
 from pytest_fargate_sandbox.leaves.names import DEFAULT_TTL_SEC, LOCAL_CLUSTER
 from pytest_fargate_sandbox.leaves.plain_values import (
     check_choice,
@@ -117,7 +118,8 @@ class EcsFargateConfig:
     task_role_arn: str | None = None
     """What code in the sandbox may do on AWS. None: nothing."""
     extra_env: Mapping[str, str] | None = field(default=None, repr=False)  # may hold secrets, and reports show reprs
-    """Environment of the main container; values may hold ``{task_id}``, ``{task_ip}`` and ``{ssh_tunnel_port}``."""
+    """Environment of the main container; values may hold ``{task_id}``, ``{task_ip}`` and ``{ssh_tunnel_port}``.
+    A number, true and false are written as JSON writes them."""
     log_group: str | None = None
     """The CloudWatch group of the containers' output, made if it is missing. None: nowhere, but on the engine."""
     log_stream_prefix: str | None = None
@@ -192,6 +194,8 @@ class EcsFargateConfig:
     """Copy public images into ``ecr_repository`` once, and run them from there."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.image_template, (int, float)):  # a registry has an image of that name, of somebody's
+            raise wrong("image_template", self.image_template, IMAGE_REFERENCE)
         _coerce_fields(self, "")
         self._check_size()
         self._check_numbers()
@@ -260,6 +264,8 @@ class EcsFargateConfig:
             check_choice(key, getattr(self, key), _HINTS[EcsFargateConfig][key])
         if self.endpoint_url and not _ENDPOINT_URL.fullmatch(self.endpoint_url):
             raise wrong("endpoint_url", self.endpoint_url, "http://HOST:PORT or https://HOST:PORT, or nothing for AWS")
+        if self.image_template and not is_image_reference(self.image_template):
+            raise wrong("image_template", self.image_template, IMAGE_REFERENCE)
         if not _FAMILY_PREFIX.fullmatch(self.task_definition_family_prefix):
             raise wrong(
                 "task_definition_family_prefix",

@@ -7,13 +7,13 @@ A lone string is taken where a list is meant, numbers as strings and strings as 
 from __future__ import annotations
 
 import difflib
-import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.text_of import TEXT, is_text, text_of
 
 
 def nearest(word: str, words: Sequence[str]) -> str:
@@ -71,16 +71,30 @@ def _as_list(key: str, value: Any, kind: Any) -> list[Any]:
 def _as_mapping(key: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise wrong(key, value, "a mapping of names to values")
-    return {str(name): _as_scalar(f"{key}.{name}", each, str) for name, each in value.items()}
+    return {str(name): _as_value(f"{key}.{name}", each) for name, each in value.items()}
+
+
+def _as_value(key: str, value: Any) -> str:
+    """Told by its type alone: it may be a secret."""
+    text = text_of(value)
+    if text is None:
+        told = f"{key} is of type {type(value).__name__}: expected {TEXT}"
+        raise ConfigError(told, key=key, allowed=TEXT)
+    if not is_text(text):
+        raise ConfigError(f"{key} has half a character in it", key=key)
+    return text
 
 
 def _as_scalar(key: str, value: Any, kind: type) -> Any:
     if kind is bool:
         return _as_bool(key, value)
-    if isinstance(value, bool) and kind is str:
-        return "true" if value else "false"
-    if isinstance(value, os.PathLike) and kind is str:
-        return os.fspath(value)
+    if kind is str:
+        text = text_of(value)
+        if text is None:
+            raise wrong(key, value, _WORDS[kind])
+        if not is_text(text):
+            raise wrong(key, value, "a string of whole characters")
+        return text
     if not isinstance(value, (str, int, float)) or isinstance(value, bool):
         raise wrong(key, value, _WORDS[kind])
     try:

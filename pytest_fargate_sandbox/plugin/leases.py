@@ -18,6 +18,7 @@ import pytest
 from pytest_fargate_sandbox.plugin import allowed_changes, outcomes
 from pytest_fargate_sandbox.plugin.fixture_keys import uses_fixtures
 from pytest_fargate_sandbox.plugin.fixture_setups import FixtureSetups
+from pytest_fargate_sandbox.plugin.hook_calls import tell_started, tell_stopped
 from pytest_fargate_sandbox.plugin.settings import marker
 from pytest_fargate_sandbox.plugin.warned_anyway import warn_anyway
 
@@ -172,7 +173,7 @@ class Leases:
             held = _Held(lease, fixtures, for_one_test=maker.scope == "function", called_for=not running)
             self._held.append(held)
             maker.addfinalizer(partial(self._let_go, held))
-            item.ihook.pytest_fargate_sandbox_started(item=item, sandbox=lease.sandbox)
+            tell_started(item, lease.sandbox)
             allowed_changes.begin(lease, item)
             return lease.sandbox
 
@@ -263,7 +264,7 @@ class Leases:
             warn_anyway(item, TeardownWarning(f"stopping {lease.task_id}: {error}"))
         if item is not None and not (lease.kept or lease.left):
             try:
-                item.ihook.pytest_fargate_sandbox_stopped(item=item, sandbox=lease.sandbox)
+                tell_stopped(item, lease.sandbox)
             except Exception as error:  # the others have sandboxes to be ended, and tests to be run
                 what = f"pytest_fargate_sandbox_stopped of {lease.task_id}: {_told(error)}"
                 warn_anyway(item, TeardownWarning(what))

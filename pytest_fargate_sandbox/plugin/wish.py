@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.fargate_rules import size_with
 from pytest_fargate_sandbox.plugin import lifetimes
+from pytest_fargate_sandbox.plugin.hook_calls import as_hooks_have_it
 from pytest_fargate_sandbox.plugin.settings import marker
-from pytest_fargate_sandbox.plugin.settings.vocabulary import field_for, word_for
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
 
 if TYPE_CHECKING:
@@ -54,13 +54,11 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
     _refuse_what_is_none(config)
     here = item.path.parent if item is not None else Path.cwd()
     task = _task(config, _with_size(keys, settings), here)
-    if item is not None:
-        if "ttl" not in keys:
-            task["max_task_lifetime_sec"] = lifetimes.default_for(item, config, keys)
-        _ask_hooks(item, task)
+    if item is not None and "ttl" not in keys:
+        task["max_task_lifetime_sec"] = lifetimes.default_for(item, config, keys)
     outside = keys.get("outside", ())
     spec = SandboxSpec(
-        config=EcsFargateConfig.from_dict(task),
+        config=as_hooks_have_it(item, task) if item is not None else EcsFargateConfig.from_dict(task),
         outside=tuple(OutsideEndpoint(*each) if isinstance(each, (list, tuple)) else each for each in outside),
         files={remote: here / local for remote, local in keys.get("files", {}).items()},
         snapshots={directory: here / local for directory, local in _snapshots(keys).items()},
@@ -113,29 +111,6 @@ def _task(config: EcsFargateConfig, keys: Mapping[str, Any], here: Path) -> dict
     if "mode" in keys:
         mode_named(keys["mode"]).ask_for(task)
     return task
-
-
-def _ask_hooks(item: pytest.Item, task: dict[str, Any]) -> None:
-    image = item.ihook.pytest_fargate_image(item=item)
-    if image is not None:
-        task.update(image_template=image, environment_dir=None)
-    fields = list(task)
-    item.ihook.pytest_fargate_modify_task(item=item, task=task)
-    for word in [word for word in task if word not in fields]:
-        field, value = field_for(word), task.pop(word)
-        if field not in fields:
-            raise _no_such_key(word, value, fields)
-        task[field] = value
-
-
-def _no_such_key(key: str, value: Any, fields: list[str]) -> Exception:
-    """It is a hook that has it from nowhere."""
-    from pytest_fargate_sandbox.leaves.errors import ConfigError
-    from pytest_fargate_sandbox.leaves.plain_values import nearest_or_all
-
-    words = [*map(word_for, fields)]
-    told = f"pytest_fargate_modify_task: unknown key {key}={value!r}{nearest_or_all(str(key), words, fields)}"
-    return ConfigError(told, key=str(key), value=value, allowed=", ".join(words))
 
 
 def _directory(path: Path, keys: Mapping[str, Any]) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
+from pytest_fargate_sandbox.leaves.image_reference import IMAGE_REFERENCE, is_image_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,11 +44,15 @@ def image_of_template(template: str, task_id: str) -> str:
     """``template`` with ``{task_id}`` and ``{task_id_sanitized}`` filled in."""
     sanitized = re.sub(r"[^A-Za-z0-9._-]", "_", task_id)
     try:
-        return template.format(task_id=task_id, task_id_sanitized=sanitized)
-    except (KeyError, IndexError, ValueError) as error:
+        image = template.format(task_id=task_id, task_id_sanitized=sanitized)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"image_template={template!r}: only {{task_id}} and {{task_id_sanitized}} can stand in it ({error!r})",
             key="image_template",
             value=template,
             allowed="{task_id}, {task_id_sanitized}",
         ) from error
+    if not is_image_reference(image):
+        told = f"image_template={template!r} is {image!a} for this task: expected {IMAGE_REFERENCE}"
+        raise ConfigError(f"{told}; {{task_id_sanitized}} has them only", key="image_template", value=template)
+    return image

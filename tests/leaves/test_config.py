@@ -105,6 +105,12 @@ def test_build_parallelism_is_at_least_one() -> None:
         ({"endpoint_url": "localhost:4566"}, "endpoint_url", "http://HOST:PORT"),
         ({"extra_env": {"A=B": "x"}}, "extra_env", "without '='"),
         ({"extra_env": {"A": "x\0"}}, "extra_env.A", "without NUL"),
+        ({"extra_env": {"A": ["x"]}}, "extra_env.A", "is of type list: expected a string, a number, true or false"),
+        ({"extra_env": {"A": "\udc80"}}, "extra_env.A", "half a character"),
+        ({"image_template": "deb\udc80ian"}, "image_template", "'deb\\udc80ian': expected"),
+        ({"image_template": "deb\aian"}, "image_template", "'deb\\x07ian': expected an image's name"),
+        ({"image_template": "de bian"}, "image_template", "without blanks"),
+        ({"image_template": 3}, "image_template", "image_template=3: expected an image's name"),
     ],
 )
 def test_a_wrong_value_names_key_value_and_what_is_allowed(values: dict[str, Any], key: str, says: str) -> None:

@@ -174,6 +174,26 @@ def test_it(fargate_sandbox, n):
 
 
 @pytest.mark.usefixtures("shared_engine_log")
+def test_a_number_is_a_value_of_a_variable_wherever_it_is_said(pytester: pytest.Pytester) -> None:
+    pytester.makepyprojecttoml("[tool.pytest_fargate_sandbox.env]\nTABLE = 1\nTRUTH = true\n")
+    result = run(
+        pytester,
+        """
+import pytest
+
+@pytest.mark.fargate(env={"MARKER": 2})
+def test_it(fargate_sandbox_factory):
+    made = fargate_sandbox_factory(env={"FACTORY": 2.5})
+    said = made.exec('echo "$TABLE $TRUTH $MARKER $FACTORY $EXEC"', env={"EXEC": 4, "HOME": None}).stdout
+    assert said == "1 true 2 2.5 4\\n"
+    with pytest.raises(ValueError, match="env.'A'. is of type list: expected a string, a number, true or false"):
+        made.exec("true", env={"A": [1]})
+""",
+    )
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.usefixtures("shared_engine_log")
 def test_hooks_are_called_through_the_items_own_conftests(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """

@@ -36,7 +36,10 @@ def client(server: ExecServerProcess) -> ExecClient:
         ({"cmd": []}, "the command is empty"),
         ({"env": {"A=B": "x"}}, "env: 'A=B' is no name of a variable"),
         ({"env": {5: "x"}}, "env: 5 is no name of a variable"),
-        ({"env": {"TOKEN": b"secret"}}, r"env\['TOKEN'\] is of type bytes: expected a string, or None to unset it"),
+        (
+            {"env": {"TOKEN": b"secret"}},
+            r"env\['TOKEN'\] is of type bytes: expected a string, a number, true or false, or None",
+        ),
         ({"env": {"TOKEN": "secret\ud800"}}, r"env\['TOKEN'\] has half a character in it"),
         ({"env": {"\ud800": "x"}}, r"env: '\\ud800' is no name of a variable"),
         ({"env": ["A=1"]}, "env is of type list: expected a mapping of names to strings"),

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox.leaves.fargate_rules import STORAGE_GIB
+from pytest_fargate_sandbox.leaves.image_reference import IMAGE_REFERENCE, is_image_reference
+from pytest_fargate_sandbox.leaves.text_of import TEXT, text_of
 from pytest_fargate_sandbox.plugin.settings import vocabulary
 from pytest_fargate_sandbox.plugin.settings.option_table import ARTIFACTS_WHEN, KEEP, NETWORKS
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import MODES
@@ -61,6 +63,8 @@ def _checked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
             if key == "env":
                 raise _wrong_env(value)
             raise wrong(key, value, expected if isinstance(expected, str) else _one_of(expected, value))
+    if "env" in given:
+        given["env"] = {name: text_of(value) for name, value in given["env"].items()}
     return given
 
 
@@ -68,12 +72,12 @@ def _wrong_env(env: Any) -> Exception:
     """By types alone: values may be secret."""
     from pytest_fargate_sandbox.leaves.errors import ConfigError
 
-    key, wrong_one, expected = "env", env, "a mapping of strings to strings"
+    key, wrong_one, expected = "env", env, "a mapping of names to strings"
     for name, value in env.items() if isinstance(env, Mapping) else ():
         if not isinstance(name, str) or not name:
             return wrong("a name in env", name, "a string, and not an empty one")
-        if not isinstance(value, str):
-            key, wrong_one, expected = f"env[{name!r}]", value, "a string"
+        if text_of(value) is None:
+            key, wrong_one, expected = f"env[{name!r}]", value, TEXT
             break
     told = f"fargate({key}=…) is of type {type(wrong_one).__name__}: expected {expected}"
     return ConfigError(told, key=key, allowed=expected)
@@ -174,7 +178,7 @@ TENANTS = ("agent", "verifier")
 _IS_WHOLE = (lambda value: _is_number(value, (int, str)) and str(value).isdigit(), "a whole number")
 
 _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
-    "image": (lambda value: isinstance(value, str) and value, "a reference, or a template"),
+    "image": (lambda value: isinstance(value, str) and is_image_reference(value), IMAGE_REFERENCE),
     "environment": (
         lambda value: isinstance(value, (str, Path)) and str(value),
         "the path of a directory with a Dockerfile",
@@ -190,8 +194,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
     "user": (lambda value: isinstance(value, str) and value, "a user's name or number"),
     "keep": (lambda value: isinstance(value, str) and value in KEEP, KEEP),
     "env": (
-        lambda value: _is_mapping(value) and all(isinstance(each, str) for each in value.values()),
-        "a mapping of strings to strings",
+        lambda value: _is_mapping(value) and all(text_of(each) is not None for each in value.values()),
+        "a mapping of names to strings",
     ),
     "files": (
         lambda value: _is_mapping(value) and all(_is_path(each) for each in value.values()),

@@ -160,7 +160,18 @@ def _link(entries: Sequence[TracebackType], below: Sequence[TracebackType | None
 
 
 def _hides(excinfo: pytest.ExceptionInfo[BaseException] | None) -> bool:
-    return excinfo is not None and _speaks_for_itself(excinfo.value)
+    return excinfo is not None and (_speaks_for_itself(excinfo.value) or _is_of_what_we_called(excinfo.value))
+
+
+def _is_of_what_we_called(error: BaseException) -> bool:
+    """Whether a hook or a callback of the user's raised it, and we are no more than what lies between him and it."""
+    entry, is_ours = error.__traceback__, True
+    while entry is not None:
+        names = entry.tb_frame.f_globals
+        if not _is_a_librarys(names):  # which stands on the side of whoever called it
+            is_ours = _is_ours(names)
+        entry = entry.tb_next
+    return not is_ours
 
 
 def _speaks_for_itself(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError
+from pytest_fargate_sandbox.leaves.text_of import TEXT, text_of
 from pytest_fargate_sandbox.server.message import fits
 from pytest_fargate_sandbox.server.protocol import encoded
 
@@ -68,16 +69,22 @@ def _environment(env: Any) -> dict[str, str | None]:
         return {}
     if not isinstance(env, Mapping):
         raise ValueError(f"env is of type {type(env).__name__}: expected a mapping of names to strings")
-    for name, value in env.items():
+    for name in env:
         if not isinstance(name, str) or not name or "=" in name or "\0" in name or not _is_whole(name):
             raise ValueError(f"env: {name!r} is no name of a variable")
-        if not isinstance(value, (str, type(None))):  # which is not shown: it may be a secret
-            raise ValueError(f"env[{name!r}] is of type {type(value).__name__}: expected a string, or None to unset it")
-        if value is not None and "\0" in value:
-            raise ValueError(f"env[{name!r}] has a NUL byte in it")
-        if value is not None and not _is_whole(value):
-            raise ValueError(f"env[{name!r}] has half a character in it")
-    return dict(env)
+    return {name: None if value is None else _value_of_variable(name, value) for name, value in env.items()}
+
+
+def _value_of_variable(name: str, value: Any) -> str:
+    """It is not shown: it may be a secret."""
+    text = text_of(value)
+    if text is None:
+        raise ValueError(f"env[{name!r}] is of type {type(value).__name__}: expected {TEXT}, or None to unset it")
+    if "\0" in text:
+        raise ValueError(f"env[{name!r}] has a NUL byte in it")
+    if not _is_whole(text):
+        raise ValueError(f"env[{name!r}] has half a character in it")
+    return text
 
 
 def _text(name: str, value: Any) -> str:
