@@ -1,7 +1,8 @@
 """A server whose source is not in its task's definition: a program small enough to travel with RunTask waits for it.
 
 It takes one source only, the one of the digest that it was started with, so it need not know who brings it. What it is
-brought by may say everything twice: each line has its number.
+brought by may say everything twice: each line has its number. Nobody who holds a connection keeps others from it: each
+has a thread, and of very many whoever came first goes.
 """
 
 from __future__ import annotations
@@ -24,42 +25,69 @@ TOO_EARLY: Final = 425
 """What is answered to everybody else."""
 
 _PROGRAM = """
-import binascii, hashlib, os, socket, time, zlib
+import binascii, hashlib, os, socket, threading, time, zlib
 end = time.time() + float(os.environ.get(@ttl@) or @default_ttl@)
+listener, peers, found = socket.socket(), [], []
 def taken(sock):
     sock.settimeout(10)
-    lines, parts = sock.makefile('rb'), []
+    lines, parts, room = sock.makefile('rb'), [], @room@
     if lines.readline(999) != @delivery@:
         sock.sendall(b'HTTP/1.1 @early@ Too Early\\r\\n\\r\\n')
         return b''
     sock.sendall(b'HTTP/1.1 200 OK\\r\\n\\r\\n')
-    for line in lines:
+    for line in iter(lambda: lines.readline(65536), b''):
         number, _, part = line.rstrip(b'\\n').partition(b' ')
         if number == b'%d' % len(parts):
             parts.append(part)
-            if not part:
+            room -= len(part)
+            if not part or room < 0:
                 return b''.join(parts)
     return b''
+def serve(sock):
+    try:
+        source = taken(sock)
+        if hashlib.sha256(source).hexdigest() == '@digest@':
+            found.append((source, sock))
+            listener.shutdown(socket.SHUT_RDWR)
+            return
+    except (OSError, ValueError):
+        pass
+    shut(sock)
+    sock.close()
+def shut(sock):
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
 def awaited():
-    listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(('127.0.0.1', int(os.environ[@port@])))
-    listener.listen(16)
-    while True:
+    listener.listen(128)
+    while not found:
         listener.settimeout(max(end - time.time(), 0.001))
         try:
-            sock, _ = listener.accept()
+            peers.append(listener.accept()[0])
         except socket.timeout:
             os._exit(@expired@)
-        with sock:
-            try:
-                source = taken(sock)
-                if hashlib.sha256(source).hexdigest() == '@digest@':
-                    listener.close()
-                    sock.sendall(@taken@)
-                    return source
-            except (OSError, ValueError):
-                pass
+        except OSError:
+            time.sleep(0.01)
+            continue
+        try:
+            threading.Thread(target=serve, args=peers[-1:], daemon=True).start()
+        except RuntimeError:
+            peers.pop().close()
+        while len(peers) > 32:
+            shut(peers.pop(0))
+    listener.close()
+    source, sock = found[0]
+    try:
+        sock.sendall(@taken@)
+    except OSError:
+        pass
+    sock.close()
+    while peers:
+        shut(peers.pop())
+    return source
 source = awaited()
 os.environ[@ttl@] = str(int(max(end - time.time(), 1)))
 loader, *parts = zlib.decompress(binascii.a2b_base64(source)).decode().split(chr(0))
@@ -73,6 +101,7 @@ def awaiting_source(source: str) -> str:
     """What takes the place of ``source`` in a command, and waits for it."""
     program = _PROGRAM
     for place, value in {
+        "@room@": str(len(source)),
         "@digest@": hashlib.sha256(source.encode()).hexdigest(),
         "@ttl@": repr(names.ENV_TTL),
         "@default_ttl@": str(names.DEFAULT_TTL_SEC),
