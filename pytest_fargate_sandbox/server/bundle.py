@@ -49,6 +49,7 @@ SHIPPED_MODULES = (
     "commands.ended_commands",
     "commands.intake",
     "commands.kept_output",
+    "commands.last_words",
     "commands.oom_counter",
     "commands.output_listener",
     "commands.output_window",

@@ -15,6 +15,7 @@ from pytest_fargate_sandbox.leaves.names import (
 from pytest_fargate_sandbox.server.commands.command import Command, code_of
 from pytest_fargate_sandbox.server.commands.command_user import CommandUser
 from pytest_fargate_sandbox.server.commands.ended_commands import FETCHED, GONE, EndedCommands
+from pytest_fargate_sandbox.server.commands.last_words import LastWords
 from pytest_fargate_sandbox.server.commands.oom_counter import OomCounter
 from pytest_fargate_sandbox.server.commands.process_tree import AllProcesses, Marks
 from pytest_fargate_sandbox.server.commands.pump import GRACE_SEC, Pump
@@ -38,6 +39,9 @@ MAX_BACKGROUND = 128
 """Commands that may run in the background at once."""
 
 _KEEP_IDS = 10000
+_LAST_WORDS_SEC = 0.5
+"""What who listens to a command has at least, once all processes have ended."""
+
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _KILLED = CODE_SIGNAL + 9
 
@@ -47,6 +51,7 @@ class Commands:
 
     def __init__(self, work_dir: "bytes | None") -> None:
         self.reaper = Reaper()
+        self.last_words = LastWords()
         self._marks = Marks()
         self._oom = OomCounter()
         self.work_dir = work_dir
@@ -166,7 +171,7 @@ class Commands:
         return terminal
 
     def stop_all(self, patience: float) -> None:
-        """TERM to all processes of all commands, KILL to those that are left."""
+        """TERM to all processes of all commands, KILL to those that are left; who listens to them hears the end."""
         with self._lock:
             self._is_closing = True
         end = time.monotonic() + patience
@@ -175,6 +180,7 @@ class Commands:
         while all_processes.members() and time.monotonic() < end:
             time.sleep(0.02)
         all_processes.kill(GRACE_SEC)
+        self.last_words.wait(max(_LAST_WORDS_SEC, end - time.monotonic()))
 
     def begin(self, command: Command, request: "Any", waker: Waker, ends: "Pipes | PseudoTerminal") -> "Pump | None":
         """A pump to drive it with, or None if it has ended already: there was no such program."""

@@ -87,6 +87,10 @@ class Verbs:
     # --- commands -----------------------------------------------------------------------------------------------
     def _run(self, exchange: Exchange, request: protocol.Run) -> None:
         stdin = exchange.payload.read_all(MAX_INLINE)  # Before the command begins: half an input is no input.
+        with self.commands.last_words:
+            self._run_and_tell(exchange, request, stdin)
+
+    def _run_and_tell(self, exchange: Exchange, request: protocol.Run, stdin: bytes) -> None:
         command, is_new = self.commands.claim(request, exchange.tenant)
         if not is_new:
             self._follow(exchange, command, protocol.Attach(id=request.id, limit=request.limit))
@@ -104,7 +108,8 @@ class Verbs:
         exchange.acknowledges = (command.id,)
 
     def _attach(self, exchange: Exchange, request: protocol.Attach) -> None:
-        self._follow(exchange, self.commands.find(request.id), request)
+        with self.commands.last_words:
+            self._follow(exchange, self.commands.find(request.id), request)
 
     def _follow(self, exchange: Exchange, command: "Command", request: protocol.Attach) -> None:
         offsets = {STDOUT: request.stdout, STDERR: request.stderr}

@@ -27,7 +27,8 @@ _LONGEST = 16 * 1024 * 1024
 
 def run_many(verbs: "Verbs", exchange: "Exchange", request: RunMany) -> None:
     runs = [SlotRun.from_json(exchange.payload.read_line(_LONGEST)) for _ in range(request.count)]
-    _ManyRuns(verbs, exchange, runs).answer()
+    with verbs.commands.last_words:
+        _ManyRuns(verbs, exchange, runs).answer()
 
 
 class _ManyRuns:
