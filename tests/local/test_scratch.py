@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_fargate_sandbox.local.runners.namespaces.scratch import Scratch
 from pytest_fargate_sandbox.local.runners.namespaces.tree_removal import remove_tree
+from tests.warm_engine import PROGRAM, Popen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +31,20 @@ def test_it_stands_in_a_directory_that_only_its_owner_may_enter(base: Path) -> N
     assert base.stat().st_mode & 0o777 == 0o700
     scratch.remove()
     assert not scratch.path.exists()
+
+
+@pytest.mark.root
+def test_a_disk_that_is_full_is_named_by_the_engine_that_does_not_start_for_it(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", tmp_path], check=True)
+    try:
+        with (tmp_path / "full").open("wb") as file, suppress(OSError):
+            file.write(bytes(100_000))
+        engine = Popen[str](PROGRAM, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+        told = engine.communicate(timeout=60)[1]
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
+    assert engine.returncode == 1
+    assert f"no space is left in {tmp_path}/fargate-sandbox-0, where the engine keeps containers' files" in told
 
 
 def _squat(base: Path, how: str) -> None:

@@ -14,7 +14,7 @@ from pytest_fargate_sandbox.local.runners.namespaces.image_directories import Im
 from pytest_fargate_sandbox.local.runners.namespaces.namespaces_task import HolderGone, NamespacesTask
 from pytest_fargate_sandbox.local.runners.namespaces.portable_python import Runtime
 from pytest_fargate_sandbox.local.runners.namespaces.probe import available
-from pytest_fargate_sandbox.local.runners.namespaces.scratch import HOST_LAYERS, Scratch
+from pytest_fargate_sandbox.local.runners.namespaces.scratch import HOST_LAYERS, Scratch, room_in
 from pytest_fargate_sandbox.local.runners.namespaces.task_commons import TaskCommons
 from pytest_fargate_sandbox.local.runners.namespaces.warm_launcher import LauncherFailed, WarmLauncher
 from pytest_fargate_sandbox.local.runners.task_limits import most_processes
@@ -137,9 +137,10 @@ class NamespacesRunner:
             self._launcher.order({"kill": task_id})
 
     def _start_launcher(self) -> WarmLauncher:
-        launcher = WarmLauncher(
-            self._scratch.path, self._surroundings.loop, on_gone=self._holder_gone, on_end=self._all_holders_gone
-        )
+        with room_in(self._scratch.path.parent):
+            launcher = WarmLauncher(
+                self._scratch.path, self._surroundings.loop, on_gone=self._holder_gone, on_end=self._all_holders_gone
+            )
         self._surroundings.images.follow(launcher.pid)
         return launcher
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -46,7 +47,7 @@ class Scratch:
 
     def __init__(self) -> None:
         base = _base_directory()
-        with _alone(base):  # or another's sweep could find ours before it is locked
+        with room_in(base), _alone(base):  # or another's sweep could find ours before it is locked
             abandoned = _lock_abandoned(base)
             self.path = Path(tempfile.mkdtemp(prefix="engine-", dir=base))
             self._lock = _lock(self.path)
@@ -74,6 +75,21 @@ class Scratch:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+@contextmanager
+def room_in(directory: Path) -> Iterator[None]:
+    """A full disk says no name of its own where something is written to a file that is open."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno,
+            f"no space is left in {directory}, where the engine keeps containers' files: make some, or set TMPDIR to "
+            "a directory that has it",
+        ) from error
 
 
 def _end_launcher(directory: Path) -> None:
