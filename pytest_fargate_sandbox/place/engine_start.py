@@ -92,5 +92,10 @@ def _no_engine(
         wrong = said.partition(": ")[2].rpartition(" (see ")[0]
         is_named = wrong.startswith(ENV_OF_ENGINE)
         what, said = wrong if is_named else f"{wrong} (of {', '.join(ENV_OF_ENGINE)})", ""
+    if not said and not os.statvfs(output.parent).f_bavail:  # nor had it room to say so
+        what = (
+            f"no space is left in {output.parent}: make some, or set XDG_CACHE_HOME or FARGATE_ENGINE_DIR to a "
+            "directory that has it"
+        )
     text = f"the local engine did not start: {what}\n{said}".rstrip()
     return kind(text, phase="engine", reason=said or what, transient=transient)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,6 +128,19 @@ def test_options_of_an_engine_that_are_none_are_told(directory: Path, monkeypatc
     with pytest.raises(StartError, match=r"^FARGATE_ENGINE_OPTIONS=--image 'x=/a directory: .*: No closing quotation"):
         local_engine()
     assert not (directory / "engine.json").exists()
+
+
+@pytest.mark.root
+def test_that_it_has_no_room_to_say_why_it_does_not_start_is_told(directory: Path) -> None:
+    directory.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", directory], check=True)
+    try:
+        with (directory / "full").open("wb") as file, suppress(OSError):
+            file.write(bytes(100_000))
+        with pytest.raises(StartError, match=f"did not start: no space is left in {directory}: make some"):
+            local_engine()
+    finally:
+        subprocess.run(["umount", "--lazy", directory], check=True)
 
 
 def test_a_log_that_cannot_be_written_is_told_with_the_variable_that_names_it(
