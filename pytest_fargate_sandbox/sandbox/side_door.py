@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_fargate_sandbox.leaves.errors import SandboxError
@@ -32,7 +33,10 @@ _log = logging.getLogger(__name__)
 
 _LONGEST_LINE = 64 * 1024
 _POLL_SEC = 0.05
+_WISH_SEC = 10.0
+"""Nobody who says nothing is kept in the door, be it byte by byte."""
 _REPLY_SEC = 5.0
+_LONGEST_REPLY = 4096
 OK = b"ok\n"
 _NOT_HERE = b"that task is not held here\n"
 
@@ -97,14 +101,26 @@ class SideDoor:
             try:
                 visitor, _ = listener.accept()
             except OSError:
-                return
-            threading.Thread(target=self._receive, args=(visitor,), name="side-door-visit", daemon=True).start()
+                if self._listener is not listener:
+                    return
+                time.sleep(_POLL_SEC)  # out of descriptors, for now
+                continue
+            try:
+                threading.Thread(target=self._receive, args=(visitor,), name="side-door-visit", daemon=True).start()
+            except RuntimeError:  # no thread to be had: he comes again
+                visitor.close()
 
     def _receive(self, visitor: socket.socket) -> None:
-        with visitor, contextlib.suppress(OSError, SandboxError, ValueError):
+        with visitor, contextlib.suppress(OSError, SandboxError, ValueError, RecursionError):
             if _user_of(visitor) not in (os.geteuid(), 0):
                 return
-            head, rest = _line_of(visitor)
+            leaves = threading.Timer(_WISH_SEC, wake, (visitor,))
+            leaves.daemon = True
+            leaves.start()
+            try:
+                head, rest = _line_of(visitor)
+            finally:
+                leaves.cancel()
             wish = json.loads(head)
             if not isinstance(wish, dict):
                 return
@@ -187,7 +203,7 @@ DOOR = SideDoor()
 # --- from outside -----------------------------------------------------------------------------------------------------
 def visit(task_arn: str, **wish: Any) -> socket.socket:
     """A connection to the process that holds this task, behind its ``ok``. ``SandboxError`` where nobody does."""
-    refusals = []
+    refusals, silent = [], []
     for path in sorted(cache_directory("doors").glob("*.sock")):
         visitor = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -200,7 +216,11 @@ def visit(task_arn: str, **wish: Any) -> socket.socket:
             visitor.close()
             path.unlink(missing_ok=True)  # left by a process that was killed
             continue
-        except OSError:  # it ends just now, or stands still
+        except TimeoutError:
+            visitor.close()
+            silent.append(path.stem)
+            continue
+        except OSError:  # it ends just now
             visitor.close()
             continue
         if answer == OK:
@@ -209,14 +229,17 @@ def visit(task_arn: str, **wish: Any) -> socket.socket:
         visitor.close()
         refusals.append(answer.decode("utf-8", "replace").strip())
     told = [refusal for refusal in refusals if refusal != _NOT_HERE.decode().strip()]
+    if not told and silent:
+        told = [f"process {' or '.join(silent)} of yours, which may hold that task, does not answer: is it stopped?"]
     raise SandboxError(told[0] if told else "no process of yours on this machine holds that task")
 
 
 def _reply(visitor: socket.socket) -> bytes:
-    reply = b""
+    reply, end = b"", time.monotonic() + _REPLY_SEC
     while not reply.endswith(b"\n"):
+        visitor.settimeout(max(0.001, end - time.monotonic()))
         data = visitor.recv(1)
-        if not data:
+        if not data or len(reply) > _LONGEST_REPLY:
             raise ConnectionError("the door was shut")
         reply += data
     return reply

@@ -85,7 +85,7 @@ def test_the_door_is_this_users_alone_and_gives_no_key_away(sandbox: EcsFargateS
         visitor.connect(str(door))
         visitor.sendall(b'{"task": "arn:of:nobody"}\n')
         assert visitor.recv(100) == b"that task is not held here\n"
-    for nonsense in (b"\n", b"[]\n", b"\xff\xfe\n", b"x" * 100_000):
+    for nonsense in (b"\n", b"[]\n", b"\xff\xfe\n", b"x" * 100_000, b"[" * 60_000 + b"\n"):
         with socket.socket(socket.AF_UNIX) as visitor:
             visitor.settimeout(10)
             visitor.connect(str(door))
@@ -93,6 +93,38 @@ def test_the_door_is_this_users_alone_and_gives_no_key_away(sandbox: EcsFargateS
                 visitor.sendall(nonsense)
                 assert visitor.recv(100) == b""
     assert sandbox.exec("echo alive").stdout == "alive\n"
+
+
+DOOR_OUT_OF_DESCRIPTORS = """
+import contextlib, os, resource, socket, sys, time
+from types import SimpleNamespace
+from pytest_fargate_sandbox.leaves.errors import SandboxError
+from pytest_fargate_sandbox.sandbox import side_door
+
+side_door._WISH_SEC = 0.5
+side_door.DOOR.lead_to(SimpleNamespace(task_arn="arn:1"))
+door = str(side_door.DOOR._path)
+if os.fork() == 0:
+    visitors = [socket.socket(socket.AF_UNIX) for _ in range(100)]
+    for visitor in visitors:
+        visitor.connect(door)
+        with contextlib.suppress(OSError):
+            visitor.sendall(b'{"task"')
+    try:
+        side_door.visit("arn:2")
+    except SandboxError as error:
+        print(error, flush=True)
+    os._exit(0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+os.wait()
+"""
+
+
+def test_visitors_who_say_nothing_are_shown_out_and_shut_no_door(short_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(short_path)}
+    command = [sys.executable, "-c", DOOR_OUT_OF_DESCRIPTORS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("no process of yours on this machine holds that task\n", "")
 
 
 @pytest.fixture
@@ -112,7 +144,11 @@ def test_the_door_of_a_killed_process_is_cleared_away_and_without_any_it_is_told
     still.bind(str(doors / "2.sock"))
     still.listen()  # and answer nobody, as a process does that was stopped
     program = "from pytest_fargate_sandbox.sandbox import side_door; side_door._REPLY_SEC = 0.3; side_door.visit('x')"
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    assert "no process of yours on this machine holds that task" in done.stderr
-    still.close()
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "process 2 of yours, which may hold that task, does not answer: is it stopped?" in done.stderr
     assert [door.name for door in doors.iterdir()] == ["2.sock"]
+    still.close()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "no process of yours on this machine holds that task" in done.stderr
+    assert not [*doors.iterdir()]
