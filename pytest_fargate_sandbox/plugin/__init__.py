@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox.plugin import hookspecs
+from pytest_fargate_sandbox.plugin import hookspecs, plain_imports  # noqa: F401 - before all else of ours
 from pytest_fargate_sandbox.plugin.fixtures import (
     fargate_agent,
     fargate_config,

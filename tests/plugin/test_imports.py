@@ -58,3 +58,11 @@ def test_a_report_has_the_controller_look_for_no_place_where_records_are(pyteste
     pytester.makeconftest(MADE)
     pytester.makepyfile("import pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_it(n): pass")
     run_pytest(pytester, "-n1").stdout.fnmatch_lines(["0 while 5 tests ended"])
+
+
+def test_what_is_ours_is_loaded_as_python_compiled_it_and_not_compiled_again_by_each_worker(tmp_path: object) -> None:
+    run = f"import pytest\npytest.main({['-q', '-pno:cacheprovider', '-pno:xdist', '-pno:anyio', str(tmp_path)]!r})"
+    found = "print(*{type(sys.modules[name].__loader__).__name__ for name in sys.modules if name.startswith(OURS)})"
+    program = f"{run}\nimport sys\nOURS = 'pytest_fargate_sandbox.plugin.settings.'\n{found}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "SourceFileLoader"
