@@ -37,7 +37,7 @@ def _refuse(path: Path, *, is_directory: bool) -> None:
     if there.is_dir() != wants_directory:
         number = errno.ENOTDIR if wants_directory else errno.EISDIR
     elif not os.access(there, os.W_OK):
-        number = errno.EACCES
+        number = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
     else:
         return
     raise OSError(number, os.strerror(number), str(there))

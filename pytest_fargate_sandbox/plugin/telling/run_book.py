@@ -134,8 +134,9 @@ class RunBook:
             if self.page is not None:
                 write_page(self.page, run, changes)
         except Exception as error:  # a page is not worth the outcome of a run
+            why = f"{self.page}: {error.strerror}" if self.page and isinstance(error, OSError) else str(error)
             self.page = None
-            warnings.warn(pytest.PytestWarning(f"--fargate-html: {error}"), stacklevel=2)
+            warnings.warn(pytest.PytestWarning(f"--fargate-html: {why}"), stacklevel=2)
 
 
 _OF_AN_ATTEMPT = ("test", "task", "folder", "agent", "try", "verdict", "reward", "trouble", "said", "began", "ended")

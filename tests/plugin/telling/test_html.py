@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from pytest_fargate_sandbox.page.finished_run import find_run
@@ -80,3 +82,28 @@ def test_what_cannot_be_is_told_before_anything_runs(pytester: pytest.Pytester) 
     assert not (pytester.path / "ran").exists()
     run(pytester, source, "--fargate-html=page.html")
     assert data_of(pytester.path / "page.html")["machines"] == []
+
+
+@pytest.mark.root
+def test_a_directory_that_nothing_is_written_to_is_no_matter_of_permissions(pytester: pytest.Pytester) -> None:
+    place = pytester.mkdir("place")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", place], check=True)
+    try:
+        for option in ("--fargate-report-json", "--fargate-html", "--fargate-artifacts"):
+            result = run(pytester, "def test_it(): pass", f"{option}={place}/a")
+            result.stderr.fnmatch_lines([f"ERROR: {option}: {place}/a: Read-only file system"])
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_page_for_which_there_is_no_room_in_the_end_is_named_and_no_failure(pytester: pytest.Pytester) -> None:
+    source = """
+import resource
+
+def test_it():  # a limit is met as a full disk is: in the midst of a file, whose name the kernel does not say
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+"""
+    result = run(pytester, source, "--fargate-html=page.html", "-p", "no:cacheprovider", "-W", "default")
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines([f"*PytestWarning: --fargate-html: {pytester.path}/page.html: File too large"])
+    assert not (pytester.path / "page.html").exists()
