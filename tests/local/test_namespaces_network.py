@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import socket
 import threading
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_fargate_sandbox.leaves.waiting import wait_until
+from pytest_fargate_sandbox.local.runners.namespaces.namespaces_runner import NamespacesRunner
 from pytest_fargate_sandbox.providers.ssh.ssh_tunnel import SshTunnel
 from tests.components import program
 from tests.fresh_keys import fresh_key_pair
@@ -111,6 +114,26 @@ def test_more_ports_and_connections_than_are_bearable_harm_nobody(tasks: Running
     _connect(task.address, 20000).close()
     assert task.run_check("main", ["true"], 10.0) == 0
     assert tasks.run("echo others live") == (0, "others live\n")
+
+
+def test_connections_that_take_all_descriptors_do_not_end_the_task() -> None:
+    """Anybody on this machine may connect to it; each connection takes what six files take."""
+    runner = NamespacesRunner(images={}, gate_address=("127.0.0.1", 9))
+    tasks = RunningTasks(runner)
+    try:
+        resource.prlimit(runner._launcher.pid, resource.RLIMIT_NOFILE, (512, 512))
+        listening = "import socket, time; there = socket.create_server(('', 8123), backlog=512); time.sleep(60)"
+        task = tasks.open()
+        tasks.start("python3", "-c", listening, task=task)
+        with contextlib.ExitStack() as crowd:
+            for _ in range(300):
+                with contextlib.suppress(OSError):
+                    crowd.enter_context(_connect(task.address, 8123))
+            assert task.run_check("main", ["true"], 10.0) == 0
+            _connect(task.address, 8123).close()
+    finally:
+        tasks.close()
+        runner.close()
 
 
 def test_there_is_no_way_out_of_the_network(tasks: RunningTasks) -> None:

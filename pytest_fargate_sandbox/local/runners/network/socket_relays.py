@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import socket
 import struct
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.local.runners.namespaces.event_loop import Loop
 
 _MOST = 250
+_FOR_EACH = 6
+"""So many descriptors a connection takes: two sockets, and the ends of two pipes."""
+_FOR_THE_REST = 200
+"""Ports, containers, and whoever is on his way in: what has none left for them ends the task."""
 _PIPE_SIZE = 1 << 18
 _ROUNDS = 32
 """How long one connection may keep the others waiting, in fillings of its pipe."""
@@ -29,6 +34,8 @@ class SocketRelays:
         self._loop = loop
         self._open: set[_Relay] = set()
         self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = max(1, min(_MOST, (descriptors - _FOR_THE_REST) // _FOR_EACH))
 
     def accept(self, listener: socket.socket) -> socket.socket | None:
         """Whoever connects next; None where he has gone again, or there are too many."""
@@ -38,7 +45,7 @@ class SocketRelays:
             if error.errno == errno.EMFILE:
                 self._turn_away(listener)
             return None
-        if len(self._open) >= _MOST:
+        if len(self._open) >= self._most:
             refuse(client)
             return None
         return client
@@ -82,7 +89,12 @@ class _Relay:
         for end in self._ends:
             end.setblocking(False)
             _send_at_once(end)
-        self._flows = (_Flow(one, other), _Flow(other, one))
+        there = _Flow(one, other)
+        try:
+            self._flows = (there, _Flow(other, one))
+        except OSError:
+            there.close()
+            raise
         for end in self._ends:
             loop.watch(end.fileno(), self._pump, EDGES)
 

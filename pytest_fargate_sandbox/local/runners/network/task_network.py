@@ -92,7 +92,11 @@ class TaskNetwork:
         if client is None:
             return
         address = self._dial.get(port, "127.0.0.1")
-        server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        except OSError:  # out of descriptors
+            refuse(client)
+            return
         server.setblocking(False)
         try:
             server.connect((address, port))
