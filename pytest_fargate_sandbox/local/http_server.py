@@ -102,7 +102,12 @@ class HttpServer:
                     return  # closed
                 self._make_room()
                 continue
-            threading.Thread(target=self._serve, args=(connection,), name="http-connection", daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(connection,), name="http-connection", daemon=True).start()
+            except RuntimeError:  # there is no thread to be had for the moment: he comes again
+                connection.close()
+                self._slots.release()
+                self._make_room()
 
     def _serve(self, connection: socket.socket) -> None:
         self._welcome(connection)
@@ -142,7 +147,7 @@ class HttpServer:
             wake(oldest)
 
     def _make_room(self) -> None:
-        """The process or the machine has no descriptor left: those of strangers can be had."""
+        """The process or the machine has no descriptor or no thread left: those of strangers can be had."""
         self._turn_away_oldest()
         time.sleep(_BREATH_SEC)
 

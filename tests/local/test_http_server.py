@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -223,3 +224,20 @@ def test_peers_that_prove_nothing_make_room_for_those_that_do() -> None:
     for connection in (known, oldest, *strangers):
         connection.close()
     http_server.close()
+
+
+def test_a_server_that_gets_no_thread_for_a_while_serves_again_afterwards(client: http.client.HTTPConnection) -> None:
+    usual = threading.stack_size(1 << 46)  # there is no such stack
+    try:
+        for _ in range(3):
+            with pytest.raises((ConnectionError, http.client.HTTPException)):
+                _first_line(client)
+            client.close()
+    finally:
+        threading.stack_size(usual)
+    assert _first_line(client) == b"onetwo"
+
+
+def _first_line(client: http.client.HTTPConnection) -> bytes:
+    client.request("GET", "/parts")
+    return client.getresponse().readline()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 import socket
 import stat
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +28,6 @@ from tests.sidecar_process import Sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -262,6 +264,27 @@ def test_a_crowd_of_silent_connections_does_not_keep_us_out_for_long(sidecar: Si
     finally:
         for client in crowd:
             client.close()
+
+
+def test_connections_for_which_there_is_no_thread_do_not_end_the_task(sidecar: Sidecar, echo: EchoServer) -> None:
+    with socket.create_connection(("127.0.0.1", sidecar.port)) as client:
+        assert client.recv(4) == b"SSH-"
+    pid, usual = sidecar.process.pid, resource.prlimit(sidecar.process.pid, resource.RLIMIT_AS)
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    resource.prlimit(pid, resource.RLIMIT_AS, (pages * resource.getpagesize() + 4_000_000, usual[1]))  # no 8 MB stack
+    with contextlib.ExitStack() as crowd:  # some have the stacks of threads that have ended
+        clients = [crowd.enter_context(socket.create_connection(("127.0.0.1", sidecar.port))) for _ in range(12)]
+        assert b"" in [_first_bytes(client) for client in clients]
+    resource.prlimit(pid, resource.RLIMIT_AS, usual)
+    with sidecar.tunnel() as tunnel:
+        assert echoed(tunnel.dial(echo.port), b"alive") == b"alive"
+
+
+def _first_bytes(client: socket.socket) -> bytes:
+    try:
+        return client.recv(4)
+    except ConnectionError:
+        return b""
 
 
 def test_data_that_fills_both_ways_holds_nothing_up(sidecar: Sidecar, echo: EchoServer) -> None:

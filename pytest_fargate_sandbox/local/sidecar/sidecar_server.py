@@ -57,7 +57,11 @@ def serve(listener: socket.socket, environment: Mapping[str, str], shared_dir: s
     try:
         _end_on_sigterm()
         for sock in _connections([listener, *_inner_listeners(environment)], expires):
-            sessions = [*_with_room(sessions), Session(sock, host_key, authorized_key, ports)]
+            sessions = _with_room(sessions)
+            try:
+                sessions.append(Session(sock, host_key, authorized_key, ports))
+            except (OSError, RuntimeError):  # no thread is to be had for it, for the moment
+                sock.close()
         return names.EXIT_EXPIRED
     except _Terminated:
         return _EXIT_TERMINATED
