@@ -17,10 +17,10 @@ def text_of(value: Any) -> str | None:
     return str(value) if isinstance(value, (str, int, float)) else None
 
 
-def is_text(text: str) -> bool:
+def is_text(text: str, errors: str = "strict") -> bool:
     """Whether bytes can be made of it: half of a surrogate pair is no character."""
     try:
-        text.encode()
+        text.encode("utf-8", errors)
     except UnicodeEncodeError:
         return False
     return True

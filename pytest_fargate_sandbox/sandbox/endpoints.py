@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pytest_fargate_sandbox.leaves.errors import ConfigError
-from pytest_fargate_sandbox.leaves.plain_values import check_variable
+from pytest_fargate_sandbox.leaves.plain_values import check_variable, wrong
 from pytest_fargate_sandbox.leaves.sockets import LOOPBACK, LOOPBACKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
 
@@ -122,6 +123,20 @@ class Routes:
             port = port + 1 if port >= _FIRST_SPARE_PORT else _FIRST_SPARE_PORT
         self._taken.add((address, port))
         return port
+
+
+def endpoints_of(given: Any) -> tuple[OutsideEndpoint, ...]:
+    """What ``start`` was given."""
+    expected = "a list of OutsideEndpoint(url, env_var)"
+    if given is None:
+        return ()
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise wrong("outside_endpoints", given, expected)
+    endpoints = tuple(given)
+    for each in endpoints:
+        if not all(isinstance(getattr(each, word, None), str) for word in ("url", "env_var")):
+            raise wrong("outside_endpoints", each, expected)
+    return endpoints
 
 
 def _name_to_keep(parts: SplitResult) -> str | None:

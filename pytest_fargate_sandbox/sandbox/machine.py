@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pytest_fargate_sandbox.leaves.errors import Cancelled, ConfigError, SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import Cause
+from pytest_fargate_sandbox.leaves.plain_values import wrong
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
+from pytest_fargate_sandbox.sandbox.endpoints import endpoints_of
 from pytest_fargate_sandbox.sandbox.exec.cancelling import GIVEN_UP, cancelled_by, ended_by
 from pytest_fargate_sandbox.sandbox.machine_ties import Admission, Recorder
 from pytest_fargate_sandbox.sandbox.starting import Start, Started, enter
@@ -123,7 +125,7 @@ class Machine:
         """
         with self._life:
             if self._started is None:
-                endpoints = tuple(outside_endpoints or ())
+                endpoints = endpoints_of(outside_endpoints)
                 self._cancel, self._launching = cancel, ""
                 with ended_by(cancel, self._stop_launching), cancelled_by(cancel):
                     self._started = _though_engines_end(lambda: self._run(self._begin(force_build, endpoints)))
@@ -193,6 +195,8 @@ class Machine:
 
     def resolve_outside_endpoint(self, url: str) -> str:
         """The URL at which processes in the sandbox reach what ``url`` is on our side."""
+        if not isinstance(url, str):
+            raise wrong("url", url, "the URL of an outside endpoint")
         return self.running().routes.resolve(url)
 
     @property

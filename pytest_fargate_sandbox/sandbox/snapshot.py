@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.call_arguments import local_path
 from pytest_fargate_sandbox.leaves.errors import UnsafeArchiveError
 from pytest_fargate_sandbox.leaves.temporary_directory import TemporaryDirectory
 from pytest_fargate_sandbox.server.snapshots.snapshot_format import LONGEST_END, facts_at_end
@@ -73,7 +74,7 @@ class _Temporary:
 def place_for(to: str | PathLike[str] | None) -> tuple[Path, object]:
     """Where a snapshot goes, and what keeps it there."""
     if to is not None:
-        return Path(to), None
+        return local_path("to", to), None
     temporary = _Temporary()
     return temporary.path, temporary
 

@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from pytest_fargate_sandbox.leaves.artifact_bounds import check_bound
+from pytest_fargate_sandbox.leaves.call_arguments import (
+    check_event,
+    check_globs,
+    check_pause,
+    check_seconds,
+    check_whole,
+    local_path,
+    remote_path,
+    wrong_argument,
+)
 from pytest_fargate_sandbox.leaves.progress_bar import shown
+from pytest_fargate_sandbox.sandbox.changes import Remembered
 from pytest_fargate_sandbox.sandbox.past_command import BackgroundCommand, History, RunningCommand
 from pytest_fargate_sandbox.sandbox.snapshot import Snapshot, place_for, saved
 from pytest_fargate_sandbox.sandbox.starts import Starts
 from pytest_fargate_sandbox.sandbox.terminals.open_terminals import OpenTerminals
+from pytest_fargate_sandbox.sandbox.terminals.screen import check_size
 from pytest_fargate_sandbox.sandbox.terminals.terminal_session import TerminalSession
 from pytest_fargate_sandbox.sandbox.terminals.tool_terminals import PtyUpdate, ToolTerminals
 from pytest_fargate_sandbox.sandbox.workspace_artifacts import WorkspaceArtifacts
@@ -21,7 +33,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from pytest_fargate_sandbox.leaves.results import ExecResult
-    from pytest_fargate_sandbox.sandbox.changes import Changes, Remembered
+    from pytest_fargate_sandbox.sandbox.changes import Changes
     from pytest_fargate_sandbox.sandbox.exec.exec_client import ExecClient, OutputChunk
     from pytest_fargate_sandbox.sandbox.exec.process import Process
     from pytest_fargate_sandbox.sandbox.exec.terminal_process import TerminalProcess
@@ -42,6 +54,8 @@ class Workspace(WorkspaceFiles):
 
         It is what relative paths are relative to; without it they start from the image's own directory.
         """
+        if exec_timeout_sec is not None:
+            check_seconds("exec_timeout_sec", exec_timeout_sec)
         self.cwd = cwd
         self._machine = machine
         self._exec_timeout_sec = exec_timeout_sec or EXEC_TIMEOUT_SEC
@@ -74,6 +88,9 @@ class Workspace(WorkspaceFiles):
         up to then. ``check`` raises ``ExecFailed`` or ``ExecTimeout``. When another thread sets ``cancel``, the command
         and all its children are killed, and this raises ``Cancelled``.
         """
+        if timeout_sec is not None:
+            check_seconds("timeout_sec", timeout_sec)
+        check_event("cancel", cancel)
         lifeline = self._machine.running().lifeline
         timeout = self._exec_timeout_sec if timeout_sec is None else timeout_sec
         running = RunningCommand(command)
@@ -117,6 +134,8 @@ class Workspace(WorkspaceFiles):
         Without ``stdin`` that stays open, for ``write``. After ``timeout_sec`` it is killed with its children.
         ``on_output`` is called from a thread with each chunk as it comes, and ``wait`` gives so much of each stream.
         """
+        if timeout_sec is not None:
+            check_seconds("timeout_sec", timeout_sec)
         lifeline = self._machine.running().lifeline
         running = RunningCommand(command)
         remembered = BackgroundCommand(running, self.history)
@@ -154,6 +173,8 @@ class Workspace(WorkspaceFiles):
         name that is open is a ``ValueError``. A sandbox has 64 at most: for one more, an ended one goes, or else the
         one that was idle for the longest, but none of the eight that were used last.
         """
+        if not isinstance(name, str):
+            raise wrong_argument("name", name, "a terminal's name, as a string")
         lifeline = self._machine.running().lifeline
         return self._through(
             lambda client: self.terminals.open(
@@ -171,6 +192,9 @@ class Workspace(WorkspaceFiles):
         user: str | None = None,
     ) -> TerminalProcess:
         """Start a command on a terminal of so many columns and rows, for who renders it himself."""
+        if not (isinstance(size, (tuple, list)) and len(size) == 2):
+            raise wrong_argument("size", size, "columns and rows, such as (80, 24)")
+        check_size(*size)
         lifeline = self._machine.running().lifeline
         return self._through(
             lambda client: client.spawn_on_terminal(command, size, cwd=cwd, env=env, user=user, guard=lifeline)
@@ -180,6 +204,8 @@ class Workspace(WorkspaceFiles):
         self, session_name: str, is_active_stream: bool = False, as_configured_user: bool = True
     ) -> TerminalSession:
         """A terminal with the names that harnesses of tmux sessions use; as root if not ``as_configured_user``."""
+        if not isinstance(session_name, str):
+            raise wrong_argument("session_name", session_name, "a terminal's name, as a string")
         terminal = self.open_terminal(session_name, user=None if as_configured_user else "root")
         return TerminalSession(self, terminal, is_active_stream=is_active_stream)
 
@@ -208,6 +234,9 @@ class Workspace(WorkspaceFiles):
         command by another one than /bin/sh, ``timeout`` ends it. What is more than ``max_output_tokens`` is cut in the
         middle.
         """
+        check_pause("yield_time_s", yield_time_s)
+        if max_output_tokens is not None:
+            check_whole("max_output_tokens", max_output_tokens)
         lifeline = self._machine.running().lifeline
         return self._through(
             lambda client: self._tool_terminals.start(
@@ -228,6 +257,9 @@ class Workspace(WorkspaceFiles):
         self, process_id: int, chars: str = "", yield_time_s: float = 0.25, max_output_tokens: int | None = None
     ) -> PtyUpdate:
         """Write to such a process; without ``chars`` it is only asked what it says, for five seconds at least."""
+        check_pause("yield_time_s", yield_time_s)
+        if max_output_tokens is not None:
+            check_whole("max_output_tokens", max_output_tokens)
         return self._tool_terminals.write(process_id, chars, yield_time_s, max_output_tokens)
 
     def pty_end(self, process_id: int | None) -> None:
@@ -256,6 +288,8 @@ class Workspace(WorkspaceFiles):
         The file goes with the snapshot, or stays where ``to`` says. More than ``max_bytes``, or ``max_members``, which
         are files, links and directories, are a ``RemoteFileError`` of the kind ``too_large``. See docs/snapshots.md.
         """
+        path = remote_path("path", path)
+        check_globs("exclude", exclude)
         bounds = {"max_bytes": max_bytes, "max_members": max_members}
         for name, bound in bounds.items():
             if bound is not None:
@@ -279,7 +313,8 @@ class Workspace(WorkspaceFiles):
         What of it could not be kept is returned: an owner, where others than root load it. Without ``set_ids`` nothing
         that is loaded is run as its owner or group.
         """
-        found = snapshot if isinstance(snapshot, Snapshot) else Snapshot.open(snapshot)
+        path = remote_path("path", path)
+        found = snapshot if isinstance(snapshot, Snapshot) else Snapshot.open(local_path("snapshot", snapshot))
         transfers = self._transfers()
         not_kept = self._on_terms(
             lambda client: transfers.load(client.with_set_ids(set_ids), found, path), user, timeout_sec
@@ -289,7 +324,8 @@ class Workspace(WorkspaceFiles):
 
     def remember(self, path: str = ".", *, exclude: Sequence[str] = ()) -> Remembered:
         """Have the sandbox know what a directory is like now, without what fits the globs, for ``changes``."""
-        return self._starts.remember(path, exclude)
+        check_globs("exclude", exclude)
+        return self._starts.remember(remote_path("path", path), exclude)
 
     def changes(
         self, since: Snapshot | Remembered | str | PathLike[str] | None = None, path: str | None = None
@@ -298,7 +334,9 @@ class Workspace(WorkspaceFiles):
 
         Without either since its start: what was loaded into it or remembered of it last; a slot's home was empty.
         """
-        return self._starts.changes(since, path)
+        if not isinstance(since, (Snapshot, Remembered, type(None))):
+            since = local_path("since", since)
+        return self._starts.changes(since, None if path is None else remote_path("path", path))
 
     @property
     def artifacts(self) -> WorkspaceArtifacts:

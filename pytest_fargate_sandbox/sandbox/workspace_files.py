@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.leaves import call_arguments as checked
 from pytest_fargate_sandbox.leaves.artifact_bounds import check_bound
 from pytest_fargate_sandbox.sandbox.exec.leash import CALLERS, Leash
 from pytest_fargate_sandbox.sandbox.transfers import Transfers
@@ -40,8 +40,9 @@ class WorkspaceFiles:
 
         A file that is there is replaced in one step.
         """
+        local, remote = checked.local_path("local_path", local_path), checked.remote_path("remote_path", remote_path)
         transfers = self._transfers()
-        self._on_terms(lambda client: transfers.upload(client, local_path, remote_path), user, timeout_sec)
+        self._on_terms(lambda client: transfers.upload(client, local, remote), user, timeout_sec)
 
     def download(
         self,
@@ -55,12 +56,16 @@ class WorkspaceFiles:
         """Copy a file or a whole directory out of the sandbox; more than ``max_bytes`` are a ``too_large`` error."""
         if max_bytes is not None:
             check_bound("max_bytes", max_bytes)
-        transfers, local = self._transfers(), Path(local_path)
-        self._on_terms(lambda client: transfers.download(client, remote_path, local, max_bytes), user, timeout_sec)
+        remote, local = checked.remote_path("remote_path", remote_path), checked.local_path("local_path", local_path)
+        transfers = self._transfers()
+        self._on_terms(lambda client: transfers.download(client, remote, local, max_bytes), user, timeout_sec)
 
     def read_file(self, remote_path: str, *, max_bytes: int | None = None, user: str | None = None) -> bytes:
         """The content of a file that fits in memory; of more than ``max_bytes`` it is a ``too_large`` error."""
-        return self._on_terms(lambda client: client.read_file(remote_path, max_bytes), user)
+        path = checked.remote_path("remote_path", remote_path)
+        if max_bytes is not None:
+            check_bound("max_bytes", max_bytes)
+        return self._on_terms(lambda client: client.read_file(path, max_bytes), user)
 
     def write_file(
         self,
@@ -75,33 +80,40 @@ class WorkspaceFiles:
 
         ``atomic`` replaces it instead, as ``upload`` does: a reader sees the old one or the new one, never half of it.
         """
-        self._on_terms(lambda client: client.write_file(remote_path, data, mode=mode, atomic=atomic), user)
+        path = checked.remote_path("remote_path", remote_path)
+        self._on_terms(lambda client: client.write_file(path, data, mode=mode, atomic=atomic), user)
 
     def list_files(self, remote_path: str, *, user: str | None = None) -> list[str]:
         """The names in a directory, in order."""
-        return self._on_terms(lambda client: client.list_files(remote_path), user)
+        path = checked.remote_path("remote_path", remote_path)
+        return self._on_terms(lambda client: client.list_files(path), user)
 
     def glob(self, pattern: str, *, user: str | None = None) -> list[str]:
         """The paths that fit, in order; ``**`` is any number of directories, hidden ones too. No link is followed."""
+        pattern = checked.remote_path("pattern", pattern)
         return self._on_terms(lambda client: client.glob(pattern), user)
 
     def stat(self, remote_path: str, *, follow: bool = True, user: str | None = None) -> PathStatus:
         """What is known of a path: kind, size, mode, owner, time; without ``follow`` of a link itself."""
-        return self._on_terms(lambda client: client.stat(remote_path, follow=follow), user)
+        path = checked.remote_path("remote_path", remote_path)
+        return self._on_terms(lambda client: client.stat(path, follow=follow), user)
 
     def exists(self, remote_path: str, *, user: str | None = None) -> bool:
         """Whether something is there; a link that leads nowhere is not."""
-        return self._on_terms(lambda client: client.exists(remote_path), user)
+        path = checked.remote_path("remote_path", remote_path)
+        return self._on_terms(lambda client: client.exists(path), user)
 
     def mkdir(self, remote_path: str, *, parents: bool = True, mode: int = 0o777, user: str | None = None) -> None:
         """Make a directory, if it is not there."""
-        self._on_terms(lambda client: client.mkdir(remote_path, parents=parents, mode=mode), user)
+        path = checked.remote_path("remote_path", remote_path)
+        self._on_terms(lambda client: client.mkdir(path, parents=parents, mode=mode), user)
 
     def remove(
         self, remote_path: str, *, recursive: bool = False, missing_ok: bool = False, user: str | None = None
     ) -> None:
         """Remove a file, a link or an empty directory; with ``recursive`` a directory and all that is in it."""
-        self._on_terms(lambda client: client.remove(remote_path, recursive=recursive, missing_ok=missing_ok), user)
+        path = checked.remote_path("remote_path", remote_path)
+        self._on_terms(lambda client: client.remove(path, recursive=recursive, missing_ok=missing_ok), user)
 
     def _transfers(self) -> Transfers:
         machine = self._machine
@@ -109,7 +121,10 @@ class WorkspaceFiles:
 
     def _on_terms(self, act: Callable[[ExecClient], T], user: str | None = None, timeout_sec: float | None = None) -> T:
         leash = CALLERS.get()
+        if user is not None and not isinstance(user, str):
+            raise checked.wrong_argument("user", user, "a user's name or number, as a string")
         if timeout_sec is not None:
+            checked.check_seconds("timeout_sec", timeout_sec, endless=True)
             leash = leash or Leash()
             leash.limit(timeout_sec)
         return self._through(lambda client: act(client.as_user(user).on_leash(leash)))

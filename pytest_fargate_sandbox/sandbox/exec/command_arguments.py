@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.call_arguments import bytes_of, check_seconds, check_whole
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError
 from pytest_fargate_sandbox.leaves.text_of import TEXT, text_of
-from pytest_fargate_sandbox.server.message import fits
 from pytest_fargate_sandbox.server.protocol import encoded
 
 if TYPE_CHECKING:
@@ -22,17 +22,20 @@ def command_fields(command: Any, cwd: Any, env: Any, user: Any) -> dict[str, Any
     return {
         "command": _command(command),
         "cwd": None if cwd is None else _text("cwd", cwd),
-        "env": _environment(env),
+        "env": check_environment(env),
         "user": None if user is None else _text("user", user),
     }
 
 
 def run_fields(timeout: Any, max_output_bytes: Any, stdin: Any, on_output: Any) -> dict[str, Any]:
     """The same of a command that is waited for."""
-    if timeout is not None and not (_is_number(timeout, int, float) and 0 <= timeout < math.inf):
-        raise ValueError(f"timeout={timeout!r}: expected a number of seconds, 0 or more")
-    if not (_is_number(max_output_bytes, int) and max_output_bytes >= 0):
-        raise ValueError(f"max_output_bytes={max_output_bytes!r}: expected a whole number, 0 or more")
+    if timeout is not None:
+        check_seconds("timeout", timeout)
+    check_whole("max_output_bytes", max_output_bytes)
+    if isinstance(stdin, io.TextIOBase):
+        raise ValueError(f"stdin={stdin!r} gives text: expected a file that is open for bytes (mode 'rb')")
+    if isinstance(stdin, str):
+        bytes_of("stdin", stdin)
     if not (stdin is None or isinstance(stdin, (bytes, bytearray, str, os.PathLike)) or hasattr(stdin, "read")):
         raise ValueError(f"stdin={stdin!r}: expected bytes, a string, a path, or an open file")
     if not (on_output is None or callable(on_output)):
@@ -64,7 +67,7 @@ def _command(command: Any) -> str | list[str]:
     return words
 
 
-def _environment(env: Any) -> dict[str, str | None]:
+def check_environment(env: Any) -> dict[str, str | None]:
     if env is None:
         return {}
     if not isinstance(env, Mapping):
@@ -104,7 +107,3 @@ def _is_whole(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_number(value: Any, *kinds: type) -> bool:
-    return not isinstance(value, bool) and fits(value, kinds)

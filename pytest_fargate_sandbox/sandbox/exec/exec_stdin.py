@@ -38,6 +38,8 @@ class Stdin:
 
 def _copy(file: IO[bytes], writer: StdinWriter) -> None:
     while block := file.read(LARGE_PIECE):
+        if not isinstance(block, (bytes, bytearray)):
+            raise ValueError(f"stdin gives {type(block).__name__}: expected a file that is open for bytes (mode 'rb')")
         writer.write(block)
     writer.write(b"", end=True)
 

@@ -6,6 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from pytest_fargate_sandbox.leaves.call_arguments import bytes_of, check_pause, check_signal
 from pytest_fargate_sandbox.sandbox.exec.exec_frames import Streams
 from pytest_fargate_sandbox.sandbox.exec.exec_run import result_of
 from pytest_fargate_sandbox.sandbox.exec.exec_stdin import Stdin, StdinFeeder
@@ -105,13 +106,15 @@ class Process:
 
     def wait(self, timeout: float | None = None) -> ExecResult:
         """Its end, with all that it has said, whatever was read before; a ``TimeoutError`` if it runs on."""
+        if timeout is not None:
+            check_pause("timeout", timeout)
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             left = _ONE_WAIT_SEC if end is None else min(_ONE_WAIT_SEC, end - time.monotonic())
             if not self.look(_WHOLE, _WHOLE, max(0.0, left), 0)[0].running:
                 break
             if end is not None and time.monotonic() >= end:
-                raise TimeoutError(f"{self!r} still runs after {timeout:.1f} s")
+                raise TimeoutError(f"{self!r} still runs after {max(0.0, timeout or 0.0):.1f} s")
         for helper in self._helpers:
             helper.join(None if end is None else max(0.0, end - time.monotonic()) + self._calls.limits.grace_sec)
             if helper.is_alive():
@@ -145,11 +148,12 @@ class Process:
 
         Returns when the process's pipe has all of it, as a local pipe would: who writes more than it reads, waits.
         """
-        content = data.encode("utf-8") if isinstance(data, str) else data
+        content = bytes_of("data", data)
         self._guard.through(lambda: self._stdin.write(content, end=end))
 
     def signal(self, number: int) -> None:
         """Send a signal to the process itself; nothing happens if it has ended."""
+        check_signal("number", number)
         self._send_signal(protocol.Signal(id=self.id, signal=int(number)))
 
     def kill(self) -> None:
@@ -160,6 +164,7 @@ class Process:
         self._guard.through(lambda: self._calls.ask(request, protocol.Nothing))
 
     def _read_on(self, kind: bytes, timeout: float) -> bytes:
+        check_pause("timeout", timeout)
         end = time.monotonic() + timeout
         offsets = {protocol.STDOUT: _WHOLE, protocol.STDERR: _WHOLE, kind: self._read[kind]}
         while True:

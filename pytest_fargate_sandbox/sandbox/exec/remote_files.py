@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import posixpath
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.leaves.call_arguments import bytes_of, check_mode, remote_path
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError, RemoteFileNotFound, RemoteIsADirectory
 from pytest_fargate_sandbox.leaves.path_status import PathStatus
 from pytest_fargate_sandbox.sandbox.exec.artifact_calls import ArtifactCalls
@@ -136,9 +138,9 @@ class RemoteFiles:
 
         ``atomic`` replaces it, so that nobody sees half of it.
         """
-        content = data.encode("utf-8") if isinstance(data, str) else data
-        if not isinstance(content, (bytes, bytearray, memoryview)):
-            raise ValueError(f"data is of type {type(data).__name__}: expected bytes or a string")
+        content = bytes_of("data", data)
+        if mode is not None:
+            check_mode("mode", mode)
         request = self._upload_request(file_protocol.WriteFile, path=path, mode=mode, in_place=not atomic)
         Upload(self._calls, request, lambda: _blocks_of(content)).to_end(_TRIES)
 
@@ -179,6 +181,7 @@ class RemoteFiles:
 
     def mkdir(self, path: str, *, parents: bool = True, mode: int = 0o777) -> None:
         """Make a directory, if it is not there."""
+        check_mode("mode", mode)
         self._calls.ask(self._request(MakeDirectory, path=path, parents=parents, mode=mode), protocol.Nothing)
 
     def remove(self, path: str, *, recursive: bool = False, missing_ok: bool = False) -> None:
@@ -272,8 +275,10 @@ class RemoteFiles:
 
     def _request(self, kind: type[M], **values: object) -> M:
         """A request of the caller's making; what cannot be one was wrong here, and is said here."""
-        if isinstance(values.get("path"), str):
-            values["path"] = self.path_of(str(values["path"]))
+        if "path" in values:
+            values["path"] = self.path_of(remote_path("path", values["path"]))
+            if not values["path"]:
+                raise RemoteFileNotFound("No such file or directory: ''", path="", kind="not_found", errno=errno.ENOENT)
         if "user" in kind.FIELDS:
             values["user"] = self._user
         try:

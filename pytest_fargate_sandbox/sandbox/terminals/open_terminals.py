@@ -7,6 +7,7 @@ import shlex
 import threading
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.sandbox.exec.command_arguments import check_environment
 from pytest_fargate_sandbox.sandbox.terminals.screen import check_size
 from pytest_fargate_sandbox.server.terminal_protocol import MAX_TERMINALS
 
@@ -48,12 +49,13 @@ class OpenTerminals:
         from pytest_fargate_sandbox.sandbox.terminals.terminal import Terminal
 
         check_size(width, height)
+        own = check_environment(env)
         self._reserve(name)
         try:
             process = client.spawn_on_terminal(
                 BEST_SHELL if command is None else command,
                 (width, height),
-                env={**_ENVIRONMENT, **(env or {})},
+                env={**_ENVIRONMENT, **own},
                 user=user,
                 cwd=cwd,
                 guard=guard,

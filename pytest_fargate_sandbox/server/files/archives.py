@@ -122,7 +122,7 @@ def unpack(
 ) -> None:
     """Put the tar that ``read`` gives into ``target``, which is made if need be, when ``verify`` has let it pass."""
     if os.path.lexists(target) and not os.path.isdir(target):
-        raise NotADirectoryError(errno.ENOTDIR, "a file stands where a directory is meant", target)
+        raise NotADirectoryError(errno.ENOTDIR, "a file stands where a directory is meant", os.fsdecode(target))
     exists = os.path.isdir(target)
     if not exists:
         os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)

@@ -48,7 +48,8 @@ def test_hangs(fargate_sandbox):
     fargate_sandbox.exec("echo so far; sleep 60")
 
 def test_is_shown_in_full(fargate_sandbox):
-    fargate_sandbox.upload(5, "/tmp/five")
+    fargate_sandbox._starts = None  # as a mistake of ours would have it
+    fargate_sandbox.remember("/tmp")
 """,
         "--junit-xml=junit.xml",
     )
@@ -76,14 +77,14 @@ def test_is_shown_in_full(fargate_sandbox):
             "  waited for",
             "$ echo so far; sleep 60 *[[]cut short by Failed: Timeout (>1.0s) from pytest-timeout., *",
             "  so far",
-            "*/workspace_files.py:*: in upload",
+            "*/workspace.py:*: AttributeError",
             "FAILED *::test_hangs - Failed: Timeout (>1.0s) from pytest-timeout.",
             "ERROR *::test_dies - SandboxLost: *",
         ]
     )
     of_sentences, _, in_full = result.stdout.str().partition("_ test_is_shown_in_full _")
     assert not re.search(r"^\S*/(pytest_fargate_sandbox|paramiko)/\S+:\d+:|^The above", of_sentences, re.MULTILINE)
-    assert "TypeError" in in_full
+    assert "AttributeError" in in_full
 
     cases = {
         each.get("name"): {one.get("name"): one.get("value") for one in each.iter("property")}
