@@ -111,7 +111,7 @@ class SideDoor:
                 visitor.close()
 
     def _receive(self, visitor: socket.socket) -> None:
-        with visitor, contextlib.suppress(OSError, SandboxError, ValueError, RecursionError):
+        with visitor, contextlib.suppress(OSError, SandboxError, ValueError, RuntimeError):
             if _user_of(visitor) not in (os.geteuid(), 0):
                 return
             leaves = threading.Timer(_WISH_SEC, wake, (visitor,))

@@ -37,9 +37,9 @@ class Hands:
         if threading.current_thread() is not threading.main_thread():
             return deed()
         try:
-            hand = self._idle.pop()
-        except IndexError:
-            hand = _Hand(self._name)
+            hand = self._free()
+        except RuntimeError:  # no thread to be had: rather so than not at all
+            return deed()
         errand = _Errand(deed, undo)
         hand.wishes.put(lambda: errand.run(lambda: self._rest(hand)))
         try:
@@ -55,6 +55,12 @@ class Hands:
         for hand in self._dismiss():
             if hand is not threading.current_thread():
                 hand.join(_JOIN_SECONDS)
+
+    def _free(self) -> _Hand:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Hand(self._name)
 
     def _rest(self, hand: _Hand) -> None:
         self._idle.append(hand)
