@@ -6,8 +6,6 @@ Streams are opened on demand (``dial``); a local port is opened only where someb
 from __future__ import annotations
 
 import time
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
@@ -16,6 +14,7 @@ from pytest_fargate_sandbox.leaves.forwards import Forward
 from pytest_fargate_sandbox.leaves.sockets import LOOPBACK, Listener
 from pytest_fargate_sandbox.leaves.waiting import NotYet, WaitTimeout, wait_until
 from pytest_fargate_sandbox.providers.lasting_tunnel import SHORTEST_LIFE_SECONDS, LastingTunnel
+from pytest_fargate_sandbox.providers.ssh.health_answer import expect_success
 from pytest_fargate_sandbox.providers.ssh.ssh_connecting import connect_patiently
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import SshConnection, SshServer
 from pytest_fargate_sandbox.providers.ssh.ssh_spec import private_key_of
@@ -145,7 +144,7 @@ class SshTunnel(LastingTunnel[SshConnection]):
         def probe() -> bool:
             left = max(0.1, min(_PROBE_SECONDS, end - time.monotonic()))
             if health_url:
-                _expect_success(health_url, left)
+                expect_success(health_url, left)
             elif self._forward_port is not None:
                 _expect_stream(self, self._forward_port, left)
             elif not self.check_health(left):
@@ -197,17 +196,6 @@ class SshTunnel(LastingTunnel[SshConnection]):
     def _taken_apart(self) -> list[Callable[[], None]]:
         relays, self._relays = self._relays, TunnelRelays(self._relays.name)
         return [*super()._taken_apart(), self._reverses.end_connections, relays.close]
-
-
-def _expect_success(url: str, timeout: float) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows nothing of our loopback
-    try:
-        with opener.open(url, timeout=timeout):
-            pass
-    except (OSError, ValueError) as error:  # urllib's own errors are OSErrors
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it is the answer as well, with a socket below
-        raise NotYet(str(error)) from error
 
 
 def _expect_stream(tunnel: SshTunnel, port: int, timeout: float) -> None:
