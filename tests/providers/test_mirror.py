@@ -139,6 +139,11 @@ def hostile() -> Iterator[tuple[str, list[str]]]:
             if name == "words":
                 self.wfile.write(b"what was that?\r\n" * 100)
                 return
+            if name == "elsewhere":
+                self.send_response(307)
+                self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/secret")
+                self.end_headers()
+                return
             self.send_response(200 if name == "digest" or "Authorization" in self.headers else 401)
             here = f"http://127.0.0.1:{self.server.server_address[1]}"
             realms = {"file": f"file://{__file__}", "no-words": "a" * 60_000}
@@ -170,12 +175,13 @@ def hostile() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-@pytest.mark.parametrize("name", ["digest", "words", "file", "no-words", "endless", "list"])
+@pytest.mark.parametrize("name", ["digest", "words", "file", "no-words", "endless", "list", "elsewhere"])
 def test_a_registry_that_lies_tells_no_digest(hostile: tuple[str, list[str]], name: str) -> None:
     host, asked = hostile
     assert digest_of(Reference.parse(f"{host}/{name}/b:1")) == ""
     assert asked
     assert "all of it was taken" not in asked
+    assert "/secret" not in asked
 
 
 def test_no_file_of_this_machine_is_copied_as_an_image(aws: Aws) -> None:

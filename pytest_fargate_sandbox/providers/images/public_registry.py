@@ -14,6 +14,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
+from typing import Any
 
 _ACCEPTED = ", ".join(
     (
@@ -87,7 +88,7 @@ def _asked(reference: Reference) -> str:
 
 def _head(url: str, headers: dict[str, str]) -> str:
     request = urllib.request.Request(url, method="HEAD", headers={"Accept": _ACCEPTED, **headers})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SEC) as answer:
+    with _opened(request) as answer:
         return str(answer.headers.get("Docker-Content-Digest") or "")
 
 
@@ -97,5 +98,21 @@ def _anonymous_token(challenge: str, scheme: str) -> str:
     if realm.scheme not in ("https", scheme):
         raise ValueError(f"a registry's tokens are not to be had by {realm.scheme}")
     query = urllib.parse.urlencode({key: words[key] for key in ("service", "scope") if key in words})
-    with urllib.request.urlopen(f"{words['realm']}?{query}", timeout=_TIMEOUT_SEC) as answer:
+    with _opened(urllib.request.Request(f"{words['realm']}?{query}")) as answer:
         return str(json.loads(answer.read(_LONGEST_TOKEN))["token"])
+
+
+def _opened(request: urllib.request.Request) -> Any:
+    return urllib.request.build_opener(_Redirects()).open(request, timeout=_TIMEOUT_SEC)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """To https, or to where the registry is itself: what else listens here or near here is none of its business."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        before, after = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if after.scheme == "https" or (after.scheme, after.netloc) == (before.scheme, before.netloc):
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+        raise urllib.error.HTTPError(newurl, code, "a registry leads to nothing but https", headers, fp)
