@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 class TeardownWarning(pytest.PytestWarning):
     """Something went wrong while a sandbox was stopped; the test's result stands."""
 
+    __module__ = __name__.partition(".")[0]
+
 
 @dataclass(frozen=True, eq=False)
 class _Held:

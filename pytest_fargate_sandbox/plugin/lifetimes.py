@@ -31,6 +31,8 @@ _HOUR = 3600
 class LifetimeWarning(pytest.PytestWarning):
     """A task ends before its test has to."""
 
+    __module__ = __name__.partition(".")[0]
+
 
 class _Patience(NamedTuple):
     """So long a test, or one command of it, may take."""

@@ -293,7 +293,7 @@ class Machine:
         """The task and the ways into it; ``SandboxError`` where there is none."""
         started = self._started
         if started is None:
-            raise SandboxError("the sandbox is not running: call start() first, and nothing after stop()")
+            raise SandboxError("the sandbox is not running: start() launches a task for it, after a stop() another one")
         return started
 
     # --- inside ---------------------------------------------------------------------------------------------------

@@ -83,6 +83,15 @@ def test_every_error_is_imported_from_the_package_and_says_so() -> None:
         assert kind.__module__ == "pytest_fargate_sandbox"
 
 
+def test_every_warning_is_called_by_the_name_that_a_filter_has_for_it() -> None:
+    public = [getattr(pytest_fargate_sandbox, name) for name in pytest_fargate_sandbox.__all__]
+    warnings = {kind.__name__: kind for kind in public if isinstance(kind, type) and issubclass(kind, Warning)}
+    assert set(warnings) == {
+        f"{what}Warning" for what in ("Artifact", "Lifetime", "Task", "Teardown", "UnreadVariable")
+    }
+    assert {kind.__module__ for kind in warnings.values()} == {"pytest_fargate_sandbox"}
+
+
 def test_a_command_that_was_killed_for_memory_says_so() -> None:
     with pytest.raises(errors.ExecFailed, match="returned 137, killed for memory: sort"):
         ExecResult("", "", 137, oom_killed=True, command="sort").check()

@@ -115,7 +115,12 @@ def test_a_sandbox_can_be_started_again(sandbox: Callable[..., EcsFargateSandbox
     mine = sandbox()
     mine.start()
     first = mine.task_arn
+    mine.write_file("/tmp/of-the-first", "x")
     mine.stop()
+    with pytest.raises(
+        SandboxError, match=r"^the sandbox is not running: start\(\) launches .*, after a stop\(\) another"
+    ):
+        mine.exec("true")
     mine.start()
     assert mine.task_arn != first
     assert mine.exec("true").ok

@@ -29,6 +29,8 @@ _ALIKE = 0.85
 class UnreadVariableWarning(pytest.PytestWarning):
     """A variable that is nearly one of ours says nothing."""
 
+    __module__ = __name__.partition(".")[0]
+
 
 def tell_of_unread(config: pytest.Config, environ: Mapping[str, str]) -> None:
     """Where warnings are errors, a ``pytest.UsageError``."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class TaskWarning(pytest.PytestWarning):
     """Something in a task's file that nobody reads, or that means something else than it seems to."""
 
+    __module__ = __name__.partition(".")[0]
+
 
 def in_its_network(make: Callable[..., Any], config: pytest.Config, tell: Callable[[str], None]) -> Callable[..., Any]:
     """``make``, for the keys of a task's place. Where public is not to be had it goes without, and ``tell`` hears why.

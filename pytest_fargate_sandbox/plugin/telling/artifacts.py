@@ -32,6 +32,8 @@ _SAVED: pytest.StashKey[list[Lease]] = pytest.StashKey()
 class ArtifactWarning(pytest.PytestWarning):
     """Something that was to be saved of a test could not be; the test's result stands."""
 
+    __module__ = __name__.partition(".")[0]
+
 
 @dataclass
 class Saved:
