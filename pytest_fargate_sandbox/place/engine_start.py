@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from pytest_fargate_sandbox.leaves.errors import StartError, StartTimeout
@@ -16,6 +18,8 @@ from pytest_fargate_sandbox.place.engine_process import EngineProcess
 from pytest_fargate_sandbox.place.engine_users import ENV_OF_ENGINE
 from pytest_fargate_sandbox.place.local_engine import LocalEngine
 
+_log = logging.getLogger("pytest_fargate_sandbox.engine")
+
 START_SEC = 60.0
 _NOTED_ENGINES = 3
 
@@ -24,6 +28,7 @@ def start_engine(directory: Path) -> LocalEngine:
     _forget_old_notes(directory / "notes")
     complaint, output = directory / "engine.err", directory / "engine.out"
     complaint.unlink(missing_ok=True)
+    began = time.monotonic()
     process = _spawn(directory, output)
 
     def probe() -> LocalEngine | None:
@@ -44,6 +49,7 @@ def start_engine(directory: Path) -> LocalEngine:
         process.kill()
         process.wait()
         raise _no_engine(complaint, output, str(error), StartTimeout) from error
+    _log.info("the local engine of %s serves after %.1f s", directory, time.monotonic() - began)
     process.returncode = 0  # others may use it longer than we live: it is no child to be waited for any more
     return engine
 

@@ -95,12 +95,16 @@ def test_one_that_is_stopped_ends_with_its_last_user_or_as_soon_as_it_goes_on(ho
     _wait_for_end(engine)
 
 
-def test_the_engines_address_is_for_this_user_alone(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engines_address_is_for_this_user_alone(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="pytest_fargate_sandbox.engine")
     monkeypatch.setattr(engine_start, "subprocess", subprocess)  # as for everybody else: no warm one
     engine = local_engine()
     assert (directory / "engine.json").stat().st_mode & 0o777 == 0o600
     assert directory.stat().st_mode & 0o777 == 0o700
     assert json.loads((directory / "engine.json").read_text())["secret_access_key"] not in repr(engine)
+    assert caplog.text.count(f"the local engine of {directory} serves after ") == 1
     os.kill(engine.pid, signal.SIGTERM)
 
 

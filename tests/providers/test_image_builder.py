@@ -138,7 +138,10 @@ def _shared(tmp_path: Path, name: str = "run") -> Path:
     return tmp_path / name
 
 
-def test_an_image_is_built_once_and_found_in_the_next_run(account: Account, prefix: str, tmp_path: Path) -> None:
+def test_an_image_is_built_once_and_found_in_the_next_run(
+    account: Account, prefix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="pytest_fargate_sandbox.images")
     directory = _environment(tmp_path, prefix, "COPY data /data")
     (directory / "data").write_text("from the context")
     (directory / "data").chmod(0o640)
@@ -162,6 +165,8 @@ def test_an_image_is_built_once_and_found_in_the_next_run(account: Account, pref
 
     assert ensure("third", force_build=True) == image
     assert len(account.builds()) == 2
+    told = [message.partition(" after")[0] for message in caplog.messages]
+    assert told == [f"{image}: is built", f"{image}: is there", f"{image}: is built"]
 
 
 class Crowd(NamedTuple):

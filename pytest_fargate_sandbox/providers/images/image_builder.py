@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.providers.aws.aws import Aws
+
+_log = logging.getLogger("pytest_fargate_sandbox.images")
 
 _STOPPED_ELSEWHERE_ATTEMPTS = 3
 _LOOKED_UP_SEC = 600.0
@@ -124,9 +127,13 @@ class _Place:
     def produce(self, describe: Callable[[_Place], BuildRequest], *, force: bool) -> str:
         found = None if force else self._found()
         if found is not None:
+            _log.info("%s: is there", found)
             return found
+        began = time.monotonic()
         with one_of(self.directory, "building", self.cfg.build_parallelism):
-            return self._built(describe(self), force=force)
+            built = self._built(describe(self), force=force)
+        _log.info("%s: is built after %.1f s", built, time.monotonic() - began)
+        return built
 
     def request(self, *, context: str = "", source_image: str = "") -> BuildRequest:
         repository = ecr.located(self.aws, self._repository, make=self._is_local)
