@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 
+_ESCAPED = re.compile(r"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U000([0-9a-f]{5}))")
+_NAMED = 5
+"""Of the tasks that somebody may mean who said too little."""
+
+
 @dataclass(frozen=True)
 class KnownTask:
     """A task with its ledger entry; ``kept`` holds the keys, where it was kept."""
@@ -105,14 +110,23 @@ def _described_at(place: EntriesAtPlace) -> tuple[Aws | None, dict[str, dict[str
 
 
 def _names(entry: Entry) -> Iterator[str]:
-    """All that a user may call it by: of a test ``a/test_b.py::TestC::test_d`` its parts from any point on as well."""
+    """All that a user may call it by: of a test ``a/test_b.py::TestC::test_d[x]`` its parts from any point on as well.
+
+    Without the parameters it is called by the function's name, as are those with others.
+    """
     arn = str(entry.task_arn)
     yield from (arn.rpartition("/")[2], str(entry.facts.get("task_id", "")), arn)
     if entry.is_left:
         yield str(entry.facts["reuse"])
     for test in _tests(entry):
         called = test.partition("[")[0]
-        yield from (test[begin:] for begin in (0, *(each.end() for each in re.finditer("/|::", called))))
+        for begin in (0, *(each.end() for each in re.finditer("/|::", called))):
+            yield from {test[begin:]: None, called[begin:]: None, _as_it_reads(test[begin:]): None}
+
+
+def _as_it_reads(test: str) -> str:
+    """pytest writes ``[ü]`` as ``[\\xfc]``, in the ids of parameters."""
+    return _ESCAPED.sub(lambda each: chr(int(each[each.lastindex or 0], 16)), test)
 
 
 def _tests(entry: Entry) -> list[str]:
@@ -133,7 +147,9 @@ def find_task(wanted: str) -> KnownTask:
     if not found:
         sentences = [f"no task that lives begins with {wanted!r}; `fargate-sandbox ps` lists them", *known.silent]
         raise SandboxError("\n".join(sentences))
-    raise SandboxError(f"{wanted!r} begins several tasks: {', '.join(map(str, found))}")
+    more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    named = ", ".join(map(str, found[:_NAMED]))
+    raise SandboxError(f"{wanted!r} may be any of {len(found)} tasks: {named}{more}; say more of one, or its id")
 
 
 def take_task(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.cli.known_tasks import find_task
 from tests import warm_python
-from tests.plugin.one_process import fargate, run_pytest
+from tests.plugin.one_process import fargate, run, run_pytest
 
 if TYPE_CHECKING:
     import pytest
@@ -115,6 +116,32 @@ def test_a_kept_task_ends_with_its_time_and_its_keys_go(
     assert shared_engine_log.cut_off(seconds=15) == []
     assert fargate("ps", "-q").stdout == ""
     assert list(Path(os.environ["XDG_CACHE_HOME"]).glob("**/kept/*.json")) == []
+
+
+def test_a_kept_task_is_called_by_its_tests_name_however_that_is_written(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import pytest
+
+@pytest.mark.parametrize("value", ["a b", "a::b", "x/y[z]", "ü", "-v"])
+def test_p(fargate_sandbox, value): pass
+
+class TestC:
+    def test_p(self, fargate_sandbox): pass
+""",
+        "--fargate-keep=always",
+    )
+    result.assert_outcomes(passed=6)
+    for name in ("a b", "a::b", "x/y[z]", "-v"):
+        assert find_task(f"test_p[{name}]").tests[0].endswith(f"::test_p[{name}]")
+    assert find_task("test_p[ü]").id == find_task(r"test_p[\xfc]").id == find_task("test_p[ü").id
+    assert find_task("TestC::test_p").tests[0].endswith("TestC::test_p")
+    answer = fargate("stop", "test_p")
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("fargate-sandbox: 'test_p' may be any of 6 tasks: ")
+    assert answer.stderr.endswith(", and 1 more; say more of one, or its id\n")
+    assert fargate("stop", "--kept").returncode == 0
 
 
 def test_what_is_not_there_is_said_in_a_sentence() -> None:
