@@ -17,6 +17,7 @@ from pytest_fargate_sandbox.ecs_fargate import EcsFargateSandbox
 from pytest_fargate_sandbox.leaves.config import replaced
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, StartTimeout, TransportError
 from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
+from pytest_fargate_sandbox.leaves.lock_holder import Waiting
 from pytest_fargate_sandbox.leaves.names import TAG_WORKER
 from pytest_fargate_sandbox.leaves.plain_values import nearest_or_all
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pytest_fargate_sandbox.adapters")
 _LOCKS = 64
 _LOOK_SEC = 0.05
+_LONGEST_SEC = 86400.0
 
 _held: dict[tuple[str, str], Holding] = {}
 """Those that sessions of this process have, by place and name."""
@@ -184,12 +186,14 @@ def _attached(key: tuple[str, str], blocking: EcsFargateSandbox) -> Holding:
 @asynccontextmanager
 async def _alone_with(name: str) -> AsyncIterator[None]:
     """Nobody else of this user, in any process, gets or makes one of that name meanwhile."""
-    lock = FileLock(cache_directory("agents") / f"{zlib.crc32(name.encode()) % _LOCKS}.lock", thread_local=False)
+    path = cache_directory("agents") / f"{zlib.crc32(name.encode()) % _LOCKS}.lock"
+    lock, waiting = FileLock(path, thread_local=False), Waiting(path, f"the sandbox {name}", _LONGEST_SEC)
     while True:
         try:
             lock.acquire(blocking=False)
             break
         except Timeout:
+            waiting.look()
             await anyio.sleep(_LOOK_SEC)
     try:
         yield

@@ -31,11 +31,12 @@ def once_for_all(
     ``failure_since``. An interrupt is nobody's failure, and the lock dies with its holder: the next one who waits tries
     again at once.
     """
-    from pytest_fargate_sandbox.leaves.file_lock import FileLock
+    from pytest_fargate_sandbox.leaves.file_lock import FileLock, patiently
 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = directory / f"{key}.json"
-    with _thread_lock(result), FileLock(directory / f"{key}.lock"):
+    lock = FileLock(directory / f"{key}.lock")
+    with _thread_lock(result), patiently(lock, f"what is made once for all in {directory} ({key})"):
         recorded = _recorded(result)
         if recorded is None or recorded["at"] < (failure_since if "error" in recorded else success_since):
             return _produced(produce, result)
@@ -48,15 +49,21 @@ def once_for_all(
 def one_of(directory: Path, name: str, count: int) -> Iterator[None]:
     """Hold one of ``count`` places, which all processes of this machine share."""
     from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
+    from pytest_fargate_sandbox.leaves.lock_holder import Waiting
+
+    paths = [directory / f"{name}-{number}.lock" for number in range(count)]
+    waiting = [Waiting(path, f"one of {count} places to build", _ONE_DAY_SEC) for path in paths]
 
     def taken() -> FileLock | None:
-        for number in range(count):
-            lock = FileLock(directory / f"{name}-{number}.lock")
+        for path in paths:
+            lock = FileLock(path)
             try:
                 lock.acquire(blocking=False)
             except Timeout:
                 continue
             return lock
+        if all(each.problem() for each in waiting):
+            waiting[0].look()
         return None
 
     lock = wait_until(taken, deadline=_ONE_DAY_SEC, what=f"one of {count} places to build")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_LONGEST_SEC = 300.0
 _POLL_SEC = 0.005  # a change takes a millisecond, measured; filelock's own 50 would be most of a wait
 
 
@@ -21,9 +22,11 @@ class SharedState:
     Where the directory is no more, the run is over: the document is empty, and what is written of it is nobody's.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, longest_sec: float = _LONGEST_SEC) -> None:
+        """``longest_sec``: so long whoever changes it is waited for, and then it is a ``StartTimeout``."""
         from pytest_fargate_sandbox.leaves.file_lock import FileLock
 
+        self._longest_sec = longest_sec
         self._path = directory / "state.json"
         self._lock = FileLock(directory / "state.lock")
 
@@ -32,7 +35,10 @@ class SharedState:
         if not self._path.parent.is_dir():  # which the lock would make again, for nobody to remove
             yield {}
             return
-        with self._lock.acquire(poll_interval=_POLL_SEC):
+        from pytest_fargate_sandbox.leaves.file_lock import patiently
+
+        what = f"what processes share in {self._path.parent}"
+        with patiently(self._lock, what, longest_sec=self._longest_sec, poll_sec=_POLL_SEC):
             before = self._text()
             document: dict[str, Any] = json.loads(before) if before else {}
             yield document

@@ -22,8 +22,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, unquote
 
+from pytest_fargate_sandbox.leaves.lock_at_once import taken_at_once
+from pytest_fargate_sandbox.leaves.lock_holder import Waiting
 from pytest_fargate_sandbox.leaves.process_identity import still_runs, this_process
 from pytest_fargate_sandbox.leaves.user_cache import cache_directory, write_private
+from pytest_fargate_sandbox.leaves.waiting import pauses
 from pytest_fargate_sandbox.records import run_records
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SUFFIX = ".jsonl"
+_LONGEST_SEC = 120.0
+"""So long whoever has a ledger to himself is waited for: he needs it for moments."""
 _WORDS = {"phase": "name", "refused": "refusal"}
 _STEPS = ("launching", "launched", "stopped")
 _NO_EVENT = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -179,7 +184,7 @@ class Ledger:
         """Whether the file still stands under its name, and so does the line."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            _lock(descriptor, fcntl.LOCK_SH)
+            _lock(descriptor, fcntl.LOCK_SH, self.path)
             if not os.fstat(descriptor).st_nlink:
                 return False
             if os.write(descriptor, line) < len(line):
@@ -289,18 +294,25 @@ def alone_with(path: Path) -> Iterator[BinaryIO | None]:
     """A ledger's file, to which nobody appends meanwhile; None where there is none."""
     while path.exists():
         with path.open("rb") as file:
-            _lock(file.fileno(), fcntl.LOCK_EX)
+            _lock(file.fileno(), fcntl.LOCK_EX, path)
             if os.fstat(file.fileno()).st_nlink:
                 yield file
                 return
     yield None
 
 
-def _lock(descriptor: int, kind: int) -> None:
-    try:
-        fcntl.flock(descriptor, kind)
-    except OSError:  # a file system without locks: then two at once may lose a line, as they always could
-        pass
+def _lock(descriptor: int, kind: int, path: Path) -> None:
+    """Raises ``OSError`` where somebody has it who gives it back to nobody."""
+    waiting = Waiting(path, "the ledger", _LONGEST_SEC)
+    for pause in pauses(0.001, 0.2):
+        try:
+            if taken_at_once(descriptor, kind):
+                return
+        except OSError:  # a file system without locks: then two at once may lose a line, as they always could
+            return
+        if problem := waiting.problem():
+            raise OSError(errno.ETIMEDOUT, problem)
+        time.sleep(pause)
 
 
 def _entry_in(line: bytes) -> str | None:

@@ -37,9 +37,10 @@ class PreparedTrees:
         path = directory / f"{key}.tar"
 
         def found_or_made() -> str:
-            from pytest_fargate_sandbox.leaves.file_lock import FileLock
+            from pytest_fargate_sandbox.leaves.file_lock import FileLock, patiently
 
-            with FileLock(directory / f"{key}.lock"):  # of two runs at once the second one waits, and finds it
+            lock = FileLock(directory / f"{key}.lock")
+            with patiently(lock, f"the preparation {name}"):  # of two runs at once the second one waits, and finds it
                 if not _is_whole(path):
                     _sweep(directory)
                     _make(path, make)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from pytest_fargate_sandbox.leaves.file_lock import FileLock
+from pytest_fargate_sandbox.leaves.file_lock import FileLock, patiently
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.aws.trusted_roots import trusted_roots
 from pytest_fargate_sandbox.server.files import archives
@@ -69,7 +69,8 @@ class S3Staging:
         place = (self._aws.identity_hash, self._bucket, key)
         if place in _known:
             return
-        with FileLock(self._aws.notes("uploads") / f"{key.rpartition('/')[2]}.lock"):
+        lock = FileLock(self._aws.notes("uploads") / f"{key.rpartition('/')[2]}.lock")
+        with patiently(lock, f"the upload of s3://{self._bucket}/{key}"):
             if not is_in_bucket(self._aws, self._bucket, key):
                 check()
                 content.seek(0)

@@ -92,7 +92,7 @@ class TaskBoard:
         cluster = hashlib.sha256(self._cluster.encode()).hexdigest()[:16]
         directory = self._aws.notes("boards") / cluster
         directory.mkdir(mode=0o700, exist_ok=True)
-        return SharedState(directory)
+        return SharedState(directory, longest_sec=_ASKING_SEC)
 
 
 def _next_step(board: Board, arns: Sequence[str], within: float) -> tuple[Told | None, list[str]]:

@@ -11,7 +11,7 @@ import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pytest_fargate_sandbox.leaves.file_lock import FileLock
+from pytest_fargate_sandbox.leaves.file_lock import FileLock, patiently
 from pytest_fargate_sandbox.leaves.names import TAG_OWNER
 from pytest_fargate_sandbox.leaves.user_cache import write_private
 from pytest_fargate_sandbox.leaves.waiting import pauses
@@ -36,7 +36,7 @@ def registered(aws: Aws, payload: dict[str, Any], owner: str) -> str:
     note = _note(aws, family)
     if note.exists():
         return _used(note)
-    with FileLock(note.with_suffix(".lock")):
+    with patiently(FileLock(note.with_suffix(".lock")), f"the registration of {family}"):
         if not note.exists():
             write_private(note, _found(aws, family) or _register(aws, payload, owner))
         return _used(note)
