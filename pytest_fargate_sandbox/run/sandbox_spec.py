@@ -85,7 +85,16 @@ class SandboxSpec:
 
     @property
     def needs_no_trial(self) -> bool:
-        """Whether one that comes up says nothing of others, or nothing new: the engine's own image is always there."""
+        """Whether one that comes up says nothing of others, or nothing new: its image is certain to be there.
+
+        So it is of the engine's own, and of one that is built on this machine before any is launched, where none is
+        paid for. In a mode that has the image's own command run, that may end as soon as it begins.
+        """
         config = self.config
-        own = config.image_template in (None, HOST_IMAGE) and not (config.environment_dir or config.task_definition)
-        return not self.fares_as_its_kind or (config.cluster == LOCAL_CLUSTER and own)
+        if not self.fares_as_its_kind:
+            return True
+        if config.environment_dir:
+            is_there = (mode := recognised(config)) is not None and mode.takes_commands
+        else:
+            is_there = config.image_template in (None, HOST_IMAGE) and not config.task_definition
+        return config.cluster == LOCAL_CLUSTER and is_there

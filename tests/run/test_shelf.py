@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -281,6 +282,26 @@ def test_of_a_kind_that_may_not_come_up_two_are_launched_and_one_that_runs_lets_
     assert _ahead(runs.removeprefix("arn:")) in answers
     assert all(answer is None or answer.task["lastStatus"] == "RUNNING" for answer in answers), "what died is nobody's"
     eventually(lambda: len(launcher.launched) > 5)
+
+
+@pytest.mark.parametrize(
+    ("said", "at_once"),
+    [
+        ({"environment_dir": "env"}, 4),
+        ({"image_template": "python:3.12-slim"}, 2),
+        ({"environment_dir": "env", "container_port": 8000, "ssh_sidecar": {}}, 2),
+        ({"environment_dir": "env", "cluster": "bench", "ecr_repository": "images"}, 2),
+    ],
+    ids=["built here", "named", "an agent", "paid for"],
+)
+def test_where_an_image_is_built_here_before_its_first_task_no_task_is_to_show_that_it_is_there(
+    shelf_of: Callable[..., Shelf], launcher: Launcher, said: dict[str, Any], at_once: int
+) -> None:
+    spec = SandboxSpec(EcsFargateConfig.from_dict({"cluster": "local", "ssh_sidecar": {"exec_server_port": 1}, **said}))
+    shelf_of(ahead=4).plan(spec, range(9))
+    eventually(lambda: len(launcher.launched) >= at_once)
+    time.sleep(0.1)
+    assert len(launcher.launched) == at_once
 
 
 def test_of_a_kind_that_does_not_come_up_the_second_to_die_tells_and_no_third_is_launched(
