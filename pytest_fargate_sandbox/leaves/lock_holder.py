@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 STOPPED_SEC = 15.0
 """So long a process that was stopped is waited for: somebody may let it go on."""
 
+_stopped_since: dict[int, float] = {}
+"""Since when each has been seen like that, by whoever has waited here: it is waited for once."""
+
 
 class Waiting:
     """For the lock of a file, at most ``longest_sec`` and for nobody who was stopped; ``what`` it is of is told."""
@@ -23,7 +26,6 @@ class Waiting:
     def __init__(self, path: Path, what: str, longest_sec: float) -> None:
         self._path, self._what, self._longest_sec = path, what, longest_sec
         self._began = time.monotonic()
-        self._stopped_since: float | None = None
 
     def look(self) -> None:
         """To be called now and then. Raises ``StartTimeout`` with who has it."""
@@ -34,13 +36,15 @@ class Waiting:
     def problem(self) -> str:
         now = time.monotonic()
         holders = list(_holders_of(self._path))
-        stopped = [pid for pid in holders if is_stopped(pid)]
-        self._stopped_since = (self._stopped_since or now) if stopped else None
-        if self._stopped_since is not None and now - self._stopped_since >= STOPPED_SEC:
-            return (
-                f"{self._what} is held by process {stopped[0]}, which was stopped: let it go on (kill -CONT "
-                f"{stopped[0]}), or end it"
-            )
+        for pid in holders:
+            since = _stopped_since.setdefault(pid, now)
+            if not is_stopped(pid):
+                del _stopped_since[pid]
+            elif now - since >= STOPPED_SEC:
+                return (
+                    f"{self._what} is held by process {pid}, which was stopped: let it go on (kill -CONT {pid}), or "
+                    "end it"
+                )
         if now - self._began < self._longest_sec:
             return ""
         who = f"process {holders[0]}" if holders else "another process"

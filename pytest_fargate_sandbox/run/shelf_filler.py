@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
+from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError, StartTimeout
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, Cause
 from pytest_fargate_sandbox.run import kind_trial
 from pytest_fargate_sandbox.run.bound import SHELF, shelf, spare
@@ -86,14 +86,20 @@ class ShelfFiller:
                 self._wake.clear()
                 if self._closed:  # looked for behind that, or the one call to wake of the end could be cleared away
                     return
-                document = self._state.read()  # of a hundred kinds few are short; only for those it is worth a lock
-                for kind in [kind for kind in list(self._needs) if self._is_short(document, kind)]:
-                    while not self._closed and self._launch_one(kind):
-                        pass
-                self._wait()
+                try:
+                    self._fill()
+                    self._wait()
+                except StartTimeout:  # one that was stopped has the state: whoever needs a sandbox is told
+                    self._wake.wait(_ROOM_SEC)
         except Exception:  # after the end, what a launch under way meets is nobody's: its directory may be gone
             if not self._closed:
                 raise
+
+    def _fill(self) -> None:
+        document = self._state.read()  # of a hundred kinds few are short; only for those it is worth a lock
+        for kind in [kind for kind in list(self._needs) if self._is_short(document, kind)]:
+            while not self._closed and self._launch_one(kind):
+                pass
 
     def _wait(self) -> None:
         document = self._state.read()
