@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.fargate_rules import SECRET_ARN, SECURITY_GROUPS, STORAGE_GIB, SUBNETS, size_problem
 from pytest_fargate_sandbox.leaves.image_reference import IMAGE_REFERENCE, is_image_reference
-from pytest_fargate_sandbox.leaves.names import DEFAULT_TTL_SEC, LOCAL_CLUSTER
+from pytest_fargate_sandbox.leaves.names import DEFAULT_TTL_SEC, LOCAL_CLUSTER, LONGEST_TTL_SEC
 from pytest_fargate_sandbox.leaves.plain_values import (
     check_choice,
     check_variable,
@@ -240,6 +240,8 @@ class EcsFargateConfig:
     def _check_numbers(self) -> None:
         for key in ("max_task_lifetime_sec", "startup_timeout_sec", "poll_interval_sec", "codebuild_build_timeout"):
             _check_positive(key, getattr(self, key))
+        if self.max_task_lifetime_sec > LONGEST_TTL_SEC:
+            raise wrong("max_task_lifetime_sec", self.max_task_lifetime_sec, f"at most {LONGEST_TTL_SEC} seconds")
         if self.run_task_max_retries < 0:
             raise wrong("run_task_max_retries", self.run_task_max_retries, "0 or more")
         if self.build_parallelism < 1:
@@ -266,6 +268,8 @@ class EcsFargateConfig:
             raise wrong("endpoint_url", self.endpoint_url, "http://HOST:PORT or https://HOST:PORT, or nothing for AWS")
         if self.image_template and not is_image_reference(self.image_template):
             raise wrong("image_template", self.image_template, IMAGE_REFERENCE)
+        if self.user and not self.user.isprintable():
+            raise wrong("user", self.user, "a user's name or number, of signs that can be printed")
         if not _FAMILY_PREFIX.fullmatch(self.task_definition_family_prefix):
             raise wrong(
                 "task_definition_family_prefix",

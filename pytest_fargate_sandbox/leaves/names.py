@@ -90,6 +90,9 @@ ENV_TUNNEL_PORT: Final = "FARGATE_SANDBOX_TUNNEL_PORT"
 ENV_AUTHORIZED_KEY: Final = "FARGATE_SANDBOX_AUTHORIZED_KEY"
 ENV_HOST_KEY: Final = "FARGATE_SANDBOX_HOST_KEY"
 ENV_TTL: Final = "FARGATE_SANDBOX_TTL"
+LONGEST_TTL_SEC: Final = 2**31 - 1
+"""68 years: what any shell's ``sleep`` counts to."""
+
 DEFAULT_TTL_SEC: Final = 14400
 """After this a task ends that is told nothing else."""
 ENV_REVERSE_PORTS: Final = "FARGATE_SANDBOX_REVERSE_PORTS"

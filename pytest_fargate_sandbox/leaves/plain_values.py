@@ -15,6 +15,9 @@ from typing import Any, Literal
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.leaves.text_of import TEXT, is_text, text_of
 
+_SHOWN = 300
+"""Characters of a value that is wrong."""
+
 
 def nearest(word: str, words: Sequence[str]) -> str:
     """``; did you mean 'x'?`` for the closest of ``words``, or nothing."""
@@ -139,4 +142,4 @@ def check_variable(key: str, name: str) -> None:
 
 
 def wrong(key: str, value: Any, allowed: str) -> ConfigError:
-    return ConfigError(f"{key}={value!r}: expected {allowed}", key=key, value=value, allowed=allowed)
+    return ConfigError(f"{key}={value!r:.{_SHOWN}}: expected {allowed}", key=key, value=value, allowed=allowed)

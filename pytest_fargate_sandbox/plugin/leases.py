@@ -163,11 +163,13 @@ class Leases:
         Where none is, with that of ``request``: somebody calls what the fixture had given them.
         """
 
-        def make(**more: Any) -> Sandbox:
+        def make(*none: Any, **more: Any) -> Sandbox:
             running = self.setups.running()
             *_, maker = requests = running or [request]
             item = maker._pyfuncitem if running else self._item or maker._pyfuncitem
-            asked = marker.overlay(dict(keys), marker.checked((), more, "the factory"))
+            if "task" in more:
+                raise marker.wrong("task", more["task"], "it in a mark: a task's folder is for fargate_task")
+            asked = marker.overlay(dict(keys), marker.checked(none, more, "the factory"))
             if "allowed_changes" in asked and maker.scope != "function":
                 raise marker.wrong("allowed_changes", asked["allowed_changes"], "a sandbox of one test's own")
             lease = self._lease(item, config, asked, lasting=maker.scope == "session")

@@ -14,11 +14,12 @@ from pytest_fargate_sandbox.plugin.settings import marker
 from pytest_fargate_sandbox.sandbox.modes.mode_registry import mode_named
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pytest
 
     from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
+    from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
     from pytest_fargate_sandbox.plugin.settings.run_settings import Settings
     from pytest_fargate_sandbox.run.sandbox_spec import SandboxSpec
 
@@ -65,6 +66,7 @@ def resolve(config: EcsFargateConfig, keys: Mapping[str, Any], settings: Setting
         exec_timeout=keys.get("exec_timeout"),
         force_build=bool(settings.run["force_build"]),
     )
+    _check_outside(spec.outside)
     _check_files(spec.files)
     _check_snapshots(spec.snapshots, keys)
     if keys.get("slot"):
@@ -117,6 +119,18 @@ def _directory(path: Path, keys: Mapping[str, Any]) -> Path:
     if not path.is_dir():
         raise marker.wrong("environment", keys["environment"], f"a directory; there is none at {path}")
     return path.resolve()
+
+
+def _check_outside(endpoints: Sequence[OutsideEndpoint]) -> None:
+    """What a start would look at as well, and could not tell by the marker's word."""
+    from pytest_fargate_sandbox.leaves.errors import ConfigError
+    from pytest_fargate_sandbox.sandbox.endpoints import Routes
+
+    try:
+        Routes(endpoints)
+    except ConfigError as error:
+        said = str(error).removeprefix("outside_endpoints: ")
+        raise ConfigError(f"fargate(outside=…): {said}", key="outside", value=error.value) from None
 
 
 def _check_files(files: Mapping[str, Path]) -> None:

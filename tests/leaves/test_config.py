@@ -110,6 +110,8 @@ def test_build_parallelism_is_at_least_one() -> None:
         ({"image_template": "deb\udc80ian"}, "image_template", "'deb\\udc80ian': expected"),
         ({"image_template": "deb\aian"}, "image_template", "'deb\\x07ian': expected an image's name"),
         ({"image_template": "de bian"}, "image_template", "without blanks"),
+        ({"user": "me\0"}, "user", "signs that can be printed"),
+        ({"max_task_lifetime_sec": 10**30}, "max_task_lifetime_sec", "at most 2147483647 seconds"),
         ({"image_template": 3}, "image_template", "image_template=3: expected an image's name"),
     ],
 )

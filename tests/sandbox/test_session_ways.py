@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
-from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, SandboxLost, TransportError
+from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError, SandboxLost, StartError, TransportError
 from pytest_fargate_sandbox.leaves.waiting import wait_until
 from pytest_fargate_sandbox.providers.aws.aws_errors import AwsError
 from pytest_fargate_sandbox.providers.ssm import load_meter, session_carrier, sessions_to_end, ssm_tunnel
@@ -74,6 +74,16 @@ def shared(
 def faults(engine: EngineOfTests) -> Iterator[Callable[..., None]]:
     yield engine.fault
     engine.fault(**dict.fromkeys(FAULTS, 0))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.usefixtures("engine")
+def test_a_task_that_ends_before_there_is_an_agent_in_it_is_told_at_once(way: str) -> None:
+    cfg = EcsFargateConfig(cluster="local", user="nobody-of-that-name", **WAYS[way])
+    began = time.monotonic()
+    with pytest.raises(StartError, match="unable to find user nobody-of-that-name"):
+        EcsFargateSandbox(cfg, task_id="never", run_id="ways").start()
+    assert time.monotonic() - began < cfg.startup_timeout_sec / 4
 
 
 def test_a_service_here_is_reached_from_inside_also_after_another_session(shared: EcsFargateSandbox) -> None:

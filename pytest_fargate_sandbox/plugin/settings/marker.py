@@ -7,7 +7,6 @@ is set up, so that this one test alone has the error, in every process.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import pytest
 
 from pytest_fargate_sandbox.leaves.fargate_rules import STORAGE_GIB
 from pytest_fargate_sandbox.leaves.image_reference import IMAGE_REFERENCE, is_image_reference
+from pytest_fargate_sandbox.leaves.names import LONGEST_TTL_SEC
 from pytest_fargate_sandbox.leaves.text_of import TEXT, text_of
 from pytest_fargate_sandbox.plugin.settings import vocabulary
 from pytest_fargate_sandbox.plugin.settings.option_table import ARTIFACTS_WHEN, KEEP, NETWORKS
@@ -31,7 +31,7 @@ _MISTAKE: pytest.StashKey[Exception] = pytest.StashKey()
 def wrong(key: str, value: Any, expected: str) -> Exception:
     from pytest_fargate_sandbox.leaves.errors import ConfigError
 
-    return ConfigError(f"fargate({key}={value!r}): expected {expected}", key=key, value=value, allowed=expected)
+    return ConfigError(f"fargate({key}={value!r:.300}): expected {expected}", key=key, value=value, allowed=expected)
 
 
 def checked(args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -198,14 +198,21 @@ _CHECKS: dict[str, tuple[Callable[[Any], Any], str | Collection[str]]] = {
         "a mapping of names to strings",
     ),
     "files": (
-        lambda value: _is_mapping(value) and all(_is_path(each) for each in value.values()),
+        lambda value: (
+            _is_mapping(value)
+            and not any("\0" in path for path in value)
+            and all(_is_path(each) for each in value.values())
+        ),
         "a mapping of paths in the sandbox to local ones",
     ),
     "outside": (
         lambda value: isinstance(value, (list, tuple)) and all(_is_endpoint(each) for each in value),
         "a list of OutsideEndpoint or (url, env_var)",
     ),
-    "exec_timeout": (lambda value: _is_number(value, (int, float)) and 0 < value < math.inf, "a number above 0"),
+    "exec_timeout": (
+        lambda value: _is_number(value, (int, float)) and 0 < value <= LONGEST_TTL_SEC,
+        f"a number above 0, at most {LONGEST_TTL_SEC}",
+    ),
     "artifacts": (
         lambda value: isinstance(value, (list, tuple)) and all(_is_glob(each) for each in value),
         "a list of globs, without ..",

@@ -117,11 +117,12 @@ class LaunchedTask:
         return reachable_address(self._cfg, self._aws, self.watch.description)
 
     def _wait_for_agent(self) -> str:
-        target = self.watch.wait(
-            lambda: "" if self.ending or self.watch.error else session_address(self.watch.description, self._clock),
-            self._cfg.startup_timeout_sec,
-        )
+        def is_decided() -> bool:
+            return bool(self.ending or self.watch.error or session_address(self.watch.description, self._clock))
+
+        self.watch.wait(lambda: is_decided() or None, self._cfg.startup_timeout_sec)
         self.check_start("address")
+        target = session_address(self.watch.description, self._clock)
         if not target:
             state = self.watch.description.get("lastStatus")
             raise StartTimeout(
