@@ -31,7 +31,7 @@ MEANINGS = {
     "mode": f"{_MODES}; `ecs-exec` has no sidecar and no open port, see [the way in](aws.md#the-way-in)",
     "container_port": "where an agent listens, which `local_port` leads to; further ports, in every mode, by `expose`",
     "keep": f"{_either(KEEP)}: whether the task outlives its test",
-    "env": "a mapping",
+    "env": "a mapping of names to strings; a number, true and false are written as JSON writes them",
     "files": "a mapping of remote paths to local ones, relative to the test's file",
     "outside": "a list of `OutsideEndpoint` or `(url, env_var)`",
     "exec_timeout": "the default `timeout_sec` of `exec`",
