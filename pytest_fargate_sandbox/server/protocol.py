@@ -17,7 +17,7 @@ from pytest_fargate_sandbox.server.failure import Failure
 from pytest_fargate_sandbox.server.message import REQUIRED, Message
 from pytest_fargate_sandbox.server.terminal_protocol import check_size
 
-VERSION = 11
+VERSION = 12
 """Of what is said below: whoever changes it makes it one more, and what is older says that it cannot follow."""
 
 PREFIX = "/v%d/" % VERSION
@@ -201,18 +201,23 @@ class Taken(Message):
 
 
 class Signal(Message):
-    """Send a signal to a command: to its first process, its whole tree, or whoever reads what its terminal is typed."""
+    """Send a signal to a command: to its first process, its whole tree, or whoever reads what its terminal is typed.
+
+    The last only if he still is of this process group, where one is given.
+    """
 
     VERB = "signal"
     id: str
     signal: int
     tree: bool
     foreground: bool
+    group: int
     FIELDS = {
         "id": (str, REQUIRED),
         "signal": (int, REQUIRED),
         "tree": (bool, False),
         "foreground": (bool, False),
+        "group": (int, 0),
     }
 
     def check(self) -> None:

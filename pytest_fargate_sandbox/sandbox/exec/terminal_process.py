@@ -47,9 +47,9 @@ class TerminalProcess(Process):
         assert isinstance(state, TerminalState)
         return state
 
-    def signal_foreground(self, number: int) -> None:
-        """Send a signal to whoever reads what is typed."""
-        self._send_signal(protocol.Signal(id=self.id, signal=int(number), foreground=True))
+    def signal_foreground(self, number: int, group: int = 0) -> None:
+        """Send a signal to whoever reads what is typed; to this process group, if one is given, or to nobody."""
+        self._send_signal(protocol.Signal(id=self.id, signal=int(number), foreground=True, group=group))
 
     def signal_tree(self, number: int) -> None:
         self._send_signal(protocol.Signal(id=self.id, signal=int(number), tree=True))

@@ -57,6 +57,8 @@ class Run:
         self.has_begun = False
         self.is_out = False
         """All its output has come."""
+        self.was_interrupted = False
+        """What it runs was, and not the shell: if that ends it, the prompt says so as well."""
         self.code: int | None = None
         self.ended_at_prompt = False
 
@@ -225,6 +227,8 @@ class ShellState:
     def _is_of_an_interrupt(self, note: Note) -> bool:
         """Whether it is the prompt behind an interrupt, which is counted."""
         is_it = note.kind == AT_PROMPT and note.code == _CODE_INTERRUPTED and self.interrupts > 0
+        if self.run and self.run.was_interrupted and self.run.code is None:
+            return False
         self.interrupts -= is_it
         return is_it
 

@@ -107,7 +107,7 @@ class Shell:
                         if self.state.is_told:
                             return  # it is there, and its end is yet to be shown
                         self.state.interrupts += 1
-                    self._process.signal_foreground(signal.SIGINT)
+                    self._process.signal_foreground(signal.SIGINT, state.foreground)
 
     def _wait_for(self, run: Run, timeout_sec: float) -> bool:
         return self._wait(lambda: run.is_over or self.state.has_ended, timeout_sec)
@@ -138,7 +138,8 @@ class Shell:
     def _is_only_slow(self) -> bool:
         if self.state.is_back or self.state.is_told or self.state.was_typed_to:
             return False
-        return self._process.state().foreground == self._process.pid
+        state = self._process.state()
+        return state.foreground == self._process.pid or not state.program
 
     def _who(self) -> str:
         """What keeps a shell from its prompt."""
@@ -150,11 +151,20 @@ class Shell:
     def _interrupt(self, run: Run) -> None:
         """What Ctrl-C does, and if that is not enough, the end of whoever does not listen; the shell lives on."""
         for number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL, signal.SIGKILL):
-            if self._process.state().foreground == self._process.pid:
-                number = signal.SIGINT
-            self._process.signal_foreground(number)
+            group = self._process.state().foreground
+            with self._changed:
+                if run.is_over:
+                    return
+                if group == self._process.pid:
+                    number = signal.SIGINT
+                    self.state.interrupts += 1  # it may be at its prompt, without our knowing, and shows it again
+                else:
+                    run.was_interrupted = True
+            self._process.signal_foreground(number, group)
             if self._wait_for(run, _INTERRUPT_SEC):
                 return
+        if not self._process.state().program:  # nobody is left in the foreground, which the shell is yet to notice
+            self._wait_for(run, _SLOW_PROMPT_SEC)
 
     def _wait(self, is_so: Callable[[], bool], timeout_sec: float) -> bool:
         with self._changed:

@@ -14,6 +14,8 @@ from pytest_fargate_sandbox.server.terminal_protocol import TerminalState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Iterator
+
     from pytest_fargate_sandbox.server.commands.command_user import CommandUser
 
 _LONGEST_NAME = 200
@@ -68,6 +70,15 @@ class PseudoTerminal:
         """The process group that reads what is typed."""
         return os.tcgetpgrp(self.stdin)
 
+    def signal(self, number: int, only: int) -> None:
+        """To that process group, or to ``only`` it: not to who has taken the terminal from it meanwhile."""
+        group = self.foreground()
+        if only in (0, group):
+            try:
+                os.killpg(group, number)
+            except ProcessLookupError:  # it has ended, and nobody has taken the terminal back yet
+                pass
+
     def state(self) -> TerminalState:
         flags = termios.tcgetattr(self.stdin)[3]
         group = self.foreground()
@@ -97,7 +108,29 @@ class PseudoTerminal:
             os.close(file)
 
 
-def _name_of(pid: int) -> str:
+def _name_of(group: int) -> str:
+    """What it was started as; nothing if nobody lives in it."""
+    return _command_line(group) or next(filter(None, map(_command_line, _members(group))), "")
+
+
+def _members(group: int) -> "Iterator[int]":
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return
+    for pid in map(int, filter(str.isdigit, names)):
+        if _group_of(pid) == group:
+            yield pid
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return -1
+
+
+def _command_line(pid: int) -> str:
     try:
         with open("/proc/%d/cmdline" % pid, "rb", buffering=0) as file:
             words = file.read(_LONGEST_NAME).replace(b"\0", b" ").strip()

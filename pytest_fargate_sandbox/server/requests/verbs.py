@@ -173,7 +173,7 @@ class Verbs:
             raise Failure("closed", "the command %s has no process: there was no such program" % request.id)
         if request.foreground:
             with command.changed:
-                os.killpg(_terminal_of(command).foreground(), request.signal)
+                _terminal_of(command).signal(request.signal, request.group)
         elif not request.tree:
             self.commands.reaper.signal(command.tree.leader, request.signal)
         elif request.signal == signal.SIGKILL:

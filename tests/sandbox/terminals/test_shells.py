@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import re
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -141,16 +144,12 @@ def test_what_runs_out_of_time_is_ended_and_the_shell_lives_on(terminal: Termina
 def test_ctrl_c_ends_a_run_with_its_code(terminal: Terminal, tmp_path: Path) -> None:
     began = tmp_path / "began"
 
-    def type_it() -> None:
-        wait_until(lambda: began.exists() or None, deadline=20, what="the command to run")
-        terminal.send_keys("C-c")
-
-    typist = threading.Thread(target=type_it)
-    typist.start()
     command = f"sh -c ': > \"{began}\"; exec sleep 300'"  # by whoever has the terminal then: it is his that C-c ends
-    result = terminal.run(command, timeout_sec=60)
-    typist.join()
-    assert result.return_code == 130
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(terminal.run, command, timeout_sec=60)
+        wait_until(lambda: began.exists() or run.done() or None, deadline=60, what="the command to run")
+        terminal.send_keys("C-c")
+        assert run.result().return_code == 130
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -274,6 +273,37 @@ def test_a_reminder_that_nobody_needed_makes_no_command_run_twice(
         terminal.send_keys("C-c", block=True)
         result = terminal.run("n=$((n + 1)); echo $n", timeout_sec=20)
         assert (result.stdout, result.return_code) == (f"{number}\n", 0)
+
+
+def test_an_interrupt_that_comes_behind_the_end_makes_no_command_run_twice(
+    open_terminal: Callable[..., Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the shell says comes so late that it is interrupted again at its prompt, which it shows twice."""
+    terminal = open_terminal(["dash"])
+    terminal.run("n=0")
+    assert terminal._shell
+    late: queue.Queue[tuple[float, bytes, bytes]] = queue.Queue()
+    said = terminal._shell.state.said
+
+    def say() -> None:
+        while True:
+            due, screen, notes = late.get()
+            if not due:
+                return
+            time.sleep(max(0.0, due - time.monotonic()))
+            with terminal._changed:
+                said(screen, notes)
+                terminal._changed.notify_all()
+
+    speaker = threading.Thread(target=say, daemon=True)
+    speaker.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(terminal._shell.state, "said", lambda *what: late.put((time.monotonic() + 0.7, *what)))
+        assert terminal.run("sleep 300", timeout_sec=0.1).timed_out
+        terminal.run("n=$((n + 1))", timeout_sec=60)
+        assert terminal.run("echo $n", timeout_sec=60).stdout == "1\n"
+        late.put((0, b"", b""))
+        speaker.join()
 
 
 @pytest.mark.parametrize("shell", SHELLS)

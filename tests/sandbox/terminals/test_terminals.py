@@ -170,9 +170,42 @@ def test_a_terminal_is_another_users(open_terminal: Callable[..., Terminal]) -> 
 
 
 def test_signals_reach_the_foreground(open_terminal: Callable[..., Terminal]) -> None:
+    """And only the group that was meant, which may have ended meanwhile: then the shell lives on."""
     terminal = open_terminal()
-    threading.Timer(0.3, terminal.signal, [signal.SIGTERM]).start()
-    assert terminal.run("sleep 300", timeout_sec=60).return_code == 143
+    terminal.send_keys(["sh -c 'echo sl''eeps; sleep 300'; echo cod''e $?", "Enter"])
+    terminal.wait_for("sleeps", 60)
+    terminal._process.signal_foreground(signal.SIGKILL, terminal._process.pid)
+    assert terminal._process.state().program.startswith("sh -c")
+    terminal.signal(signal.SIGTERM)
+    terminal.wait_for("code 143", 60)
+
+
+FOREGROUND_IS_GONE = """
+import os, signal
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+pid = os.fork()
+if not pid:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    os._exit(0)
+os.waitpid(pid, 0)
+print("it is " + "gone", flush=True)
+os.read(os.pipe()[0], 1)
+"""
+
+
+def test_a_signal_to_whoever_has_just_ended_is_no_error(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(["python3", "-c", FOREGROUND_IS_GONE])
+    terminal.wait_for("it is gone", 60)
+    assert terminal._process.state().program == ""
+    terminal.signal(signal.SIGINT)
+    assert terminal.is_alive
+
+
+def test_what_runs_is_named_also_where_its_first_process_has_ended(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    terminal.send_keys(["true | sleep 61", "Enter"])
+    wait_until(lambda: terminal._process.state().program == "sleep 61" or None, deadline=60, what="it to be named")
 
 
 def test_mistakes_are_told_in_a_sentence(open_terminal: Callable[..., Terminal]) -> None:
