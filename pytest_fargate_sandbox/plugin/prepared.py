@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_fargate_sandbox.leaves.call_arguments import check_globs, remote_path, wrong_argument
 from pytest_fargate_sandbox.leaves.errors import ConfigError, SandboxError
 from pytest_fargate_sandbox.plugin import made_of, outcomes
 from pytest_fargate_sandbox.plugin.ahead import AHEAD
@@ -55,6 +56,14 @@ class Prepared:
         Without ``prepare`` it takes it as a decorator. ``made_from`` are files and directories, relative to the test's
         file, that it depends on beside its own source. ``keys`` are the marker's.
         """
+        if not isinstance(name, str) or not name:
+            raise wrong_argument(
+                "name", name, "what is prepared by a name, as a string: fargate_prepared(name, prepare)"
+            )
+        if not (prepare is None or callable(prepare) or _is_command(prepare)):
+            raise wrong_argument("prepare", prepare, "a function that takes the sandbox, or a command")
+        path = remote_path("path", path)
+        check_globs("exclude", exclude)
         if prepare is None:
             return partial(self, name, path=path, exclude=exclude, made_from=made_from, **keys)
         where = f"fargate_prepared({name!r})"
@@ -128,3 +137,8 @@ class Prepared:
             lease.sandbox.save(path, exclude=exclude, to=target)
         finally:
             lease.end(may_keep=False)
+
+
+def _is_command(given: Any) -> bool:
+    words = [given] if isinstance(given, str) else given
+    return isinstance(words, (list, tuple)) and bool(words) and all(isinstance(word, str) and word for word in words)

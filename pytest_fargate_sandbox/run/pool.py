@@ -261,8 +261,10 @@ class Pool:
 
     def image_of(self, config: EcsFargateConfig, directory: str | Path, *, force_build: bool) -> str:
         """The url of the image of a directory with a Dockerfile, built once if nobody has built it before."""
+        from pytest_fargate_sandbox.leaves.call_arguments import local_path
         from pytest_fargate_sandbox.providers.images.image_builder import ImageBuilder
 
+        directory = local_path("directory", directory)
         self._check_place(config)
         target = resolve_place(config)
         context = Path(directory).resolve()

@@ -130,10 +130,23 @@ def test_missing_file(fargate_prepared):
 
 def test_key(fargate_prepared):
     fargate_prepared("key", "true", slots=True)
+
+@pytest.mark.parametrize(("told", "call"), [
+    ("name=5: expected what is prepared by a name", lambda make, ensure: make(5)),
+    ("name=<function .*: expected what is prepared by a name", lambda make, ensure: make(lambda sandbox: None)),
+    ("prepare=5: expected a function that takes the sandbox, or a command", lambda make, ensure: make("n", 5)),
+    ("path=5: expected a path in the sandbox", lambda make, ensure: make("n", "true", path=5)),
+    ("exclude='[*].o': expected a list of globs", lambda make, ensure: make("n", "true", exclude="*.o")),
+    ("directory=5: expected a path on this side", lambda make, ensure: ensure(5)),
+    ("directory='': expected a path on this side", lambda make, ensure: ensure("")),
+])
+def test_words(fargate_prepared, fargate_images, told, call):
+    with pytest.raises(ValueError, match=told):
+        call(fargate_prepared, fargate_images)
 """
     )
     result = _run(pytester, "-p", "no:xdist")
-    result.assert_outcomes(passed=1, failed=4)
+    result.assert_outcomes(passed=8, failed=4)
     result.stdout.fnmatch_lines(
         [
             "*fargate_prepared('name'): two preparations of this name differ in path and exclude, prepare: give*",

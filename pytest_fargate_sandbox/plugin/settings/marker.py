@@ -87,8 +87,8 @@ def _unknown(key: str, value: Any) -> Exception:
     from pytest_fargate_sandbox.leaves.errors import ConfigError
     from pytest_fargate_sandbox.leaves.plain_values import nearest_or_all
 
-    told = f"fargate has no key {key!r}{nearest_or_all(key, KEYS)}"
-    return ConfigError(told, key=key, value=value, allowed=", ".join(KEYS))
+    told = f"fargate has no key {key!r}{nearest_or_all(str(key), KEYS)}"
+    return ConfigError(told, key=str(key), value=value, allowed=", ".join(KEYS))
 
 
 def keys_of(item: pytest.Item) -> dict[str, Any]:
