@@ -8,6 +8,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.call_arguments import check_kind, check_name
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import SandboxError, StartError
 from pytest_fargate_sandbox.leaves.names import TAG_KEPT
 from pytest_fargate_sandbox.place.resolve_place import FoundPlace, find_again, resolve_place
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Mapping
 
-    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.leaves.results import OutsideEndpoint
     from pytest_fargate_sandbox.sandbox.machine_ties import Admission
 
@@ -59,6 +60,10 @@ class EcsFargateSandbox(MachineSlots, Machine, Workspace):
         exec_timeout_sec: float | None = None,
         cwd: str | None = None,
     ) -> None:
+        expected = "an EcsFargateConfig, such as EcsFargateConfig.from_dict makes of a mapping"
+        check_kind("cfg", cfg, EcsFargateConfig, expected)
+        check_name("task_id", task_id)
+        check_name("run_id", run_id)
         self._lines = recorder or LedgerRecorder(Ledger(run_id))
         self._kept: KeptTask | None = None
         self._is_tagged = False

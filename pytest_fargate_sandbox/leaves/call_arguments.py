@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,26 @@ def check_globs(word: str, value: Any) -> None:
 def check_event(word: str, value: Any) -> None:
     if not (value is None or hasattr(value, "is_set")):
         raise wrong_argument(word, value, "a threading.Event")
+
+
+def check_name(word: str, value: Any, *, blank: bool = True) -> None:
+    if not (isinstance(value, str) and (blank or value) and is_text(value)):
+        raise wrong_argument(word, value, "a string" if blank else "a string, and not an empty one")
+
+
+def check_kind(word: str, value: Any, kind: type, expected: str) -> None:
+    if not isinstance(value, kind):
+        raise wrong_argument(word, value, expected)
+
+
+def check_port(word: str, value: Any, least: int = 1) -> None:
+    if not (is_number(value, int) and least <= value <= 65535):
+        raise wrong_argument(word, value, f"a port, {least} to 65535")
+
+
+def check_list(word: str, value: Any) -> None:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise wrong_argument(word, value, "a list")
 
 
 def check_mode(word: str, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER
 from pytest_fargate_sandbox.place.resolve_place import resolve_place
 from pytest_fargate_sandbox.providers.images import image_builder
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 
@@ -29,7 +29,7 @@ class ImageBuilder(image_builder.ImageBuilder):
         shared_dir: Path | None = None,
         on_build: Callable[[str], object] = lambda _build: None,
     ) -> str:
-        if aws is None and cfg.cluster == LOCAL_CLUSTER:
+        if aws is None and isinstance(cfg, EcsFargateConfig) and cfg.cluster == LOCAL_CLUSTER:
             found = resolve_place(cfg)
             cfg, aws = found.cfg, found.aws
         return image_builder.ImageBuilder.ensure_image_built(

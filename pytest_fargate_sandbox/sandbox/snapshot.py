@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from pytest_fargate_sandbox.leaves.call_arguments import local_path
@@ -15,6 +14,7 @@ from pytest_fargate_sandbox.server.snapshots.snapshot_format import LONGEST_END,
 
 if TYPE_CHECKING:
     from os import PathLike
+    from pathlib import Path
 
     from pytest_fargate_sandbox.server.snapshots.snapshot_format import Facts
 
@@ -43,7 +43,7 @@ class Snapshot:
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Snapshot:
         """One that was saved before. It is only read whole, and checked, when it is loaded."""
-        return _opened(Path(path), None)
+        return _opened(local_path("path", path), None)
 
     def check(self) -> None:
         """Read all of it; an ``UnsafeArchiveError`` if it is not as it was saved."""

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_fargate_sandbox import EcsFargateConfig, EcsFargateSandbox, OutsideEndpoint, SshSidecarConfig
+from pytest_fargate_sandbox import (
+    EcsFargateConfig,
+    EcsFargateSandbox,
+    ExecClient,
+    ImageBuilder,
+    OutsideEndpoint,
+    Snapshot,
+    SshSidecarConfig,
+    SshTunnel,
+)
 from pytest_fargate_sandbox.leaves.errors import ConfigError, RemoteFileNotFound
 
 if TYPE_CHECKING:
@@ -87,6 +96,33 @@ def test_what_is_no_list_of_endpoints_launches_nothing(shared: EcsFargateSandbox
     with pytest.raises(ConfigError, match=r"^outside_endpoints=.*: expected a list of OutsideEndpoint\(url, env_var\)"):
         mine.start(outside_endpoints=given)
     assert mine.task_arn is None
+
+
+def test_so_is_one_of_what_is_made_without_a_launch(tmp_path: Path) -> None:
+    cfg: Any = EcsFargateConfig(cluster="local", environment_dir=str(tmp_path))
+    make: Any = EcsFargateSandbox
+    wrong: list[tuple[Callable[[], object], str]] = [
+        (lambda: make({"cluster": "local"}, task_id="a", run_id="b"), "cfg={.*: expected an EcsFargateConfig"),
+        (lambda: make(cfg, task_id=5, run_id="b"), "task_id=5: expected a string"),
+        (lambda: make(cfg, task_id="\ud800", run_id="b"), r"task_id='\\ud800': expected a string"),
+        (lambda: make(cfg, task_id="a", run_id=None), "run_id=None: expected a string"),
+        (lambda: make(cfg, task_id="a", run_id="b", exec_timeout_sec=-1), "exec_timeout_sec=-1: expected a number"),
+        (lambda: ExecClient(port="x"), "port='x': expected a port, 1 to 65535"),  # type: ignore[arg-type]
+        (lambda: ExecClient(port=1, connect_timeout=-1), "connect_timeout=-1: expected a number of seconds"),
+        (lambda: SshTunnel(host=5, key_file="k"), "host=5: expected a string"),  # type: ignore[arg-type]
+        (lambda: SshTunnel(host="h", port=-1, key_file="k"), "port=-1: expected a port, 1 to 65535"),
+        (lambda: SshTunnel(host="h", key_file="k", forwards="1:h:2"), "forwards='1:h:2': expected a list"),
+        (lambda: SshTunnel(host="h", key_file="k", forward_port=0), "forward_port=0: expected a port, 1 to 65535"),
+        (lambda: SshTunnel(host="h", key_file=5), "key_file=5: expected a path on this side"),  # type: ignore[arg-type]
+        (lambda: ImageBuilder.get_ecr_image_tag(5, "n"), "environment_dir=5: expected a path"),  # type: ignore[arg-type]
+        (lambda: ImageBuilder.get_ecr_image_tag(tmp_path, ""), "environment_name='': expected a string, and not"),
+        (lambda: ImageBuilder.ensure_image_built(cfg=None, environment_name="n"), "cfg=None: expected"),  # type: ignore[arg-type]
+        (lambda: ImageBuilder.image_exists_in_ecr(5, "t"), "ecr_repository=5: expected a string"),  # type: ignore[arg-type]
+        (lambda: Snapshot.open(5), "path=5: expected a path on this side"),  # type: ignore[arg-type]
+    ]
+    for call, told in wrong:
+        with pytest.raises(ValueError, match=f"^{told}"):
+            call()
 
 
 def test_a_path_may_be_a_path_object_and_an_empty_one_is_not_there(shared: EcsFargateSandbox, tmp_path: Path) -> None:

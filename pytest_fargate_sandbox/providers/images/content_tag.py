@@ -7,6 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.call_arguments import check_name, local_path
 from pytest_fargate_sandbox.leaves.errors import ImageBuildError
 from pytest_fargate_sandbox.providers.images.context_tree import CONTEXT_PHASE, ContextEntry, walk
 
@@ -19,7 +20,8 @@ _CHUNK = 1 << 20
 
 def get_ecr_image_tag(environment_dir: str | Path, environment_name: str) -> str:
     """``<name>__<first 8 hex of a SHA-256>`` over the sorted relative paths and contents of all files."""
-    contents, _ = _digests(os.fspath(environment_dir))
+    check_name("environment_name", environment_name, blank=False)
+    contents, _ = _digests(str(local_path("environment_dir", environment_dir)))
     return f"{environment_name}__{contents[:8]}"
 
 

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.call_arguments import check_kind, check_name
+from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
 from pytest_fargate_sandbox.leaves.errors import ConfigError, ImageBuildError, StartError
 from pytest_fargate_sandbox.leaves.names import LOCAL_CLUSTER, Cause
 from pytest_fargate_sandbox.leaves.once_for_all import once_for_all, one_of
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_fargate_sandbox.leaves.config import EcsFargateConfig
     from pytest_fargate_sandbox.providers.aws.aws import Aws
 
 _log = logging.getLogger("pytest_fargate_sandbox.images")
@@ -46,6 +47,8 @@ class ImageBuilder:
         ecr_repository: str, tag: str, region: str | None = None, *, aws: Aws | None = None
     ) -> bool:
         """Whether the repository (its url or bare name) has an image with this tag."""
+        check_name("ecr_repository", ecr_repository)
+        check_name("tag", tag, blank=False)
         repository = ecr.EcrRepository.parse(ecr_repository)
         aws = aws or connect(region=repository.region or region)
         try:
@@ -71,6 +74,8 @@ class ImageBuilder:
         Without it a failure is shared by those that wait at the same time. ``on_build`` is told of each build that is
         waited for, by its id. Raises ImageBuildError or ConfigError.
         """
+        check_kind("cfg", cfg, EcsFargateConfig, "an EcsFargateConfig")
+        check_name("environment_name", environment_name, blank=False)
         if not cfg.environment_dir:
             raise ConfigError("environment_dir is not set: name a directory with a Dockerfile", key="environment_dir")
         context = checked_context(cfg.environment_dir)

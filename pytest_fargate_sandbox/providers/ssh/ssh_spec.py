@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_fargate_sandbox.leaves.call_arguments import local_path
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 from pytest_fargate_sandbox.providers.ssh.key_pairs import KeyPair, parse_key_pair
 from pytest_fargate_sandbox.providers.ssh.ssh_connection import usable_key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import paramiko
 
 
@@ -17,8 +19,9 @@ def private_key_of(key_file: str | Path | None, private_key: KeyPair | str | par
     if private_key is None:
         if key_file is None:
             raise ConfigError("SshTunnel needs key_file or private_key", key="key_file", allowed="a private key")
+        key_file = local_path("key_file", key_file)
         try:
-            private_key = parse_key_pair(Path(key_file).expanduser().read_text(), f"key_file={str(key_file)!r}")
+            private_key = parse_key_pair(key_file.expanduser().read_text(), f"key_file={str(key_file)!r}")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"key_file={str(key_file)!r}: {error}",

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest_fargate_sandbox.providers.ssh.without_invoke  # noqa: F401 - before paramiko
+from pytest_fargate_sandbox.leaves.call_arguments import check_list, check_name, check_port, check_seconds, check_whole
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.forwards import Forward
 from pytest_fargate_sandbox.leaves.sockets import LOOPBACK, Listener
@@ -70,6 +71,14 @@ class SshTunnel(LastingTunnel[SshConnection]):
         dead_after: float = DEAD_AFTER_SECONDS,
         reach: Callable[[float], socket.socket] | None = None,
     ) -> None:
+        check_name("host", host, blank=False)
+        check_port("port", port)
+        check_name("user", user, blank=False)
+        for word, given, least in (("forward_port", forward_port, 1), ("local_port_override", local_port_override, 0)):
+            if given is not None:
+                check_port(word, given, least)
+        check_list("forwards", forwards or ())
+        check_list("reverses", reverses or ())
         self._server = SshServer(host, port, user, private_key_of(key_file, private_key), host_key, dead_after, reach)
         super().__init__(str(self._server), forward_port, local_port_override)
         self._forwards = [Forward.parse(spec, "forwards") for spec in forwards or ()]
@@ -93,6 +102,8 @@ class SshTunnel(LastingTunnel[SshConnection]):
         ``initial_backoff`` seconds in all it gives up. ``still_alive`` is called before each attempt; what it raises
         ends the wait.
         """
+        check_whole("max_retries", max_retries)
+        check_seconds("initial_backoff", initial_backoff)
         with self._lock:
             if self.is_open:
                 return

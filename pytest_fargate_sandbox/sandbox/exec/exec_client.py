@@ -8,6 +8,7 @@ import posixpath
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.leaves.call_arguments import check_port, check_seconds
 from pytest_fargate_sandbox.leaves.errors import TransportError
 from pytest_fargate_sandbox.leaves.waiting import NotYet, wait_until
 from pytest_fargate_sandbox.sandbox.exec import own_tokens
@@ -57,6 +58,9 @@ class ExecClient(RemoteFiles):
     ) -> None:
         if (port is None) == (connect is None):
             raise TypeError("an ExecClient takes a port or a way to connect, one of the two")
+        if port is not None:
+            check_port("port", port)
+        check_seconds("connect_timeout", connect_timeout)
         self._pool = ConnectionPool(connect or loopback(port or 0), connect_timeout)
         if token is None and port is not None:
             token = own_tokens.token_of(port)
