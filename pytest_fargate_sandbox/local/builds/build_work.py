@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -28,9 +27,9 @@ from pytest_fargate_sandbox.local.moto_services import backend
 from pytest_fargate_sandbox.local.runners import podman
 from pytest_fargate_sandbox.local.runners.podman.command_line import (
     PROGRAMS,
-    WITHOUT_NEWS,
     CommandFailed,
     ContainerCommand,
+    environment_of_builds,
 )
 from pytest_fargate_sandbox.local.runners.podman.network_of_steps import network_program, no_network
 from pytest_fargate_sandbox.local.runners.podman.stored_images import full_reference
@@ -152,6 +151,7 @@ class BuildWork:
                 options.append("--no-cache")
             # Docker's own format knows HEALTHCHECK and SHELL; and podman asks for more than a bounded user may have.
             options += ["--format", "docker", "--force-rm", *command.proxy_options()]
+            options += command.namespace_options()
             options += ["--ignorefile", str(_ignore_file_of(context))]
             options += command.build_limit_options()
         try:
@@ -268,7 +268,7 @@ def _process(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=os.environ | WITHOUT_NEWS,
+        env=environment_of_builds(),
         start_new_session=True,
     )
     try:

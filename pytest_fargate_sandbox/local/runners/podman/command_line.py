@@ -169,6 +169,12 @@ class ContainerCommand:
             options += ["--memory", str(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8 * 7)]
         return options
 
+    def namespace_options(self) -> list[str]:
+        """For ``run`` and ``build``: podman's own images have it share this machine's (containers.conf)."""
+        if not self.is_podman:
+            return []
+        return [word for namespace in ("pid", "ipc", "uts") for word in (f"--{namespace}", "private")]
+
     @staticmethod
     def proxy_options() -> list[str]:
         """For podman's ``build``: its steps may need a proxy of this machine's, but get none with a password in it."""
@@ -238,6 +244,13 @@ def environment_options(environment: Mapping[str, str], directory: Path) -> tupl
 
 WITHOUT_NEWS = {"PODMAN_IGNORE_CGROUPSV1_WARNING": "yes"}
 """Podman 5 says on stderr that cgroups are old here, and stderr is the container's own, or a build's."""
+
+
+def environment_of_builds() -> dict[str, str]:
+    """Without what would have steps run otherwise: in podman's own images BUILDAH_ISOLATION is nearly none."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("BUILDAH_")}
+    return {**own, **WITHOUT_NEWS}
+
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy")
 """What podman hands down: https://docs.podman.io/en/v4.3/markdown/podman-build.1.html#http-proxy"""

@@ -154,7 +154,7 @@ class CommandTask:
         security = ["--security-opt", "label=disable", *self._command.security_options]
         # For ping, which Fargate's containers may; raw sockets know no routes, and a way out has some that are closed.
         raw_sockets = ["--cap-drop" if self._spec.has_way_out else "--cap-add", "NET_RAW"]
-        return ["--label", self._label, *raw_sockets, *security]
+        return ["--label", self._label, *raw_sockets, *self._command.namespace_options(), *security]
 
     def _mount_options(self, container: ContainerSpec) -> list[str]:
         """``/etc/hosts`` is the task's, in every container; podman would make one for each."""

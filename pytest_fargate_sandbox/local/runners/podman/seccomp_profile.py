@@ -16,6 +16,7 @@ from pytest_fargate_sandbox.local.runners.namespaces import system_calls
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_USUAL_PLACES = ("/etc/containers/seccomp.json", "/usr/share/containers/seccomp.json")
 _REWRITTEN = frozenset({"clone", "clone3", "socket", "socketcall"})
 """``socketcall`` is how 32-bit programs make sockets of any family: its arguments are out of a filter's sight."""
 
@@ -26,12 +27,19 @@ def seccomp_options(info: Mapping[str, Any], directory: Path) -> list[str]:
     own = security.get("seccompProfilePath")
     if not own or not security.get("seccompEnabled"):
         return []
-    profile = json.loads(Path(own).read_text(encoding="utf-8"))
+    profile = _profile_of(own)
     refused = system_calls.REFUSED | _REWRITTEN
     profile["syscalls"] = [*_without(profile["syscalls"], refused), *_rules()]
     file = directory / "seccomp.json"
     file.write_text(json.dumps(profile), encoding="utf-8")
     return ["--security-opt", f"seccomp={file}"]
+
+
+def _profile_of(own: str) -> dict[str, Any]:
+    """podman's. Who has it filter nothing for what he runs himself (``unconfined``) has not asked for that here."""
+    place = next((place for place in (own, *_USUAL_PLACES) if Path(place).is_file()), own)
+    profile: dict[str, Any] = json.loads(Path(place).read_text(encoding="utf-8"))
+    return profile
 
 
 def _without(rules: Sequence[dict[str, Any]], refused: frozenset[str]) -> Iterator[dict[str, Any]]:
