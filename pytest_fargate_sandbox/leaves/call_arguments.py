@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,14 @@ def local_path(word: str, value: Any) -> Path:
     if not isinstance(text, str) or not text or "\0" in text or not is_text(text, "surrogateescape"):
         raise wrong_argument(word, value, "a path on this side")
     return Path(text)
+
+
+def check_sendable(word: str, path: Path) -> os.stat_result:
+    """What it is: a device gives bytes without end, and a pipe waits for somebody who writes."""
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise wrong_argument(word, str(path), "a file or a directory, which it is not")
+    return status
 
 
 def bytes_of(word: str, value: Any) -> bytes:

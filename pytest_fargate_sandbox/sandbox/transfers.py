@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_fargate_sandbox.leaves.call_arguments import check_sendable
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError, UnsafeArchiveError
 from pytest_fargate_sandbox.leaves.progress_bar import shown
 from pytest_fargate_sandbox.sandbox.exec.staged_downloads import TooLittle
@@ -54,6 +55,7 @@ class Transfers:
 
     def upload(self, client: ExecClient, local_path: str | PathLike[str], remote_path: str) -> None:
         local = Path(local_path)
+        check_sendable("local_path", local)
         fetch = _fetch_tree if local.is_dir() else _fetch_file
         with shown(f"upload to {remote_path}", None if local.is_dir() else local.stat().st_size):
             if self._by_s3(local, lambda staging: fetch(client, staging, local, remote_path) or True) is None:

@@ -23,6 +23,7 @@ from pytest_fargate_sandbox.leaves.artifact_results import (
     Collected,
     CollectedFile,
 )
+from pytest_fargate_sandbox.leaves.call_arguments import check_globs, local_path, remote_path, wrong_argument
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError
 from pytest_fargate_sandbox.leaves.mime_types import mime_type
 from pytest_fargate_sandbox.server.artifacts.artifact_protocol import (
@@ -123,6 +124,7 @@ class WorkspaceArtifacts:
         """
         check_bound("max_bytes", max_bytes)
         check_bound("max_entries", max_entries)
+        target = dest if hasattr(dest, "write") else local_path("dest", dest)
 
         def take(pieces: Iterator[Piece | bytes]) -> tuple[Piece, bytes, list[str]]:
             refused, content, last = [], io.BytesIO(), Piece()
@@ -141,10 +143,10 @@ class WorkspaceArtifacts:
         if last.size > max_bytes:
             told = f"the archive of {path} has {last.size} bytes, and may have {max_bytes} (max_bytes)"
             raise RemoteFileError(told, path=path, kind="too_large", size=last.size)
-        if hasattr(dest, "write"):
-            dest.write(content)
+        if isinstance(target, Path):
+            target.write_bytes(content)
         else:
-            Path(dest).write_bytes(content)
+            target.write(content)
         return ArtifactArchive(len(content), last.count, last.more, tuple(refused))
 
     def collect(self, globs: Sequence[str], sink: Sink) -> Collected:
@@ -152,6 +154,12 @@ class WorkspaceArtifacts:
 
         ``**`` is any number of directories; a directory that fits comes with all that is in it.
         """
+
+        check_globs("globs", globs)
+        if not hasattr(sink, "begin"):
+            raise wrong_argument(
+                "sink", sink, "what files go to: begin(), and file(path), which gives what writes them"
+            )
 
         def take(pieces: Iterator[Piece | bytes]) -> Collected:
             sink.begin()
@@ -174,6 +182,9 @@ class WorkspaceArtifacts:
         seconds: float | None = None,
         **fields: Any,
     ) -> T:
+        if "path" in fields:
+            fields["path"] = remote_path("path", fields["path"])
+
         def act(client: ExecClient) -> T:
             if "path" in fields and not client.artifacts.root:
                 fields["path"] = client.path_of(fields["path"])

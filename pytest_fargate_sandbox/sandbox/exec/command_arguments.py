@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -38,9 +39,22 @@ def run_fields(timeout: Any, max_output_bytes: Any, stdin: Any, on_output: Any) 
         bytes_of("stdin", stdin)
     if not (stdin is None or isinstance(stdin, (bytes, bytearray, str, os.PathLike)) or hasattr(stdin, "read")):
         raise ValueError(f"stdin={stdin!r}: expected bytes, a string, a path, or an open file")
-    if not (on_output is None or callable(on_output)):
+    if not (on_output is None or _takes_one(on_output)):
         raise ValueError(f"on_output={on_output!r}: expected a function that takes each piece of output")
     return {"timeout": timeout, "limit": max_output_bytes}
+
+
+def _takes_one(given: Any) -> bool:
+    """Whether it can be called with one argument, as far as that is known before."""
+    if not callable(given):
+        return False
+    try:
+        inspect.signature(given).bind(b"")
+    except TypeError:
+        return False
+    except ValueError:  # some of C's functions say nothing of what they take
+        pass
+    return True
 
 
 @contextlib.contextmanager

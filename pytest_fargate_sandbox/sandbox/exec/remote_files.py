@@ -10,7 +10,13 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pytest_fargate_sandbox.leaves.call_arguments import bytes_of, check_mode, remote_path
+from pytest_fargate_sandbox.leaves.call_arguments import (
+    bytes_of,
+    check_mode,
+    check_sendable,
+    remote_path,
+    wrong_argument,
+)
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError, RemoteFileNotFound, RemoteIsADirectory
 from pytest_fargate_sandbox.leaves.path_status import PathStatus
 from pytest_fargate_sandbox.sandbox.exec.artifact_calls import ArtifactCalls
@@ -86,7 +92,7 @@ class RemoteFiles:
         """
         mtime_ns = None
         if isinstance(data, Path):
-            status = data.stat()
+            status = check_sendable("data", data)
             mode = stat.S_IMODE(status.st_mode) if mode is None else mode
             mtime_ns = status.st_mtime_ns
             if stat.S_ISDIR(status.st_mode):
@@ -195,6 +201,10 @@ class RemoteFiles:
 
     def glob(self, pattern: str) -> list[str]:
         """The paths that fit, in order; ``**`` is any number of directories, hidden ones too. No link is followed."""
+        pattern = remote_path("pattern", pattern)
+        parts = pattern.split("/")
+        if ".." in parts or not any(part not in ("", ".") for part in parts):
+            raise wrong_argument("pattern", pattern, "a glob of paths below a directory, without ..")
         root = "/" if pattern.startswith("/") else self._base(".")
         found = self._calls.ask(self._request(FindPaths, path=root, glob=pattern), file_protocol.FileList)
         assert isinstance(found, file_protocol.FileList)
@@ -315,4 +325,9 @@ def _land(download: Download, remote_path: str, local: Path) -> None:
     try:
         download.save_file(local / Path(remote_path).name if local.is_dir() else local)
     except RemoteIsADirectory:
-        download.save_tree(local)
+        try:
+            download.save_tree(local)
+        except OSError as error:  # of this side's: an archive is unpacked by the bytes of names
+            if isinstance(error.filename, bytes):
+                error.filename = os.fsdecode(error.filename)
+            raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, cast
 
+from pytest_fargate_sandbox.leaves.call_arguments import check_list, check_port
 from pytest_fargate_sandbox.leaves.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,12 +106,14 @@ class MachineSlots:
         """
         from pytest_fargate_sandbox.sandbox.slots.slot_batch import batch
 
+        check_list("requests", requests)
         return batch(requests)
 
     def serve(self, port: int = 0, slots: int = DEFAULT_SLOTS) -> SlotService:
         """Offer so many slots over HTTP on our loopback, to who has the service's bearer token. See docs/slots.md."""
         from pytest_fargate_sandbox.sandbox.slots.slot_service import SlotService
 
+        check_port("port", port, 0)
         return SlotService(self.slots(slots), self.health, port)
 
     def health(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.call_arguments import check_whole, wrong_argument
 from pytest_fargate_sandbox.leaves.errors import SandboxError
 from pytest_fargate_sandbox.sandbox.terminals.key_names import bytes_of_key
 from pytest_fargate_sandbox.sandbox.terminals.new_output import NewOutput
@@ -180,6 +181,8 @@ class Terminal:
     def wait_for(self, text: str | re.Pattern[str], timeout: float = 30.0) -> str:
         """Return what is to be seen as soon as this stands in it; a ``TimeoutError`` if it does not come."""
         _check_seconds(timeout=timeout)
+        if not isinstance(text, (str, re.Pattern)):
+            raise wrong_argument("text", text, "a string, or a compiled pattern")
         pattern = re.compile(re.escape(text)) if isinstance(text, str) else text
         if self._wait(lambda: pattern.search(self.capture()) or not self.is_alive, timeout):
             shown = self.capture()
@@ -214,6 +217,7 @@ class Terminal:
 
     def stream(self, offset: int = 0) -> tuple[list[str], int]:
         """The lines of the recording from this offset on, and the offset for the next call."""
+        check_whole("offset", offset)
         return self._recording.stream(offset)
 
     @property
