@@ -73,7 +73,7 @@ class PseudoTerminal:
     def signal(self, number: int, only: int) -> None:
         """To that process group, or to ``only`` it: not to who has taken the terminal from it meanwhile."""
         group = self.foreground()
-        if only in (0, group):
+        if group and only in (0, group):  # 0 is nobody, and would be this process's own group
             try:
                 os.killpg(group, number)
             except ProcessLookupError:  # it has ended, and nobody has taken the terminal back yet
