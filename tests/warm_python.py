@@ -152,7 +152,8 @@ class Popen(subprocess.Popen[AnyStr]):
 
     def _end(self, timeout: float | None) -> int | None:
         if self.returncode is None and select.select([self._news], [], [], timeout)[0]:
-            self.returncode = int(self._told.readline())
+            # Where the warm Python went first, as when a run is ended, nobody knows what came of its copy.
+            self.returncode = int(self._told.readline() or -signal.SIGKILL)
             self._told.close()
             self._news.close()
         return self.returncode
