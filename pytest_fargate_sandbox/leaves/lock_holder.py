@@ -39,7 +39,7 @@ class Waiting:
         for pid in holders:
             since = _stopped_since.setdefault(pid, now)
             if not is_stopped(pid):
-                del _stopped_since[pid]
+                _stopped_since.pop(pid, None)  # another thread that waits may have seen the same
             elif now - since >= STOPPED_SEC:
                 return (
                     f"{self._what} is held by process {pid}, which was stopped: let it go on (kill -CONT {pid}), or "

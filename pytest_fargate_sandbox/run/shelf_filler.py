@@ -121,6 +121,9 @@ class ShelfFiller:
         except SandboxError as error:
             self._refused(kind, task_id, error)
             return False
+        except BaseException:  # a fault of ours: nobody is to wait for what is not launched
+            self._bound.stopping(task_id)
+            raise
         if not self._bound.launched(task_id, arn):
             self._tasks.stop(arn)
         return True

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,3 +101,25 @@ def test_a_ledger_is_written_to_while_others_write(tmp_path: Path) -> None:
     _write(tmp_path)
     _write(tmp_path)
     assert len((tmp_path / "it.jsonl").read_text().split()) > 2
+
+
+def test_threads_that_wait_for_the_same_process_side_by_side_are_in_nobodys_way(tmp_path: Path) -> None:
+    """What one of them has noted of it another forgets."""
+    path = tmp_path / "it.lock"
+    holds = (
+        "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, 2); print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", holds, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            with ThreadPoolExecutor(8) as threads:
+                told = list(threads.map(lambda _: lock_holder.Waiting(path, "it", 600).problem(), range(800)))
+        finally:
+            sys.setswitchinterval(before)
+        assert process.stdin is not None
+        process.stdin.close()
+    assert set(told) == {""}

@@ -44,12 +44,14 @@ class Launcher:
         self.asked_for: list[int] = []
         self.status: dict[str, str] = {}
         self.numbers = itertools.count()
-        self.fails, self.refused = False, 0
+        self.fails, self.refused, self.is_faulty = False, 0, False
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
     def launch(self, _spec: SandboxSpec, task_id: str) -> str:
         self.may_go_on.wait(10)
+        if self.is_faulty:
+            raise KeyError(task_id)
         if self.fails:
             self.refused += 1
             raise StartError("no capacity", transient=True)
@@ -181,6 +183,20 @@ def test_a_launch_that_fails_leaves_the_need_to_whoever_has_it(
     assert claim(shelf) is None
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_nobody_waits_for_a_launch_that_a_fault_of_ours_has_ended(
+    shelf_of: Callable[..., Shelf], launcher: Launcher
+) -> None:
+    launcher.is_faulty = True
+    launcher.may_go_on.clear()
+    shelf = shelf_of()
+    shelf.plan(SPEC, range(4))
+    thread, found = in_a_thread(shelf, SPEC)
+    launcher.may_go_on.set()
+    thread.join(20)
+    assert found == [None]
+
+
 def test_the_first_that_runs_is_taken_not_the_first_that_was_launched(
     shelf_of: Callable[..., Shelf], launcher: Launcher
 ) -> None:
@@ -241,13 +257,13 @@ def test_an_image_of_each_tests_own_is_never_prelaunched(shelf_of: Callable[...,
 UNSURE = SandboxSpec(EcsFargateConfig(cluster="local", image_template="nowhere:1"))
 
 
-def in_a_thread(shelf: Shelf) -> tuple[threading.Thread, list[Any]]:
-    """Claim one of a kind that may not come up; what came of it."""
+def in_a_thread(shelf: Shelf, spec: SandboxSpec = UNSURE) -> tuple[threading.Thread, list[Any]]:
+    """Claim one, of a kind that may not come up where nothing else is said; what came of it."""
     found: list[Any] = []
 
     def ask() -> None:
         try:
-            found.append(claim(shelf, UNSURE))
+            found.append(claim(shelf, spec))
         except StartError as error:
             found.append(error)
 
