@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_fargate_sandbox.leaves.call_arguments import check_seconds
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError, RemoteFileNotFound
 from pytest_fargate_sandbox.sandbox.slots.terminal_tool import MOST_CHARACTERS, TerminalTool, refused_network, shortened
 from pytest_fargate_sandbox.sandbox.slots.tool_result import ToolResult
@@ -116,6 +117,7 @@ class SlotTools:
         refusal = self._refusal(args)
         if refusal:
             return refusal
+        check_seconds("timeout", timeout)
         done = self._slot.exec(str(args.get("command", "")), timeout, max_output_bytes=_MOST_OUTPUT)
         return self._result_of(done, timeout)
 
