@@ -1,4 +1,4 @@
-"""Containers of podman and docker start in the order of their tasks, as many at once as there are processors."""
+"""Containers of podman and docker start in the order of their tasks, so many at once."""
 
 from __future__ import annotations
 
