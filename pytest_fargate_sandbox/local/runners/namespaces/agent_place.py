@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import resource
 import signal
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _COMMAND_LINE = b"/managed-agents/execute-command/amazon-ssm-agent"
+_SIOCGSKNS = 0x894C
+"""https://github.com/torvalds/linux/blob/v6.1/include/uapi/linux/sockios.h"""
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
 
@@ -61,7 +65,12 @@ def run_agent_at(place: AgentPlace, channel: int) -> NoReturn:
         _take_limits_of(place.pid)
         doors = open_cgroups(place.cgroups)
         close_inherited(channel, *doors)  # ports that the holder closes would stay open
-        _enter(os.pidfd_open(place.pid))
+        network = _network_here()
+        process = os.pidfd_open(place.pid)
+        _enter(process)
+        linux.setns(process, linux.CLONE_NEWNET)
+        if _network_here() != network:  # the container has ended, and another process of the machine has its number
+            raise ProcessLookupError(errno.ESRCH, "the container is gone")
         pid = os.fork()
         if pid == 0:
             _become_agent(place, channel, doors)
@@ -98,6 +107,17 @@ def _enter(process: int) -> None:
         linux.setns(process, CONTAINER_NAMESPACES | linux.CLONE_NEWCGROUP)
     except PermissionError:
         linux.setns(process, CONTAINER_NAMESPACES)
+
+
+def _network_here() -> tuple[int, int]:
+    """Which we are in, also where no ``/proc`` tells: all containers of a task have the one that its holder has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        namespace = fcntl.ioctl(probe.fileno(), _SIOCGSKNS)
+    try:
+        found = os.fstat(namespace)
+        return found.st_dev, found.st_ino
+    finally:
+        os.close(namespace)
 
 
 def _take_limits_of(pid: int) -> None:
