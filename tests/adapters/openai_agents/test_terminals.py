@@ -127,9 +127,14 @@ def test_who_is_cancelled_while_a_process_starts_or_speaks_leaves_none(run: Run,
 
 
 def test_what_does_not_begin_in_time_is_a_timeout_and_leaves_none(run: Run, session: Any) -> None:
-    with pytest.raises(ExecTimeoutError) as late:
-        run(session.pty_exec_start("sleep 86388", timeout=0))
-    assert late.value.timeout_s == 0.001
+    for _ in range(50):  # where the loop itself is late, it has begun before anybody looked at the clock
+        try:
+            run(session.pty_exec_start("sleep 86388", timeout=0))
+            run(session.pty_terminate_all())
+        except ExecTimeoutError as error:  # noqa: PERF203
+            late = error
+            break
+    assert late.timeout_s == 0.001
     assert run(session.exec("pgrep", "-f", "^sleep 86388", shell=False)).exit_code == 1
 
 
