@@ -71,7 +71,7 @@ def test_any_ports_are_reached_from_here_until_the_sandbox_ends(sandbox: Callabl
     for endpoint in (one, other):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(endpoint)
-    with pytest.raises(SandboxError, match="not running: call start"):
+    with pytest.raises(SandboxError, match=r"not running: start\(\)"):
         mine.expose(8001)
 
 
@@ -88,7 +88,7 @@ def test_an_agents_other_ports_are_reached_too(
 def test_before_its_start_a_sandbox_has_no_ports(sandbox: Callable[..., EcsFargateSandbox]) -> None:
     mine = sandbox()
     assert mine.local_port is None
-    with pytest.raises(SandboxError, match="not running: call start"):
+    with pytest.raises(SandboxError, match=r"not running: start\(\)"):
         mine.expose(8000)
 
 
