@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 STOPPED_SEC = 15.0
 """So long a process that was stopped is waited for: somebody may let it go on."""
 
-_stopped_since: dict[int, float] = {}
-"""Since when each has been seen like that, by whoever has waited here: it is waited for once."""
+_FORGOTTEN_SEC = 60.0
+"""Whom nobody has looked at for so long may have gone on meanwhile, and been stopped anew."""
+
+_stopped: dict[int, tuple[float, float]] = {}
+"""Since when each has been seen like that, by whoever has waited here, and when last: it is waited for once."""
 
 
 class Waiting:
@@ -37,10 +40,13 @@ class Waiting:
         now = time.monotonic()
         holders = list(_holders_of(self._path))
         for pid in holders:
-            since = _stopped_since.setdefault(pid, now)
             if not is_stopped(pid):
-                _stopped_since.pop(pid, None)  # another thread that waits may have seen the same
-            elif now - since >= STOPPED_SEC:
+                _stopped.pop(pid, None)  # another thread that waits may have seen the same
+                continue
+            since, seen = _stopped.get(pid, (now, now))
+            since = now if now - seen > _FORGOTTEN_SEC else since
+            _stopped[pid] = since, now
+            if now - since >= STOPPED_SEC:
                 return (
                     f"{self._what} is held by process {pid}, which was stopped: let it go on (kill -CONT {pid}), or "
                     "end it"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +87,21 @@ def test_what_a_stopped_process_holds_is_waited_for_no_longer_than_it_may_go_on(
         ACTS[how](tmp_path)
     assert f"is held by process {pid}, which was stopped: let it go on (kill -CONT {pid})" in str(met.value)
     ACTS[how](tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="this kernel does not say who holds a lock")
+def test_a_process_that_is_stopped_again_after_a_while_is_waited_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_holder, "STOPPED_SEC", 0.1)
+    with held_by_one_who_was_stopped("state", tmp_path):
+        waiting = lock_holder.Waiting(tmp_path / "state.lock", "it", 600)
+        assert waiting.problem() == ""
+        time.sleep(0.2)
+        assert "was stopped" in waiting.problem()
+        monkeypatch.setattr(lock_holder, "_FORGOTTEN_SEC", 0.05)
+        time.sleep(0.2)
+        assert waiting.problem() == ""
 
 
 def test_what_is_held_for_moments_is_not_waited_for_without_end(tmp_path: Path) -> None:
