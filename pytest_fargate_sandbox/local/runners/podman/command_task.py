@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import subprocess
@@ -14,7 +13,6 @@ from pytest_fargate_sandbox.local.runners.podman.agent_entry import agent_place
 from pytest_fargate_sandbox.local.runners.podman.command_container import CommandContainer
 from pytest_fargate_sandbox.local.runners.podman.command_line import CommandFailed
 from pytest_fargate_sandbox.local.runners.podman.pause_image import PAUSE_IMAGE
-from pytest_fargate_sandbox.local.runners.podman.start_order import START_ORDER
 from pytest_fargate_sandbox.local.runners.runner_contract import CannotStart
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 _EXIT_PATIENCE_SEC = 5.0
 _CHECK_TIMED_OUT = 137
-_numbers = itertools.count()
 
 
 class CommandTask:
@@ -48,7 +45,6 @@ class CommandTask:
         self._spec = spec
         self._label = label
         self._on_closed = on_closed
-        self._number = next(_numbers)
         self._infra = f"fargate-sandbox-{spec.task_id[:12]}"
         self._containers: dict[str, CommandContainer] = {}
         self._in_network: set[str] = set()
@@ -60,9 +56,8 @@ class CommandTask:
         options = ["--network", "none", "--name", self._infra, *self._common_options(), "--pull", "never"]
         options += self._command.ulimit_options(())
         try:
-            with START_ORDER.turn(self._number):
-                self._command.run("run", "-d", *options, PAUSE_IMAGE)
-                pid = self._command.state(self._infra)["Pid"]
+            self._command.run("run", "-d", *options, PAUSE_IMAGE)
+            pid = self._command.state(self._infra)["Pid"]
             self._network = networks.open_task(self._spec, joins=pid)
         except BaseException:
             self._command.remove(self._infra)
@@ -94,9 +89,7 @@ class CommandTask:
             *self._mount_options(container),
         ]  # fmt: skip
         try:
-            words = self._images.words_for(container.image)
-            with START_ORDER.turn(self._number):
-                started.start(options, container, words)
+            started.start(options, container, self._images.words_for(container.image))
         except CannotStart:
             del self._containers[container.name]
             raise
