@@ -11,7 +11,7 @@ for it, and all who wait for that. So the main thread lets another one do it, an
 from __future__ import annotations
 
 import threading
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _JOIN_SECONDS = 5.0
+_LOOK_SECONDS = 0.5
 
 
 class Hands:
@@ -40,10 +41,10 @@ class Hands:
             hand = self._free()
         except RuntimeError:  # no thread to be had: rather so than not at all
             return deed()
-        errand = _Errand(deed, undo)
-        hand.wishes.put(lambda: errand.run(lambda: self._rest(hand)))
+        errand = _Errand(deed, undo, lambda: self._rest(hand))
         try:
-            errand.is_done.get()
+            hand.wishes.put(errand.run)
+            errand.wait()
         except BaseException:
             hand.wishes.put(errand.undo)
             raise
@@ -93,20 +94,32 @@ class _Hand(threading.Thread):
 
 
 class _Errand(Generic[T]):
-    def __init__(self, deed: Callable[[], T], undo: Callable[[T], object]) -> None:
+    def __init__(self, deed: Callable[[], T], undo: Callable[[T], object], rest: Callable[[], None]) -> None:
         self._deed = deed
         self._undo = undo
+        self._rest = rest
+        self._was_asked_for = False
         self._given: list[T] = []
         self._error: BaseException | None = None
-        self.is_done: SimpleQueue[None] = SimpleQueue()
+        self._is_done: SimpleQueue[None] = SimpleQueue()
 
-    def run(self, rest: Callable[[], None]) -> None:
+    def run(self) -> None:
+        self._was_asked_for = True
         try:
             self._given.append(self._deed())
         except BaseException as error:  # it is the caller's
             self._error = error
-        rest()
-        self.is_done.put(None)
+        self._rest()
+        self._is_done.put(None)
+
+    def wait(self) -> None:
+        """A signal that comes just before a thread begins to wait is not noticed until it waits no more."""
+        while True:
+            try:
+                self._is_done.get(timeout=_LOOK_SECONDS)
+            except Empty:
+                continue
+            return
 
     def take(self) -> T:
         if self._error is None:
@@ -117,5 +130,7 @@ class _Errand(Generic[T]):
             self._error = None  # its traceback leads here
 
     def undo(self) -> None:
-        if self._given:
+        if not self._was_asked_for:
+            self._rest()
+        elif self._given:
             self._undo(self._given.pop())
