@@ -66,8 +66,8 @@ class ImageDirectories:
             return self._image_of(reference, [HOST_ROOT])
         raise CannotPull(
             f"CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "
-            f"{reference}: not found. Without podman or docker the embedded engine runs directories as images: map "
-            f"this one (--image {reference}=DIR), or install one of them, which pulls it (--runner auto)."
+            f"{reference}: not found. In namespaces the embedded engine runs directories as images: map this one "
+            f"(--image {reference}=DIR), or have podman or docker pull it (installed, in order, and --runner auto)."
         )
 
     def _image_of(self, reference: str, directories: list[str]) -> Image:
