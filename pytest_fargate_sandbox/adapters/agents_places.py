@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("pytest_fargate_sandbox.adapters")
 _LOCKS = 64
 _LOOK_SEC = 0.05
-_LONGEST_SEC = 86400.0
 
 _held: dict[tuple[str, str], Holding] = {}
 """Those that sessions of this process have, by place and name."""
@@ -187,7 +186,7 @@ def _attached(key: tuple[str, str], blocking: EcsFargateSandbox) -> Holding:
 async def _alone_with(name: str) -> AsyncIterator[None]:
     """Nobody else of this user, in any process, gets or makes one of that name meanwhile."""
     path = cache_directory("agents") / f"{zlib.crc32(name.encode()) % _LOCKS}.lock"
-    lock, waiting = FileLock(path, thread_local=False), Waiting(path, f"the sandbox {name}", _LONGEST_SEC)
+    lock, waiting = FileLock(path, thread_local=False), Waiting(path, f"the sandbox {name}")
     while True:
         try:
             lock.acquire(blocking=False)

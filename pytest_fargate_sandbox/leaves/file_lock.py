@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from pytest_fargate_sandbox.leaves.lock_holder import Waiting
+from pytest_fargate_sandbox.leaves.lock_holder import LONGEST_SEC, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["FileLock", "Timeout", "patiently"]
 
 _LOOK_SEC = 1.0
-_ONE_DAY_SEC = 86400.0
 
 _log = logging.getLogger("filelock")
 if _log.level == logging.NOTSET:
@@ -25,9 +24,7 @@ if _log.level == logging.NOTSET:
 
 
 @contextlib.contextmanager
-def patiently(
-    lock: FileLock, what: str, *, longest_sec: float = _ONE_DAY_SEC, poll_sec: float = 0.05
-) -> Iterator[None]:
+def patiently(lock: FileLock, what: str, *, longest_sec: float = LONGEST_SEC, poll_sec: float = 0.05) -> Iterator[None]:
     """Hold it. What others do under it may take long; but one that was stopped, or has it for ever, is told.
 
     Raises ``StartTimeout``; ``what`` it is of is the beginning of that sentence.

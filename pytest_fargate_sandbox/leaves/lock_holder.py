@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LONGEST_SEC = 86400.0
+"""For what may take long by right: a build, an upload, what is made once for all."""
+
 STOPPED_SEC = 15.0
 """So long a process that was stopped is waited for: somebody may let it go on."""
 
@@ -26,7 +29,7 @@ _stopped: dict[int, tuple[float, float]] = {}
 class Waiting:
     """For the lock of a file, at most ``longest_sec`` and for nobody who was stopped; ``what`` it is of is told."""
 
-    def __init__(self, path: Path, what: str, longest_sec: float) -> None:
+    def __init__(self, path: Path, what: str, longest_sec: float = LONGEST_SEC) -> None:
         self._path, self._what, self._longest_sec = path, what, longest_sec
         self._began = time.monotonic()
 

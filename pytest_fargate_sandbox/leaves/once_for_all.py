@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 _locks_lock = threading.Lock()
-_ONE_DAY_SEC = 86400.0
 
 
 def once_for_all(
@@ -49,10 +48,10 @@ def once_for_all(
 def one_of(directory: Path, name: str, count: int) -> Iterator[None]:
     """Hold one of ``count`` places, which all processes of this machine share."""
     from pytest_fargate_sandbox.leaves.file_lock import FileLock, Timeout
-    from pytest_fargate_sandbox.leaves.lock_holder import Waiting
+    from pytest_fargate_sandbox.leaves.lock_holder import LONGEST_SEC, Waiting
 
     paths = [directory / f"{name}-{number}.lock" for number in range(count)]
-    waiting = [Waiting(path, f"one of {count} places to build", _ONE_DAY_SEC) for path in paths]
+    waiting = [Waiting(path, f"one of {count} places to build") for path in paths]
 
     def taken() -> FileLock | None:
         for path in paths:
@@ -66,7 +65,7 @@ def one_of(directory: Path, name: str, count: int) -> Iterator[None]:
             waiting[0].look()
         return None
 
-    lock = wait_until(taken, deadline=_ONE_DAY_SEC, what=f"one of {count} places to build")
+    lock = wait_until(taken, deadline=LONGEST_SEC, what=f"one of {count} places to build")
     try:
         yield
     finally:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_fargate_sandbox.leaves.call_arguments import bytes_of, check_seconds, check_whole
 from pytest_fargate_sandbox.leaves.errors import RemoteFileError
-from pytest_fargate_sandbox.leaves.text_of import TEXT, text_of
-from pytest_fargate_sandbox.server.protocol import encoded
+from pytest_fargate_sandbox.leaves.text_of import TEXT, is_text, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,27 +96,24 @@ def _value_of_variable(name: str, value: Any) -> str:
     text = text_of(value)
     if text is None:
         raise ValueError(f"env[{name!r}] is of type {type(value).__name__}: expected {TEXT}, or None to unset it")
-    if "\0" in text:
-        raise ValueError(f"env[{name!r}] has a NUL byte in it")
-    if not _is_whole(text):
-        raise ValueError(f"env[{name!r}] has half a character in it")
-    return text
+    return _sayable(f"env[{name!r}]", text)
 
 
 def _text(name: str, value: Any) -> str:
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if not isinstance(text, str):
         raise ValueError(f"{name}={value!r}: expected a string")
+    return _sayable(f"{name}={value!r}", text)
+
+
+def _sayable(what: str, text: str) -> str:
+    """To a program, which is told in bytes that end with NUL."""
     if "\0" in text:
-        raise ValueError(f"{name}={value!r} has a NUL byte in it")
+        raise ValueError(f"{what} has a NUL byte in it")
     if not _is_whole(text):
-        raise ValueError(f"{name}={value!r} has half a character in it")
+        raise ValueError(f"{what} has half a character in it")
     return text
 
 
 def _is_whole(text: str) -> bool:
-    try:
-        encoded(text)
-    except UnicodeEncodeError:
-        return False
-    return True
+    return is_text(text, "surrogateescape")
